@@ -1,0 +1,89 @@
+"""Everything nudge-sync raises on purpose.
+
+NudgeSyncError
+├── ConfigError                 the TOML file, an option or an environment variable
+├── InputError                  arrays, feedback rows, plan files
+├── DatabaseError               what a connector raises; `transient` says whether to try again
+│   ├── Unreachable             no answer, or not ready yet (transient)
+│   ├── Unauthorised            the server refused the credentials
+│   ├── CollectionNotFound
+│   ├── UnsupportedCollection   a safe write is not possible; the message says what would work
+│   └── WriteNotVerified        what was read back is not what was written
+├── LeaseHeld                   another process works on this collection
+├── LeaseLost                   this process no longer holds its lease
+├── StalePlan                   the collection or its feedback moved on since the plan was made
+├── DamagedRecord               a shadow, history or ledger record fails its digest
+└── GateRefused                 the change was not shown to help
+"""
+
+from __future__ import annotations
+
+
+class NudgeSyncError(Exception):
+    """nudge-sync could not go on."""
+
+    exit_code = 1
+    transient = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class ConfigError(NudgeSyncError):
+    """The configuration is not usable."""
+
+    exit_code = 2
+
+
+class InputError(NudgeSyncError):
+    """The input is not usable."""
+
+    exit_code = 2
+
+
+class DatabaseError(NudgeSyncError):
+    """The database refused or failed a request."""
+
+
+class Unreachable(DatabaseError):
+    """The database does not answer, or is not ready yet."""
+
+    transient = True
+
+
+class Unauthorised(DatabaseError):
+    """The database refused the credentials."""
+
+
+class CollectionNotFound(DatabaseError):
+    """There is no such collection."""
+
+
+class UnsupportedCollection(DatabaseError):
+    """This collection cannot be written safely."""
+
+
+class WriteNotVerified(DatabaseError):
+    """What was read back is not what was written."""
+
+
+class LeaseHeld(NudgeSyncError):
+    """Another process works on this collection."""
+
+
+class LeaseLost(NudgeSyncError):
+    """The lease was taken over by another process; nothing more was written."""
+
+
+class StalePlan(NudgeSyncError):
+    """The collection or its feedback changed since the plan was made; plan again."""
+
+
+class DamagedRecord(NudgeSyncError):
+    """A record of the sidecar's own fails its digest; nothing was written from it."""
+
+
+class GateRefused(NudgeSyncError):
+    """The change was not shown to help; nothing was written."""
+
+    exit_code = 3
