@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nudge_sync.errors import ConfigError
+from nudge_sync.validation import Model, validated
 
 MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
@@ -73,13 +75,39 @@ class FeedbackSettings(Section):
 
 
 class ScheduleSettings(Section):
-    """When the daemon runs a cycle: `cron` or `every`, not both."""
+    """When the daemon runs a cycle: `cron` or `every`; with neither it leaves the collection be."""
 
     cron: str | None = None
+    """Five fields, as in crontab(5)."""
     every: str | None = None
-    """Such as 30m, 6h, 1d."""
+    """Such as 30m, 6h, 1d or 1d12h."""
     timezone: str = "UTC"
     misfire_grace_seconds: Annotated[int, Field(ge=1)] = 3600
+    """A run that could not start this long after its time is left out."""
+
+    @field_validator("every")
+    @classmethod
+    def _is_a_duration(cls, every: str | None) -> str | None:
+        if every is not None:
+            seconds(every)
+        return every
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_timezone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("no such time zone; use a name such as Europe/Berlin") from None
+        return timezone
+
+    @model_validator(mode="after")
+    def _is_one_schedule(self) -> Self:
+        if self.cron and self.every:
+            raise ValueError("set cron or every, not both")
+        if self.cron:
+            _parse_cron(self.cron)
+        return self
 
 
 class CollectionSettings(Section):
@@ -94,10 +122,13 @@ class CollectionSettings(Section):
 
 
 class ServeSettings(Section):
-    """Where the daemon answers /healthz, /readyz and /metrics."""
+    """Where the daemon answers /healthz, /readyz and /metrics, and how it logs."""
 
     host: str = "127.0.0.1"
+    """Any other address demands a token in NUDGE_SYNC_TOKEN."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """0: any free port; the log says which."""
+    log_format: Literal["text", "json"] = "text"
 
 
 class Config(Section):
@@ -108,41 +139,70 @@ class Config(Section):
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
 
+    @field_validator("database")
+    @classmethod
+    def _names_a_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(database.get("connector"), str):
+            raise ValueError('needs a connector, such as connector = "qdrant"')  # noqa: TRY004
+        return database
 
-Model = TypeVar("Model", bound=BaseModel)
-_SHARED = ("schedule", "solver", "gate", "write", "feedback")
+    @field_validator("collections")
+    @classmethod
+    def _are_the_users(
+        cls, collections: dict[str, CollectionSettings]
+    ) -> dict[str, CollectionSettings]:
+        if not collections:
+            raise ValueError("no collection; add a table such as [collections.docs]")
+        if any("__nudge_" in name or not name.strip() for name in collections):
+            raise ValueError("name your own collections; those with __nudge_ are the sidecar's")
+        return collections
+
+    @property
+    def connector(self) -> str:
+        """The connector's name."""
+        return str(self.database["connector"])
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """What the connector is handed: the [database] table without `connector`."""
+        return {key: value for key, value in self.database.items() if key != "connector"}
 
 
-def validated(model: type[Model], table: Mapping[str, Any], where: str) -> Model:
-    """The table as a `model`.
+_SHARED: dict[str, type[Section]] = {
+    "schedule": ScheduleSettings,
+    "solver": SolverSettings,
+    "gate": GateSettings,
+    "write": WriteSettings,
+    "feedback": FeedbackSettings,
+}
+_TIMES = frozenset({"cron", "every"})
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 
-    Raises ConfigError that names `where`, each wrong key with the nearest known one, and each
-    wrong value with what was expected. Values themselves are not repeated: one may be a secret.
+
+def seconds(duration: str) -> float:
+    """The length of a duration such as 90s, 30m, 1.5h, 1d12h.
+
+    Raises ValueError where it is not one, or is zero.
     """
+    text = duration.strip().lower().replace(" ", "")
+    if _DURATION.fullmatch(text):
+        parts = re.findall(r"([0-9.]+)([smhdw])", text)
+        total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if total > 0:
+            return total
+    raise ValueError("not a duration; write 90s, 30m, 6h, 1d or 1d12h")
+
+
+def _parse_cron(cron: str) -> None:
+    # Imported here: the scheduler would otherwise load with every verb.
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
+
     try:
-        return model.model_validate(dict(table))
-    except ValidationError as error:
-        raise ConfigError(
-            "; ".join(_sentence(model, where, item) for item in error.errors())
-        ) from None
-
-
-def _sentence(model: type[BaseModel], where: str, item: Any) -> str:
-    path = [str(part) for part in item["loc"]]
-    place = ".".join([where, *path]) if where else ".".join(path)
-    if item["type"] != "extra_forbidden":
-        return f"{place}: {item['msg']}"
-    near = get_close_matches(path[-1], _known_keys(model), n=1)
-    return f"{place}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _known_keys(model: type[BaseModel]) -> list[str]:
-    keys = list(model.model_fields)
-    for info in model.model_fields.values():
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += _known_keys(inner)
-    return keys + (_known_keys(CollectionSettings) if model is Config else [])
+        CronTrigger.from_crontab(cron, timezone="UTC")
+    except (ValueError, TypeError, KeyError):
+        message = "not a cron line; write minute hour day month weekday, such as 15 3 * * *"
+        raise ValueError(message) from None
 
 
 def load(path: Path) -> Config:
@@ -151,28 +211,43 @@ def load(path: Path) -> Config:
     Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
     a collection's own table overrides them key by key. Raises ConfigError.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `nudge-sync init` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+    tables = _tables(path)
     shared = {name: tables.pop(name) for name in _SHARED if name in tables}
+    for name, table in shared.items():
+        _checked(path, _SHARED[name], table, name)
     collections = tables.get("collections", {})
     if isinstance(collections, dict):
         tables["collections"] = {
             name: _over(shared, own) if isinstance(own, dict) else own
             for name, own in collections.items()
         }
-    config = validated(Config, tables, "")
-    if not config.collections:
-        raise ConfigError(f"{path}: no collection; add a table such as [collections.docs]")
-    return config
+    return _checked(path, Config, tables, "")
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `nudge-sync init` writes one") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _checked(path: Path, model: type[Model], table: Any, where: str) -> Model:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {where}: expected a table, [{where}]")
+    try:
+        return validated(model, table, where, tuple(_SHARED.items()))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _over(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The collection's own tables over the file's, key by key; its own cron ends a shared every."""
     merged = {**shared, **own}
     for name, table in shared.items():
-        if isinstance(table, dict) and isinstance(own.get(name), dict):
-            merged[name] = {**table, **own[name]}
+        mine = own.get(name)
+        if isinstance(mine, dict):
+            replaced = _TIMES if _TIMES & mine.keys() else frozenset()
+            merged[name] = {k: v for k, v in table.items() if k not in replaced} | mine
     return merged

@@ -1,0 +1,81 @@
+"""A table of settings into a model, and errors that name the key and the nearest known one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from nudge_sync.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+Sections = Sequence[tuple[str, type[BaseModel]]]
+
+
+def validated(
+    model: type[Model], table: Mapping[str, Any], where: str, sections: Sections = ()
+) -> Model:
+    """The table as a `model`.
+
+    sections: tables allowed beside the model's own, where a misplaced key may belong.
+    Raises ConfigError that names `where`, each wrong key with the nearest known one, and each
+    wrong value with what was expected. Values themselves are not repeated: one may be a secret.
+    """
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        items = error.errors(include_input=False, include_url=False, include_context=False)
+        sentences = (_sentence(model, where, item, sections) for item in items)
+        raise ConfigError("; ".join(dict.fromkeys(sentences))) from None
+
+
+def _sentence(model: type[BaseModel], where: str, item: Any, sections: Sections) -> str:
+    path = [str(part) for part in item["loc"]]
+    place = ".".join(part for part in (where, *path) if part)
+    if item["type"] != "extra_forbidden":
+        message = str(item["msg"]).removeprefix("Value error, ")
+        return f"{place}: {message}" if place else message
+    known = [key for parent in _models_at(model, path[:-1]) for key in parent.model_fields]
+    known += [name for name, _ in sections if place == path[-1]]
+    near = get_close_matches(path[-1], known, n=1) or _elsewhere(path[-1], sections)
+    return f"{place}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _elsewhere(key: str, sections: Sections) -> list[str]:
+    """The key of another section that `key` resembles, as section.key."""
+    known = {inner: f"{name}.{inner}" for name, model in sections for inner in model.model_fields}
+    return [known[near] for near in get_close_matches(key, known, n=1)]
+
+
+def _models_at(model: type[BaseModel], path: Sequence[str]) -> list[type[BaseModel]]:
+    """The models that the value at `path` inside `model` may be read into."""
+    annotations: list[Any] = [model]
+    for part in path:
+        annotations = [inner for outer in annotations for inner in _inside(outer, part)]
+    return [found for annotation in annotations for found in _models(annotation)]
+
+
+def _inside(annotation: Any, part: str) -> Iterator[Any]:
+    """The annotations that `part` of a location leads to."""
+    if get_origin(annotation) in {Annotated, Union, UnionType}:
+        for alternative in get_args(annotation):
+            yield from _inside(alternative, part)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if part in annotation.model_fields:
+            yield annotation.model_fields[part].annotation
+        elif part == annotation.__name__:
+            # pydantic puts the member of a union that it tried into the location.
+            yield annotation
+    else:
+        yield from get_args(annotation)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in {Annotated, Union, UnionType}:
+        for alternative in get_args(annotation):
+            yield from _models(alternative)
