@@ -1,0 +1,54 @@
+"""What `check` finds out about one collection."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from nudge_sync import lease
+from nudge_sync.cli.workspace import Job
+from nudge_sync.revisions import Ledger, head, pending
+from nudge_sync.target import refusals
+
+
+def examine(job: Job) -> dict[str, Any]:
+    """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
+    target = job.target
+    entries = Ledger(target.ledger, target.place).entries()
+    holder = lease.holder(target.ledger)
+    counts = {"queries": target.queries.count(), "events": target.events.count()}
+    facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
+    return {
+        "facts": facts,
+        "feedback": counts,
+        "originals": target.originals.count(),
+        "revision": head(entries),
+        "unfinished": [entry.number for entry in pending(entries)],
+        "lease": holder.describe() if holder else None,
+        "problems": _problems(job),
+        "notes": _notes(job, counts["queries"], bool(pending(entries))),
+    }
+
+
+def _problems(job: Job) -> list[str]:
+    found = refusals(job.target.facts)
+    metric = job.target.facts.metric
+    if job.settings.solver.method == "nudge-m" and metric != "dot":
+        found.append(
+            f"nudge-m changes lengths, which a {metric} collection does not keep; "
+            'set solver.method = "nudge-n" or "auto"'
+        )
+    return found
+
+
+def _notes(job: Job, queries: int, unfinished: bool) -> list[str]:
+    notes = []
+    needed = job.settings.gate.min_queries
+    if queries < needed:
+        notes.append(
+            f"{queries} searches logged; the gate wants {needed} held-out ones "
+            "(gate.min_queries), so it will refuse: see `nudge-sync feedback import --help`"
+        )
+    if unfinished:
+        notes.append("a revision is unfinished; the next cycle or `nudge-sync resume` ends it")
+    return notes

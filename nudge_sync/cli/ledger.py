@@ -1,0 +1,135 @@
+"""`log`, `show`, `verify`, `unlock` and `gc`: what was written, and whether it is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from nudge_sync.cli import options
+from nudge_sync.cli.output import emit, pairs, progress, table
+from nudge_sync.errors import LeaseHeld
+
+Number = Annotated[
+    int, typer.Argument(metavar="REVISION", envvar="NUDGE_SYNC_SHOW_REVISION", help="Its number.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        envvar="NUDGE_SYNC_UNLOCK_FORCE",
+        help="Take the lease away; only when its holder is gone for certain.",
+    ),
+]
+
+
+def log(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Every revision of a collection, oldest first."""
+    from nudge_sync.revisions import Ledger
+
+    def work(job: Any) -> list[dict[str, Any]]:
+        entries = Ledger(job.target.ledger, job.target.place).entries()
+        return [entry.summary() for entry in entries]
+
+    emit(_one(config, collection, work), as_json, _draw_log)
+
+
+def show(
+    revision: Number,
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """One revision: method, parameters, scores, counts, timings."""
+    from nudge_sync.revisions import Ledger
+
+    def work(job: Any) -> dict[str, Any]:
+        return Ledger(job.target.ledger, job.target.place).entry(revision).summary()
+
+    emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
+
+
+def verify(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    everything: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compare the collection with shadow and ledger, point by point; writes nothing."""
+    from nudge_sync.cli.drawing import draw_change
+    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.verify import verify as compare
+
+    def work(job: Job) -> dict[str, Any]:
+        with progress() as report:
+            return compare(job.target, report).summary()
+
+    result, code = each(config, collection, everything, work)
+    emit(result, as_json, draw_change)
+    raise typer.Exit(code)
+
+
+def unlock(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    force: Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say who holds the lease and since when; with --force, take it away."""
+    from nudge_sync import lease
+
+    def work(job: Any) -> dict[str, Any]:
+        holder = lease.holder(job.target.ledger)
+        if holder is not None and not force:
+            raise LeaseHeld(f"{holder.describe()} holds it; --force takes it away")
+        freed = lease.unlock(job.target.ledger) if force else None
+        name = job.target.name
+        return {"collection": name, "held_by": freed.describe() if freed else None}
+
+    def draw(result: dict[str, Any]) -> None:
+        typer.echo(f"taken from {result['held_by']}" if result["held_by"] else "nobody holds it")
+
+    emit(_one(config, collection, work), as_json, draw)
+
+
+def gc(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    everything: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """Drop revisions beyond write.keep_revisions from the history; never an original."""
+    from nudge_sync.cli.drawing import draw_change
+    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.gc import collect
+
+    def work(job: Job) -> dict[str, Any]:
+        with progress() as report:
+            return collect(job.target, job.settings, report)
+
+    result, code = each(config, collection, everything, work)
+    emit(result, as_json, draw_change)
+    raise typer.Exit(code)
+
+
+def _one(config: Any, collection: str | None, work: Any) -> Any:
+    from nudge_sync.cli.workspace import each
+
+    return each(config, collection, False, work)[0]
+
+
+def _draw_log(entries: list[dict[str, Any]]) -> None:
+    columns = ("revision", "kind", "state", "parent", "method", "written", "planned_at")
+    table("", columns, ([_cell(entry, name) for name in columns] for entry in entries))
+
+
+def _cell(entry: dict[str, Any], name: str) -> Any:
+    value = entry.get(name)
+    if name.endswith("_at") and isinstance(value, int):
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
+    return value

@@ -1,0 +1,38 @@
+"""The options that verbs share, each with its environment twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CONFIG = Path("nudge-sync.toml")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="NUDGE_SYNC_CONFIG", help="The TOML file.")
+]
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_COLLECTION", help="Which collection; default: the only one there is."
+    ),
+]
+All = Annotated[
+    bool, typer.Option("--all", envvar="NUDGE_SYNC_ALL", help="Every collection of the file.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", envvar="NUDGE_SYNC_JSON", help="Print one JSON document.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", envvar="NUDGE_SYNC_YES", help="Write without asking.")
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        envvar="NUDGE_SYNC_EXACT",
+        help="Search exactly, past the index. Reads the whole collection where the database "
+        "cannot do that by itself.",
+    ),
+]

@@ -1,0 +1,123 @@
+"""Results on stdout, progress and questions on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from nudge_sync.errors import ConfigError
+from nudge_sync.progress import Progress
+from nudge_sync.stop import Stop, on_signal
+
+
+def emit(result: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
+    """The result on stdout: as JSON, or drawn for people."""
+    if not as_json:
+        draw(result)
+        return
+    # A library's stray NaN must not become invalid JSON.
+    typer.echo(json.dumps(plain(result), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """The value in what JSON can hold: arrays as lists, NumPy scalars as numbers, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and value not in {float("inf"), float("-inf")} and value == value:  # noqa: PLR0124 - NaN
+        return value
+    if value is None or isinstance(value, str | int):
+        return value
+    return None if isinstance(value, float) else str(value)
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A table on stdout; the first column to the left, numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*[text(cell) for cell in row])
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, markup=False)
+    console.print(drawn)
+
+
+def text(cell: Any) -> str:
+    """A cell as people read it."""
+    if isinstance(cell, float):
+        return f"{cell:.4f}"
+    return "" if cell is None else str(cell)
+
+
+def pairs(title: str, values: Mapping[str, Any]) -> None:
+    """Names and values on stdout."""
+    table(title, ("", ""), ((name, _inline(value)) for name, value in values.items()))
+
+
+def _inline(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {text(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(text(inner) for inner in value)
+    return value
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Go on, if `yes` or if the person at the terminal says so.
+
+    Raises ConfigError where nobody can be asked, and ends the program with 1 at a no.
+    """
+    if yes:
+        return
+    demand_somebody(yes)
+    if not typer.confirm(question, err=True):
+        typer.echo("nothing was written", err=True)
+        raise typer.Exit(1)
+
+
+def demand_somebody(yes: bool) -> None:
+    """Raises ConfigError where a question will come up and nobody can be asked."""
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError("this writes to the collection; say --yes where nobody can be asked")
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """What the core reports its batches to: bars on stderr, and the way out at a signal.
+
+    The first SIGINT or SIGTERM ends after the batch in hand, by raising Interrupted from the
+    report; a second one ends at once.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    console = Console(stderr=True)
+    bars = Bars(*columns, console=console, transient=True)
+    tasks: dict[str, Any] = {}
+    stop = Stop()
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
+        stop.check()
+
+    def said() -> None:
+        typer.echo("nudge-sync: ending after this batch; once more ends at once", err=True)
+
+    with on_signal(stop, said), bars:
+        yield report
