@@ -66,10 +66,22 @@ class WriteSettings(Section):
     lease_seconds: Annotated[float, Field(ge=5)] = 120.0
 
 
+DEFAULT_ACTIONS = {
+    "relevant": 1.0,
+    "not_relevant": -1.0,
+    "click": 1.0,
+    "watch": 1.0,
+    "add_to_cart": 2.0,
+    "purchase": 3.0,
+}
+
+
 class FeedbackSettings(Section):
     """How events become judgements."""
 
-    actions: dict[str, float] = Field(default_factory=lambda: {"relevant": 1.0, "click": 1.0})
+    actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
+        default_factory=lambda: dict(DEFAULT_ACTIONS)
+    )
     """What each action is worth; an event's own grade multiplies it. Actions not named here are
     kept, counted and not used."""
 

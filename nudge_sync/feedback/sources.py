@@ -1,0 +1,151 @@
+"""Where rows come from: JSON lines, TREC qrels with query vectors, arrays in memory.
+
+A source is a function without arguments that starts the rows anew each time it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.connector import Float32, PointId
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.rows import BadRow, parsed
+
+MAX_LINE_BYTES = 16 * 2**20
+_QRELS_COLUMNS = (3, 4)
+_MATRIX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source: what it says, or why it says nothing."""
+
+    source: str
+    line: int
+    raw: str
+    content: Mapping[str, Any] | BadRow
+
+
+Source: TypeAlias = Callable[[], Iterator[Row]]
+
+
+def json_lines(path: Path) -> Source:
+    """The rows of a file with one JSON object a line; empty lines are passed over.
+
+    Raises InputError where the file cannot be read.
+    """
+
+    def rows() -> Iterator[Row]:
+        for line, text in _lines(path):
+            if isinstance(text, BadRow):
+                yield Row(str(path), line, text.detail, text)
+            elif text.strip():
+                yield Row(str(path), line, text, _content(text))
+
+    return rows
+
+
+def _content(text: str) -> Mapping[str, Any] | BadRow:
+    try:
+        return parsed(text)
+    except BadRow as bad:
+        return bad
+
+
+def qrels(judgements: Path, vectors: Path, ids: Path) -> Source:
+    """The rows of TREC qrels (query id, [0,] document id, grade) and of the queries they judge.
+
+    vectors: a `.npy` file (q, d); ids: the query ids, one a line, in row order. Labelled answers
+    of queries that are not among them are bad rows. Raises InputError for files that do not fit
+    together.
+    """
+
+    def rows() -> Iterator[Row]:
+        names, matrix = _queries(vectors, ids)
+        for at, name in enumerate(names):
+            vector = np.asarray(matrix[at])
+            yield Row(str(ids), at + 1, name, {"query_id": name, "query_vector": vector})
+        known = set(names)
+        for line, text in _lines(judgements):
+            if isinstance(text, BadRow):
+                yield Row(str(judgements), line, text.detail, text)
+            elif text.strip() and not (line == 1 and text.startswith("query-id")):
+                yield Row(str(judgements), line, text, _labelled(text, known))
+
+    return rows
+
+
+def _labelled(text: str, known: set[str]) -> Mapping[str, Any] | BadRow:
+    parts = text.split("\t") if "\t" in text else text.split()
+    if len(parts) not in _QRELS_COLUMNS:
+        return BadRow("missing field", "query id, [0,] document id and grade are expected")
+    query, point, grade = parts[0].strip(), parts[-2].strip(), parts[-1]
+    if query not in known:
+        return BadRow("unknown query", "no vector with this query id")
+    try:
+        number = float(grade)
+    except ValueError:
+        return BadRow("wrong type", "grade must be a number")
+    return {"query_id": query, "action": "relevant", "point": point, "grade": number}
+
+
+def labelled(
+    query_ids: Sequence[str],
+    query_vectors: Float32,
+    relevant: Mapping[str, Mapping[PointId, float]],
+) -> Source:
+    """The rows of labelled answers that are in memory: query id -> point id -> grade."""
+
+    def rows() -> Iterator[Row]:
+        for at, name in enumerate(query_ids):
+            vector = np.asarray(query_vectors[at])
+            yield Row("queries", at + 1, name, {"query_id": name, "query_vector": vector})
+        line = 0
+        for query, grades in relevant.items():
+            for point, grade in grades.items():
+                line += 1
+                content = {"query_id": query, "action": "relevant", "point": point, "grade": grade}
+                yield Row("relevant", line, f"{query}\t{point}\t{grade}", content)
+
+    return rows
+
+
+def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
+    try:
+        matrix = np.load(vectors, mmap_mode="r", allow_pickle=False)
+        names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"query vectors or ids cannot be read: {error}") from None
+    if matrix.ndim != _MATRIX or matrix.dtype.kind not in "fiu":
+        raise InputError(f"{vectors}: a matrix of numbers is expected, one row a query")
+    if len(names) != len(matrix):
+        raise InputError(f"{ids} names {len(names)} queries, {vectors} holds {len(matrix)}")
+    return names, matrix
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+    try:
+        with path.open("rb") as file:
+            line = 0
+            while raw := file.readline(MAX_LINE_BYTES + 1):
+                line += 1
+                yield line, _text(raw)
+                while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                    raw = file.readline(MAX_LINE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _text(raw: bytes) -> str | BadRow:
+    if len(raw) > MAX_LINE_BYTES:
+        return BadRow("too large", f"a line of over {MAX_LINE_BYTES} bytes")
+    try:
+        return raw.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return BadRow("not UTF-8", raw.decode("utf-8", "backslashreplace").rstrip("\r\n"))

@@ -1,0 +1,107 @@
+"""Records and a collection held in dictionaries, for tests of feedback alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nudge_sync.connector import CollectionFacts, PointId, Points, Record
+from nudge_sync.errors import Unreachable
+
+
+class DictRecords:
+    def __init__(self) -> None:
+        self.kept: dict[str, Record] = {}
+        self.puts = 0
+        self.dead = False
+
+    def put(self, records: Sequence[Record]) -> None:
+        if self.dead:
+            raise Unreachable
+        self.puts += 1
+        self.kept.update({record.key: record for record in records})
+
+    def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
+        if self.dead:
+            raise Unreachable
+        found = [self.kept[key] for key in keys if key in self.kept]
+        return [_without(record, vectors) for record in found]
+
+    def scan(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        vectors: bool = True,
+        batch_size: int = 1000,
+    ) -> Iterator[list[Record]]:
+        found = [record for record in self.kept.values() if _matches(record, where or {})]
+        for start in range(0, len(found), batch_size):
+            yield [_without(record, vectors) for record in found[start : start + batch_size]]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.kept.pop(key, None)
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        return sum(_matches(record, where or {}) for record in self.kept.values())
+
+    def swap(self, record: Record, expected: int | None) -> bool:
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        self.kept.clear()
+
+
+def _without(record: Record, vectors: bool) -> Record:
+    return record if vectors else Record(record.key, record.document)
+
+
+def _matches(record: Record, where: Mapping[str, Any]) -> bool:
+    for name, wanted in where.items():
+        value = record.document.get(name)
+        if isinstance(wanted, tuple):
+            if value is None or not wanted[0] <= value < wanted[1]:
+                return False
+        elif value != wanted:
+            return False
+    return True
+
+
+class IdsOnly:
+    """A collection that knows which ids it has."""
+
+    def __init__(self, ids: Sequence[PointId], dimension: int) -> None:
+        self.ids = set(ids)
+        self.dimension = dimension
+        self.reads = 0
+
+    def describe(self) -> CollectionFacts:
+        return CollectionFacts(
+            name="docs",
+            collection="docs",
+            vector="",
+            dimension=self.dimension,
+            metric="cosine",
+            integer_ids=all(isinstance(id_, int) for id_ in self.ids),
+            points=len(self.ids),
+            precision="float32",
+            rescales=False,
+        )
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        self.reads += 1
+        found = [id_ for id_ in ids if id_ in self.ids]
+        return Points(found, np.zeros((len(found), self.dimension), np.float32))
+
+
+@pytest.fixture(scope="session")
+def new_records() -> type[DictRecords]:
+    return DictRecords
+
+
+@pytest.fixture(scope="session")
+def ids_only() -> type[IdsOnly]:
+    return IdsOnly
