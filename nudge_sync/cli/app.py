@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli import change, ledger, setup
+from nudge_sync.cli import change, feedback, ledger, setup
+from nudge_sync.cli.demo import demo
 from nudge_sync.cli.entry import Verbs
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ VERBS = (
     ledger.verify,
     ledger.unlock,
     ledger.gc,
+    demo,
 )
 
 
@@ -60,3 +62,5 @@ def options(
 
 for verb in VERBS:
     app.command()(verb)
+
+app.add_typer(feedback.app, name="feedback")

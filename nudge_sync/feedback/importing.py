@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,9 +18,8 @@ from nudge_sync.feedback.report import ImportReport, Rejects
 from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.feedback.seen import Seen
 from nudge_sync.feedback.sources import Row, Source
+from nudge_sync.progress import Progress, silent
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with how many rows have been read so far."""
 _Good: TypeAlias = tuple[Row, Search | Event]
 
 
@@ -49,7 +48,7 @@ def import_rows(
     strict: bool = False,
     rejects: Path | None = None,
     batch_size: int = 1000,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ImportReport:
     """Store every good row of `sources`, and say what became of the others.
 
@@ -68,18 +67,18 @@ def _pass(
     destination: Destination,
     rejects: Path | None,
     batch_size: int,
-    progress: Progress | None,
+    progress: Progress,
     *,
     store: bool,
 ) -> ImportReport:
     with Rejects(rejects) as file:
         importer = _Importer(destination, file, store=store)
-        read = 0
-        for batch in _batches((row for source in sources for row in source()), batch_size):
+        rows = (row for source in sources for row in source.rows())
+        read, total = 0, sum(source.size() for source in sources)
+        for batch in _batches(rows, batch_size):
             importer.take(batch)
             read += len(batch)
-            if progress is not None:
-                progress(read)
+            progress("import" if store else "check", read, max(read, total))
         return importer.finished()
 
 

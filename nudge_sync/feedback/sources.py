@@ -1,14 +1,11 @@
-"""Where rows come from: JSON lines, TREC qrels with query vectors, arrays in memory.
-
-A source is a function without arguments that starts the rows anew each time it is called.
-"""
+"""Where rows come from: JSON lines, TREC qrels with query vectors, arrays in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +29,14 @@ class Row:
     content: Mapping[str, Any] | BadRow
 
 
-Source: TypeAlias = Callable[[], Iterator[Row]]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows that can be read more than once."""
+
+    rows: Callable[[], Iterator[Row]]
+    """Starts anew each time it is called."""
+    size: Callable[[], int]
+    """About how many rows there are, for a progress bar."""
 
 
 def json_lines(path: Path) -> Source:
@@ -48,7 +52,7 @@ def json_lines(path: Path) -> Source:
             elif text.strip():
                 yield Row(str(path), line, text, _content(text))
 
-    return rows
+    return Source(rows, lambda: _line_count(path))
 
 
 def _content(text: str) -> Mapping[str, Any] | BadRow:
@@ -78,7 +82,7 @@ def qrels(judgements: Path, vectors: Path, ids: Path) -> Source:
             elif text.strip() and not (line == 1 and text.startswith("query-id")):
                 yield Row(str(judgements), line, text, _labelled(text, known))
 
-    return rows
+    return Source(rows, lambda: _line_count(ids) + _line_count(judgements))
 
 
 def _labelled(text: str, known: set[str]) -> Mapping[str, Any] | BadRow:
@@ -113,7 +117,7 @@ def labelled(
                 content = {"query_id": query, "action": "relevant", "point": point, "grade": grade}
                 yield Row("relevant", line, f"{query}\t{point}\t{grade}", content)
 
-    return rows
+    return Source(rows, lambda: len(query_ids) + sum(len(grades) for grades in relevant.values()))
 
 
 def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
@@ -127,6 +131,14 @@ def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
     if len(names) != len(matrix):
         raise InputError(f"{ids} names {len(names)} queries, {vectors} holds {len(matrix)}")
     return names, matrix
+
+
+def _line_count(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:

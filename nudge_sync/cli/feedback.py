@@ -1,0 +1,144 @@
+"""`feedback import` and `feedback stats`: what people found, into the database and counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nudge_sync.cli import options
+from nudge_sync.cli.entry import Verbs
+from nudge_sync.cli.output import emit, pairs, progress, table
+from nudge_sync.errors import ConfigError
+
+app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: import it, count it.")
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE...", help="JSON lines: searches and events.", show_default=False),
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_FEEDBACK_QRELS",
+        help="TREC qrels: query id, 0, document id, grade. Needs --query-vectors and --query-ids.",
+    ),
+]
+QueryVectors = Annotated[
+    Path | None,
+    typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY_VECTORS", help="A .npy file, one row a query."),
+]
+QueryIds = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_FEEDBACK_QUERY_IDS", help="The queries' ids, one a line, in row order."
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        envvar="NUDGE_SYNC_FEEDBACK_STRICT",
+        help="Store nothing if there is one bad row.",
+    ),
+]
+RejectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        envvar="NUDGE_SYNC_FEEDBACK_REJECTS",
+        help="Where bad rows go, with reason and line; default: FILE.rejects.jsonl.",
+    ),
+]
+
+
+@app.command("import")
+def import_(
+    files: Files = None,
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    qrels: Qrels = None,
+    query_vectors: QueryVectors = None,
+    query_ids: QueryIds = None,
+    strict: Strict = False,
+    rejects: RejectsFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
+    from nudge_sync.feedback import Destination, RowsRefused, import_rows
+
+    sources = _sources(files or [], qrels, query_vectors, query_ids)
+    first = [*(files or []), *([qrels] if qrels else [])][0]
+    rejects = rejects or first.with_name(first.name + ".rejects.jsonl")
+
+    def work(job: Any) -> dict[str, Any]:
+        target = job.target
+        place = Destination(target.queries, target.events, target.collection)
+        with progress() as report:
+            try:
+                done = import_rows(sources, place, strict=strict, rejects=rejects, progress=report)
+            except RowsRefused as refused:
+                emit(refused.report.summary() | {"error": str(refused)}, as_json, _draw_import)
+                raise
+        return done.summary()
+
+    emit(_one(config, collection, work), as_json, _draw_import)
+
+
+@app.command("stats")
+def stats(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """What is stored, and what of it turns into judgements."""
+    from nudge_sync.feedback.stats import stats as count
+
+    def work(job: Any) -> dict[str, Any]:
+        target = job.target
+        return count(
+            target.queries, target.events, target.collection, job.settings.feedback
+        ).summary()
+
+    emit(_one(config, collection, work), as_json, _draw_stats)
+
+
+def _sources(
+    files: list[Path], judgements: Path | None, vectors: Path | None, ids: Path | None
+) -> list[Any]:
+    from nudge_sync.feedback import json_lines, qrels
+
+    sources = [json_lines(path) for path in files]
+    if judgements is not None and vectors is not None and ids is not None:
+        sources.append(qrels(judgements, vectors, ids))
+    elif judgements or vectors or ids:
+        raise ConfigError("--qrels, --query-vectors and --query-ids go together")
+    if not sources:
+        raise ConfigError("name a file of JSON lines, or --qrels with its vectors and ids")
+    return sources
+
+
+def _one(config: Path, collection: str | None, work: Any) -> Any:
+    from nudge_sync.cli.workspace import each
+
+    return each(config, collection, False, work)[0]
+
+
+def _draw_import(result: dict[str, Any]) -> None:
+    counts = ("accepted", "unchanged", "searches", "events", "without_search", "rejected")
+    pairs("", {name: result[name] for name in counts})
+    if result["reasons"]:
+        rows = [
+            (reason, count, ", ".join(result["lines"].get(reason, [])))
+            for reason, count in result["reasons"].items()
+        ]
+        table("\nrefused", ("reason", "rows", "lines"), rows)
+    if result["rejects_file"]:
+        typer.echo(f"refused rows are in {result['rejects_file']}")
+
+
+def _draw_stats(result: dict[str, Any]) -> None:
+    pairs("", {name: value for name, value in result.items() if name != "funnel"})
+    stages = [tuple(stage.values()) for stage in result["funnel"]]
+    table("\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages)
