@@ -1,0 +1,95 @@
+"""A directory of Qdrant Edge shards as a nudge-sync database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams
+
+from nudge_sync.connector import DatabaseFacts, Metric
+from nudge_sync.errors import ConfigError, UnsupportedCollection
+from nudge_sync.validation import validated
+from nudge_sync_qdrant_edge.collection import EdgeCollection
+from nudge_sync_qdrant_edge.records import EdgeRecords
+from nudge_sync_qdrant_edge.settings import Settings
+from nudge_sync_qdrant_edge.shards import Shards
+
+_DISTANCES = {"cosine": Distance.Cosine, "dot": Distance.Dot, "euclid": Distance.Euclid}
+
+
+def connect(
+    section: Mapping[str, Any], *, shards: Mapping[str, EdgeShard] | None = None
+) -> EdgeDatabase:
+    """The database in the directory `path`.
+
+    shards: collections that this process has open already, by name; their directories have to be
+    `path/name`. They are used as they are and not closed. Raises ConfigError.
+    """
+    settings = validated(Settings, section, "database")
+    path = settings.path.expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"database.path: {error}") from error
+    return EdgeDatabase(path, shards, sync=settings.sync)
+
+
+class EdgeDatabase:
+    """One directory, one subdirectory a collection, open in this process alone."""
+
+    def __init__(
+        self, path: Path, shards: Mapping[str, EdgeShard] | None = None, *, sync: bool = True
+    ) -> None:
+        self._shards = Shards(path, shards or {}, sync=sync)
+
+    def describe(self) -> DatabaseFacts:
+        """See `Database`. A swap is atomic because the engine lets one process in."""
+        return DatabaseFacts(
+            product="Qdrant Edge", version=version("qdrant-edge-py"), atomic_swap=True
+        )
+
+    def collection(self, name: str, vector: str = "") -> EdgeCollection:
+        """See `Database`."""
+        config = json.loads(self._shards.config(name))
+        dense, sparse = config.get("vectors") or {}, config.get("sparse_vectors") or {}
+        chosen = next(iter(dense)) if not vector and len(dense) == 1 else vector
+        if chosen not in dense:
+            raise UnsupportedCollection(_no_vector(name, chosen, list(dense), list(sparse)))
+        collection = EdgeCollection(self._shards, name, chosen, dense[chosen])
+        collection.describe()
+        return collection
+
+    def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> EdgeRecords:
+        """See `Database`."""
+        return EdgeRecords(self._shards, name, dimension, indexed)
+
+    def create_collection(
+        self, name: str, dimension: int, metric: Metric = "cosine", vector: str = ""
+    ) -> None:
+        """A new, empty collection: what an application does. Raises InputError."""
+        params = EdgeVectorParams(size=dimension, distance=_DISTANCES[metric])
+        self._shards.create(name, EdgeConfig(vectors={vector: params}))
+
+    def shard(self, name: str) -> EdgeShard:
+        """The open shard, for the application in the same process. Raises CollectionNotFound."""
+        return self._shards.get(name)
+
+    def close(self) -> None:
+        """See `Database`."""
+        self._shards.close()
+
+
+def _no_vector(name: str, vector: str, dense: list[str], sparse: list[str]) -> str:
+    known = ", ".join(json.dumps(each) for each in sorted(dense)) or "none"
+    if vector in sparse:
+        return (
+            f'"{vector}" of "{name}" is a sparse vector, which cannot be turned; '
+            f"its dense vectors: {known}"
+        )
+    if not vector:
+        return f'"{name}" has no default vector; say which of its vectors to use: {known}'
+    return f'"{name}" has no vector "{vector}"; it has: {known}'

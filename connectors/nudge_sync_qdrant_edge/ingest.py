@@ -1,0 +1,45 @@
+"""Fill a collection: what an application does; for the demo, tests and benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from qdrant_edge import Point, UpdateOperation
+
+from nudge_sync.connector import Float32, Metric, PointId
+from nudge_sync_qdrant_edge.database import EdgeDatabase
+from nudge_sync_qdrant_edge.shards import translated
+
+_ROWS = 1000
+
+
+def ingest(
+    database: EdgeDatabase,
+    name: str,
+    ids: Sequence[PointId],
+    vectors: Float32,
+    payloads: Sequence[dict[str, Any]] | None = None,
+    *,
+    metric: Metric = "cosine",
+    vector: str = "",
+) -> None:
+    """Create the collection `name` and upsert its points: vectors (n, d), a payload a row.
+
+    Raises InputError if there is such a collection already.
+    """
+    database.create_collection(name, vectors.shape[1], metric, vector)
+    shard = database.shard(name)
+    with translated(name):
+        for start in range(0, len(ids), _ROWS):
+            points = [
+                Point(
+                    UUID(point_id) if isinstance(point_id, str) else point_id,
+                    {vector: vectors[row].tolist()},
+                    payloads[row] if payloads is not None else {},
+                )
+                for row, point_id in enumerate(ids[start : start + _ROWS], start)
+            ]
+            shard.update(UpdateOperation.upsert_points(points))
+        shard.flush()

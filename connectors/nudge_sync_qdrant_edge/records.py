@@ -1,0 +1,170 @@
+"""The sidecar's own records in a shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from qdrant_edge import (
+    CountRequest,
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    MatchValue,
+    Memory,
+    PayloadSchemaType,
+    Point,
+    RangeFloat,
+    ScrollRequest,
+    UpdateOperation,
+)
+from qdrant_edge import Record as EdgePoint
+
+from nudge_sync.connector import Record, Where
+from nudge_sync.errors import UnsupportedCollection
+from nudge_sync_qdrant_edge.shards import Shards, translated
+from nudge_sync_qdrant_rules import payloads
+
+
+class EdgeRecords:
+    """See `nudge_sync.connector.Records`. Keys become UUIDs by their SHA-256."""
+
+    def __init__(self, shards: Shards, name: str, dimension: int, indexed: Sequence[str]) -> None:
+        self._shards = shards
+        self._name = name
+        self._dimension = dimension
+        self._indexed = tuple(indexed)
+
+    def put(self, records: Sequence[Record]) -> None:
+        """See `Records`."""
+        points = [self._point(item) for item in payloads.checked(records, self._dimension)]
+        if not points:
+            return
+        with self._shards.lock:
+            self._ensure()
+            self._shards.update(self._name, UpdateOperation.upsert_points(points))
+            self._shards.flush(last=self._name)
+
+    def swap(self, record: Record, expected: int | None) -> bool:
+        """See `Records`."""
+        with self._shards.lock:
+            stored = self.get([record.key], vectors=False)
+            held = payloads.generation(stored[0].document) if stored else None
+            if held != expected or bool(stored) != (expected is not None):
+                return False
+            self.put([record])
+            return True
+
+    def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
+        """See `Records`."""
+        shard = self._find()
+        if shard is None or not keys:
+            return []
+        wanted = [UUID(payloads.point_id(key)) for key in dict.fromkeys(keys)]
+        with translated(self._name):
+            found = shard.retrieve(list(wanted), with_payload=True, with_vector=vectors)
+            stored = {item.key: item for item in map(self._record, found)}
+        return [stored[key] for key in keys if key in stored]
+
+    def scan(
+        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See `Records`."""
+        offset: Any = None
+        condition = _filter(where or {})
+        while (shard := self._find()) is not None:
+            request = ScrollRequest(
+                offset=offset,
+                limit=batch_size,
+                filter=condition,
+                with_payload=True,
+                with_vector=vectors,
+            )
+            with translated(self._name):
+                found, offset = shard.scroll(request)
+                batch = [self._record(item) for item in found]
+            if batch:
+                yield batch
+            if offset is None:
+                return
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """See `Records`."""
+        if not keys or self._find() is None:
+            return
+        ids = [UUID(payloads.point_id(key)) for key in keys]
+        self._shards.update(self._name, UpdateOperation.delete_points(list(ids)))
+        self._shards.flush(last=self._name)
+
+    def count(self, where: Where | None = None) -> int:
+        """See `Records`."""
+        shard = self._find()
+        if shard is None:
+            return 0
+        with translated(self._name):
+            return shard.count(CountRequest(exact=True, filter=_filter(where or {})))
+
+    def drop(self) -> None:
+        """See `Records`."""
+        self._shards.drop(self._name)
+
+    def _find(self) -> EdgeShard | None:
+        shard = self._shards.find(self._name)
+        if shard is not None:
+            self._refuse_other_dimension()
+        return shard
+
+    def _refuse_other_dimension(self) -> None:
+        size = json.loads(self._shards.config(self._name))["vectors"][""]["size"]
+        if self._dimension and size != self._dimension:
+            raise UnsupportedCollection(
+                f'"{self._name}" holds vectors of {size} numbers, not {self._dimension}; drop it, '
+                "or give the collection another name"
+            )
+
+    def _ensure(self) -> None:
+        if self._find() is None:
+            self._shards.create(self._name, self._layout())
+        shard = self._shards.get(self._name)
+        with translated(self._name):
+            known = set(shard.info().payload_schema)
+        for field, schema in self._indexes().items():
+            if field not in known:
+                self._shards.update(self._name, UpdateOperation.create_field_index(field, schema))
+
+    def _layout(self) -> EdgeConfig:
+        # Dot, because cosine rescales. Where there is no vector one number stays unused: the
+        # engine wants at least one.
+        size = max(self._dimension, 1)
+        params = EdgeVectorParams(size=size, distance=Distance.Dot, memory=Memory.Cold)
+        return EdgeConfig(vectors=params, payload_memory=Memory.Cold)
+
+    def _indexes(self) -> Mapping[str, PayloadSchemaType]:
+        numbers = {payloads.number_path(name): PayloadSchemaType.Float for name in self._indexed}
+        return {payloads.TOKENS: PayloadSchemaType.Keyword, **numbers}
+
+    def _point(self, record: Record) -> Point:
+        vector: Any = {} if record.vector is None else record.vector.tolist()
+        return Point(UUID(payloads.point_id(record.key)), vector, payloads.payload(record))
+
+    def _record(self, point: EdgePoint) -> Record:
+        vector = np.array(point.vector, dtype=np.float32) if point.vector else None
+        return payloads.record(point.payload or {}, vector)
+
+
+def _filter(where: Where) -> Filter | None:
+    equal = [
+        FieldCondition(payloads.TOKENS, MatchValue(each)) for each in payloads.equalities(where)
+    ]
+    between = [
+        FieldCondition(path, range=RangeFloat(gte=low, lt=high))
+        for path, low, high in payloads.ranges(where)
+    ]
+    conditions = [*equal, *between]
+    return Filter(must=list(conditions)) if conditions else None

@@ -1,0 +1,1 @@
+"""What holds for every Qdrant engine, server or embedded; imports no client."""

@@ -1,0 +1,25 @@
+"""What a cosine collection does to the vectors written to it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nudge_sync.connector import Points
+from nudge_sync.errors import InputError
+
+# segment/src/spaces/tools.rs: a row is left as it is if its squared length is within this of 1,
+# or exactly 0.
+TOLERANCE = 1e-6
+
+
+def refuse_rescaled(points: Points, place: str) -> None:
+    """Raise InputError if a cosine collection would rescale a row as it is written."""
+    squared = np.einsum("ij,ij->i", points.vectors, points.vectors, dtype=np.float64)
+    bad = np.flatnonzero((np.abs(squared - 1.0) > TOLERANCE) & (squared != 0.0))
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"point {points.ids[row]} in {place}: its new vector has length "
+            f"{squared[row] ** 0.5:.7g}, and a cosine collection rescales what is not of unit "
+            "length; use a unit-length method (nudge-n or nudge-c)"
+        )

@@ -1,0 +1,107 @@
+"""A wrapper around any database that counts what was touched; for tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from nudge_sync.connector import (
+    Collection,
+    CollectionFacts,
+    Database,
+    DatabaseFacts,
+    Float32,
+    Health,
+    Hits,
+    PointId,
+    Points,
+    Records,
+    WriteReport,
+)
+
+
+@dataclass
+class Counts:
+    """What was asked of the user's collections."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    """Method name -> calls."""
+    read: set[PointId] = field(default_factory=set)
+    written: set[PointId] = field(default_factory=set)
+    scanned: int = 0
+    """Points that went by in scans."""
+    searched: int = 0
+    """Queries."""
+
+    @property
+    def touched(self) -> int:
+        """How many points were read or written by id."""
+        return len(self.read | self.written)
+
+
+class Counted:
+    """A `Database` that counts in `counts`, and otherwise is the one it wraps."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.counts = Counts()
+
+    def describe(self) -> DatabaseFacts:
+        """See `Database`."""
+        return self.database.describe()
+
+    def collection(self, name: str, vector: str = "") -> CountedCollection:
+        """See `Database`."""
+        return CountedCollection(self.database.collection(name, vector), self.counts)
+
+    def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
+        """See `Database`."""
+        return self.database.records(name, dimension, indexed)
+
+    def close(self) -> None:
+        """See `Database`."""
+        self.database.close()
+
+
+class CountedCollection:
+    """See `Counted`."""
+
+    def __init__(self, collection: Collection, counts: Counts) -> None:
+        self._collection = collection
+        self._counts = counts
+
+    def describe(self) -> CollectionFacts:
+        """See `Collection`."""
+        self._counts.calls["describe"] += 1
+        return self._collection.describe()
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        """See `Collection`."""
+        self._counts.calls["read"] += 1
+        self._counts.read.update(ids)
+        return self._collection.read(ids)
+
+    def scan(self, batch_size: int = 1000) -> Iterator[Points]:
+        """See `Collection`."""
+        self._counts.calls["scan"] += 1
+        for points in self._collection.scan(batch_size):
+            self._counts.scanned += len(points)
+            yield points
+
+    def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
+        """See `Collection`."""
+        self._counts.calls["search"] += 1
+        self._counts.searched += len(queries)
+        return self._collection.search(queries, k, exact=exact)
+
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        """See `Collection`."""
+        self._counts.calls["write"] += 1
+        self._counts.written.update(points.ids)
+        return self._collection.write(points, expected)
+
+    def health(self) -> Health:
+        """See `Collection`."""
+        self._counts.calls["health"] += 1
+        return self._collection.health()
