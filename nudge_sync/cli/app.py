@@ -9,6 +9,7 @@ import typer
 from nudge_sync.cli import change, feedback, ledger, setup
 from nudge_sync.cli.demo import demo
 from nudge_sync.cli.entry import Verbs
+from nudge_sync.cli.serve import serve
 
 app = typer.Typer(
     cls=Verbs,
@@ -32,6 +33,7 @@ VERBS = (
     ledger.verify,
     ledger.unlock,
     ledger.gc,
+    serve,
     demo,
 )
 
@@ -62,5 +64,7 @@ def options(
 
 for verb in VERBS:
     app.command()(verb)
+
+app.add_typer(feedback.app, name="feedback")
 
 app.add_typer(feedback.app, name="feedback")

@@ -119,7 +119,9 @@ def rollback(
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Write the vectors of {job.target.name!r} back to {aim}?", yes)
         with progress() as report:
-            return roll_back(job.target, job.settings, to, originals, report).summary()
+            return roll_back(
+                job.target, job.settings, to=to, originals=originals, progress=report
+            ).summary()
 
     _finish(each(config, collection, everything, work), as_json)
 

@@ -106,11 +106,14 @@ def gc(
     """Drop revisions beyond write.keep_revisions from the history; never an original."""
     from nudge_sync.cli.drawing import draw_change
     from nudge_sync.cli.workspace import Job, each
-    from nudge_sync.gc import collect
+    from nudge_sync.lease import held
+    from nudge_sync.retention import collect
 
     def work(job: Job) -> dict[str, Any]:
-        with progress() as report:
-            return collect(job.target, job.settings, report)
+        write = job.settings.write
+        with held(job.target.ledger, write.lease_seconds):
+            removed = collect(job.target, write.keep_revisions)
+        return {"collection": job.target.name, "removed": removed}
 
     result, code = each(config, collection, everything, work)
     emit(result, as_json, draw_change)

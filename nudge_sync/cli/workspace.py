@@ -83,11 +83,11 @@ def _outcome(workspace: Workspace, name: str, work: Callable[[Job], Any]) -> tup
     try:
         return work(workspace.job(name)), 0
     except GateRefused as error:
-        plan = getattr(error, "plan", None)
-        if plan is None:
+        done = getattr(error, "applied", None) or getattr(error, "plan", None)
+        if done is None:
             raise
         complain(f"{name}: {error}")
-        return {**plan.summary(), "error": str(error)}, error.exit_code
+        return {**done.summary(), "error": str(error)}, error.exit_code
 
 
 def _outcome_or_error(

@@ -1,0 +1,216 @@
+"""When a cycle runs: a schedule a collection, until somebody asks to stop.
+
+Every cycle opens its own connection and closes it again, so that a restarted database needs no
+restart here and, on an embedded database, the command line can work in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from nudge_sync import cycle
+from nudge_sync.config import Config, ScheduleSettings, seconds
+from nudge_sync.connector import connect
+from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.gauges import Gauges
+from nudge_sync.logs import say
+from nudge_sync.status import Pages, answering, refuse_open_door
+from nudge_sync.stop import Stop
+from nudge_sync.target import open_target
+
+_EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+_MOST_AT_ONCE = 4
+
+
+def serve(config: Config, stop: Stop, token: str = "", *, at_once: bool = False) -> None:
+    """Run cycles as scheduled, and answer probes, until `stop` is asked; then end with the batch.
+
+    at_once: every collection also runs when the daemon starts.
+    Raises ConfigError where no collection has a schedule, or the address cannot be used.
+    """
+    triggers = {
+        name: trigger(settings.schedule)
+        for name, settings in config.collections.items()
+        if settings.schedule.cron or settings.schedule.every
+    }
+    if not triggers:
+        raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
+    refuse_open_door(config.serve.host, token)
+    daemon = Daemon(config, stop)
+    pages = Pages(daemon.unhealthy, daemon.unready, daemon.page, token)
+    with answering(config.serve.host, config.serve.port, pages) as port:
+        say(logging.INFO, "listening", host=config.serve.host, port=port)
+        with daemon.scheduled(triggers, at_once=at_once):
+            stop.asked.wait()
+            say(logging.INFO, "stopping after the batch in hand")
+    say(logging.INFO, "stopped")
+
+
+def trigger(schedule: ScheduleSettings) -> BaseTrigger:
+    """When the cycles of a collection run.
+
+    An interval counts from a fixed moment rather than from the start of the process: a daemon
+    that is restarted more often than that would otherwise never run.
+    """
+    if schedule.cron:
+        return CronTrigger.from_crontab(schedule.cron, timezone=schedule.timezone)
+    every = seconds(schedule.every or "")
+    return IntervalTrigger(seconds=every, start_date=_EPOCH, timezone=schedule.timezone)
+
+
+@dataclass
+class Daemon:
+    """The cycles of one configuration, and what is known of them."""
+
+    config: Config
+    stop: Stop
+    gauges: Gauges = field(default_factory=Gauges)
+    unreached: dict[str, str] = field(default_factory=dict)
+    """Collection -> why its database did not answer last time; empty: it did, "": not tried."""
+    scheduler: BackgroundScheduler | None = None
+
+    @contextmanager
+    def scheduled(self, triggers: dict[str, BaseTrigger], *, at_once: bool) -> Iterator[None]:
+        """Cycles run inside; on leaving, those in hand end after their batch."""
+        workers = ThreadPoolExecutor(min(len(triggers), _MOST_AT_ONCE))
+        defaults = {"coalesce": True, "max_instances": 1}
+        scheduler = BackgroundScheduler(
+            executors={"default": workers}, job_defaults=defaults, timezone=UTC
+        )
+        for name, when in triggers.items():
+            grace = self.config.collections[name].schedule.misfire_grace_seconds
+            first = {"next_run_time": datetime.now(UTC)} if at_once else {}
+            scheduler.add_job(self.run, when, [name], id=name, misfire_grace_time=grace, **first)
+        scheduler.add_listener(self._left_out, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self.unreached = dict.fromkeys(triggers, "not tried yet")
+        self.probe()
+        scheduler.start()
+        self.scheduler = scheduler
+        try:
+            yield
+        finally:
+            self.scheduler = None
+            scheduler.shutdown(wait=True)
+
+    def run(self, name: str) -> None:
+        """One cycle of a collection; whatever comes of it, the next run comes too."""
+        began = time.monotonic()
+        self.gauges.working(name, now=True)
+        try:
+            outcome = self._outcome(name)
+        finally:
+            self.gauges.working(name, now=False)
+        took = time.monotonic() - began
+        self.gauges.ended(name, outcome, took)
+        if outcome in {"applied", "unchanged", "refused"}:
+            self.gauges.succeeded(name, time.time())
+
+    def _left_out(self, event: JobEvent) -> None:
+        late = event.code == EVENT_JOB_MISSED
+        reason = "too late to start" if late else "the run before has not ended"
+        self.gauges.left_out(event.job_id)
+        say(logging.WARNING, "run left out", collection=event.job_id, reason=reason)
+
+    def _outcome(self, name: str) -> str:
+        try:
+            summary = self._cycle(name)
+        except GateRefused as error:
+            return self._refused(name, error)
+        except Interrupted:
+            say(logging.INFO, "cycle interrupted; the next one resumes it", collection=name)
+            return "interrupted"
+        except LeaseHeld as error:
+            say(logging.INFO, "left to another process", collection=name, reason=str(error))
+            return "busy"
+        except NudgeSyncError as error:
+            return self._failed(name, error)
+        except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
+            kind = type(error).__name__
+            say(logging.ERROR, "cycle failed unexpectedly", collection=name, error=kind)
+            return "failed"
+        self.gauges.measured(name, summary)
+        outcome = "applied" if summary["revision"] is not None else "unchanged"
+        say(logging.INFO, f"cycle {outcome}", collection=name, **_essence(summary))
+        return outcome
+
+    def _cycle(self, name: str) -> dict[str, Any]:
+        self.stop.check()
+        settings = self.config.collections[name]
+        database = connect(self.config.connector, self.config.connection)
+        try:
+            target = open_target(database, name, settings.vector)
+            self.unreached.pop(name, None)
+            return cycle.apply(target, settings, None, self._progress).summary()
+        finally:
+            database.close()
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        del stage, done, total
+        self.stop.check()
+
+    def _refused(self, name: str, error: GateRefused) -> str:
+        done = getattr(error, "applied", None) or getattr(error, "plan", None)
+        if done is not None:
+            self.gauges.measured(name, done.summary())
+        say(logging.INFO, "refused by the gate", collection=name, reason=str(error))
+        return "refused"
+
+    def _failed(self, name: str, error: NudgeSyncError) -> str:
+        kind = type(error).__name__
+        if error.transient:
+            self.unreached[name] = str(error)
+            say(logging.WARNING, "not now", collection=name, error=kind, reason=str(error))
+            return "unreachable"
+        say(logging.ERROR, "cycle failed", collection=name, error=kind, reason=str(error))
+        return "failed"
+
+    def probe(self) -> None:
+        """Ask the database once, so that readiness does not wait for the first cycle."""
+        try:
+            database = connect(self.config.connector, self.config.connection)
+            try:
+                database.describe()
+            finally:
+                database.close()
+        except NudgeSyncError as error:
+            self.unreached = dict.fromkeys(self.unreached, str(error))
+            say(logging.WARNING, "the database does not answer", reason=str(error))
+        else:
+            self.unreached.clear()
+
+    def unhealthy(self) -> str:
+        """Why this process should be restarted; "" while it runs its schedule."""
+        running = self.scheduler is not None and self.scheduler.running
+        return "" if running else "the scheduler does not run"
+
+    def unready(self) -> str:
+        """Why no cycle could run now; "" where one could."""
+        if self.stop.asked.is_set():
+            return "stopping"
+        blocked = sorted(self.unreached)
+        return f"the database did not answer for {', '.join(blocked)}" if blocked else ""
+
+    def page(self) -> bytes:
+        """The metrics, with the times of the next runs."""
+        for job in self.scheduler.get_jobs() if self.scheduler else []:
+            if job.next_run_time:
+                self.gauges.due(job.id, job.next_run_time.timestamp())
+        return self.gauges.page()
+
+
+def _essence(summary: dict[str, Any]) -> dict[str, Any]:
+    names = ("revision", "method", "judged", "moved", "written", "drifted", "missing")
+    return {name: summary[name] for name in (*names, "before", "after")}

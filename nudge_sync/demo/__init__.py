@@ -1,0 +1,7 @@
+"""`nudge-sync demo`: a whole round on real data, in a database that is thrown away."""
+
+from __future__ import annotations
+
+from nudge_sync.demo.round import Outcome, run
+
+__all__ = ["Outcome", "run"]

@@ -1,0 +1,39 @@
+"""Make nudge_sync/demo/data/metatool.npz from a folder of documents, queries and judgements.
+
+python tools/demo_data.py FOLDER, which holds documents.npy, documents.txt, queries.npy,
+queries.txt and qrels.tsv (query id, document id, grade).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+TARGET = Path(__file__).parent.parent / "nudge_sync" / "demo" / "data" / "metatool.npz"
+
+
+def rows_of(path: Path) -> dict[str, int]:
+    """Id -> row."""
+    names = path.read_text(encoding="utf-8").splitlines()
+    return {name: row for row, name in enumerate(names)}
+
+
+def main(folder: Path) -> None:
+    """Write the file."""
+    tools, requests = rows_of(folder / "documents.txt"), rows_of(folder / "queries.txt")
+    lines = (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()
+    judged = [line.split("\t")[:2] for line in lines]
+    np.savez_compressed(
+        TARGET,
+        documents=np.load(folder / "documents.npy").astype(np.float16),
+        queries=np.load(folder / "queries.npy").astype(np.float16),
+        document_names=np.array(list(tools)),
+        query_names=np.array(list(requests)),
+        relevant=np.array([(requests[query], tools[tool]) for query, tool in judged], np.int32),
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
