@@ -1,0 +1,54 @@
+"""NDCG@k, recall@k and MRR@k, over ranked gains and over vectors.
+
+A document's gain is its grade where that is above zero, else 0: trec_eval's `ndcg_cut` with the
+grades as gains. `recall@k` divides by min(relevant, k), as the NUDGE paper does, so that 1 can be
+reached. Equal scores rank the document with the larger row first; an unjudged one goes before all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.errors import InputError
+
+Kind: TypeAlias = Literal["ndcg", "recall", "mrr"]
+Float64: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a ranking is judged by: its kind, and how many places it looks at."""
+
+    kind: Kind
+    depth: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}@{self.depth}"
+
+    def discounts(self) -> Float64:
+        """What a place is worth: (depth + 1,), the first for rank 1, the last (0) for beyond."""
+        places = np.arange(1, self.depth + 1)
+        worth = {
+            "ndcg": 1 / np.log2(places + 1),
+            "recall": np.ones(self.depth),
+            "mrr": 1 / places,
+        }[self.kind]
+        return np.append(worth, 0.0)
+
+    def gains(self, grades: NDArray[Any]) -> Float64:
+        """What a document of each grade is worth at a place."""
+        relevant = np.asarray(grades) > 0
+        return np.where(relevant, grades, 0.0) if self.kind == "ndcg" else relevant.astype(float)
+
+
+def parse(name: str) -> Metric:
+    """The metric called `name`, such as "ndcg@10", "recall@1" or "mrr@10"; raises InputError."""
+    found = re.fullmatch(r"(ndcg|recall|mrr)@([1-9][0-9]{0,3})", name)
+    if found is None:
+        raise InputError(f"no metric is called {name!r}; take ndcg@10, recall@10, recall@1, mrr@10")
+    return Metric(cast("Kind", found[1]), int(found[2]))

@@ -1,0 +1,126 @@
+"""Arrays in, arrays out: where judged points should go. No I/O, no logging, no clock."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from nudge_sync import metrics
+from nudge_sync.errors import InputError
+from nudge_sync.solve import choose
+from nudge_sync.solve.measure import metric_values
+from nudge_sync.solve.problem import (
+    PARTS,
+    Choice,
+    Float32,
+    Method,
+    Queries,
+    Similarity,
+    check,
+)
+from nudge_sync.solve.ranked import answered
+from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
+
+__all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
+
+MAX_ANGLE = float(np.pi / 3)
+
+
+def limited(threads: int) -> AbstractContextManager[Any]:
+    """Matrix products on at most `threads` threads; 0: one a core."""
+    return threadpool_limits(limits=threads) if threads > 0 else nullcontext()
+
+
+def fit(
+    points: Float32,
+    queries: Queries,
+    part: NDArray[np.int64],
+    *,
+    method: Method = "auto",
+    metric: str = "ndcg@10",
+    similarity: Similarity = "cosine",
+    angle: float | None = None,
+    max_angle: float = MAX_ANGLE,
+    weights: csr_matrix | NDArray[Any] | None = None,
+    threads: int = 0,
+) -> Choice:
+    """Where the judged points should go, and why.
+
+    points: (n, d), as stored; a row's length is kept.  part: (q,), 0 to 9, a hash of each query.
+    weights: how much each query, (q,), or judgement, (q, n), pulls; 1 where absent. Entries of
+    `queries.relevance` above 0 attract, explicit entries of 0 or below push away (nudge-c only).
+    angle: fixed, for nudge-n and as the furthest turn of nudge-c; nudge-m takes it as its step.
+    The method is chosen on held-out queries and then learned from all of them.
+    Equal input gives equal bits on one machine. Raises InputError.
+    """
+    queries = tidy(queries)
+    task = checked(points, queries, weights, metric, similarity, max_angle)
+    everyone = np.ones(len(queries), np.bool_)
+    with limited(threads):
+        return choose_and_learn(task, splits(part, queries.relevance), everyone, method, angle)
+
+
+def checked(
+    points: Float32,
+    queries: Queries,
+    weights: csr_matrix | NDArray[Any] | None,
+    metric: str,
+    similarity: Similarity,
+    max_angle: float,
+) -> Task:
+    """The problem, or InputError."""
+    what = metrics.parse(metric)
+    check(points, queries, what.depth)
+    pull, push = attraction(queries.relevance, weights), rejection(queries.relevance)
+    return Task(points, queries, pull, push, what, similarity, max_angle)
+
+
+def choose_and_learn(
+    task: Task,
+    made: list[Split],
+    learn: NDArray[np.bool_],
+    method: Method,
+    angle: float | None,
+) -> Choice:
+    """Compare what `method` asks for on the splits, then learn from the queries `learn`."""
+    if method == "nudge-m" and task.similarity == "cosine":
+        raise InputError(
+            "nudge-m changes lengths, which a cosine collection undoes; use nudge-n, nudge-c or auto"
+        )
+    still = choose.Candidate("nothing", {}, np.zeros(0))
+    if not made and (angle is None or method in {"auto", "nothing"}):
+        reason = "too few queries with an answer to hold some out; nothing moves"
+        return choose.choice(task, still, learn, {}, [reason])
+    tried = [choose.nothing(task, made) if made else still, *_tried(task, made, method, angle)]
+    scores = {one.method: one.mean for one in tried} if made else {}
+    judging = sum(int(one.judge.sum()) for one in made)
+    counted = int(answered(task.queries.relevance).sum())
+    reasons = [
+        f"{counted} of {len(task.queries)} queries have a relevant point; "
+        f"{judging} of them judged held out, in {len(made)} split{'s' if len(made) != 1 else ''}",
+        *(one.reason for one in tried if one.reason),
+    ]
+    if method != "auto":
+        return choose.choice(task, tried[-1], learn, scores, reasons)
+    held, why = choose.pick(tried)
+    return choose.choice(task, held, learn, scores, [*reasons, why])
+
+
+def _tried(
+    task: Task, made: list[Split], method: Method, angle: float | None
+) -> list[choose.Candidate]:
+    if method == "nothing":
+        return []
+    if method != "auto":
+        if angle is not None:
+            return [choose.fixed_angle(task, made, method, angle)]
+        return [{"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}[method](task, made)]
+    simple = [choose.nudge_n(task, made)]
+    if task.similarity == "dot":
+        simple.append(choose.nudge_m(task, made))
+    return [*simple, choose.nudge_c(task, made)]

@@ -1,0 +1,194 @@
+"""Which method, and how far: decided on held-out queries, then learned again from all of them.
+
+Candidates come in order of simplicity: nothing, NUDGE-N, NUDGE-M, NUDGE-C. A later one is taken
+only if it is ahead of the one held so far by more than chance explains, query by query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.solve.contrast import Settings, sharpness
+from nudge_sync.solve.curves import curves
+from nudge_sync.solve.measure import metric_values
+from nudge_sync.solve.paths import Way, paths
+from nudge_sync.solve.problem import Choice, Float32, Float64, Queries
+from nudge_sync.solve.ranked import ideal
+from nudge_sync.solve.rotation import lengths
+from nudge_sync.solve.steps import Steps, steps
+from nudge_sync.solve.task import Split, Task, judges, solve
+
+CERTAIN = 1.645
+"""Standard errors by which a method has to beat doing nothing: one chance in twenty."""
+AHEAD = 1.0
+"""Standard errors by which a method has to beat a simpler one that already helps."""
+FURTHEST_STEP = 2.0
+"""Longest step of NUDGE-M that is looked at, in lengths of the point."""
+PRIORS = (1.0, 0.3, 3.0)
+"""Strengths of the original that NUDGE-C tries, the usual one first."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method with settings, and what it does for each held-out query."""
+
+    method: str
+    parameters: dict[str, Any]
+    values: Float64
+    """(v,): in the order of the splits and of their queries."""
+    reason: str = ""
+
+    @property
+    def mean(self) -> float:
+        """The validation metric."""
+        return float(self.values.mean())
+
+
+def nothing(task: Task, made: list[Split]) -> Candidate:
+    """The points as they are."""
+    return Candidate("nothing", {}, _measured(task, made, lambda _: task.points))
+
+
+def _measured(task: Task, made: list[Split], move: Callable[[Split], Float32]) -> Float64:
+    values = [_values(task, move(one), queries) for one, queries in judges(task, made)]
+    return np.concatenate(values)
+
+
+def _values(task: Task, vectors: Float32, queries: Queries) -> Float64:
+    return metric_values(vectors, queries, str(task.metric), similarity=task.similarity)
+
+
+def along(task: Task, made: list[Split], way: Way, limit: float) -> Steps:
+    """The metric of every held-out query, as a function of the angle."""
+    found = []
+    for split, held_out in judges(task, made):
+        way_of_all = paths(
+            task.points,
+            task.queries.vectors[split.learn],
+            task.attraction[split.learn],
+            way=way,
+            similarity=task.similarity,
+            limit=limit,
+        )
+        rising = curves(way_of_all, held_out, task.metric, limit)
+        found.append(steps(rising, ideal(held_out.relevance, task.metric), task.metric, limit))
+    return Steps.joined(found)
+
+
+def nudge_n(task: Task, made: list[Split]) -> Candidate:
+    """NUDGE-N at the best angle."""
+    whole = along(task, made, "nudge-n", task.max_angle)
+    angle, mean = whole.best(task.max_angle)
+    reason = (
+        f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest held-out "
+        f"{task.metric} ({mean:.4f})"
+    )
+    return Candidate("nudge-n", {"angle": angle}, whole.at(angle), reason)
+
+
+def nudge_m(task: Task, made: list[Split]) -> Candidate:
+    """NUDGE-M at the best step."""
+    limit = float(np.arctan(FURTHEST_STEP))
+    whole = along(task, made, "nudge-m", limit)
+    angle, mean = whole.best(limit)
+    step = float(np.tan(angle))
+    reason = (
+        f"nudge-m: of all steps up to {FURTHEST_STEP:g}, {step:.4g} gives the highest held-out "
+        f"{task.metric} ({mean:.4f})"
+    )
+    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason)
+
+
+def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidate:
+    """NUDGE-C with the best of a few strengths of the original; the usual one unless beaten."""
+    fixed = {
+        "sharpness": round(sharpness(task.queries.vectors, task.points, task.similarity), 2),
+        "cap": task.max_angle if cap is None else cap,
+        "steps": Settings.steps,
+    }
+    tried = []
+    for prior in PRIORS:
+        parameters = {**fixed, "prior": prior}
+        values = _measured(task, made, _mover(task, "nudge-c", parameters))
+        tried.append(Candidate("nudge-c", parameters, values))
+    held = tried[0]
+    for one in tried[1:]:
+        held = one if ahead(one.values, held.values, AHEAD) else held
+    listed = ", ".join(f"{one.parameters['prior']:g}: {one.mean:.4f}" for one in tried)
+    reason = f"nudge-c: held-out {task.metric} by strength of the original: {listed}"
+    return Candidate("nudge-c", held.parameters, held.values, reason)
+
+
+def _mover(
+    task: Task, method: str, parameters: Mapping[str, Any]
+) -> Callable[[Split], Float32]:
+    return lambda split: solve(task, split.learn, method, parameters)
+
+
+def fixed_angle(task: Task, made: list[Split], method: str, angle: float) -> Candidate:
+    """A method at a given angle, measured where there is something to measure it on."""
+    if method == "nudge-c":
+        return nudge_c(task, made, cap=angle) if made else _untried_c(task, angle)
+    parameters = {"angle": angle} if method == "nudge-n" else {"step": angle}
+    reason = f"{method}: the angle was given"
+    if not made:
+        return Candidate(method, parameters, np.zeros(0), reason)
+    return Candidate(method, parameters, _measured(task, made, _mover(task, method, parameters)), reason)
+
+
+def _untried_c(task: Task, angle: float) -> Candidate:
+    parameters = {
+        "sharpness": round(sharpness(task.queries.vectors, task.points, task.similarity), 2),
+        "cap": angle,
+        "steps": Settings.steps,
+        "prior": PRIORS[0],
+    }
+    return Candidate("nudge-c", parameters, np.zeros(0), "nudge-c: the angle was given")
+
+
+def ahead(values: Float64, others: Float64, errors: float) -> bool:
+    """Whether the mean of `values` is above by more than `errors` standard errors of the pairs."""
+    difference = values - others
+    if len(difference) < 2:
+        return False
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    return bool(difference.mean() > errors * error and difference.mean() > 0)
+
+
+def pick(candidates: list[Candidate]) -> tuple[Candidate, str]:
+    """The simplest candidate that is not beaten, and a sentence that says so."""
+    first, *rest = candidates
+    helpful = [one for one in rest if ahead(one.values, first.values, CERTAIN)]
+    if not helpful:
+        return first, "no method beats leaving the points alone by more than chance explains"
+    held = helpful[0]
+    for one in helpful[1:]:
+        held = one if ahead(one.values, held.values, AHEAD) else held
+    return held, f"{held.method} is the simplest method that no other beats"
+
+
+def choice(
+    task: Task,
+    held: Candidate,
+    learn: NDArray[np.bool_],
+    scores: dict[str, float],
+    reasons: list[str],
+) -> Choice:
+    """The chosen method, learned from the queries `learn`."""
+    vectors = solve(task, learn, held.method, held.parameters)
+    moved = np.flatnonzero((vectors != task.points).any(axis=1))
+    furthest = _furthest(task.points[moved], vectors[moved])
+    reasons = [*reasons, f"{len(moved)} of {len(vectors)} judged points move, at most {furthest:.3f} rad"]
+    return Choice(vectors, moved, held.method, held.parameters, scores, reasons)
+
+
+def _furthest(old: Float32, new: Float32) -> float:
+    if len(old) == 0:
+        return 0.0
+    apart = np.einsum("ij,ij->i", old, new, dtype=np.float64) / (lengths(old) * lengths(new))
+    return float(np.arccos(np.clip(apart.min(), -1.0, 1.0)))

@@ -1,0 +1,176 @@
+"""NUDGE-C: points go where they answer their own queries and stop answering those of others.
+
+The most probable vectors under two beliefs. A query picks its answer among all points by a
+softmax of the scores, sharpness `tau`; so a point is pulled by what its queries do not yet find
+in it, and pushed by what others find in it. And each point is drawn from a von Mises-Fisher
+distribution around its original, as concentrated as `prior` queries pulling there; so one click
+moves a point less than a thousand do. What maximises the posterior is
+
+    sum_j sum_i y_ij log softmax_i(tau q_j . x_i')  +  prior tau sum_i x_i . x_i'
+
+over unit vectors no further than `cap` from their originals. A query with m answers weighs
+sqrt(m), shared equally: between "each query counts once" and "each judgement counts once".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.problem import Float32, Similarity
+from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
+
+QUERY_BLOCK = 512
+CURVATURE = 0.125
+"""Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
+softmax, and queries of one point spread over many directions."""
+STILL = 1e-5
+"""Moves shorter than this are float32 rounding."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What NUDGE-C is told."""
+
+    tau: float
+    """Sharpness of the softmax, per unit of score."""
+    prior: float = 1.0
+    """How many queries one original weighs."""
+    cap: float = np.pi / 3
+    """Radians."""
+    steps: int = 16
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Queries and what they say, prepared for the climb."""
+
+    queries: Float32
+    """(q, d)"""
+    positive: csr_matrix
+    """(q, n): y, with sqrt(m) a query."""
+    weight: Float32
+    """(q,): the row sums of `positive`."""
+    negative: csr_matrix | None
+    """(q, n): how strongly each query rejects each point; None where no query does."""
+    rivals: Float32
+    """(q, k): scores of points that do not move."""
+
+
+def evidence(
+    queries: Float32, attraction: csr_matrix, rejection: csr_matrix, rivals: Float32
+) -> Evidence:
+    """Judgements as the climb wants them; attraction and rejection are (q, n), not negative."""
+    total = np.asarray(attraction.sum(axis=1), np.float64).ravel()
+    share = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
+    positive = csr_matrix(attraction.multiply(share[:, None]), dtype=np.float32)
+    weight = np.asarray(positive.sum(axis=1), np.float32).ravel()
+    negative = rejection.astype(np.float32) if rejection.nnz else None
+    return Evidence(queries, positive, weight, negative, rivals)
+
+
+def contrast(
+    points: Float32, given: Evidence, settings: Settings, similarity: Similarity = "cosine"
+) -> Float32:
+    """The points after the climb: (n, d), each as long as before.
+
+    points: (n, d), any length.  Points that nothing pulls or pushes come back bit for bit.
+    """
+    origin = unit(points).astype(np.float32)
+    size = lengths(points).astype(np.float32) if similarity == "dot" else None
+    wanted = np.asarray(given.positive.T @ given.queries)
+    here, ahead, pace = origin, origin, 1.0
+    for _ in range(settings.steps):
+        step = _ascent(origin, ahead, size, wanted, given, settings)
+        there = _inside(ahead + step, origin, settings.cap)
+        # Nesterov's momentum: the same place in about half the steps.
+        pace, last = (1 + np.sqrt(1 + 4 * pace * pace)) / 2, pace
+        ahead = _inside(there + np.float32((last - 1) / pace) * (there - here), origin, settings.cap)
+        here = there
+    return _settled(points, origin, here)
+
+
+def _ascent(
+    origin: Float32,
+    vectors: Float32,
+    size: Float32 | None,
+    wanted: Float32,
+    given: Evidence,
+    settings: Settings,
+) -> Float32:
+    """The step of each row: the gradient along the sphere over a bound of the curvature."""
+    found, mass = _responsibility(vectors, size, given, settings.tau)
+    force = settings.tau * (wanted - found)
+    bend = settings.tau**2 * CURVATURE * mass
+    if size is not None:
+        force, bend = force * size[:, None], bend * size**2
+    hold = settings.prior * settings.tau
+    force = force + hold * (origin - vectors)
+    force -= np.einsum("ij,ij->i", force, vectors)[:, None] * vectors
+    return np.asarray(force / (hold + bend)[:, None], np.float32)
+
+
+def _responsibility(
+    vectors: Float32, size: Float32 | None, given: Evidence, tau: float
+) -> tuple[Float32, Float32]:
+    """The queries that each point answers by its score, summed, (n, d), and how many, (n,)."""
+    found, mass = np.zeros_like(vectors), np.zeros(len(vectors), np.float32)
+    for rows in chunks(len(given.queries), QUERY_BLOCK):
+        scores = given.queries[rows] @ vectors.T
+        if size is not None:
+            scores *= size
+        shares = _softmax(scores, given.rivals[rows], tau)
+        if given.negative is None:
+            shares *= given.weight[rows, None]
+        else:
+            shares *= given.weight[rows, None] + given.negative[rows].toarray()
+        found += shares.T @ given.queries[rows]
+        mass += shares.sum(axis=0)
+    return found, mass
+
+
+def _softmax(scores: Float32, rivals: Float32, tau: float) -> Float32:
+    """Each point's share of each query, in place; rivals take theirs."""
+    top = scores.max(axis=1, keepdims=True)
+    if rivals.shape[1]:
+        top = np.maximum(top, rivals.max(axis=1, keepdims=True))
+    scores -= top
+    scores *= np.float32(tau)
+    np.maximum(scores, -80.0, out=scores)
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=1, keepdims=True)
+    if rivals.shape[1]:
+        total += np.exp(np.maximum(np.float32(tau) * (rivals - top), -80.0)).sum(axis=1, keepdims=True)
+    scores /= total
+    return scores
+
+
+def _inside(vectors: Float32, origin: Float32, cap: float) -> Float32:
+    """Rows scaled to the sphere and turned back to `cap` where they are further than that."""
+    vectors = vectors / lengths(vectors).astype(np.float32)[:, None]
+    cosine = np.einsum("ij,ij->i", vectors, origin)
+    out = np.flatnonzero(cosine < np.cos(cap))
+    across = unit(vectors[out] - cosine[out, None] * origin[out])
+    vectors[out] = np.cos(cap) * origin[out] + np.sin(cap) * across
+    return vectors
+
+
+def _settled(points: Float32, origin: Float32, vectors: Float32) -> Float32:
+    """Unit in float64, as long as before, and bit for bit the input where nothing moved."""
+    moves = lengths(vectors - origin) > STILL
+    return keep_still(points, lengths(points)[:, None] * unit(vectors), moves)
+
+
+def sharpness(queries: Float32, points: Float32, similarity: Similarity) -> float:
+    """A softmax sharpness that fits how far scores spread: 1.8 over their deviation per query.
+
+    Models differ in how much of the cosine's range they use. On MiniLM this is 16 to 22.
+    """
+    some = queries[:: max(1, len(queries) // 512)]
+    others = points[:: max(1, len(points) // 2048)]
+    vectors = unit(others).astype(np.float32) if similarity == "cosine" else others
+    spread = float((some @ vectors.T).std(axis=1, dtype=np.float64).mean()) if len(some) else 0.0
+    return 1.8 / max(spread, 0.01)

@@ -1,0 +1,134 @@
+"""How the score of each point that matters changes with the angle, for each validation query.
+
+A query scores a judged point a cos t + b sin t up to the point's stop and stays there; points
+nobody judged score the same at every angle. Two matrix products give all a and b. A point whose
+best score stays under the k-th best of all worst scores never enters the top k and is dropped,
+so that a handful of curves a query is left, whatever the size of the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.metrics import Metric
+from nudge_sync.solve.paths import Paths, chunks
+from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
+from nudge_sync.solve.ranked import lookup, positions
+
+QUERY_BLOCK, POINT_BLOCK = 1024, 2048
+CROWDED = 0.25
+"""Share of a block that may survive before the block's own ranks are used to raise the floor."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One row for each (query, candidate), sorted by query, then unjudged first, then row."""
+
+    query: Rows
+    cosine: Float64
+    """(m,): the score at angle 0."""
+    sine: Float64
+    """(m,): the score is cosine * cos(t) + sine * sin(t), up to `stop`."""
+    stop: Float64
+    gain: Float64
+    """(m,): what the metric gives for the candidate; 0 where it is not relevant."""
+
+    def only(self, rows: NDArray[np.bool_] | Rows) -> Curves:
+        """Some of the curves: row numbers or a mask."""
+        return Curves(
+            self.query[rows], self.cosine[rows], self.sine[rows], self.stop[rows], self.gain[rows]
+        )
+
+    def range(self, limit: float) -> tuple[Float64, Float64]:
+        """The lowest and the highest score of each curve over angles 0 to `limit`."""
+        end = np.minimum(self.stop, limit)
+        last = self.cosine * np.cos(end) + self.sine * np.sin(end)
+        low, high = np.minimum(self.cosine, last), np.maximum(self.cosine, last)
+        radius, peak = np.hypot(self.cosine, self.sine), np.arctan2(self.sine, self.cosine)
+        high = np.where((peak > 0) & (peak < end), radius, high)
+        low = np.where((peak < 0) & (peak + np.pi < end), -radius, low)
+        return low, high
+
+
+def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:
+    """The curves of all candidates of all queries, over angles 0 to `limit`."""
+    found = [_fixed(paths, queries, metric, limit)]
+    for part in chunks(len(queries), QUERY_BLOCK):
+        found += list(_judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit))
+    joined = Curves(
+        np.concatenate([one.query for one in found]),
+        np.concatenate([one.cosine for one in found]),
+        np.concatenate([one.sine for one in found]),
+        np.concatenate([one.stop for one in found]),
+        np.concatenate([one.gain for one in found]),
+    )
+    ordered = joined.only(np.argsort(joined.query, kind="stable"))
+    return _contenders(ordered, metric.depth, limit)
+
+
+def _contenders(all_curves: Curves, depth: int, limit: float) -> Curves:
+    """Those that can reach the top `depth` somewhere between 0 and `limit`."""
+    low, high = all_curves.range(limit)
+    order = np.lexsort((-low, all_curves.query))
+    last = order[positions(all_curves.query[order]) == depth - 1]
+    floor = np.full(int(all_curves.query.max(initial=-1)) + 1, -np.inf)
+    floor[all_curves.query[last]] = low[last]
+    return all_curves.only(high >= floor[all_curves.query])
+
+
+def _fixed(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:
+    """The unjudged points, as curves."""
+    scores = queries.unjudged[:, : metric.depth].astype(np.float64)
+    query, place = np.nonzero(np.isfinite(scores))
+    still = np.zeros(len(query))
+    stop = np.full(len(query), limit) if paths.fades else still
+    return Curves(query, scores[query, place], still, stop, still)
+
+
+def _judged(
+    paths: Paths, queries: Queries, part: slice, metric: Metric, limit: float
+) -> Iterator[Curves]:
+    floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
+    floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.fades else 1))
+    for rows in chunks(len(paths.start), POINT_BLOCK):
+        near = queries.vectors @ paths.start[rows].T
+        far = queries.vectors @ paths.end[rows].T
+        best = np.maximum(near, far)
+        keep = best >= _reachable(floor, limit)[:, None]
+        if keep.mean() > CROWDED and best.shape[1] > metric.depth:
+            floor = np.maximum(floor, _own_floor(near, far, metric.depth, limit))
+            keep = best >= _reachable(floor, limit)[:, None]
+        query, column = np.divmod(np.flatnonzero(keep), keep.shape[1])
+        point = column + rows.start
+        start, end = (side[query, column].astype(np.float64) for side in (near, far))
+        gain = metric.gains(lookup(queries.relevance, query, point))
+        stop = paths.stop[point]
+        yield Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
+
+
+def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:
+    moves = stop > 0
+    return np.where(
+        moves, (end - start * np.cos(stop)) / np.where(moves, np.sin(stop), 1.0), 0.0
+    )
+
+
+def _reachable(floor: Float32, limit: float) -> Float32:
+    """What the better end has to score for the path between to come up to `floor`.
+
+    The weights of the two ends are not negative and sum to between 1 and 1 / cos(limit / 2).
+    """
+    slack = np.float32(1e-5)
+    return np.where(floor > 0, floor * np.float32(np.cos(limit / 2)), floor) - slack
+
+
+def _own_floor(near: Float32, far: Float32, depth: int, limit: float) -> Float32:
+    """A score that `depth` points of this block keep at every angle: (q,)."""
+    worst = np.minimum(near, far)
+    worst = np.where(worst < 0, worst / np.float32(np.cos(limit / 2)), worst)
+    place = worst.shape[1] - depth
+    return np.partition(worst, place, axis=1)[:, place]

@@ -1,0 +1,97 @@
+"""The way every judged point can go, so that any query's score along it is one formula.
+
+At angle t a point is at (sin(s - t) start + sin(t) end) / sin(s) for t < s, and at `end` from its
+stop s on. For NUDGE-N that is the great circle. For NUDGE-M the step is tan(t), and everything,
+unjudged scores included, is seen shrunk by cos(t), which changes no ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix
+
+from nudge_sync.solve.problem import Float32, Float64, Similarity
+from nudge_sync.solve.rotation import lengths, rotate, tangents, unit
+from nudge_sync.solve.translation import translate
+
+Way: TypeAlias = Literal["nudge-n", "nudge-m"]
+CHUNK = 4096
+"""Judged rows handled at once: about 40 MB of float64 at 384 dimensions."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where each judged point starts and ends, and at which angle it stops."""
+
+    start: Float32
+    """(n, d)"""
+    end: Float32
+    """(n, d): equal to `start` where a point does not move."""
+    stop: Float64
+    """(n,): radians; 0 where a point does not move."""
+    fades: bool
+    """Whether a point that does not move, or is not judged, is seen shrunk by cos(t)."""
+
+
+def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+    """Slices that cover `count` rows, `size` at a time."""
+    return (slice(low, min(low + size, count)) for low in range(0, count, size))
+
+
+def pulls(queries: Float32, attraction: csr_matrix) -> Iterator[tuple[slice, Float64]]:
+    """The summed queries of each judged point, chunk by chunk: slice, (rows, d) float64.
+
+    attraction: (q, n), how strongly each query pulls each point.
+    """
+    by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
+    vectors = queries.astype(np.float64)
+    for rows in chunks(by_point.shape[0]):
+        yield rows, np.asarray(by_point[rows] @ vectors)
+
+
+def paths(
+    points: Float32,
+    queries: Float32,
+    attraction: csr_matrix,
+    *,
+    way: Way,
+    similarity: Similarity,
+    limit: float,
+) -> Paths:
+    """The paths of all judged points up to the angle `limit`."""
+    start, end, stop = np.empty_like(points), np.empty_like(points), np.empty(len(points))
+    for rows, pull in pulls(queries, attraction):
+        origin = unit(points[rows])
+        scale = lengths(points[rows])[:, None] if similarity == "dot" else 1.0
+        start[rows] = scale * origin
+        far, stop[rows] = (_turn if way == "nudge-n" else _step)(origin, pull, limit)
+        end[rows] = scale * far
+    return Paths(start, end, stop, fades=way == "nudge-m")
+
+
+def _turn(origin: Float64, pull: Float64, limit: float) -> tuple[Float64, Float64]:
+    tangent, reach = tangents(origin, pull)
+    stop = np.minimum(reach, limit)
+    return np.cos(stop)[:, None] * origin + np.sin(stop)[:, None] * tangent, stop
+
+
+def _step(origin: Float64, pull: Float64, limit: float) -> tuple[Float64, Float64]:
+    far = np.cos(limit) * origin + np.sin(limit) * unit(pull)
+    return far, np.full(len(origin), limit)
+
+
+def travel(
+    points: Float32, queries: Float32, attraction: csr_matrix, *, way: Way, angle: float
+) -> Float32:
+    """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
+    moved = np.empty_like(points)
+    for rows, pull in pulls(queries, attraction):
+        if way == "nudge-n":
+            moved[rows] = rotate(points[rows], pull, angle)
+        else:
+            moved[rows] = translate(points[rows], pull, float(np.tan(angle)))
+    return moved

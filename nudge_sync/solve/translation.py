@@ -1,0 +1,22 @@
+"""NUDGE-M: a point takes a step of one length along its pull. For dot-product collections only.
+
+Zeighami, Wellmer, Parameswaran: NUDGE, ICLR 2025. Every pulled row gets the same step; lengths
+grow, so cosine similarity would undo part of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nudge_sync.solve.problem import Float32, Float64
+from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
+
+
+def translate(vectors: Float32, pulls: Float64, step: float) -> Float32:
+    """Move each row by `step` times its own length along its pull.
+
+    vectors: (n, d).  pulls: (n, d), any length; a row with a zero pull comes back bit for bit.
+    """
+    directions = unit(pulls)
+    moved = vectors + (step * lengths(vectors))[:, None] * directions
+    return keep_still(vectors, moved, (lengths(directions) > 0) & (step > TINY))
