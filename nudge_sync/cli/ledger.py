@@ -67,11 +67,12 @@ def verify(
 
     def work(job: Job) -> dict[str, Any]:
         with progress() as report:
-            return compare(job.target, report).summary()
+            return {"collection": job.target.name, **compare(job.target, report).summary()}
 
     result, code = each(config, collection, everything, work)
     emit(result, as_json, draw_change)
-    raise typer.Exit(code)
+    found = result if isinstance(result, list) else [result]
+    raise typer.Exit(max(code, *(not one.get("clean", False) for one in found)))
 
 
 def unlock(

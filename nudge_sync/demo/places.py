@@ -51,7 +51,7 @@ def fill(
         database.collection(name)
     except CollectionNotFound:
         ids = list(range(len(vectors)))
-        _connector(engine).ingest(database, name, ids, vectors, payloads, "cosine")
+        _connector(engine).ingest(database, name, ids, vectors, payloads, metric="cosine")
         return
     raise ConfigError(f"there is a collection {name!r} already; say another one: --collection NAME")
 

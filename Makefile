@@ -1,0 +1,42 @@
+# Needs python3 (3.11 to 3.13), make and pip's network; everything else goes into $(VENV).
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := $(VENV)/bin
+PYTEST ?=
+
+.PHONY: help demo test lint bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.demo  ## a whole round on real data, in a temporary folder; under a minute
+	$(BIN)/nudge-sync demo
+
+test: $(VENV)/.test  ## all tests; PYTEST='-k name' passes options on
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.lint  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench  ## what the parts cost, against the bare clients
+	$(BIN)/python benchmarks
+
+clean:  ## remove the environment and what building leaves
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; PYTHON=... names one" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: EXTRA = qdrant-edge
+$(VENV)/.test: EXTRA = test
+$(VENV)/.lint: EXTRA = test,lint
+$(VENV)/.bench: EXTRA = test,bench
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]'
+	@touch $@

@@ -1,0 +1,225 @@
+"""The command line without a database: options, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from nudge_sync.cli.app import app
+from nudge_sync.cli.entry import EVERYWHERE
+from nudge_sync.cli.output import plain
+from nudge_sync.cli.setup import template
+from nudge_sync.config import load
+
+RUNNER = CliRunner()
+
+
+def invoke(*words: str, **variables: str):
+    return RUNNER.invoke(app, list(words), env=variables, catch_exceptions=False)
+
+
+def run(*words: str, stdin=subprocess.DEVNULL, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "nudge_sync", *words],
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+
+
+def configured(folder: Path, *names: str) -> Path:
+    path = folder / "nudge-sync.toml"
+    tables = "".join(f"[collections.{name}]\n" for name in names or ("docs",))
+    database = f'[database]\nconnector = "qdrant-edge"\npath = "{folder / "shards"}"\n'
+    path.write_text(database + tables, encoding="utf-8")
+    return path
+
+
+def verbs(group=None, prefix=()):
+    group = group or get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
+
+
+VERBS = list(verbs())
+
+
+@pytest.mark.parametrize(("words", "command"), VERBS, ids=[" ".join(words) for words, _ in VERBS])
+def test_every_verb_says_what_it_does_and_every_option_has_its_variable(words, command):
+    shown = invoke(*words, "--help", COLUMNS="200", TERMINAL_WIDTH="200")
+    assert shown.exit_code == 0
+    assert command.help.splitlines()[0][:20] in shown.output
+    for parameter in command.params:
+        if parameter.name == "help" or parameter.param_type_name == "argument":
+            continue
+        assert parameter.help, parameter.name
+        prefix = "_".join(("NUDGE_SYNC", *words)).upper().replace("-", "_")
+        variable = parameter.envvar or f"{prefix}_{parameter.name.upper()}"
+        variable = variable if isinstance(variable, str) else variable[0]
+        assert variable.startswith("NUDGE_SYNC_"), parameter.name
+        assert variable in shown.output.replace("\n", ""), parameter.name
+
+
+@pytest.mark.parametrize(("words", "command"), VERBS, ids=[" ".join(words) for words, _ in VERBS])
+def test_every_verb_but_the_daemon_takes_json(words, command):
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert words == ("serve",) or "--json" in options
+
+
+def test_verb_specific_variables_are_not_shared():
+    seen: dict[str, tuple[str, set[str]]] = {}
+    for words, command in VERBS:
+        for parameter in command.params:
+            if isinstance(parameter.envvar, str):
+                option = parameter.opts[0]
+                known, _ = seen.setdefault(parameter.envvar, (option, set()))
+                assert known == option, f"{words}: {parameter.envvar}"
+
+
+def test_version_and_help():
+    assert invoke("--version").output.strip() == "0.1.0"
+    assert invoke("--help").exit_code == 0
+    assert invoke().exit_code == 2
+
+
+def test_init_writes_a_file_that_loads(tmp_path):
+    path = tmp_path / "sync.toml"
+    done = invoke("init", "--config", str(path), "--connector", "milvus", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"config": str(path)})
+    assert load(path).connector == "milvus"
+
+
+def test_init_does_not_replace_unless_told(tmp_path):
+    path = configured(tmp_path)
+    again = invoke("init", "--config", str(path))
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    assert invoke("init", "--config", str(path), "--force").exit_code == 0
+    assert invoke("init", "--config", str(tmp_path / "no" / "such")).exit_code == 2
+    assert invoke("init", "--config", str(tmp_path / "x"), "--connector", "dbase").exit_code == 2
+
+
+@pytest.mark.parametrize("connector", ["qdrant", "qdrant-edge", "milvus"])
+def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp_path):
+    lines = template(connector).splitlines()
+    opened = [
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+        for line in lines
+    ]
+    plainly, fully = tmp_path / "a.toml", tmp_path / "b.toml"
+    plainly.write_text("\n".join(lines), encoding="utf-8")
+    text = "\n".join(opened).replace('every = "6h"', "").replace("rate = 5000.0", "")
+    fully.write_text(text.replace("cron =", "#"), encoding="utf-8")
+    assert len(tomllib.loads(text)["write"]) > 3
+    without_schedule = {"schedule": {"every": None}}
+    expected = load(plainly).collections["docs"].model_dump() | without_schedule
+    got = load(fully).collections["docs"].model_dump() | without_schedule
+    assert got == expected
+
+
+def test_options_may_stand_before_the_verb(tmp_path):
+    path = str(configured(tmp_path, "one", "two"))
+    for words in (("--config", path, "log"), (f"--config={path}", "log"), ("log", "-c", path)):
+        assert "say --collection NAME" in invoke(*words).stderr
+    after = invoke("--config", path, "--collection", "three", "log")
+    assert "no collection 'three'" in after.stderr
+    assert set(EVERYWHERE) == {"--config", "-c", "--collection", "--json"}
+
+
+def test_several_collections_demand_a_choice(tmp_path):
+    path = str(configured(tmp_path, "one", "two"))
+    for verb in ("plan", "log", "verify", "resume", "unlock", "gc"):
+        refused = invoke(verb, "--config", path)
+        assert (refused.exit_code, "one, two" in refused.stderr) == (2, True), verb
+    both = invoke("plan", "--config", path, "--collection", "one", "--all")
+    assert (both.exit_code, "not both" in both.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["apply", "rollback"])
+def test_nobody_is_written_to_without_a_yes(verb, tmp_path):
+    refused = run(verb, "--config", str(configured(tmp_path)))
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "--all", "--out", "x"),
+        ("apply", "--all", "--plan", "x", "--yes"),
+        ("rollback", "--to", "1", "--originals", "--yes"),
+        ("rollback", "--to", "one"),
+        ("show", "first"),
+        ("plan", "--colection", "docs"),
+        ("plna",),
+        ("serve", "--port", "70000"),
+        ("serve", "--log-format", "xml"),
+    ],
+)
+def test_usage_errors_exit_with_2(words, tmp_path):
+    path = configured(tmp_path)
+    done = invoke(*words, NUDGE_SYNC_CONFIG=str(path))
+    assert done.exit_code == 2
+    assert done.stderr
+    assert not done.stdout
+
+
+def test_a_configuration_error_is_one_line(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text("[databse]\n", encoding="utf-8")
+    done = run("check", "--config", str(path))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "did you mean 'database'" in done.stderr
+
+
+def test_an_unknown_connector_lists_the_known_ones(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text('[database]\nconnector = "dbase"\n[collections.docs]\n', encoding="utf-8")
+    done = invoke("check", "--config", str(path))
+    assert (done.exit_code, "qdrant-edge" in done.stderr) == (2, True)
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nudge_sync", "plan", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    child.stdout.close()
+    errors = child.stderr.read().decode()
+    child.stderr.close()
+    assert child.wait(30) in {0, 1, 141}
+    assert "Traceback" not in errors
+    assert "Exception ignored" not in errors
+
+
+def test_json_holds_what_json_can_hold():
+    np = pytest.importorskip("numpy")
+    value = {1: np.float32(0.5), "a": np.arange(2), "b": (float("nan"), float("inf"), True, None)}
+    assert plain(value) == {"1": 0.5, "a": [0, 1], "b": [None, None, True, None]}
+    assert json.dumps(plain({"x": {3, 4} & {3}, "y": np.int64(3)})) == '{"x": [3], "y": 3}'
+
+
+def test_help_needs_no_database_client():
+    code = (
+        "import sys; from nudge_sync.cli.app import app; "
+        "heavy = {'numpy', 'scipy', 'apscheduler', 'rich.progress', 'pydantic'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
