@@ -1,0 +1,39 @@
+"""Whether two arrays of vectors are the same, and how far apart their rows are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.connector import Float32
+
+TOLERANCE = 1e-6
+"""Largest difference of a component that a collection which rescales may make by itself."""
+
+
+def same(left: Float32, right: Float32, *, rescales: bool) -> NDArray[np.bool_]:
+    """(n,): whether rows of two arrays (n, d) hold the same vector.
+
+    Bit for bit; within TOLERANCE where the collection rescales what is written to it.
+    """
+    if rescales:
+        close: NDArray[np.bool_] = (np.abs(left - right) <= TOLERANCE).all(axis=1)
+        return close
+    first, second = (np.ascontiguousarray(rows).view(np.uint32) for rows in (left, right))
+    bits: NDArray[np.bool_] = (first == second).all(axis=1)
+    return bits
+
+
+def angles(left: Float32, right: Float32) -> NDArray[np.float64]:
+    """(n,): the angle between rows of two arrays (n, d), in radians; 0 where one is zero."""
+    first, second = (_unit(rows) for rows in (left, right))
+    # Kahan's form: arccos of a dot product loses half the digits of a small angle.
+    apart = np.linalg.norm(first - second, axis=1)
+    together = np.linalg.norm(first + second, axis=1)
+    return np.asarray(2 * np.arctan2(apart, together), np.float64)
+
+
+def _unit(rows: Float32) -> NDArray[np.float64]:
+    wide = rows.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0))

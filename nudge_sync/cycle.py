@@ -1,0 +1,162 @@
+"""One pass: feedback -> dataset -> solve -> plan -> write -> measure -> revision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nudge_sync import digest, lease
+from nudge_sync.config import CollectionSettings
+from nudge_sync.connector import PointId
+from nudge_sync.errors import GateRefused
+from nudge_sync.judged import judgements_of
+from nudge_sync.measure import LiveCheck, Probe, held_out, live_means
+from nudge_sync.originals import Standing, recognise
+from nudge_sync.plan import Plan
+from nudge_sync.planning import make_plan, refuse_stale
+from nudge_sync.progress import Progress, silent
+from nudge_sync.resume import conclude, finish_pending
+from nudge_sync.retention import collect
+from nudge_sync.revisions import head
+from nudge_sync.target import Target, refuse_unsupported
+from nudge_sync.write import Change, Writer, carry_out
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a cycle did."""
+
+    plan: Plan
+    revision: int | None
+    """None where there was nothing to write."""
+    written: int = 0
+    drifted: list[PointId] = field(default_factory=list)
+    missing: list[PointId] = field(default_factory=list)
+    live: LiveCheck | None = None
+    """What held-out queries found through the live index, before and after."""
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of `apply --json`."""
+        drifted = [*self.plan.drifted, *self.drifted]
+        missing = [*self.plan.missing, *self.missing]
+        return {
+            **self.plan.summary(),
+            "revision": self.revision,
+            "written": self.written,
+            "drifted": len(drifted),
+            "drifted_ids": drifted[:1000],
+            "missing": len(missing),
+            "missing_ids": missing[:1000],
+            "live": self.live.summary() if self.live else None,
+        }
+
+
+def plan(target: Target, settings: CollectionSettings, progress: Progress = silent) -> Plan:
+    """What a cycle would write now, what it gains, and whether it may. Writes nothing.
+
+    Raises UnsupportedCollection, DamagedRecord, DatabaseError.
+    """
+    refuse_unsupported(target.facts)
+    return make_plan(target, settings, judgements_of(target, settings), progress)
+
+
+def apply(
+    target: Target,
+    settings: CollectionSettings,
+    plan: Plan | None = None,
+    progress: Progress = silent,
+) -> Applied:
+    """Carry out `plan`, or one made now, and measure again through the live index.
+
+    Finishes first what an earlier process left unfinished. Where the gate refuses, only points
+    whose feedback is gone go back to their originals. A loss that shows on the live index is
+    rolled back at once.
+    Raises GateRefused (with `plan` and `applied`), StalePlan, LeaseHeld, LeaseLost, DamagedRecord,
+    UnsupportedCollection, DatabaseError, and what `progress` raises.
+    """
+    refuse_unsupported(target.facts)
+    with lease.held(target.ledger, settings.write.lease_seconds) as held:
+        writer = Writer(target, settings.write, held, progress)
+        finish_pending(writer, settings)
+        judgements = judgements_of(target, settings)
+        if plan is None:
+            plan = make_plan(target, settings, judgements, progress)
+        else:
+            refuse_stale(target, settings, judgements, plan)
+        applied = _carried_out(writer, settings, plan, held_out(judgements))
+        collect(target, settings.write.keep_revisions)
+    if not plan.gate.passed:
+        raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
+    if applied.live and applied.live.lost:
+        raise _refusal(plan, applied, f"{applied.live.reason}; rolled back")
+    return applied
+
+
+def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:
+    change, skipped, gone = _change(writer.target, plan)
+    if not len(change):
+        return Applied(plan, None, drifted=skipped, missing=gone)
+    before = None
+    if plan.gate.passed:
+        before = live_means(
+            writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
+        )
+    parent = head(writer.ledger.entries())
+    entry = writer.ledger.open("apply", parent, None, {**_details(plan, change), "live": before})
+    entry, tally = carry_out(writer, entry, change)
+    live = conclude(writer, settings, entry, probe)
+    return Applied(
+        plan,
+        entry.number,
+        tally.written,
+        [*skipped, *tally.drifted],
+        [*gone, *tally.missing],
+        live,
+    )
+
+
+def _change(target: Target, plan: Plan) -> tuple[Change, list[PointId], list[PointId]]:
+    """The rows of the plan that still hold what they held then; and those that do not, or are
+    gone.
+    """
+    points = recognise(target, plan.ids)
+    wanted = dict(zip(plan.ids, range(plan.moved), strict=True))
+    rows = [wanted[point] for point in points.ids]
+    then = [plan.live[row] for row in rows]
+    kept = [
+        number
+        for number, found in enumerate(digest.of_vectors(points.live))
+        if found == then[number]
+    ]
+    unchanged = set(kept)
+    skipped = [point for number, point in enumerate(points.ids) if number not in unchanged]
+    enter = np.array(
+        [points.standing[number] in {Standing.NEW, Standing.DRIFTED} for number in kept], bool
+    )
+    change = Change(
+        ids=[points.ids[number] for number in kept],
+        live=points.live[kept],
+        vectors=plan.vectors[[rows[number] for number in kept]],
+        originals=points.originals[kept],
+        enter=enter,
+    )
+    return change, skipped, points.missing
+
+
+def _details(plan: Plan, change: Change) -> dict[str, Any]:
+    shown = {**plan.summary(), "gate": asdict(plan.gate)}
+    left_out = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
+    return {
+        "rows": len(change),
+        "inputs": plan.inputs,
+        "plan": {name: value for name, value in shown.items() if name not in left_out},
+        "digest": digest.of_document(digest.of_vectors(plan.vectors)),
+    }
+
+
+def _refusal(plan: Plan, applied: Applied, message: str) -> GateRefused:
+    refusal = GateRefused(message)
+    refusal.plan, refusal.applied = plan, applied
+    return refusal

@@ -1,0 +1,191 @@
+"""Judgements and original vectors -> aligned arrays and splits, for the solver and the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from nudge_sync.connector import Float32, Metric, PointId
+from nudge_sync.errors import UnsupportedCollection
+from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, hashed, in_order
+from nudge_sync.originals import Recognised, Shadow, recognise
+from nudge_sync.progress import Progress
+from nudge_sync.solve.problem import PARTS, Queries
+from nudge_sync.target import Target
+
+_WIDEST = 16384
+"""The largest answer that every database gives."""
+_UNIT = 1e-3
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything a plan is made from. A row is a point in play: judged, or once moved."""
+
+    points: Recognised
+    choosing: Queries
+    part: NDArray[np.int64]
+    """(q,): a stable tenth, 0 to 9, for each choosing query."""
+    held: Queries
+    held_ids: list[str]
+    bystanders: NDArray[np.bool_]
+    """Held-out queries that share no relevant point with any choosing query."""
+    judged: NDArray[np.bool_]
+    """Rows with at least one judgement."""
+    left_out: dict[str, int]
+    """Judgements and queries that count for nothing, by reason."""
+
+
+def points_in_play(target: Target, judgements: Judgements, progress: Progress) -> Recognised:
+    """The judged points and those that were ever moved, read by id.
+
+    Raises UnsupportedCollection, DamagedRecord, DatabaseError.
+    """
+    moved_before = Shadow(target.originals, target.place).ids()
+    ids = in_order([*judgements.point_ids, *moved_before])
+    progress("read", 0, len(ids))
+    points = recognise(target, ids)
+    progress("read", len(ids), len(ids))
+    _refuse_lengths(points.originals, target)
+    return points
+
+
+def build(
+    target: Target,
+    judgements: Judgements,
+    points: Recognised,
+    *,
+    exact: bool,
+    progress: Progress,
+) -> Dataset:
+    """Search for the unjudged points near each query, and split.
+
+    Nothing is scanned, whatever the size of the collection, and nothing is written.
+    Raises DatabaseError.
+    """
+    relevance, left_out = _relevance(judgements, points)
+    answered = _answered(relevance)
+    left_out["queries without a usable answer"] = int((~answered).sum())
+    relevance, vectors = relevance[answered], judgements.query_vectors[answered]
+    in_play = set(points.ids)
+    unjudged = _unjudged(target, vectors, in_play, exact=exact, progress=progress)
+    queries = Queries(vectors, relevance, unjudged)
+    share = hashed(vectors)
+    is_held = share < HELD_SHARE
+    choosing, held = queries.only(~is_held), queries.only(is_held)
+    names = np.array(judgements.query_ids, dtype=object)[answered][is_held]
+    spread = (share[~is_held] - HELD_SHARE) / (1 - HELD_SHARE)
+    return Dataset(
+        points=points,
+        choosing=choosing,
+        part=np.minimum((spread * PARTS).astype(np.int64), PARTS - 1),
+        held=held,
+        held_ids=list(names),
+        bystanders=_bystanders(choosing, held),
+        judged=np.isin(np.arange(len(points.ids)), relevance.indices),
+        left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def _refuse_lengths(originals: Float32, target: Target) -> None:
+    lengths = np.linalg.norm(originals.astype(np.float64), axis=1)
+    if not np.isfinite(lengths).all():
+        raise UnsupportedCollection(
+            f'"{target.name}" holds judged points with NaN or infinity in their vectors; '
+            "embed them again"
+        )
+    if target.facts.metric == "euclid" and (np.abs(lengths - 1) > _UNIT).any():
+        raise UnsupportedCollection(
+            f'"{target.name}" compares by Euclidean distance and holds vectors that are not of '
+            "unit length; only unit-length vectors can be nudged there. Use cosine or dot product"
+        )
+
+
+def _relevance(judgements: Judgements, points: Recognised) -> tuple[csr_matrix, dict[str, int]]:
+    """(q, n) weights of the judgements on points that exist and have a direction."""
+    has_length = np.linalg.norm(points.originals, axis=1) > 0
+    row_of = {point: row for row, point in enumerate(points.ids) if has_length[row]}
+    columns = np.array([row_of.get(point, -1) for point in judgements.point_ids], np.int64)
+    there = columns >= 0
+    shape = (len(judgements.query_ids), len(points.ids))
+    cells = (judgements.query_rows[there], columns[there])
+    matrix = csr_matrix((judgements.weights[there], cells), shape=shape, dtype=np.float64)
+    matrix.sort_indices()
+    return matrix, {"judgements on points that are gone or zero": int((~there).sum())}
+
+
+def _answered(relevance: csr_matrix) -> NDArray[np.bool_]:
+    positive = relevance.copy()
+    positive.data = (positive.data > 0).astype(np.float64)
+    answered: NDArray[np.bool_] = np.asarray(positive.sum(axis=1)).ravel() > 0
+    return answered
+
+
+def _bystanders(choosing: Queries, held: Queries) -> NDArray[np.bool_]:
+    taught = np.unique(choosing.relevance.indices[choosing.relevance.data > 0])
+    shared = held.relevance[:, taught]
+    shared.data = (shared.data > 0).astype(np.float64)
+    alone: NDArray[np.bool_] = np.asarray(shared.sum(axis=1)).ravel() == 0
+    return alone
+
+
+def similarity(scores: Float32, metric: Metric) -> Float32:
+    """Search scores as what the solver compares: cosine, or the dot product.
+
+    On Euclid collections all vectors are of unit length: cos = 1 - distance² / 2.
+    """
+    if metric == "euclid":
+        return np.asarray(1 - np.square(scores) / 2, np.float32)
+    return scores
+
+
+def _unjudged(
+    target: Target,
+    queries: Float32,
+    judged: set[PointId],
+    *,
+    exact: bool,
+    progress: Progress,
+) -> Float32:
+    """(q, DEPTH): scores of the best points outside `judged`, by the database's own search."""
+    found = np.full((len(queries), DEPTH), -np.inf, np.float32)
+    for start in range(0, len(queries), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(queries)))
+        progress("search", start, len(queries))
+        _fill(target, queries, judged, rows, found, exact=exact)
+    progress("search", len(queries), len(queries))
+    return found
+
+
+def _fill(
+    target: Target,
+    queries: Float32,
+    judged: set[PointId],
+    rows: NDArray[np.intp],
+    found: Float32,
+    *,
+    exact: bool,
+) -> None:
+    """Ask for more and more, until each query has enough unjudged points or there are no more."""
+    width = 4 * DEPTH
+    while len(rows):
+        hits = target.collection.search(queries[rows], width, exact=exact)
+        short = []
+        for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
+            own = similarity(scores, target.facts.metric)
+            free = own[[point not in judged for point in ids]][:DEPTH]
+            found[row, : len(free)] = free
+            if len(free) < DEPTH and len(ids) >= width:
+                # An unjudged point further down scores at most what the last one here does.
+                found[row, len(free) :] = own[-1]
+                short.append(row)
+            else:
+                found[row, len(free) :] = -np.inf
+        rows = np.array(short, np.intp)
+        if width >= _WIDEST:
+            return
+        width = min(width * 4, _WIDEST)

@@ -1,0 +1,138 @@
+"""What each revision wrote to each point, and so what the collection held at any revision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nudge_sync import digest
+from nudge_sync.connector import Float32, PointId, Record, Records
+from nudge_sync.revisions import Revision, lineage, restorable
+
+
+class History:
+    """The history records of one collection.
+
+    A record belongs to a revision and a point. Its vector is what the revision writes; its
+    document holds the digest of the original that vector was made from and of the vector that it
+    replaces.
+    """
+
+    def __init__(self, records: Records, place: str) -> None:
+        self.records = records
+        self._place = f"{place}__nudge_history"
+
+    def note(
+        self,
+        revision: int,
+        ids: Sequence[PointId],
+        vectors: Float32,
+        replaced: Float32,
+        originals: Float32,
+    ) -> None:
+        """Store what `revision` is about to write: rows of `vectors` over rows of `replaced`."""
+        rows = zip(ids, vectors, replaced, originals, strict=True)
+        self.records.put(
+            [
+                digest.sealed(
+                    _key(revision, point),
+                    {
+                        "revision": revision,
+                        "id": point,
+                        "original": digest.of_vector(original),
+                        "replaced": digest.of_vector(old),
+                    },
+                    vector,
+                )
+                for point, vector, old, original in rows
+            ]
+        )
+
+    def of(self, revision: int) -> Iterator[list[Record]]:
+        """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
+        for batch in self.records.scan({"revision": revision}):
+            yield digest.opened(batch, self._place)
+
+    def latest(
+        self, line: Sequence[int], ids: Sequence[PointId], *, vectors: bool
+    ) -> dict[PointId, Record]:
+        """For each id the record of the first revision in `line` that has one.
+
+        Ids that no revision of `line` touched are left out. Raises DamagedRecord.
+        """
+        found: dict[PointId, Record] = {}
+        left = list(ids)
+        for revision in line:
+            if not left:
+                break
+            found |= self.at(revision, left, vectors=vectors)
+            left = [point for point in left if point not in found]
+        return found
+
+    def at(self, revision: int, ids: Sequence[PointId], *, vectors: bool) -> dict[PointId, Record]:
+        """The records of one revision for those of `ids` that it touched."""
+        keys = [_key(revision, point) for point in ids]
+        records = digest.opened(self.records.get(keys, vectors=vectors), self._place)
+        return {record.document["id"]: record for record in records}
+
+    def forget(self, revision: int) -> int:
+        """Delete all records of one revision; returns how many there were."""
+        keys = [
+            record.key
+            for batch in self.records.scan({"revision": revision}, vectors=False)
+            for record in batch
+        ]
+        self.records.delete(keys)
+        return len(keys)
+
+    def collect(self, entries: list[Revision], keep: int) -> tuple[int, list[Revision]]:
+        """Delete the records that no revision worth keeping needs.
+
+        Kept are the last `keep` applied revisions, whatever is not finished, and of each older
+        record those that still say what a kept revision held. Returns how many were deleted, and
+        the revisions that have none left.
+        """
+        wanted = restorable(entries, keep)
+        oldest = min(wanted, default=0)
+        old = [
+            entry
+            for entry in entries
+            if entry.number < oldest and not entry.details.get("collected")
+        ]
+        removed, emptied = 0, []
+        for entry in old:
+            keys = self._keys(entry.number)
+            needed = self._needed(entry.number, set(keys), entries, wanted)
+            spare = [key for point, key in keys.items() if point not in needed]
+            self.records.delete(spare)
+            removed += len(spare)
+            if not needed:
+                emptied.append(entry)
+        return removed, emptied
+
+    def _keys(self, revision: int) -> dict[PointId, str]:
+        return {
+            record.document["id"]: record.key
+            for batch in self.records.scan({"revision": revision}, vectors=False)
+            for record in batch
+        }
+
+    def _needed(
+        self,
+        revision: int,
+        points: set[PointId],
+        entries: list[Revision],
+        wanted: Sequence[int],
+    ) -> set[PointId]:
+        """Those of `points` for which some kept revision still held what `revision` wrote."""
+        needed: set[PointId] = set()
+        for kept in wanted:
+            line = lineage(entries, kept)
+            if revision in line:
+                newer = line[: line.index(revision)]
+                left = sorted(points - needed, key=str)
+                needed |= set(left) - set(self.latest(newer, left, vectors=False))
+        return needed
+
+
+def _key(revision: int, point: PointId) -> str:
+    return f"{revision}:{point}"

@@ -1,0 +1,52 @@
+"""Writes that a live index can keep up with: a rate, and a pause while it falls behind."""
+
+from __future__ import annotations
+
+import time
+
+from nudge_sync.config import WriteSettings
+from nudge_sync.connector import Collection
+from nudge_sync.errors import Unreachable
+from nudge_sync.progress import Progress
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at an index that falls behind."""
+
+
+class Pace:
+    """Holds each batch back until the rate and the index allow it."""
+
+    def __init__(self, collection: Collection, settings: WriteSettings, progress: Progress) -> None:
+        self._collection = collection
+        self._settings = settings
+        self._progress = progress
+        self._next = 0.0
+
+    def wait(self, rows: int) -> None:
+        """Return when `rows` more may be written.
+
+        Raises Unreachable if the index does not recover within `pause_seconds`; what `progress`
+        raises goes through, so a stop is not held up by a pause.
+        """
+        self._wait_for_rate(rows)
+        self._wait_for_index()
+
+    def _wait_for_rate(self, rows: int) -> None:
+        if self._settings.rate is None:
+            return
+        while (left := self._next - time.monotonic()) > 0:
+            self._progress("pause", 0, 0)
+            time.sleep(min(left, _LOOK_AGAIN))
+        self._next = time.monotonic() + rows / self._settings.rate
+
+    def _wait_for_index(self) -> None:
+        until = time.monotonic() + self._settings.pause_seconds
+        while not (health := self._collection.health()).ready:
+            if time.monotonic() >= until:
+                raise Unreachable(
+                    f"the index did not keep up for {self._settings.pause_seconds:g} s "
+                    f"({health.reason}); what is written stays noted, and `nudge-sync resume` "
+                    "goes on"
+                )
+            self._progress("pause", 0, 0)
+            time.sleep(_LOOK_AGAIN)

@@ -1,0 +1,233 @@
+"""Feedback and vectors -> a plan: reads the collection by id and by search, writes nothing."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from nudge_sync import digest
+from nudge_sync.compare import angles, same
+from nudge_sync.config import CollectionSettings
+from nudge_sync.connector import Float32
+from nudge_sync.dataset import Dataset, build, points_in_play
+from nudge_sync.errors import StalePlan
+from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.measure import METRICS, Scores
+from nudge_sync.originals import Recognised, Standing
+from nudge_sync.plan import Gate, Held, Plan, judge, rounded
+from nudge_sync.progress import Progress
+from nudge_sync.revisions import Ledger, Revision, head
+from nudge_sync.solve import Choice, fit, metric_values
+from nudge_sync.solve.problem import Similarity
+from nudge_sync.target import Target
+from nudge_sync.verify import behind
+
+
+def make_plan(
+    target: Target, settings: CollectionSettings, judgements: Judgements, progress: Progress
+) -> Plan:
+    """What a cycle would write now, what it gains, and whether it may.
+
+    Where nothing that a plan depends on changed since the head revision, and every point holds
+    what that revision says, the plan is that revision again, with nothing to write: an index that
+    answers a little differently after each write cannot make a collection wander.
+    """
+    entries = Ledger(target.ledger, target.place).entries()
+    points = points_in_play(target, judgements, progress)
+    inputs = _inputs(settings, judgements, points)
+    for entry in entries:
+        is_head = entry.number == head(entries) and entry.details.get("inputs") == inputs
+        if is_head and not behind(target, points, entry.number):
+            return _unchanged(target, judgements, settings, points, entry)
+    dataset = build(target, judgements, points, exact=settings.solver.exact, progress=progress)
+    progress("solve", 0, 1)
+    choice = _solve(target, settings, dataset)
+    progress("solve", 1, 1)
+    origin = {**_origin(target, settings, judgements, points), "inputs": inputs}
+    return _planned(target, settings, dataset, choice, origin)
+
+
+def refuse_stale(
+    target: Target, settings: CollectionSettings, judgements: Judgements, plan: Plan
+) -> None:
+    """Raise StalePlan, naming what changed, unless the plan still fits."""
+    now = {
+        "collection": target.facts.collection,
+        "revision": head(Ledger(target.ledger, target.place).entries()),
+        "feedback": _feedback_digest(judgements),
+        "settings": _settings_digest(settings),
+    }
+    then = {
+        "collection": plan.collection,
+        "revision": plan.head,
+        "feedback": plan.feedback,
+        "settings": plan.settings,
+    }
+    changed = [name for name in now if now[name] != then[name]]
+    if changed:
+        raise StalePlan(f"since the plan was made changed: {', '.join(changed)}; plan again")
+
+
+def _solve(target: Target, settings: CollectionSettings, dataset: Dataset) -> Choice:
+    return fit(
+        dataset.points.originals,
+        dataset.choosing,
+        dataset.part,
+        method=settings.solver.method,
+        metric=settings.solver.metric,
+        similarity=_similarity(target),
+        angle=settings.solver.angle,
+        max_angle=settings.solver.max_angle,
+        threads=settings.solver.threads,
+    )
+
+
+def _planned(
+    target: Target,
+    settings: CollectionSettings,
+    dataset: Dataset,
+    choice: Choice,
+    origin: dict[str, Any],
+) -> Plan:
+    points, metric = dataset.points, settings.solver.metric
+    similarity = _similarity(target)
+    live, originals, after = (
+        _scores(vectors, dataset, similarity)
+        for vectors in (points.live, points.originals, choice.vectors)
+    )
+    held = Held(originals[metric], live[metric], after[metric], dataset.bystanders)
+    rows = _differing(target, choice.vectors, points)
+    gate = judge(
+        held,
+        settings.gate,
+        wished=settings.solver.method == "nothing",
+        method=choice.method,
+        moved=len(rows),
+        points=target.facts.points,
+    )
+    wanted = choice.vectors
+    if not gate.passed:
+        wanted = _fallback(dataset, held)
+        rows = _differing(target, wanted, points)
+        after = _scores(wanted, dataset, similarity)
+    apart = angles(wanted[rows], points.originals[rows])
+    return Plan(
+        **origin,
+        metric=metric,
+        method=choice.method,
+        parameters=choice.parameters,
+        scores=rounded(choice.scores),
+        reasons=choice.reasons,
+        judged=int(dataset.judged.sum()),
+        queries={"choosing": len(dataset.choosing), "held": len(dataset.held), **dataset.left_out},
+        before=rounded(_means(live)),
+        after=rounded(_means(after)),
+        originals=rounded(_means(originals)),
+        gate=gate,
+        ids=[points.ids[row] for row in rows],
+        vectors=wanted[rows],
+        live=digest.of_vectors(points.live[rows]),
+        angles=[round(float(angle), 6) for angle in apart],
+    )
+
+
+def _unchanged(
+    target: Target,
+    judgements: Judgements,
+    settings: CollectionSettings,
+    points: Recognised,
+    entry: Revision,
+) -> Plan:
+    kept = entry.details["plan"]
+    gate = {**kept["gate"], "interval": tuple(kept["gate"]["interval"])}
+    return Plan(
+        **_origin(target, settings, judgements, points),
+        inputs=entry.details["inputs"],
+        metric=kept["metric"],
+        method=kept["method"],
+        parameters=kept["parameters"],
+        scores=kept["scores"],
+        reasons=[f"nothing changed since revision {entry.number}", *kept["reasons"]],
+        judged=kept["judged"],
+        queries=kept["queries"],
+        before=kept["after"],
+        after=kept["after"],
+        originals=kept["originals"],
+        gate=Gate(**gate),
+        ids=[],
+        vectors=points.live[:0],
+        live=[],
+        angles=[],
+    )
+
+
+def _origin(
+    target: Target, settings: CollectionSettings, judgements: Judgements, points: Recognised
+) -> dict[str, Any]:
+    return {
+        "collection": target.facts.collection,
+        "head": head(Ledger(target.ledger, target.place).entries()),
+        "feedback": _feedback_digest(judgements),
+        "settings": _settings_digest(settings),
+        "drifted": [points.ids[row] for row in points.where(Standing.DRIFTED)],
+        "missing": points.missing,
+    }
+
+
+def _differing(target: Target, wanted: Float32, points: Recognised) -> list[int]:
+    unchanged = same(wanted, points.live, rescales=target.facts.rescales)
+    return [int(row) for row in np.flatnonzero(~unchanged)]
+
+
+def _fallback(dataset: Dataset, held: Held) -> Float32:
+    """What the rows in play shall hold when the gate refuses.
+
+    What they hold now, except that points which lost their feedback go back to their originals;
+    and all of them do where what is live has come to be worse than the originals.
+    """
+    points = dataset.points
+    if len(held.live) and float(np.mean(held.live - held.originals)) < 0:
+        return points.originals
+    return np.where(dataset.judged[:, None], points.live, points.originals)
+
+
+def _similarity(target: Target) -> Similarity:
+    # On Euclid collections only unit-length vectors are taken: nearest is most similar.
+    return "dot" if target.facts.metric == "dot" else "cosine"
+
+
+def _scores(vectors: Float32, dataset: Dataset, similarity: Similarity) -> Scores:
+    """Every metric of the held-out queries if the points in play held `vectors`."""
+    return {
+        name: metric_values(vectors, dataset.held, name, similarity=similarity) for name in METRICS
+    }
+
+
+def _means(values: Scores) -> dict[str, float]:
+    return {name: float(np.mean(found)) if len(found) else 0.0 for name, found in values.items()}
+
+
+def _inputs(settings: CollectionSettings, judgements: Judgements, points: Recognised) -> str:
+    """A digest of everything that decides where the points go, but for the index's answers."""
+    return digest.of_document(
+        [
+            version("nudge-sync"),
+            _settings_digest(settings),
+            _feedback_digest(judgements),
+            points.ids,
+            digest.of_bytes(points.originals.tobytes()),
+        ]
+    )
+
+
+def _feedback_digest(judgements: Judgements) -> str:
+    arrays = (judgements.query_vectors, judgements.query_rows, judgements.weights)
+    ids = digest.of_document([judgements.query_ids, judgements.point_ids])
+    return digest.of_document([ids, *(digest.of_bytes(array.tobytes()) for array in arrays)])
+
+
+def _settings_digest(settings: CollectionSettings) -> str:
+    relevant = settings.model_dump(mode="json", include={"solver", "gate", "feedback", "vector"})
+    return digest.of_document(relevant)

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called after every batch with stage, done and total; may raise to stop there."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
+    del stage, done, total

@@ -1,0 +1,71 @@
+"""Finish what a crash, an error or a stop left unfinished, from the database alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nudge_sync import lease
+from nudge_sync.config import CollectionSettings
+from nudge_sync.judged import judgements_of
+from nudge_sync.measure import LiveCheck, Probe, held_out, live_check, live_means
+from nudge_sync.progress import Progress, silent
+from nudge_sync.revisions import Revision, pending
+from nudge_sync.rollback import undo
+from nudge_sync.target import Target, refuse_unsupported
+from nudge_sync.write import Writer, roll_forward, supersede
+
+
+def resume(
+    target: Target, settings: CollectionSettings, progress: Progress = silent
+) -> dict[str, Any] | None:
+    """Finish or give up the unfinished revision; what became of it, or None if there was none.
+
+    A revision of which nothing was written yet is abandoned; one that was being written is
+    finished. Raises what `cycle.apply` raises about the lease and the database.
+    """
+    refuse_unsupported(target.facts)
+    with lease.held(target.ledger, settings.write.lease_seconds) as held:
+        return finish_pending(Writer(target, settings.write, held, progress), settings)
+
+
+def finish_pending(writer: Writer, settings: CollectionSettings) -> dict[str, Any] | None:
+    """The same, for a caller that holds the lease."""
+    result = None
+    for entry in pending(writer.ledger.entries()):
+        if entry.state == "planned":
+            abandoned = writer.ledger.move(entry, "abandoned")
+            writer.history.forget(entry.number)
+            result = abandoned.summary()
+            continue
+        return _finish(writer, settings, entry)
+    return result
+
+
+def _finish(writer: Writer, settings: CollectionSettings, entry: Revision) -> dict[str, Any]:
+    if entry.state == "writing":
+        entry, _ = roll_forward(writer, entry)
+    supersede(writer, entry)
+    conclude(writer, settings, entry, held_out(judgements_of(writer.target, settings)))
+    return writer.ledger.entry(entry.number).summary()
+
+
+def conclude(
+    writer: Writer, settings: CollectionSettings, entry: Revision, probe: Probe
+) -> LiveCheck | None:
+    """Measure a written revision through the live index and note it applied.
+
+    A loss beyond the gate is rolled back at once. What was not measured before it was written
+    (a rollback, points that only went back to their originals) is not measured now: None.
+    """
+    before = entry.details.get("live")
+    if entry.kind == "rollback" or before is None:
+        writer.ledger.move(entry, "applied")
+        return None
+    after = live_means(
+        writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
+    )
+    check = live_check(before, after, settings.solver.metric, settings.gate)
+    entry = writer.ledger.move(entry, "applied", live=check.summary())
+    if check.lost:
+        undo(writer, entry)
+    return check

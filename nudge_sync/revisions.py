@@ -1,0 +1,141 @@
+"""The ledger: one sealed record a revision, in the user's database beside the collection."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from nudge_sync import digest
+from nudge_sync.connector import Records
+from nudge_sync.errors import InputError, LeaseLost
+
+State = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
+Kind = Literal["apply", "rollback"]
+
+PENDING: tuple[State, ...] = ("planned", "writing", "written")
+"""States of a revision that a crash or an error left unfinished."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One change of a collection.
+
+    planned: being noted, nothing written.  writing: completely noted, rows are being written.
+    written: every row done, not measured yet.  applied: finished.  abandoned: given up before
+    anything was written.  superseded: given up half-way, its rows taken over by a later revision.
+    """
+
+    number: int
+    kind: Kind
+    state: State
+    parent: int
+    """The revision whose vectors the collection held before; 0 for the originals."""
+    to: int
+    """The revision whose vectors the collection holds once applied: itself, or what a rollback
+    went back to."""
+    details: dict[str, Any] = field(default_factory=dict)
+    generation: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of `show --json`."""
+        rest = {"kind": self.kind, "state": self.state, "parent": self.parent, "to": self.to}
+        return {"revision": self.number, **rest, **self.details}
+
+
+class Ledger:
+    """All revisions of one collection."""
+
+    def __init__(self, records: Records, place: str) -> None:
+        self.records = records
+        self._place = f"{place}__nudge_revisions"
+
+    def entries(self) -> list[Revision]:
+        """Every revision, oldest first. Raises DamagedRecord."""
+        found = [
+            _revision(record.document)
+            for batch in self.records.scan({"kind": "revision"}, vectors=False)
+            for record in digest.opened(batch, self._place)
+        ]
+        return sorted(found, key=lambda entry: entry.number)
+
+    def entry(self, number: int) -> Revision:
+        """One revision. Raises InputError if there is none of that number."""
+        for record in digest.opened(self.records.get([_key(number)]), self._place):
+            return _revision(record.document)
+        known = ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
+        raise InputError(f"there is no revision {number}; the latest are: {known}")
+
+    def open(self, kind: Kind, parent: int, to: int | None, details: dict[str, Any]) -> Revision:
+        """Note a new planned revision. Raises LeaseLost if another process took its number."""
+        entries = self.entries()
+        number = entries[-1].number + 1 if entries else 1
+        stamped = {"planned_at": now(), **details}
+        entry = Revision(
+            number, kind, "planned", parent, number if to is None else to, stamped, generation=1
+        )
+        self._store(entry, None)
+        return entry
+
+    def move(self, entry: Revision, state: State, **details: Any) -> Revision:
+        """The revision in its next state, noted. Raises LeaseLost if somebody else moved it."""
+        return self.annotate(replace(entry, state=state), **{f"{state}_at": now()}, **details)
+
+    def annotate(self, entry: Revision, **details: Any) -> Revision:
+        """The same revision with more details, noted. Raises LeaseLost."""
+        noted = replace(
+            entry, details={**entry.details, **details}, generation=entry.generation + 1
+        )
+        self._store(noted, entry.generation)
+        return noted
+
+    def _store(self, entry: Revision, expected: int | None) -> None:
+        document = {"kind": "revision", "generation": entry.generation, "entry": asdict(entry)}
+        record = digest.sealed(_key(entry.number), document)
+        if not self.records.swap(record, expected):
+            raise LeaseLost(
+                f"revision {entry.number} was changed by another process; nothing more was "
+                "written. See `nudge-sync log`"
+            )
+
+
+def _key(number: int) -> str:
+    return f"revision:{number:08d}"
+
+
+def _revision(document: dict[str, Any]) -> Revision:
+    return Revision(**document["entry"])
+
+
+def now() -> int:
+    """Milliseconds since 1970, by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def head(entries: list[Revision]) -> int:
+    """The revision whose vectors the collection holds, 0 for the originals."""
+    done = [entry for entry in entries if entry.state in {"written", "applied"}]
+    return done[-1].to if done else 0
+
+
+def lineage(entries: list[Revision], number: int) -> list[int]:
+    """`number` and the revisions it was built on, newest first, without 0."""
+    parents = {entry.number: entry.parent for entry in entries}
+    line = []
+    while number and number in parents:
+        line.append(number)
+        number = parents[number]
+    return line
+
+
+def restorable(entries: list[Revision], keep: int) -> list[int]:
+    """The revisions that can be rolled back to: the last `keep` that were applied."""
+    applied = [
+        entry.number for entry in entries if entry.kind == "apply" and entry.state == "applied"
+    ]
+    return applied[-keep:]
+
+
+def pending(entries: list[Revision]) -> list[Revision]:
+    """What a crash or an error left unfinished, newest first."""
+    return [entry for entry in reversed(entries) if entry.state in PENDING]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nudge_sync import lease
+from nudge_sync.compare import same
+from nudge_sync.connector import PointId
+from nudge_sync.history import History
+from nudge_sync.originals import Recognised, Shadow, Standing, holds, recognise
+from nudge_sync.progress import Progress, silent
+from nudge_sync.revisions import Ledger, head, lineage, pending
+from nudge_sync.target import Target
+
+_BATCH = 10_000
+
+
+@dataclass
+class Verified:
+    """Every point that was ever moved, against shadow and ledger; the counts add up to `points`."""
+
+    revision: int
+    """The revision that the collection holds, by the ledger."""
+    points: int = 0
+    as_written: int = 0
+    """Hold what that revision says they hold."""
+    original: int = 0
+    """Hold their original: not moved, or put back by the application."""
+    behind: int = 0
+    """Hold a vector of ours that is not that revision's: the next cycle settles these."""
+    drifted: int = 0
+    missing: int = 0
+    pending: int = 0
+    """Revisions that are not finished."""
+    holder: str = ""
+    """Who holds the lease."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left to be settled."""
+        return not (self.behind or self.pending)
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of `verify --json`."""
+        return {**self.__dict__, "clean": self.clean}
+
+
+def verify(target: Target, progress: Progress = silent) -> Verified:
+    """Compare the collection with shadow, history and ledger; writes nothing.
+
+    Raises DamagedRecord where a record of the sidecar's own fails its digest.
+    """
+    entries = Ledger(target.ledger, target.place).entries()
+    held = lease.holder(target.ledger)
+    found = Verified(
+        revision=head(entries),
+        pending=len(pending(entries)),
+        holder=held.describe() if held else "",
+    )
+    ids = Shadow(target.originals, target.place).ids()
+    line = lineage(entries, found.revision)
+    for start in range(0, len(ids), _BATCH):
+        _count(target, ids[start : start + _BATCH], line, found)
+        progress("verify", min(start + _BATCH, len(ids)), len(ids))
+    return found
+
+
+def _count(target: Target, ids: list[PointId], line: list[int], found: Verified) -> None:
+    points = recognise(target, ids)
+    settled = _settled(target, points, line)
+    found.points += len(ids)
+    found.missing += len(points.missing)
+    for row, standing in enumerate(points.standing):
+        if standing is Standing.DRIFTED:
+            found.drifted += 1
+        elif standing is not Standing.WRITTEN:
+            found.original += 1
+        elif settled[row]:
+            found.as_written += 1
+        else:
+            found.behind += 1
+
+
+def behind(target: Target, points: Recognised, revision: int) -> int:
+    """How many points do not hold what `revision` says: written otherwise, put back or drifted."""
+    line = lineage(Ledger(target.ledger, target.place).entries(), revision)
+    return sum(not settled for settled in _settled(target, points, line))
+
+
+def _settled(target: Target, points: Recognised, line: list[int]) -> list[bool]:
+    """Row by row, whether a point holds what the revision says that `line` starts with."""
+    rescales = target.facts.rescales
+    noted = History(target.history, target.place).latest(line, points.ids, vectors=rescales)
+    originals = same(points.live, points.originals, rescales=rescales)
+    return [
+        holds(noted[point], points.live[row], rescales=rescales)
+        if point in noted
+        else bool(originals[row]) and points.standing[row] is not Standing.DRIFTED
+        for row, point in enumerate(points.ids)
+    ]

@@ -1,0 +1,149 @@
+"""Small collections on which nudging helps, on any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
+from nudge_sync.connector import Database, Float32, Metric, PointId
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.target import Target, open_target
+from nudge_sync.testing.memory import MemoryDatabase
+
+POINTS, DIMENSION, QUERIES = 400, 32, 900
+JUDGED = 40
+
+SETTINGS = CollectionSettings(
+    solver=SolverSettings(method="nudge-n"),
+    gate=GateSettings(min_queries=20),
+    write=WriteSettings(batch_size=16),
+)
+
+
+def unit(rows: Float32) -> Float32:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Documents, and queries that sit at a fixed offset from the ones that answer them."""
+
+    vectors: Float32
+    queries: Float32
+    answers: list[int]
+
+
+def numbers(seed: int = 0, judged: int = JUDGED) -> Numbers:
+    """Unit vectors: each of the first `judged` documents answers many queries around a spot
+    away from it, so that turning it towards them helps queries nobody has seen.
+    """
+    rng = np.random.default_rng(seed)
+    vectors = unit(rng.normal(size=(POINTS, DIMENSION)))
+    spots = unit(vectors[:judged] + 1.2 * unit(rng.normal(size=(judged, DIMENSION))))
+    answers = [int(row) for row in rng.integers(0, judged, QUERIES)]
+    queries = unit(spots[answers] + 0.5 * unit(rng.normal(size=(QUERIES, DIMENSION))))
+    return Numbers(vectors, queries, answers)
+
+
+@dataclass
+class World:
+    """An open database with the collection "docs", and the numbers in it."""
+
+    engine: str
+    database: Database
+    numbers: Numbers
+    reopen: Callable[[], Database]
+
+    def target(self) -> Target:
+        return open_target(self.database, "docs")
+
+    def teach(self, rows: Sequence[int] | None = None, client: str = "") -> None:
+        """Note that `rows` of the queries (all by default) were answered."""
+        target = self.target()
+        chosen = range(QUERIES) if rows is None else rows
+        target.queries.put(
+            [search_record(Search(f"q{row}", self.numbers.queries[row])) for row in chosen]
+        )
+        target.events.put(
+            [
+                event_record(
+                    Event(f"q{row}", "relevant", self.numbers.answers[row], client_id=client)
+                )
+                for row in chosen
+            ]
+        )
+
+    def upsert(self, ids: list[int], vectors: Float32) -> None:
+        """What an application does when it embeds documents again."""
+        UPSERTS[self.engine](self.database, ids, vectors)
+
+    def delete(self, ids: list[int]) -> None:
+        """What an application does when documents are gone."""
+        DELETES[self.engine](self.database, ids)
+
+    def live(self, ids: Sequence[PointId] = range(POINTS)) -> Float32:
+        """The vectors now, by row of `ids`."""
+        return self.database.collection("docs").read(list(ids)).vectors
+
+
+Ingest = Callable[[Database, Float32, Metric], None]
+
+
+def _memory(
+    folder: Path, vectors: Float32, metric: Metric
+) -> tuple[Database, Callable[[], Database]]:
+    database = MemoryDatabase()
+    database.store.create("docs", vectors.shape[1], metric)
+    database.store.upsert("docs", list(range(len(vectors))), vectors)
+    return database, lambda: MemoryDatabase(database.store)
+
+
+def _edge(
+    folder: Path, vectors: Float32, metric: Metric
+) -> tuple[Database, Callable[[], Database]]:
+    from nudge_sync_qdrant_edge import connect, ingest
+
+    section = {"path": str(folder)}
+    database = connect(section)
+    ingest(database, "docs", list(range(len(vectors))), vectors, metric=metric)
+    return database, lambda: connect(section)
+
+
+def _edge_upsert(database: Database, ids: list[int], vectors: Float32) -> None:
+    from qdrant_edge import Point, UpdateOperation
+
+    points = [Point(point, {"": row.tolist()}, {}) for point, row in zip(ids, vectors, strict=True)]
+    database.shard("docs").update(UpdateOperation.upsert_points(points))
+
+
+def _edge_delete(database: Database, ids: list[int]) -> None:
+    from qdrant_edge import UpdateOperation
+
+    database.shard("docs").update(UpdateOperation.delete_points(ids))
+
+
+UPSERTS = {
+    "memory": lambda database, ids, vectors: database.store.upsert("docs", ids, vectors),
+    "qdrant-edge": _edge_upsert,
+}
+DELETES = {
+    "memory": lambda database, ids: database.store.delete("docs", ids),
+    "qdrant-edge": _edge_delete,
+}
+ENGINES = {"memory": _memory, "qdrant-edge": _edge}
+
+
+@contextmanager
+def opened(engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0) -> Iterator[World]:
+    """A world on one engine, closed at the end."""
+    made = numbers(seed)
+    database, reopen = ENGINES[engine](folder, made.vectors, metric)
+    try:
+        yield World(engine, database, made, reopen)
+    finally:
+        database.close()
