@@ -1,0 +1,305 @@
+"""Every promise of `nudge_sync.connector.Collection`, as a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from nudge_sync.connector import Float32, Health, PointId, Points, WriteReport
+from nudge_sync.errors import CollectionNotFound, InputError, UnsupportedCollection
+from nudge_sync.testing.engine import DIMENSION, POINTS, Case, Engine, prepared, unit_rows
+
+_CASES = (("cosine", True), ("dot", True), ("euclid", False))
+
+
+class CollectionConformance:
+    """Subclass it in a test module, and give it an `engine` fixture."""
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        """The database under test."""
+        raise NotImplementedError
+
+    @pytest.fixture(params=_CASES, ids=lambda case: f"{case[0]}-{'int' if case[1] else 'str'}")
+    def case(self, request: pytest.FixtureRequest, engine: Engine) -> Iterator[Case]:
+        """A filled collection, for each metric and kind of id."""
+        metric, integer_ids = request.param
+        if metric not in engine.metrics:
+            pytest.skip(f"no {metric} here")
+        with prepared(engine, metric, integer_ids=integer_ids) as case:
+            yield case
+
+    # What it is
+
+    def test_facts(self, case: Case) -> None:
+        facts = case.facts
+        assert (facts.name, facts.collection) == (case.name, case.name)
+        assert (facts.dimension, facts.metric, facts.precision) == (
+            DIMENSION,
+            case.metric,
+            "float32",
+        )
+        assert facts.integer_ids == isinstance(case.ids[0], int)
+        assert not facts.problems
+
+    def test_no_such_collection(self, engine: Engine) -> None:
+        with pytest.raises(CollectionNotFound, match="nudge_kit_nowhere"):
+            engine.database.collection("nudge_kit_nowhere")
+
+    def test_collection_dropped_meanwhile(self, case: Case) -> None:
+        case.engine.backdoor.drop(case.name)
+        with pytest.raises(CollectionNotFound):
+            case.collection.describe()
+
+    def test_no_such_vector(self, case: Case) -> None:
+        with pytest.raises(UnsupportedCollection, match="nosuchvector"):
+            case.engine.database.collection(case.name, "nosuchvector")
+
+    def test_vector_by_its_name(self, case: Case) -> None:
+        named = case.engine.database.collection(case.name, case.facts.vector)
+        assert case.same(named.read(case.ids).vectors, case.vectors)
+
+    def test_alias(self, case: Case) -> None:
+        if case.engine.alias is None:
+            pytest.skip("no aliases here")
+        case.engine.alias("nudge_kit_alias", case.name)
+        collection = case.engine.database.collection("nudge_kit_alias", case.engine.vector)
+        facts = collection.describe()
+        assert (facts.name, facts.collection) == ("nudge_kit_alias", case.name)
+        assert case.same(collection.read(case.ids).vectors, case.vectors)
+
+    def test_health(self, case: Case) -> None:
+        assert isinstance(case.collection.health(), Health)
+
+    # Reading
+
+    def test_read_in_the_order_asked(self, case: Case) -> None:
+        order = np.random.default_rng(1).permutation(POINTS)
+        ids = [case.ids[row] for row in order]
+        points = case.collection.read(ids)
+        assert points.ids == ids
+        assert [type(i) for i in points.ids] == [type(i) for i in ids]
+        assert case.same(points.vectors, case.vectors[order])
+
+    def test_read_leaves_out_missing(self, case: Case) -> None:
+        asked = [case.ids[3], _absent(case), case.ids[1], _absent(case)]
+        points = case.collection.read(asked)
+        assert points.ids == [case.ids[3], case.ids[1]]
+        assert case.same(points.vectors, case.vectors[[3, 1]])
+
+    def test_read_repeats_what_is_asked_twice(self, case: Case) -> None:
+        points = case.collection.read([case.ids[2], case.ids[0], case.ids[2]])
+        assert points.ids == [case.ids[2], case.ids[0], case.ids[2]]
+        assert case.same(points.vectors, case.vectors[[2, 0, 2]])
+
+    def test_read_nothing(self, case: Case) -> None:
+        for ids in ([], [_absent(case)]):
+            points = case.collection.read(ids)
+            assert points.ids == []
+            assert points.vectors.shape == (0, DIMENSION)
+            assert points.vectors.dtype == np.float32
+
+    def test_read_ids_that_cannot_be(self, case: Case) -> None:
+        impossible = list(case.engine.foreign_ids) if case.facts.integer_ids else []
+        points = case.collection.read([*impossible, case.ids[0], *impossible])
+        assert points.ids == [case.ids[0]]
+
+    def test_read_any_number_of_ids(self, case: Case) -> None:
+        absent = _many_absent(case, 5000)
+        points = case.collection.read([*case.ids[:30], *absent, *case.ids[30:]])
+        assert points.ids == case.ids
+        assert case.same(points.vectors, case.vectors)
+
+    def test_read_sees_the_application(self, case: Case) -> None:
+        case.engine.backdoor.upsert(case.name, case.ids[:5], unit_rows(5, seed=2))
+        case.engine.backdoor.delete(case.name, [case.ids[5]])
+        points = case.collection.read(case.ids[:6])
+        assert points.ids == case.ids[:5]
+        assert case.same(points.vectors, case.stored(case.ids[:5]))
+
+    def test_scan_meets_every_point_once(self, case: Case) -> None:
+        for batch_size in (1, 7, 1000):
+            batches = list(case.collection.scan(batch_size))
+            ids = [point_id for batch in batches for point_id in batch.ids]
+            assert sorted(map(str, ids)) == sorted(map(str, case.ids))
+            vectors = np.concatenate([batch.vectors for batch in batches])
+            assert case.same(vectors, case.vectors[[case.ids.index(i) for i in ids]])
+
+    def test_scan_of_nothing(self, case: Case) -> None:
+        case.engine.backdoor.delete(case.name, case.ids)
+        assert sum(len(batch) for batch in case.collection.scan()) == 0
+
+    # Searching
+
+    def test_exact_search_is_brute_force(self, case: Case) -> None:
+        queries = unit_rows(9, seed=3)
+        hits = case.collection.search(queries, 10, exact=True)
+        wanted = _scores(case, queries)
+        assert len(hits.ids) == len(hits.scores) == len(queries)
+        for row, (ids, scores) in enumerate(zip(hits.ids, hits.scores, strict=True)):
+            best = np.argsort(-wanted[row])[:10]
+            assert ids == [case.ids[each] for each in best]
+            np.testing.assert_allclose(scores, wanted[row][best], atol=1e-4)
+
+    def test_scores_fall(self, case: Case) -> None:
+        for scores in case.collection.search(unit_rows(4, seed=4), 20).scores:
+            assert all(first >= second for first, second in pairwise(scores))
+
+    def test_search_for_more_than_there_is(self, case: Case) -> None:
+        hits = case.collection.search(unit_rows(1, seed=5), 3 * POINTS, exact=True)
+        assert sorted(map(str, hits.ids[0])) == sorted(map(str, case.ids))
+
+    def test_search_many_queries_and_none(self, case: Case) -> None:
+        hits = case.collection.search(np.repeat(unit_rows(2, seed=6), 150, axis=0), 3)
+        assert len(hits.ids) == 300
+        assert hits.ids[0] == hits.ids[149]
+        assert hits.ids[150] == hits.ids[299]
+        nothing = np.empty((0, DIMENSION), dtype=np.float32)
+        assert case.collection.search(nothing, 3).ids == []
+
+    def test_search_sees_what_was_written(self, case: Case) -> None:
+        new = unit_rows(1, seed=7)
+        case.collection.write(Points(case.ids[:1], new), case.vectors[:1])
+        assert case.collection.search(new, 1, exact=True).ids == [[case.ids[0]]]
+
+    # Writing
+
+    def test_write_replaces_vectors_alone(self, case: Case) -> None:
+        ids, new = case.ids[:20], unit_rows(20, seed=8)
+        before = case.engine.backdoor.rest(case.name, case.ids)
+        report = case.collection.write(Points(ids, new), case.vectors[:20])
+        assert report == WriteReport(written=ids)
+        assert case.same(case.stored(ids), new)
+        assert case.same(case.collection.read(ids).vectors, new)
+        assert case.same(case.stored(case.ids[20:]), case.vectors[20:])
+        assert case.engine.backdoor.rest(case.name, case.ids) == before
+        assert case.engine.backdoor.count(case.name) == POINTS
+
+    def test_write_again(self, case: Case) -> None:
+        ids, new = case.ids[:5], unit_rows(5, seed=9)
+        for _ in range(3):
+            report = case.collection.write(Points(ids, new), case.vectors[:5])
+            assert sorted(map(str, report.written)) == sorted(map(str, ids))
+            assert case.same(case.stored(ids), new)
+
+    def test_write_and_back(self, case: Case) -> None:
+        new = unit_rows(POINTS, seed=10)
+        case.collection.write(Points(case.ids, new), case.vectors)
+        live = case.collection.read(case.ids).vectors
+        case.collection.write(Points(case.ids, case.vectors), live)
+        assert case.same(case.stored(case.ids), case.vectors)
+
+    def test_write_leaves_drifted_rows(self, case: Case) -> None:
+        case.engine.backdoor.upsert(case.name, case.ids[:2], unit_rows(2, seed=11))
+        theirs = case.stored(case.ids[:2])
+        report = case.collection.write(Points(case.ids[:4], unit_rows(4, 12)), case.vectors[:4])
+        assert sorted(map(str, report.drifted)) == sorted(map(str, case.ids[:2]))
+        assert sorted(map(str, report.written)) == sorted(map(str, case.ids[2:4]))
+        assert case.same(case.stored(case.ids[:2]), theirs)
+
+    def test_one_bit_is_drift(self, case: Case) -> None:
+        if case.facts.rescales:
+            pytest.skip("this collection changes bits by itself")
+        expected = case.vectors[:2].copy()
+        expected[0, 0] = np.nextafter(expected[0, 0], np.float32(2))
+        report = case.collection.write(Points(case.ids[:2], unit_rows(2, 13)), expected)
+        assert report == WriteReport(written=[case.ids[1]], drifted=[case.ids[0]])
+        assert case.same(case.stored(case.ids[:1]), case.vectors[:1])
+
+    def test_write_creates_nothing(self, case: Case) -> None:
+        gone = _absent(case)
+        ids = [gone, case.ids[0]]
+        expected = np.concatenate([unit_rows(1, 14), case.vectors[:1]])
+        report = case.collection.write(Points(ids, unit_rows(2, 15)), expected)
+        assert report == WriteReport(written=[case.ids[0]], missing=[gone])
+        assert case.engine.backdoor.count(case.name) == POINTS
+        assert gone not in case.engine.backdoor.read(case.name, [gone])
+
+    def test_write_to_ids_that_cannot_be(self, case: Case) -> None:
+        impossible = list(case.engine.foreign_ids) if case.facts.integer_ids else []
+        rows = unit_rows(len(impossible), 16)
+        report = case.collection.write(Points(impossible, rows), rows)
+        assert report.missing == impossible
+        assert not report.written
+        assert case.engine.backdoor.count(case.name) == POINTS
+
+    def test_write_nothing(self, case: Case) -> None:
+        nothing = np.empty((0, DIMENSION), dtype=np.float32)
+        assert case.collection.write(Points([], nothing), nothing) == WriteReport()
+
+    def test_nothing_is_written_of_what_is_not_finite(self, case: Case) -> None:
+        for bad in (np.nan, np.inf, -np.inf):
+            new = unit_rows(10, seed=17)
+            new[9, 5] = bad
+            with pytest.raises(InputError):
+                case.collection.write(Points(case.ids[:10], new), case.vectors[:10])
+            assert case.same(case.stored(case.ids), case.vectors)
+
+    def test_arrays_stay_as_they_were(self, case: Case) -> None:
+        new, expected = unit_rows(4, seed=18), case.vectors[:4].copy()
+        kept = new.copy(), expected.copy()
+        for rows in (new, expected):
+            rows.flags.writeable = False
+        case.collection.write(Points(case.ids[:4], new), expected)
+        case.collection.search(new, 3)
+        assert np.array_equal(new, kept[0])
+        assert np.array_equal(expected, kept[1])
+
+    def test_write_arrays_that_are_not_contiguous(self, case: Case) -> None:
+        new = np.asfortranarray(unit_rows(6, seed=19))
+        expected = np.repeat(case.vectors[:6], 2, axis=0)[::2]
+        case.collection.write(Points(case.ids[:6], new), expected)
+        assert case.same(case.stored(case.ids[:6]), np.ascontiguousarray(new))
+
+    def test_write_any_number_of_rows(self, case: Case) -> None:
+        absent = _many_absent(case, 2500)
+        ids = [*absent[:1200], *case.ids, *absent[1200:]]
+        rows = np.concatenate([unit_rows(1200, 20), case.vectors, unit_rows(1300, 21)])
+        new = unit_rows(len(ids), seed=22)
+        report = case.collection.write(Points(ids, new), rows)
+        assert sorted(map(str, report.written)) == sorted(map(str, case.ids))
+        assert len(report.missing) == len(absent)
+        assert case.same(case.stored(case.ids), new[1200 : 1200 + POINTS])
+
+    def test_any_length_where_the_metric_allows(self, case: Case) -> None:
+        if case.metric == "cosine":
+            pytest.skip("a cosine collection may rescale")
+        new = np.zeros((2, DIMENSION), dtype=np.float32)
+        new[0, :4] = [1e-45, -1e-40, 3e18, -0.0]
+        new[1, :3] = [-7.25, 1e10, 2**-126]
+        report = case.collection.write(Points(case.ids[:2], new), case.vectors[:2])
+        assert report.written == case.ids[:2]
+        assert case.same(case.stored(case.ids[:2]), new)
+
+    def test_what_was_written_outlives_the_connection(self, case: Case) -> None:
+        new = unit_rows(3, seed=23)
+        case.collection.write(Points(case.ids[:3], new), case.vectors[:3])
+        case.engine.database = case.engine.reopen()
+        again = case.engine.database.collection(case.name, case.engine.vector)
+        assert case.same(again.read(case.ids[:3]).vectors, new)
+
+    def test_close_twice(self, engine: Engine) -> None:
+        engine.database = engine.reopen()
+        engine.database.close()
+        engine.database.close()
+
+
+def _absent(case: Case) -> PointId:
+    return _many_absent(case, 1)[0]
+
+
+def _many_absent(case: Case, count: int) -> list[PointId]:
+    if case.facts.integer_ids:
+        return list(range(10**6, 10**6 + count))
+    return case.engine.string_ids(POINTS + count)[POINTS:]
+
+
+def _scores(case: Case, queries: Float32) -> Float32:
+    if case.metric == "euclid":
+        apart: Float32 = -np.linalg.norm(queries[:, None] - case.vectors[None], axis=2)
+        return apart
+    dots: Float32 = queries @ case.vectors.T
+    return dots

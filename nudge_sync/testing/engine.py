@@ -1,0 +1,138 @@
+"""What a connector's author hands to the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+import numpy as np
+
+from nudge_sync.compare import same
+from nudge_sync.connector import (
+    Collection,
+    CollectionFacts,
+    Database,
+    Float32,
+    Metric,
+    PointId,
+)
+
+DIMENSION = 24
+POINTS = 60
+
+
+class Backdoor(Protocol):
+    """The raw client: what an application does, so that a connector never checks itself.
+
+    Every call waits until what it did can be read.
+    """
+
+    def create(self, name: str, dimension: int, metric: Metric, *, integer_ids: bool) -> None:
+        """An empty collection of that shape; one left over by an earlier test is emptied.
+
+        Where the database has them, with a second vector and a payload or scalar fields, so that
+        `rest` has something to show.
+        """
+        ...
+
+    def upsert(self, name: str, ids: Sequence[PointId], vectors: Float32) -> None:
+        """Insert or replace points: vectors (n, d), a second vector and a payload of its own."""
+        ...
+
+    def delete(self, name: str, ids: Sequence[PointId]) -> None:
+        """Remove points."""
+        ...
+
+    def read(self, name: str, ids: Sequence[PointId]) -> Mapping[PointId, Float32]:
+        """The stored vectors of those of `ids` that exist."""
+        ...
+
+    def rest(self, name: str, ids: Sequence[PointId]) -> Mapping[PointId, Any]:
+        """All else those points hold (payload, scalar fields, other vectors), to compare by =="""
+        ...
+
+    def count(self, name: str) -> int:
+        """How many points there are, exactly."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove the collection; nothing happens where there is none."""
+        ...
+
+
+def uuids(count: int) -> list[PointId]:
+    """String ids that every engine can hold, in no order."""
+    return [
+        str(UUID(int=(row * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128))
+        for row in range(1, count + 1)
+    ]
+
+
+@dataclass
+class Engine:
+    """An open database, its backdoor, and what the kit has to know of it."""
+
+    database: Database
+    backdoor: Backdoor
+    reopen: Callable[[], Database]
+    """Closes `database` and opens it again, as after a restart of the sidecar."""
+    vector: str = ""
+    """The vector that the backdoor's collections are about, as the connector is asked for it."""
+    metrics: Sequence[Metric] = ("cosine", "dot", "euclid")
+    string_ids: Callable[[int], list[PointId]] = uuids
+    foreign_ids: Sequence[PointId] = field(default_factory=list)
+    """Ids that a collection of integer ids cannot hold."""
+    alias: Callable[[str, str], None] | None = None
+    """(alias, collection) -> None, where the database has aliases."""
+
+
+@dataclass
+class Case:
+    """A collection of POINTS points, made through the backdoor."""
+
+    engine: Engine
+    name: str
+    metric: Metric
+    ids: list[PointId]
+    vectors: Float32
+    """(POINTS, DIMENSION), as stored."""
+    collection: Collection
+    facts: CollectionFacts
+
+    def stored(self, ids: Sequence[PointId]) -> Float32:
+        """(n, d): what the backdoor finds; every id has to be there."""
+        found = self.engine.backdoor.read(self.name, ids)
+        return np.array([found[point_id] for point_id in ids], dtype=np.float32)
+
+    def same(self, left: Float32, right: Float32) -> bool:
+        """Whether both hold the same vectors: bit for bit, unless the collection rescales."""
+        alike = left.shape == right.shape and left.dtype == right.dtype == np.float32
+        return alike and bool(same(left, right, rescales=self.facts.rescales).all())
+
+
+@contextmanager
+def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Iterator[Case]:
+    """A case; its collection is dropped afterwards."""
+    name = f"nudge_kit_{metric}_{'integer' if integer_ids else 'string'}"
+    ids: list[PointId] = [*range(100, 100 + POINTS)] if integer_ids else engine.string_ids(POINTS)
+    engine.backdoor.create(name, DIMENSION, metric, integer_ids=integer_ids)
+    try:
+        engine.backdoor.upsert(name, ids, unit_rows(POINTS, seed=0))
+        collection = engine.database.collection(name, engine.vector)
+        facts = collection.describe()
+        empty = np.empty((0, DIMENSION), dtype=np.float32)
+        case = Case(engine, name, metric, ids, empty, collection, facts)
+        case.vectors = case.stored(ids)
+        yield case
+    finally:
+        engine.backdoor.drop(name)
+
+
+def unit_rows(count: int, seed: int, dimension: int = DIMENSION) -> Float32:
+    """Random rows (count, dimension) of unit length."""
+    rows = np.random.default_rng(seed).standard_normal((count, dimension))
+    unit: Float32 = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
