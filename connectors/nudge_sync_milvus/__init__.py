@@ -1,0 +1,20 @@
+"""Milvus servers and Milvus Lite for nudge-sync.
+
+Milvus's words for the project's: a *point* is an entity, its *id* the primary key, its *vector* a
+vector field, its *payload* the scalar, JSON, array and dynamic fields.
+"""
+
+from nudge_sync_milvus.collection import MilvusCollection
+from nudge_sync_milvus.database import MilvusDatabase, connect
+from nudge_sync_milvus.ingest import ingest
+from nudge_sync_milvus.records import MilvusRecords
+from nudge_sync_milvus.settings import Settings
+
+__all__ = [
+    "MilvusCollection",
+    "MilvusDatabase",
+    "MilvusRecords",
+    "Settings",
+    "connect",
+    "ingest",
+]

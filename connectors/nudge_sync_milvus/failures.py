@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from pymilvus.exceptions import MilvusException
+
+from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
+
+# Milvus's merr codes; the legacy enum in `error_code` repeats some of them.
+REASON_LENGTH = 400
+COLLECTION_NOT_FOUND = 100
+COLLECTION_NOT_LOADED = 101
+INDEX_NOT_FOUND = 700
+LEGACY_COLLECTION_NOT_FOUND = 4
+LEGACY_INDEX_NOT_FOUND = 11
+# Service not ready or unavailable, too many requests, rate limit, quota; a collection or a
+# partition not or not fully loaded; replica, channel or node not there yet.
+PASSING = frozenset({2, 4, 8, 9, 101, 103, 201, 202, 400, 401, 500, 501, 503, 901, 902, 903, 905})
+REFUSED = frozenset({1400, 1401})
+PASSING_CODES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+REFUSED_CODES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+
+
+class MessageTooLarge(DatabaseError):
+    """A request or an answer is larger than one message may be."""
+
+
+class NotLoaded(Unreachable):
+    """The collection is not loaded, or not yet."""
+
+
+class IndexMissing(DatabaseError):
+    """The vector field has no index."""
+
+
+def from_rpc(error: grpc.RpcError, where: str) -> DatabaseError:
+    """What a failed call means. `where` says which request to which server."""
+    code, details = error.code(), error.details() or ""
+    message = f"{where}: {code.name.lower().replace('_', ' ')}: {shortened(details)}"
+    if code in REFUSED_CODES:
+        return Unauthorised(message)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        larger = "larger than max" in details or "exceeds" in details
+        return MessageTooLarge(message) if larger else Unreachable(message)
+    return Unreachable(message) if code in PASSING_CODES else DatabaseError(message)
+
+
+def raise_for_status(status: Any, where: str) -> None:
+    """Raise what a Milvus status says went wrong, if anything did."""
+    if status.code == 0 and status.error_code == 0:
+        return
+    reason = shortened(status.reason)
+    cause = MilvusException(status.code or status.error_code, reason)
+    raise _meaning(status, f"{where}: {reason}") from cause
+
+
+def shortened(reason: str) -> str:
+    """A reason without the middle of the long filter that it may repeat."""
+    if len(reason) <= REASON_LENGTH:
+        return reason
+    return f"{reason[: REASON_LENGTH // 2]} ... {reason[-REASON_LENGTH // 2 :]}"
+
+
+def _meaning(status: Any, message: str) -> DatabaseError:
+    code, legacy = status.code, status.error_code
+    if code == COLLECTION_NOT_FOUND or legacy == LEGACY_COLLECTION_NOT_FOUND:
+        return CollectionNotFound(message)
+    if code == INDEX_NOT_FOUND or legacy == LEGACY_INDEX_NOT_FOUND:
+        return IndexMissing(message)
+    if code in REFUSED:
+        return Unauthorised(message)
+    if COLLECTION_NOT_LOADED in (code, legacy):
+        return NotLoaded(f"{message}; load the collection, or wait until it is")
+    if "exceeds" in status.reason and "size" in status.reason:
+        return MessageTooLarge(message)
+    passing = code in PASSING or status.retriable
+    return Unreachable(message) if passing else DatabaseError(message)

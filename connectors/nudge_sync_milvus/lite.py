@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from threading import Lock
+
+from nudge_sync.errors import ConfigError, Unreachable
+
+_LOCK = Lock()
+_HOLDERS: Counter[str] = Counter()
+
+
+class LiteServer:
+    """The Milvus Lite server of one file, in this process.
+
+    Connections to the same file share it. The last one to be released stops it, unless it ran
+    before the first one came: then someone else in the process needs it.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415
+        except ImportError as error:
+            raise ConfigError(
+                "database.uri names a Milvus Lite file, but milvus-lite is not installed; "
+                "install it with: pip install 'nudge-sync[milvus]'"
+            ) from error
+        self._manager = server_manager_instance
+        self._path = str(Path(path).absolute())
+        if not Path(self._path).parent.is_dir():
+            raise ConfigError(f"database.uri: the folder of {path} does not exist")
+        with _LOCK:
+            self._ours = bool(_HOLDERS[self._path]) or not self._running()
+            uri = self._manager.start_and_get_uri(self._path)
+            if uri is None:
+                raise Unreachable(
+                    f"{path}: Milvus Lite cannot open it; is another process using it?"
+                )
+            if self._ours:
+                _HOLDERS[self._path] += 1
+        self.address = str(uri).removeprefix("http://")
+
+    def release(self) -> None:
+        """Let go of the file."""
+        with _LOCK:
+            if not self._ours:
+                return
+            _HOLDERS[self._path] -= 1
+            if _HOLDERS[self._path] == 0:
+                self._manager.release_server(self._path)
+
+    def _running(self) -> bool:
+        return self._path in getattr(self._manager, "_servers", {})

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from nudge_sync.config import Section
+from nudge_sync.errors import ConfigError
+
+DEFAULT_PORT = 19530
+HTTPS_PORT = 443
+SCHEMES = ("http", "https", "tcp", "grpc")
+REQUEST_BYTES = 48 * 1024 * 1024
+"""Milvus takes and gives 64 MiB a message; the rest is room for what a row's estimate misses."""
+
+
+class Settings(Section):
+    """The `[database]` table for Milvus. Secrets come from the environment."""
+
+    uri: str = "http://127.0.0.1:19530"
+    """http(s)://host:port of a server, or the path of a Milvus Lite file ending in .db."""
+    token_env: str = "MILVUS_TOKEN"  # noqa: S105 - a variable's name, not a secret
+    """The environment variable that holds the API key or "user:password"."""
+    db_name: str = ""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds a single request may take."""
+    server_pem_path: str = ""
+    """One-way TLS: the server's certificate. Without it https trusts the usual authorities."""
+    ca_pem_path: str = ""
+    client_pem_path: str = ""
+    client_key_path: str = ""
+    server_name: str = ""
+    """The name in the server's certificate, where it is not the host's."""
+    search_params: dict[str, Any] = Field(default_factory=dict)
+    """Index search parameters such as nprobe, over the connector's own choice."""
+    ef: Annotated[int, Field(ge=1, le=32768)] | None = None
+    """HNSW's ef; at least k is used whatever is set."""
+
+    @property
+    def lite(self) -> bool:
+        """Whether this is a Milvus Lite file."""
+        return self.uri.endswith(".db")
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.uri.lower().startswith("https://")
+
+    @property
+    def address(self) -> str:
+        """host:port of the server.
+
+        Raises ConfigError for an address of another form, and for one that holds credentials.
+        """
+        parts = urlsplit(self.uri)
+        if parts.username or parts.password:
+            raise ConfigError(
+                f"database.uri: leave the credentials out; put user:password into ${self.token_env}"
+            )
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if parts.scheme.lower() not in SCHEMES or not host:
+            raise ConfigError(
+                "database.uri: expected http://host:port, https://host:port or a path to a .db file"
+            )
+        host = f"[{host}]" if ":" in host else host
+        return f"{host}:{port or (HTTPS_PORT if self.secure else DEFAULT_PORT)}"
+
+    def token(self) -> str:
+        """The secret, or "" where the environment holds none."""
+        return os.environ.get(self.token_env, "")
