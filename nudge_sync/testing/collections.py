@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -24,13 +23,12 @@ class CollectionConformance:
         raise NotImplementedError
 
     @pytest.fixture(params=_CASES, ids=lambda case: f"{case[0]}-{'int' if case[1] else 'str'}")
-    def case(self, request: pytest.FixtureRequest, engine: Engine) -> Iterator[Case]:
+    def case(self, request: pytest.FixtureRequest, engine: Engine) -> Case:
         """A filled collection, for each metric and kind of id."""
         metric, integer_ids = request.param
         if metric not in engine.metrics:
             pytest.skip(f"no {metric} here")
-        with prepared(engine, metric, integer_ids=integer_ids) as case:
-            yield case
+        return prepared(engine, metric, integer_ids=integer_ids)
 
     # What it is
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -31,7 +30,7 @@ class Backdoor(Protocol):
     """
 
     def create(self, name: str, dimension: int, metric: Metric, *, integer_ids: bool) -> None:
-        """An empty collection of that shape; one left over by an earlier test is emptied.
+        """An empty collection of that shape; one left by an earlier test is emptied or replaced.
 
         Where the database has them, with a second vector and a payload or scalar fields, so that
         `rest` has something to show.
@@ -113,22 +112,17 @@ class Case:
         return alike and bool(same(left, right, rescales=self.facts.rescales).all())
 
 
-@contextmanager
-def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Iterator[Case]:
-    """A case; its collection is dropped afterwards."""
+def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Case:
+    """A case. Its collection is left there: whoever opened the engine drops it in the end."""
     name = f"nudge_kit_{metric}_{'integer' if integer_ids else 'string'}"
     ids: list[PointId] = [*range(100, 100 + POINTS)] if integer_ids else engine.string_ids(POINTS)
     engine.backdoor.create(name, DIMENSION, metric, integer_ids=integer_ids)
-    try:
-        engine.backdoor.upsert(name, ids, unit_rows(POINTS, seed=0))
-        collection = engine.database.collection(name, engine.vector)
-        facts = collection.describe()
-        empty = np.empty((0, DIMENSION), dtype=np.float32)
-        case = Case(engine, name, metric, ids, empty, collection, facts)
-        case.vectors = case.stored(ids)
-        yield case
-    finally:
-        engine.backdoor.drop(name)
+    engine.backdoor.upsert(name, ids, unit_rows(POINTS, seed=0))
+    collection = engine.database.collection(name, engine.vector)
+    empty = np.empty((0, DIMENSION), dtype=np.float32)
+    case = Case(engine, name, metric, ids, empty, collection, collection.describe())
+    case.vectors = case.stored(ids)
+    return case
 
 
 def unit_rows(count: int, seed: int, dimension: int = DIMENSION) -> Float32:

@@ -91,15 +91,15 @@ def edge_engine(path, vector="") -> Engine:
 
 class TestCollection(CollectionConformance):
     @pytest.fixture(params=["", "title"], ids=["default", "named"])
-    def engine(self, tmp_path, request):
-        engine = edge_engine(tmp_path, request.param)
+    def engine(self, directory, request):
+        engine = edge_engine(directory, request.param)
         yield engine
         engine.database.close()
 
 
 class TestRecords(RecordsConformance):
     @pytest.fixture
-    def engine(self, tmp_path):
-        engine = edge_engine(tmp_path)
+    def engine(self, directory):
+        engine = edge_engine(directory)
         yield engine
         engine.database.close()
