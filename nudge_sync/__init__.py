@@ -1,0 +1,22 @@
+"""Moves the vectors of a live collection towards the queries they answered, and back."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nudge_sync.finetune import Fit, finetune
+
+__all__ = ["Fit", "finetune"]
+
+_HOMES = {"Fit": "nudge_sync.finetune", "finetune": "nudge_sync.finetune"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # Loaded when asked for: SciPy takes a third of a second, and most verbs never solve.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

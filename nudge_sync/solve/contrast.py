@@ -1,15 +1,17 @@
 """NUDGE-C: points go where they answer their own queries and stop answering those of others.
 
-The most probable vectors under two beliefs. A query picks its answer among all points by a
-softmax of the scores, sharpness `tau`; so a point is pulled by what its queries do not yet find
-in it, and pushed by what others find in it. And each point is drawn from a von Mises-Fisher
-distribution around its original, as concentrated as `prior` queries pulling there; so one click
-moves a point less than a thousand do. What maximises the posterior is
+The most probable vectors under two beliefs. A query picks each of its answers among that answer
+and all points that are not answers, by a softmax of the scores, sharpness `tau`; so a point is
+pulled by what its queries do not yet find in it, and pushed by what others find in it. And each
+point is drawn from a von Mises-Fisher distribution around its original, as concentrated as
+`prior` queries pulling there; so one click moves a point less than a thousand do. The maximum of
 
-    sum_j sum_i y_ij log softmax_i(tau q_j . x_i')  +  prior tau sum_i x_i . x_i'
+    sum_j sum_{i answers j} y_ij log( e_ij / (e_ij + sum_{l does not answer j} e_lj) )
+        + prior tau sum_i x_i . x_i',        e_ij = exp(tau q_j . x_i')
 
-over unit vectors no further than `cap` from their originals. A query with m answers weighs
-sqrt(m), shared equally: between "each query counts once" and "each judgement counts once".
+is looked for over unit vectors no further than `cap` from their originals. A query with m answers
+weighs sqrt(m), shared equally: between "each query counts once" and "each judgement counts once".
+Answers of one query do not compete: with them in the sum, NFCorpus loses 2 points of NDCG@10.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.solve.paths import chunks
@@ -52,8 +55,6 @@ class Evidence:
     """(q, d)"""
     positive: csr_matrix
     """(q, n): y, with sqrt(m) a query."""
-    weight: Float32
-    """(q,): the row sums of `positive`."""
     negative: csr_matrix | None
     """(q, n): how strongly each query rejects each point; None where no query does."""
     rivals: Float32
@@ -67,9 +68,8 @@ def evidence(
     total = np.asarray(attraction.sum(axis=1), np.float64).ravel()
     share = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
     positive = csr_matrix(attraction.multiply(share[:, None]), dtype=np.float32)
-    weight = np.asarray(positive.sum(axis=1), np.float32).ravel()
     negative = rejection.astype(np.float32) if rejection.nnz else None
-    return Evidence(queries, positive, weight, negative, rivals)
+    return Evidence(queries, positive, negative, rivals)
 
 
 def contrast(
@@ -122,30 +122,45 @@ def _responsibility(
         scores = given.queries[rows] @ vectors.T
         if size is not None:
             scores *= size
-        shares = _softmax(scores, given.rivals[rows], tau)
-        if given.negative is None:
-            shares *= given.weight[rows, None]
-        else:
-            shares *= given.weight[rows, None] + given.negative[rows].toarray()
+        shares = _shares(scores, given, rows, tau)
         found += shares.T @ given.queries[rows]
         mass += shares.sum(axis=0)
     return found, mass
 
 
-def _softmax(scores: Float32, rivals: Float32, tau: float) -> Float32:
-    """Each point's share of each query, in place; rivals take theirs."""
-    top = scores.max(axis=1, keepdims=True)
-    if rivals.shape[1]:
-        top = np.maximum(top, rivals.max(axis=1, keepdims=True))
+def _shares(scores: Float32, given: Evidence, rows: slice, tau: float) -> Float32:
+    """How much of each query each point takes, in place of its `scores`: (queries, points)."""
+    wanted, rivals = given.positive[rows], given.rivals[rows]
+    query, point = wanted.nonzero()
+    top = scores.max(axis=1, initial=-np.inf)
+    top = np.maximum(top, rivals.max(axis=1, initial=-np.inf))[:, None]
+    odds = _exponential(scores, top, tau)
+    own = odds[query, point]
+    odds[query, point] = 0.0
+    others = odds.sum(axis=1) + _exponential(rivals.copy(), top, tau).sum(axis=1)
+    push = _rejected(odds, others, given.negative[rows]) if given.negative is not None else None
+    total = own + others[query]
+    odds *= np.bincount(query, wanted.data / total, minlength=len(odds)).astype(np.float32)[:, None]
+    odds[query, point] = wanted.data * own / total
+    if push is not None:
+        np.add.at(odds, push[:2], push[2])
+    return odds
+
+
+def _rejected(
+    odds: Float32, others: Float32, negative: csr_matrix
+) -> tuple[NDArray[np.int32], NDArray[np.int32], Float32]:
+    """What points take of queries that reject them: queries, points, shares."""
+    query, point = negative.nonzero()
+    return query, point, (negative.data * odds[query, point] / others[query]).astype(np.float32)
+
+
+def _exponential(scores: Float32, top: Float32, tau: float) -> Float32:
     scores -= top
     scores *= np.float32(tau)
+    # exp(-80) is the smallest that no product below turns into a subnormal.
     np.maximum(scores, -80.0, out=scores)
-    np.exp(scores, out=scores)
-    total = scores.sum(axis=1, keepdims=True)
-    if rivals.shape[1]:
-        total += np.exp(np.maximum(np.float32(tau) * (rivals - top), -80.0)).sum(axis=1, keepdims=True)
-    scores /= total
-    return scores
+    return np.exp(scores, out=scores)
 
 
 def _inside(vectors: Float32, origin: Float32, cap: float) -> Float32:

@@ -43,15 +43,30 @@ class Curves:
             self.query[rows], self.cosine[rows], self.sine[rows], self.stop[rows], self.gain[rows]
         )
 
-    def range(self, limit: float) -> tuple[Float64, Float64]:
-        """The lowest and the highest score of each curve over angles 0 to `limit`."""
-        end = np.minimum(self.stop, limit)
-        last = self.cosine * np.cos(end) + self.sine * np.sin(end)
-        low, high = np.minimum(self.cosine, last), np.maximum(self.cosine, last)
+    def pairs(self) -> int:
+        """How many pairs of a relevant candidate and another of its query there are."""
+        relevant = np.bincount(self.query, self.gain > 0)
+        return int(relevant @ np.bincount(self.query))
+
+    def range(self, low: float, high: float) -> tuple[Float64, Float64]:
+        """The lowest and the highest score of each curve over angles `low` to `high`."""
+        first, last = np.minimum(self.stop, low), np.minimum(self.stop, high)
+        ends = self.cosine * np.cos(first) + self.sine * np.sin(first)
+        other = self.cosine * np.cos(last) + self.sine * np.sin(last)
+        least, most = np.minimum(ends, other), np.maximum(ends, other)
         radius, peak = np.hypot(self.cosine, self.sine), np.arctan2(self.sine, self.cosine)
-        high = np.where((peak > 0) & (peak < end), radius, high)
-        low = np.where((peak < 0) & (peak + np.pi < end), -radius, low)
-        return low, high
+        most = np.where((peak > first) & (peak < last), radius, most)
+        least = np.where((peak + np.pi > first) & (peak + np.pi < last), -radius, least)
+        return least, most
+
+    def contenders(self, depth: int, low: float, high: float) -> Curves:
+        """Those that can be among the best `depth` of their query between `low` and `high`."""
+        least, most = self.range(low, high)
+        order = np.lexsort((-least, self.query))
+        last = order[positions(self.query[order]) == depth - 1]
+        floor = np.full(int(self.query.max(initial=-1)) + 1, -np.inf)
+        floor[self.query[last]] = least[last]
+        return self.only(most >= floor[self.query])
 
 
 def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:
@@ -67,17 +82,7 @@ def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curv
         np.concatenate([one.gain for one in found]),
     )
     ordered = joined.only(np.argsort(joined.query, kind="stable"))
-    return _contenders(ordered, metric.depth, limit)
-
-
-def _contenders(all_curves: Curves, depth: int, limit: float) -> Curves:
-    """Those that can reach the top `depth` somewhere between 0 and `limit`."""
-    low, high = all_curves.range(limit)
-    order = np.lexsort((-low, all_curves.query))
-    last = order[positions(all_curves.query[order]) == depth - 1]
-    floor = np.full(int(all_curves.query.max(initial=-1)) + 1, -np.inf)
-    floor[all_curves.query[last]] = low[last]
-    return all_curves.only(high >= floor[all_curves.query])
+    return ordered.contenders(metric.depth, 0.0, limit)
 
 
 def _fixed(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:

@@ -15,6 +15,10 @@ from nudge_sync.solve.ranked import positions
 
 PAIRS = 1 << 19
 """Pairs of curves looked at together: about 150 MB while they are."""
+CROWDED = 200
+"""Pairs of curves a query from which looking at half the angles at a time is cheaper."""
+SHORTEST = 0.05
+"""Radians."""
 EQUAL = 1e-12
 """Means nearer than this are one value reached by a different order of additions."""
 
@@ -24,7 +28,7 @@ class Steps:
     """The metric of each of q queries as a step function of the angle."""
 
     base: Float64
-    """(q,): just above angle 0."""
+    """(q,): at first."""
     angle: Float64
     """(s,): ascending."""
     query: Rows
@@ -41,6 +45,17 @@ class Steps:
         order = np.lexsort((query, angle))
         rise = np.concatenate([part.rise for part in parts])[order]
         return cls(np.concatenate([part.base for part in parts]), angle[order], query[order], rise)
+
+    def then(self, later: Steps, angle: float) -> Steps:
+        """These steps up to `angle`, and `later`, which starts there."""
+        jump = later.base - self.at(angle)
+        query = np.flatnonzero(np.abs(jump) > EQUAL)
+        return Steps(
+            self.base,
+            np.concatenate([self.angle, np.full(len(query), angle), later.angle]),
+            np.concatenate([self.query, query, later.query]),
+            np.concatenate([self.rise, jump[query], later.rise]),
+        )
 
     def at(self, angle: float) -> Float64:
         """The metric of each query at `angle`: (q,)."""
@@ -72,11 +87,26 @@ def roundest(low: float, high: float) -> float:
 
 def steps(curves: Curves, ideal: Float64, metric: Metric, limit: float) -> Steps:
     """The metric of q queries, given the curves of their candidates and `ideal`, (q,) > 0."""
+    return _between(curves, ideal, metric, 0.0, limit)
+
+
+def _between(curves: Curves, ideal: Float64, metric: Metric, low: float, high: float) -> Steps:
+    """Halved until few points can be among the best: over a short stretch that is so."""
+    near = curves.contenders(metric.depth, low, high)
+    if high - low <= SHORTEST or near.pairs() <= CROWDED * len(ideal):
+        return _stretch(near, ideal, metric, low, high)
+    middle = (low + high) / 2
+    earlier = _between(near, ideal, metric, low, middle)
+    return earlier.then(_between(near, ideal, metric, middle, high), middle)
+
+
+def _stretch(curves: Curves, ideal: Float64, metric: Metric, low: float, high: float) -> Steps:
     base = np.zeros(len(ideal))
     found: list[tuple[Float64, Rows, Float64]] = []
     follow = _reciprocal if metric.kind == "mrr" else _additive
     for one, rival in _pairs(curves):
-        start, changes = follow(curves, one, rival, crossings(curves, one, rival, limit), metric)
+        met = crossings(curves, one, rival, low, high)
+        start, changes = follow(curves, one, rival, met, metric)
         base += np.bincount(*start, minlength=len(ideal))
         found.append(changes)
     angle, query, rise = (np.concatenate(part) for part in zip(*found, strict=True))
