@@ -20,6 +20,21 @@ def of_bytes(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=_SIZE).hexdigest()
 
 
+class Lines:
+    """The digest of lines that come one by one, as of their text joined by line breaks."""
+
+    def __init__(self, first: str) -> None:
+        self._state = hashlib.blake2b(first.encode(), digest_size=_SIZE)
+
+    def add(self, line: bytes) -> None:
+        """One more line, without its end."""
+        self._state.update(b"\n" + line)
+
+    def digest(self) -> str:
+        """The digest so far."""
+        return self._state.hexdigest()
+
+
 def of_vector(vector: Float32) -> str:
     """The digest of one vector's bits, as little-endian float32."""
     return of_bytes(np.ascontiguousarray(vector, dtype="<f4").tobytes())

@@ -1,0 +1,288 @@
+"""Plan files that are broken, cut, huge or forged: an InputError each, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plans import plan
+
+from nudge_sync import digest, planfile, planformat
+from nudge_sync.connector import CollectionFacts
+from nudge_sync.errors import InputError
+from nudge_sync.plan import Plan
+from nudge_sync.planfile import load, refuse_unfit, save
+
+Lines = list[dict[str, Any]]
+
+
+def lines_of(path: Path) -> Lines:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
+    """A file whose content is changed and whose digest is right: what only the checks can find."""
+    save(plan(), path)
+    lines = lines_of(path)
+    change(lines)
+    header = {k: v for k, v in lines[0].items() if k not in {"format", "rows", "digest"}}
+    rows = [json.dumps(line) for line in lines[1:]]
+    text = "\n".join([digest.of_document(header), *rows])
+    counted = {"rows": len(rows), "digest": digest.of_bytes(text.encode())}
+    lines[0] |= counted
+    path.write_text("\n".join([json.dumps(lines[0]), *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
+    made = plan(rows=5, ids=[1, 2**63, "a\u00e9\u2028", "\x00'\"\\", -4])
+    save(made, tmp_path / "plan")
+    found = load(tmp_path / "plan")
+    assert found.vectors.tobytes() == made.vectors.tobytes()
+    for field in fields(Plan):
+        if field.name != "vectors":
+            assert getattr(found, field.name) == getattr(made, field.name), field.name
+
+
+def test_an_empty_plan_survives_too(tmp_path):
+    made = plan(rows=0, vectors=np.empty((0, 0), np.float32))
+    save(made, tmp_path / "plan")
+    assert load(tmp_path / "plan").moved == 0
+
+
+def test_the_header_knows_every_field_of_a_plan():
+    named = set(planformat.Header.model_fields) - {"format", "rows", "digest"}
+    assert named | {"ids", "vectors", "live", "angles"} == {field.name for field in fields(Plan)}
+
+
+def test_the_page_names_every_field(root):
+    page = (root / "docs" / "plan-file.md").read_text(encoding="utf-8")
+    for model in (planformat.Header, planformat.Row):
+        assert [name for name in model.model_fields if f"`{name}`" not in page] == []
+
+
+HEADER_VALUES: dict[str, list[Any]] = {
+    "collection": [None, 3, "", ["docs"], "x" * 1025, {"a": 1}],
+    "head": [-1, 1.5, "0", None, True, 2**63],
+    "feedback": ["", "0" * 31, "G" * 32, "0" * 33, "0" * 32 + "\n", 7, None],
+    "settings": ["A" * 32, None],
+    "inputs": [[], "0"],
+    "metric": ["ndcg@11", "", None, 1],
+    "method": ["", "x" * 65, "rm -rf", "../x", None, 4],
+    "parameters": [None, [], {"angle": [1]}, {"angle": {"a": 1}}, {"a b": 1}, {"a": "x" * 1025}],
+    "scores": [{"a": "1"}, {"a": True}, {"": 1.0}, {"a": 1e400}, None, []],
+    "reasons": ["no", [1], ["x" * 4097], ["x"] * 1001, None],
+    "judged": [-1, 0.5, "3", None, 2**64],
+    "queries": [{"held": -1}, {"held": 1.5}, {"held": "1"}, [], None],
+    "before": [{"precision@3": 0.5}, {"ndcg@10": "high"}, {"ndcg@10": float("nan")}, None],
+    "after": [{"ndcg@10": float("inf")}, 3],
+    "originals": [{"ndcg@10": None}],
+    "found": [{"ndcg@10": [1]}],
+    "gate": [
+        None,
+        {},
+        {"passed": True},
+        {"passed": "yes", "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0]},
+        {"passed": True, "reasons": [], "queries": 0, "gain": float("nan"), "interval": [0, 0]},
+        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0]},
+        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0, 0]},
+        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": "ab"},
+        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0], "x": 1},
+    ],
+    "drifted": [None, [None], [1.5], [True], [""], [[1]], "abc"],
+    "missing": [{"a": 1}, [{}], [2**64]],
+    "format": ["nudge-sync plan 2", "", None, 1],
+    "__class__": ["os.system"],
+    "extra": [1],
+}
+ROW_VALUES: dict[str, list[Any]] = {
+    "id": [None, 1.0, True, "", "x" * 65_537, [1], {"a": 1}, 2**64, -(2**63) - 1, "\ud800"],
+    "live": ["", "0" * 31, "z" * 32, None, 5, "../../etc/passwd"],
+    "angle": [-0.1, 3.2, "0.2", None, True, float("nan"), float("inf"), [0.1]],
+    "vector": [
+        "",
+        "abc",
+        "A" * 7,
+        "AAAA",
+        "\u00e9",
+        "!" * 8,
+        None,
+        [1.0, 2.0],
+        7,
+        "gASVBQAAAAAAAACMAWGULg",
+        base64.b64encode(b"\x00" * 12).decode(),
+        base64.b64encode(b"\x00" * (4 * 65_537)).decode(),
+        base64.b64encode(np.array([1, 2, 3, np.nan], "<f4").tobytes()).decode(),
+        base64.b64encode(np.array([np.inf, 2, 3, 4], "<f4").tobytes()).decode(),
+    ],
+    "payload": [{"a": 1}],
+}
+HEADERS = [(name, value) for name, values in HEADER_VALUES.items() for value in values]
+ROWS = [(name, value) for name, values in ROW_VALUES.items() for value in values]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as refused:
+        load(path)
+    message = str(refused.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert len(message) < 2000
+    return message
+
+
+@pytest.mark.parametrize(("name", "value"), HEADERS, ids=range(len(HEADERS)))
+def test_a_header_is_checked_field_by_field(tmp_path, name, value):
+    path = forged(tmp_path / "plan", lambda lines: lines[0].update({name: value}))
+    refusal(path)
+
+
+@pytest.mark.parametrize(("name", "value"), ROWS, ids=range(len(ROWS)))
+def test_a_row_is_checked_field_by_field(tmp_path, name, value):
+    path = forged(tmp_path / "plan", lambda lines: lines[2].update({name: value}))
+    refusal(path)
+
+
+@pytest.mark.parametrize("name", [*HEADER_VALUES][:-2])
+def test_no_field_of_the_header_may_be_missing(tmp_path, name):
+    refusal(forged(tmp_path / "plan", lambda lines: lines[0].pop(name)))
+
+
+@pytest.mark.parametrize("name", ["id", "live", "angle", "vector"])
+def test_no_field_of_a_row_may_be_missing(tmp_path, name):
+    assert f"line 3: {name}: " in refusal(
+        forged(tmp_path / "plan", lambda lines: lines[2].pop(name))
+    )
+
+
+def test_a_point_may_be_named_once(tmp_path):
+    path = forged(tmp_path / "plan", lambda lines: lines[2].update(id=0))
+    assert "named twice" in refusal(path)
+
+
+def test_a_forged_file_with_the_right_digest_is_a_plan(tmp_path):
+    """The digest tells damage, not forgery, as the page says."""
+    path = forged(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
+    assert load(path).ids == [0, "other", 2]
+
+
+def _bytes(path: Path, change: Callable[[bytes], bytes]) -> Path:
+    save(plan(), path)
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda text: b"",
+    lambda text: b"\n",
+    lambda text: b"null\n",
+    lambda text: b"[]\n",
+    lambda text: b'"nudge-sync plan 1"\n',
+    lambda text: b"\xff\xfe" + text,
+    lambda text: b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
+    lambda text: b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+    lambda text: text[:-2],
+    lambda text: text[: len(text) // 2],
+    lambda text: text + b"{}\n",
+    lambda text: text + text.splitlines(keepends=True)[-1],
+    lambda text: b"\n".join(text.splitlines()[:-1]) + b"\n",
+    lambda text: text.replace(b"0.25", b"0.26", 1),
+    lambda text: text.replace(b"\n", b"\r\n"),
+    lambda text: text.replace(b"docs", b"dogs"),
+    lambda text: b"[" * 100_000,
+    lambda text: b'{"a":' * 100_000,
+    lambda text: text.replace(b'"judged": 3', b'"judged": ' + b"9" * 5000),
+    lambda text: text.replace(b'"parameters": {', b'"parameters": ' + b"[" * 50_000),
+    lambda text: text.splitlines(keepends=True)[0] + b"[" * 900_000,
+    lambda text: text.splitlines(keepends=True)[0] + b" " * (2**20 + 2),
+    lambda text: text.replace(b"{", b"{\x00", 1),
+    lambda text: b"\x00" * 4096,
+]
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGES)))
+def test_a_damaged_file_is_refused(tmp_path, number):
+    refusal(_bytes(tmp_path / "plan", DAMAGES[number]))
+
+
+def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(planfile, "HEADER_BYTES", 1000)
+    path = tmp_path / "plan"
+    path.write_bytes(b" " * 5000)
+    assert "longer than 1000 bytes" in refusal(path)
+
+
+def test_rows_without_end_are_not_read_into_memory(tmp_path, monkeypatch):
+    path = tmp_path / "plan"
+    save(plan(rows=9), path)
+    monkeypatch.setattr(planfile, "MAX_ROWS", 3)
+    assert "more than 3 rows" in refusal(path)
+
+
+def test_what_cannot_be_read_or_written(tmp_path):
+    refusal(tmp_path)
+    refusal(tmp_path / "absent")
+    refusal(Path("\0"))
+    with pytest.raises(InputError, match="cannot be written"):
+        save(plan(), tmp_path / "no" / "such" / "folder")
+
+
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
+    path = tmp_path_factory.getbasetemp() / "flipped"
+    save(plan(), path)
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        found = load(path)
+    except InputError:
+        return
+    # What is left is a change that JSON does not see, in the header alone.
+    assert found.summary() == plan().summary()
+    assert found.vectors.tobytes() == plan().vectors.tobytes()
+
+
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_refused(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "bytes"
+    path.write_bytes(content)
+    refusal(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(name=st.sampled_from([*HEADER_VALUES]), value=JSON, row=st.booleans())
+def test_any_json_in_any_field_is_a_plan_or_refused(tmp_path_factory, name, value, row):
+    def change(lines: Lines) -> None:
+        target = lines[1] if row else lines[0]
+        target[list(ROW_VALUES)[len(name) % 4] if row else name] = value
+
+    path = forged(tmp_path_factory.getbasetemp() / "json", change)
+    try:
+        load(path).summary()
+    except InputError:
+        return
+
+
+def facts(dimension: int) -> CollectionFacts:
+    return CollectionFacts("docs", "docs", "", dimension, "cosine", True, 3, "float32", False)
+
+
+def test_a_plan_of_another_dimension_does_not_fit():
+    refuse_unfit(plan(dimension=4), facts(4))
+    with pytest.raises(InputError, match="have 4 numbers and those"):
+        refuse_unfit(plan(dimension=4), facts(8))
