@@ -12,9 +12,10 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.errors import GateRefused
 from nudge_sync.judged import judgements_of
-from nudge_sync.measure import LiveCheck, Probe, held_out, live_means
+from nudge_sync.measure import LiveCheck, Probe, held_out
 from nudge_sync.originals import Standing, recognise
 from nudge_sync.plan import Plan
+from nudge_sync.planfile import refuse_unfit
 from nudge_sync.planning import make_plan, refuse_stale
 from nudge_sync.progress import Progress, silent
 from nudge_sync.resume import conclude, finish_pending
@@ -73,8 +74,9 @@ def apply(
     Finishes first what an earlier process left unfinished. Where the gate refuses, only points
     whose feedback is gone go back to their originals. A loss that shows on the live index is
     rolled back at once.
-    Raises GateRefused (with `plan` and `applied`), StalePlan, LeaseHeld, LeaseLost, DamagedRecord,
-    UnsupportedCollection, DatabaseError, and what `progress` raises.
+    Raises GateRefused (with `plan` and `applied`), StalePlan, InputError for a plan whose vectors
+    do not fit, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what
+    `progress` raises.
     """
     refuse_unsupported(target.facts)
     with lease.held(target.ledger, settings.write.lease_seconds) as held:
@@ -84,6 +86,7 @@ def apply(
         if plan is None:
             plan = make_plan(target, settings, judgements, progress)
         else:
+            refuse_unfit(plan, target.facts)
             refuse_stale(target, settings, judgements, plan)
         applied = _carried_out(writer, settings, plan, held_out(judgements))
         collect(target, settings.write.keep_revisions)
@@ -98,13 +101,8 @@ def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe
     change, skipped, gone = _change(writer.target, plan)
     if not len(change):
         return Applied(plan, None, drifted=skipped, missing=gone)
-    before = None
-    if plan.gate.passed:
-        before = live_means(
-            writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
-        )
     parent = head(writer.ledger.entries())
-    entry = writer.ledger.open("apply", parent, None, {**_details(plan, change), "live": before})
+    entry = writer.ledger.open("apply", parent, None, _details(plan, change))
     entry, tally = carry_out(writer, entry, change)
     live = conclude(writer, settings, entry, probe)
     return Applied(
@@ -151,6 +149,7 @@ def _details(plan: Plan, change: Change) -> dict[str, Any]:
     return {
         "rows": len(change),
         "inputs": plan.inputs,
+        "live": plan.found if plan.gate.passed else None,
         "plan": {name: value for name, value in shown.items() if name not in left_out},
         "digest": digest.of_document(digest.of_vectors(plan.vectors)),
     }

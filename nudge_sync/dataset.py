@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, hashed, in_order
+from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order
 from nudge_sync.originals import Recognised, Shadow, recognise
 from nudge_sync.progress import Progress
 from nudge_sync.solve.problem import PARTS, Queries
@@ -36,6 +36,8 @@ class Dataset:
     """Held-out queries that share no relevant point with any choosing query."""
     judged: NDArray[np.bool_]
     """Rows with at least one judgement."""
+    found: dict[str, float]
+    """The mean of every metric over the held-out queries, through the index as it is now."""
     left_out: dict[str, int]
     """Judgements and queries that count for nothing, by reason."""
 
@@ -72,7 +74,7 @@ def build(
     left_out["queries without a usable answer"] = int((~answered).sum())
     relevance, vectors = relevance[answered], judgements.query_vectors[answered]
     in_play = set(points.ids)
-    unjudged = _unjudged(target, vectors, in_play, exact=exact, progress=progress)
+    unjudged, found = _unjudged(target, vectors, in_play, exact=exact, progress=progress)
     queries = Queries(vectors, relevance, unjudged)
     share = hashed(vectors)
     is_held = share < HELD_SHARE
@@ -87,7 +89,18 @@ def build(
         held_ids=list(names),
         bystanders=_bystanders(choosing, held),
         judged=np.isin(np.arange(len(points.ids)), relevance.indices),
+        found=_found_means(judgements, np.flatnonzero(answered), found),
         left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def _found_means(
+    judgements: Judgements, rows: NDArray[np.intp], found: list[list[PointId]]
+) -> dict[str, float]:
+    probe = held_out(judgements)
+    tops = dict(zip(rows, found, strict=True))
+    return found_means(
+        probe, {number: tops[row] for number, row in enumerate(probe.rows) if row in tops}
     )
 
 
@@ -150,15 +163,18 @@ def _unjudged(
     *,
     exact: bool,
     progress: Progress,
-) -> Float32:
-    """(q, DEPTH): scores of the best points outside `judged`, by the database's own search."""
-    found = np.full((len(queries), DEPTH), -np.inf, np.float32)
+) -> tuple[Float32, list[list[PointId]]]:
+    """By the database's own search: the scores of the best points outside `judged`, (q, DEPTH),
+    and the ids of the best points of all for each query.
+    """
+    free = np.full((len(queries), DEPTH), -np.inf, np.float32)
+    found: list[list[PointId]] = []
     for start in range(0, len(queries), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(queries)))
         progress("search", start, len(queries))
-        _fill(target, queries, judged, rows, found, exact=exact)
+        found += _fill(target, queries, judged, rows, free, exact=exact)
     progress("search", len(queries), len(queries))
-    return found
+    return free, found
 
 
 def _fill(
@@ -166,26 +182,32 @@ def _fill(
     queries: Float32,
     judged: set[PointId],
     rows: NDArray[np.intp],
-    found: Float32,
+    free: Float32,
     *,
     exact: bool,
-) -> None:
-    """Ask for more and more, until each query has enough unjudged points or there are no more."""
+) -> list[list[PointId]]:
+    """Ask for more and more, until each query has enough unjudged points or there are no more.
+
+    Fills `rows` of `free`; gives back the ids of the best points of all, a list a row.
+    """
     width = 4 * DEPTH
+    tops: list[list[PointId]] = []
     while len(rows):
         hits = target.collection.search(queries[rows], width, exact=exact)
+        tops = tops or [ids[:DEPTH] for ids in hits.ids]
         short = []
         for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
             own = similarity(scores, target.facts.metric)
-            free = own[[point not in judged for point in ids]][:DEPTH]
-            found[row, : len(free)] = free
-            if len(free) < DEPTH and len(ids) >= width:
+            best = own[[point not in judged for point in ids]][:DEPTH]
+            free[row, : len(best)] = best
+            if len(best) < DEPTH and len(ids) >= width:
                 # An unjudged point further down scores at most what the last one here does.
-                found[row, len(free) :] = own[-1]
+                free[row, len(best) :] = own[-1]
                 short.append(row)
             else:
-                found[row, len(free) :] = -np.inf
-        rows = np.array(short, np.intp)
+                free[row, len(best) :] = -np.inf
         if width >= _WIDEST:
-            return
+            break
+        rows = np.array(short, np.intp)
         width = min(width * 4, _WIDEST)
+    return tops

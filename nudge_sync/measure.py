@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -40,6 +40,8 @@ class Probe:
     """The point of each column of `relevance`."""
     relevance: csr_matrix
     """(q, n) grades."""
+    rows: NDArray[np.intp]
+    """(q,): the rows of the judgements that these queries are."""
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -86,26 +88,35 @@ def held_out(judgements: Judgements) -> Probe:
     shape = (len(judgements.query_ids), len(ids))
     relevance = csr_matrix((judgements.weights, cells), shape=shape, dtype=np.float64)
     rows = np.flatnonzero(hashed(judgements.query_vectors) < HELD_SHARE)
-    return Probe(judgements.query_vectors[rows], ids, relevance[rows])
+    return Probe(judgements.query_vectors[rows], ids, relevance[rows], rows)
 
 
 def live_means(
     collection: Collection, probe: Probe, *, exact: bool, progress: Progress
 ) -> dict[str, float]:
     """The mean of every metric over the probe's queries, through the live index."""
-    gains = np.zeros((len(probe), DEPTH))
-    column = {point: number for number, point in enumerate(probe.ids)}
+    found: list[list[PointId]] = []
     for start in range(0, len(probe), CHUNK):
         progress("measure", start, len(probe))
-        hits = collection.search(probe.vectors[start : start + CHUNK], DEPTH, exact=exact)
-        for row, found in enumerate(hits.ids, start):
-            gains[row, : len(found)] = _grades(probe.relevance, row, found, column)
+        found += collection.search(probe.vectors[start : start + CHUNK], DEPTH, exact=exact).ids
     progress("measure", len(probe), len(probe))
+    return found_means(probe, dict(enumerate(found)))
+
+
+def found_means(probe: Probe, found: Mapping[int, Sequence[PointId]]) -> dict[str, float]:
+    """The mean of every metric, from the ids found for each row of the probe, best first.
+
+    A row that is not in `found` found nothing.
+    """
+    gains = np.zeros((len(probe), DEPTH))
+    column = {point: number for number, point in enumerate(probe.ids)}
+    for row, ids in found.items():
+        gains[row, : len(ids[:DEPTH])] = _grades(probe.relevance, row, ids[:DEPTH], column)
     return {name: _mean(values) for name, values in ranked(gains, probe.relevance).items()}
 
 
 def _grades(
-    relevance: csr_matrix, row: int, found: list[PointId], column: dict[PointId, int]
+    relevance: csr_matrix, row: int, found: Sequence[PointId], column: dict[PointId, int]
 ) -> list[float]:
     span = slice(relevance.indptr[row], relevance.indptr[row + 1])
     grades = dict(zip(relevance.indices[span], relevance.data[span], strict=True))

@@ -69,6 +69,8 @@ class Plan:
     before: dict[str, float]
     after: dict[str, float]
     originals: dict[str, float]
+    found: dict[str, float]
+    """What the held-out queries found through the live index when the plan was made."""
     gate: Gate
     ids: list[PointId]
     vectors: Float32
@@ -98,6 +100,7 @@ class Plan:
             "before": self.before,
             "after": self.after,
             "originals": self.originals,
+            "found": self.found,
             "scores": self.scores,
             "reasons": self.reasons,
             "largest_angle": max(self.angles, default=0.0),

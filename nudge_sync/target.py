@@ -7,7 +7,6 @@ from nudge_sync import digest
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED
-from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED
 from nudge_sync.patience import patient_collection, patient_records
 
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")

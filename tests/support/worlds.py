@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from qdrant_edge import Point, UpdateOperation
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
 from nudge_sync.connector import Database, Float32, Metric, PointId
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync_qdrant_edge import connect, ingest
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900
 JUDGED = 40
@@ -106,8 +108,6 @@ def _memory(
 def _edge(
     folder: Path, vectors: Float32, metric: Metric
 ) -> tuple[Database, Callable[[], Database]]:
-    from nudge_sync_qdrant_edge import connect, ingest
-
     section = {"path": str(folder)}
     database = connect(section)
     ingest(database, "docs", list(range(len(vectors))), vectors, metric=metric)
@@ -115,15 +115,11 @@ def _edge(
 
 
 def _edge_upsert(database: Database, ids: list[int], vectors: Float32) -> None:
-    from qdrant_edge import Point, UpdateOperation
-
     points = [Point(point, {"": row.tolist()}, {}) for point, row in zip(ids, vectors, strict=True)]
     database.shard("docs").update(UpdateOperation.upsert_points(points))
 
 
 def _edge_delete(database: Database, ids: list[int]) -> None:
-    from qdrant_edge import UpdateOperation
-
     database.shard("docs").update(UpdateOperation.delete_points(ids))
 
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from worlds import SETTINGS, unit
+
+from nudge_sync import cycle
+from nudge_sync.config import WriteSettings
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.target import open_target
+from nudge_sync.testing.counted import Counted
+from nudge_sync_qdrant_edge import connect, ingest
+
+POINTS, JUDGED, QUERIES, DIMENSION = 100_000, 2_000, 3_000, 16
+
+
+@pytest.mark.slow
+def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    vectors = unit(rng.normal(size=(POINTS, DIMENSION)))
+    judged = rng.choice(POINTS, JUDGED, replace=False)
+    answers = judged[rng.integers(0, JUDGED, QUERIES)]
+    shift = unit(rng.normal(size=(POINTS, DIMENSION)))
+    queries = unit(
+        vectors[answers] + 0.4 * shift[answers] + 0.2 * unit(rng.normal(size=(QUERIES, DIMENSION)))
+    )
+    database = Counted(connect({"path": str(tmp_path)}))
+    ingest(database.database, "docs", list(range(POINTS)), vectors)
+    target = open_target(database, "docs")
+    names = [f"q{row}" for row in range(QUERIES)]
+    target.queries.put(
+        [search_record(Search(name, row)) for name, row in zip(names, queries, strict=True)]
+    )
+    target.events.put(
+        [
+            event_record(Event(name, "relevant", int(point)))
+            for name, point in zip(names, answers, strict=True)
+        ]
+    )
+
+    settings = SETTINGS.model_copy(update={"write": WriteSettings()})
+    applied = cycle.apply(target, settings)
+
+    assert applied.written > 0.6 * JUDGED
+    assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"]
+    assert database.counts.touched < 0.03 * POINTS
+    assert database.counts.scanned == 0
+    assert database.counts.calls["scan"] == 0
+    assert database.counts.written <= {int(point) for point in judged}
+    database.close()

@@ -1,0 +1,209 @@
+"""A Milvus 2.3.5 server of one's own: the binary in the `milvus` wheel, on free ports.
+
+Run as a program it is the server's keeper: leader of a process group of its own, which it kills as
+soon as its standard input ends. So no server outlives whoever started it, however that one ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+START_SECONDS = 120
+
+
+class MilvusServer:
+    """A server over one data directory; it may be killed and started again, on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.uri = ""
+        self._port = 0
+        self._keeper: subprocess.Popen[str] | None = None
+
+    def start(self, *, again: bool = True) -> None:
+        """Return when the server answers queries. One start in twenty or so panics."""
+        command = [sys.executable, __file__, str(self.directory), str(self._port)]
+        self._keeper = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        line = self._keeper.stdout.readline()
+        if not line:
+            self.kill()
+            if again:
+                self.start(again=False)
+                return
+            raise RuntimeError(f"the Milvus server did not start:\n{self._last_words()}")
+        self._port = json.loads(line)["port"]
+        self.uri = f"http://127.0.0.1:{self._port}"
+
+    def _last_words(self) -> str:
+        log = self.directory / "server.log"
+        return log.read_text(errors="replace")[-3000:] if log.exists() else "(no log)"
+
+    def kill(self) -> None:
+        """End the server as a power failure would."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(keeper.pid, signal.SIGKILL)
+        keeper.wait()
+        keeper.stdin.close()
+        keeper.stdout.close()
+
+
+@contextmanager
+def milvus_server() -> Iterator[str]:
+    """The address of a server: the one in MILVUS_URI, or a fresh one that ends with the block.
+
+    Raises ModuleNotFoundError without the `milvus` wheel.
+    """
+    given = os.environ.get("MILVUS_URI")
+    if given:
+        yield given
+        return
+    with fresh_milvus() as server:
+        yield server.uri
+
+
+@contextmanager
+def fresh_milvus() -> Iterator[MilvusServer]:
+    """A server with an empty data directory, which it takes along in the end."""
+    import milvus  # noqa: F401, PLC0415 - to fail here and not in the keeper
+
+    directory = Path(tempfile.mkdtemp(prefix="nudge-sync-milvus-"))
+    server = MilvusServer(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _keep(directory: Path, port: int) -> None:
+    """Run the server until it dies or standard input ends, and take the group along."""
+    ports = _configured(directory, port)
+    with (directory / "server.log").open("ab") as log:
+        child = subprocess.Popen(
+            [directory / "bin" / "milvus", "run", "standalone"],
+            cwd=directory,
+            env=_environment(directory, ports),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    if _healthy(ports["metrics"], child) and _answers(ports["proxy"], child):
+        print(json.dumps({"port": ports["proxy"]}), flush=True)
+        while child.poll() is None:
+            if select.select([sys.stdin], [], [], 1.0)[0]:
+                break
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _configured(directory: Path, port: int) -> dict[str, int]:
+    from milvus import MilvusServerConfig  # noqa: PLC0415
+
+    config = MilvusServerConfig(data_dir=str(directory))
+    config.resolve()
+    if port:
+        config.set("proxy_port", port)
+        config.write_config()
+    if not (directory / "bin").exists():
+        (directory / "bin").symlink_to(_binaries())
+    etcd, peer = config.get("etcd_port"), _free_port()
+    # Milvus moves the address at which it looks for its embedded etcd, but not etcd itself.
+    (directory / "etcd.yaml").write_text(
+        f"name: default\n"
+        f"listen-client-urls: http://127.0.0.1:{etcd}\n"
+        f"advertise-client-urls: http://127.0.0.1:{etcd}\n"
+        f"listen-peer-urls: http://127.0.0.1:{peer}\n"
+        f"initial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
+        f"initial-cluster: default=http://127.0.0.1:{peer}\n"
+    )
+    return {"proxy": config.get("proxy_port"), "metrics": _free_port()}
+
+
+def _environment(directory: Path, ports: dict[str, int]) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(ports["metrics"]),
+        "MILVUS_RUN_DIR": str(directory / "run"),
+        "LD_LIBRARY_PATH": str(directory / "bin"),
+        "ETCD_CONFIG_PATH": str(directory / "etcd.yaml"),
+    }
+
+
+def _binaries() -> Path:
+    """The unpacked binaries, once for each environment: that takes ten seconds."""
+    import milvus  # noqa: PLC0415
+
+    target = Path(sys.prefix) / "share" / f"milvus-{milvus.__version__}"
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=target.parent))
+        milvus._initialize_data_files(str(fresh))
+        with suppress(OSError):  # someone else was quicker
+            fresh.rename(target)
+    return target / "bin"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _healthy(port: int, child: subprocess.Popen[Any]) -> bool:
+    """Whether the server comes to call itself healthy; a request before that may crash it."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            if b"OK" in answer.read():
+                return True
+        time.sleep(0.2)
+    return False
+
+
+def _answers(port: int, child: subprocess.Popen[Any]) -> bool:
+    """Whether the server comes to answer requests; healthy is not yet that."""
+    import grpc  # noqa: PLC0415
+    from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc  # noqa: PLC0415
+
+    deadline = time.monotonic() + START_SECONDS
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = milvus_pb2_grpc.MilvusServiceStub(channel)
+        while time.monotonic() < deadline and child.poll() is None:
+            try:
+                shown = stub.ShowCollections(milvus_pb2.ShowCollectionsRequest(), timeout=5)
+                if shown.status.code == 0 and shown.status.error_code == 0:
+                    health = stub.CheckHealth(milvus_pb2.CheckHealthRequest(), timeout=5)
+                    if health.isHealthy:
+                        return True
+            except grpc.RpcError:
+                pass
+            time.sleep(0.2)
+    return False
+
+
+if __name__ == "__main__":
+    _keep(Path(sys.argv[1]), int(sys.argv[2]))
