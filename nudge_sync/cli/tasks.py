@@ -1,0 +1,93 @@
+"""Where `evaluate` takes its task from: files, a set by name, or a collection's own feedback."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nudge_sync.cli.workspace import chosen, opened
+from nudge_sync.config import MetricName
+from nudge_sync.errors import ConfigError
+from nudge_sync.evaluate.files import Files, load
+from nudge_sync.evaluate.task import Similarity, Task
+from nudge_sync.progress import Progress
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A folder with the usual names, or each file by itself."""
+
+    directory: Path | None
+    documents: Path | None
+    document_ids: Path | None
+    queries: Path | None
+    query_ids: Path | None
+    qrels: Path | None
+
+    def named(self) -> bool:
+        """Whether any option of this kind was given."""
+        return any(vars(self).values())
+
+    def task(self, similarity: Similarity | None) -> Task:
+        """The task. Raises InputError, and ConfigError where an option is missing."""
+        if self.directory is None:
+            return load(self._separate(), str(self.documents), similarity or "dot")
+        if any(path for name, path in vars(self).items() if name != "directory"):
+            raise ConfigError("say a directory or --documents, --queries and --qrels, not both")
+        name = self.directory.resolve().name
+        return load(Files.folder(self.directory), name, similarity or "dot")
+
+    def _separate(self) -> Files:
+        if self.documents is None or self.queries is None or self.qrels is None:
+            raise ConfigError("evaluating files needs --documents, --queries and --qrels")
+        return Files(self.documents, self.queries, self.qrels, self.document_ids, self.query_ids)
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A set in words, by name or folder, and what embeds it."""
+
+    dataset: str
+    model: str
+    cache: Path | None
+
+    def task(self, similarity: Similarity | None, progress: Progress) -> Task:
+        """The task, embedded unless the cache has it. Raises InputError, ConfigError."""
+        from nudge_sync.evaluate import beir, embedding
+
+        path = Path(self.dataset)
+        cache = self.cache or default_cache()
+        kept = embedding.kept(cache, path.name if path.is_dir() else self.dataset, self.model)
+        if kept is None:
+            texts = beir.folder(path) if path.is_dir() else beir.named(self.dataset)
+            model = embedding.fastembed_model(self.model)
+            kept = embedding.embedded(texts, model, cache, progress)
+        return load(Files.folder(kept), f"{self.dataset} by {self.model}", similarity or "dot")
+
+
+def default_cache() -> Path:
+    """The user's cache folder for nudge-sync."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "nudge-sync"
+
+
+@dataclass(frozen=True)
+class CollectionSource:
+    """A collection of the configuration."""
+
+    config: Path
+    collection: str | None
+    exact: bool
+
+    def task(self, progress: Progress) -> tuple[Task, MetricName]:
+        """The task, and the metric that the collection's settings choose by."""
+        from nudge_sync.evaluate.collection import task_of
+        from nudge_sync.judged import judgements_of
+
+        with opened(self.config) as workspace:
+            name = chosen(workspace.config, self.collection, everything=False)[0]
+            job = workspace.job(name)
+            judgements = judgements_of(job.target, job.settings)
+            task = task_of(job.target, judgements, exact=self.exact, progress=progress)
+            return task, job.settings.solver.metric

@@ -1,0 +1,1 @@
+"""How much moving documents helps, measured on queries that nothing was chosen by."""

@@ -1,0 +1,151 @@
+"""Texts made into a folder of vectors, once: what was embedded is found again on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.evaluate.beir import Text, Texts
+from nudge_sync.progress import Progress, silent
+
+Embed: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
+"""A vector (d,) for each text, in order."""
+_SHARD = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How texts become vectors; many models treat queries and documents differently."""
+
+    name: str
+    documents: Embed
+    queries: Embed
+
+
+def fastembed_model(name: str, threads: int | None = None) -> Model:
+    """The model that fastembed calls `name`, downloaded at first use.
+
+    Raises ConfigError where fastembed is not installed, InputError where there is no such model
+    or it cannot be downloaded.
+    """
+    try:
+        from fastembed import TextEmbedding  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            "embedding texts needs more packages; install them with: pip install 'nudge-sync[beir]'"
+        ) from error
+    try:
+        model = TextEmbedding(model_name=name, threads=threads)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"model {name!r} could not be loaded: {error}") from error
+    return Model(name, model.passage_embed, model.query_embed)
+
+
+def kept(cache: Path, dataset: str, model: str) -> Path | None:
+    """The folder that `embedded` made earlier, if there is one."""
+    done = _folder(cache, dataset, model)
+    return done if done.is_dir() else None
+
+
+def _folder(cache: Path, dataset: str, model: str) -> Path:
+    return cache / _plain(dataset) / _plain(model)
+
+
+def embedded(texts: Texts, model: Model, cache: Path, progress: Progress = silent) -> Path:
+    """The folder with the set's vectors, ids and judgements, made if it is not there yet.
+
+    Its files are those that `evaluate DIRECTORY` reads. An interrupted run goes on after the last
+    20,000 documents; the folder appears whole or not at all.
+    Raises InputError for ids that cannot stand in a line, and for vectors of uneven length.
+    """
+    done = _folder(cache, texts.name, model.name)
+    if done.is_dir():
+        return done
+    partial = done.with_name(done.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    ids = [_line(id_) for id_, _ in texts.documents()]
+    _embed_documents(texts, ids, model, partial, progress)
+    _write_lines(partial / "documents.txt", ids)
+    _write_lines(partial / "queries.txt", [_line(id_) for id_, _ in texts.queries])
+    np.save(partial / "queries.npy", _vectors(model.queries, texts.queries, "queries"))
+    there = set(ids)
+    qrels = [judged for judged in texts.qrels if judged[1] in there]
+    _write_lines(partial / "qrels.tsv", (f"{q}\t{d}\t{grade:g}" for q, d, grade in qrels))
+    left_out = len(texts.qrels) - len(qrels)
+    described = {"dataset": texts.name, "model": model.name, "left_out": left_out}
+    (partial / "about.json").write_text(json.dumps(described), encoding="utf-8")
+    shutil.rmtree(partial / "shards")
+    return partial.rename(done)
+
+
+def _embed_documents(
+    texts: Texts, ids: list[str], model: Model, partial: Path, progress: Progress
+) -> None:
+    """Shard by shard, so that a run of days can be interrupted; then joined without holding all."""
+    shards = partial / "shards"
+    shards.mkdir(exist_ok=True)
+    documents = texts.documents()
+    starts = range(0, len(ids), _SHARD)
+    for start in starts:
+        progress("embed", start, len(ids))
+        shard = list(islice(documents, _SHARD))
+        file = shards / f"{start}.npy"
+        if not file.exists():
+            _save_whole(file, _vectors(model.documents, shard, "documents"))
+    progress("embed", len(ids), len(ids))
+    _join([shards / f"{start}.npy" for start in starts], len(ids), partial / "documents.npy")
+
+
+def _vectors(embed: Embed, texts: Iterable[Text], kind: str) -> NDArray[np.float32]:
+    rows = [np.asarray(row, dtype=np.float32) for row in embed(text for _, text in texts)]
+    if not rows or any(row.shape != rows[0].shape or row.ndim != 1 for row in rows):
+        raise InputError(f"the model gave no vectors of one length for the {kind}")
+    return np.stack(rows)
+
+
+def _save_whole(file: Path, vectors: NDArray[np.float32]) -> None:
+    # A shard that was cut short must not be taken for a whole one.
+    unfinished = file.with_suffix(".unfinished.npy")
+    np.save(unfinished, vectors)
+    unfinished.replace(file)
+
+
+def _join(shards: Iterable[Path], count: int, file: Path) -> None:
+    start, joined = 0, None
+    for shard in shards:
+        vectors = np.load(shard, allow_pickle=False)
+        if joined is None:
+            shape = (count, vectors.shape[1])
+            joined = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+        if vectors.shape[1] != joined.shape[1] or start + len(vectors) > count:
+            raise InputError(f"{shard}: does not fit the rest; remove {shard.parent}")
+        joined[start : start + len(vectors)] = vectors
+        start += len(vectors)
+    if joined is None or start != count:
+        raise InputError(f"{file.parent}: {start} of {count} documents; remove it and start again")
+    joined.flush()
+
+
+def _plain(name: str) -> str:
+    """The name as a file's: readable, without separators or a leading dot."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
+
+
+def _line(id_: str) -> str:
+    if not id_ or any(mark in id_ for mark in "\t\r\n"):
+        raise InputError(f"id {id_!r} is empty or holds a tab or a line break; rename it")
+    return id_
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

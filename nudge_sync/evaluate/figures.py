@@ -1,0 +1,200 @@
+"""The report's pictures, drawn by matplotlib as SVG that can stand in a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nudge_sync.config import MetricName
+from nudge_sync.evaluate.evidence import Bin, Curve
+from nudge_sync.evaluate.outcome import NAMES
+from nudge_sync.evaluate.study import Float64
+from nudge_sync.evaluate.summary import Line
+
+# Okabe and Ito's colours, told apart by people who see no red or no green; each with its own
+# marker, so that nothing hangs on colour alone.
+LOOKS = {
+    "nothing": ("#555555", "|"),
+    "nudge-m": ("#E69F00", "s"),
+    "nudge-n": ("#0072B2", "o"),
+    "nudge-c": ("#D55E00", "^"),
+    "auto": ("#009E73", "D"),
+    "adaptor": ("#CC79A7", "v"),
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "axes.edgecolor": "#444444",
+    "text.color": "#222222",
+    "axes.labelcolor": "#222222",
+    "xtick.color": "#222222",
+    "ytick.color": "#222222",
+}
+_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An inline SVG element, and what it shows in words."""
+
+    name: str
+    svg: str
+    caption: str
+
+
+def per_method(lines: Sequence[Line], metric: MetricName, confidence: float) -> Picture:
+    """Mean gain of every method with its interval, a panel for each test part."""
+    moving = [line for line in lines if line.method != "nothing"]
+    places = list(dict.fromkeys((line.protocol, line.part) for line in moving))
+    methods = list(dict.fromkeys(line.method for line in moving))
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "per-method"}):
+        figure = Figure(figsize=(9.6, 1.3 + 0.36 * len(methods)), layout="constrained")
+        panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
+        for panel, place in zip(panels, places, strict=True):
+            here = [line for line in moving if (line.protocol, line.part) == place]
+            _forest(panel, here, methods, metric)
+        figure.supxlabel(f"gain in {NAMES[metric]}, points", fontsize=11)
+        return Picture(
+            "per-method",
+            _svg(figure, "per-method", f"Gain in {NAMES[metric]} per method"),
+            f"Mean gain in {NAMES[metric]} over the vectors as they are, in points of 100, with "
+            f"{confidence:.0%} bootstrap intervals over queries. An interval that does not touch "
+            "the line at zero shows a difference.",
+        )
+
+
+def _forest(panel: Axes, lines: Sequence[Line], methods: Sequence[str], metric: MetricName) -> None:
+    panel.axvline(0, color="#444444", linewidth=1)
+    for line in lines:
+        gain = line.gains[metric]
+        colour, marker = LOOKS[line.method]
+        mean, low, high = 100 * gain.mean, 100 * gain.low, 100 * gain.high
+        panel.errorbar(
+            [mean],
+            [methods.index(line.method)],
+            xerr=[[max(0.0, mean - low)], [max(0.0, high - mean)]],
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            markersize=7,
+        )
+    title = lines[0].protocol if lines[0].part == "test" else lines[0].part
+    panel.set_title(f"{title}\n{lines[0].queries:,} queries")
+    panel.set_yticks(range(len(methods)), methods)
+    panel.set_ylim(len(methods) - 0.4, -0.6)
+    panel.grid(axis="x")
+
+
+def against_angle(curves: Sequence[Curve], metric: MetricName, confidence: float) -> Picture:
+    """Gain against a fixed angle, and what the validation queries chose."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "angle"}):
+        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        panel = figure.subplots()
+        panel.axhline(0, color="#444444", linewidth=1)
+        for curve in curves:
+            colour, marker = LOOKS[curve.method]
+            degrees = np.degrees([0.0, *curve.angles])
+            low, mean, high = (
+                100 * np.concatenate([[0.0], values])
+                for values in (curve.gain.low, curve.gain.mean, curve.gain.high)
+            )
+            panel.fill_between(degrees, low, high, color=colour, alpha=0.15, linewidth=0)
+            panel.plot(degrees, mean, marker=marker, color=colour, label=curve.method)
+            for angle in curve.chosen:
+                panel.axvline(float(np.degrees(angle)), 0, 0.06, color=colour, linewidth=2)
+        panel.set_xlabel("largest angle a document may turn, degrees")
+        panel.set_ylabel(f"gain in {NAMES[metric]}, points")
+        panel.set_xlim(left=0)
+        panel.grid()
+        panel.legend(frameon=False)
+        return Picture(
+            "angle",
+            _svg(figure, "angle", f"Gain in {NAMES[metric]} against the angle"),
+            f"Mean gain in {NAMES[metric]} on the test queries when documents may turn this far "
+            f"and no validation query chooses, with {confidence:.0%} bands. Ticks on the axis "
+            "mark the angles that the validation queries of each seed chose.",
+        )
+
+
+def by_evidence(bins: Sequence[Bin], metric: MetricName, confidence: float) -> Picture:
+    """Gain by how often the answers of a query had been judged."""
+    methods = list(bins[0].gain)
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "evidence"}):
+        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        panel = figure.subplots()
+        panel.axhline(0, color="#444444", linewidth=1)
+        for place, method in enumerate(methods):
+            colour, marker = LOOKS[method]
+            mean, low, high = 100 * np.array([one.gain[method] for one in bins]).T
+            panel.errorbar(
+                np.arange(len(bins)) + 0.12 * (place - (len(methods) - 1) / 2),
+                mean,
+                yerr=np.maximum(0, [mean - low, high - mean]),
+                fmt=marker,
+                color=colour,
+                capsize=2,
+                markersize=5,
+                label=method,
+            )
+        panel.set_xticks(
+            range(len(bins)), [f"{one.label}\n{one.queries:,} queries" for one in bins]
+        )
+        panel.set_xlabel("training queries that each answer has, mean over a query's answers")
+        panel.set_ylabel(f"gain in {NAMES[metric]}, points")
+        panel.grid(axis="y")
+        panel.legend(frameon=False, ncols=len(methods), loc="upper left")
+        panel.margins(y=0.2)
+        return Picture(
+            "evidence",
+            _svg(figure, "evidence", f"Gain in {NAMES[metric]} by number of judgements"),
+            f"Mean gain in {NAMES[metric]} on test queries by how much feedback their answers "
+            f"had in training, with {confidence:.0%} intervals. Queries on the left ask for "
+            "documents that nobody had judged.",
+        )
+
+
+def angle_histogram(angles: Sequence[tuple[str, Float64]]) -> Picture:
+    """How far documents turned, a panel for each method that moved any."""
+    top = max(float(np.degrees(turned).max()) for _, turned in angles)
+    edges = np.linspace(0, max(top, 1.0), _BINS + 1)
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "turned"}):
+        figure = Figure(figsize=(9.6, 2.9), layout="constrained")
+        panels = figure.subplots(1, len(angles), sharey=True, squeeze=False)[0]
+        for panel, (method, turned) in zip(panels, angles, strict=True):
+            counts, _ = np.histogram(np.degrees(turned), bins=edges)
+            panel.stairs(100 * counts / len(turned), edges, fill=True, color=LOOKS[method][0])
+            panel.set_title(f"{method}\nmedian {np.degrees(np.median(turned)):.1f}°")
+            panel.grid(axis="y")
+        panels[0].set_ylabel("share of moved documents, %")
+        figure.supxlabel("angle between a document's old and new vector, degrees", fontsize=11)
+        return Picture(
+            "turned",
+            _svg(figure, "turned", "Histogram of the angles that documents moved"),
+            "How far the documents that moved turned from where they were, all seeds together. "
+            "Documents without judgements do not move and are not counted.",
+        )
+
+
+def _svg(figure: Figure, name: str, title: str) -> str:
+    """The figure as one element, its ids its own: several stand in one page."""
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata={"Title": title, "Date": None})
+    element = written.getvalue().partition("<svg")[2]
+    element = re.sub(r'\bid="', f'id="{name}-', element)
+    element = re.sub(r"url\(#", f"url(#{name}-", element)
+    element = re.sub(r'href="#', f'href="#{name}-', element)
+    return f'<svg role="img" aria-label="{title}"{element}'

@@ -1,0 +1,77 @@
+"""How sure a mean gain is: bootstrap intervals and a paired permutation test.
+
+The unit is the query. A query that several seeds test is one observation that is drawn, or has
+its sign flipped, with all its seeds: seeds repeat queries, they do not add any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+RESAMPLES = 10_000
+_HELD = 4_000_000
+"""Numbers held at once while resampling (32 MB)."""
+
+
+def bootstrap_intervals(
+    totals: Float64,
+    counts: Float64,
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[Float64, Float64]:
+    """Percentile intervals of the mean gain, one for each column: (columns,) low and high.
+
+    totals: (queries, columns), a query's gain summed over the seeds that tested it.
+    counts: (queries,), how many seeds did. The mean is sum(totals) / sum(counts).
+    """
+    queries = len(totals)
+    observed = np.column_stack([totals, counts]).astype(np.float64)
+    means = []
+    for size in _batches(resamples, queries):
+        drawn = rng.multinomial(queries, np.full(queries, 1 / queries), size=size)
+        sums = drawn.astype(np.float64) @ observed
+        means.append(sums[:, :-1] / sums[:, -1:])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def permutation_p(
+    totals: Float64, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Float64:
+    """Two-sided p of "no difference", for each column: (columns,).
+
+    totals: (queries, columns) paired gains. Under the hypothesis a query's gain is as likely to
+    have the other sign; p is the share of sign flips, the observed one included, whose sum is at
+    least as far from zero.
+    """
+    # Sums of the same numbers in another order differ in the last bits.
+    bound = np.abs(totals.sum(axis=0)) * (1 - 1e-12)
+    beyond = np.ones(totals.shape[1])
+    for size in _batches(resamples, len(totals)):
+        signs = 2.0 * rng.integers(0, 2, size=(size, len(totals)), dtype=np.int8) - 1.0
+        beyond += (np.abs(signs @ totals) >= bound).sum(axis=0)
+    return beyond / (resamples + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values corrected for their number by Holm's step-down method, in their order."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(order))
+    highest = 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, p_values[index] * (len(order) - place)))
+        corrected[index] = highest
+    return corrected.tolist()
+
+
+def _batches(resamples: int, queries: int) -> list[int]:
+    size = max(1, min(resamples, _HELD // max(1, queries)))
+    whole, rest = divmod(resamples, size)
+    return [size] * whole + ([rest] if rest else [])

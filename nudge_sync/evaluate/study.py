@@ -1,0 +1,128 @@
+"""Every method on every split of a task, and what that says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.config import MetricName
+from nudge_sync.errors import ConfigError
+from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, Trained, angles, train
+from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split
+from nudge_sync.evaluate.score import score
+from nudge_sync.evaluate.statistics import RESAMPLES
+from nudge_sync.evaluate.task import Rows, Task
+from nudge_sync.progress import Progress, silent
+
+Float64: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is compared, how, and how often."""
+
+    methods: tuple[EvaluatedMethod, ...] = METHODS
+    protocols: tuple[ProtocolName, ...] = PROTOCOLS
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    metric: MetricName = "ndcg@10"
+    """What methods choose by, and what gains are tested by."""
+    confidence: float = 0.95
+    resamples: int = RESAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One method on one split."""
+
+    protocol: ProtocolName
+    seed: int
+    method: EvaluatedMethod
+    tests: Mapping[str, tuple[Rows, Float64]]
+    """Part -> query rows and their values, (rows, metrics)."""
+    angles: Float64
+    """How far each moved document turned, radians."""
+    parameters: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All trials of a task. `base` is what the vectors as they are reach: (q, metrics)."""
+
+    task: Task
+    settings: Settings
+    base: Float64
+    trials: list[Trial] = field(default_factory=list)
+
+    def of(self, protocol: ProtocolName, method: EvaluatedMethod) -> list[Trial]:
+        """The trials of a method under a protocol, by seed."""
+        return [
+            trial for trial in self.trials if (trial.protocol, trial.method) == (protocol, method)
+        ]
+
+    def parts(self, protocol: ProtocolName) -> list[str]:
+        """The names of a protocol's test parts."""
+        return list(next(trial for trial in self.trials if trial.protocol == protocol).tests)
+
+    def gains(
+        self, protocol: ProtocolName, part: str, method: EvaluatedMethod
+    ) -> tuple[Float64, Float64]:
+        """Per query of the task its gain summed over seeds, (q, metrics), and how many seeds."""
+        totals = np.zeros_like(self.base)
+        counts = np.zeros(len(self.base))
+        for trial in self.of(protocol, method):
+            rows, values = trial.tests[part]
+            totals[rows] += values - self.base[rows]
+            counts[rows] += 1
+        return totals, counts
+
+
+def fitting(task: Task, settings: Settings) -> tuple[Task, Settings]:
+    """The same without NUDGE-M where similarity is the cosine, with a note that says so.
+
+    Its vectors are not of unit length, and a cosine takes the length off again.
+    """
+    if task.similarity != "cosine" or "nudge-m" not in settings.methods:
+        return task, settings
+    left = tuple(method for method in settings.methods if method != "nudge-m")
+    if not left:
+        raise ConfigError("nudge-m needs dot product as the similarity, not cosine")
+    note = "nudge-m was left out: it needs dot product as the similarity"
+    return replace(task, notes=(*task.notes, note)), replace(settings, methods=left)
+
+
+def run(task: Task, settings: Settings, progress: Progress = silent) -> Study:
+    """The study of `task`; deterministic, but for the seconds.
+
+    Raises InputError where the task is too small for a protocol.
+    """
+    splits = [
+        (protocol, seed, split(task, protocol, seed))
+        for protocol in settings.protocols
+        for seed in settings.seeds
+    ]
+    steps = list(product(splits, settings.methods))
+    study = Study(task, settings, score(task.documents, task.queries, task.judgements))
+    for done, ((protocol, seed, parts), method) in enumerate(steps):
+        progress("evaluate", done, len(steps))
+        trained = train(task, parts, method, settings.metric, seed)
+        tests = {name: (rows, _values(study, trained, rows)) for name, rows in parts.tests.items()}
+        turned = angles(task.documents, trained.documents, trained.moved)
+        study.trials.append(
+            Trial(protocol, seed, method, tests, turned, trained.parameters, trained.seconds)
+        )
+    progress("evaluate", len(steps), len(steps))
+    return study
+
+
+def _values(study: Study, trained: Trained, rows: Rows) -> Float64:
+    """What the trained documents and queries reach on `rows`; known already if nothing changed."""
+    same_queries = trained.queries is study.task.queries
+    if same_queries and not len(trained.moved):
+        return study.base[rows]
+    return score(trained.documents, trained.queries[rows], study.task.grades(rows))

@@ -1,0 +1,130 @@
+"""Splits are disjoint, reproducible, and keep together what belongs together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nudge_sync.errors import InputError
+from nudge_sync.evaluate.protocol import (
+    OTHER,
+    SAME,
+    TEST,
+    Split,
+    cluster_split,
+    grouped_split,
+    groups,
+    random_split,
+    split,
+)
+from nudge_sync.evaluate.task import Task
+
+
+def rows_of(parts: Split) -> list[int]:
+    return [
+        int(row) for rows in (parts.train, parts.validation, *parts.tests.values()) for row in rows
+    ]
+
+
+def test_random_split_is_the_papers():
+    parts = random_split(225, seed=3)
+    order = np.random.default_rng(3).permutation(225)
+
+    assert parts.train.tolist() == order[:157].tolist()
+    assert parts.validation.tolist() == order[157:180].tolist()
+    assert parts.tests[TEST].tolist() == order[180:].tolist()
+
+
+@given(st.integers(10, 5000), st.integers(0, 100))
+def test_random_split_uses_every_query_once(queries, seed):
+    assert sorted(rows_of(random_split(queries, seed))) == list(range(queries))
+
+
+def test_held_out_parts_are_limited_as_in_the_paper():
+    parts = random_split(200_000, seed=0)
+
+    assert len(parts.train) == 140_000
+    assert len(parts.validation) == 10_000
+    assert len(parts.tests[TEST]) == 10_000
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(0, 20))
+def test_grouped_split_never_separates_twins(draw, documents, seed):
+    rng = np.random.default_rng(draw)
+    answers = [
+        frozenset(rng.integers(0, documents, rng.integers(1, 4)).tolist()) for _ in range(120)
+    ]
+    judgements = [dict.fromkeys(sorted(rows), 1.0) for rows in answers]
+    try:
+        parts = grouped_split(judgements, seed)
+    except InputError:
+        return
+    sides = [
+        {answers[row] for row in rows}
+        for rows in (parts.train, parts.validation, parts.tests[TEST])
+    ]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+    assert sorted(rows_of(parts)) == list(range(len(answers)))
+
+
+def test_grouped_split_comes_close_to_the_shares():
+    rng = np.random.default_rng(0)
+    judgements = [{int(row): 1.0} for row in rng.integers(0, 400, size=2000)]
+
+    parts = grouped_split(judgements, seed=0)
+
+    assert len(parts.train) == pytest.approx(1400, abs=20)
+    assert len(parts.validation) == pytest.approx(200, abs=20)
+
+
+def test_grouped_split_says_when_there_are_too_few_groups():
+    with pytest.raises(InputError, match="random"):
+        grouped_split([{0: 1.0}] * 50 + [{1: 1.0}] * 50, seed=0)
+
+
+def test_only_answers_make_twins():
+    assert groups([{0: 1.0, 5: 0.0}, {0: 2.0}, {0: 1.0, 5: 1.0}]).tolist() == [0, 0, 1]
+
+
+def two_clouds(sizes: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    centres = np.eye(8)[:2]
+    clouds = [
+        centre + 0.02 * rng.normal(size=(size, 8))
+        for centre, size in zip(centres, sizes, strict=True)
+    ]
+    return np.concatenate(clouds).astype(np.float32)
+
+
+@pytest.mark.parametrize(("seed", "trained"), [(0, 0), (1, 1), (2, 0)])
+def test_cluster_split_trains_on_one_cluster_alone(seed, trained):
+    cloud = np.repeat([0, 1], [120, 60])
+
+    parts = cluster_split(two_clouds((120, 60)), seed)
+
+    inside = np.concatenate([parts.train, parts.validation, parts.tests[SAME]])
+    assert set(cloud[inside]) == {trained}
+    assert set(cloud[parts.tests[OTHER]]) == {1 - trained}
+    assert sorted(rows_of(parts)) == list(range(180))
+
+
+def test_cluster_split_is_reproducible():
+    queries = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+
+    assert rows_of(cluster_split(queries, 4)) == rows_of(cluster_split(queries, 4))
+
+
+def test_cluster_split_refuses_a_cluster_too_small_to_split():
+    with pytest.raises(InputError, match="too few"):
+        cluster_split(two_clouds((120, 3)), 0)
+
+
+def test_a_handful_of_queries_is_no_evaluation():
+    vectors = np.eye(4, dtype=np.float32)
+    names = ["0", "1", "2", "3"]
+    task = Task("few", vectors, vectors, [{row: 1.0} for row in range(4)], names, names)
+
+    with pytest.raises(InputError, match="few: 4 judged queries"):
+        split(task, "random", 0)

@@ -1,0 +1,82 @@
+"""Exact search against a full sort, and metrics against trec_eval's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import pytrec_eval
+
+from nudge_sync.evaluate import search
+from nudge_sync.evaluate.score import METRICS, score, score_ranked
+from nudge_sync.evaluate.search import top
+
+
+def random_rows(count: int, dimension: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("documents", "queries"), [(7, 40), (32_768, 64), (1, 1)])
+def test_top_is_a_full_sort_whatever_the_blocks(monkeypatch, documents, queries):
+    monkeypatch.setattr(search, "_DOCUMENTS", documents)
+    monkeypatch.setattr(search, "_QUERIES", queries)
+    vectors, asked = random_rows(150, 6, 0), random_rows(40, 6, 1)
+
+    found = top(vectors, asked, 10)
+
+    np.testing.assert_array_equal(found, np.argsort(-(asked @ vectors.T), axis=1)[:, :10])
+
+
+def test_of_equal_scores_the_larger_row_is_first(monkeypatch):
+    monkeypatch.setattr(search, "_DOCUMENTS", 2)
+    vectors = np.ones((5, 3), dtype=np.float32)
+
+    assert top(vectors, vectors[:1], 3).tolist() == [[4, 3, 2]]
+
+
+def test_fewer_documents_than_places():
+    assert top(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 10).shape == (2, 2)
+
+
+def test_metrics_agree_with_trec_eval():
+    rng = np.random.default_rng(2)
+    documents, queries = random_rows(80, 5, 3), random_rows(60, 5, 4)
+    judgements = [
+        {int(row): float(rng.integers(0, 4)) for row in rng.choice(80, 12, replace=False)}
+        for _ in queries
+    ]
+    qrels = {
+        str(row): {str(document): int(grade) for document, grade in grades.items()}
+        for row, grades in enumerate(judgements)
+    }
+    run = {
+        str(row): {str(document): float(value) for document, value in enumerate(scores)}
+        for row, scores in enumerate(queries @ documents.T)
+    }
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "P.1,10"})
+    expected = evaluator.evaluate(run)
+
+    values = score(documents, queries, judgements)
+
+    for row, grades in enumerate(judgements):
+        answers = sum(grade > 0 for grade in grades.values())
+        found = 10 * expected[str(row)]["P_10"]
+        assert values[row, METRICS.index("ndcg@10")] == pytest.approx(
+            expected[str(row)]["ndcg_cut_10"], abs=1e-6
+        )
+        assert values[row, METRICS.index("recall@10")] == pytest.approx(found / min(answers, 10))
+        assert values[row, METRICS.index("recall@1")] == expected[str(row)]["P_1"]
+
+
+def test_reciprocal_rank_counts_the_first_answer_alone():
+    ranked = np.array([[5, 3, 4], [0, 1, 2]])
+
+    values = score_ranked(ranked, [{3: 1.0, 4: 5.0}, {9: 1.0}])
+
+    assert values[:, METRICS.index("mrr@10")].tolist() == [0.5, 0.0]
+
+
+def test_negative_grades_are_no_answers():
+    values = score_ranked(np.array([[0, 1]]), [{0: -3.0, 1: 1.0}])
+
+    assert values[0, METRICS.index("recall@1")] == 0.0
+    assert values[0, METRICS.index("ndcg@10")] == pytest.approx(1 / np.log2(3))
