@@ -7,6 +7,7 @@ from typing import Any
 from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import DatabaseFacts
+from nudge_sync.secret import refuse_in_table
 from nudge_sync.validation import validated
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.layout import layout
@@ -24,6 +25,7 @@ def connect(section: Mapping[str, Any]) -> MilvusDatabase:
 
     Raises ConfigError, Unreachable, Unauthorised.
     """
+    refuse_in_table(section, "database", "MILVUS_TOKEN", "token_file")
     return MilvusDatabase(validated(Settings, section, "database"))
 
 

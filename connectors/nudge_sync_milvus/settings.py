@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nudge_sync.config import Section
 from nudge_sync.errors import ConfigError
+from nudge_sync.secret import VariableName, found, refuse_in_address
 
 DEFAULT_PORT = 19530
 HTTPS_PORT = 443
@@ -21,8 +22,10 @@ class Settings(Section):
 
     uri: str = "http://127.0.0.1:19530"
     """http(s)://host:port of a server, or the path of a Milvus Lite file ending in .db."""
-    token_env: str = "MILVUS_TOKEN"  # noqa: S105 - a variable's name, not a secret
+    token_env: VariableName = "MILVUS_TOKEN"  # noqa: S105 - a variable's name, not a secret
     """The environment variable that holds the API key or "user:password"."""
+    token_file: Path | None = None
+    """A file that holds it instead, in one line, and that only its owner can read."""
     db_name: str = ""
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds a single request may take."""
@@ -41,7 +44,7 @@ class Settings(Section):
     @property
     def lite(self) -> bool:
         """Whether this is a Milvus Lite file."""
-        return self.uri.endswith(".db")
+        return self.uri.endswith(".db") and "://" not in self.uri
 
     @property
     def secure(self) -> bool:
@@ -54,11 +57,8 @@ class Settings(Section):
 
         Raises ConfigError for an address of another form, and for one that holds credentials.
         """
+        refuse_in_address(self.uri, "database.uri", self.token_env)
         parts = urlsplit(self.uri)
-        if parts.username or parts.password:
-            raise ConfigError(
-                f"database.uri: leave the credentials out; put user:password into ${self.token_env}"
-            )
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
@@ -71,5 +71,5 @@ class Settings(Section):
         return f"{host}:{port or (HTTPS_PORT if self.secure else DEFAULT_PORT)}"
 
     def token(self) -> str:
-        """The secret, or "" where the environment holds none."""
-        return os.environ.get(self.token_env, "")
+        """The secret in the environment or in its file, or "". Raises ConfigError."""
+        return found(self.token_env, self.token_file, "database.token_file")

@@ -1,0 +1,105 @@
+"""Where secrets come from: the environment, or a file that nobody else can read. Never the TOML."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from nudge_sync.errors import ConfigError
+
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+"""The name of an environment variable: the secret itself, put there by mistake, mostly is none."""
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LARGEST = 65_536
+_SECRETS = frozenset(
+    {
+        "apikey",
+        "accesskey",
+        "auth",
+        "authorization",
+        "bearer",
+        "credential",
+        "credentials",
+        "jwt",
+        "key",
+        "pass",
+        "passphrase",
+        "passwd",
+        "password",
+        "pwd",
+        "secret",
+        "secretkey",
+        "token",
+        "user",
+        "username",
+    }
+)
+
+
+def found(variable: str, file: Path | None, option: str) -> str:
+    """The secret in the environment variable, else in the file, else "".
+
+    option: the key of the TOML file that names the file. Raises ConfigError where the file cannot
+    be read, is not one line of text, or can be read by anybody but its owner.
+    """
+    given = os.environ.get(variable, "")
+    return given or (_in_file(file.expanduser(), option) if file is not None else "")
+
+
+def refuse_in_table(section: Mapping[str, Any], where: str, variable: str, option: str) -> None:
+    """Raise ConfigError where a key of the table names a secret; its value is not repeated."""
+    for key in section:
+        if re.sub("[^a-z]", "", str(key).lower()) in _SECRETS:
+            raise ConfigError(
+                f"{where}.{key}: a secret does not belong in the file; put it into the environment "
+                f"variable {variable}, or into a file of your own that {option} names"
+            )
+
+
+def refuse_in_address(address: str, where: str, variable: str) -> None:
+    """Raise ConfigError where an address holds more than scheme, host, port and path."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise ConfigError(f"{where}: not an address") from None
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(
+            f"{where}: leave credentials and parameters out of the address; put the secret into "
+            f"the environment variable {variable}"
+        )
+
+
+def _in_file(path: Path, option: str) -> str:
+    try:
+        # A pipe that nobody writes to would keep a plain open waiting.
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(number, "rb") as file:
+            _refuse_open(os.fstat(file.fileno()), option)
+            content = file.read(_LARGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        raise ConfigError(f"{option}: {path} cannot be read: {reason}") from None
+    try:
+        secret = content.decode().strip("\r\n")
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret.isprintable() or not secret or len(content) > _LARGEST:
+        raise ConfigError(f"{option}: {path} should hold the secret in one line of text, alone")
+    return secret
+
+
+def _refuse_open(status: os.stat_result, option: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{option}: not a regular file")
+    if status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfigError(
+            f"{option}: others can read the file or write to it (mode {mode:04o}); chmod 600"
+        )
