@@ -49,7 +49,7 @@ def serve(config: Config, stop: Stop, token: str = "", *, at_once: bool = False)
     if not triggers:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
     refuse_open_door(config.serve.host, token)
-    daemon = Daemon(config, stop)
+    daemon = Daemon(config, stop, dict.fromkeys(triggers, "not tried yet"))
     pages = Pages(daemon.unhealthy, daemon.unready, daemon.page, token)
     with answering(config.serve.host, config.serve.port, pages) as port:
         say(logging.INFO, "listening", host=config.serve.host, port=port)
@@ -77,9 +77,9 @@ class Daemon:
 
     config: Config
     stop: Stop
+    unreached: dict[str, str]
+    """Collection -> why its database did not answer last time."""
     gauges: Gauges = field(default_factory=Gauges)
-    unreached: dict[str, str] = field(default_factory=dict)
-    """Collection -> why its database did not answer last time; empty: it did, "": not tried."""
     scheduler: BackgroundScheduler | None = None
 
     @contextmanager
@@ -95,7 +95,6 @@ class Daemon:
             first = {"next_run_time": datetime.now(UTC)} if at_once else {}
             scheduler.add_job(self.run, when, [name], id=name, misfire_grace_time=grace, **first)
         scheduler.add_listener(self._left_out, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-        self.unreached = dict.fromkeys(triggers, "not tried yet")
         self.probe()
         scheduler.start()
         self.scheduler = scheduler
@@ -192,16 +191,16 @@ class Daemon:
             self.unreached.clear()
 
     def unhealthy(self) -> str:
-        """Why this process should be restarted; "" while it runs its schedule."""
-        running = self.scheduler is not None and self.scheduler.running
-        return "" if running else "the scheduler does not run"
+        """Why this process should be restarted; "" while it starts and runs its schedule."""
+        dead = self.scheduler is not None and not self.scheduler.running
+        return "the scheduler does not run" if dead else ""
 
     def unready(self) -> str:
         """Why no cycle could run now; "" where one could."""
         if self.stop.asked.is_set():
             return "stopping"
-        blocked = sorted(self.unreached)
-        return f"the database did not answer for {', '.join(blocked)}" if blocked else ""
+        names = ", ".join(sorted(self.unreached))
+        return f"the database did not answer for {names}" if names else ""
 
     def page(self) -> bytes:
         """The metrics, with the times of the next runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,18 +39,21 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) else str(value)
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """A table on stdout; the first column to the left, numbers to the right."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A table on stdout, under its title."""
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    drawn = Table(show_edge=False, pad_edge=False, show_header=any(columns))
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*[text(cell) for cell in row])
     width = None if sys.stdout.isatty() else 120
     console = Console(width=width, highlight=False, markup=False)
+    if title:
+        # Not the table's own title, which is wrapped to the table's width.
+        console.print(title)
     console.print(drawn)
 
 

@@ -35,7 +35,8 @@ def opened(engine: str, url: str | None) -> Iterator[Database]:
 
 def _section(engine: str, url: str | None, folder: Path) -> dict[str, Any]:
     if engine == EMBEDDED:
-        return {"path": str(folder)}
+        # A folder that is thrown away need not survive a power cut.
+        return {"path": str(folder), "sync": False}
     if engine not in _ADDRESS:
         raise ConfigError(f"the demo runs on {EMBEDDED}, {' or '.join(_ADDRESS)}")
     if not url:
