@@ -84,6 +84,27 @@ class FeedbackSettings(Section):
     )
     """What each action is worth; an event's own grade multiplies it. Actions not named here are
     kept, counted and not used."""
+    bias: Literal["pbm", "coec", "ipw"] = "pbm"
+    """How behaviour is freed from the place it happened at: a position-based model with hidden
+    relevance, clicks over expected clicks, or inverse propensities. Labels are taken as said."""
+    min_belief: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """How likely a point must be to answer a query before behaviour pulls it there."""
+    min_sessions: Annotated[int, Field(ge=1)] = 2
+    """Different people (or sessions, where clients are unknown) who acted on a point."""
+    half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
+    """Behaviour this much older than the newest counts half; labels do not age."""
+    merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
+    """Queries at least this alike share their evidence."""
+    session_cap: Annotated[int, Field(ge=1)] = 20
+    """Most points that one session's behaviour counts for."""
+    client_cap: Annotated[int, Field(ge=1)] = 500
+    """Likewise of one client."""
+    point_cap: Annotated[int, Field(ge=1)] = 5
+    """On how many different queries one client's behaviour counts for the same point."""
+    outliers: Annotated[float, Field(gt=0)] = 5.0
+    """Clients this many deviations above the median are taken for bots and set aside."""
+    negatives: bool = False
+    """Whether points that people passed over to click further down are pushed away."""
 
 
 class ScheduleSettings(Section):
@@ -138,6 +159,8 @@ class ServeSettings(Section):
 
     host: str = "127.0.0.1"
     """Any other address demands a token in NUDGE_SYNC_TOKEN."""
+    token_file: Path | None = None
+    """Holds the token where the environment does not; readable by its owner alone."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """0: any free port; the log says which."""
     log_format: Literal["text", "json"] = "text"

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli import change, feedback, ledger, setup
+from nudge_sync.cli import change, evaluate, feedback, ledger, setup
 from nudge_sync.cli.demo import demo
 from nudge_sync.cli.entry import Verbs
+from nudge_sync.cli.explain import explain
 from nudge_sync.cli.serve import serve
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ VERBS = (
     ledger.verify,
     ledger.unlock,
     ledger.gc,
+    explain,
     serve,
     demo,
 )
@@ -66,5 +68,4 @@ for verb in VERBS:
     app.command()(verb)
 
 app.add_typer(feedback.app, name="feedback")
-
-app.add_typer(feedback.app, name="feedback")
+evaluate.register(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal
 
 import typer
@@ -46,6 +45,7 @@ def serve(
     from nudge_sync.config import load
     from nudge_sync.daemon import serve as run
     from nudge_sync.logs import set_up
+    from nudge_sync.secret import found
     from nudge_sync.status import TOKEN
     from nudge_sync.stop import Stop, on_signal
 
@@ -53,6 +53,7 @@ def serve(
     given = {name: value for name, value in asked.items() if value is not None}
     settings = load(config)
     settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
+    token = found(TOKEN, settings.serve.token_file, "serve.token_file")
     set_up(settings.serve.log_format)
     with on_signal(Stop()) as stop:
-        run(settings, stop, os.environ.get(TOKEN, ""), at_once=now)
+        run(settings, stop, token, at_once=now)
