@@ -25,8 +25,8 @@ from nudge_sync.solve.task import Split, Task, judges, solve
 
 CERTAIN = 1.645
 """Standard errors by which a method has to beat doing nothing: one chance in twenty."""
-AHEAD = 1.0
-"""Standard errors by which a method has to beat a simpler one that already helps."""
+AHEAD = 0.5
+"""Standard errors by which a method has to beat a simpler one that helps too."""
 FURTHEST_STEP = 2.0
 """Longest step of NUDGE-M that is looked at, in lengths of the point."""
 PRIORS = (1.0, 0.3, 3.0)
@@ -42,6 +42,8 @@ class Candidate:
     values: Float64
     """(v,): in the order of the splits and of their queries."""
     reason: str = ""
+    honest: Float64 | None = None
+    """(v,): the same where each query had no say in the settings; absent where none had."""
 
     @property
     def mean(self) -> float:
@@ -88,7 +90,7 @@ def nudge_n(task: Task, made: list[Split]) -> Candidate:
         f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate("nudge-n", {"angle": angle}, whole.at(angle), reason)
+    return Candidate("nudge-n", {"angle": angle}, whole.at(angle), reason, whole.honest(task.max_angle))
 
 
 def nudge_m(task: Task, made: list[Split]) -> Candidate:
@@ -101,7 +103,7 @@ def nudge_m(task: Task, made: list[Split]) -> Candidate:
         f"nudge-m: of all steps up to {FURTHEST_STEP:g}, {step:.4g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason)
+    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason, whole.honest(limit))
 
 
 def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidate:
@@ -118,7 +120,7 @@ def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidat
         tried.append(Candidate("nudge-c", parameters, values))
     held = tried[0]
     for one in tried[1:]:
-        held = one if ahead(one.values, held.values, AHEAD) else held
+        held = one if ahead(one.values, held.values, CERTAIN) else held
     listed = ", ".join(f"{one.parameters['prior']:g}: {one.mean:.4f}" for one in tried)
     reason = f"nudge-c: held-out {task.metric} by strength of the original: {listed}"
     return Candidate("nudge-c", held.parameters, held.values, reason)
@@ -163,13 +165,17 @@ def ahead(values: Float64, others: Float64, errors: float) -> bool:
 def pick(candidates: list[Candidate]) -> tuple[Candidate, str]:
     """The simplest candidate that is not beaten, and a sentence that says so."""
     first, *rest = candidates
-    helpful = [one for one in rest if ahead(one.values, first.values, CERTAIN)]
+    helpful = [one for one in rest if ahead(_unbiased(one), first.values, CERTAIN)]
     if not helpful:
         return first, "no method beats leaving the points alone by more than chance explains"
     held = helpful[0]
     for one in helpful[1:]:
-        held = one if ahead(one.values, held.values, AHEAD) else held
+        held = one if ahead(_unbiased(one), _unbiased(held), AHEAD) else held
     return held, f"{held.method} is the simplest method that no other beats"
+
+
+def _unbiased(one: Candidate) -> Float64:
+    return one.values if one.honest is None else one.honest
 
 
 def choice(

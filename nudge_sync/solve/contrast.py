@@ -57,8 +57,10 @@ class Evidence:
     """(q, n): y, with sqrt(m) a query."""
     negative: csr_matrix | None
     """(q, n): how strongly each query rejects each point; None where no query does."""
+    free: NDArray[np.bool_]
+    """(n,): the points that these queries judge. The others take their share but stay."""
     rivals: Float32
-    """(q, k): scores of points that do not move."""
+    """(q, k): scores of points outside the n."""
 
 
 def evidence(
@@ -69,7 +71,10 @@ def evidence(
     share = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
     positive = csr_matrix(attraction.multiply(share[:, None]), dtype=np.float32)
     negative = rejection.astype(np.float32) if rejection.nnz else None
-    return Evidence(queries, positive, negative, rivals)
+    free = np.zeros(attraction.shape[1], np.bool_)
+    free[attraction.indices] = True
+    free[rejection.indices] = True
+    return Evidence(queries, positive, negative, free, rivals)
 
 
 def contrast(
@@ -80,12 +85,13 @@ def contrast(
     points: (n, d), any length.  Points that nothing pulls or pushes come back bit for bit.
     """
     origin = unit(points).astype(np.float32)
+    free = given.free & (lengths(origin) > TINY)
     size = lengths(points).astype(np.float32) if similarity == "dot" else None
     wanted = np.asarray(given.positive.T @ given.queries)
     here, ahead, pace = origin, origin, 1.0
     for _ in range(settings.steps):
         step = _ascent(origin, ahead, size, wanted, given, settings)
-        there = _inside(ahead + step, origin, settings.cap)
+        there = _inside(ahead + np.where(free[:, None], step, 0), origin, settings.cap)
         # Nesterov's momentum: the same place in about half the steps.
         pace, last = (1 + np.sqrt(1 + 4 * pace * pace)) / 2, pace
         ahead = _inside(there + np.float32((last - 1) / pace) * (there - here), origin, settings.cap)
@@ -165,7 +171,8 @@ def _exponential(scores: Float32, top: Float32, tau: float) -> Float32:
 
 def _inside(vectors: Float32, origin: Float32, cap: float) -> Float32:
     """Rows scaled to the sphere and turned back to `cap` where they are further than that."""
-    vectors = vectors / lengths(vectors).astype(np.float32)[:, None]
+    length = lengths(vectors).astype(np.float32)
+    vectors = vectors / np.where(length > TINY, length, 1)[:, None]
     cosine = np.einsum("ij,ij->i", vectors, origin)
     out = np.flatnonzero(cosine < np.cos(cap))
     across = unit(vectors[out] - cosine[out, None] * origin[out])
