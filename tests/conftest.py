@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from milvus_server import milvus_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,3 +39,12 @@ def shared_data() -> Path:
     if not (shared / "data").is_dir():
         missing(f"{shared / 'data'} is not there; NUDGE_SYNC_SHARED names the folder above data/")
     return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def milvus_server_uri() -> Iterator[str]:
+    """A Milvus 2.3.5 server of this session, or the one in MILVUS_URI."""
+    if not os.environ.get("MILVUS_URI") and find_spec("milvus") is None:
+        missing("no Milvus server: install the milvus wheel, or set MILVUS_URI")
+    with milvus_server() as uri:
+        yield uri

@@ -145,9 +145,8 @@ class MilvusCollection:
         problems = list(self._problems(shape, loaded=True))
         if problems:
             raise UnsupportedCollection("; ".join(problems))
-        report = WriteReport()
         rows = [row for row, key in enumerate(points.ids) if _possible(shape, key)]
-        report.missing.extend(key for key in points.ids if not _possible(shape, key))
+        report = WriteReport(missing=[key for key in points.ids if not _possible(shape, key)])
         work = Rewrite(self._wire, shape, partial=self._partial, request_bytes=self._request_bytes)
         for start in range(0, len(rows), work.at_once):
             run = rows[start : start + work.at_once]

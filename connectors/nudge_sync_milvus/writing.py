@@ -77,6 +77,8 @@ class Rewrite:
         ]
         if todo:
             self._verify([live for _, live in todo], change, max(moments), report)
+        for told in (report.written, report.drifted, report.missing):
+            told.sort(key=change.place.__getitem__)
         return report
 
     def _live(self, ids: Sequence[PointId]) -> list[tuple[str, Rows]]:

@@ -1,0 +1,78 @@
+"""Milvus servers and Milvus Lite, through raw pymilvus."""
+
+from __future__ import annotations
+
+import docker
+import pytest
+
+pytest.importorskip("pymilvus")
+
+from milvus_backdoor import MilvusBackdoor
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import MilvusClient
+
+from nudge_sync.connector import connect
+from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
+
+ALIAS = "nudge_kit_alias"
+NEWEST = "milvusdb/milvus:v2.6.6"
+
+
+@pytest.fixture(scope="module")
+def container_uri():
+    """A Milvus of a pinned recent version, where a Docker engine answers."""
+    try:
+        docker.from_env(timeout=3).ping()
+    except docker.errors.DockerException:
+        pytest.skip("no Docker engine answers")
+    from testcontainers.milvus import MilvusContainer  # noqa: PLC0415
+
+    with MilvusContainer(NEWEST) as container:
+        yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(19530)}"
+
+
+@pytest.fixture(params=["lite", "server", "container"])
+def uri(request, directory):
+    """Each Milvus there is."""
+    if request.param == "lite":
+        path = str(directory / "milvus.db")
+        yield path
+        server_manager_instance.release_server(path)
+    elif request.param == "server":
+        yield request.getfixturevalue("milvus_server_uri")
+    else:
+        yield request.getfixturevalue("container_uri")
+
+
+@pytest.fixture
+def engine(uri):
+    # Opened first: a Milvus Lite server that was there before the connector stays after it.
+    client = MilvusClient(uri, dedicated=True)
+    one_vector = client.get_server_version().startswith("v2.3")
+    backdoor = MilvusBackdoor(client, second="" if one_vector else "other")
+
+    def opened():
+        return connect("milvus", {"uri": uri})
+
+    def reopen():
+        engine.database.close()
+        return opened()
+
+    engine = Engine(opened(), backdoor, reopen, "vector", foreign_ids=["7", "x", 2**63, -(2**70)])
+    engine.alias = backdoor.alias
+    yield engine
+    backdoor.no_alias(ALIAS)
+    engine.database.close()
+    client.close()
+
+
+class TestCollection(CollectionConformance):
+    @pytest.fixture
+    def engine(self, engine):
+        return engine
+
+
+class TestRecords(RecordsConformance):
+    @pytest.fixture
+    def engine(self, engine):
+        return engine
