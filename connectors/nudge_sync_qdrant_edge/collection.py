@@ -157,7 +157,7 @@ class EdgeCollection:
         self._shards.get(self._name)
         return Health(ready=True)
 
-    def _update(self, points: Points) -> None:
+    def _update(self, points: Points, _: Float32) -> None:
         name = self._vector
         # A row at a time: freeing its floats at once is twice as fast as one large `tolist`.
         lists = (row.tolist() for row in points.vectors)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.compare import same
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
 from nudge_sync.errors import InputError, WriteNotVerified
 
 Read = Callable[[Sequence[PointId]], Points]
-Update = Callable[[Points], None]
+Update = Callable[[Points, Float32], None]
 _ROUNDS = 5
 # The engine's own changes (rescaling, half precision) stay below this, relative to the row's
 # length; what an application re-embeds does not.
@@ -32,15 +33,14 @@ class Comparison:
     missing: list[int] = field(default_factory=list)
 
 
-def compare(points: Points, expected: Float32, live: Points, tolerance: float = 0.0) -> Comparison:
+def compare(points: Points, expected: Float32, live: Points, *, rescales: bool) -> Comparison:
     """Sort the rows of `points` by what `live` holds for them.
 
     live: what is stored, in the order of `points.ids`, missing ids left out.
-    tolerance: 0 compares bit for bit, else the largest difference of a component.
     """
     rows = _rows_of(points.ids, live.ids)
-    written = _same(live.vectors, points.vectors[rows], tolerance)
-    pending = _same(live.vectors, expected[rows], tolerance) & ~written
+    written = same(live.vectors, points.vectors[rows], rescales=rescales)
+    pending = same(live.vectors, expected[rows], rescales=rescales) & ~written
     found = np.zeros(len(points), dtype=bool)
     found[rows] = True
     return Comparison(
@@ -56,14 +56,6 @@ def _rows_of(ids: Sequence[PointId], found: Sequence[PointId]) -> NDArray[np.int
         return np.arange(len(ids), dtype=np.intp)
     row = {point_id: number for number, point_id in enumerate(ids)}
     return np.fromiter((row[i] for i in found), dtype=np.intp, count=len(found))
-
-
-def _same(left: Float32, right: Float32, tolerance: float) -> NDArray[np.bool_]:
-    if tolerance:
-        close: NDArray[np.bool_] = (np.abs(left - right) <= tolerance).all(axis=1)
-        return close
-    bits: NDArray[np.bool_] = (left.view(np.uint32) == right.view(np.uint32)).all(axis=1)
-    return bits
 
 
 def checked(points: Points, expected: Float32, dimension: int) -> tuple[Points, Float32]:
@@ -94,27 +86,25 @@ def replace(
     read: Read,
     update: Update,
     place: str,
-    tolerance: float = 0.0,
+    rescales: bool = False,
 ) -> WriteReport:
     """Compare, update, read back; `update` may leave out rows, which the read-back then tells.
 
-    Rows left out because another of their batch was gone go through a further round.
-    Raises WriteNotVerified.
+    update: takes rows and what they are expected to hold. Rows it left out go through a further
+    round, as long as rounds get anywhere. Raises WriteNotVerified.
     """
     report = WriteReport()
-    state = compare(points, expected, read(points.ids), tolerance)
+    state = compare(points, expected, read(points.ids), rescales=rescales)
     _report(report, points, state)
     for _ in range(_ROUNDS):
         if not state.pending:
             return report
         points, expected = take(points, state.pending), expected[state.pending]
-        update(points)
+        update(points, expected)
         live = read(points.ids)
-        state = compare(points, expected, live, tolerance)
+        state = compare(points, expected, live, rescales=rescales)
         _refuse_altered(points, live, state, place)
         _report(report, points, state)
-        if len(state.pending) == len(points):
-            break
     if not state.pending:
         return report
     raise WriteNotVerified(

@@ -1,0 +1,339 @@
+"""One vector of one collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from qdrant_client.models import (
+    CollectionInfo,
+    CollectionStatus,
+    FieldCondition,
+    Filter,
+    MatchValue,
+    OptimizersConfigDiff,
+    OptimizersStatusOneOf1,
+    PayloadSchemaType,
+    PointVectors,
+    QuantizationSearchParams,
+    QueryRequest,
+    ReadConsistencyType,
+    SearchParams,
+    WriteOrdering,
+)
+from qdrant_client.models import Record as StoredPoint
+
+from nudge_sync.connector import (
+    CollectionFacts,
+    Float32,
+    Health,
+    Hits,
+    PointId,
+    Points,
+    WriteReport,
+)
+from nudge_sync.errors import InputError, Unauthorised, Unreachable, UnsupportedCollection
+from nudge_sync_qdrant.layout import layout
+from nudge_sync_qdrant.session import NoSuchPoint, Session
+from nudge_sync_qdrant_rules import rows
+from nudge_sync_qdrant_rules.cosine import refuse_rescaled
+from nudge_sync_qdrant_rules.ids import FIRST_UUID, possible
+
+_ROWS = 1000
+_REQUEST_BYTES = 8 * 2**20
+"""Of a request's vectors as JSON; a server takes 32 MiB unless told otherwise."""
+_NUMBER_BYTES = 22
+_QUERIES = 64
+
+
+class QdrantCollection:
+    """See `nudge_sync.connector.Collection`.
+
+    Between the compare of a batch and its write lies one round trip: some milliseconds for up to
+    1000 rows. An application's write that lands in it is overwritten, unless `payload_mark` is
+    set: rows are then marked in their payload before the compare, and written on the condition
+    that the mark is still there, which an upsert takes away (`update_vectors` by the application
+    does not). The mark is removed afterwards; a crash may leave it, and it does no harm.
+    """
+
+    def __init__(self, session: Session, name: str, vector: str) -> None:
+        self._session = session
+        self._name = name
+        self._place = f'"{name}"'
+        info = self._info()
+        self._layout = layout(name, vector, info)
+        self._rescales = session.local and self._layout.metric == "cosine"
+        self._replicated = (info.config.params.replication_factor or 1) > 1
+        self._limit = _row_limit(self._layout.dimension, info)
+        self._mark = session.settings.payload_mark
+        if self._mark:
+            self._index_mark(info)
+
+    def describe(self) -> CollectionFacts:
+        """See `Collection`."""
+        info = self._info()
+        found = layout(self._name, self._layout.vector, info)
+        points = info.points_count or 0
+        return CollectionFacts(
+            name=self._name,
+            collection=self._real_name(),
+            vector=found.vector,
+            dimension=found.dimension,
+            metric=found.metric,
+            integer_ids=points > 0 and not self._holds_uuids(),
+            points=points,
+            precision=found.precision,
+            rescales=self._rescales,
+            problems=found.problems,
+        )
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        """See `Collection`. Asks all replicas, and raises Unreachable while they disagree."""
+        wanted = possible(ids)
+        found: dict[PointId, int] = {}
+        blocks = [np.empty((0, self._layout.dimension), dtype=np.float32)]
+        for start in range(0, len(wanted), self._limit):
+            part = self._retrieve(wanted[start : start + self._limit])
+            found |= {point_id: len(found) + row for row, point_id in enumerate(part.ids)}
+            blocks.append(part.vectors)
+        # type(): True and 1 are equal, but only one of them is an id.
+        order = [i for i in ids if type(i) is not bool and i in found]
+        vectors = np.concatenate(blocks)
+        return Points(order, vectors[[found[i] for i in order]])
+
+    def scan(self, batch_size: int = 1000) -> Iterator[Points]:
+        """See `Collection`."""
+        offset: Any = None
+        while True:
+            with self._session.asking(self._place):
+                found, offset = self._session.client.scroll(
+                    self._name,
+                    limit=min(batch_size, self._limit),
+                    offset=offset,
+                    with_payload=False,
+                    with_vectors=self._with_vectors(),
+                )
+            points = self._points(found)
+            if len(points):
+                yield points
+            if offset is None:
+                return
+
+    def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
+        """See `Collection`."""
+        if queries.ndim != 2 or queries.shape[1] != self._layout.dimension:  # noqa: PLR2004
+            raise InputError(f"queries {queries.shape} should be (q, {self._layout.dimension})")
+        if not np.isfinite(queries).all():
+            raise InputError("a query is not finite")
+        if k < 1:
+            return Hits([[] for _ in queries], [np.empty(0, dtype=np.float32) for _ in queries])
+        hits = Hits([], [])
+        sign = -1.0 if self._layout.metric == "euclid" else 1.0
+        for start in range(0, len(queries), _QUERIES):
+            requests = [self._query(row, k, exact=exact) for row in queries[start:][:_QUERIES]]
+            with self._session.asking(self._place):
+                answers = self._session.client.query_batch_points(self._name, requests)
+            for answer in answers:
+                hits.ids.append([_plain(point.id) for point in answer.points])
+                scores = np.array([point.score for point in answer.points], dtype=np.float32)
+                hits.scores.append(sign * scores)
+        return hits
+
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        """See `Collection`."""
+        if self._layout.problems:
+            raise UnsupportedCollection("; ".join(self._layout.problems))
+        points, expected = rows.checked(points, expected, self._layout.dimension)
+        if self._layout.metric == "cosine":
+            refuse_rescaled(points, self._place)
+        report = WriteReport()
+        for start in range(0, len(points), self._limit):
+            part = slice(start, start + self._limit)
+            done = rows.replace(
+                Points(points.ids[part], points.vectors[part]),
+                expected[part],
+                read=self.read,
+                update=self._update_marked if self._mark else self._update,
+                place=self._place,
+                rescales=self._rescales,
+            )
+            report.written.extend(done.written)
+            report.drifted.extend(done.drifted)
+            report.missing.extend(done.missing)
+        return report
+
+    def health(self) -> Health:
+        """See `Collection`. Green is ready; yellow and grey are not, and red is not either."""
+        info = self._info()
+        if isinstance(info.optimizer_status, OptimizersStatusOneOf1):
+            return Health(
+                ready=False, reason=f"the optimiser failed: {info.optimizer_status.error}"
+            )
+        if info.status == CollectionStatus.GREY:
+            # Optimisations wait for an update since the server's last start, and would wait as
+            # long as we do. An empty change of the settings is the documented way to wake them.
+            with self._session.asking(self._place):
+                self._session.client.update_collection(
+                    self._name, optimizers_config=OptimizersConfigDiff()
+                )
+        if info.status == CollectionStatus.GREEN:
+            return Health(ready=True)
+        return Health(ready=False, reason=f"the collection's status is {info.status.value}")
+
+    def _update(
+        self, points: Points, _: Float32 | None = None, condition: Filter | None = None
+    ) -> None:
+        name = self._layout.vector
+        vectors = [
+            PointVectors(id=point_id, vector={name: row.tolist()} if name else row.tolist())
+            for point_id, row in zip(points.ids, points.vectors, strict=True)
+        ]
+        try:
+            with self._session.asking(self._place):
+                result = self._session.client.update_vectors(
+                    self._name,
+                    vectors,
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                    update_filter=condition,
+                )
+        except NoSuchPoint:
+            return  # Others of the batch may have been written: the read-back sorts it out.
+        self._session.done(self._place, result)
+
+    def _update_marked(self, points: Points, expected: Float32) -> None:
+        token = uuid4().hex
+        self._set_mark(points.ids, token)
+        try:
+            live = self.read(points.ids)
+            state = rows.compare(points, expected, live, rescales=self._rescales)
+            if state.pending:
+                marked = FieldCondition(key=str(self._mark), match=MatchValue(value=token))
+                self._update(rows.take(points, state.pending), condition=Filter(must=[marked]))
+        finally:
+            self._remove_mark(points.ids)
+
+    def _set_mark(self, ids: Sequence[PointId], token: str) -> None:
+        try:
+            with self._session.asking(self._place):
+                result = self._session.client.set_payload(
+                    self._name,
+                    {str(self._mark): token},
+                    points=[*ids],
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                )
+        except NoSuchPoint:
+            return  # A row that went unmarked is not written, and tried again.
+        self._session.done(self._place, result)
+
+    def _remove_mark(self, ids: Sequence[PointId]) -> None:
+        try:
+            with self._session.asking(self._place):
+                self._session.client.delete_payload(
+                    self._name,
+                    [str(self._mark)],
+                    points=[*ids],
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                )
+        except NoSuchPoint:
+            return
+
+    def _index_mark(self, info: CollectionInfo) -> None:
+        """A server in strict mode may refuse a condition on a field that is not indexed."""
+        strict = info.config.strict_mode_config
+        if self._mark in info.payload_schema or strict is None or not strict.enabled:
+            return
+        with self._session.asking(self._place):
+            self._session.client.create_payload_index(
+                self._name, str(self._mark), PayloadSchemaType.KEYWORD, wait=True
+            )
+
+    def _retrieve(self, ids: list[PointId]) -> Points:
+        found = self._stored(ids, ReadConsistencyType.ALL)
+        if self._replicated and len(found) < len(ids):
+            # `all` leaves out the points on which replicas differ, as if they were gone.
+            known = set(found.ids)
+            disputed = self._stored([i for i in ids if i not in known], None).ids
+            if disputed:
+                raise Unreachable(
+                    f"{self._place}: replicas disagree on point {disputed[0]} just now"
+                )
+        return found
+
+    def _stored(self, ids: list[PointId], consistency: ReadConsistencyType | None) -> Points:
+        with self._session.asking(self._place):
+            found = self._session.client.retrieve(
+                self._name,
+                ids,
+                with_payload=False,
+                with_vectors=self._with_vectors(),
+                consistency=consistency,
+            )
+        return self._points(found)
+
+    def _points(self, found: Sequence[StoredPoint]) -> Points:
+        ids: list[PointId] = []
+        vectors: list[Any] = []
+        for point in found:
+            vector: Any = point.vector
+            if isinstance(vector, dict):
+                vector = vector.get(self._layout.vector)
+            if vector:
+                ids.append(_plain(point.id))
+                vectors.append(vector)
+        shape = (-1, self._layout.dimension)
+        return Points(ids, np.array(vectors, dtype=np.float32).reshape(shape))
+
+    def _query(self, row: Float32, k: int, *, exact: bool) -> QueryRequest:
+        # Local mode is always exact, and warns of parameters.
+        rescored = QuantizationSearchParams(rescore=True)
+        params = None if self._session.local else SearchParams(exact=exact, quantization=rescored)
+        return QueryRequest(
+            query=row.tolist(),
+            using=self._layout.vector or None,
+            limit=k,
+            params=params,
+            with_payload=False,
+            with_vector=False,
+        )
+
+    def _with_vectors(self) -> bool | list[str]:
+        return [self._layout.vector] if self._layout.vector else True
+
+    def _info(self) -> CollectionInfo:
+        with self._session.asking(self._place):
+            return self._session.client.get_collection(self._name)
+
+    def _real_name(self) -> str:
+        try:
+            with self._session.asking("the server"):
+                aliases = self._session.client.get_aliases().aliases
+        except Unauthorised:
+            # A token for this collection alone may not list aliases.
+            return self._name
+        real = {each.alias_name: each.collection_name for each in aliases}
+        return real.get(self._name, self._name)
+
+    def _holds_uuids(self) -> bool:
+        with self._session.asking(self._place):
+            found, _ = self._session.client.scroll(
+                self._name, limit=1, offset=FIRST_UUID, with_payload=False, with_vectors=False
+            )
+        return bool(found)
+
+
+def _row_limit(dimension: int, info: CollectionInfo) -> int:
+    """How many rows one request may hold, by bytes and by what strict mode allows."""
+    limits = [_ROWS, max(1, _REQUEST_BYTES // (_NUMBER_BYTES * dimension))]
+    strict = info.config.strict_mode_config
+    if strict is not None and strict.enabled:
+        limits += [each for each in (strict.upsert_max_batchsize, strict.max_query_limit) if each]
+    return min(limits)
+
+
+def _plain(point_id: Any) -> PointId:
+    return point_id if isinstance(point_id, int) else str(point_id)
