@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nudge_sync import digest
+from nudge_sync import digest, shape
 from nudge_sync.connector import Float32, PointId, Record, Records
-from nudge_sync.revisions import Revision, lineage, restorable
 
 
 class History:
@@ -50,7 +49,7 @@ class History:
     def of(self, revision: int) -> Iterator[list[Record]]:
         """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
         for batch in self.records.scan({"revision": revision}):
-            yield digest.opened(batch, self._place)
+            yield shape.opened(batch, self._place, shape.HistoryLine, vectors=True)
 
     def latest(
         self, line: Sequence[int], ids: Sequence[PointId], *, vectors: bool
@@ -71,7 +70,8 @@ class History:
     def at(self, revision: int, ids: Sequence[PointId], *, vectors: bool) -> dict[PointId, Record]:
         """The records of one revision for those of `ids` that it touched."""
         keys = [_key(revision, point) for point in ids]
-        records = digest.opened(self.records.get(keys, vectors=vectors), self._place)
+        stored = self.records.get(keys, vectors=vectors)
+        records = shape.opened(stored, self._place, shape.HistoryLine, vectors=vectors)
         return {record.document["id"]: record for record in records}
 
     def forget(self, revision: int) -> int:
@@ -84,54 +84,13 @@ class History:
         self.records.delete(keys)
         return len(keys)
 
-    def collect(self, entries: list[Revision], keep: int) -> tuple[int, list[Revision]]:
-        """Delete the records that no revision worth keeping needs.
-
-        Kept are the last `keep` applied revisions, whatever is not finished, and of each older
-        record those that still say what a kept revision held. Returns how many were deleted, and
-        the revisions that have none left.
-        """
-        wanted = restorable(entries, keep)
-        oldest = min(wanted, default=0)
-        old = [
-            entry
-            for entry in entries
-            if entry.number < oldest and not entry.details.get("collected")
-        ]
-        removed, emptied = 0, []
-        for entry in old:
-            keys = self._keys(entry.number)
-            needed = self._needed(entry.number, set(keys), entries, wanted)
-            spare = [key for point, key in keys.items() if point not in needed]
-            self.records.delete(spare)
-            removed += len(spare)
-            if not needed:
-                emptied.append(entry)
-        return removed, emptied
-
-    def _keys(self, revision: int) -> dict[PointId, str]:
+    def keys(self, revision: int) -> dict[PointId, str]:
+        """The points that a revision noted, and the keys of their records."""
         return {
             record.document["id"]: record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)
-            for record in batch
+            for record in shape.opened(batch, self._place, shape.HistoryLine, vectors=False)
         }
-
-    def _needed(
-        self,
-        revision: int,
-        points: set[PointId],
-        entries: list[Revision],
-        wanted: Sequence[int],
-    ) -> set[PointId]:
-        """Those of `points` for which some kept revision still held what `revision` wrote."""
-        needed: set[PointId] = set()
-        for kept in wanted:
-            line = lineage(entries, kept)
-            if revision in line:
-                newer = line[: line.index(revision)]
-                left = sorted(points - needed, key=str)
-                needed |= set(left) - set(self.latest(newer, left, vectors=False))
-        return needed
 
 
 def _key(revision: int, point: PointId) -> str:

@@ -11,17 +11,43 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
-from nudge_sync import digest
-from nudge_sync.connector import Records
-from nudge_sync.errors import LeaseHeld, LeaseLost, NudgeSyncError
+from pydantic import Field
+
+from nudge_sync import digest, shape
+from nudge_sync.connector import Document, Record, Records
+from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncError
+from nudge_sync.progress import Progress
 from nudge_sync.revisions import now
 
 _KEY = "lease"
+_PLACE = "__nudge_revisions"
 _RENEW_AFTER = 1 / 3
-"""Share of its time after which a lease is renewed; until then nobody else may take it."""
+"""Share of its time after which a lease is renewed."""
+_LOOK_AFTER = 1.0
+"""Seconds after which a holder looks whether the lease is still its own: `unlock`, or a machine
+whose clock is far ahead, may have taken it early.
+"""
 _SKEW = 0.1
 """Share of a lease's time by which clocks of two machines may differ."""
+
+
+Instant: TypeAlias = tuple[float, ...]
+"""The same moment by several clocks, in seconds."""
+
+
+def instant() -> Instant:
+    """Now by the clock that nobody sets, by the one that runs on while the machine sleeps, and by
+    the one on the wall, which alone sees that a virtual machine was halted.
+    """
+    asleep = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.monotonic(), time.clock_gettime(asleep), time.time()
+
+
+def elapsed(since: Instant, until: Instant) -> float:
+    """Seconds between two instants by the clock that says most: better to ask once too often."""
+    return max(late - early for early, late in zip(since, until, strict=True))
 
 
 @dataclass(frozen=True)
@@ -30,12 +56,12 @@ class Lease:
 
     token: str
     host: str
-    process: str
+    process: Annotated[str, Field(pattern=r"\A[^/]*/[^/]*/[0-9]{1,7}/[^/]*\z")]
     """Boot, process-id namespace, process id and start time: tells a dead process for certain."""
-    acquired: int
-    expires: int
-    seconds: float
-    generation: int
+    acquired: shape.Moment
+    expires: shape.Moment
+    seconds: Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+    generation: shape.Count
 
     def describe(self) -> str:
         """Who holds it since when, for people."""
@@ -48,10 +74,10 @@ class Lease:
 class HeldLease:
     """A lease this process holds; `renew` before every write."""
 
-    def __init__(self, records: Records, lease: Lease) -> None:
+    def __init__(self, records: Records, lease: Lease, began: Instant) -> None:
         self._records = records
         self._lease = lease
-        self._confirmed = time.monotonic()
+        self._renewed = self._seen = began
 
     @property
     def generation(self) -> int:
@@ -61,16 +87,39 @@ class HeldLease:
     def renew(self) -> None:
         """Make sure that the lease is still this process's. Raises LeaseLost.
 
-        Asks the database only once a third of the lease's time has gone by: before that nobody
-        else may have taken it.
+        Looks into the database once a second at most, and extends the lease once a third of its
+        time has gone by.
         """
-        if time.monotonic() - self._confirmed < self._lease.seconds * _RENEW_AFTER:
-            return
-        started = time.monotonic()
+        began = instant()
+        if elapsed(self._renewed, began) >= self._lease.seconds * _RENEW_AFTER:
+            self._extend(began)
+        elif elapsed(self._seen, began) >= _LOOK_AFTER:
+            self._look(began)
+
+    def confirm(self) -> None:
+        """The same, but it looks into the database however short ago it did."""
+        self._look(instant())
+
+    def _extend(self, began: Instant) -> None:
         renewed = _extended(self._lease)
         if not _swap(self._records, renewed, self._lease.generation):
             raise LeaseLost
-        self._lease, self._confirmed = renewed, started
+        self._lease, self._renewed, self._seen = renewed, began, began
+
+    def _look(self, began: Instant) -> None:
+        stored = _stored(self._records)
+        if stored is None or stored.token != self._lease.token or stored.expires == 0:
+            raise LeaseLost
+        self._seen = began
+
+    def beating(self, progress: Progress) -> Progress:
+        """`progress`, renewing the lease whenever it is called."""
+
+        def beat(stage: str, done: int, total: int) -> None:
+            self.renew()
+            progress(stage, done, total)
+
+        return beat
 
     def release(self) -> None:
         """Let others in; harmless if the lease was lost."""
@@ -83,7 +132,8 @@ def held(records: Records, seconds: float) -> Iterator[HeldLease]:
 
     Raises LeaseHeld, which says who holds it since when.
     """
-    lease = HeldLease(records, _acquire(records, seconds))
+    began = instant()
+    lease = HeldLease(records, _acquire(records, seconds), began)
     try:
         yield lease
     finally:
@@ -99,7 +149,7 @@ def _release_quietly(lease: HeldLease) -> None:
 
 
 def holder(records: Records) -> Lease | None:
-    """Whose lease it is now, or None if it is free or has run out."""
+    """Whose lease it is now, or None if it is free or has run out. Raises DamagedRecord."""
     lease = _stored(records)
     return None if lease is None or _free(lease) else lease
 
@@ -107,15 +157,27 @@ def holder(records: Records) -> Lease | None:
 def unlock(records: Records) -> Lease | None:
     """Take the lease from whoever holds it; returns whose it was.
 
-    A holder that still runs finds out at its next renewal and stops writing.
+    A holder that still runs finds out at its next renewal and stops writing. A record that cannot
+    be read is replaced: nothing tells whose it was.
     """
-    lease = _stored(records)
+    try:
+        lease = _stored(records)
+    except DamagedRecord:
+        _replace_damaged(records)
+        return None
     if lease is None or lease.expires == 0:
         return None
     freed = replace(lease, expires=0, generation=lease.generation + 1)
     if not _swap(records, freed, lease.generation):
         raise LeaseHeld("the lease changed hands just now; look again")
     return lease
+
+
+def _replace_damaged(records: Records) -> None:
+    # The clock, because nobody may have come to hold the new lease's generation already.
+    moment = now()
+    lease = Lease("", "", _process(0), moment, 0, 1.0, generation=moment)
+    records.put([digest.sealed(_KEY, _document(lease))])
 
 
 def _acquire(records: Records, seconds: float) -> Lease:
@@ -147,14 +209,29 @@ def _extended(lease: Lease) -> Lease:
 
 
 def _swap(records: Records, lease: Lease, expected: int | None) -> bool:
-    document = {"kind": "lease", "generation": lease.generation, "lease": asdict(lease)}
-    return records.swap(digest.sealed(_KEY, document), expected)
+    return records.swap(digest.sealed(_KEY, _document(lease)), expected)
+
+
+def _document(lease: Lease) -> Document:
+    return {"kind": "lease", "generation": lease.generation, "lease": asdict(lease)}
 
 
 def _stored(records: Records) -> Lease | None:
     for record in records.get([_KEY]):
-        return Lease(**record.document["lease"])
+        try:
+            return _read(record)
+        except DamagedRecord as error:
+            raise DamagedRecord(f"{error}; for the lease: nudge-sync unlock --force") from None
     return None
+
+
+def _read(record: Record) -> Lease:
+    lease = shape.built(
+        Lease, digest.opened([record], _PLACE)[0].document.get("lease"), record, _PLACE
+    )
+    if record.document.get("generation") != lease.generation:
+        raise shape.misshapen(record, _PLACE, "two generations")
+    return lease
 
 
 def _free(lease: Lease) -> bool:

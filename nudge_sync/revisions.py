@@ -6,8 +6,10 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from nudge_sync import digest
-from nudge_sync.connector import Records
+from pydantic import BaseModel, ConfigDict
+
+from nudge_sync import digest, shape
+from nudge_sync.connector import Record, Records
 from nudge_sync.errors import InputError, LeaseLost
 
 State = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
@@ -43,6 +45,24 @@ class Revision:
         return {"revision": self.number, **rest, **self.details}
 
 
+class Details(BaseModel):
+    """What `Revision.details` may say where the program itself reads it again."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rows: shape.Count = 0
+    inputs: str = ""
+    plan: dict[str, Any] = {}
+    live: dict[str, float | bool | dict[str, float]] | None = None
+    collected: bool = False
+    planned_at: shape.Moment = 0
+    writing_at: shape.Moment = 0
+    written_at: shape.Moment = 0
+    applied_at: shape.Moment = 0
+    abandoned_at: shape.Moment = 0
+    superseded_at: shape.Moment = 0
+
+
 class Ledger:
     """All revisions of one collection."""
 
@@ -53,7 +73,7 @@ class Ledger:
     def entries(self) -> list[Revision]:
         """Every revision, oldest first. Raises DamagedRecord."""
         found = [
-            _revision(record.document)
+            _revision(record, self._place)
             for batch in self.records.scan({"kind": "revision"}, vectors=False)
             for record in digest.opened(batch, self._place)
         ]
@@ -62,7 +82,7 @@ class Ledger:
     def entry(self, number: int) -> Revision:
         """One revision. Raises InputError if there is none of that number."""
         for record in digest.opened(self.records.get([_key(number)]), self._place):
-            return _revision(record.document)
+            return _revision(record, self._place)
         known = ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
         raise InputError(f"there is no revision {number}; the latest are: {known}")
 
@@ -103,8 +123,15 @@ def _key(number: int) -> str:
     return f"revision:{number:08d}"
 
 
-def _revision(document: dict[str, Any]) -> Revision:
-    return Revision(**document["entry"])
+def _revision(record: Record, place: str) -> Revision:
+    entry = shape.built(Revision, record.document.get("entry"), record, place)
+    # A parent is always older: what follows parents must come to an end.
+    if not 0 <= entry.parent < entry.number or not 0 <= entry.to <= entry.number:
+        raise shape.misshapen(record, place, "its parent is not an older revision")
+    if record.key != _key(entry.number):
+        raise shape.misshapen(record, place, "it stands under another revision's key")
+    shape.built(Details, entry.details, record, place)
+    return entry
 
 
 def now() -> int:
@@ -129,11 +156,16 @@ def lineage(entries: list[Revision], number: int) -> list[int]:
 
 
 def restorable(entries: list[Revision], keep: int) -> list[int]:
-    """The revisions that can be rolled back to: the last `keep` that were applied."""
+    """The revisions that can be rolled back to, oldest first: the last `keep` that were applied,
+    what the collection holds, and what it held before that. Never one whose history was thinned.
+    """
     applied = [
         entry.number for entry in entries if entry.kind == "apply" and entry.state == "applied"
     ]
-    return applied[-keep:]
+    current = head(entries)
+    before = [entry.parent for entry in entries if entry.number == current]
+    thinned = {entry.number for entry in entries if entry.details.get("thinned")}
+    return sorted({*applied[-keep:], current, *before} - thinned - {0})
 
 
 def pending(entries: list[Revision]) -> list[Revision]:
