@@ -1,8 +1,8 @@
-"""The shadow collection, and telling our own vectors from the application's."""
+"""Telling our own vectors from the application's, and what each point's original is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from nudge_sync import digest
 from nudge_sync.compare import same
-from nudge_sync.connector import Float32, PointId, Record, Records
-from nudge_sync.errors import DamagedRecord, WriteNotVerified
+from nudge_sync.connector import Float32, PointId, Record
+from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History
-from nudge_sync.revisions import Ledger, lineage, now
+from nudge_sync.revisions import Ledger, head, lineage
+from nudge_sync.shadow import Original, Shadow
 from nudge_sync.target import Target
+
+__all__ = ["Notes", "Recognised", "Shadow", "Standing", "holds", "recognise"]
+
+Notes = Mapping[PointId, Sequence[Original]]
 
 
 class Standing(Enum):
@@ -24,7 +29,7 @@ class Standing(Enum):
     NEW = "new"
     """Never moved: the live vector is the original."""
     ORIGINAL = "original"
-    """In the shadow, and the live vector is the original."""
+    """The live vector is the newest original in the shadow."""
     WRITTEN = "written"
     """The live vector is one that a revision wrote."""
     DRIFTED = "drifted"
@@ -40,115 +45,109 @@ class Recognised:
     originals: Float32
     standing: list[Standing]
     missing: list[PointId]
+    enter: NDArray[np.bool_]
+    """Rows whose original is not the newest in the shadow: whoever moves them has to enter it."""
 
     def where(self, *standings: Standing) -> NDArray[np.intp]:
         """The rows of these standings."""
         return np.flatnonzero([standing in standings for standing in self.standing])
 
 
-class Shadow:
-    """The originals of one collection: written once, never changed unless the application
-    re-embedded the point.
-    """
-
-    def __init__(self, records: Records, place: str) -> None:
-        self.records = records
-        self._place = f"{place}__nudge_originals"
-
-    def enter(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
-        """Store originals and read them back, bit for bit.
-
-        Raises WriteNotVerified; then nothing may be written over them.
-        """
-        records = [
-            digest.sealed(digest.key_of(point), _document(revision, point), vector)
-            for point, vector in zip(ids, vectors, strict=True)
-        ]
-        self.records.put(records)
-        stored = self.records.get([record.key for record in records])
-        if [_bits(record) for record in stored] != [_bits(record) for record in records]:
-            raise WriteNotVerified(
-                f'"{self._place}": an original read back differs from what was put there; '
-                "nothing was written to the collection"
-            )
-
-    def of(self, ids: Sequence[PointId]) -> dict[PointId, Float32]:
-        """The originals of those of `ids` that have one. Raises DamagedRecord."""
-        found = self.records.get([digest.key_of(point) for point in ids])
-        opened = digest.opened(found, self._place)
-        return {record.document["id"]: _vector(record) for record in opened}
-
-    def ids(self) -> list[PointId]:
-        """Every point that was ever moved, in a fixed order."""
-        found: list[PointId] = [
-            record.document["id"]
-            for batch in self.records.scan(vectors=False)
-            for record in digest.opened(batch, self._place)
-        ]
-        return sorted(found, key=str)
-
-
-def _document(revision: int, point: PointId) -> dict[str, PointId]:
-    return {"id": point, "revision": revision, "at": now()}
-
-
-def _bits(record: Record) -> tuple[str, str, bytes]:
-    return record.key, record.document["seal"], _vector(record).tobytes()
-
-
-def _vector(record: Record) -> Float32:
-    if record.vector is None:
-        raise DamagedRecord(f"record {record.key!r} has lost its vector")
-    return record.vector
-
-
-def recognise(target: Target, ids: Sequence[PointId]) -> Recognised:
+def recognise(target: Target, ids: Sequence[PointId], notes: Notes | None = None) -> Recognised:
     """What each of `ids` holds now, and what its original is.
 
+    A live vector that the shadow holds is an original. One that a revision wrote is ours, and its
+    original the one it was made from. Any other is the application's, and an original itself.
+    notes: `Shadow.notes()`, from a caller that has them.
     Raises DamagedRecord where a point holds a vector that a revision wrote while its original is
     gone, or where the ledger is gone: then nothing tells what to go back to.
     """
     points = target.collection.read(ids)
     there = set(points.ids)
-    missing = [point for point in ids if point not in there]
-    shadow = Shadow(target.originals, target.place).of(points.ids)
-    originals = _stacked(points.ids, shadow, points.vectors)
-    standing = _standing(target, points.ids, points.vectors, originals, shadow)
-    for row, value in enumerate(standing):
-        if value is Standing.DRIFTED:
-            originals[row] = points.vectors[row]
-    return Recognised(points.ids, points.vectors, originals, standing, missing)
+    known = Shadow(target.originals, target.place).notes() if notes is None else notes
+    own = [known.get(point, ()) for point in points.ids]
+    held = _held_originals(target, own, points.vectors)
+    ours = _made_from(target, points.ids, points.vectors, own, held)
+    used = [ours.get(row, note) for row, note in enumerate(held)]
+    return Recognised(
+        ids=points.ids,
+        live=points.vectors,
+        originals=_originals(target, points.vectors, used),
+        standing=[
+            _standing(several, note, written=row in ours)
+            for row, (several, note) in enumerate(zip(own, held, strict=True))
+        ],
+        missing=[point for point in ids if point not in there],
+        enter=np.array(
+            [
+                not several or note is not several[-1]
+                for several, note in zip(own, used, strict=True)
+            ],
+            bool,
+        ),
+    )
 
 
-def _stacked(ids: Sequence[PointId], found: dict[PointId, Float32], otherwise: Float32) -> Float32:
-    stacked = otherwise.copy()
-    for row, point in enumerate(ids):
-        if point in found:
-            stacked[row] = found[point]
-    return stacked
+def _standing(own: Sequence[Original], held: Original | None, *, written: bool) -> Standing:
+    if written:
+        return Standing.WRITTEN
+    if not own:
+        return Standing.NEW
+    # An older one than the newest: the application went back to it by itself.
+    return Standing.ORIGINAL if held is own[-1] else Standing.DRIFTED
 
 
-def _standing(
+def _held_originals(
+    target: Target, own: Sequence[Sequence[Original]], live: Float32
+) -> list[Original | None]:
+    """For each row the newest original that is live there, if one is."""
+    if not target.facts.rescales:
+        found = digest.of_vectors(live)
+        return [
+            next((note for note in reversed(several) if note.digest == bits), None)
+            for several, bits in zip(own, found, strict=True)
+        ]
+    vectors = Shadow(target.originals, target.place).vectors(
+        [note for several in own for note in several]
+    )
+    return [
+        next((note for note in reversed(several) if _alike(vectors[note.key], row)), None)
+        for several, row in zip(own, live, strict=True)
+    ]
+
+
+def _alike(left: Float32, right: Float32) -> bool:
+    return bool(same(left[None], right[None], rescales=True)[0])
+
+
+def _originals(target: Target, live: Float32, used: Sequence[Original | None]) -> Float32:
+    """The vector of each row's original; what is live where the shadow does not hold it."""
+    shadow = Shadow(target.originals, target.place)
+    vectors = shadow.vectors([note for note in used if note is not None])
+    originals = live.copy()
+    for row, note in enumerate(used):
+        if note is not None:
+            originals[row] = vectors[note.key]
+    return originals
+
+
+def _made_from(
     target: Target,
     ids: list[PointId],
     live: Float32,
-    originals: Float32,
-    shadow: dict[PointId, Float32],
-) -> list[Standing]:
-    rescales = target.facts.rescales
-    untouched = same(live, originals, rescales=rescales)
-    unsure = [row for row, point in enumerate(ids) if point not in shadow or not untouched[row]]
-    made_from = [digest.of_vector(originals[row]) if ids[row] in shadow else "" for row in unsure]
-    ours = _written(target, [ids[row] for row in unsure], live[unsure], made_from)
-    standing = [Standing.ORIGINAL] * len(ids)
-    for row, point in enumerate(ids):
-        if point not in shadow:
-            standing[row] = Standing.NEW
-            if point in ours:
-                raise _lost(point, target)
-        elif not untouched[row]:
-            standing[row] = Standing.WRITTEN if point in ours else Standing.DRIFTED
-    return standing
+    own: Sequence[Sequence[Original]],
+    held: Sequence[Original | None],
+) -> dict[int, Original]:
+    """By row, where a revision wrote what is live: the original that it was made from."""
+    unsure = [row for row, note in enumerate(held) if note is None]
+    found = {}
+    for row, record in _written(target, ids, live, unsure).items():
+        made_from = record.document["original"]
+        note = next((note for note in reversed(own[row]) if note.digest == made_from), None)
+        if note is None:
+            raise _lost(ids[row], target)
+        found[row] = note
+    return found
 
 
 def _lost(point: PointId, target: Target) -> DamagedRecord:
@@ -160,36 +159,43 @@ def _lost(point: PointId, target: Target) -> DamagedRecord:
 
 
 def _written(
-    target: Target, ids: list[PointId], live: Float32, made_from: list[str]
-) -> set[PointId]:
-    """Those of `ids` whose live vector some revision wrote.
-
-    made_from: digest of the original that the vector must have been made from; "" for any.
-    """
-    if not ids:
-        return set()
-    history, ours = History(target.history, target.place), set()
-    rows = {point: row for row, point in enumerate(ids)}
-    left = list(ids)
+    target: Target, ids: list[PointId], live: Float32, rows: Sequence[int]
+) -> dict[int, Record]:
+    """Of `rows` those whose live vector some revision wrote, each with that history record."""
+    found: dict[int, Record] = {}
+    if not rows:
+        return found
+    history, rescales = History(target.history, target.place), target.facts.rescales
+    left = {ids[row]: row for row in rows}
     for revision in _searched(target):
-        records = history.at(revision, left, vectors=target.facts.rescales)
-        for point, record in records.items():
-            row = rows[point]
-            if made_from[row] not in {"", record.document["original"]}:
-                continue
-            if holds(record, live[row], rescales=target.facts.rescales):
-                ours.add(point)
-        left = [point for point in left if point not in ours]
+        for point, record in history.at(revision, list(left), vectors=rescales).items():
+            if holds(record, live[left[point]], rescales=rescales):
+                found[left.pop(point)] = record
         if not left:
-            break
-    return ours
+            return found
+    _refuse_lost_history(target)
+    return found
+
+
+def _refuse_lost_history(target: Target) -> None:
+    entries = Ledger(target.ledger, target.place).entries()
+    for entry in entries:
+        written = entry.number == head(entries) and entry.details.get("rows")
+        if written and not target.history.count({"revision": entry.number}):
+            raise DamagedRecord(
+                f'"{target.place}__nudge_history" holds nothing of revision {entry.number}, so '
+                "that nothing tells its vectors from the application's; restore it from a backup. "
+                "Nothing was written"
+            )
 
 
 def holds(record: Record, live: Float32, *, rescales: bool) -> bool:
     """Whether `live` (d,) is the vector of a history record."""
-    if rescales:
-        return bool(same(live[None], _vector(record)[None], rescales=True)[0])
-    return bool(record.document["vector"] == digest.of_vector(live))
+    if not rescales:
+        return bool(record.document["vector"] == digest.of_vector(live))
+    if record.vector is None:
+        raise DamagedRecord(f"record {record.key!r} has lost its vector")
+    return _alike(live, record.vector)
 
 
 def _searched(target: Target) -> Iterator[int]:

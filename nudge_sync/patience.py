@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from nudge_sync.connector import Collection, Records
+from nudge_sync.connector import Collection, Float32, Points, Record, Records, WriteReport
 from nudge_sync.errors import NudgeSyncError
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between attempts: half a minute covers a Milvus that restarts and loads again."""
 
 _REPEATABLE = {"describe", "read", "search", "write", "health", "put", "get", "delete", "count"}
-# `swap` is left out: a swap that landed although its answer was lost would be seen as refused.
-# `scan` too: an iterator that broke half-way has to be started again by whoever consumed it.
+# `swap` needs a look first: one that landed although its answer was lost would seem refused.
+# `scan` is left out: an iterator that broke half-way is started again by whoever consumes it.
 
 
 class _Patient:
-    def __init__(self, wrapped: object) -> None:
+    def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
 
     def __getattr__(self, name: str) -> Any:
@@ -26,7 +26,37 @@ class _Patient:
         return _retrying(found) if name in _REPEATABLE else found
 
 
-def _retrying(call: Callable[..., Any]) -> Callable[..., Any]:
+class _PatientCollection(_Patient):
+    between: Callable[[], None] | None = None
+    """Called before a write is tried again."""
+
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        report: WriteReport = _retrying(self._wrapped.write, self.between)(points, expected)
+        return report
+
+
+class _PatientRecords(_Patient):
+    def swap(self, record: Record, expected: int | None) -> bool:
+        """The contract's, tried again as long as the stored record is still the expected one."""
+        for delay in DELAYS:
+            try:
+                return bool(self._wrapped.swap(record, expected))
+            except NudgeSyncError as error:
+                if not error.transient:
+                    raise
+            time.sleep(delay)
+            stored = self.get([record.key], vectors=False)
+            held = stored[0].document if stored else {}
+            if stored and held.get("seal") == record.document.get("seal"):
+                return True
+            if held.get("generation") != expected:
+                return False
+        return bool(self._wrapped.swap(record, expected))
+
+
+def _retrying(
+    call: Callable[..., Any], between: Callable[[], None] | None = None
+) -> Callable[..., Any]:
     def attempt(*args: Any, **kwargs: Any) -> Any:
         for delay in DELAYS:
             try:
@@ -35,6 +65,8 @@ def _retrying(call: Callable[..., Any]) -> Callable[..., Any]:
                 if not error.transient:
                     raise
             time.sleep(delay)
+            if between is not None:
+                between()
         return call(*args, **kwargs)
 
     return attempt
@@ -42,9 +74,20 @@ def _retrying(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def patient_collection(collection: Collection) -> Collection:
     """The collection, with transient errors tried again for about half a minute."""
-    return cast(Collection, _Patient(collection))
+    return cast(Collection, _PatientCollection(collection))
+
+
+def guarded(collection: Collection, between: Callable[[], None]) -> Collection:
+    """The same patient collection, with `between` called before a write is tried again.
+
+    It raises where the write must not be repeated any more.
+    """
+    wrapped = collection._wrapped if isinstance(collection, _Patient) else collection  # noqa: SLF001
+    again = _PatientCollection(wrapped)
+    again.between = between
+    return cast(Collection, again)
 
 
 def patient_records(records: Records) -> Records:
     """The records, with transient errors tried again for about half a minute."""
-    return cast(Records, _Patient(records))
+    return cast(Records, _PatientRecords(records))

@@ -65,7 +65,9 @@ def conclude(
         writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
     )
     check = live_check(before, after, settings.solver.metric, settings.gate)
-    entry = writer.ledger.move(entry, "applied", live=check.summary())
     if check.lost:
-        undo(writer, entry)
+        # Left in state "written" until the rollback supersedes it: a crash in between is resumed.
+        undo(writer, writer.ledger.annotate(entry, lost=check.summary()))
+    else:
+        writer.ledger.move(entry, "applied", live=check.summary())
     return check

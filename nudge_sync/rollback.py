@@ -81,19 +81,21 @@ def undo(writer: Writer, entry: Revision) -> RolledBack:
 
 def _goal(entries: list[Revision], to: int | None, keep: int) -> int:
     kept = restorable(entries, keep)
-    if to is None:
-        unfinished = [entry for entry in pending(entries) if entry.state != "planned"]
-        if unfinished:
-            return unfinished[0].parent
-        current = head(entries)
-        parents = {entry.number: entry.parent for entry in entries}
-        return parents.get(current, 0)
+    to = _before_the_last(entries) if to is None else to
     if to == 0 or to in kept:
         return to
     known = ", ".join(str(number) for number in kept) or "none"
     raise InputError(
         f"revision {to} is not kept; kept are: {known}. --originals goes back to the beginning"
     )
+
+
+def _before_the_last(entries: list[Revision]) -> int:
+    unfinished = [entry for entry in pending(entries) if entry.state != "planned"]
+    if unfinished:
+        return unfinished[0].parent
+    parents = {entry.number: entry.parent for entry in entries}
+    return parents.get(head(entries), 0)
 
 
 def _to(writer: Writer, goal: int) -> RolledBack:
@@ -160,6 +162,6 @@ def _change(target: Target, points: Recognised, wanted: Float32) -> tuple[Change
         live=points.live[rows],
         vectors=wanted[rows],
         originals=points.originals[rows],
-        enter=np.zeros(len(rows), bool),
+        enter=points.enter[rows],
     )
     return change, [points.ids[row] for row in drifted]

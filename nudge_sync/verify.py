@@ -7,7 +7,7 @@ from nudge_sync import lease
 from nudge_sync.compare import same
 from nudge_sync.connector import PointId
 from nudge_sync.history import History
-from nudge_sync.originals import Recognised, Shadow, Standing, holds, recognise
+from nudge_sync.originals import Notes, Recognised, Shadow, Standing, holds, recognise
 from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Ledger, head, lineage, pending
 from nudge_sync.target import Target
@@ -57,16 +57,19 @@ def verify(target: Target, progress: Progress = silent) -> Verified:
         pending=len(pending(entries)),
         holder=held.describe() if held else "",
     )
-    ids = Shadow(target.originals, target.place).ids()
+    notes = Shadow(target.originals, target.place).notes()
+    ids = sorted(notes, key=str)
     line = lineage(entries, found.revision)
     for start in range(0, len(ids), _BATCH):
-        _count(target, ids[start : start + _BATCH], line, found)
+        _count(target, ids[start : start + _BATCH], notes, line, found)
         progress("verify", min(start + _BATCH, len(ids)), len(ids))
     return found
 
 
-def _count(target: Target, ids: list[PointId], line: list[int], found: Verified) -> None:
-    points = recognise(target, ids)
+def _count(
+    target: Target, ids: list[PointId], notes: Notes, line: list[int], found: Verified
+) -> None:
+    points = recognise(target, ids, notes)
     settled = _settled(target, points, line)
     found.points += len(ids)
     found.missing += len(points.missing)

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from nudge_sync import digest
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Float32, PointId, Points, Record, WriteReport
+from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.history import History
 from nudge_sync.lease import HeldLease
-from nudge_sync.originals import Shadow, holds
+from nudge_sync.originals import holds
 from nudge_sync.pace import Pace
+from nudge_sync.patience import guarded
 from nudge_sync.progress import Progress
 from nudge_sync.revisions import Ledger, Revision, State, pending
+from nudge_sync.shadow import Shadow
 from nudge_sync.target import Target
 
 
@@ -88,6 +91,11 @@ class Writer:
         """The target's history."""
         return History(self.target.history, self.target.place)
 
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        """`Collection.write` as long as this process holds the lease. Raises LeaseLost."""
+        self.lease.renew()
+        return guarded(self.target.collection, self.lease.confirm).write(points, expected)
+
 
 def carry_out(writer: Writer, entry: Revision, change: Change) -> tuple[Revision, Tally]:
     """Write `change` as the planned revision `entry`; returns it in state "written".
@@ -96,16 +104,17 @@ def carry_out(writer: Writer, entry: Revision, change: Change) -> tuple[Revision
     raises, each row holds what it held before, its new vector or what the application wrote, and
     `resume.resume` finishes or abandons the revision from the database alone.
     """
+    # From here on whoever takes the lease finds the entry, and settles it.
+    writer.lease.confirm()
     note(writer, entry, change)
-    writer.lease.renew()
+    writer.lease.confirm()
     entry = writer.ledger.move(entry, "writing")
     supersede(writer, entry)
     tally, done = Tally(), 0
     pace = Pace(writer.target.collection, writer.settings, writer.progress)
     for batch in change.batches(writer.settings.batch_size):
         pace.wait(len(batch))
-        writer.lease.renew()
-        tally.add(writer.target.collection.write(Points(batch.ids, batch.vectors), batch.live))
+        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live))
         done += len(batch)
         writer.progress("write", done, len(change))
     return finished(writer, entry, tally), tally
@@ -123,6 +132,12 @@ def note(writer: Writer, entry: Revision, change: Change) -> None:
         writer.history.note(entry.number, batch.ids, batch.vectors, batch.live, batch.originals)
         done += len(batch)
         writer.progress("note", done, len(change))
+    noted = writer.history.records.count({"revision": entry.number})
+    if noted != len(change):
+        raise WriteNotVerified(
+            f"{noted} rows of {len(change)} were noted in the history; nothing was written to the "
+            "collection"
+        )
 
 
 def supersede(writer: Writer, entry: Revision) -> None:
@@ -144,14 +159,19 @@ def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
     pace = Pace(writer.target.collection, writer.settings, writer.progress)
     for records in writer.history.of(entry.number):
         pace.wait(len(records))
-        writer.lease.renew()
-        tally.add(_write_again(writer.target, records))
+        tally.add(_write_again(writer, records))
         done += len(records)
         writer.progress("resume", done, entry.details.get("rows", done))
+    if done != entry.details.get("rows", done):
+        raise DamagedRecord(
+            f"the history holds {done} of the {entry.details['rows']} rows of revision "
+            f"{entry.number}, which a crash left half-written; `nudge-sync rollback` undoes it"
+        )
     return finished(writer, entry, tally), tally
 
 
-def _write_again(target: Target, records: list[Record]) -> WriteReport:
+def _write_again(writer: Writer, records: list[Record]) -> WriteReport:
+    target = writer.target
     ids: list[PointId] = [record.document["id"] for record in records]
     live = target.collection.read(ids)
     rows = {point: row for row, point in enumerate(live.ids)}
@@ -162,7 +182,7 @@ def _write_again(target: Target, records: list[Record]) -> WriteReport:
         if point in rows:
             ours = _is_ours(record, live.vectors[rows[point]], rescales=target.facts.rescales)
             (kept if ours else drifted).append(record)
-    report = _write(target, kept, live.vectors[[rows[record.document["id"]] for record in kept]])
+    report = _write(writer, kept, live.vectors[[rows[record.document["id"]] for record in kept]])
     return WriteReport(
         written=report.written,
         drifted=[*report.drifted, *(record.document["id"] for record in drifted)],
@@ -177,12 +197,12 @@ def _is_ours(record: Record, live: Float32, *, rescales: bool) -> bool:
     )
 
 
-def _write(target: Target, records: list[Record], live: Float32) -> WriteReport:
+def _write(writer: Writer, records: list[Record], live: Float32) -> WriteReport:
     if not records:
         return WriteReport()
     vectors = np.stack([np.asarray(record.vector, np.float32) for record in records])
     ids: list[PointId] = [record.document["id"] for record in records]
-    return target.collection.write(Points(ids, vectors), live)
+    return writer.write(Points(ids, vectors), live)
 
 
 def finished(writer: Writer, entry: Revision, tally: Tally) -> Revision:
