@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli import change, evaluate, feedback, ledger, setup
+from nudge_sync.cli import change, feedback, ledger, setup
 from nudge_sync.cli.demo import demo
 from nudge_sync.cli.entry import Verbs
+from nudge_sync.cli.evaluate import evaluate
 from nudge_sync.cli.explain import explain
 from nudge_sync.cli.serve import serve
 
@@ -34,6 +35,7 @@ VERBS = (
     ledger.verify,
     ledger.unlock,
     ledger.gc,
+    evaluate,
     explain,
     serve,
     demo,
@@ -68,4 +70,3 @@ for verb in VERBS:
     app.command()(verb)
 
 app.add_typer(feedback.app, name="feedback")
-evaluate.register(app)

@@ -1,4 +1,4 @@
-"""`evaluate` and `explain`: what moving documents gains, and why one moved."""
+"""`evaluate`: what moving documents gains, by method, and how sure that is."""
 
 from __future__ import annotations
 
@@ -144,11 +144,6 @@ Html = Annotated[
         show_default=False,
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs of this module to `app`."""
-    app.command()(evaluate)
 
 
 def evaluate(

@@ -17,8 +17,8 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.config import MetricName
 from nudge_sync.evaluate.score import METRICS, score
-from nudge_sync.evaluate.search import top
 from nudge_sync.evaluate.task import Float32, Grades, Rows, unit
+from nudge_sync.solve.topk import best as nearest
 
 _SMALLEST = 32
 
@@ -119,10 +119,10 @@ def _examples(
     ]
     rows, columns, grades = zip(*pairs, strict=True)
     answers = csr_matrix((grades, (rows, columns)), shape=(len(queries), len(documents)))
-    ranked = top(documents, queries, 2 * pool)
+    ranked = nearest(queries, documents, 2 * pool, similarity="dot").rows
     wrong = np.full((len(queries), pool), -1, dtype=np.intp)
     for row, found in enumerate(ranked):
-        kept = [document for document in found if document not in judgements[row]][:pool]
+        kept = [one for one in found if one >= 0 and one not in judgements[row]][:pool]
         wrong[row, : len(kept)] = kept
     return _Examples(documents, queries, answers, wrong)
 

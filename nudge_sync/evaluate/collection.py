@@ -36,8 +36,8 @@ def task_of(target: Target, judgements: Judgements, *, exact: bool, progress: Pr
         ids, vectors = _scanned(target, points, progress)
         notes = ["all points of the collection"]
     else:
-        near = _near(target, judgements.query_vectors, points, progress)
-        ids, vectors = _with_others(points, *_read(target, near, progress))
+        near = near_points(target, judgements.query_vectors, points, progress)
+        ids, vectors = _with_others(points, *read_points(target, near, progress))
         notes = [
             (
                 f"the points in play and the {NEAR} others that the index ranks first for each "
@@ -85,7 +85,7 @@ def _task(
     )
 
 
-def _near(
+def near_points(
     target: Target, queries: Float32, points: Recognised, progress: Progress
 ) -> list[PointId]:
     """The unjudged points among those that rank first for any query, in a fixed order."""
@@ -116,9 +116,10 @@ def _near_some(target: Target, queries: Float32, played: set[PointId]) -> set[Po
     return found
 
 
-def _read(
+def read_points(
     target: Target, wanted: Sequence[PointId], progress: Progress
 ) -> tuple[list[PointId], Float32]:
+    """Those of `wanted` that are there, in the order asked, and their vectors now."""
     ids: list[PointId] = []
     vectors = [np.zeros((0, target.facts.dimension), dtype=np.float32)]
     for start in range(0, len(wanted), _READ):

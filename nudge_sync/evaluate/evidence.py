@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -76,7 +77,10 @@ def _curve(study: Study, method: MethodName) -> Curve:
         counts[rows] += 1
         for place, angle in enumerate(ANGLES):
             totals[rows, place] += _gain(study, parts, rows, method, angle)
-    chosen = [trial.parameters.get("angle") for trial in study.of(protocol, method)]
+    chosen = [
+        trial.parameters.get("angle", trial.parameters.get("cap"))
+        for trial in study.of(protocol, method)
+    ]
     return Curve(
         method,
         ANGLES,
@@ -149,8 +153,8 @@ def _bins(mean: Float64) -> Rows:
 
 def _labels() -> list[str]:
     edges = [f"{edge:g}" for edge in EDGES]
-    between = [f"{low}\N{EN DASH}{high}" for low, high in zip(["0", *edges], edges, strict=False)]
-    return ["none", *between, f"over {edges[-1]}"]
+    between = [f"{low}\N{EN DASH}{high}" for low, high in pairwise(edges)]
+    return ["none", f"up to {edges[0]}", *between, f"over {edges[-1]}"]
 
 
 def _bin(

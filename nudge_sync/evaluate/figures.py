@@ -63,7 +63,7 @@ def per_method(lines: Sequence[Line], metric: MetricName, confidence: float) -> 
     methods = list(dict.fromkeys(line.method for line in moving))
     with mpl.rc_context({**_STYLE, "svg.hashsalt": "per-method"}):
         figure = Figure(figsize=(9.6, 1.3 + 0.36 * len(methods)), layout="constrained")
-        panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(1, len(places), sharex=True, sharey=True, squeeze=False)[0]
         for panel, place in zip(panels, places, strict=True):
             here = [line for line in moving if (line.protocol, line.part) == place]
             _forest(panel, here, methods, metric)

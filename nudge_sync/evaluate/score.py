@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.search import top
 from nudge_sync.evaluate.task import Float32, Grades, Rows
 from nudge_sync.metrics import Metric, parse
+from nudge_sync.solve.topk import best
 
 METRICS: tuple[MetricName, ...] = ("ndcg@10", "recall@10", "recall@1", "mrr@10")
 DEPTH = 10
@@ -20,13 +20,14 @@ def score(
     documents: Float32, queries: Float32, judgements: Sequence[Grades]
 ) -> NDArray[np.float64]:
     """Every metric of `METRICS` for every query, by exact search: (q, metrics)."""
-    return score_ranked(top(documents, queries, DEPTH), judgements)
+    ranked = best(queries, documents, DEPTH, similarity="dot").rows
+    return score_ranked(ranked, judgements)
 
 
 def score_ranked(ranked: Rows, judgements: Sequence[Grades]) -> NDArray[np.float64]:
     """Every metric of `METRICS` for every query: (q, metrics).
 
-    ranked: (q, k) document rows, best first.
+    ranked: (q, k) document rows, best first; -1 for none.
     """
     found = np.array(
         [
@@ -35,21 +36,21 @@ def score_ranked(ranked: Rows, judgements: Sequence[Grades]) -> NDArray[np.float
         ],
         dtype=np.float64,
     ).reshape(ranked.shape)
-    best = _best_grades(judgements)
-    return np.column_stack([_worth(parse(name), found, best) for name in METRICS])
+    highest = _highest(judgements)
+    return np.column_stack([_worth(parse(name), found, highest) for name in METRICS])
 
 
-def _best_grades(judgements: Sequence[Grades]) -> NDArray[np.float64]:
+def _highest(judgements: Sequence[Grades]) -> NDArray[np.float64]:
     """The highest grades of each query in falling order, padded with 0: (q, DEPTH)."""
-    best = np.zeros((len(judgements), DEPTH))
+    highest = np.zeros((len(judgements), DEPTH))
     for row, grades in enumerate(judgements):
-        highest = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:DEPTH]
-        best[row, : len(highest)] = highest
-    return best
+        kept = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:DEPTH]
+        highest[row, : len(kept)] = kept
+    return highest
 
 
 def _worth(
-    metric: Metric, found: NDArray[np.float64], best: NDArray[np.float64]
+    metric: Metric, found: NDArray[np.float64], highest: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The metric of each row of grades, over that of the best order there is.
 
@@ -57,7 +58,7 @@ def _worth(
     """
     discounts = metric.discounts()[: min(metric.depth, DEPTH)]
     gains = metric.gains(found)[:, : len(discounts)]
-    ideal = metric.gains(best)[:, : len(discounts)]
+    ideal = metric.gains(highest)[:, : len(discounts)]
     if metric.kind == "mrr":
         gains, ideal = _first(gains), _first(ideal)
     reached = gains @ discounts[: gains.shape[1]]

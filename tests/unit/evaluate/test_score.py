@@ -1,4 +1,4 @@
-"""Exact search against a full sort, and metrics against trec_eval's."""
+"""Metrics against trec_eval's."""
 
 from __future__ import annotations
 
@@ -6,35 +6,18 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from nudge_sync.evaluate import search
 from nudge_sync.evaluate.score import METRICS, score, score_ranked
-from nudge_sync.evaluate.search import top
 
 
 def random_rows(count: int, dimension: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("documents", "queries"), [(7, 40), (32_768, 64), (1, 1)])
-def test_top_is_a_full_sort_whatever_the_blocks(monkeypatch, documents, queries):
-    monkeypatch.setattr(search, "_DOCUMENTS", documents)
-    monkeypatch.setattr(search, "_QUERIES", queries)
-    vectors, asked = random_rows(150, 6, 0), random_rows(40, 6, 1)
-
-    found = top(vectors, asked, 10)
-
-    np.testing.assert_array_equal(found, np.argsort(-(asked @ vectors.T), axis=1)[:, :10])
-
-
-def test_of_equal_scores_the_larger_row_is_first(monkeypatch):
-    monkeypatch.setattr(search, "_DOCUMENTS", 2)
-    vectors = np.ones((5, 3), dtype=np.float32)
-
-    assert top(vectors, vectors[:1], 3).tolist() == [[4, 3, 2]]
-
-
 def test_fewer_documents_than_places():
-    assert top(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 10).shape == (2, 2)
+    values = score(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), [{1: 1.0}, {1: 1.0}])
+
+    assert values[:, METRICS.index("recall@10")].tolist() == [1.0, 1.0]
+    assert values[:, METRICS.index("mrr@10")].tolist() == [0.5, 1.0]
 
 
 def test_metrics_agree_with_trec_eval():

@@ -1,0 +1,225 @@
+"""`evaluate` and `explain` as an operator runs them: files, sets, collections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import Shop, opened_shop
+from typer.testing import CliRunner
+from worlds import JUDGED, POINTS, numbers
+
+from nudge_sync.cli.app import app
+from nudge_sync.evaluate.methods import METHODS
+
+QUICK = ("--seeds", "2", "--resamples", "200")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A small task on which nudging helps, as files."""
+    made = numbers()
+    path = tmp_path_factory.mktemp("toy")
+    np.save(path / "documents.npy", made.vectors)
+    np.save(path / "queries.npy", made.queries[:400])
+    lines = (f"{row}\t{answer}\t1\n" for row, answer in enumerate(made.answers[:400]))
+    (path / "qrels.tsv").write_text("".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Shop:
+    """A collection with feedback on which one cycle has run."""
+    made = opened_shop(tmp_path_factory.mktemp("shop"))
+    made.call("feedback", "import", str(made.feedback))
+    made.call("apply", "--yes")
+    return made
+
+
+def run(*words: str, code: int = 0):
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == code, (words, done.exit_code, done.stderr)
+    return done
+
+
+def found_in(*words: str):
+    return json.loads(run("evaluate", *words, *QUICK, "--json").stdout)
+
+
+def line_of(result, protocol: str, method: str, part: str = "test"):
+    wanted = (protocol, part, method)
+    return next(
+        line
+        for line in result["results"]
+        if (line["protocol"], line["part"], line["method"]) == wanted
+    )
+
+
+def test_a_folder_under_every_protocol_by_every_method(folder):
+    result = found_in(str(folder))
+
+    assert (result["documents"], result["queries"], result["judgements"]) == (POINTS, 400, 400)
+    assert len(result["results"]) == 4 * len(METHODS)
+    assert result["comparisons"] == 4 * (len(METHODS) - 1)
+    line = line_of(result, "random", "nudge-n")
+    gain = line["gains"]["ndcg@10"]
+    assert 0 < gain["low"] < gain["mean"] < gain["high"]
+    assert line["p_corrected"] < 0.2
+    nothing = line_of(result, "random", "nothing")
+    assert nothing["gains"]["ndcg@10"] == {"mean": 0, "low": 0, "high": 0, "p": 1}
+    assert line["values"]["ndcg@10"] == pytest.approx(nothing["values"]["ndcg@10"] + gain["mean"])
+    assert len(line["parameters"]) == 2
+
+
+def test_the_figures_are_the_same_each_time(folder):
+    wanted = ("-p", "random", "-m", "nudge-n", "-m", "adaptor")
+
+    first, second = (found_in(str(folder), *wanted) for _ in range(2))
+
+    for result in (first, second):
+        for line in result["results"]:
+            del line["seconds"]
+    assert first == second
+
+
+def test_the_table_says_what_was_measured(folder):
+    shown = run("evaluate", str(folder), *QUICK, "-m", "nothing", "-m", "nudge-n").stdout
+
+    for words in ("random", "grouped", "out-of-distribution: same cluster", "other cluster"):
+        assert words in shown
+    assert "400 documents, 400 queries" in shown
+    assert "Holm-corrected for 4 comparisons" in shown
+    assert "adaptor" not in shown
+
+
+def test_files_can_be_named_one_by_one(folder):
+    result = found_in(
+        *("--documents", str(folder / "documents.npy")),
+        *("--queries", str(folder / "queries.npy")),
+        *("--qrels", str(folder / "qrels.tsv")),
+        *("-p", "random", "-m", "nothing", "--metric", "recall@1"),
+    )
+
+    assert result["metric"] == "recall@1"
+
+
+def test_cosine_leaves_nudge_m_out_and_says_so(folder):
+    result = found_in(
+        str(folder), "-p", "random", "--similarity", "cosine", "-m", "nudge-m", "-m", "auto"
+    )
+
+    assert [line["method"] for line in result["results"]] == ["auto"]
+    assert any("nudge-m was left out" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-m", "nudge-x"), "'nudge-x' is not one of: nothing"),
+        (("-p", "lucky"), "'lucky' is not one of: random"),
+        (("--metric", "ndcg@7"), "'ndcg@7' is not one of"),
+        (("--qrels", "qrels.tsv"), "not both"),
+        (("--dataset", "beir/nfcorpus"), "not both"),
+        (("--html", "nowhere/report.html"), "no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(folder, words, message):
+    done = run("evaluate", str(folder), *words, code=2)
+
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_too_few_options_for_files_are_named():
+    assert "--queries and --qrels" in run("evaluate", "--documents", "d.npy", code=2).stderr
+
+
+def test_a_set_in_words_is_taken_from_the_cache(folder, tmp_path):
+    kept = tmp_path / "cache" / "beir-toy" / "stub-model"
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to(folder)
+
+    result = found_in(
+        *("--dataset", "beir/toy", "--model", "stub/model", "--cache", str(tmp_path / "cache")),
+        *("-p", "random", "-m", "nothing"),
+    )
+
+    assert result["name"] == "beir/toy by stub/model"
+
+
+def test_the_report_holds_every_figure_and_needs_nothing_else(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "report.html"
+
+    result = found_in(str(folder), "--html", str(page))
+
+    text = page.read_text(encoding="utf-8")
+    for name in ("per-method", "angle", "evidence", "turned"):
+        assert f'<figure id="{name}">' in text
+    assert text.count("<svg role=") == 4
+    for method in METHODS:
+        assert f">{method}</th>" in text
+    assert "http://" not in text.replace("http://www.w3.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("http://purl.org", "")
+    assert "src=" not in text
+    assert {curve["method"] for curve in result["gain_by_angle"]} == {"nudge-n", "nudge-c"}
+    shares = {one["judgements"] for one in result["gain_by_judgements"]}
+    assert shares <= {"none", "up to 1", "1–2", "2–4", "4–8", "8–16", "16–32", "over 32"}  # noqa: RUF001
+
+
+def test_a_collection_is_evaluated_on_its_originals_and_not_written(shop):
+    before = shop.live()
+
+    result = shop.call("evaluate", *QUICK, "-p", "random", "-m", "nothing", "-m", "nudge-n")
+    whole = shop.call(
+        "evaluate", "--exact", *QUICK, "-p", "random", "-m", "nothing", "-m", "nudge-n"
+    )
+
+    assert shop.live().tobytes() == before.tobytes()
+    assert (result["queries"], result["judged_documents"]) == (900, JUDGED)
+    assert whole["documents"] == POINTS
+    assert line_of(result, "random", "nudge-n")["gains"]["ndcg@10"]["low"] > 0
+    for method in ("nothing", "nudge-n"):
+        near, exact = (line_of(one, "random", method)["values"] for one in (result, whole))
+        assert near == pytest.approx(exact, abs=1e-6)
+
+
+def test_a_moved_point_is_explained(shop):
+    answered = [row for row, answer in enumerate(shop.numbers.answers) if answer == 3]
+
+    found = shop.call("explain", "3")
+
+    assert (found["point"], found["standing"], found["moved"]) == (3, "written", True)
+    assert found["judged_by"] == len(answered)
+    assert len(found["pulls"]) == found["judged_by"] - found["held_out"]
+    assert sum(one["share"] for one in found["pulls"]) == pytest.approx(1)
+    assert {one["query_id"] for one in found["pulls"]} <= {f"q{row}" for row in answered}
+    assert np.mean([one["after"] - one["before"] for one in found["pulls"]]) > 0
+    live = shop.live()[3]
+    original = shop.numbers.vectors[3]
+    assert found["angle"] == pytest.approx(np.arccos(np.clip(live @ original, -1, 1)), abs=1e-3)
+    assert all(one["before"] is None and one["after"] <= 10 for one in found["wins"])
+    assert all(one["after"] is None and one["before"] <= 10 for one in found["loses"])
+    assert any(one["relevant"] for one in found["wins"])
+
+
+def test_a_point_that_nobody_judged_has_no_pulls(shop):
+    found = shop.call("explain", str(POINTS - 1))
+
+    assert (found["standing"], found["moved"], found["pulls"]) == ("unjudged", False, [])
+
+
+def test_an_explanation_for_people(shop):
+    variables = {"NUDGE_SYNC_CONFIG": str(shop.config)}
+    shown = CliRunner().invoke(app, ["explain", "3", "--limit", "2"], env=variables).stdout
+
+    assert "docs: point 3 (written) turned by" in shown
+    assert "Pulled by" in shown
+    assert "more" in shown
+
+
+def test_a_point_that_is_not_there_is_named(shop):
+    assert "no point '4711'" in shop.call("explain", "4711", code=2)
