@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nudge_sync import digest, lease
+from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
-from nudge_sync.connector import PointId
+from nudge_sync.connector import Float32, PointId
 from nudge_sync.errors import GateRefused
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out
-from nudge_sync.originals import Standing, recognise
+from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import refuse_unfit
 from nudge_sync.planning import make_plan, refuse_stale
@@ -80,6 +82,7 @@ def apply(
     """
     refuse_unsupported(target.facts)
     with lease.held(target.ledger, settings.write.lease_seconds) as held:
+        progress = held.beating(progress)
         writer = Writer(target, settings.write, held, progress)
         finish_pending(writer, settings)
         judgements = judgements_of(target, settings)
@@ -122,25 +125,25 @@ def _change(target: Target, plan: Plan) -> tuple[Change, list[PointId], list[Poi
     points = recognise(target, plan.ids)
     wanted = dict(zip(plan.ids, range(plan.moved), strict=True))
     rows = [wanted[point] for point in points.ids]
-    then = [plan.live[row] for row in rows]
-    kept = [
-        number
-        for number, found in enumerate(digest.of_vectors(points.live))
-        if found == then[number]
-    ]
-    unchanged = set(kept)
-    skipped = [point for number, point in enumerate(points.ids) if number not in unchanged]
-    enter = np.array(
-        [points.standing[number] in {Standing.NEW, Standing.DRIFTED} for number in kept], bool
-    )
+    unchanged = _unchanged(target, plan, rows, points.live)
+    kept = np.flatnonzero(unchanged)
+    skipped = [points.ids[number] for number in np.flatnonzero(~unchanged)]
     change = Change(
         ids=[points.ids[number] for number in kept],
         live=points.live[kept],
         vectors=plan.vectors[[rows[number] for number in kept]],
         originals=points.originals[kept],
-        enter=enter,
+        enter=points.enter[kept],
     )
     return change, skipped, points.missing
+
+
+def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> NDArray[np.bool_]:
+    """(n,): whether what is live is what these rows of the plan held when it was made."""
+    if plan.held is not None:
+        return same(live, plan.held[rows], rescales=target.facts.rescales)
+    then = np.array([plan.live[row] for row in rows], dtype=object)
+    return np.asarray(then == np.array(digest.of_vectors(live), dtype=object), np.bool_)
 
 
 def _details(plan: Plan, change: Change) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Plan:
     """Digest of what each row held when the plan was made."""
     angles: list[float]
     """How far each row will be from its original, in radians."""
+    held: Float32 | None = None
+    """(n, d): what each row held; not kept in a plan file, where `live` has to do."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
 

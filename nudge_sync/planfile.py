@@ -35,7 +35,7 @@ from nudge_sync.planformat import (
     row_of,
 )
 
-_ROWS = ("ids", "vectors", "live", "angles")
+_ROWS = ("ids", "vectors", "live", "held", "angles")
 
 
 def save(plan: Plan, path: Path) -> None:

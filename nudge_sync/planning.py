@@ -130,6 +130,7 @@ def _planned(
         ids=[points.ids[row] for row in rows],
         vectors=wanted[rows],
         live=digest.of_vectors(points.live[rows]),
+        held=points.live[rows],
         angles=[round(float(angle), 6) for angle in apart],
     )
 

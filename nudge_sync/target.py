@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nudge_sync import digest
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
@@ -50,8 +50,11 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
 
     Raises CollectionNotFound, UnsupportedCollection.
     """
-    collection = patient_collection(database.collection(name, vector))
-    facts = collection.describe()
+    named = patient_collection(database.collection(name, vector)).describe()
+    # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
+    # writes to a collection whose originals are not kept.
+    collection = patient_collection(database.collection(named.collection, vector))
+    facts = replace(collection.describe(), name=name)
     own = state_name(facts.collection, facts.vector)
     logged = state_name(name, facts.vector)
 
@@ -74,7 +77,7 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
 def refusals(facts: CollectionFacts) -> list[str]:
     """Everything that stands in the way of a safe write, each a sentence; empty if nothing does."""
     found = list(facts.problems)
-    if facts.precision not in {"float32", "float16"}:
+    if facts.precision != "float32":
         found.append(
             f'"{facts.collection}" stores vector {facts.vector!r} as {facts.precision}, which '
             "cannot hold a small change; store it as float32"

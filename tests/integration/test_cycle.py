@@ -11,34 +11,34 @@ from nudge_sync.revisions import Ledger
 from nudge_sync.rollback import roll_back
 
 
-def test_a_cycle_helps_moves_only_judged_points_and_comes_back(world: World) -> None:
-    world.teach()
-    before = world.live()
-    applied = cycle.apply(world.target(), SETTINGS)
-    after = world.live()
+def test_a_cycle_helps_moves_only_judged_points_and_comes_back(any_world: World) -> None:
+    any_world.teach()
+    before = any_world.live()
+    applied = cycle.apply(any_world.target(), SETTINGS)
+    after = any_world.live()
     assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"] + 0.05
     assert applied.live is not None
     assert applied.live.after["ndcg@10"] > applied.live.before["ndcg@10"] + 0.05
     assert applied.written == applied.plan.moved == JUDGED
     changed = (before != after).any(axis=1)
     assert list(np.flatnonzero(changed)) == list(range(JUDGED))
-    state = verify.verify(world.target())
+    state = verify.verify(any_world.target())
     assert (state.points, state.as_written, state.clean) == (JUDGED, JUDGED, True)
 
-    back = roll_back(world.target(), SETTINGS, originals=True)
+    back = roll_back(any_world.target(), SETTINGS, originals=True)
     assert (back.points, back.restored, back.identical) == (JUDGED, JUDGED, JUDGED)
-    assert world.live().tobytes() == before.tobytes()
-    assert verify.verify(world.target()).original == JUDGED
+    assert any_world.live().tobytes() == before.tobytes()
+    assert verify.verify(any_world.target()).original == JUDGED
 
 
-def test_cycles_over_unchanged_feedback_are_one_cycle(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    once = world.live()
+def test_cycles_over_unchanged_feedback_are_one_cycle(any_world: World) -> None:
+    any_world.teach()
+    cycle.apply(any_world.target(), SETTINGS)
+    once = any_world.live()
     for _ in range(3):
-        again = cycle.apply(world.target(), SETTINGS)
+        again = cycle.apply(any_world.target(), SETTINGS)
         assert (again.plan.moved, again.written, again.revision) == (0, 0, None)
-    assert world.live().tobytes() == once.tobytes()
+    assert any_world.live().tobytes() == once.tobytes()
 
 
 def test_a_cycle_does_not_depend_on_the_one_before(world: World) -> None:
@@ -115,22 +115,22 @@ def test_forgetting_everything_brings_the_originals_back_although_the_gate_refus
     assert world.live().tobytes() == before.tobytes()
 
 
-def test_a_point_that_the_application_embeds_again_has_a_new_original(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
+def test_a_point_that_the_application_embeds_again_has_a_new_original(any_world: World) -> None:
+    any_world.teach()
+    cycle.apply(any_world.target(), SETTINGS)
     rng = np.random.default_rng(9)
-    fresh = unit(world.numbers.vectors[[3, 5]] + 0.3 * unit(rng.normal(size=(2, 32))))
-    world.upsert([3, 5], fresh)
-    embedded = world.live([3, 5])
-    assert verify.verify(world.target()).drifted == 2
-    back = roll_back(world.target(), SETTINGS)
+    fresh = unit(any_world.numbers.vectors[[3, 5]] + 0.3 * unit(rng.normal(size=(2, 32))))
+    any_world.upsert([3, 5], fresh)
+    embedded = any_world.live([3, 5])
+    assert verify.verify(any_world.target()).drifted == 2
+    back = roll_back(any_world.target(), SETTINGS)
     assert back.drifted == [3, 5]
-    assert world.live([3, 5]).tobytes() == embedded.tobytes()
-    again = cycle.apply(world.target(), SETTINGS)
+    assert any_world.live([3, 5]).tobytes() == embedded.tobytes()
+    again = cycle.apply(any_world.target(), SETTINGS)
     assert again.plan.drifted == [3, 5]
-    assert (world.live([3, 5]) != embedded).any(axis=1).all()
-    roll_back(world.target(), SETTINGS, to=0)
-    assert world.live([3, 5]).tobytes() == embedded.tobytes()
+    assert (any_world.live([3, 5]) != embedded).any(axis=1).all()
+    roll_back(any_world.target(), SETTINGS, to=0)
+    assert any_world.live([3, 5]).tobytes() == embedded.tobytes()
 
 
 def test_deleted_points_stay_deleted(world: World) -> None:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from qdrant_edge import Point, UpdateOperation
+from applications import Application, application
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
 from nudge_sync.connector import Database, Float32, Metric, PointId
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.target import Target, open_target
-from nudge_sync.testing.memory import MemoryDatabase
-from nudge_sync_qdrant_edge import connect, ingest
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900
 JUDGED = 40
+QUICK = ("memory", "qdrant-edge")
+EVERY = (*QUICK, "qdrant-local", "qdrant", "milvus-lite", "milvus")
 
 SETTINGS = CollectionSettings(
     solver=SolverSettings(method="nudge-n"),
@@ -60,6 +60,7 @@ class World:
     database: Database
     numbers: Numbers
     reopen: Callable[[], Database]
+    application: Application
 
     def target(self) -> Target:
         return open_target(self.database, "docs")
@@ -80,66 +81,29 @@ class World:
             ]
         )
 
-    def upsert(self, ids: list[int], vectors: Float32) -> None:
+    def upsert(self, ids: Sequence[int], vectors: Float32) -> None:
         """What an application does when it embeds documents again."""
-        UPSERTS[self.engine](self.database, ids, vectors)
+        self.application.upsert(self.database, ids, vectors)
 
-    def delete(self, ids: list[int]) -> None:
+    def delete(self, ids: Sequence[int]) -> None:
         """What an application does when documents are gone."""
-        DELETES[self.engine](self.database, ids)
+        self.application.delete(self.database, ids)
 
     def live(self, ids: Sequence[PointId] = range(POINTS)) -> Float32:
         """The vectors now, by row of `ids`."""
         return self.database.collection("docs").read(list(ids)).vectors
 
 
-Ingest = Callable[[Database, Float32, Metric], None]
-
-
-def _memory(
-    folder: Path, vectors: Float32, metric: Metric
-) -> tuple[Database, Callable[[], Database]]:
-    database = MemoryDatabase()
-    database.store.create("docs", vectors.shape[1], metric)
-    database.store.upsert("docs", list(range(len(vectors))), vectors)
-    return database, lambda: MemoryDatabase(database.store)
-
-
-def _edge(
-    folder: Path, vectors: Float32, metric: Metric
-) -> tuple[Database, Callable[[], Database]]:
-    section = {"path": str(folder)}
-    database = connect(section)
-    ingest(database, "docs", list(range(len(vectors))), vectors, metric=metric)
-    return database, lambda: connect(section)
-
-
-def _edge_upsert(database: Database, ids: list[int], vectors: Float32) -> None:
-    points = [Point(point, {"": row.tolist()}, {}) for point, row in zip(ids, vectors, strict=True)]
-    database.shard("docs").update(UpdateOperation.upsert_points(points))
-
-
-def _edge_delete(database: Database, ids: list[int]) -> None:
-    database.shard("docs").update(UpdateOperation.delete_points(ids))
-
-
-UPSERTS = {
-    "memory": lambda database, ids, vectors: database.store.upsert("docs", ids, vectors),
-    "qdrant-edge": _edge_upsert,
-}
-DELETES = {
-    "memory": lambda database, ids: database.store.delete("docs", ids),
-    "qdrant-edge": _edge_delete,
-}
-ENGINES = {"memory": _memory, "qdrant-edge": _edge}
-
-
 @contextmanager
-def opened(engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0) -> Iterator[World]:
+def opened(
+    engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0, server: str = ""
+) -> Iterator[World]:
     """A world on one engine, closed at the end."""
     made = numbers(seed)
-    database, reopen = ENGINES[engine](folder, made.vectors, metric)
+    app = application(engine, folder, server)
+    database = app.connect()
     try:
-        yield World(engine, database, made, reopen)
+        app.fill(database, made.vectors, metric)
+        yield World(engine, database, made, app.connect, app)
     finally:
         database.close()

@@ -1,0 +1,152 @@
+"""What an application does to its own collection "docs", through each engine's own client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from pymilvus import MilvusClient
+from qdrant_client.models import PointStruct
+from qdrant_edge import Point, UpdateOperation
+
+import nudge_sync_milvus
+import nudge_sync_qdrant
+import nudge_sync_qdrant_edge
+from nudge_sync.connector import Database, Float32, Metric
+from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
+
+
+class Application(Protocol):
+    """Owns "docs"."""
+
+    def connect(self) -> Database: ...
+
+    def fill(self, database: Database, vectors: Float32, metric: Metric) -> None: ...
+
+    def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None: ...
+
+    def delete(self, database: Any, ids: Sequence[int]) -> None: ...
+
+
+class Memory:
+    def __init__(self, place: str) -> None:
+        self.store = MemoryStore()
+
+    def connect(self) -> Database:
+        return MemoryDatabase(self.store)
+
+    def fill(self, database: Database, vectors: Float32, metric: Metric) -> None:
+        self.store.create("docs", vectors.shape[1], metric)
+        self.upsert(database, range(len(vectors)), vectors)
+
+    def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
+        self.store.upsert("docs", list(ids), vectors)
+
+    def delete(self, database: Any, ids: Sequence[int]) -> None:
+        self.store.delete("docs", ids)
+
+
+class Edge:
+    def __init__(self, place: str) -> None:
+        self.section = {"path": place}
+
+    def connect(self) -> Database:
+        return nudge_sync_qdrant_edge.connect(self.section)
+
+    def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        rows = list(range(len(vectors)))
+        nudge_sync_qdrant_edge.ingest(database, "docs", rows, vectors, metric=metric)
+
+    def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
+        points = [Point(i, {"": row.tolist()}, {}) for i, row in zip(ids, vectors, strict=True)]
+        database.shard("docs").update(UpdateOperation.upsert_points(points))
+
+    def delete(self, database: Any, ids: Sequence[int]) -> None:
+        database.shard("docs").update(UpdateOperation.delete_points(list(ids)))
+
+
+class Local:
+    """qdrant-client's own re-implementation, in memory."""
+
+    def __init__(self, place: str) -> None:
+        self.section = {"location": ":memory:"}
+
+    def connect(self) -> Database:
+        return nudge_sync_qdrant.connect(self.section)
+
+    def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        rows = list(range(len(vectors)))
+        nudge_sync_qdrant.ingest(database, "docs", rows, vectors, metric=metric)
+
+    def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
+        points = [
+            PointStruct(id=i, vector=row.tolist()) for i, row in zip(ids, vectors, strict=True)
+        ]
+        database.session.client.upsert("docs", points, wait=True)
+
+    def delete(self, database: Any, ids: Sequence[int]) -> None:
+        database.session.client.delete("docs", list(ids), wait=True)
+
+
+class Server(Local):
+    """A Qdrant server."""
+
+    def __init__(self, place: str) -> None:
+        self.section = {"url": place}
+
+    def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        client = database.session.client
+        for found in client.get_collections().collections:
+            if found.name == "docs" or found.name.startswith("docs__nudge_"):
+                client.delete_collection(found.name)
+        super().fill(database, vectors, metric)
+
+
+class Milvus:
+    """A Milvus server or Milvus Lite."""
+
+    def __init__(self, place: str) -> None:
+        self.uri = place
+
+    def connect(self) -> Database:
+        return nudge_sync_milvus.connect({"uri": self.uri})
+
+    def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        with self._client() as client:
+            for name in client.list_collections():
+                if name == "docs" or name.startswith("docs__nudge_"):
+                    client.drop_collection(name)
+        rows = list(range(len(vectors)))
+        payloads = [{"row": row} for row in rows]
+        nudge_sync_milvus.ingest(database, "docs", rows, vectors, payloads, metric=metric)
+
+    def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
+        rows = [{"id": i, "vector": row} for i, row in zip(ids, vectors, strict=True)]
+        with self._client() as client:
+            client.upsert("docs", rows)
+
+    def delete(self, database: Any, ids: Sequence[int]) -> None:
+        with self._client() as client:
+            client.delete("docs", ids=list(ids))
+
+    @contextmanager
+    def _client(self) -> Iterator[MilvusClient]:
+        client = MilvusClient(self.uri, dedicated=True)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def application(engine: str, folder: Path, server: str = "") -> Application:
+    """The application of an engine; `server` is the address of those that have one."""
+    return {
+        "memory": lambda: Memory(""),
+        "qdrant-edge": lambda: Edge(str(folder)),
+        "qdrant-local": lambda: Local(""),
+        "qdrant": lambda: Server(server),
+        "milvus-lite": lambda: Milvus(str(folder / "milvus.db")),
+        "milvus": lambda: Milvus(server),
+    }[engine]()

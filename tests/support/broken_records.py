@@ -1,0 +1,222 @@
+"""Records that each break one promise; the kit has to catch every one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+
+from nudge_sync.connector import Record
+from nudge_sync.testing.memory import MemoryDatabase, MemoryRecords, MemoryStore
+
+
+class LosesBits(MemoryRecords):
+    def _stored(self, record):
+        text, vector = super()._stored(record)
+        if vector is None:
+            return text, None
+        with np.errstate(over="ignore"):
+            return text, vector.astype(np.float16).astype(np.float32)
+
+
+class FlushesDenormals(MemoryRecords):
+    def _stored(self, record):
+        text, vector = super()._stored(record)
+        if vector is not None:
+            vector[np.abs(vector) < np.finfo(np.float32).tiny] = 0
+        return text, vector
+
+
+class RoundsIntegers(MemoryRecords):
+    def get(self, keys, *, vectors=True):
+        return [
+            replace(item, document={k: _rounded(v) for k, v in item.document.items()})
+            for item in super().get(keys, vectors=vectors)
+        ]
+
+
+def _rounded(value):
+    return int(float(value)) if type(value) is int else value
+
+
+class MergesDocuments(MemoryRecords):
+    def put(self, records):
+        for item in records:
+            old = super().get([item.key])
+            merged = {**old[0].document, **item.document} if old else item.document
+            super().put([replace(item, document=merged)])
+
+
+class KeepsOldVectors(MemoryRecords):
+    def put(self, records):
+        for item in records:
+            old = super().get([item.key])
+            kept = item.vector if item.vector is not None or not old else old[0].vector
+            super().put([replace(item, vector=kept)])
+
+
+class CutsKeys(MemoryRecords):
+    def put(self, records):
+        super().put([replace(item, key=item.key[:255]) for item in records])
+
+    def get(self, keys, *, vectors=True):
+        return super().get([key[:255] for key in keys], vectors=vectors)
+
+
+class EndsKeysAtNul(MemoryRecords):
+    def put(self, records):
+        super().put([replace(item, key=item.key.split("\0")[0]) for item in records])
+
+
+class GetsInItsOwnOrder(MemoryRecords):
+    def get(self, keys, *, vectors=True):
+        return super().get(sorted(keys), vectors=vectors)
+
+
+class AlwaysBringsVectors(MemoryRecords):
+    def get(self, keys, *, vectors=True):
+        return super().get(keys, vectors=True)
+
+
+class DeletesNothing(MemoryRecords):
+    def delete(self, keys):
+        pass
+
+
+class DropsNothing(MemoryRecords):
+    def drop(self):
+        if len(self._records()) < 10:
+            super().drop()
+
+
+class IgnoresWhere(MemoryRecords):
+    def scan(self, where=None, *, vectors=True, batch_size=1000):
+        return super().scan(None, vectors=vectors, batch_size=batch_size)
+
+
+class MatchesInPart(MemoryRecords):
+    def scan(self, where=None, *, vectors=True, batch_size=1000):
+        texts = {k: v for k, v in (where or {}).items() if isinstance(v, str)}
+        rest = {k: v for k, v in (where or {}).items() if k not in texts}
+        for batch in super().scan(rest, vectors=vectors, batch_size=batch_size):
+            yield [
+                item
+                for item in batch
+                if all(text in str(item.document.get(k)) for k, text in texts.items())
+            ]
+
+
+class IncludesTheUpperBound(MemoryRecords):
+    def scan(self, where=None, *, vectors=True, batch_size=1000):
+        wider = {
+            k: (v[0], np.nextafter(v[1], np.inf)) if isinstance(v, tuple) else v
+            for k, v in (where or {}).items()
+        }
+        return super().scan(wider, vectors=vectors, batch_size=batch_size)
+
+
+class Estimates(MemoryRecords):
+    def count(self, where=None):
+        return len(self._records())
+
+
+class ScansOneBatch(MemoryRecords):
+    def scan(self, where=None, *, vectors=True, batch_size=1000):
+        yield from list(super().scan(where, vectors=vectors, batch_size=batch_size))[:1]
+
+
+class SwapsAnyway(MemoryRecords):
+    def swap(self, record, expected):
+        self.put([record])
+        return True
+
+
+class SwapsOverWhatIsThere(MemoryRecords):
+    def swap(self, record, expected):
+        if expected is None:
+            self.put([record])
+            return True
+        return super().swap(record, expected)
+
+
+class SwapsAndCallsItRefused(MemoryRecords):
+    def swap(self, record, expected):
+        won = super().swap(record, expected)
+        if not won and expected is not None and self.count():
+            self.put([record])
+        return won
+
+
+class SwapsInTwoSteps(MemoryRecords):
+    _compared = threading.Barrier(2)
+
+    def swap(self, record, expected):
+        held = self.get([record.key], vectors=False)
+        if (held[0].document["generation"] if held else None) != expected:
+            return False
+        if threading.current_thread() is not threading.main_thread():
+            try:
+                self._compared.wait(timeout=0.2)
+            except threading.BrokenBarrierError:
+                self._compared.reset()
+        self.put([record])
+        return True
+
+
+class SharesDocuments(MemoryRecords):
+    kept: dict[str, Record]
+
+    def put(self, records):
+        super().put(records)
+        self.kept = {item.key: item for item in records}
+
+    def get(self, keys, *, vectors=True):
+        found = super().get(keys, vectors=vectors)
+        return [getattr(self, "kept", {}).get(item.key, item) for item in found]
+
+
+def with_records(kind):
+    """A database whose records are of this kind."""
+
+    class Broken(MemoryDatabase):
+        def records(self, name, dimension=0, indexed=()):
+            return kind(self.store, name, dimension)
+
+    return Broken
+
+
+class Forgets(MemoryDatabase):
+    """Keeps what was put until it is closed."""
+
+    def __init__(self, store=None):
+        super().__init__(store)
+        self.own = MemoryStore()
+
+    def records(self, name, dimension=0, indexed=()):
+        return MemoryRecords(self.own, name, dimension)
+
+
+BROKEN = {
+    LosesBits: "test_vectors_keep_their_bits",
+    FlushesDenormals: "test_vectors_keep_their_bits",
+    RoundsIntegers: "test_documents_come_back",
+    MergesDocuments: "test_put_replaces_everything",
+    KeepsOldVectors: "test_put_replaces_everything",
+    CutsKeys: "test_keys_are_any_strings",
+    EndsKeysAtNul: "test_keys_are_any_strings",
+    GetsInItsOwnOrder: "test_order_missing_and_repeated_keys",
+    AlwaysBringsVectors: "test_vectors_only_where_asked_for",
+    DeletesNothing: "test_keys_are_any_strings",
+    DropsNothing: "test_drop",
+    IgnoresWhere: "test_where",
+    MatchesInPart: "test_where_nothing_matches",
+    IncludesTheUpperBound: "test_ranges",
+    Estimates: "test_where",
+    ScansOneBatch: "test_many",
+    SwapsAnyway: "test_swap",
+    SwapsOverWhatIsThere: "test_swap",
+    SwapsAndCallsItRefused: "test_swap",
+    SwapsInTwoSteps: "test_swap_is_one_step",
+    SharesDocuments: "test_arrays_stay_as_they_were",
+}
