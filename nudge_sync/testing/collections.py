@@ -11,7 +11,7 @@ from nudge_sync.connector import Float32, Health, PointId, Points, WriteReport
 from nudge_sync.errors import CollectionNotFound, InputError, UnsupportedCollection
 from nudge_sync.testing.engine import DIMENSION, POINTS, Case, Engine, prepared, unit_rows
 
-_CASES = (("cosine", True), ("dot", True), ("euclid", False))
+CASES = (("cosine", True), ("dot", True), ("euclid", False))
 
 
 class CollectionConformance:
@@ -22,7 +22,7 @@ class CollectionConformance:
         """The database under test."""
         raise NotImplementedError
 
-    @pytest.fixture(params=_CASES, ids=lambda case: f"{case[0]}-{'int' if case[1] else 'str'}")
+    @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'int' if case[1] else 'str'}")
     def case(self, request: pytest.FixtureRequest, engine: Engine) -> Case:
         """A filled collection, for each metric and kind of id."""
         metric, integer_ids = request.param

@@ -12,7 +12,7 @@ import pytest
 from nudge_sync.connector import Float32, Record, Records
 from nudge_sync.testing.engine import DIMENSION, Engine, unit_rows
 
-_NAME = "nudge_kit__nudge_records"
+NAME = "nudge_kit__nudge_records"
 _INDEXED = ("revision", "kind", "time", "live", "share")
 _KEYS = (
     "plain",
@@ -51,10 +51,10 @@ class RecordsConformance:
     @pytest.fixture
     def records(self, engine: Engine) -> Iterator[Records]:
         """Records with vectors, nothing stored yet."""
-        records = engine.database.records(_NAME, DIMENSION, _INDEXED)
+        records = engine.database.records(NAME, DIMENSION, _INDEXED)
         records.drop()
         yield records
-        engine.database.records(_NAME, DIMENSION, _INDEXED).drop()
+        engine.database.records(NAME, DIMENSION, _INDEXED).drop()
 
     # Nothing there
 
@@ -135,7 +135,7 @@ class RecordsConformance:
         assert all(item.vector is None for batch in records.scan(vectors=False) for item in batch)
 
     def test_no_vectors_at_all(self, engine: Engine) -> None:
-        records = engine.database.records(_NAME + "_plain", 0, ("kind",))
+        records = engine.database.records(NAME + "_plain", 0, ("kind",))
         try:
             records.put([Record("a", {"kind": "x"}), Record("b", {"kind": "y"})])
             assert [item.vector for item in records.get(["a", "b"])] == [None, None]
@@ -239,7 +239,7 @@ class RecordsConformance:
         records.put([Record("a", {"kind": "x"}, vector)])
         records.swap(Record("lease", {"generation": 1}), expected=None)
         engine.database = engine.reopen()
-        again = engine.database.records(_NAME, DIMENSION, _INDEXED)
+        again = engine.database.records(NAME, DIMENSION, _INDEXED)
         found = again.get(["a", "lease"])
         assert [item.document for item in found] == [{"kind": "x"}, {"generation": 1}]
         assert _bits(found[0].vector) == _bits(vector)
@@ -247,7 +247,7 @@ class RecordsConformance:
 
     def test_drop(self, engine: Engine, records: Records) -> None:
         _fill(records)
-        other = engine.database.records(_NAME, DIMENSION, _INDEXED)
+        other = engine.database.records(NAME, DIMENSION, _INDEXED)
         records.drop()
         for each in (records, other):
             assert each.count() == 0

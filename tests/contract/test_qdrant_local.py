@@ -34,9 +34,9 @@ def section(request, directory):
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture(params=["", "title"], ids=["default", "named"])
-    def engine(self, section, request):
-        engine = local_engine(section, request.param)
+    @pytest.fixture
+    def engine(self, section):
+        engine = local_engine(section, "title" if "path" in section else "")
         yield engine
         engine.database.close()
 

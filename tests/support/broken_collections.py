@@ -52,7 +52,7 @@ class ReadsEachOnce(MemoryCollection):
 class ReadsZerosForMissing(MemoryCollection):
     def read(self, ids):
         found = super().read(ids)
-        row = {i: vector for i, vector in zip(found.ids, found.vectors, strict=True)}
+        row = dict(zip(found.ids, found.vectors, strict=True))
         zeros = np.zeros(self._table().dimension, np.float32)
         return Points(list(ids), np.array([row.get(i, zeros) for i in ids]).reshape(len(ids), -1))
 
@@ -67,7 +67,7 @@ class ReadsItsCache(MemoryCollection):
         if not hasattr(self, "_cache"):
             table = self._table()
             self._cache = Points(list(table.ids), table.vectors.copy())
-        row = {i: vector for i, vector in zip(self._cache.ids, self._cache.vectors, strict=True)}
+        row = dict(zip(self._cache.ids, self._cache.vectors, strict=True))
         found = [i for i in ids if i in row]
         empty = np.empty((0, self._table().dimension), np.float32)
         return Points(found, np.array([row[i] for i in found]) if found else empty)
@@ -150,7 +150,7 @@ class ForgetsMissing(MemoryCollection):
 
 class ComparesLoosely(MemoryCollection):
     def write(self, points, expected):
-        live = {i: v for i, v in zip(*_pair(self.read(points.ids)), strict=True)}
+        live = dict(zip(*_pair(self.read(points.ids)), strict=True))
         close = [
             live[i] if i in live and np.allclose(live[i], row, atol=1e-6) else row
             for i, row in zip(points.ids, expected, strict=True)
