@@ -25,7 +25,7 @@ def same(left: Float32, right: Float32, *, rescales: bool) -> NDArray[np.bool_]:
 
 
 def angles(left: Float32, right: Float32) -> NDArray[np.float64]:
-    """(n,): the angle between rows of two arrays (n, d), in radians; 0 where one is zero."""
+    """(n,): the angle between rows of two arrays (n, d), in radians; pi/2 where one is zero."""
     first, second = (_unit(rows) for rows in (left, right))
     # Kahan's form: arccos of a dot product loses half the digits of a small angle.
     apart = np.linalg.norm(first - second, axis=1)

@@ -1,0 +1,69 @@
+"""The gate, from arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nudge_sync.config import GateSettings
+from nudge_sync.plan import Gate, Held, interval, judge
+
+SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
+
+
+def held(gain: float, *, queries: int = 200, live: float = 0.0, bystanders: float = 0.0) -> Held:
+    """Queries of which half gain 2 * `gain` over the originals, on average `gain`."""
+    originals = np.full(queries, 0.5)
+    after = originals + np.tile([0.0, 2 * gain], queries // 2)
+    aside = np.arange(queries) < queries // 10
+    after[aside] = originals[aside] + bystanders
+    return Held(originals, originals + live, after, aside)
+
+
+def verdict(held: Held, *, method: str = "nudge-n", moved: int = 10) -> Gate:
+    return judge(held, SETTINGS, method=method, moved=moved, points=100)
+
+
+def test_a_gain_that_chance_does_not_explain_passes() -> None:
+    gate = verdict(held(0.1))
+    assert gate.passed
+    assert gate.queries == 200
+    assert gate.interval[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        (verdict(held(0.1, queries=40)), "only 40 held-out queries"),
+        (verdict(held(0.0)), "not shown to help"),
+        (verdict(held(-0.1)), "not shown to help"),
+        (verdict(held(0.1), method="nothing"), "leaving the originals"),
+        (verdict(held(0.1, live=0.2)), "against what is live now"),
+        (verdict(held(0.1, bystanders=-0.05)), "share no answer with the rest"),
+        (verdict(held(0.1), moved=51), "51.0% of the collection"),
+    ],
+)
+def test_everything_else_is_refused_with_its_reason(gate: Gate, reason: str) -> None:
+    assert not gate.passed
+    assert any(reason in said for said in gate.reasons)
+
+
+def test_all_reasons_are_given_at_once() -> None:
+    assert len(verdict(held(-0.1, queries=20, live=0.2), moved=90).reasons) == 4
+
+
+def test_no_queries_at_all() -> None:
+    nobody = Held(*(np.empty(0) for _ in range(3)), np.empty(0, bool))
+    assert "only 0 held-out queries" in verdict(nobody).reasons[0]
+
+
+def test_going_back_on_request_needs_no_proof() -> None:
+    assert judge(held(-0.1), SETTINGS, method="nothing", moved=90, points=100, wished=True).passed
+
+
+def test_the_interval_is_students() -> None:
+    values = np.random.default_rng(0).normal(0.02, 0.3, 500)
+    expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    assert interval(values, 0.95) == pytest.approx(expected)
+    assert interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)
