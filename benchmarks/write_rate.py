@@ -1,0 +1,121 @@
+"""How fast `Collection.write` is beside the bare client's update, at the same batches.
+
+    python benchmarks/write_rate.py --engine edge
+    python benchmarks/write_rate.py --engine milvus
+
+`write` compares before, and reads back after. Both run in one process, in turns, on one
+collection; the median of the rounds counts. An engine is a module `write_rate_<name>.py` here with
+a function `open_engine(points, dimension) -> Engine`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nudge_sync.connector import Collection, Float32, Points
+
+
+@dataclass
+class Engine:
+    """An open, filled collection: ids 0 to n - 1."""
+
+    name: str
+    target: float
+    """The least share of the bare rate that `write` should reach."""
+    collection: Collection
+    update: Callable[[Sequence[int], Float32], None]
+    """The bare client's update of one batch."""
+    close: Callable[[], None]
+    batch: int = 1000
+
+
+@dataclass
+class Round:
+    """Seconds."""
+
+    bare: float
+    read: float
+    write: float
+
+
+def unit_rows(count: int, dimension: int, seed: int) -> Float32:
+    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+def measured(engine: Engine, ids: Sequence[int], dimension: int, seed: int) -> Round:
+    theirs, ours = (unit_rows(len(ids), dimension, seed + each) for each in (0, 1))
+    batches = list(_batches(ids, engine.batch))
+    started = time.perf_counter()
+    for part, chosen in batches:
+        engine.update(chosen, theirs[part])
+    bare = time.perf_counter() - started
+    started = time.perf_counter()
+    live = [engine.collection.read(chosen).vectors for _, chosen in batches]
+    read = time.perf_counter() - started
+    started = time.perf_counter()
+    for (part, chosen), expected in zip(batches, live, strict=True):
+        report = engine.collection.write(Points(chosen, ours[part]), expected)
+        assert len(report.written) == len(chosen)
+    return Round(bare, read, time.perf_counter() - started)
+
+
+def _batches(ids: Sequence[int], size: int) -> Iterator[tuple[slice, list[int]]]:
+    for start in range(0, len(ids), size):
+        yield slice(start, start + size), list(ids[start : start + size])
+
+
+def table(rounds: Sequence[Round], rows: int) -> str:
+    bare, read, write = (
+        statistics.median(getattr(each, name) for each in rounds) for name in Round.__annotations__
+    )
+    parts = [
+        ("bare client's update", bare),
+        ("write: all of it", write),
+        ("  of that: compare, a read of all rows", read),
+        ("  of that: the update itself", bare),
+        ("  of that: read-back of all rows", read),
+        ("  of that: checks and the rest", write - bare - 2 * read),
+    ]
+    lines = [f"{'':40}{'rows/s':>10}{'us/row':>10}{'of bare':>10}"]
+    for label, seconds in parts:
+        rate = f"{rows / seconds:,.0f}" if seconds > 0 else "-"
+        lines.append(f"{label:40}{rate:>10}{seconds / rows * 1e6:10.1f}{seconds / bare:10.2f}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--engine", default="edge")
+    parser.add_argument("--points", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    module = importlib.import_module(f"write_rate_{given.engine}")
+    engine: Engine = module.open_engine(given.points, given.dimension)
+    try:
+        ids = np.random.default_rng(0).permutation(given.points)[: given.rows].tolist()
+        rounds = [measured(engine, ids, given.dimension, 2 * each) for each in range(given.rounds)]
+    finally:
+        engine.close()
+    share = statistics.median(each.bare / each.write for each in rounds)
+    print(f"{engine.name}: {given.points:,} x {given.dimension}, {given.rows:,} rows written")
+    print(table(rounds, given.rows))
+    print(f"write reaches {share:.0%} of the bare rate; the target is {engine.target:.0%}")
+    return 0 if share >= engine.target else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
