@@ -203,7 +203,16 @@ def test_a_moved_point_is_explained(shop):
     assert found["angle"] == pytest.approx(np.arccos(np.clip(live @ original, -1, 1)), abs=1e-3)
     assert all(one["before"] is None and one["after"] <= 10 for one in found["wins"])
     assert all(one["after"] is None and one["before"] <= 10 for one in found["loses"])
-    assert any(one["relevant"] for one in found["wins"])
+
+
+def test_wins_and_losses_are_of_the_first_places_asked_for(shop):
+    found = [shop.call("explain", str(point), "--depth", "1") for point in range(4)]
+
+    wins = [one for each in found for one in each["wins"]]
+    loses = [one for each in found for one in each["loses"]]
+    assert all((one["before"], one["after"]) == (None, 1) for one in wins)
+    assert all((one["before"], one["after"]) == (1, None) for one in loses)
+    assert sum(one["relevant"] for one in wins) > sum(one["relevant"] for one in loses)
 
 
 def test_a_point_that_nobody_judged_has_no_pulls(shop):
