@@ -12,6 +12,15 @@ from pymilvus.grpc_gen import schema_pb2
 from nudge_sync.connector import Float32, PointId
 
 DENSE = {"float_vector", "binary_vector", "float16_vector", "bfloat16_vector", "int8_vector"}
+ARRAY_KINDS = {
+    schema_pb2.DataType.Bool: "bool_data",
+    schema_pb2.DataType.Int8: "int_data",
+    schema_pb2.DataType.Int16: "int_data",
+    schema_pb2.DataType.Int32: "int_data",
+    schema_pb2.DataType.Int64: "long_data",
+    schema_pb2.DataType.Float: "float_data",
+    schema_pb2.DataType.Double: "double_data",
+}
 FLOATS_TAG = b"\n"
 """How protobuf announces field 1, length-delimited: FloatArray's packed `data`."""
 
@@ -84,11 +93,26 @@ def key_column(name: str, keys: Sequence[PointId]) -> Any:
     return column
 
 
-def picked(field: Any, rows: Sequence[int]) -> Any:
-    """The column with `rows` only, in that order, as an upsert takes it.
+def sendable(field: Any, count: int) -> Any:
+    """A column of `count` rows as it was answered, in the form that an upsert takes.
 
-    An answer may hold a place for each null; a request holds values for valid rows alone.
+    A null takes a place in an answer and none in a request. An empty array is answered as nothing
+    at all, and a request that says so makes Milvus 2.3 crash.
     """
+    arrays = field.scalars.WhichOneof("data") == "array_data"
+    if not arrays and not field.valid_data:
+        return field
+    part = picked(field, range(count))
+    if arrays:
+        kind = ARRAY_KINDS.get(part.scalars.array_data.element_type, "string_data")
+        for row in part.scalars.array_data.data:
+            if row.WhichOneof("data") is None:
+                getattr(row, kind).SetInParent()
+    return part
+
+
+def picked(field: Any, rows: Sequence[int]) -> Any:
+    """The column with `rows` only, in that order, and no place for a null beside its mark."""
     part = schema_pb2.FieldData(
         type=field.type, field_name=field.field_name, is_dynamic=field.is_dynamic
     )

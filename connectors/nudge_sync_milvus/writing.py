@@ -12,7 +12,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
 from nudge_sync.errors import InputError, UnsupportedCollection, WriteNotVerified
-from nudge_sync_milvus.columns import alike, key_column, picked, vector_column, vectors_of
+from nudge_sync_milvus.columns import alike, key_column, sendable, vector_column, vectors_of
 from nudge_sync_milvus.failures import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
 from nudge_sync_milvus.rows import Rows, Table, by_keys
@@ -149,9 +149,7 @@ class Rewrite:
             request.partial_update = True
             request.fields_data.append(key_column(self._shape.key, live.keys))
         for name in self._beside:
-            column = live.columns[name]
-            nullable = bool(column.valid_data)
-            request.fields_data.append(picked(column, range(len(live))) if nullable else column)
+            request.fields_data.append(sendable(live.columns[name], len(live)))
         request.fields_data.append(vector_column(self._shape.vector, vectors))
         return request
 
