@@ -54,6 +54,8 @@ def elapsed(since: Instant, until: Instant) -> float:
 class Lease:
     """Who may write; times in milliseconds since 1970, by the holder's clock."""
 
+    __pydantic_config__ = shape.NOTHING_ELSE
+
     token: str
     host: str
     process: Annotated[str, Field(pattern=r"\A[^/]*/[^/]*/[0-9]{1,7}/[^/]*\z")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -77,17 +78,9 @@ class GateLine(_Strict):
     interval: tuple[Number, Number] = Field(strict=False)
 
 
-class Header(_Strict):
-    """The first line."""
+class Figures(_Strict):
+    """What a plan says about itself; the ledger keeps it too."""
 
-    format: Literal["nudge-sync plan 1"]
-    rows: Annotated[int, Field(ge=0, le=MAX_ROWS)]
-    digest: Digest
-    collection: Name
-    head: Count
-    feedback: Digest
-    settings: Digest
-    inputs: Digest
     metric: MetricName
     method: Word
     parameters: Annotated[dict[Word, bool | int | Number | Name | None], Few]
@@ -100,6 +93,19 @@ class Header(_Strict):
     originals: Scores
     found: Scores
     gate: GateLine
+
+
+class Header(Figures):
+    """The first line."""
+
+    format: Literal["nudge-sync plan 1"]
+    rows: Annotated[int, Field(ge=0, le=MAX_ROWS)]
+    digest: Digest
+    collection: Name
+    head: Count
+    feedback: Digest
+    settings: Digest
+    inputs: Digest
     drifted: Ids
     missing: Ids
 
@@ -111,6 +117,15 @@ class Row(_Strict):
     live: Digest
     angle: Angle
     vector: Vector
+
+
+def has_figures(kept: Mapping[str, Any]) -> bool:
+    """Whether what the ledger keeps of a plan can be shown again."""
+    try:
+        Figures.model_validate({name: kept.get(name) for name in Figures.model_fields})
+    except ValidationError:
+        return False
+    return True
 
 
 def header_of(line: bytes) -> tuple[Header, dict[str, Any]]:

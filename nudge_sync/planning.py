@@ -17,6 +17,7 @@ from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import METRICS, Scores
 from nudge_sync.originals import Recognised, Standing
 from nudge_sync.plan import Gate, Held, Plan, judge, rounded
+from nudge_sync.planformat import has_figures
 from nudge_sync.progress import Progress
 from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.solve import Choice, fit, metric_values
@@ -39,6 +40,7 @@ def make_plan(
     inputs = _inputs(settings, judgements, points)
     for entry in entries:
         is_head = entry.number == head(entries) and entry.details.get("inputs") == inputs
+        is_head = is_head and has_figures(entry.details.get("plan", {}))
         if is_head and not behind(target, points, entry.number):
             return _unchanged(target, judgements, settings, points, entry)
     dataset = build(target, judgements, points, exact=settings.solver.exact, progress=progress)

@@ -28,6 +28,8 @@ class Revision:
     anything was written.  superseded: given up half-way, its rows taken over by a later revision.
     """
 
+    __pydantic_config__ = shape.NOTHING_ELSE
+
     number: int
     kind: Kind
     state: State

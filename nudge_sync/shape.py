@@ -18,6 +18,8 @@ from nudge_sync.errors import DamagedRecord
 T = TypeVar("T")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
+NOTHING_ELSE = ConfigDict(extra="forbid")
+"""For dataclasses that are read from records: a field that they do not have is an error."""
 LAST_MOMENT = 253_402_300_800_000
 """The year 10000 in milliseconds since 1970."""
 Count = Annotated[int, Field(ge=0, lt=2**63)]

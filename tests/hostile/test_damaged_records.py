@@ -1,0 +1,333 @@
+"""Shadow, history, ledger and lease records that are damaged or none of ours: named, not used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from worlds import JUDGED, SETTINGS, World, opened
+
+from nudge_sync import cycle, digest, lease, resume, verify
+from nudge_sync.connector import Record
+from nudge_sync.errors import DamagedRecord, NudgeSyncError
+from nudge_sync.revisions import Ledger, Revision
+from nudge_sync.rollback import roll_back
+
+ORIGINALS, HISTORY, LEDGER = (
+    f"docs__nudge_{name}" for name in ("originals", "history", "revisions")
+)
+
+
+@dataclass
+class Applied:
+    """A world after one cycle, and how to bring its records back."""
+
+    world: World
+    kept: dict[str, dict[str, Any]]
+    live: bytes
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        return self.world.database.store.records
+
+    def keys(self, name: str) -> list[str]:
+        return sorted(self.records[name])
+
+    def document(self, name: str, key: str) -> dict[str, Any]:
+        return json.loads(self.records[name][key][0])
+
+    def put(self, name: str, key: str, document: Any, vector: Any) -> None:
+        self.records[name][key] = (json.dumps(document), vector)
+
+    def reseal(self, name: str, key: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """A record that carries the right digest and says something else."""
+        document = self.document(name, key)
+        vector = self.records[name][key][1]
+        body = {k: v for k, v in document.items() if k not in {"seal", "vector"}}
+        change(body)
+        record = digest.sealed(key, body, vector)
+        self.put(name, key, record.document, vector)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Iterator[Applied]:
+    with opened("memory", tmp_path_factory.mktemp("world")) as world:
+        world.teach()
+        cycle.apply(world.target(), SETTINGS)
+        kept = {name: dict(found) for name, found in world.database.store.records.items()}
+        yield Applied(world, kept, world.live().tobytes())
+
+
+@pytest.fixture
+def applied(once) -> Iterator[Applied]:
+    yield once
+    once.world.upsert(list(range(400)), np.frombuffer(once.live, np.float32).reshape(400, -1))
+    once.records.clear()
+    once.records.update({name: dict(found) for name, found in once.kept.items()})
+
+
+def attempts(world: World) -> Iterator[tuple[str, Callable[[], Any]]]:
+    target = world.target()
+    yield "verify", lambda: verify.verify(target)
+    yield "plan", lambda: cycle.plan(target, SETTINGS)
+    yield "resume", lambda: resume.resume(target, SETTINGS)
+    yield "apply", lambda: cycle.apply(target, SETTINGS)
+    yield "undo", lambda: roll_back(target, SETTINGS)
+    yield "originals", lambda: roll_back(target, SETTINGS, originals=True)
+
+
+def refused(applied: Applied, key: str, *names: str) -> None:
+    """Each of the verbs names the record, and the collection keeps every bit."""
+    for name, attempt in attempts(applied.world):
+        if name in names:
+            with pytest.raises(DamagedRecord) as error:
+                attempt()
+            assert repr(key)[:100] in str(error.value), name
+            assert applied.world.live().tobytes() == applied.live, name
+
+
+def harmless(applied: Applied) -> None:
+    """No verb does anything but succeed or refuse; what is written comes from whole records."""
+    original = applied.world.numbers.vectors[:JUDGED]
+    for _, attempt in attempts(applied.world):
+        try:
+            attempt()
+        except NudgeSyncError:
+            continue
+    now = applied.world.live(range(JUDGED))
+    before = np.frombuffer(applied.live, np.float32).reshape(400, -1)[:JUDGED]
+    ours = (now == before).all(axis=1) | (now == original).all(axis=1)
+    assert ours.all()
+
+
+@pytest.mark.parametrize("bit", [0, 7, 22, 23, 30, 31])
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_a_flipped_bit_of_a_vector(applied, name, bit):
+    key = applied.keys(name)[3]
+    text, vector = applied.records[name][key]
+    bent = vector.copy()
+    bent.view(np.uint32)[bit] ^= np.uint32(1 << bit)
+    applied.records[name][key] = (text, bent)
+    if name == ORIGINALS:
+        refused(applied, key, "undo", "originals")
+    harmless(applied)
+
+
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_two_vectors_exchanged(applied, name):
+    first, second = applied.keys(name)[:2]
+    table = applied.records[name]
+    table[first], table[second] = (
+        (table[first][0], table[second][1]),
+        (table[second][0], table[first][1]),
+    )
+    harmless(applied)
+
+
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_two_records_exchanged(applied, name):
+    first, second = applied.keys(name)[:2]
+    table = applied.records[name]
+    table[first], table[second] = table[second], table[first]
+    refused(applied, first, "undo", "originals")
+    harmless(applied)
+
+
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_a_lost_vector(applied, name):
+    key = applied.keys(name)[0]
+    applied.records[name][key] = (applied.records[name][key][0], None)
+    harmless(applied)
+
+
+DOCUMENTS: list[Callable[[dict[str, Any]], Any]] = [
+    lambda body: body.clear(),
+    lambda body: body.pop("seal"),
+    lambda body: body.update(seal=None),
+    lambda body: body.update(seal="0" * 32),
+    lambda body: body.update(id=399),
+    lambda body: body.update(id="3"),
+    lambda body: body.update(id=None),
+    lambda body: body.update(vector="0" * 32),
+    lambda body: body.update(revision=7),
+    lambda body: body.update(extra={"a": [1]}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DOCUMENTS)))
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_a_damaged_document(applied, name, number):
+    key = applied.keys(name)[5]
+    document, vector = applied.document(name, key), applied.records[name][key][1]
+    DOCUMENTS[number](document)
+    applied.put(name, key, document, vector)
+    refused(applied, key, "undo", "originals")
+    harmless(applied)
+
+
+SHAPES: list[Callable[[dict[str, Any]], Any]] = [
+    lambda body: body.clear(),
+    lambda body: body.pop("id"),
+    lambda body: body.pop("revision"),
+    lambda body: body.update(id=None),
+    lambda body: body.update(id=[1]),
+    lambda body: body.update(id=1.5),
+    lambda body: body.update(id=True),
+    lambda body: body.update(id={"a": 1}),
+    lambda body: body.update(id=""),
+    lambda body: body.update(id=399),
+    lambda body: body.update(revision="x"),
+    lambda body: body.update(revision=-1),
+    lambda body: body.update(revision=2**70),
+    lambda body: body.update(revision=9),
+    lambda body: body.update(unknown=1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(SHAPES)))
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
+def test_a_sealed_record_of_another_shape(applied, name, number):
+    key = applied.keys(name)[7]
+    applied.reseal(name, key, SHAPES[number])
+    if name == ORIGINALS:
+        refused(applied, key, "verify", "undo", "originals")
+    harmless(applied)
+
+
+def test_originals_that_are_gone(applied):
+    applied.records[ORIGINALS].clear()
+    with pytest.raises(DamagedRecord, match="original is gone"):
+        cycle.plan(applied.world.target(), SETTINGS)
+    assert applied.world.live().tobytes() == applied.live
+
+
+def test_a_ledger_that_is_gone(applied):
+    applied.records[LEDGER].clear()
+    with pytest.raises(DamagedRecord, match="is empty although"):
+        roll_back(applied.world.target(), SETTINGS, originals=True)
+    assert applied.world.live().tobytes() == applied.live
+
+
+ENTRIES: list[Callable[[dict[str, Any]], Any]] = [
+    lambda body: body.pop("entry"),
+    lambda body: body.update(entry=None),
+    lambda body: body.update(entry=[]),
+    lambda body: body.update(entry={}),
+    lambda body: body.update(entry="rollback"),
+    lambda body: body["entry"].pop("parent"),
+    lambda body: body["entry"].pop("state"),
+    lambda body: body["entry"].update(unknown=1),
+    lambda body: body["entry"].update(state="done"),
+    lambda body: body["entry"].update(state=None),
+    lambda body: body["entry"].update(kind="apply; drop"),
+    lambda body: body["entry"].update(number="one"),
+    lambda body: body["entry"].update(number=2),
+    lambda body: body["entry"].update(number=-1),
+    lambda body: body["entry"].update(number=None),
+    lambda body: body["entry"].update(parent=1),
+    lambda body: body["entry"].update(parent=2),
+    lambda body: body["entry"].update(parent=-3),
+    lambda body: body["entry"].update(parent=[0]),
+    lambda body: body["entry"].update(to=7),
+    lambda body: body["entry"].update(to="x"),
+    lambda body: body["entry"].update(details=None),
+    lambda body: body["entry"].update(details=[1]),
+    lambda body: body["entry"]["details"].update(planned_at=10**30),
+    lambda body: body["entry"]["details"].update(applied_at="now"),
+    lambda body: body["entry"]["details"].update(rows=-1),
+    lambda body: body["entry"]["details"].update(live=3),
+    lambda body: body["entry"]["details"].update(live={"ndcg@10": "high"}),
+    lambda body: body["entry"]["details"].update(plan=[]),
+    lambda body: body["entry"]["details"].update(inputs={"a": 1}),
+    lambda body: body["entry"].update(generation="x"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ENTRIES)))
+def test_a_sealed_ledger_entry_of_another_shape(applied, number):
+    key = "revision:00000001"
+    applied.reseal(LEDGER, key, ENTRIES[number])
+    refused(applied, key, "verify", "plan", "resume", "apply", "undo", "originals")
+    with pytest.raises(DamagedRecord):
+        Ledger(applied.world.target().ledger, "docs").entry(1)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_damaged_ledger_entry(applied, number):
+    key = "revision:00000001"
+    document = applied.document(LEDGER, key)
+    [
+        lambda: document.pop("seal"),
+        lambda: document["entry"].update(parent=5),
+        lambda: document["entry"].update(state="abandoned"),
+        lambda: document.update(entry=None),
+        lambda: document["entry"]["details"].update(rows=1),
+    ][number]()
+    applied.put(LEDGER, key, document, None)
+    refused(applied, key, "verify", "plan", "resume", "apply", "undo", "originals")
+
+
+def test_a_plan_in_the_ledger_that_cannot_be_read_is_made_again(applied):
+    def change(body: dict[str, Any]) -> None:
+        body["entry"]["details"]["plan"] = {"metric": 3}
+
+    applied.reseal(LEDGER, "revision:00000001", change)
+    again = cycle.apply(applied.world.target(), SETTINGS)
+    assert (again.plan.moved, again.revision) == (0, None)
+
+
+LEASES: list[Callable[[dict[str, Any]], Any]] = [
+    lambda body: body.pop("lease"),
+    lambda body: body.update(lease=None),
+    lambda body: body.update(lease=[]),
+    lambda body: body.update(lease={}),
+    lambda body: body["lease"].pop("expires"),
+    lambda body: body["lease"].update(expires="never"),
+    lambda body: body["lease"].update(expires=10**30),
+    lambda body: body["lease"].update(acquired=-1),
+    lambda body: body["lease"].update(seconds=float("1e300")),
+    lambda body: body["lease"].update(seconds=0),
+    lambda body: body["lease"].update(process="1234"),
+    lambda body: body["lease"].update(process="a/b/-1/c"),
+    lambda body: body["lease"].update(process="a/b/" + "9" * 40 + "/c"),
+    lambda body: body["lease"].update(process="a/b/../../1/c"),
+    lambda body: body["lease"].update(host=None),
+    lambda body: body["lease"].update(generation="x"),
+    lambda body: body["lease"].update(generation=99),
+    lambda body: body["lease"].update(unknown=1),
+    lambda body: body.update(generation=None),
+]
+
+
+@pytest.mark.parametrize("number", range(len(LEASES)))
+def test_a_lease_of_another_shape_is_named_and_can_be_replaced(applied, number):
+    applied.reseal(LEDGER, "lease", LEASES[number])
+    refused(applied, "lease", "verify", "resume", "apply", "undo")
+    records = applied.world.target().ledger
+    with pytest.raises(DamagedRecord, match="unlock --force"):
+        lease.holder(records)
+    assert lease.unlock(records) is None
+    assert lease.holder(records) is None
+    with lease.held(records, 10):
+        assert lease.holder(records) is not None
+
+
+def test_a_lease_with_a_flipped_bit_is_not_believed(applied):
+    document = applied.document(LEDGER, "lease")
+    document["lease"]["expires"] += 1
+    applied.put(LEDGER, "lease", document, None)
+    refused(applied, "lease", "apply")
+
+
+def test_whatever_the_ledger_wrote_is_read_again(applied):
+    ledger = Ledger(applied.world.target().ledger, "docs")
+    entry = ledger.entry(1)
+    assert isinstance(entry, Revision)
+    assert asdict(ledger.entries()[0]) == asdict(entry)
+    assert ledger.records.get(["revision:00000001"]) == [
+        Record("revision:00000001", applied.document(LEDGER, "revision:00000001"))
+    ]
