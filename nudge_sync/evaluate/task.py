@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.errors import InputError
+from nudge_sync.solve.rotation import lengths
 
 Float32: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.intp]
@@ -19,6 +20,7 @@ Similarity: TypeAlias = Literal["dot", "cosine"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
 _BLOCK = 65_536
+_UNIT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,12 @@ def checked(vectors: Float32, where: str) -> Float32:
 
 
 def unit(vectors: Float32) -> Float32:
-    """The rows at length one, float32."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    scaled: Float32 = (vectors / lengths).astype(np.float32)
+    """The rows at length one; the same array where they are already."""
+    if all((np.abs(lengths(block) - 1) < _UNIT).all() for _, block in blocks(vectors)):
+        return vectors
+    scaled = np.empty(vectors.shape, dtype=np.float32)
+    for start, block in blocks(vectors):
+        scaled[start : start + len(block)] = block / lengths(block)[:, None]
     return scaled
 
 
