@@ -13,7 +13,7 @@ __all__ = ["Fit", "finetune"]
 _HOMES = {"Fit": "nudge_sync.finetune", "finetune": "nudge_sync.finetune"}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     # Loaded when asked for: SciPy takes a third of a second, and most verbs never solve.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

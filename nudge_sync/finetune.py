@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,20 @@ from nudge_sync import metrics
 from nudge_sync.errors import InputError
 from nudge_sync.explanation import Explanation, explain
 from nudge_sync.judgements import Relevant, matrix
+from nudge_sync.prepared import (
+    Candidates,
+    document_rows,
+    judged_rows,
+    narrow,
+    pull_weights,
+    unit_queries,
+    unjudged_scores,
+)
 from nudge_sync.solve import MAX_ANGLE, checked, choose_and_learn, limited
 from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
 from nudge_sync.solve.ranked import answered
-from nudge_sync.solve.rotation import TINY, lengths, unit
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
-
-Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
-"""Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
 
 @dataclass(frozen=True)
@@ -123,72 +128,81 @@ def finetune(
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
     Raises InputError.
     """
-    place = metrics.parse(metric).depth
-    rows = _documents(documents)
-    train, held = _queries(train_queries, rows, "train_queries"), _queries(validation_queries, rows, "validation_queries")
-    relevance = csr_matrix(vstack([
-        matrix(train_relevant, len(train), len(rows), "train_relevant"),
-        matrix(validation_relevant if validation_relevant is not None else [], len(held), len(rows), "validation_relevant"),
-    ]))
+    return fitted(
+        documents,
+        (train_queries, train_relevant, train_weights),
+        (validation_queries, validation_relevant),
+        Options(method, metric, angle, similarity, max_angle, threads),
+        candidates,
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fine-tune."""
+
+    method: Method
+    metric: str
+    angle: float | None
+    similarity: Similarity
+    max_angle: float = MAX_ANGLE
+    threads: int = 0
+
+
+def fitted(
+    documents: Any,
+    train: tuple[Any, Any, Any],
+    held_out: tuple[Any, Any],
+    options: Options,
+    candidates: Candidates | None = None,
+    others: NDArray[Any] | None = None,
+) -> Fit:
+    """`finetune`, with its arguments gathered: queries, what is relevant, and weights.
+
+    others: documents that can neither be relevant nor move, but are found.
+    """
+    rows = document_rows(documents)
+    teachers = unit_queries(train[0], rows, "train_queries")
+    judges = unit_queries(held_out[0], rows, "validation_queries")
+    queries, learners = (
+        np.concatenate([teachers, judges]),
+        np.arange(len(teachers) + len(judges)) < len(teachers),
+    )
+    relevance = _relevance(train[1], held_out[1], len(teachers), len(judges), len(rows))
     judged = np.unique(relevance.indices).astype(np.int64)
-    narrow = _narrow(relevance, judged)
-    everyone = np.concatenate([train, held])
-    learners = np.arange(len(everyone)) < len(train)
-    made = _splits(narrow, learners, method, angle)
-    with limited(threads):
-        unjudged = _unjudged(rows, everyone, judged, place, candidates, _asked(made, learners, method), similarity)
-        task = checked(_judged(rows, judged), Queries(everyone, narrow, unjudged),
-                       _weights(train_weights, narrow, judged, len(train), len(rows)), metric, similarity, max_angle)
-        learn = np.ones(len(everyone), np.bool_) if method == "auto" else learners
-        chosen = choose_and_learn(task, made, learn, method, angle)
-    return _fit(rows, judged, chosen, everyone, relevance, task.attraction, learn, similarity)
-
-
-def _documents(documents: Any) -> NDArray[np.floating]:
-    rows = documents if isinstance(documents, np.ndarray) else np.asarray(documents)
-    if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
-        raise InputError(f"documents have to be numbers, (n, d); these are {rows.dtype} {rows.shape}")
-    return rows
-
-
-def _queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
-    """Unit rows; raises InputError for a row without a direction."""
-    if queries is None:
-        return np.empty((0, documents.shape[1]), np.float32)
-    rows = np.asarray(queries, np.float32)
-    if rows.size == 0:
-        return np.empty((0, documents.shape[1]), np.float32)
-    if rows.ndim != 2 or rows.shape[1] != documents.shape[1]:
-        raise InputError(
-            f"{name} are {rows.shape} and documents {documents.shape}; "
-            "both have to come from one model, (rows, dimensions)"
+    small = narrow(relevance, judged)
+    made = _splits(small, learners, options.method, options.angle)
+    asked = _asked(made, learners, options.method)
+    depth = metrics.parse(options.metric).depth
+    with limited(options.threads):
+        scores = unjudged_scores(
+            rows, queries, judged, depth, candidates, asked, options.similarity, others
         )
-    usable = np.isfinite(rows).all(axis=1)
-    usable[usable] = lengths(rows[usable]) > TINY
-    if not usable.all():
-        raise InputError(
-            f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
-            "leave it out together with its judgements"
+        task = checked(
+            judged_rows(rows, judged),
+            Queries(queries, small, scores),
+            pull_weights(train[2], small, judged, len(teachers), len(rows)),
+            options.metric,
+            options.similarity,
+            options.max_angle,
         )
-    return unit(rows).astype(np.float32)
+        learn = np.ones(len(queries), np.bool_) if options.method == "auto" else learners
+        chosen = choose_and_learn(task, made, learn, options.method, options.angle)
+    return _fit(
+        rows, judged, chosen, queries, relevance, task.attraction, learn, options.similarity
+    )
 
 
-def _judged(documents: NDArray[Any], judged: Rows) -> Float32:
-    rows = np.asarray(documents[judged], np.float32)
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(broken):
-        raise InputError(
-            f"documents[{judged[broken[0]]}] is judged and holds NaN or infinity; "
-            "embed it again, or leave out its judgements"
-        )
-    return rows
-
-
-def _narrow(relevance: csr_matrix, judged: Rows) -> csr_matrix:
-    """The same judgements over judged rows alone."""
-    columns = np.searchsorted(judged, relevance.indices)
+def _relevance(train: Any, held_out: Any, teachers: int, judges: int, documents: int) -> csr_matrix:
+    """All judgements, training queries first: (q, n)."""
+    second = [] if held_out is None else held_out
     return csr_matrix(
-        (relevance.data, columns, relevance.indptr), shape=(relevance.shape[0], len(judged))
+        vstack(
+            [
+                matrix(train, teachers, documents, "train_relevant"),
+                matrix(second, judges, documents, "validation_relevant"),
+            ]
+        )
     )
 
 
@@ -216,66 +230,6 @@ def _asked(made: list[Split], learners: NDArray[np.bool_], method: Method) -> ND
     for one in made:
         asked |= one.judge
     return asked
-
-
-def _unjudged(
-    documents: NDArray[Any],
-    queries: Float32,
-    judged: Rows,
-    depth: int,
-    candidates: Candidates | None,
-    asked: NDArray[np.bool_],
-    similarity: Similarity,
-) -> Float32:
-    scores = np.full((len(queries), depth), -np.inf, np.float32)
-    if candidates is not None:
-        rows, known = _handed_in(documents, queries, candidates, similarity)
-        known = np.where(np.isin(rows, judged) | (rows < 0), -np.inf, known)
-        ranked = -np.sort(-known, axis=1)[:, :depth]
-        scores[len(queries) - len(rows) :, : ranked.shape[1]] = ranked
-    elif len(judged) < len(documents) and asked.any():
-        found = best(queries[asked], documents, depth, skip=judged, similarity=similarity)
-        scores[asked] = found.scores
-    return scores
-
-
-def _handed_in(
-    documents: NDArray[Any], queries: Float32, candidates: Candidates, similarity: Similarity
-) -> tuple[Rows, NDArray[np.floating]]:
-    rows, known = candidates if isinstance(candidates, tuple) else (candidates, None)
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or len(rows) > len(queries) or (rows.size and rows.max() >= len(documents)):
-        raise InputError(
-            "candidates have to be rows of documents, (validation queries, k), -1 for none"
-        )
-    if known is not None and np.shape(known) != rows.shape:
-        raise InputError(f"candidates: {rows.shape} rows but {np.shape(known)} scores")
-    if known is not None:
-        return rows, np.asarray(known, np.float32)
-    computed = np.empty(rows.shape, np.float32)
-    for number, query in enumerate(queries[len(queries) - len(rows) :]):
-        vectors = np.asarray(documents[np.maximum(rows[number], 0)], np.float32)
-        computed[number] = (unit(vectors) if similarity == "cosine" else vectors) @ query
-    return rows, computed
-
-
-def _weights(
-    weights: Any, relevance: csr_matrix, judged: Rows, count: int, documents: int
-) -> csr_matrix | NDArray[Any] | None:
-    if weights is None:
-        return None
-    if isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub":
-        if len(weights) != count:
-            raise InputError(f"train_weights are {len(weights)} for {count} training queries")
-        return np.append(weights.astype(np.float64), np.ones(relevance.shape[0] - count))
-    narrow = _narrow(*_known(matrix(weights, count, documents, "train_weights"), judged))
-    return csr_matrix(vstack([narrow, (relevance[count:] > 0).astype(np.float64)]))
-
-
-def _known(weights: csr_matrix, judged: Rows) -> tuple[csr_matrix, Rows]:
-    if not np.isin(weights.indices, judged).all():
-        raise InputError("train_weights name a row that is judged by no query")
-    return weights, judged
 
 
 def _fit(

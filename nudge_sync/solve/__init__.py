@@ -29,6 +29,7 @@ from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, ti
 __all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
 
 MAX_ANGLE = float(np.pi / 3)
+FURTHEST = {False: float(np.pi / 2), True: 1000.0}
 
 
 def limited(threads: int) -> AbstractContextManager[Any]:
@@ -88,6 +89,10 @@ def choose_and_learn(
     angle: float | None,
 ) -> Choice:
     """Compare what `method` asks for on the splits, then learn from the queries `learn`."""
+    if angle is not None and not 0 <= angle <= FURTHEST[method == "nudge-m"]:
+        raise InputError(
+            f"the angle {angle:g} is outside 0 to pi/2 (for nudge-m: a step, 0 to 1000)"
+        )
     if method == "nudge-m" and task.similarity == "cosine":
         raise InputError(
             "nudge-m changes lengths, which a cosine collection undoes; use nudge-n, nudge-c or auto"
@@ -119,7 +124,11 @@ def _tried(
     if method != "auto":
         if angle is not None:
             return [choose.fixed_angle(task, made, method, angle)]
-        return [{"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}[method](task, made)]
+        return [
+            {"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}[
+                method
+            ](task, made)
+        ]
     simple = [choose.nudge_n(task, made)]
     if task.similarity == "dot":
         simple.append(choose.nudge_m(task, made))

@@ -90,7 +90,9 @@ def nudge_n(task: Task, made: list[Split]) -> Candidate:
         f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate("nudge-n", {"angle": angle}, whole.at(angle), reason, whole.honest(task.max_angle))
+    return Candidate(
+        "nudge-n", {"angle": angle}, whole.at(angle), reason, whole.honest(task.max_angle)
+    )
 
 
 def nudge_m(task: Task, made: list[Split]) -> Candidate:
@@ -126,9 +128,7 @@ def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidat
     return Candidate("nudge-c", held.parameters, held.values, reason)
 
 
-def _mover(
-    task: Task, method: str, parameters: Mapping[str, Any]
-) -> Callable[[Split], Float32]:
+def _mover(task: Task, method: str, parameters: Mapping[str, Any]) -> Callable[[Split], Float32]:
     return lambda split: solve(task, split.learn, method, parameters)
 
 
@@ -140,7 +140,9 @@ def fixed_angle(task: Task, made: list[Split], method: str, angle: float) -> Can
     reason = f"{method}: the angle was given"
     if not made:
         return Candidate(method, parameters, np.zeros(0), reason)
-    return Candidate(method, parameters, _measured(task, made, _mover(task, method, parameters)), reason)
+    return Candidate(
+        method, parameters, _measured(task, made, _mover(task, method, parameters)), reason
+    )
 
 
 def _untried_c(task: Task, angle: float) -> Candidate:
@@ -189,7 +191,10 @@ def choice(
     vectors = solve(task, learn, held.method, held.parameters)
     moved = np.flatnonzero((vectors != task.points).any(axis=1))
     furthest = _furthest(task.points[moved], vectors[moved])
-    reasons = [*reasons, f"{len(moved)} of {len(vectors)} judged points move, at most {furthest:.3f} rad"]
+    reasons = [
+        *reasons,
+        f"{len(moved)} of {len(vectors)} judged points move, at most {furthest:.3f} rad",
+    ]
     return Choice(vectors, moved, held.method, held.parameters, scores, reasons)
 
 

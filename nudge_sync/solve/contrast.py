@@ -94,7 +94,9 @@ def contrast(
         there = _inside(ahead + np.where(free[:, None], step, 0), origin, settings.cap)
         # Nesterov's momentum: the same place in about half the steps.
         pace, last = (1 + np.sqrt(1 + 4 * pace * pace)) / 2, pace
-        ahead = _inside(there + np.float32((last - 1) / pace) * (there - here), origin, settings.cap)
+        ahead = _inside(
+            there + np.float32((last - 1) / pace) * (there - here), origin, settings.cap
+        )
         here = there
     return _settled(points, origin, here)
 

@@ -73,7 +73,9 @@ def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curv
     """The curves of all candidates of all queries, over angles 0 to `limit`."""
     found = [_fixed(paths, queries, metric, limit)]
     for part in chunks(len(queries), QUERY_BLOCK):
-        found += list(_judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit))
+        found += list(
+            _judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit)
+        )
     joined = Curves(
         np.concatenate([one.query for one in found]),
         np.concatenate([one.cosine for one in found]),
@@ -117,9 +119,7 @@ def _judged(
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:
     moves = stop > 0
-    return np.where(
-        moves, (end - start * np.cos(stop)) / np.where(moves, np.sin(stop), 1.0), 0.0
-    )
+    return np.where(moves, (end - start * np.cos(stop)) / np.where(moves, np.sin(stop), 1.0), 0.0)
 
 
 def _reachable(floor: Float32, limit: float) -> Float32:

@@ -6,6 +6,8 @@ is a rotation towards the pull by arccos(1 - r^2/2), or onto the pull where that
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,12 @@ from nudge_sync.solve.problem import Float32, Float64
 
 TINY = 1e-9
 """Lengths below this have no direction; angles below it are no move."""
+
+
+def single(rows: Any) -> Float32:
+    """Rows as float32; what it cannot hold becomes infinite, quietly."""
+    with np.errstate(over="ignore"):
+        return np.asarray(rows, np.float32)
 
 
 def lengths(rows: NDArray[np.floating]) -> Float64:

@@ -144,7 +144,9 @@ def _pairs(curves: Curves) -> Iterator[tuple[Rows, Rows]]:
     width = count[curves.query[relevant]] if len(relevant) else np.empty(0, np.int64)
     block = np.cumsum(width) // PAIRS
     # A query is never split over two blocks.
-    block = np.maximum.accumulate(block[np.searchsorted(curves.query[relevant], curves.query[relevant])])
+    block = np.maximum.accumulate(
+        block[np.searchsorted(curves.query[relevant], curves.query[relevant])]
+    )
     for number in np.unique(block) if len(block) else [0]:
         mine = relevant[block == number]
         wide = count[curves.query[mine]]
@@ -179,9 +181,7 @@ def _reciprocal(
     return _worth(queries, first, whole, np.ones(len(relevant)), events, metric)
 
 
-def _running(
-    start: Rows, item: Rows, angle: Float64, change: Rows
-) -> tuple[Rows, Rows, Rows]:
+def _running(start: Rows, item: Rows, angle: Float64, change: Rows) -> tuple[Rows, Rows, Rows]:
     """Events in order of (item, angle), and each item's count before and after each of them."""
     order = np.lexsort((angle, item))
     item, change = item[order], change[order]

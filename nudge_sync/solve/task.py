@@ -61,7 +61,9 @@ def attraction(relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None)
         scaled = positive.multiply(np.asarray(weights, np.float64)[:, None])
     scaled = csr_matrix(scaled)
     if scaled.nnz and (not np.isfinite(scaled.data).all() or scaled.data.min() < 0):
-        raise InputError("a weight is negative or not finite; weights say how much a judgement counts")
+        raise InputError(
+            "a weight is negative or not finite; weights say how much a judgement counts"
+        )
     scaled.eliminate_zeros()
     return scaled
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.ranked import positions
-from nudge_sync.solve.rotation import TINY, lengths
+from nudge_sync.solve.rotation import TINY, lengths, single
 
 QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
+ROUNDING = 1e-6
+"""Lengths this near to 1 are 1 in float32."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +48,37 @@ def best(
     """
     keep = np.ones(len(documents), np.bool_)
     keep[skip if skip is not None else []] = False
-    tables = [_Table(len(queries[part]), k, floor[part] if floor is not None else None)
-              for part in chunks(len(queries), QUERY_BLOCK)]
+    tables = [
+        _Table(len(queries[part]), k, floor[part] if floor is not None else None)
+        for part in chunks(len(queries), QUERY_BLOCK)
+    ]
     for rows in chunks(len(documents), DOCUMENT_BLOCK):
         numbers = np.flatnonzero(keep[rows])
         if len(numbers):
-            block = _block(documents[rows], numbers, similarity)
+            block, numbers = _block(documents[rows], numbers, similarity)
             for part, table in zip(chunks(len(queries), QUERY_BLOCK), tables, strict=True):
                 table.add(queries[part] @ block.T, numbers + rows.start)
     for table in tables:
         table.settle()
     empty = Best(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
     done = [table.best for table in tables] or [empty]
-    return Best(np.concatenate([one.scores for one in done]), np.concatenate([one.rows for one in done]))
+    return Best(
+        np.concatenate([one.scores for one in done]), np.concatenate([one.rows for one in done])
+    )
 
 
-def _block(rows: NDArray[np.floating], numbers: Rows, similarity: Similarity) -> Float32:
-    block = np.asarray(rows if len(numbers) == len(rows) else rows[numbers], np.float32)
-    if similarity == "dot":
-        return block
+def _block(
+    rows: NDArray[np.floating], numbers: Rows, similarity: Similarity
+) -> tuple[Float32, Rows]:
+    """The usable rows among `numbers`, scaled as the similarity asks, and their numbers."""
+    block = single(rows if len(numbers) == len(rows) else rows[numbers])
     length = lengths(block)
-    if np.abs(length - 1).max() > 1e-6:
+    usable = np.isfinite(length)
+    if not usable.all():
+        block, length, numbers = block[usable], length[usable], numbers[usable]
+    if similarity == "cosine" and (np.abs(length - 1) > ROUNDING).any():
         block = (block / np.where(length > TINY, length, 1.0)[:, None]).astype(np.float32)
-    return block
+    return block, numbers
 
 
 class _Table:

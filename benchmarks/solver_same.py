@@ -1,0 +1,87 @@
+"""At a fixed angle or step, the same documents as nudge-ft 0.1.2: the largest difference.
+
+.bench/bin/python benchmarks/solver_same.py [--write tests/data/nudge-ft.npz]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+
+import numpy as np
+from nudge import NUDGEM, NUDGEN
+from solver_protocol import load, split
+
+from nudge_sync import finetune, nudge_ft
+
+GAMMAS = (0.02, 0.1, 0.3, 0.48)
+STEPS = (0.1, 0.6, 1.5)
+
+
+def theirs(kind, documents, train, validation, gamma):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return kind().finetune_embeddings(documents.copy(), train, validation, gamma=gamma)
+
+
+def asked(data, rows):
+    return {
+        "q_embs": data.queries[rows],
+        "q_ans_indx": [list(one) for one in data.relevant(rows)],
+    }
+
+
+def compare(name: str) -> None:
+    data = load(name)
+    rows, held, _ = split(len(data.queries), 0)
+    train, validation = asked(data, rows), asked(data, held)
+    both = (train["q_embs"], train["q_ans_indx"], validation["q_embs"], validation["q_ans_indx"])
+    for gamma in GAMMAS:
+        expected = theirs(NUDGEN, data.documents, train, validation, gamma)
+        usable = np.isfinite(expected).all(axis=1)
+        ours = finetune(data.documents, *both, "nudge-n", angle=float(np.arccos(1 - gamma / 2)))
+        twin = nudge_ft.NUDGEN().finetune_embeddings(data.documents, train, validation, gamma=gamma)
+        show(name, f"N {gamma}", expected, ours.documents, twin, usable)
+    for step in STEPS:
+        expected = theirs(NUDGEM, data.documents, train, validation, step)
+        ours = finetune(data.documents, *both, "nudge-m", angle=step, similarity="dot")
+        twin = nudge_ft.NUDGEM().finetune_embeddings(data.documents, train, validation, gamma=step)
+        show(name, f"M {step}", expected, ours.documents, twin, np.ones(len(expected), bool))
+
+
+def show(name, what, expected, ours, twin, usable) -> None:
+    apart = [float(np.abs(expected - one)[usable].max()) for one in (ours, twin)]
+    print(
+        f"{name:10} {what:7} {apart[0]:10.1e} {apart[1]:10.1e} {(~usable).sum():6} rows NaN there"
+    )
+
+
+def small() -> dict[str, np.ndarray]:
+    """A small problem with its results: duplicates, opposing pulls, rows that nothing pulls."""
+    random = np.random.default_rng(7)
+    documents = random.normal(size=(40, 12)).astype(np.float32)
+    documents /= np.linalg.norm(documents, axis=1, keepdims=True)
+    answers = random.integers(0, 30, size=(60, 2))
+    queries = documents[answers[:, 0]] + 0.6 * random.normal(size=(60, 12)).astype(np.float32)
+    queries[:3] *= -1
+    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+    train = {"q_embs": queries[:45], "q_ans_indx": [[int(one)] for one in answers[:45, 0]]}
+    held = {"q_embs": queries[45:], "q_ans_indx": [[int(one)] for one in answers[45:, 0]]}
+    kept = {"documents": documents, "queries": queries, "answers": answers[:, 0]}
+    for gamma in GAMMAS:
+        kept[f"n{gamma}"] = theirs(NUDGEN, documents, train, held, gamma)
+    for step in STEPS:
+        kept[f"m{step}"] = theirs(NUDGEM, documents, train, held, step)
+    return kept
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--write")
+    options.add_argument("--sets", default="nfcorpus,cranfield,metatool")
+    given = options.parse_args()
+    print("set        method    finetune   drop-in  (largest difference of a component)")
+    for one in given.sets.split(","):
+        compare(one)
+    if given.write:
+        np.savez_compressed(given.write, **small())

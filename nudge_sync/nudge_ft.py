@@ -1,0 +1,109 @@
+"""The classes of the `nudge-ft` package, by the same names and arguments, without torch.
+
+`from nudge_sync.nudge_ft import NUDGEN, NUDGEM` in place of `from nudge import NUDGEN, NUDGEM`.
+At a given `gamma` the result is that package's within 1e-6, except where its own is NaN (near
+duplicates of their pull). Without one, the angle or step is chosen exactly for recall@`val_k`
+instead of on a grid of 25 squared radii, and a validation query without answers is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.finetune import Options, fitted
+from nudge_sync.solve.problem import Float32, Method
+from nudge_sync.solve.rotation import lengths, unit
+
+__all__ = ["NUDGEM", "NUDGEN", "QueriesAnswersDict"]
+
+WIDEST = float(np.arccos(1 - 0.5 / 2))
+"""The angle of the largest squared radius that nudge-ft tries (0.48), rounded up to 0.5."""
+
+
+class QueriesAnswersDict(TypedDict):
+    """Queries and, for each, the rows that answer it."""
+
+    q_embs: NDArray[np.float32]
+    q_ans_indx: Sequence[Sequence[int]]
+
+
+def _fitted(
+    method: Method,
+    embeddings: NDArray[Any],
+    train_set: QueriesAnswersDict,
+    val_set: QueriesAnswersDict,
+    nontrain_embeddings: NDArray[Any] | tuple[NDArray[Any] | None, Any] | None,
+    metric: str,
+    angle: float | None,
+) -> Float32:
+    others = nontrain_embeddings
+    if isinstance(others, tuple):
+        others = others[0]
+    queries = np.asarray(train_set["q_embs"])
+    fit = fitted(
+        unit(np.asarray(embeddings)).astype(np.float32),
+        # nudge-ft sums the queries as they are; here they are unit, and weigh their length.
+        (queries, train_set["q_ans_indx"], lengths(queries)),
+        (val_set["q_embs"], val_set["q_ans_indx"]),
+        Options(method, metric, angle, "dot" if method == "nudge-m" else "cosine", WIDEST),
+        others=None if others is None else unit(np.asarray(others)).astype(np.float32),
+    )
+    return np.array(fit.documents)
+
+
+class NUDGEN:
+    """NUDGE-N: documents turn towards the queries they answer, up to one angle."""
+
+    def __init__(self, device: Any = None) -> None:
+        self.device = device
+        """Taken for compatibility; everything runs on the CPU."""
+
+    def finetune_embeddings(
+        self,
+        embeddings: NDArray[Any],
+        train_set: QueriesAnswersDict,
+        val_set: QueriesAnswersDict,
+        nontrain_embeddings: NDArray[Any] | None = None,
+        val_batch_size: int = 256,  # noqa: ARG002
+        val_k: int = 1,
+        gamma: float | None = None,
+    ) -> Float32:
+        """The documents, scaled to unit length and turned: (n, d) float32.
+
+        embeddings: (n, d).  nontrain_embeddings: documents that answer no query; not returned.
+        val_k: the angle is the best for recall@val_k.  gamma: the squared radius, if given.
+        """
+        angle = None if gamma is None else float(np.arccos(1 - gamma / 2))
+        return _fitted(
+            "nudge-n", embeddings, train_set, val_set, nontrain_embeddings, f"recall@{val_k}", angle
+        )
+
+
+class NUDGEM:
+    """NUDGE-M: documents take one step along their pull; to be searched by dot product."""
+
+    def __init__(self, device: Any = None) -> None:
+        self.device = device
+        """Taken for compatibility; everything runs on the CPU."""
+
+    def finetune_embeddings(
+        self,
+        embeddings: NDArray[Any],
+        train_set: QueriesAnswersDict,
+        val_set: QueriesAnswersDict,
+        nontrain_embeddings: NDArray[Any] | None = None,
+        val_batch_size: int = 256,  # noqa: ARG002
+        gamma: float | None = None,
+    ) -> Float32:
+        """The documents, scaled to unit length, each plus a step along its pull: (n, d) float32.
+
+        embeddings: (n, d).  nontrain_embeddings: documents that answer no query; not returned.
+        gamma: the step, if given; else the best for the share of first places that are right.
+        """
+        return _fitted(
+            "nudge-m", embeddings, train_set, val_set, nontrain_embeddings, "recall@1", gamma
+        )

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from nudge_sync.errors import InputError
+from nudge_sync.solve import Queries, answered, fit, metric_values
+from nudge_sync.solve.choose import ahead
+from nudge_sync.solve.rotation import lengths, unit
+from nudge_sync.solve.topk import best
+
+
+def world(seed=0, documents=300, queries=400, d=24, shift=0.5, noise=0.5):
+    """Documents, and queries that lie off their document in a direction each document has."""
+    random = np.random.default_rng(seed)
+    points = unit(random.normal(size=(documents, d)))
+    aside = unit(random.normal(size=(documents, d)))
+    answers = random.integers(0, documents // 4, size=queries)
+    asked = (
+        points[answers] + shift * aside[answers] + noise * unit(random.normal(size=(queries, d)))
+    )
+    asked = unit(asked).astype(np.float32)
+    points = points.astype(np.float32)
+    judged = np.unique(answers)
+    relevance = csr_matrix(
+        (np.ones(queries), (np.arange(queries), np.searchsorted(judged, answers))),
+        shape=(queries, len(judged)),
+    )
+    rest = best(asked, points, 10, skip=judged).scores
+    return points[judged], Queries(asked, relevance, rest), np.arange(queries) % 10
+
+
+def held_out_gain(method, seed=0, **options):
+    points, queries, part = world(seed, queries=600, **options)
+    teach, test = np.arange(600) < 480, np.arange(600) >= 480
+    choice = fit(points, queries.only(teach), part[teach], method=method)
+    values = [
+        metric_values(vectors, queries.only(test), "ndcg@10").mean()
+        for vectors in (points, choice.vectors)
+    ]
+    return choice, values[1] - values[0]
+
+
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-c", "auto"])
+def test_what_can_be_learned_is_learned(method):
+    choice, gain = held_out_gain(method, shift=1.0)
+    assert gain > 0.05
+    assert choice.method == method or method == "auto"
+    assert choice.scores[choice.method] > choice.scores["nothing"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_judgements_move_nothing(seed):
+    points, queries, part = world(seed)
+    order = np.random.default_rng(seed).permutation(len(queries))
+    shuffled = Queries(queries.vectors, queries.relevance[order], queries.unjudged)
+    choice = fit(points, shuffled, part)
+    assert choice.method == "nothing"
+    assert len(choice.moved) == 0
+    assert choice.vectors.tobytes() == points.tobytes()
+
+
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
+def test_equal_input_gives_equal_bits_and_is_left_alone(method):
+    points, queries, part = world(shift=1.0)
+    kept = points.copy()
+    similarity = "dot" if method == "nudge-m" else "cosine"
+    one, two = (fit(points, queries, part, method=method, similarity=similarity) for _ in range(2))
+    assert one.vectors.tobytes() == two.vectors.tobytes()
+    assert one.parameters == two.parameters
+    assert one.reasons == two.reasons
+    np.testing.assert_array_equal(points, kept)
+
+
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
+def test_what_is_reported_can_be_written_as_json(method):
+    points, queries, part = world(shift=1.0)
+    choice = fit(points, queries, part, method=method, similarity="dot")
+    report = json.loads(json.dumps([choice.parameters, choice.scores, choice.reasons]))
+    assert report[1]["nothing"] == choice.scores["nothing"]
+    assert any("of 400 queries" in sentence for sentence in report[2])
+
+
+def test_moved_rows_are_those_that_differ():
+    points, queries, part = world(shift=1.0)
+    choice = fit(points, queries, part, method="nudge-n")
+    differs = np.flatnonzero((choice.vectors != points).any(axis=1))
+    np.testing.assert_array_equal(choice.moved, differs)
+    assert len(differs) > 0
+
+
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-c"])
+def test_a_given_angle_is_kept_to(method):
+    points, queries, part = world(shift=1.0)
+    choice = fit(points, queries, part, method=method, angle=0.2)
+    turned = np.arccos(np.clip(np.einsum("ij,ij->i", unit(points), unit(choice.vectors)), -1, 1))
+    assert 0.1 < turned.max() <= 0.2 + 1e-4
+
+
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-c"])
+def test_queries_without_an_answer_have_no_say(method):
+    points, queries, part = world(shift=1.0)
+    plain = fit(points, queries, part, method=method)
+    silent = Queries(
+        np.vstack([queries.vectors, queries.vectors[:50]]),
+        csr_matrix(
+            (
+                np.ones(400),
+                queries.relevance.indices,
+                np.append(queries.relevance.indptr, [400] * 50),
+            ),
+            shape=(450, len(points)),
+        ),
+        np.vstack([queries.unjudged, queries.unjudged[:50]]),
+    )
+    more = fit(points, silent, np.append(part, np.arange(50) % 10), method=method)
+    assert plain.method == more.method
+    np.testing.assert_allclose(plain.vectors, more.vectors, atol=2e-3)
+    assert answered(silent.relevance).sum() == 400
+
+
+def test_too_few_queries_move_nothing_and_say_so():
+    points, queries, part = world()
+    for count in (0, 1):
+        choice = fit(points, queries.only(np.arange(count)), part[:count])
+        assert choice.method == "nothing"
+        assert "too few" in choice.reasons[0]
+
+
+def test_nudge_m_on_a_cosine_collection_is_refused_with_a_way_out():
+    points, queries, part = world()
+    with pytest.raises(InputError, match="nudge-n"):
+        fit(points, queries, part, method="nudge-m")
+
+
+def test_lengths_are_kept_on_a_dot_collection():
+    points, queries, part = world(shift=1.0)
+    points = (points * np.linspace(0.9, 1.1, len(points))[:, None]).astype(np.float32)
+    for method in ("nudge-n", "nudge-c"):
+        choice = fit(points, queries, part, method=method, similarity="dot")
+        np.testing.assert_allclose(lengths(choice.vectors), lengths(points), rtol=1e-6)
+
+
+def test_weights_decide_whom_a_point_follows():
+    points = np.array([[1.0, 0.0, 0.0]], np.float32)
+    ways = unit(np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])).astype(np.float32)
+    queries = Queries(ways, csr_matrix(np.ones((2, 1))), np.full((2, 10), -np.inf, np.float32))
+    choice = fit(
+        points, queries, np.arange(2), method="nudge-n", angle=0.3, weights=np.array([9, 1])
+    )
+    assert choice.vectors[0, 1] > 5 * choice.vectors[0, 2]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("vectors", np.full((400, 24), np.nan, np.float32)),
+        ("vectors", np.ones((400, 3), np.float32)),
+        ("unjudged", np.full((400, 10), np.nan, np.float32)),
+        ("unjudged", np.zeros((400, 9), np.float32)),
+        ("relevance", csr_matrix((400, 3))),
+    ],
+)
+def test_what_does_not_fit_together_is_an_input_error(field, value):
+    points, queries, part = world()
+    broken = Queries(**{**queries.__dict__, field: value})
+    with pytest.raises(InputError):
+        fit(points, broken, part)
+
+
+def test_ahead_means_more_than_chance():
+    values = np.random.default_rng(0).normal(size=500)
+    assert not ahead(values, values, 1.0)
+    assert ahead(values + 0.1, values, 1.0)
+    assert not ahead(values[:1] + 1, values[:1], 1.0)
+    assert not ahead(values[::-1], values, 3.0)

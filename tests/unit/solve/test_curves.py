@@ -1,0 +1,119 @@
+"""The exact curves against a brute force that moves and scores everything again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from nudge_sync import metrics
+from nudge_sync.solve import Queries, metric_values
+from nudge_sync.solve.curves import curves
+from nudge_sync.solve.paths import paths, travel
+from nudge_sync.solve.ranked import ideal
+from nudge_sync.solve.rotation import lengths, unit
+from nudge_sync.solve.steps import roundest, steps
+
+NAMES = ["ndcg@10", "recall@10", "recall@1", "mrr@10", "ndcg@3", "mrr@2"]
+
+
+def made(seed, similarity):
+    random = np.random.default_rng(seed)
+    n, d, learners, judges = random.integers(1, 50), random.integers(2, 12), 20, 15
+    points = random.normal(size=(n, d)).astype(np.float32)
+    if similarity == "cosine":
+        points = unit(points).astype(np.float32)
+    queries = unit(random.normal(size=(learners + judges, d))).astype(np.float32)
+    grades = random.integers(-1, 4, size=(len(queries), n)) * (
+        random.random((len(queries), n)) < 0.2
+    )
+    grades[learners:, random.integers(n)] = 1
+    k = random.integers(0, 10)
+    unjudged = np.full((judges, 10), -np.inf, np.float32)
+    unjudged[:, :k] = -np.sort(-random.uniform(-1, 1, size=(judges, k)), axis=1)
+    attraction = csr_matrix((grades[:learners] > 0).astype(float))
+    held_out = Queries(queries[learners:], csr_matrix(grades[learners:].astype(float)), unjudged)
+    return points, queries[:learners], attraction, held_out
+
+
+def exact(problem, name, way, similarity, limit):
+    points, queries, attraction, held_out = problem
+    metric = metrics.parse(name)
+    found = paths(points, queries, attraction, way=way, similarity=similarity, limit=limit)
+    rising = curves(found, held_out, metric, limit)
+    return steps(rising, ideal(held_out.relevance, metric), metric, limit)
+
+
+def brute(problem, name, way, similarity, angle):
+    points, queries, attraction, held_out = problem
+    moved = travel(points, queries, attraction, way=way, angle=angle)
+    return metric_values(moved, held_out, name, similarity=similarity)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 100_000),
+    st.sampled_from(NAMES),
+    st.sampled_from([("nudge-n", "cosine"), ("nudge-n", "dot"), ("nudge-m", "dot")]),
+    st.floats(0.05, 1.4),
+)
+def test_steps_are_the_metric_at_every_angle(seed, name, way, limit):
+    problem = made(seed, way[1])
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        whole = exact(problem, name, *way, limit)
+        for angle in np.linspace(0, limit, 9):
+            # Within rounding of a step both sides of it are right.
+            near = np.abs(whole.angle - angle).min(initial=1)
+            if near > 1e-5:
+                found, expected = whole.at(angle), brute(problem, name, *way, angle)
+                np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000), st.sampled_from(NAMES))
+def test_no_angle_of_a_fine_grid_is_better_than_the_one_chosen(seed, name):
+    problem = made(seed, "cosine")
+    angle, mean = exact(problem, name, "nudge-n", "cosine", 1.0).best(1.0)
+    assert brute(problem, name, "nudge-n", "cosine", angle).mean() == pytest.approx(mean)
+    grid = [brute(problem, name, "nudge-n", "cosine", at).mean() for at in np.linspace(0, 1, 200)]
+    assert mean >= max(grid) - 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000))
+def test_no_step_of_a_fine_grid_is_better_than_the_one_chosen(seed):
+    problem = made(seed, "dot")
+    limit = float(np.arctan(2.0))
+    angle, mean = exact(problem, "ndcg@10", "nudge-m", "dot", limit).best(limit)
+    assert brute(problem, "ndcg@10", "nudge-m", "dot", angle).mean() == pytest.approx(mean)
+    grid = np.linspace(0, limit, 100)
+    assert mean >= max(brute(problem, "ndcg@10", "nudge-m", "dot", at).mean() for at in grid) - 1e-9
+
+
+def test_nothing_wins_where_every_angle_hurts():
+    points = np.array([[1.0, 0.0], [0.9, 0.4359]], np.float32)
+    queries = np.array([[0.0, 1.0]], np.float32)
+    attraction = csr_matrix([[0.0, 1.0]])
+    held_out = Queries(
+        np.array([[0.95, 0.31225]], np.float32),
+        csr_matrix([[1.0, 0.0]]),
+        np.full((1, 1), -np.inf, np.float32),
+    )
+    problem = (unit(points).astype(np.float32), queries, attraction, held_out)
+    assert exact(problem, "recall@1", "nudge-n", "cosine", 1.0).best(1.0)[0] >= 0.0
+    assert lengths(problem[0]).max() == pytest.approx(1)
+
+
+@given(st.floats(0, 1), st.floats(1e-9, 0.5))
+def test_the_roundest_number_is_inside(low, width):
+    assert low < roundest(low, low + width) < low + width
+
+
+def test_steps_put_one_after_another_cover_all_queries():
+    problem = made(5, "cosine")
+    whole = exact(problem, "ndcg@10", "nudge-n", "cosine", 1.0)
+    twice = type(whole).joined([whole, whole])
+    np.testing.assert_array_equal(twice.at(0.3), np.tile(whole.at(0.3), 2))
+    assert twice.best(1.0)[0] == whole.best(1.0)[0]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nudge_sync.solve import topk
+from nudge_sync.solve.rotation import unit
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 12),
+    st.sampled_from(["cosine", "dot"]),
+    st.sampled_from([np.float16, np.float32, np.float64]),
+)
+def test_the_best_are_those_of_a_full_sort(seed, k, similarity, kind):
+    random = np.random.default_rng(seed)
+    n, q = int(random.integers(0, 5000)), int(random.integers(1, 30))
+    documents = random.normal(size=(n, 6)).astype(kind)
+    queries = unit(random.normal(size=(q, 6))).astype(np.float32)
+    skip = np.flatnonzero(random.random(n) < 0.3)
+    found = topk.best(queries, documents, k, skip=skip, similarity=similarity)
+    known = documents.astype(np.float32)
+    if similarity == "cosine":
+        known = unit(known).astype(np.float32)
+    scores = queries @ known.T
+    scores[:, skip] = -np.inf
+    expected = -np.sort(-scores, axis=1)[:, :k]
+    expected = np.pad(expected, ((0, 0), (0, k - expected.shape[1])), constant_values=-np.inf)
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-5, atol=1e-6)
+    assert ((found.rows < 0) == ~np.isfinite(found.scores)).all()
+    assert not np.isin(found.rows, skip).any()
+
+
+def test_a_mapped_read_only_file_is_read_in_place(tmp_path):
+    random = np.random.default_rng(0)
+    documents = unit(random.normal(size=(3000, 5))).astype(np.float32)
+    np.save(tmp_path / "documents.npy", documents)
+    mapped = np.load(tmp_path / "documents.npy", mmap_mode="r")
+    queries = documents[:4]
+    np.testing.assert_array_equal(
+        topk.best(queries, mapped, 3).rows, topk.best(queries, documents, 3).rows
+    )
+
+
+def test_documents_that_are_not_finite_are_not_found():
+    random = np.random.default_rng(1)
+    documents = random.normal(size=(4000, 5)).astype(np.float32)
+    documents[::3] = np.nan
+    documents[1::3, 2] = np.inf
+    queries = unit(random.normal(size=(3, 5))).astype(np.float32)
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        for similarity in ("cosine", "dot"):
+            found = topk.best(queries, documents, 10, similarity=similarity)
+            assert ((found.rows >= 0) & (found.rows % 3 == 2)).all()
+
+
+def test_scores_at_or_below_the_floor_are_left_out():
+    queries = np.eye(2, dtype=np.float32)
+    documents = np.array([[1, 0], [0.5, 0], [0, 0.25]], np.float32)
+    floor = np.array([0.5, -1.0], np.float32)
+    found = topk.best(queries, documents, 2, similarity="dot", floor=floor)
+    assert found.rows[0].tolist() == [0, -1]
+    assert found.rows[1, 0] == 2

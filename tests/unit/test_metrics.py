@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import pytrec_eval
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from nudge_sync import metrics
+from nudge_sync.errors import InputError
+from nudge_sync.solve import Queries, metric_values
+from nudge_sync.solve.rotation import unit
+from nudge_sync.solve.topk import best
+
+
+def trec_eval(queries, documents, relevance, name):
+    """trec_eval's own figures for a full ranking by dot product."""
+    scores = queries @ documents.T
+    qrels, run = {}, {}
+    for query, row in enumerate(relevance.toarray()):
+        qrels[str(query)] = {str(one): int(row[one]) for one in np.flatnonzero(row)}
+        run[str(query)] = {str(one): float(scores[query, one]) for one in range(len(documents))}
+    found = pytrec_eval.RelevanceEvaluator(qrels, {name}).evaluate(run)
+    return np.array([next(iter(found[str(query)].values())) for query in range(len(queries))])
+
+
+def problem(seed, n=60, q=12, d=8, highest=3):
+    random = np.random.default_rng(seed)
+    documents = unit(random.normal(size=(n, d))).astype(np.float32)
+    queries = unit(random.normal(size=(q, d))).astype(np.float32)
+    grades = random.integers(1, highest + 1, (q, n)) * (random.random((q, n)) < 0.15)
+    grades[:, 0] = 1
+    return documents, queries, csr_matrix(grades.astype(float))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ndcg_is_trec_evals(seed):
+    documents, queries, relevance = problem(seed)
+    unjudged = np.full((len(queries), 10), -np.inf, np.float32)
+    ours = metric_values(documents, Queries(queries, relevance, unjudged), "ndcg@10")
+    np.testing.assert_allclose(ours, trec_eval(queries, documents, relevance, "ndcg_cut_10"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mrr_is_trec_evals_where_an_answer_is_in_the_first_ten(seed):
+    documents, queries, relevance = problem(seed)
+    unjudged = np.full((len(queries), 10), -np.inf, np.float32)
+    ours = metric_values(documents, Queries(queries, relevance, unjudged), "mrr@10")
+    theirs = trec_eval(queries, documents, relevance, "recip_rank")
+    np.testing.assert_allclose(ours, np.where(theirs >= 0.1, theirs, 0))
+
+
+@pytest.mark.parametrize("name", ["recall@10", "recall@1"])
+def test_recall_is_trec_evals_over_what_can_be_reached(name):
+    documents, queries, relevance = problem(3)
+    depth = int(name.split("@")[1])
+    unjudged = np.full((len(queries), depth), -np.inf, np.float32)
+    ours = metric_values(documents, Queries(queries, relevance, unjudged), name)
+    hits = trec_eval(queries, documents, relevance, f"P_{depth}") * depth
+    many = np.asarray((relevance > 0).sum(axis=1)).ravel()
+    np.testing.assert_allclose(ours, hits / np.minimum(many, depth))
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["ndcg@10", "recall@3", "mrr@10", "ndcg@1"]))
+def test_judged_and_unjudged_apart_measure_like_all_together(seed, name):
+    documents, queries, relevance = problem(seed)
+    judged = np.unique(relevance.indices)
+    depth = metrics.parse(name).depth
+    whole = Queries(queries, relevance, np.full((len(queries), depth), -np.inf, np.float32))
+    rest = best(queries, documents, depth, skip=judged).scores
+    apart = Queries(queries, relevance[:, judged], rest)
+    np.testing.assert_allclose(
+        metric_values(documents[judged], apart, name), metric_values(documents, whole, name)
+    )
+
+
+def test_a_query_without_an_answer_has_zero_and_divides_nothing():
+    documents, queries, relevance = problem(0)
+    empty = csr_matrix(relevance.shape)
+    unjudged = np.full((len(queries), 10), -np.inf, np.float32)
+    with np.errstate(divide="raise", invalid="raise", over="raise"):
+        values = metric_values(documents, Queries(queries, empty, unjudged), "ndcg@10")
+    assert (values == 0).all()
+
+
+@pytest.mark.parametrize("name", ["ndcg", "map@10", "ndcg@0", "ndcg@10 ", "recall@-1"])
+def test_an_unknown_metric_is_an_input_error(name):
+    with pytest.raises(InputError, match=r"ndcg@10"):
+        metrics.parse(name)
