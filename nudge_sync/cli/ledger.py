@@ -24,6 +24,23 @@ Force = Annotated[
 ]
 
 
+Drill = Annotated[
+    bool,
+    typer.Option(
+        "--drill",
+        envvar="NUDGE_SYNC_VERIFY_DRILL",
+        help="Also restore a sample of originals and history into a scratch collection, compare "
+        "every bit, and drop it.",
+    ),
+]
+Sample = Annotated[
+    int,
+    typer.Option(
+        envvar="NUDGE_SYNC_VERIFY_SAMPLE", min=0, help="Records of each kind to drill; 0: all."
+    ),
+]
+
+
 def log(
     config: options.Config = options.CONFIG,
     collection: options.Collection = None,
@@ -58,21 +75,31 @@ def verify(
     config: options.Config = options.CONFIG,
     collection: options.Collection = None,
     everything: options.All = False,
+    drill: Drill = False,
+    sample: Sample = 1000,
     as_json: options.Json = False,
 ) -> None:
-    """Compare the collection with shadow and ledger, point by point; writes nothing."""
+    """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
     from nudge_sync.cli.drawing import draw_change
     from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.drill import drill as exercise
     from nudge_sync.verify import verify as compare
 
     def work(job: Job) -> dict[str, Any]:
         with progress() as report:
-            return {"collection": job.target.name, **compare(job.target, report).summary()}
+            done = {"drill": exercise(job.target, sample, progress=report)} if drill else {}
+            found = compare(job.target, report).summary()
+        drilled = {name: one.summary() for name, one in done.items()}
+        return {"collection": job.target.name, **found, **drilled}
 
     result, code = each(config, collection, everything, work)
     emit(result, as_json, draw_change)
     found = result if isinstance(result, list) else [result]
-    raise typer.Exit(max(code, *(not one.get("clean", False) for one in found)))
+    raise typer.Exit(max(code, *(not _is_well(one) for one in found)))
+
+
+def _is_well(found: dict[str, Any]) -> bool:
+    return bool(found.get("clean", False) and found.get("drill", {"ok": True})["ok"])
 
 
 def unlock(
@@ -85,8 +112,9 @@ def unlock(
     from nudge_sync import lease
 
     def work(job: Any) -> dict[str, Any]:
-        holder = lease.holder(job.target.ledger)
-        if holder is not None and not force:
+        # With --force a lease that cannot even be read is replaced.
+        holder = None if force else lease.holder(job.target.ledger)
+        if holder is not None:
             raise LeaseHeld(f"{holder.describe()} holds it; --force takes it away")
         freed = lease.unlock(job.target.ledger) if force else None
         name = job.target.name
@@ -104,16 +132,20 @@ def gc(
     everything: options.All = False,
     as_json: options.Json = False,
 ) -> None:
-    """Drop revisions beyond write.keep_revisions from the history; never an original."""
+    """Drop revisions beyond write.keep_revisions from the history, and what was abandoned.
+
+    Never a point's newest original, nor one that a vector of the history was made from.
+    """
     from nudge_sync.cli.drawing import draw_change
     from nudge_sync.cli.workspace import Job, each
     from nudge_sync.lease import held
+    from nudge_sync.leftovers import sweep
     from nudge_sync.retention import collect
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write
         with held(job.target.ledger, write.lease_seconds):
-            removed = collect(job.target, write.keep_revisions)
+            removed = collect(job.target, write.keep_revisions) + sweep(job.target)
         return {"collection": job.target.name, "removed": removed}
 
     result, code = each(config, collection, everything, work)

@@ -1,0 +1,105 @@
+"""The restore drill and what `gc` sweeps away, on engines that keep bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from worlds import JUDGED, SETTINGS, World
+
+from nudge_sync import cycle, digest
+from nudge_sync.drill import drill, scratch_of
+from nudge_sync.errors import Interrupted
+from nudge_sync.history import History
+from nudge_sync.leftovers import sweep
+from nudge_sync.resume import resume
+from nudge_sync.revisions import Ledger
+from nudge_sync.rollback import roll_back
+
+
+def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:
+    world.teach()
+    cycle.apply(world.target(), SETTINGS)
+    before = world.live()
+    done = drill(world.target(), sample=0)
+    assert (done.originals, done.history, done.identical) == (JUDGED, JUDGED, 2 * JUDGED)
+    assert done.ok
+    part = drill(world.target(), sample=10, rng=np.random.default_rng(0))
+    assert (part.originals, part.history, part.identical) == (10, 10, 20)
+    assert scratch_of(world.target()).count() == 0
+    assert world.live().tobytes() == before.tobytes()
+
+
+def test_nothing_to_drill(world: World) -> None:
+    done = drill(world.target())
+    assert (done.originals, done.history, done.identical, done.ok) == (0, 0, 0, True)
+
+
+@pytest.mark.parametrize("world", ["memory"], indirect=True)
+def test_a_drill_names_what_a_rollback_could_not_use(world: World) -> None:
+    world.teach()
+    cycle.apply(world.target(), SETTINGS)
+    originals = world.database.store.records["docs__nudge_originals"]
+    history = world.database.store.records["docs__nudge_history"]
+    bent, gone = "1:3", "1:5"
+    text, vector = originals[bent]
+    wrong = vector.copy()
+    wrong[0] = -wrong[0]
+    originals[bent] = (text, wrong)
+    del originals[gone]
+    history["1:7"] = ('{"id": 7}', history["1:7"][1])
+    done = drill(world.target(), sample=0)
+    assert done.damaged == ["docs__nudge_originals 1:3", "docs__nudge_history 1:7"]
+    assert done.baseless == [gone]
+    assert not done.ok
+    assert done.identical == 2 * JUDGED - 3
+
+
+def _abandoned(world: World) -> int:
+    """History of a revision that was noted, never written, and abandoned with its notes there."""
+    world.teach()
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "write":
+            raise AssertionError
+        if stage == "note" and done == total:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        cycle.apply(world.target(), SETTINGS, progress=stop)
+    target = world.target()
+    ledger = Ledger(target.ledger, "docs")
+    ledger.move(ledger.entry(1), "abandoned")
+    return target.history.count()
+
+
+def test_gc_sweeps_the_history_of_abandoned_revisions(world: World) -> None:
+    noted = _abandoned(world)
+    before = world.live()
+    assert noted == JUDGED
+    assert sweep(world.target()) == noted
+    assert world.target().history.count() == 0
+    assert sweep(world.target()) == 0
+    assert resume(world.target(), SETTINGS) is None
+    assert roll_back(world.target(), SETTINGS, originals=True).restored == 0
+    assert world.live().tobytes() == before.tobytes()
+
+
+def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(world: World) -> None:
+    noted = _abandoned(world)
+    target = world.target()
+    record = History(target.history, "docs").at(1, [2], vectors=True)[2]
+    assert record.vector is not None
+    world.upsert([2], record.vector[None])
+    held = digest.of_vectors(world.live([2]))[0] == record.document["vector"]
+    assert sweep(world.target()) == noted - held
+
+
+def test_gc_sweeps_what_a_killed_drill_left(world: World) -> None:
+    world.teach()
+    cycle.apply(world.target(), SETTINGS)
+    target = world.target()
+    scratch_of(target).put(target.originals.get(["1:3", "1:4"]))
+    assert drill(world.target()).ok
+    assert scratch_of(target).count() == 2
+    assert sweep(world.target()) == 2
+    assert scratch_of(target).count() == 0
