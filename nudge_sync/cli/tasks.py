@@ -60,8 +60,8 @@ class DatasetSource:
         cache = self.cache or default_cache()
         kept = embedding.kept(cache, path.name if path.is_dir() else self.dataset, self.model)
         if kept is None:
-            texts = beir.folder(path) if path.is_dir() else beir.named(self.dataset)
             model = embedding.fastembed_model(self.model)
+            texts = beir.folder(path) if path.is_dir() else beir.named(self.dataset)
             kept = embedding.embedded(texts, model, cache, progress)
         return load(Files.folder(kept), f"{self.dataset} by {self.model}", similarity or "dot")
 

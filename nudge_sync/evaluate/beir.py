@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.files import read_qrels
 
 Text: TypeAlias = tuple[str, str]
@@ -32,8 +32,8 @@ def named(name: str) -> Texts:
 
     A name without judgements of its own, such as "beir/nfcorpus", stands for all its parts
     together: the paper splits queries by itself.
-    Raises ConfigError where ir-datasets is not installed, InputError for an unknown name and
-    where the set cannot be downloaded.
+    Raises ConfigError where ir-datasets is not installed, InputError for an unknown name,
+    NudgeSyncError where the set cannot be downloaded.
     """
     try:
         import ir_datasets  # noqa: PLC0415
@@ -54,7 +54,7 @@ def named(name: str) -> Texts:
         }
         return Texts(name, _reader(parts[0]), _judged(queries, qrels), qrels)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{name}: could not be loaded ({error})") from error
+        raise NudgeSyncError(f"{name}: could not be loaded ({error})") from error
 
 
 def _parts(library: Any, name: str) -> list[Any]:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.beir import Text, Texts
 from nudge_sync.progress import Progress, silent
 
@@ -35,8 +36,8 @@ class Model:
 def fastembed_model(name: str, threads: int | None = None) -> Model:
     """The model that fastembed calls `name`, downloaded at first use.
 
-    Raises ConfigError where fastembed is not installed, InputError where there is no such model
-    or it cannot be downloaded.
+    Raises ConfigError where fastembed is not installed, InputError where it knows no such model,
+    NudgeSyncError where the model cannot be downloaded.
     """
     try:
         from fastembed import TextEmbedding  # noqa: PLC0415
@@ -44,10 +45,14 @@ def fastembed_model(name: str, threads: int | None = None) -> Model:
         raise ConfigError(
             "embedding texts needs more packages; install them with: pip install 'nudge-sync[beir]'"
         ) from error
+    known = {model["model"] for model in TextEmbedding.list_supported_models()}
+    if name.lower() not in {one.lower() for one in known}:
+        near = get_close_matches(name, known, n=3, cutoff=0.3)
+        raise InputError(f"fastembed knows no model {name!r}; near are {', '.join(near) or 'none'}")
     try:
         model = TextEmbedding(model_name=name, threads=threads)
     except (ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"model {name!r} could not be loaded: {error}") from error
+        raise NudgeSyncError(f"model {name!r} could not be loaded: {error}") from error
     return Model(name, model.passage_embed, model.query_embed)
 
 
