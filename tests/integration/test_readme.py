@@ -1,0 +1,49 @@
+"""The README's table of verbs: every field of `--json` that it promises is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from commands import Shop, opened_shop
+
+README = Path(__file__).parent.parent.parent / "README.md"
+STORY = [
+    ("check",),
+    ("feedback import", "FEEDBACK"),
+    ("feedback stats",),
+    ("plan",),
+    ("apply", "--yes"),
+    ("show", "1"),
+    ("verify",),
+    ("explain", "0"),
+    ("evaluate", "--method", "nudge-n", "--seeds", "1"),
+    ("rollback", "--yes"),
+    ("resume",),
+    ("unlock",),
+    ("gc",),
+]
+ELSEWHERE = {"init", "log", "serve", "demo"}
+
+
+def promised() -> dict[str, set[str]]:
+    """Verb -> fields of its JSON object."""
+    table = README.read_text(encoding="utf-8").split("| verb | does |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `([a-z ]+)` \|.*\| (.*?) ?\|$", table, re.MULTILINE)
+    return {verb: set(re.findall(r"`(\w+)`", fields)) for verb, fields in rows}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Shop:
+    return opened_shop(tmp_path_factory.mktemp("shop"))
+
+
+def test_every_field_that_the_readme_names(shop: Shop):
+    fields = promised()
+    assert {words[0] for words in STORY} | ELSEWHERE == fields.keys()
+    fields["apply"] |= fields["plan"]
+    for verb, *rest in STORY:
+        words = [str(shop.feedback) if word == "FEEDBACK" else word for word in rest]
+        result = shop.call(*verb.split(), *words)
+        assert fields[verb] <= result.keys(), verb
