@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from struct import Struct
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 from qdrant_edge import (
     CountRequest,
     EdgeShard,
+    FieldCondition,
+    Filter,
+    MatchValue,
     PointVectors,
     QuantizationSearchParams,
     Query,
@@ -49,15 +52,27 @@ class EdgeCollection:
 
     Between the compare and the write of a batch of 1000 lie some milliseconds. Only threads of
     this process that share the shard can write in them: the engine locks every other process out.
+    What such a thread upserts in them is overwritten, unless `mark` names a payload key: rows are
+    then marked before the compare, and written on the condition that the mark is still there,
+    which an upsert takes away (an update of vectors alone does not). It is removed afterwards; a
+    crash may leave it, and it does no harm.
     """
 
-    def __init__(self, shards: Shards, name: str, vector: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        name: str,
+        vector: str,
+        config: Mapping[str, Any],
+        mark: str | None = None,
+    ) -> None:
         self._shards = shards
         self._name = name
         self._vector = vector
         self._config = config
         self._dimension = int(config["size"])
         self._place = f'"{name}"'
+        self._mark = mark
 
     def describe(self) -> CollectionFacts:
         """See `Collection`. Raises UnsupportedCollection for what the facts cannot express."""
@@ -144,7 +159,7 @@ class EdgeCollection:
                 Points(points.ids[part], points.vectors[part]),
                 expected[part],
                 read=self.read,
-                update=self._update,
+                update=self._update_marked if self._mark else self._update,
                 place=self._place,
             )
             report.written.extend(done.written)
@@ -157,16 +172,31 @@ class EdgeCollection:
         self._shards.get(self._name)
         return Health(ready=True)
 
-    def _update(self, points: Points, _: Float32) -> None:
+    def _update(self, points: Points, _: Float32, condition: Filter | None = None) -> None:
         name = self._vector
         # A row at a time: freeing its floats at once is twice as fast as one large `tolist`.
         lists = (row.tolist() for row in points.vectors)
         pairs = zip(points.ids, lists, strict=True)
         vectors = [PointVectors(i, {name: row} if name else row) for i, row in pairs]
+        self._change(UpdateOperation.update_vectors(vectors, condition))
+
+    def _update_marked(self, points: Points, expected: Float32) -> None:
+        key, token = str(self._mark), uuid4().hex
+        ids: list[int | UUID | str] = [*points.ids]
+        self._change(UpdateOperation.set_payload(ids, {key: token}))
         try:
-            self._shards.update(self._name, UpdateOperation.update_vectors(vectors))
+            state = rows.compare(points, expected, self.read(points.ids), rescales=False)
+            if state.pending:
+                marked = Filter(must=[FieldCondition(key, MatchValue(token))])
+                self._update(rows.take(points, state.pending), expected, marked)
+        finally:
+            self._change(UpdateOperation.delete_payload(ids, [key]))
+
+    def _change(self, operation: UpdateOperation) -> None:
+        try:
+            self._shards.update(self._name, operation)
         except DatabaseError as error:
-            # Raised after others of the batch were written: the read-back sorts it out.
+            # Raised after others of the batch were changed: the read-back sorts it out.
             if "No point with id" not in str(error):
                 raise
 

@@ -35,16 +35,22 @@ def connect(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"database.path: {error}") from error
-    return EdgeDatabase(path, shards, sync=settings.sync)
+    return EdgeDatabase(path, shards, sync=settings.sync, mark=settings.payload_mark)
 
 
 class EdgeDatabase:
     """One directory, one subdirectory a collection, open in this process alone."""
 
     def __init__(
-        self, path: Path, shards: Mapping[str, EdgeShard] | None = None, *, sync: bool = True
+        self,
+        path: Path,
+        shards: Mapping[str, EdgeShard] | None = None,
+        *,
+        sync: bool = True,
+        mark: str | None = None,
     ) -> None:
         self._shards = Shards(path, shards or {}, sync=sync)
+        self._mark = mark
 
     def describe(self) -> DatabaseFacts:
         """See `Database`. A swap is atomic because the engine lets one process in."""
@@ -59,7 +65,7 @@ class EdgeDatabase:
         chosen = next(iter(dense)) if not vector and len(dense) == 1 else vector
         if chosen not in dense:
             raise UnsupportedCollection(_no_vector(name, chosen, list(dense), list(sparse)))
-        collection = EdgeCollection(self._shards, name, chosen, dense[chosen])
+        collection = EdgeCollection(self._shards, name, chosen, dense[chosen], self._mark)
         collection.describe()
         return collection
 

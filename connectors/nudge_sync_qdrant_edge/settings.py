@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from nudge_sync.config import Section
 
@@ -15,3 +18,7 @@ class Settings(Section):
     sync: bool = True
     """Flush to disk (about 0.1 s) before a record counts as stored. False: records still survive
     a killed process, but not a power cut."""
+    payload_mark: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """A payload key of no other use, such as _nudge_sync, where threads of this process upsert
+    while the sidecar writes: rows are marked while they are written, so that an upsert that lands
+    between compare and write wins."""

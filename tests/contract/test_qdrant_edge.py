@@ -76,9 +76,9 @@ def _plain(point_id):
     return point_id if isinstance(point_id, int) else str(point_id)
 
 
-def edge_engine(path, vector="") -> Engine:
+def edge_engine(path, vector="", **section) -> Engine:
     def opened():
-        return connect("qdrant-edge", {"path": str(path), "sync": False})
+        return connect("qdrant-edge", {"path": str(path), "sync": False, **section})
 
     def reopen():
         engine.database.close()
@@ -90,9 +90,10 @@ def edge_engine(path, vector="") -> Engine:
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture(params=["", "title"], ids=["default", "named"])
+    @pytest.fixture(params=["default", "named", "marked"])
     def engine(self, directory, request):
-        engine = edge_engine(directory, request.param)
+        section = {"payload_mark": "_nudge_sync"} if request.param == "marked" else {}
+        engine = edge_engine(directory, "" if request.param == "default" else "title", **section)
         yield engine
         engine.database.close()
 

@@ -189,37 +189,47 @@ def test_a_quantised_index_is_rescored(database):
     assert np.array_equal(collection.read(range(500)).vectors, new)
 
 
-def test_the_applications_last_write_wins(database):
-    """An application upserts without a pause; the row holds its last value, or ours in between."""
-    rows = unit_rows(50, seed=0)
-    ingest(database, "docs", range(50), rows)
+@pytest.mark.parametrize("mark", [None, "_nudge_sync"])
+def test_racing_with_the_application(directory, mark):
+    """A thread upserts without a pause; a row that holds our vector under its later payload
+    was overwritten.
+    """
+    section = {"path": str(directory), "sync": False} | ({"payload_mark": mark} if mark else {})
+    database = connect("qdrant-edge", section)
+    ingest(database, "docs", range(50), unit_rows(50, seed=0), [{"n": 0}] * 50)
     collection, shard = database.collection("docs"), database.shard("docs")
-    stop, last = threading.Event(), {}
+    stop, written, overwritten = threading.Event(), 0, 0
 
     def application():
         seed = 1000
         while not stop.is_set():
-            row = unit_rows(1, seed=seed)[0]
-            point = seed % 50
-            shard.update(UpdateOperation.upsert_points([Point(point, row.tolist(), {"n": seed})]))
-            last[point] = row
+            row = unit_rows(1, seed=seed)[0].tolist()
+            shard.update(UpdateOperation.upsert_points([Point(seed % 50, row, {"n": seed})]))
             seed += 1
+
+    def stored():
+        found = shard.retrieve(list(range(50)), with_payload=True, with_vector=True)
+        assert all(set(point.payload) <= {"n", mark} for point in found)
+        vectors = np.array([point.vector for point in found], np.float32)
+        return [point.payload["n"] for point in found], vectors
 
     thread = threading.Thread(target=application)
     thread.start()
     try:
-        drifted = 0
-        for seed in range(40):
-            live = collection.read(range(50))
-            report = collection.write(Points(live.ids, unit_rows(50, seed=seed)), live.vectors)
-            assert len(report.written) + len(report.drifted) == 50
-            drifted += len(report.drifted)
+        for seed in range(60):
+            before, live = stored()
+            new = unit_rows(50, seed=seed)
+            report = collection.write(Points(list(range(50)), new), live)
+            written += len(report.written)
+            after, now = stored()
+            ours = (now == new).all(axis=1)
+            overwritten += sum(ours[i] and before[i] != after[i] for i in range(50))
     finally:
         stop.set()
         thread.join()
-    assert last
-    found = shard.retrieve(list(range(50)), with_payload=True, with_vector=True)
-    assert all(point.payload.get("n", 0) >= 1000 or point.id not in last for point in found)
+        database.close()
+    assert written
+    assert not (mark and overwritten)
 
 
 CHILD = """

@@ -34,8 +34,10 @@ def section(request, directory):
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture
-    def engine(self, section):
+    @pytest.fixture(params=["plain", "marked"])
+    def engine(self, section, request):
+        if request.param == "marked":
+            section |= {"payload_mark": "_nudge_sync"}
         engine = local_engine(section, "title" if "path" in section else "")
         yield engine
         engine.database.close()
