@@ -21,6 +21,7 @@ TURNING: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
 """The methods that take a fixed angle."""
 ANGLES = tuple(np.radians([2, 5, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60]).tolist())
 EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+FEWEST = 5
 _SEED = 20250424
 
 
@@ -112,7 +113,8 @@ def _points(study: Study, totals: Float64, counts: Float64) -> Points:
 def by_evidence(study: Study) -> list[Bin]:
     """Gain by the mean number of training queries that each answer of a test query has.
 
-    Of the first protocol and its first test part; empty bins are left out.
+    Of the first protocol and its first test part. Bins with fewer than `FEWEST` queries are left
+    out: an interval of two observations says nothing.
     """
     protocol = study.settings.protocols[0]
     part = study.parts(protocol)[0]
@@ -131,7 +133,7 @@ def by_evidence(study: Study) -> list[Bin]:
     return [
         _bin(study, label, totals[place], counts[place], methods)
         for place, label in enumerate(_labels())
-        if counts[place].any()
+        if np.count_nonzero(counts[place]) >= FEWEST
     ]
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.evidence import Bin, Curve
+from nudge_sync.evaluate.evidence import FEWEST, Bin, Curve
 from nudge_sync.evaluate.outcome import NAMES
 from nudge_sync.evaluate.study import Float64
 from nudge_sync.evaluate.summary import Line
@@ -162,8 +162,8 @@ def by_evidence(bins: Sequence[Bin], metric: MetricName, confidence: float) -> P
             "evidence",
             _svg(figure, "evidence", f"Gain in {NAMES[metric]} by number of judgements"),
             f"Mean gain in {NAMES[metric]} on test queries by how much feedback their answers "
-            f"had in training, with {confidence:.0%} intervals. Queries on the left ask for "
-            "documents that nobody had judged.",
+            f"had in training, with {confidence:.0%} intervals. The further left, the less often "
+            f"the answers were judged. Groups of fewer than {FEWEST} queries are not shown.",
         )
 
 

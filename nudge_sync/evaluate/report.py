@@ -112,7 +112,7 @@ def _pictures(study: Study, lines: list[Line], bins: list[Bin], curves: list[Cur
     found = []
     if any(line.method != "nothing" for line in lines):
         found.append(figures.per_method(lines, metric, confidence))
-        found.append(figures.by_evidence(bins, metric, confidence))
+        found += [figures.by_evidence(bins, metric, confidence)] if bins else []
     if curves:
         found.insert(1, figures.against_angle(curves, metric, confidence))
     turned = _turned(study)
