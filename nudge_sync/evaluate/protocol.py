@@ -87,8 +87,8 @@ def grouped_split(judgements: Sequence[Grades], seed: int) -> Split:
     counts = [int(sizes[part == number].sum()) for number in range(3)]
     if 0 in counts:
         raise InputError(
-            "too few groups of queries with different answers for a grouped split; "
-            "use --protocol random"
+            f"{int(group.max()) + 1} groups of queries with different answers are too few for "
+            "a grouped split"
         )
     train, validation, test = np.split(rows, np.cumsum(counts)[:2])
     return Split(train, validation[:MOST_HELD_OUT], {TEST: test[:MOST_HELD_OUT]})
@@ -119,7 +119,7 @@ def cluster_split(queries: Float32, seed: int) -> Split:
     if sizes.min() < _SMALLEST:
         raise InputError(
             f"the smaller of two clusters of queries has {sizes.min()}, which is too few for an "
-            "out-of-distribution split; use --protocol random"
+            "out-of-distribution split"
         )
     larger = int(np.argmax(sizes))
     trained = larger if seed % 2 == 0 else 1 - larger

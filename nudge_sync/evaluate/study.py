@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.config import MetricName
-from nudge_sync.errors import ConfigError
+from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, Trained, angles, train
 from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split
 from nudge_sync.evaluate.score import score
@@ -83,17 +83,36 @@ class Study:
 
 
 def fitting(task: Task, settings: Settings) -> tuple[Task, Settings]:
-    """The same without NUDGE-M where similarity is the cosine, with a note that says so.
+    """The same without what cannot be done with this task, each with a note that says why.
 
-    Its vectors are not of unit length, and a cosine takes the length off again.
+    NUDGE-M needs dot product: its vectors are not of unit length, and a cosine takes the length
+    off again. A protocol needs enough queries for every part.
+    Raises InputError where no protocol is left, ConfigError where no method is.
     """
-    if task.similarity != "cosine" or "nudge-m" not in settings.methods:
-        return task, settings
-    left = tuple(method for method in settings.methods if method != "nudge-m")
-    if not left:
+    methods, notes = settings.methods, list(task.notes)
+    if task.similarity == "cosine" and "nudge-m" in methods:
+        methods = tuple(method for method in methods if method != "nudge-m")
+        notes.append("nudge-m was left out: it needs dot product as the similarity")
+    if not methods:
         raise ConfigError("nudge-m needs dot product as the similarity, not cosine")
-    note = "nudge-m was left out: it needs dot product as the similarity"
-    return replace(task, notes=(*task.notes, note)), replace(settings, methods=left)
+    refused = {protocol: _refusal(task, protocol, settings) for protocol in settings.protocols}
+    protocols = tuple(protocol for protocol, reason in refused.items() if reason is None)
+    reasons = [
+        f"{protocol} was left out: {reason}" for protocol, reason in refused.items() if reason
+    ]
+    if not protocols:
+        raise InputError("; ".join(reasons))
+    noted = replace(task, notes=(*notes, *reasons))
+    return noted, replace(settings, methods=methods, protocols=protocols)
+
+
+def _refusal(task: Task, protocol: ProtocolName, settings: Settings) -> str | None:
+    try:
+        for seed in settings.seeds:
+            split(task, protocol, seed)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def run(task: Task, settings: Settings, progress: Progress = silent) -> Study:

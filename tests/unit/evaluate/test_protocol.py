@@ -80,7 +80,7 @@ def test_grouped_split_comes_close_to_the_shares():
 
 
 def test_grouped_split_says_when_there_are_too_few_groups():
-    with pytest.raises(InputError, match="random"):
+    with pytest.raises(InputError, match="2 groups"):
         grouped_split([{0: 1.0}] * 50 + [{1: 1.0}] * 50, seed=0)
 
 

@@ -92,6 +92,18 @@ def test_nudge_m_needs_dot_product():
         study.fitting(task, replace(SETTINGS, methods=("nudge-m",)))
 
 
+def test_a_protocol_that_the_task_is_too_small_for_is_left_out_and_said_so():
+    task = toy()
+    alike = replace(task, judgements=[{0: 1.0} for _ in task.judgements])
+
+    noted, settings = study.fitting(alike, SETTINGS)
+
+    assert settings.protocols == ("random",)
+    assert "grouped was left out: 1 groups" in noted.notes[-1]
+    with pytest.raises(InputError, match="grouped was left out"):
+        study.fitting(alike, replace(SETTINGS, protocols=("grouped",)))
+
+
 def test_queries_are_sorted_by_how_often_their_answers_were_judged(done):
     bins = evidence.by_evidence(done)
     tested = sum(one.queries for one in bins)
