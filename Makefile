@@ -23,8 +23,9 @@ lint: $(VENV)/.lint  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench  ## what the parts cost, against the bare clients
-	$(BIN)/python benchmarks
+bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
+	$(BIN)/python benchmarks/write_rate.py --engine edge
+	$(BIN)/python benchmarks/write_rate.py --engine milvus
 
 clean:  ## remove the environment and what building leaves
 	rm -rf $(VENV) build dist
@@ -36,7 +37,6 @@ $(BIN)/python:
 $(VENV)/.demo: EXTRA = qdrant-edge
 $(VENV)/.test: EXTRA = test
 $(VENV)/.lint: EXTRA = test,lint
-$(VENV)/.bench: EXTRA = test,bench
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]'
 	@touch $@
