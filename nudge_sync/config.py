@@ -22,7 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A table of the TOML file: an unknown key is an error, a value is checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SolverSettings(Section):
@@ -36,7 +36,7 @@ class SolverSettings(Section):
     """No point is ever turned further from its original than this, in radians."""
     exact: bool = False
     """Search the unjudged documents exactly instead of through the index."""
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """0: one a core."""
 
 
@@ -59,11 +59,11 @@ class WriteSettings(Section):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     rate: Annotated[float, Field(gt=0)] | None = None
     """Rows a second at most; unlimited if absent."""
-    pause_seconds: Annotated[float, Field(ge=0)] = 600.0
+    pause_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600.0
     """How long to wait for an index that does not keep up before giving up."""
     keep_revisions: Annotated[int, Field(ge=1)] = 5
     """How many revisions can be rolled back to."""
-    lease_seconds: Annotated[float, Field(ge=5)] = 120.0
+    lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
 
 
 DEFAULT_ACTIONS = {
@@ -114,11 +114,13 @@ class ScheduleSettings(Section):
     """Five fields, as in crontab(5)."""
     every: str | None = None
     """Such as 30m, 6h, 1d or 1d12h."""
+    drill_every: str | None = None
+    """How often a sample of originals and history is restored and compared; such as 7d."""
     timezone: str = "UTC"
-    misfire_grace_seconds: Annotated[int, Field(ge=1)] = 3600
+    misfire_grace_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
     """A run that could not start this long after its time is left out."""
 
-    @field_validator("every")
+    @field_validator("every", "drill_every")
     @classmethod
     def _is_a_duration(cls, every: str | None) -> str | None:
         if every is not None:
@@ -212,19 +214,20 @@ _SHARED: dict[str, type[Section]] = {
 }
 _TIMES = frozenset({"cron", "every"})
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = 3660 * 86400
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 
 
 def seconds(duration: str) -> float:
     """The length of a duration such as 90s, 30m, 1.5h, 1d12h.
 
-    Raises ValueError where it is not one, or is zero.
+    Raises ValueError where it is not one, is zero, or is over ten years.
     """
     text = duration.strip().lower().replace(" ", "")
     if _DURATION.fullmatch(text):
         parts = re.findall(r"([0-9.]+)([smhdw])", text)
         total = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if total > 0:
+        if 0 < total <= _LONGEST:
             return total
     raise ValueError("not a duration; write 90s, 30m, 6h, 1d or 1d12h")
 
@@ -264,7 +267,7 @@ def _tables(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `nudge-sync init` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}") from None
 
 

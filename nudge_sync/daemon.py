@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -24,6 +24,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from nudge_sync import cycle
 from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import connect
+from nudge_sync.drill import drill
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
@@ -33,6 +34,8 @@ from nudge_sync.target import open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_AT_ONCE = 4
+DRILL = "drill"
+"""What the scheduler calls the jobs that are no cycles."""
 
 
 def serve(config: Config, stop: Stop, token: str = "", *, at_once: bool = False) -> None:
@@ -71,6 +74,17 @@ def trigger(schedule: ScheduleSettings) -> BaseTrigger:
     return IntervalTrigger(seconds=every, start_date=_EPOCH, timezone=schedule.timezone)
 
 
+def drill_trigger(schedule: ScheduleSettings) -> BaseTrigger | None:
+    """When the restore drills of a collection run, if they do; half an interval off the cycles'
+    fixed moment, so that the two seldom meet.
+    """
+    if schedule.drill_every is None:
+        return None
+    every = seconds(schedule.drill_every)
+    start = _EPOCH + timedelta(seconds=every / 2)
+    return IntervalTrigger(seconds=every, start_date=start, timezone=schedule.timezone)
+
+
 @dataclass
 class Daemon:
     """The cycles of one configuration, and what is known of them."""
@@ -94,6 +108,8 @@ class Daemon:
             grace = self.config.collections[name].schedule.misfire_grace_seconds
             first = {"next_run_time": datetime.now(UTC)} if at_once else {}
             scheduler.add_job(self.run, when, [name], id=name, misfire_grace_time=grace, **first)
+            if drills := drill_trigger(self.config.collections[name].schedule):
+                scheduler.add_job(self.drill, drills, [name], name=DRILL, misfire_grace_time=grace)
         scheduler.add_listener(self._left_out, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self.probe()
         scheduler.start()
@@ -117,7 +133,34 @@ class Daemon:
         if outcome in {"applied", "unchanged", "refused"}:
             self.gauges.succeeded(name, time.time())
 
+    def drill(self, name: str) -> None:
+        """One restore drill of a collection, beside its cycles; what comes of it is told."""
+        try:
+            done = self._drilled(name)
+        except Interrupted:
+            return
+        except NudgeSyncError as error:
+            self.gauges.drilled(name, "unreachable" if error.transient else "failed")
+            level = logging.WARNING if error.transient else logging.ERROR
+            say(level, "drill failed", collection=name, reason=str(error))
+            return
+        self.gauges.drilled(name, "restored" if done["ok"] else "damaged")
+        level = logging.INFO if done["ok"] else logging.ERROR
+        say(level, "drill ended", collection=name, **done)
+
+    def _drilled(self, name: str) -> dict[str, Any]:
+        self.stop.check()
+        database = connect(self.config.connector, self.config.connection)
+        try:
+            target = open_target(database, name, self.config.collections[name].vector)
+            return drill(target, progress=self._progress).summary()
+        finally:
+            database.close()
+
     def _left_out(self, event: JobEvent) -> None:
+        if event.job_id not in self.config.collections:
+            say(logging.WARNING, "drill left out")
+            return
         late = event.code == EVENT_JOB_MISSED
         reason = "too late to start" if late else "the run before has not ended"
         self.gauges.left_out(event.job_id)
@@ -205,7 +248,7 @@ class Daemon:
     def page(self) -> bytes:
         """The metrics, with the times of the next runs."""
         for job in self.scheduler.get_jobs() if self.scheduler else []:
-            if job.next_run_time:
+            if job.next_run_time and job.name != DRILL:
                 self.gauges.due(job.id, job.next_run_time.timestamp())
         return self.gauges.page()
 

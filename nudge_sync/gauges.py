@@ -20,6 +20,7 @@ class Gauges:
         self._cycles = self._counter("cycles", "Cycles by how they ended.", "outcome")
         self._rows = self._counter("rows", "Rows written, drifted or missing.", "result")
         self._gate = self._counter("gate", "Decisions of the gate.", "result")
+        self._drills = self._counter("drills", "Restore drills by how they ended.", "result")
         self._success = self._gauge(
             "last_success_timestamp_seconds", "End of the last cycle that did what it should."
         )
@@ -54,6 +55,10 @@ class Gauges:
         """A cycle ended with `outcome` after `seconds`."""
         self._cycles.labels(collection, outcome).inc()
         self._seconds.labels(collection).observe(seconds)
+
+    def drilled(self, collection: str, result: str) -> None:
+        """A restore drill ended."""
+        self._drills.labels(collection, result).inc()
 
     def left_out(self, collection: str) -> None:
         """A cycle that was due did not start."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
+from commands import opened_shop
 from worlds import JUDGED, SETTINGS, World
 
 from nudge_sync import cycle, digest
+from nudge_sync.config import load
+from nudge_sync.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.drill import drill, scratch_of
 from nudge_sync.errors import Interrupted
 from nudge_sync.history import History
@@ -14,6 +20,7 @@ from nudge_sync.leftovers import sweep
 from nudge_sync.resume import resume
 from nudge_sync.revisions import Ledger
 from nudge_sync.rollback import roll_back
+from nudge_sync.stop import Stop
 
 
 def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:
@@ -103,3 +110,32 @@ def test_gc_sweeps_what_a_killed_drill_left(world: World) -> None:
     assert scratch_of(target).count() == 2
     assert sweep(world.target()) == 2
     assert scratch_of(target).count() == 0
+
+
+def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
+    shop = opened_shop(tmp_path / "shop")
+    shop.configure('[schedule]\nevery = "1d"\ndrill_every = "1s"')
+    config = load(shop.config)
+    schedule = config.collections["docs"].schedule
+    assert drill_trigger(schedule) is not None
+    assert drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
+    daemon = Daemon(config, Stop(), {"docs": ""})
+    with daemon.scheduled({"docs": trigger(schedule)}, at_once=False):
+        line = b'nudge_sync_drills_total{collection="docs",result="restored"}'
+        deadline = time.monotonic() + 60
+        while line not in daemon.page():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert b'collection="docs drill"' not in daemon.page()
+        assert b"nudge_sync_next_run_timestamp_seconds{" in daemon.page()
+
+
+def test_verify_drills_when_asked(tmp_path: Path) -> None:
+    shop = opened_shop(tmp_path / "shop")
+    shop.call("feedback", "import", str(shop.feedback))
+    shop.call("apply", "--yes")
+    assert "drill" not in shop.call("verify")
+    found = shop.call("verify", "--drill", "--sample", "7")
+    assert found["drill"]["originals"] == found["drill"]["history"] == 7
+    assert (found["drill"]["identical"], found["drill"]["ok"], found["clean"]) == (14, True, True)
+    assert shop.call("gc")["removed"] == 0
