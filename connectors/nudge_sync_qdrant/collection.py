@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -19,11 +18,9 @@ from qdrant_client.models import (
     PointVectors,
     QuantizationSearchParams,
     QueryRequest,
-    ReadConsistencyType,
     SearchParams,
     WriteOrdering,
 )
-from qdrant_client.models import Record as StoredPoint
 
 from nudge_sync.connector import (
     CollectionFacts,
@@ -34,12 +31,12 @@ from nudge_sync.connector import (
     Points,
     WriteReport,
 )
-from nudge_sync.errors import InputError, Unauthorised, Unreachable, UnsupportedCollection
+from nudge_sync.errors import InputError, Unauthorised, UnsupportedCollection
 from nudge_sync_qdrant.layout import layout
+from nudge_sync_qdrant.reading import Reader, plain_id
 from nudge_sync_qdrant.session import NoSuchPoint, Session
 from nudge_sync_qdrant_rules import rows
 from nudge_sync_qdrant_rules.cosine import refuse_rescaled
-from nudge_sync_qdrant_rules.ids import FIRST_UUID, possible
 
 _ROWS = 1000
 _REQUEST_BYTES = 8 * 2**20
@@ -65,8 +62,9 @@ class QdrantCollection:
         info = self._info()
         self._layout = layout(name, vector, info)
         self._rescales = session.local and self._layout.metric == "cosine"
-        self._replicated = (info.config.params.replication_factor or 1) > 1
-        self._limit = _row_limit(self._layout.dimension, info)
+        self._limit = row_limit(self._layout.dimension, info)
+        replicated = (info.config.params.replication_factor or 1) > 1
+        self._reader = Reader(session, name, self._layout, limit=self._limit, replicated=replicated)
         self._mark = session.settings.payload_mark
         if self._mark:
             self._index_mark(info)
@@ -82,7 +80,7 @@ class QdrantCollection:
             vector=found.vector,
             dimension=found.dimension,
             metric=found.metric,
-            integer_ids=points > 0 and not self._holds_uuids(),
+            integer_ids=points > 0 and not self._reader.finds_uuids(),
             points=points,
             precision=found.precision,
             rescales=self._rescales,
@@ -91,35 +89,11 @@ class QdrantCollection:
 
     def read(self, ids: Sequence[PointId]) -> Points:
         """See `Collection`. Asks all replicas, and raises Unreachable while they disagree."""
-        wanted = possible(ids)
-        found: dict[PointId, int] = {}
-        blocks = [np.empty((0, self._layout.dimension), dtype=np.float32)]
-        for start in range(0, len(wanted), self._limit):
-            part = self._retrieve(wanted[start : start + self._limit])
-            found |= {point_id: len(found) + row for row, point_id in enumerate(part.ids)}
-            blocks.append(part.vectors)
-        # type(): True and 1 are equal, but only one of them is an id.
-        order = [i for i in ids if type(i) is not bool and i in found]
-        vectors = np.concatenate(blocks)
-        return Points(order, vectors[[found[i] for i in order]])
+        return self._reader.read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See `Collection`."""
-        offset: Any = None
-        while True:
-            with self._session.asking(self._place):
-                found, offset = self._session.client.scroll(
-                    self._name,
-                    limit=min(batch_size, self._limit),
-                    offset=offset,
-                    with_payload=False,
-                    with_vectors=self._with_vectors(),
-                )
-            points = self._points(found)
-            if len(points):
-                yield points
-            if offset is None:
-                return
+        return self._reader.scan(batch_size)
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See `Collection`."""
@@ -136,7 +110,7 @@ class QdrantCollection:
             with self._session.asking(self._place):
                 answers = self._session.client.query_batch_points(self._name, requests)
             for answer in answers:
-                hits.ids.append([_plain(point.id) for point in answer.points])
+                hits.ids.append([plain_id(point.id) for point in answer.points])
                 scores = np.array([point.score for point in answer.points], dtype=np.float32)
                 hits.scores.append(sign * scores)
         return hits
@@ -252,42 +226,6 @@ class QdrantCollection:
                 self._name, str(self._mark), PayloadSchemaType.KEYWORD, wait=True
             )
 
-    def _retrieve(self, ids: list[PointId]) -> Points:
-        found = self._stored(ids, ReadConsistencyType.ALL)
-        if self._replicated and len(found) < len(ids):
-            # `all` leaves out the points on which replicas differ, as if they were gone.
-            known = set(found.ids)
-            disputed = self._stored([i for i in ids if i not in known], None).ids
-            if disputed:
-                raise Unreachable(
-                    f"{self._place}: replicas disagree on point {disputed[0]} just now"
-                )
-        return found
-
-    def _stored(self, ids: list[PointId], consistency: ReadConsistencyType | None) -> Points:
-        with self._session.asking(self._place):
-            found = self._session.client.retrieve(
-                self._name,
-                ids,
-                with_payload=False,
-                with_vectors=self._with_vectors(),
-                consistency=consistency,
-            )
-        return self._points(found)
-
-    def _points(self, found: Sequence[StoredPoint]) -> Points:
-        ids: list[PointId] = []
-        vectors: list[Any] = []
-        for point in found:
-            vector: Any = point.vector
-            if isinstance(vector, dict):
-                vector = vector.get(self._layout.vector)
-            if vector:
-                ids.append(_plain(point.id))
-                vectors.append(vector)
-        shape = (-1, self._layout.dimension)
-        return Points(ids, np.array(vectors, dtype=np.float32).reshape(shape))
-
     def _query(self, row: Float32, k: int, *, exact: bool) -> QueryRequest:
         # Local mode is always exact, and warns of parameters.
         rescored = QuantizationSearchParams(rescore=True)
@@ -300,9 +238,6 @@ class QdrantCollection:
             with_payload=False,
             with_vector=False,
         )
-
-    def _with_vectors(self) -> bool | list[str]:
-        return [self._layout.vector] if self._layout.vector else True
 
     def _info(self) -> CollectionInfo:
         with self._session.asking(self._place):
@@ -318,22 +253,11 @@ class QdrantCollection:
         real = {each.alias_name: each.collection_name for each in aliases}
         return real.get(self._name, self._name)
 
-    def _holds_uuids(self) -> bool:
-        with self._session.asking(self._place):
-            found, _ = self._session.client.scroll(
-                self._name, limit=1, offset=FIRST_UUID, with_payload=False, with_vectors=False
-            )
-        return bool(found)
 
-
-def _row_limit(dimension: int, info: CollectionInfo) -> int:
+def row_limit(dimension: int, info: CollectionInfo) -> int:
     """How many rows one request may hold, by bytes and by what strict mode allows."""
     limits = [_ROWS, max(1, _REQUEST_BYTES // (_NUMBER_BYTES * dimension))]
     strict = info.config.strict_mode_config
     if strict is not None and strict.enabled:
         limits += [each for each in (strict.upsert_max_batchsize, strict.max_query_limit) if each]
     return min(limits)
-
-
-def _plain(point_id: Any) -> PointId:
-    return point_id if isinstance(point_id, int) else str(point_id)

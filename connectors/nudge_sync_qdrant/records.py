@@ -39,9 +39,10 @@ _NUMBER_BYTES = 22
 class QdrantRecords:
     """See `nudge_sync.connector.Records`. Keys become UUIDs by their SHA-256.
 
-    A swap is one conditional upsert on servers from 1.17; on 1.16 a record deleted by another
-    process at the same moment may come back; before that, two swaps within one round trip of each
-    other may both think that they won only if the second overtakes the first's read-back.
+    A swap is one conditional upsert on servers from 1.17. On 1.16 too, but a record that another
+    process deletes at the same moment comes back. Before that it is a read, a compare and an
+    upsert: two processes that swap within one round trip of each other may both win. Where a
+    third process swaps again before a swap is read back, the second is told that it lost.
     """
 
     def __init__(self, session: Session, name: str, dimension: int, indexed: Sequence[str]) -> None:

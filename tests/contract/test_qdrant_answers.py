@@ -1,0 +1,251 @@
+"""What is particular to Qdrant through its client: settings, a server's answers, layouts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+pytest.importorskip("qdrant_client")
+
+from qdrant_client.models import (
+    CollectionInfo,
+    UpdateResult,
+    UpdateStatus,
+)
+
+from nudge_sync.connector import connect
+from nudge_sync.errors import (
+    CollectionNotFound,
+    ConfigError,
+    DatabaseError,
+    Unauthorised,
+    Unreachable,
+    UnsupportedCollection,
+)
+from nudge_sync_qdrant.collection import row_limit
+from nudge_sync_qdrant.layout import layout
+from nudge_sync_qdrant.session import CONDITIONAL, MODES
+
+SECRET = "s3cr3t-k3y"
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({}, "one of url, path and location"),
+        ({"url": "http://x", "location": ":memory:"}, "one of url, path and location"),
+        ({"url": "http://x", "client_key": "k.pem"}, "go together"),
+        ({"url": "http://x", "ca_certificate": "/nowhere/ca.pem"}, "certificates"),
+        ({"url": "http://x", "api_key": SECRET}, "api_key"),
+        ({"url": "http://x", "preferr_grpc": True}, "did you mean 'prefer_grpc'"),
+        ({"url": "http://x", "payload_mark": "a.b"}, "payload_mark"),
+        ({"location": "memory"}, "location"),
+    ],
+)
+def test_sections_that_are_refused(section, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        connect("qdrant", section)
+    assert SECRET not in str(caught.value)
+
+
+# Errors of a server
+
+
+class Answers(BaseHTTPRequestHandler):
+    """One canned answer to everything, and what was asked."""
+
+    status, body, headers_sent, seen = 200, {}, {}, []
+
+    def answer(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        self.seen.append((self.path, self.headers.get("api-key"), self.rfile.read(length)))
+        text = json.dumps(self.body).encode()
+        self.send_response(self.status)
+        for name, value in {"Content-Length": str(len(text)), **self.headers_sent}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer  # noqa: N815
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server with one answer, and the section that reaches it."""
+    handler = type("Handler", (Answers,), {"seen": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("QDRANT_API_KEY", SECRET)
+    handler.section = {"url": f"http://127.0.0.1:{server.server_port}", "timeout": 5}
+    yield handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def error(text):
+    return {"status": {"error": text}, "time": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "transient"),
+    [
+        (401, error("Must provide an API key"), Unauthorised, False),
+        (403, error(f"Forbidden for {SECRET}"), Unauthorised, False),
+        (404, error("Not found: Collection `docs` doesn't exist!"), CollectionNotFound, False),
+        (400, error("Bad request: filter"), DatabaseError, False),
+        (500, error("Service internal error: disk is full"), DatabaseError, False),
+        (503, error("Service unavailable"), Unreachable, True),
+        (502, "<html>", Unreachable, True),
+        (200, {"result": "not a collection"}, DatabaseError, False),
+    ],
+)
+def test_answers_of_a_server_become_errors(server, status, body, kind, transient):
+    server.status, server.body = status, body
+    with pytest.raises(DatabaseError) as caught:
+        connect("qdrant", server.section).collection("docs")
+    assert type(caught.value) is kind
+    assert caught.value.transient is transient
+    assert caught.value.__cause__ is not None
+    assert '"docs"' in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert server.seen[0][:2] == ("/collections/docs", SECRET)
+
+
+def test_too_many_requests_are_transient(server):
+    server.status, server.body = 429, error("Too many requests")
+    server.headers_sent = {"Retry-After": "7"}
+    with pytest.raises(Unreachable, match="after 7 s"):
+        connect("qdrant", server.section).describe()
+
+
+@pytest.mark.parametrize("extra", [{}, {"prefer_grpc": True}])
+def test_nobody_there(extra, monkeypatch):
+    monkeypatch.setenv("QDRANT_API_KEY", SECRET)
+    section = {"url": "http://127.0.0.1:9", "grpc_port": 9, "timeout": 2, **extra}
+    database = connect("qdrant", section)
+    for ask in (database.describe, lambda: database.collection("docs")):
+        with pytest.raises(Unreachable) as caught:
+            ask()
+        assert caught.value.transient
+        assert SECRET not in str(caught.value)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "conditional", "modes"),
+    [
+        ("1.15.4", False, False),
+        ("1.16.0", True, False),
+        ("v1.17.2-dev", True, True),
+        ("2.0.0", True, True),
+        ("dev", False, False),
+    ],
+)
+def test_what_a_version_can_do(server, version, conditional, modes):
+    server.body = {"title": "qdrant", "version": version}
+    session = connect("qdrant", server.section).session
+    assert session.at_least(CONDITIONAL) is conditional
+    assert session.at_least(MODES) is modes
+
+
+def test_a_mark_needs_conditional_updates(server):
+    server.body = {"title": "qdrant", "version": "1.15.0"}
+    with pytest.raises(ConfigError, match=r"1\.16"):
+        connect("qdrant", {**server.section, "payload_mark": "_m"}).collection("docs")
+
+
+@pytest.mark.parametrize("status", [UpdateStatus.ACKNOWLEDGED, UpdateStatus.WAIT_TIMEOUT])
+def test_acknowledged_is_not_completed(status):
+    session = connect("qdrant", {"location": ":memory:"}).session
+    with pytest.raises(Unreachable, match="not completed"):
+        session.done("docs", UpdateResult(operation_id=1, status=status))
+
+
+# Layouts
+
+
+def described(vectors, sparse=None, sharding=None, strict=None) -> CollectionInfo:
+    """A collection as a server describes it."""
+    return CollectionInfo.model_validate(
+        {
+            "status": "green",
+            "optimizer_status": "ok",
+            "points_count": 0,
+            "segments_count": 1,
+            "payload_schema": {},
+            "config": {
+                "params": {
+                    "vectors": vectors,
+                    "sparse_vectors": sparse,
+                    "sharding_method": sharding,
+                },
+                "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
+                "optimizer_config": {
+                    "deleted_threshold": 0.2,
+                    "vacuum_min_vector_number": 1000,
+                    "default_segment_number": 0,
+                    "flush_interval_sec": 5,
+                },
+                "strict_mode_config": strict,
+            },
+        }
+    )
+
+
+COSINE = {"size": 4, "distance": "Cosine"}
+
+
+def test_layouts_that_fit():
+    assert layout("docs", "", described(COSINE)).vector == ""
+    assert layout("docs", "", described({"title": COSINE})).vector == "title"
+    found = layout("docs", "b", described({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}}))
+    assert (found.vector, found.dimension, found.metric) == ("b", 3, "euclid")
+
+
+@pytest.mark.parametrize(
+    ("vector", "vectors", "message"),
+    [
+        ("", {"a": COSINE, "b": COSINE}, 'no default vector.*"a", "b"'),
+        ("c", {"a": COSINE, "b": COSINE}, 'no vector "c".*"a", "b"'),
+        ("words", {"a": COSINE}, '"words" of "docs" is a sparse vector.*"a"'),
+        ("", {"size": 4, "distance": "Manhattan"}, "Manhattan.*Cosine, Dot and Euclid"),
+        ("a", {"a": {**COSINE, "multivector_config": {"comparator": "max_sim"}}}, "multi-vector"),
+        ("", None, "no default vector.*none"),
+    ],
+)
+def test_layouts_that_do_not(vector, vectors, message):
+    with pytest.raises(UnsupportedCollection, match=message):
+        layout("docs", vector, described(vectors, {"words": {}}))
+
+
+@pytest.mark.parametrize(
+    ("info", "problem"),
+    [
+        (described({**COSINE, "datatype": "float16"}), 'vector "" of "docs" is stored as float16'),
+        (described({**COSINE, "datatype": "uint8"}), "uint8"),
+        (described(COSINE, sharding="custom"), "shard key"),
+    ],
+)
+def test_problems(info, problem):
+    (found,) = layout("docs", "", info).problems
+    assert problem in found
+    assert "would work" in found
+
+
+def test_requests_are_bounded():
+    assert row_limit(384, described(COSINE)) == 992
+    assert row_limit(4, described(COSINE)) == 1000
+    assert row_limit(500_000, described(COSINE)) == 1
+    strict = {"enabled": True, "upsert_max_batchsize": 50}
+    assert row_limit(4, described(COSINE, strict=strict)) == 50
