@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 import numpy as np
@@ -148,7 +149,8 @@ class QdrantCollection:
         if info.status == CollectionStatus.GREY:
             # Optimisations wait for an update since the server's last start, and would wait as
             # long as we do. An empty change of the settings is the documented way to wake them.
-            with self._session.asking(self._place):
+            # A token that may only write points may not, and then we wait for somebody else.
+            with suppress(Unauthorised), self._session.asking(self._place):
                 self._session.client.update_collection(
                     self._name, optimizers_config=OptimizersConfigDiff()
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from struct import Struct
 from typing import Any
 from uuid import UUID, uuid4
@@ -261,7 +260,7 @@ def plain_id(point_id: int | str | UUID) -> PointId:
 
 
 def _in_order(ids: Sequence[PointId], found: Points) -> Points:
-    if found.ids == list(islice(ids, len(ids))):
+    if found.ids == list(ids):
         return found
     row = {point_id: number for number, point_id in enumerate(found.ids)}
     # type(): True and 1 are equal, but only one of them is an id.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import RLock
 
@@ -121,12 +121,16 @@ class Shards:
             if self._closed:
                 return
             self._closed = True
-            for name, shard in self._open.items():
-                with translated(name):
-                    shard.flush()
-                    if name not in self._lent:
-                        shard.close()
+            with ExitStack() as all_of_them:
+                for name, shard in self._open.items():
+                    all_of_them.callback(self._let_go, name, shard)
             self._open.clear()
+
+    def _let_go(self, name: str, shard: EdgeShard) -> None:
+        with translated(name):
+            shard.flush()
+            if name not in self._lent:
+                shard.close()
 
     def _exists(self, name: str) -> bool:
         return (self.path / name / "segments").is_dir()

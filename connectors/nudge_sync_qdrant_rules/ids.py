@@ -14,7 +14,7 @@ _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 
 def possible(ids: Sequence[PointId]) -> list[PointId]:
     """Those of `ids` that a collection can hold, each once, in order."""
-    return [i for i in dict.fromkeys(ids) if _possible(i)]
+    return list(dict.fromkeys(i for i in ids if _possible(i)))
 
 
 def _possible(point_id: PointId) -> bool:

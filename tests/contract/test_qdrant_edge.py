@@ -90,9 +90,9 @@ def edge_engine(path, vector="", **section) -> Engine:
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture(params=["default", "named", "marked"])
+    @pytest.fixture(params=["default", "named-and-marked"])
     def engine(self, directory, request):
-        section = {"payload_mark": "_nudge_sync"} if request.param == "marked" else {}
+        section = {"payload_mark": "_nudge_sync"} if request.param != "default" else {}
         engine = edge_engine(directory, "" if request.param == "default" else "title", **section)
         yield engine
         engine.database.close()

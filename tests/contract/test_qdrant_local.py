@@ -34,11 +34,12 @@ def section(request, directory):
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture(params=["plain", "marked"])
-    def engine(self, section, request):
-        if request.param == "marked":
+    @pytest.fixture
+    def engine(self, section):
+        named = "path" in section
+        if named:
             section |= {"payload_mark": "_nudge_sync"}
-        engine = local_engine(section, "title" if "path" in section else "")
+        engine = local_engine(section, "title" if named else "")
         yield engine
         engine.database.close()
 

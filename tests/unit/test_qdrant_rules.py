@@ -128,6 +128,7 @@ def test_possible_ids():
     name = "0f2f6fd6-0000-4000-8000-000000000001"
     asked = [1, 1, 0, -1, 2**64 - 1, 2**64, "1", name, name.upper(), UUID(name).hex, True, 1.0]
     assert possible(asked) == [1, 0, 2**64 - 1, name]
+    assert possible([True, 1, False, 0]) == [1, 0]
 
 
 def test_cosine_takes_unit_rows_and_zeros():
