@@ -23,7 +23,7 @@ from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.solve import Choice, fit, metric_values
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.target import Target
-from nudge_sync.verify import behind
+from nudge_sync.verify import behind, unsettled
 
 
 def make_plan(
@@ -114,6 +114,7 @@ def _planned(
         wanted = _fallback(dataset, held)
         rows = _differing(target, wanted, points)
         after = _scores(wanted, dataset, similarity)
+    rows = _with_unsettled(target, points, rows)
     apart = angles(wanted[rows], points.originals[rows])
     return Plan(
         **origin,
@@ -184,6 +185,18 @@ def _origin(
 def _differing(target: Target, wanted: Float32, points: Recognised) -> list[int]:
     unchanged = same(wanted, points.live, rescales=target.facts.rescales)
     return [int(row) for row in np.flatnonzero(~unchanged)]
+
+
+def _with_unsettled(target: Target, points: Recognised, rows: list[int]) -> list[int]:
+    """The same rows, and those that hold what they shall although the head says otherwise.
+
+    A point that the application put back, say: unless this revision notes it, going back to this
+    revision would bring the vector of an older one.
+    """
+    if not rows:
+        return rows
+    current = head(Ledger(target.ledger, target.place).entries())
+    return sorted({*rows, *unsettled(target, points, current)})
 
 
 def _fallback(dataset: Dataset, held: Held) -> Float32:

@@ -86,8 +86,14 @@ def _count(
 
 def behind(target: Target, points: Recognised, revision: int) -> int:
     """How many points do not hold what `revision` says: written otherwise, put back or drifted."""
+    return len(unsettled(target, points, revision))
+
+
+def unsettled(target: Target, points: Recognised, revision: int) -> list[int]:
+    """The rows of `points` that do not hold what `revision` says."""
     line = lineage(Ledger(target.ledger, target.place).entries(), revision)
-    return sum(not settled for settled in _settled(target, points, line))
+    found = _settled(target, points, line)
+    return [row for row, settled in enumerate(found) if not settled]
 
 
 def _settled(target: Target, points: Recognised, line: list[int]) -> list[bool]:

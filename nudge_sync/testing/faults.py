@@ -1,0 +1,142 @@
+"""A database in which one chosen call goes wrong; for tests.
+
+`Faults` counts the calls that go through every `FaultyDatabase` made with it. At the chosen one it
+strikes: before the call takes effect, after it, or half-way through its rows.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NoReturn, cast
+
+from nudge_sync.connector import Collection, Database, DatabaseFacts, Float32, Points, Records
+from nudge_sync.errors import DatabaseError, Unreachable
+
+When = Literal["before", "after", "half"]
+
+WRITES = frozenset({"write", "put", "swap", "delete", "drop"})
+"""Methods that change something; the others only read."""
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of it may run any more, least of all its `except` clauses."""
+
+
+def crash() -> NoReturn:
+    """End this process, as far as a test in the same process can."""
+    raise Crash
+
+
+def kill() -> NoReturn:
+    """End this process for good."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise Crash
+
+
+def time_out() -> NoReturn:
+    """No answer came; whether the call took effect is unknown."""
+    raise Unreachable("no answer within the time allowed")
+
+
+def disk_full() -> NoReturn:
+    """The database refuses, and will go on refusing."""
+    raise DatabaseError("no space left on device")
+
+
+@dataclass
+class Faults:
+    """Which call goes wrong, and how. Counts from 1; 0 never strikes."""
+
+    at: int = 0
+    when: When = "before"
+    strike: Callable[[], object] = crash
+    only: frozenset[str] = WRITES
+    """Methods that are counted."""
+    calls: list[str] = field(default_factory=list)
+    """Every counted call so far, as `collection.method`."""
+    dead: bool = False
+    """Whether a crash struck: then every further call is one too."""
+
+    def run(self, name: str, call: Callable[..., Any], args: Sequence[Any], named: Any) -> Any:
+        """What `call` gives, unless this is the one that goes wrong."""
+        if self.dead:
+            raise Crash
+        if name.rpartition(".")[2] not in self.only:
+            return call(*args, **named)
+        self.calls.append(name)
+        if len(self.calls) != self.at:
+            return call(*args, **named)
+        return self._go_wrong(call, args, named)
+
+    def _go_wrong(self, call: Callable[..., Any], args: Sequence[Any], named: Any) -> Any:
+        result = None
+        if self.when == "half":
+            result = call(*_first_half(args), **named)
+        elif self.when == "after":
+            result = call(*args, **named)
+        try:
+            self.strike()
+        except Crash:
+            self.dead = True
+            raise
+        # A strike that lets the call go on: a pause.
+        return call(*args, **named) if self.when == "before" else result
+
+
+class FaultyDatabase:
+    """See `nudge_sync.connector.Database`; every call goes through `faults`."""
+
+    def __init__(self, database: Database, faults: Faults) -> None:
+        self.inner = database
+        self.faults = faults
+
+    def describe(self) -> DatabaseFacts:
+        """See `Database`."""
+        return self.inner.describe()
+
+    def collection(self, name: str, vector: str = "") -> Collection:
+        """See `Database`."""
+        return cast(Collection, _Faulty(self.inner.collection(name, vector), name, self.faults))
+
+    def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
+        """See `Database`."""
+        return cast(
+            Records, _Faulty(self.inner.records(name, dimension, indexed), name, self.faults)
+        )
+
+    def close(self) -> None:
+        """See `Database`."""
+        self.inner.close()
+
+
+class _Faulty:
+    def __init__(self, wrapped: object, name: str, faults: Faults) -> None:
+        self._wrapped = wrapped
+        self._name = name
+        self._faults = faults
+
+    def __getattr__(self, method: str) -> Any:
+        call = getattr(self._wrapped, method)
+        return partial(self._run, f"{self._name}.{method}", call)
+
+    def _run(self, name: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        return self._faults.run(name, call, args, named)
+
+
+def _first_half(args: Sequence[Any]) -> list[Any]:
+    """The arguments of a call on rows, with the first half of them; a single row stays whole."""
+    return [_half(each) for each in args]
+
+
+def _half(rows: Any) -> Any:
+    if isinstance(rows, Points):
+        middle = (len(rows) + 1) // 2
+        return Points(rows.ids[:middle], rows.vectors[:middle])
+    if isinstance(rows, list) or hasattr(rows, "shape"):
+        several: list[Any] | Float32 = rows
+        return several[: (len(several) + 1) // 2]
+    return rows
