@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nudge_sync.arrays import mapped
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import Float32, Similarity, Task, answered, checked, unit
 
@@ -103,13 +104,8 @@ def _judgement(fields: Sequence[str], place: str) -> tuple[str, str, float]:
 
 
 def _vectors(path: Path, similarity: Similarity) -> Float32:
-    try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a plain NumPy array ({error})") from None
-    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind != "f":
+    vectors = mapped(path)
+    if vectors.dtype.kind != "f":
         raise InputError(f"{path}: expected one array of float16, float32 or float64")
     if vectors.dtype != np.float32:
         with np.errstate(over="ignore"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.arrays import mapped
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.rows import BadRow, parsed
@@ -122,11 +123,11 @@ def labelled(
 
 def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
     try:
-        matrix = np.load(vectors, mmap_mode="r", allow_pickle=False)
+        matrix = mapped(vectors)
         names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"query vectors or ids cannot be read: {error}") from None
-    if matrix.ndim != _MATRIX or matrix.dtype.kind not in "fiu":
+    if matrix.ndim != _MATRIX:
         raise InputError(f"{vectors}: a matrix of numbers is expected, one row a query")
     if len(names) != len(matrix):
         raise InputError(f"{ids} names {len(names)} queries, {vectors} holds {len(matrix)}")

@@ -1,0 +1,36 @@
+"""NumPy files as people hand them in: one plain array, mapped rather than read, never unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.errors import InputError
+
+_MAGIC = b"\x93NUMPY"
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """The array of numbers in the `.npy` file at `path`, of any shape; what is used is read.
+
+    Raises InputError for everything else: archives, pickles, objects, cut files.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise InputError(f"{path}: not a .npy file")
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, ArithmeticError) as error:
+        raise InputError(f"{path}: not a plain NumPy array ({error})") from None
+    except (TokenError, SyntaxError, TypeError, RecursionError, MemoryError):
+        # What NumPy's reader of the header lets through.
+        raise InputError(f"{path}: not a plain NumPy array (its header cannot be read)") from None
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise InputError(f"{path}: expected one array of numbers")
+    return found
