@@ -19,7 +19,7 @@ from nudge_sync.testing.conformance import CollectionConformance, Engine, Record
 if not os.environ.get("QDRANT_URL") and not engine_answers():
     pytest.skip("QDRANT_URL is not set, and no Docker engine answers", allow_module_level=True)
 
-IMAGE = "qdrant/qdrant:v1.17.0"
+IMAGE = os.environ.get("QDRANT_IMAGE", "qdrant/qdrant:v1.20.0")
 VARIANTS = {"rest": {}, "grpc": {"prefer_grpc": True}, "marked": {"payload_mark": "_nudge"}}
 
 

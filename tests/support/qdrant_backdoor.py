@@ -32,13 +32,21 @@ class ClientBackdoor:
         self.vector = vector
 
     def create(self, name: str, dimension: int, metric: Metric, *, integer_ids: bool) -> None:
-        if self.client.collection_exists(name):
+        if self._left_over(name):
             self.client.delete(name, FilterSelector(filter=Filter()), wait=True)
             return
+        self.drop(name)
         params = VectorParams(size=dimension, distance=DISTANCES[metric])
         other = VectorParams(size=3, distance=Distance.DOT)
         vectors = {self.vector: params, "other": other} if self.vector else params
         self.client.create_collection(name, vectors_config=vectors)
+
+    def _left_over(self, name):
+        """Whether an earlier test left a collection of this layout."""
+        if not self.client.collection_exists(name):
+            return False
+        vectors = self.client.get_collection(name).config.params.vectors
+        return self.vector in vectors if isinstance(vectors, dict) else not self.vector
 
     def upsert(self, name, ids, vectors):
         points = [
