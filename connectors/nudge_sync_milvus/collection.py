@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
+from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import (
     CollectionFacts,
@@ -18,7 +18,8 @@ from nudge_sync.connector import (
 from nudge_sync.errors import InputError, Unreachable, UnsupportedCollection
 from nudge_sync_milvus.columns import vectors_of
 from nudge_sync_milvus.filters import key_can_exist
-from nudge_sync_milvus.layout import METRICS, Layout, layout
+from nudge_sync_milvus.layout import METRICS, Index, Layout, index_of, layout
+from nudge_sync_milvus.making import LoadState, load_state
 from nudge_sync_milvus.rows import WINDOW, Rows, Table, by_keys, pages
 from nudge_sync_milvus.search import (
     FULL_PRECISION,
@@ -45,8 +46,9 @@ class MilvusCollection:
     and dynamic fields, a vector a vector field.
 
     **The window of `write`.** Milvus has no conditional write. Rows go in chunks of at most 2,000:
-    read (Strong), compared, upserted, read back. Between the read and the upsert of a chunk,
-    about 0.1 to 0.5 s, an application's own write to one of its rows is not seen: its vector is
+    read (Strong), compared, upserted, read back; on a server two chunks at a time, since each read
+    waits for the server's clock to tick. Between a chunk's read and its upsert, 0.1 to 0.5 s on an
+    idle server, an application's own write to one of its rows is not seen: its vector is
     overwritten and, before Milvus 2.6.2, so are its other fields, because the upsert then carries
     the whole row as it was read. A row deleted in that window is created again (with
     `partial_update`: only where the collection has no other required field; otherwise the request
@@ -82,6 +84,7 @@ class MilvusCollection:
     def describe(self) -> CollectionFacts:
         """See the contract. A collection that is not loaded has a problem, and no exact count."""
         shape = self._shape()
+        index = index_of(self._wire, shape)
         try:
             points, loaded = self._wire.count(shape.collection), True
         except Unreachable:
@@ -93,12 +96,15 @@ class MilvusCollection:
             collection=shape.collection,
             vector="" if shape.default_vector else shape.vector,
             dimension=shape.dimension,
-            metric=METRICS.get(shape.index.metric, "cosine"),
+            metric=METRICS.get(index.metric, "cosine"),
             integer_ids=shape.integer_keys,
             points=points,
             precision="float32",
             rescales=False,
-            problems=tuple(self._problems(shape, loaded=loaded)),
+            problems=(
+                *self._problems(shape),
+                *_index_problems(shape, index, loaded=loaded),
+            ),
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
@@ -126,32 +132,36 @@ class MilvusCollection:
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See the contract, and the class."""
         shape = self._shape()
-        metric = _metric(shape)
+        index = index_of(self._wire, shape)
+        metric = _metric(shape, index)
         if queries.ndim != 2 or queries.shape[1] != shape.dimension:  # noqa: PLR2004
             raise InputError(
                 f"expected queries of shape (q, {shape.dimension}), got {queries.shape}"
             )
         if not len(queries) or k < 1:
             return Hits([[] for _ in queries], [np.empty(0, np.float32) for _ in queries])
-        if k > WINDOW or (exact and shape.index.kind != "FLAT"):
+        if k > WINDOW or (exact and index.kind != "FLAT"):
             batches = self.scan(self._at_once(shape))
             return nearest(queries, k, metric, batches)
-        return self._indexed(shape, queries, k, metric)
+        return self._indexed(shape, index, queries, k)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See the contract, and the class for the window."""
         shape = self._shape()
         checked(points, expected, shape.dimension)
-        problems = list(self._problems(shape, loaded=True))
+        problems = list(self._problems(shape))
         if problems:
             raise UnsupportedCollection("; ".join(problems))
         rows = [row for row, key in enumerate(points.ids) if _possible(shape, key)]
         report = WriteReport(missing=[key for key in points.ids if not _possible(shape, key)])
         work = Rewrite(self._wire, shape, partial=self._partial, request_bytes=self._request_bytes)
-        for start in range(0, len(rows), work.at_once):
-            run = rows[start : start + work.at_once]
-            ids = [points.ids[row] for row in run]
-            part = work.chunk(Change(ids, points.vectors[run], expected[run]))
+        changes = [
+            Change([points.ids[row] for row in run], points.vectors[run], expected[run])
+            for run in (
+                rows[start : start + work.at_once] for start in range(0, len(rows), work.at_once)
+            )
+        ]
+        for part in work.chunks(changes):
             report.written.extend(part.written)
             report.drifted.extend(part.drifted)
             report.missing.extend(part.missing)
@@ -165,7 +175,7 @@ class MilvusCollection:
         shape = self._shape()
         if not self._loaded(shape):
             return Health(ready=False, reason=_not_loaded(shape))
-        index = shape.index
+        index = index_of(self._wire, shape)
         if index.failure:
             return Health(ready=False, reason=f"the index failed: {index.failure}")
         allowed = min(PENDING_ROWS, int(PENDING_SHARE * index.rows))
@@ -184,7 +194,7 @@ class MilvusCollection:
         at_once = self._at_once(shape)
         return by_keys(self._wire, _table(shape), ids, [shape.vector], at_once=at_once)
 
-    def _problems(self, shape: Layout, *, loaded: bool) -> Iterator[str]:
+    def _problems(self, shape: Layout) -> Iterator[str]:
         if shape.auto_id:
             yield (
                 f'collection "{self._name}" makes its primary keys by itself (auto_id); an upsert '
@@ -195,30 +205,23 @@ class MilvusCollection:
                 f'collection "{self._name}" has struct fields, which only Milvus 2.6.2 and later '
                 "can leave alone in an upsert: update the server"
             )
-        if not shape.index.kind:
-            yield f'field "{shape.vector}" has no index; create one and load the collection'
-        elif shape.index.metric not in METRICS:
-            yield f'metric {shape.index.metric} of field "{shape.vector}" is not supported'
-        if not loaded:
-            yield _not_loaded(shape)
 
     def _loaded(self, shape: Layout) -> bool:
-        request = milvus_pb2.GetLoadStateRequest(collection_name=shape.collection)
-        state = self._wire.call("GetLoadState", request).state
-        return bool(state == common_pb2.LoadState.LoadStateLoaded)
+        return bool(load_state(self._wire, shape.collection) == LoadState.LoadStateLoaded)
 
     def _estimate(self, shape: Layout) -> int:
         request = milvus_pb2.GetCollectionStatisticsRequest(collection_name=shape.collection)
         stats = self._wire.call("GetCollectionStatistics", request).stats
         return next((int(pair.value) for pair in stats if pair.key == "row_count"), 0)
 
-    def _indexed(self, shape: Layout, queries: Float32, k: int, metric: Metric) -> Hits:
-        again = shape.index.kind not in FULL_PRECISION
+    def _indexed(self, shape: Layout, index: Index, queries: Float32, k: int) -> Hits:
+        metric = _metric(shape, index)
+        again = index.kind not in FULL_PRECISION
         wanted = min(WINDOW, 2 * k) if again else k
-        params = search_params(shape.index, wanted, self._settings.ef, self._settings.search_params)
+        params = search_params(index, wanted, self._settings.ef, self._settings.search_params)
         hits = Hits([], [])
         for batch in search_batches(queries, wanted):
-            answer = self._wire.call("Search", search_request(shape, batch, wanted, params))
+            answer = self._wire.call("Search", search_request(shape, index, batch, wanted, params))
             part = hits_of(answer.results, metric)
             part = self._rescored(shape, part, batch, k, metric) if again else part
             hits.ids.extend(part.ids)
@@ -259,8 +262,17 @@ def _points(rows: Rows, shape: Layout) -> Points:
     return Points([rows.keys[row] for row in kept], vectors[kept])
 
 
-def _metric(shape: Layout) -> Metric:
-    metric = METRICS.get(shape.index.metric)
+def _index_problems(shape: Layout, index: Index, *, loaded: bool) -> Iterator[str]:
+    if not index.kind:
+        yield f'field "{shape.vector}" has no index; create one and load the collection'
+    elif index.metric not in METRICS:
+        yield f'metric {index.metric} of field "{shape.vector}" is not supported'
+    if not loaded:
+        yield _not_loaded(shape)
+
+
+def _metric(shape: Layout, index: Index) -> Metric:
+    metric = METRICS.get(index.metric)
     if metric is None:
         raise UnsupportedCollection(
             f'field "{shape.vector}" of collection "{shape.name}" has no index with metric '

@@ -51,7 +51,6 @@ class Layout:
     """Those a write has to name; one ANY_PARTITION where Milvus finds the right one by itself."""
     row_bytes: int
     """What the vectors of one row take; the least a whole row takes."""
-    index: Index
     changed: int
     """When the schema last changed, by the server's clock; 0 where it does not say."""
 
@@ -81,7 +80,6 @@ def layout(wire: Wire, name: str, vector: str) -> Layout:
         structs=tuple(item.name for item in getattr(schema, "struct_array_fields", ())),
         partitions=_partitions(wire, name, answer),
         row_bytes=sum(4 * _dimension(item) for item in _vectors(schema)),
-        index=_index(wire, name, chosen.name),
         changed=int(getattr(answer, "update_timestamp", 0)),
     )
 
@@ -146,13 +144,16 @@ def _partitions(wire: Wire, name: str, answer: Any) -> tuple[str, ...]:
     return names if len(names) > 1 else (ANY_PARTITION,)
 
 
-def _index(wire: Wire, name: str, vector: str) -> Index:
-    request = milvus_pb2.DescribeIndexRequest(collection_name=name, field_name=vector)
+def index_of(wire: Wire, shape: Layout) -> Index:
+    """The index on the layout's vector; an empty one where there is none."""
+    request = milvus_pb2.DescribeIndexRequest(
+        collection_name=shape.collection, field_name=shape.vector
+    )
     try:
         found = wire.call("DescribeIndex", request).index_descriptions
     except IndexMissing:
         return Index()
-    item = next((item for item in found if item.field_name == vector), None)
+    item = next((item for item in found if item.field_name == shape.vector), None)
     if item is None:
         return Index()
     params = {str(pair.key): str(pair.value) for pair in item.params}

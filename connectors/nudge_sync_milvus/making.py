@@ -10,6 +10,7 @@ from nudge_sync.errors import CollectionNotFound, Unreachable
 from nudge_sync_milvus.failures import IndexMissing
 from nudge_sync_milvus.wire import Wire, pairs
 
+LoadState = common_pb2.LoadState
 LOAD_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
@@ -61,12 +62,20 @@ def load(wire: Wire, name: str) -> None:
     Raises Unreachable after a minute.
     """
     wire.call("LoadCollection", milvus_pb2.LoadCollectionRequest(collection_name=name))
-    request = milvus_pb2.GetLoadStateRequest(collection_name=name)
     deadline = time.monotonic() + LOAD_SECONDS
-    while wire.call("GetLoadState", request).state != common_pb2.LoadState.LoadStateLoaded:
+    while load_state(wire, name) != LoadState.LoadStateLoaded:
         if time.monotonic() > deadline:
             raise Unreachable(f'collection "{name}" is still being loaded; try again')
         time.sleep(POLL_SECONDS)
+
+
+def load_state(wire: Wire, name: str) -> int:
+    """The collection's LoadState: also that it does not exist."""
+    request = milvus_pb2.GetLoadStateRequest(collection_name=name)
+    try:
+        return int(wire.call("GetLoadState", request).state)
+    except CollectionNotFound:
+        return int(LoadState.LoadStateNotExist)
 
 
 def _create(wire: Wire, name: str, fields: Sequence[Field], *, dynamic: bool) -> None:

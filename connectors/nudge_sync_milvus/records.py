@@ -30,7 +30,7 @@ from nudge_sync_milvus.documents import (
 )
 from nudge_sync_milvus.failures import MessageTooLarge, NotLoaded
 from nudge_sync_milvus.filters import among, both, literal
-from nudge_sync_milvus.making import Field, make_collection
+from nudge_sync_milvus.making import Field, LoadState, load_state, make_collection
 from nudge_sync_milvus.rows import WINDOW, Rows, Table, by_keys, pages, rows_of
 from nudge_sync_milvus.wire import Wire
 
@@ -93,6 +93,8 @@ class MilvusRecords:
         """See the contract, and the class."""
         self._checked(record)
         key = key_digest(record.key)
+        if not self._may_swap(key, "", expected):
+            return False
         nonce = secrets.token_hex(8)
         claim = f"{CLAIM}{key}:{nonce}"
         began = time.monotonic()
@@ -271,7 +273,12 @@ class MilvusRecords:
         return read()
 
     def _ready(self) -> bool:
-        return self._loaded(lambda: self._wire.count(self._name) >= 0, nothing=False)
+        state = load_state(self._wire, self._name)
+        if state == LoadState.LoadStateNotExist:
+            return False
+        if state != LoadState.LoadStateLoaded:
+            self._make()
+        return True
 
     def _fields(self, *, vectors: bool) -> list[str]:
         return [*TEXTS, VECTOR] if vectors and self._dimension else [*TEXTS]

@@ -18,6 +18,10 @@ WINDOW = 16_384
 """Milvus's largest limit."""
 
 
+EARLIEST = 1
+"""A timestamp that asks for no waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Where to read: a collection and its primary key field."""
@@ -91,11 +95,13 @@ def pages(
     last: PointId | None = None
     while True:
         beyond = both(after(table.key, last, integers=table.integer_keys), where)
-        page, at_once = _page(wire, table, fields, beyond, at_once)
+        page, seen, at_once = _page(wire, table, fields, beyond, at_once)
         full = len(page) >= at_once
         end = max(page.keys, key=_order) if full else None
         yield _once(page)
-        lost = _keys(wire, table, both(beyond, up_to(table.key, end))) - set(page.keys)
+        span = both(beyond, up_to(table.key, end))
+        answer = wire.query(table.collection, span, [table.key], since=seen)
+        lost = set(rows_of(table, answer).keys) - set(page.keys)
         yield from by_keys(wire, table, sorted(lost, key=_order), fields, at_once=at_once)
         if not full:
             return
@@ -104,7 +110,8 @@ def pages(
 
 def _page(
     wire: Wire, table: Table, fields: Sequence[str], filter_: str, at_once: int
-) -> tuple[Rows, int]:
+) -> tuple[Rows, int, int]:
+    """A page, the moment it shows as far as the server tells it, and its largest size."""
     while True:
         try:
             answer = wire.query(
@@ -115,12 +122,7 @@ def _page(
                 raise
             at_once = (at_once + 1) // 2
         else:
-            return rows_of(table, answer), at_once
-
-
-def _keys(wire: Wire, table: Table, filter_: str) -> set[PointId]:
-    answer = wire.query(table.collection, filter_, [table.key])
-    return set(rows_of(table, answer).keys)
+            return rows_of(table, answer), answer.session_ts or EARLIEST, at_once
 
 
 def rows_of(table: Table, answer: Any) -> Rows:

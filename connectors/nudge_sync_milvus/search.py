@@ -52,7 +52,9 @@ def search_batches(queries: Float32, k: int) -> Iterable[Float32]:
     return (queries[start : start + step] for start in range(0, len(queries), step))
 
 
-def search_request(shape: Layout, queries: Float32, k: int, params: Mapping[str, Any]) -> Any:
+def search_request(
+    shape: Layout, index: Index, queries: Float32, k: int, params: Mapping[str, Any]
+) -> Any:
     """One search for all of `queries`, keys alone, that sees every write."""
     values = [row.tobytes() for row in np.ascontiguousarray(queries, dtype="<f4")]
     place = common_pb2.PlaceholderValue(
@@ -61,7 +63,7 @@ def search_request(shape: Layout, queries: Float32, k: int, params: Mapping[str,
     options = {
         "anns_field": shape.vector,
         "topk": str(k),
-        "metric_type": shape.index.metric,
+        "metric_type": index.metric,
         "params": json.dumps(dict(params)),
         "round_decimal": "-1",
         "ignore_growing": "False",

@@ -20,6 +20,7 @@ from nudge_sync_milvus.wire import Wire
 
 ROWS_AT_ONCE = 2_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
+CHUNKS_AT_ONCE = 2
 PARTITIONS_AT_ONCE = 8
 ROW_ROOM = 2_048
 """Bytes assumed for what a row holds beside its vectors, until the answer shows its size."""
@@ -62,6 +63,12 @@ class Rewrite:
         self._fields = [shape.vector] if partial else ["*"]
         self._beside = [] if partial else [name for name in shape.fields if name != shape.vector]
         self.at_once = max(1, min(ROWS_AT_ONCE, request_bytes // (shape.row_bytes + ROW_ROOM)))
+
+    def chunks(self, changes: Sequence[Change]) -> list[WriteReport]:
+        """What became of each chunk."""
+        # Milvus Lite is not safe against itself. On a server chunks wait for its clock together.
+        with ThreadPoolExecutor(1 if self._wire.lite else CHUNKS_AT_ONCE) as pool:
+            return list(pool.map(self.chunk, changes))
 
     def chunk(self, change: Change) -> WriteReport:
         """What became of these rows. At most `at_once` of them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import docker
 import pytest
 
@@ -22,7 +24,8 @@ NEWEST = "milvusdb/milvus:v2.6.6"
 def container_uri():
     """A Milvus of a pinned recent version, where a Docker engine answers."""
     try:
-        docker.from_env(timeout=3).ping()
+        with closing(docker.from_env(timeout=3)) as engine:
+            engine.ping()
     except docker.errors.DockerException:
         pytest.skip("no Docker engine answers")
     from testcontainers.milvus import MilvusContainer  # noqa: PLC0415
@@ -31,17 +34,19 @@ def container_uri():
         yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(19530)}"
 
 
+@pytest.fixture(scope="module")
+def lite_uri(tmp_path_factory):
+    """One Milvus Lite file for all tests: pymilvus takes a second to make a collection."""
+    path = str(tmp_path_factory.mktemp("lite") / "milvus.db")
+    yield path
+    server_manager_instance.release_server(path)
+
+
 @pytest.fixture(params=["lite", "server", "container"])
-def uri(request, directory):
+def uri(request):
     """Each Milvus there is."""
-    if request.param == "lite":
-        path = str(directory / "milvus.db")
-        yield path
-        server_manager_instance.release_server(path)
-    elif request.param == "server":
-        yield request.getfixturevalue("milvus_server_uri")
-    else:
-        yield request.getfixturevalue("container_uri")
+    names = {"lite": "lite_uri", "server": "milvus_server_uri", "container": "container_uri"}
+    return request.getfixturevalue(names[request.param])
 
 
 @pytest.fixture

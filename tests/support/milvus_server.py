@@ -112,7 +112,8 @@ def _keep(directory: Path, port: int) -> None:
             stderr=log,
         )
     if _healthy(ports["metrics"], child) and _answers(ports["proxy"], child):
-        print(json.dumps({"port": ports["proxy"]}), flush=True)
+        sys.stdout.write(json.dumps({"port": ports["proxy"]}) + "\n")
+        sys.stdout.flush()
         while child.poll() is None:
             if select.select([sys.stdin], [], [], 1.0)[0]:
                 break

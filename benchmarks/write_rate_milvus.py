@@ -1,0 +1,44 @@
+"""Milvus 2.3.5 for write_rate.py: the server in MILVUS_URI, or one from the milvus wheel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from pymilvus import MilvusClient
+from write_rate import Engine, unit_rows
+
+from nudge_sync.connector import Float32
+from nudge_sync_milvus import connect, ingest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+from milvus_server import milvus_server
+
+NAME = "nudge_write_rate"
+
+
+def open_engine(points: int, dimension: int) -> Engine:
+    stack = ExitStack()
+    uri = stack.enter_context(milvus_server())
+    client = MilvusClient(uri, dedicated=True)
+    stack.callback(client.close)
+    database = connect({"uri": uri})
+    stack.callback(database.close)
+    client.drop_collection(NAME)
+    payloads = [{"page": f"page {row}", "tags": ["a", "b"], "number": row} for row in range(points)]
+    ingest(database, NAME, range(points), unit_rows(points, dimension, seed=99), payloads)
+    stack.callback(client.drop_collection, NAME)
+
+    def update(ids: Sequence[int], vectors: Float32) -> None:
+        # Before 2.6.2 an upsert has to carry the whole row, which a bare client has to know.
+        rows = [
+            {"id": key, "vector": vector, **payloads[key]}
+            for key, vector in zip(ids, vectors, strict=True)
+        ]
+        client.upsert(NAME, rows)
+
+    print(f"{json.dumps(client.get_server_version())} at {uri}")
+    return Engine("milvus", 0.40, database.collection(NAME), update, stack.close)

@@ -1,0 +1,172 @@
+"""How the Milvus connector takes servers that are away, refuse, or have not loaded a collection."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pymilvus")
+
+from pymilvus import MilvusClient
+
+from nudge_sync.config import ConfigError
+from nudge_sync.connector import Record, connect
+from nudge_sync.errors import CollectionNotFound, Unreachable, UnsupportedCollection
+from nudge_sync.testing.engine import unit_rows
+from nudge_sync_milvus import ingest
+
+NAME = "nudge_connection"
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_nobody_listens(closed_port, monkeypatch):
+    monkeypatch.setenv("MILVUS_TOKEN", "root:planted-secret")
+    started = time.monotonic()
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{closed_port}") as caught:
+        connect("milvus", {"uri": f"http://127.0.0.1:{closed_port}"})
+    assert time.monotonic() - started < 5
+    assert caught.value.transient
+    assert "planted-secret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_server_that_does_not_answer():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(Unreachable):
+            connect(
+                "milvus",
+                {"uri": f"http://127.0.0.1:{silent.getsockname()[1]}", "timeout": 0.5},
+            )
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"uri": "localhost:19530"}, "http"),
+        ({"uri": "ftp://host"}, "http"),
+        ({"uri": "http://user:planted-secret@host"}, "credentials|environment|MILVUS_TOKEN"),
+        ({"url": "http://host"}, "uri"),
+        ({"uri": "https://host", "ca_pem_path": "/nowhere.pem"}, "/nowhere.pem"),
+        ({"uri": "/nowhere/at/all/file.db"}, "folder"),
+    ],
+)
+def test_settings_that_cannot_be(section, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        connect("milvus", section)
+    assert "planted-secret" not in str(caught.value)
+
+
+def test_after_close(milvus_server_uri):
+    database = connect("milvus", {"uri": milvus_server_uri})
+    other = connect("milvus", {"uri": milvus_server_uri})
+    database.close()
+    with pytest.raises(Unreachable, match="closed"):
+        database.describe()
+    assert other.describe().product == "Milvus"
+    other.close()
+
+
+def test_two_lite_files_at_once(tmp_path):
+    first, second = (connect("milvus", {"uri": str(tmp_path / f"{n}.db")}) for n in (1, 2))
+    ingest(first, NAME, [1], unit_rows(1, 1, 4), [{}])
+    with pytest.raises(CollectionNotFound):
+        second.collection(NAME)
+    again = connect("milvus", {"uri": str(tmp_path / "1.db")})
+    first.close()
+    assert again.collection(NAME).read([1]).ids == [1]
+    again.close()
+    second.close()
+
+
+def test_lite_loads_after_a_restart(tmp_path):
+    section = {"uri": str(tmp_path / "docs.db")}
+    database = connect("milvus", section)
+    ingest(database, NAME, [1], unit_rows(1, 1, 4), [{}])
+    database.records("notes").put([Record("a", {"b": 1})])
+    database.close()
+    database = connect("milvus", section)
+    assert database.collection(NAME).read([1]).ids == [1]
+    assert database.records("notes").get(["a"])[0].document == {"b": 1}
+    database.close()
+
+
+def test_a_collection_that_is_not_loaded(milvus_server_uri):
+    client = MilvusClient(milvus_server_uri, dedicated=True)
+    client.drop_collection(NAME)
+    database = connect("milvus", {"uri": milvus_server_uri})
+    try:
+        ingest(database, NAME, [1, 2], unit_rows(2, 1, 4), [{}, {}])
+        client.release_collection(NAME)
+        collection = database.collection(NAME)
+        assert collection.describe().problems == (f'collection "{NAME}" is not loaded; load it',)
+        assert not collection.health().ready
+        with pytest.raises(Unreachable, match="load the collection") as caught:
+            collection.read([1])
+        assert caught.value.transient
+        client.load_collection(NAME)
+        assert collection.read([1]).ids == [1]
+        assert collection.describe().problems == ()
+    finally:
+        client.drop_collection(NAME)
+        client.close()
+        database.close()
+
+
+def test_records_are_loaded_where_they_are_not(milvus_server_uri):
+    client = MilvusClient(milvus_server_uri, dedicated=True)
+    database = connect("milvus", {"uri": milvus_server_uri})
+    records = database.records(f"{NAME}__records", 4)
+    records.drop()
+    try:
+        records.put([Record("a", {}, unit_rows(1, 1, 4)[0])])
+        client.release_collection(f"{NAME}__records")
+        assert records.count() == 1
+        client.release_collection(f"{NAME}__records")
+        assert [len(batch) for batch in records.scan()] == [1]
+    finally:
+        records.drop()
+        client.close()
+        database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.milvus_server
+def test_scores_of_a_quantised_index(milvus_server_uri):
+    client = MilvusClient(milvus_server_uri, dedicated=True)
+    client.drop_collection(NAME)
+    schema = client.create_schema()
+    schema.add_field("id", 5, is_primary=True)
+    schema.add_field("vector", 101, dim=32)
+    params = client.prepare_index_params()
+    params.add_index("vector", index_type="IVF_PQ", metric_type="IP", params={"nlist": 16, "m": 4})
+    client.create_collection(NAME, schema=schema, index_params=params)
+    vectors = unit_rows(3000, 1, 32)
+    client.insert(NAME, [{"id": row, "vector": vectors[row]} for row in range(3000)])
+    client.flush(NAME)
+    database = connect("milvus", {"uri": milvus_server_uri, "search_params": {"nprobe": 16}})
+    try:
+        collection = database.collection(NAME)
+        queries = unit_rows(20, 2, 32)
+        hits = collection.search(queries, 10)
+        for query, ids, scores in zip(queries, hits.ids, hits.scores, strict=True):
+            assert np.allclose(vectors[ids] @ query, scores, atol=1e-6)
+            assert (np.diff(scores) <= 0).all()
+        exact = collection.search(queries, 10, exact=True)
+        best = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+        assert [set(ids) for ids in exact.ids] == [set(row.tolist()) for row in best]
+        with pytest.raises(UnsupportedCollection):
+            database.collection(NAME, "nowhere")
+    finally:
+        client.drop_collection(NAME)
+        client.close()
+        database.close()
