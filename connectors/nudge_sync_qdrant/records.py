@@ -140,8 +140,8 @@ class QdrantRecords:
     def drop(self) -> None:
         """See `Records`."""
         self._ready = False
-        with self._session.asking(self._place):
-            if self._session.client.collection_exists(self._name):
+        if self._exists():
+            with self._session.asking(self._place):
                 self._session.client.delete_collection(self._name)
 
     def _upsert(self, points: list[PointStruct], **condition: Any) -> None:
@@ -194,9 +194,9 @@ class QdrantRecords:
         """The collection and its payload indexes, made where they are not there yet."""
         if self._ready:
             return
+        if not self._exists():
+            self._create()
         with self._session.asking(self._place):
-            if not self._session.client.collection_exists(self._name):
-                self._create()
             info = self._session.client.get_collection(self._name)
         vectors = info.config.params.vectors
         size = vectors[_VECTOR].size if isinstance(vectors, dict) and _VECTOR in vectors else 0
@@ -224,10 +224,14 @@ class QdrantRecords:
                     on_disk_payload=True,
                     replication_factor=self._session.settings.replication_factor,
                 )
-        except DatabaseError:
+        except DatabaseError as error:
             # Another process may have been first.
-            if not self._session.client.collection_exists(self._name):
+            if error.transient or not self._exists():
                 raise
+
+    def _exists(self) -> bool:
+        with self._session.asking(self._place):
+            return self._session.client.collection_exists(self._name)
 
     def _index(self, known: set[str]) -> None:
         if self._session.local:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 pytest.importorskip("qdrant_client")
 
+import grpc
 from qdrant_client.models import (
     CollectionInfo,
     UpdateResult,
@@ -140,6 +142,52 @@ def test_nobody_there(extra, monkeypatch):
         assert caught.value.transient
         assert SECRET not in str(caught.value)
     database.close()
+
+
+class Refuses(grpc.GenericRpcHandler):
+    """One gRPC status to every call, and what was called with which key."""
+
+    def __init__(self, code, text):
+        self.code, self.text, self.seen = code, text, []
+
+    def service(self, details):
+        def refuse(request, context):
+            key = dict(details.invocation_metadata).get("api-key")
+            self.seen.append((details.method, key))
+            context.abort(self.code, self.text)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        ("UNAVAILABLE", "connection reset", Unreachable),
+        ("DEADLINE_EXCEEDED", "Timeout", Unreachable),
+        ("UNAUTHENTICATED", f"bad key {SECRET}", Unauthorised),
+        ("PERMISSION_DENIED", "read only", Unauthorised),
+        ("NOT_FOUND", "Not found: Collection `docs` doesn't exist!", CollectionNotFound),
+        ("INVALID_ARGUMENT", "Wrong input", DatabaseError),
+    ],
+)
+def test_grpc_answers_become_errors(monkeypatch, code, text, kind):
+    monkeypatch.setenv("QDRANT_API_KEY", SECRET)
+    refuses = Refuses(grpc.StatusCode[code], text)
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((refuses,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    section = {"url": "http://127.0.0.1:9", "grpc_port": port, "prefer_grpc": True, "timeout": 5}
+    database = connect("qdrant", section)
+    try:
+        with pytest.raises(DatabaseError) as caught:
+            database.collection("docs")
+    finally:
+        database.close()
+        server.stop(None).wait()
+    assert type(caught.value) is kind
+    assert SECRET not in str(caught.value)
+    assert refuses.seen == [("/qdrant.Collections/Get", SECRET)]
 
 
 @pytest.mark.parametrize(
