@@ -97,23 +97,36 @@ def choose_and_learn(
         raise InputError(
             "nudge-m changes lengths, which a cosine collection undoes; use nudge-n, nudge-c or auto"
         )
-    still = choose.Candidate("nothing", {}, np.zeros(0))
     if not made and (angle is None or method in {"auto", "nothing"}):
-        reason = "too few queries with an answer to hold some out; nothing moves"
-        return choose.choice(task, still, learn, {}, [reason])
-    tried = [choose.nothing(task, made) if made else still, *_tried(task, made, method, angle)]
+        return _still(task, learn, {}, ["too few queries with an answer to hold some out"])
+    still = choose.nothing(task, made) if made else choose.Candidate("nothing", {}, np.zeros(0))
+    reasons = [_counted(task, made)]
+    if method == "auto" and not choose.related(task, made, still.values):
+        reasons.append("the judgements fit these vectors no better than shuffled ones would")
+        return _still(task, learn, {"nothing": still.mean}, reasons)
+    tried = [still, *_tried(task, made, method, angle)]
     scores = {one.method: one.mean for one in tried} if made else {}
-    judging = sum(int(one.judge.sum()) for one in made)
-    counted = int(answered(task.queries.relevance).sum())
-    reasons = [
-        f"{counted} of {len(task.queries)} queries have a relevant point; "
-        f"{judging} of them judged held out, in {len(made)} split{'s' if len(made) != 1 else ''}",
-        *(one.reason for one in tried if one.reason),
-    ]
+    reasons += [one.reason for one in tried if one.reason]
     if method != "auto":
         return choose.choice(task, tried[-1], learn, scores, reasons)
     held, why = choose.pick(tried)
     return choose.choice(task, held, learn, scores, [*reasons, why])
+
+
+def _still(
+    task: Task, learn: NDArray[np.bool_], scores: dict[str, float], reasons: list[str]
+) -> Choice:
+    still = choose.Candidate("nothing", {}, np.zeros(0))
+    return choose.choice(task, still, learn, scores, [*reasons, "so the points are left alone"])
+
+
+def _counted(task: Task, made: list[Split]) -> str:
+    judging = sum(int(one.judge.sum()) for one in made)
+    counted = int(answered(task.queries.relevance).sum())
+    return (
+        f"{counted} of {len(task.queries)} queries have a relevant point; "
+        f"{judging} of them judged held out, in {len(made)} split{'s' if len(made) != 1 else ''}"
+    )
 
 
 def _tried(

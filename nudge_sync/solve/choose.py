@@ -65,6 +65,21 @@ def _values(task: Task, vectors: Float32, queries: Queries) -> Float64:
     return metric_values(vectors, queries, str(task.metric), similarity=task.similarity)
 
 
+def related(task: Task, made: list[Split], values: Float64) -> bool:
+    """Whether the points answer the judged queries better than they answer other queries.
+
+    values: (v,), of the points as they are. Judgements that fit no better than shuffled ones come
+    from somewhere else (wrong ids, another model's queries, an attack); what could be learned
+    from them is only which points are named often.
+    """
+    shuffled = []
+    for _, queries in judges(task, made):
+        other = np.roll(np.arange(len(queries)), len(queries) // 2)
+        swapped = Queries(queries.vectors, queries.relevance[other], queries.unjudged)
+        shuffled.append(_values(task, task.points, swapped))
+    return ahead(values, np.concatenate(shuffled), CERTAIN)
+
+
 def along(task: Task, made: list[Split], way: Way, limit: float) -> Steps:
     """The metric of every held-out query, as a function of the angle."""
     found = []

@@ -18,8 +18,9 @@ from nudge_sync.metrics import Metric
 from nudge_sync.solve.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import lookup, positions
+from nudge_sync.solve.topk import above
 
-QUERY_BLOCK, POINT_BLOCK = 1024, 2048
+QUERY_BLOCK, POINT_BLOCK = 1024, 1024
 CROWDED = 0.25
 """Share of a block that may survive before the block's own ranks are used to raise the floor."""
 
@@ -105,11 +106,10 @@ def _judged(
         near = queries.vectors @ paths.start[rows].T
         far = queries.vectors @ paths.end[rows].T
         best = np.maximum(near, far)
-        keep = best >= _reachable(floor, limit)[:, None]
-        if keep.mean() > CROWDED and best.shape[1] > metric.depth:
+        query, column = above(best, _reachable(floor, limit))
+        if len(query) > CROWDED * best.size and best.shape[1] > metric.depth:
             floor = np.maximum(floor, _own_floor(near, far, metric.depth, limit))
-            keep = best >= _reachable(floor, limit)[:, None]
-        query, column = np.divmod(np.flatnonzero(keep), keep.shape[1])
+            query, column = above(best, _reachable(floor, limit))
         point = column + rows.start
         start, end = (side[query, column].astype(np.float64) for side in (near, far))
         gain = metric.gains(lookup(queries.relevance, query, point))

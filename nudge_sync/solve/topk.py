@@ -17,8 +17,10 @@ from nudge_sync.solve.ranked import positions
 from nudge_sync.solve.rotation import TINY, lengths, single
 
 QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
-ROUNDING = 1e-6
-"""Lengths this near to 1 are 1 in float32."""
+ROUNDING = 2e-6
+"""Squared lengths this near to 1 are 1 in float32."""
+ROOM = 4
+"""How many times k scores a query may wait before they are sorted in."""
 
 
 @dataclass(frozen=True)
@@ -46,62 +48,65 @@ def best(
     skip: rows to leave out, ascending.  floor: (q,), scores that do not matter; a document at or
     below its query's floor is left out.
     """
-    keep = np.ones(len(documents), np.bool_)
-    keep[skip if skip is not None else []] = False
-    tables = [
-        _Table(len(queries[part]), k, floor[part] if floor is not None else None)
-        for part in chunks(len(queries), QUERY_BLOCK)
-    ]
+    left_out = np.zeros(len(documents), np.bool_)
+    left_out[skip if skip is not None else []] = True
+    parts = list(chunks(len(queries), QUERY_BLOCK))
+    tables = [_Table(queries[part], k, None if floor is None else floor[part]) for part in parts]
     for rows in chunks(len(documents), DOCUMENT_BLOCK):
-        numbers = np.flatnonzero(keep[rows])
-        if len(numbers):
-            block, numbers = _block(documents[rows], numbers, similarity)
-            for part, table in zip(chunks(len(queries), QUERY_BLOCK), tables, strict=True):
-                table.add(queries[part] @ block.T, numbers + rows.start)
+        block, missing = _block(documents[rows], left_out[rows], similarity)
+        for table in tables:
+            table.add(block, missing, rows.start)
     for table in tables:
         table.settle()
-    empty = Best(np.empty((0, k), np.float32), np.empty((0, k), np.int64))
-    done = [table.best for table in tables] or [empty]
-    return Best(
-        np.concatenate([one.scores for one in done]), np.concatenate([one.rows for one in done])
-    )
+    done = [table.best for table in tables]
+    done.append(Best(np.empty((0, k), np.float32), np.empty((0, k), np.int64)))
+    scores, numbers = zip(*((one.scores, one.rows) for one in done), strict=True)
+    return Best(np.concatenate(scores), np.concatenate(numbers))
 
 
 def _block(
-    rows: NDArray[np.floating], numbers: Rows, similarity: Similarity
-) -> tuple[Float32, Rows]:
-    """The usable rows among `numbers`, scaled as the similarity asks, and their numbers."""
-    block = single(rows if len(numbers) == len(rows) else rows[numbers])
-    length = lengths(block)
-    usable = np.isfinite(length)
-    if not usable.all():
-        block, length, numbers = block[usable], length[usable], numbers[usable]
-    if similarity == "cosine" and (np.abs(length - 1) > ROUNDING).any():
+    documents: NDArray[np.floating], left_out: NDArray[np.bool_], similarity: Similarity
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """Documents in float32, scaled as the similarity asks, and which of them do not count."""
+    block = single(documents)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.einsum("ij,ij->i", block, block)
+    if not np.isfinite(square).all():
+        usable = np.isfinite(block).all(axis=1)
+        block = np.where(usable[:, None], block, np.float32(0))
+        left_out = left_out | ~usable
+    if similarity == "cosine" and (np.abs(square - 1) > ROUNDING).any():
+        length = lengths(block)
         block = (block / np.where(length > TINY, length, 1.0)[:, None]).astype(np.float32)
-    return block, numbers
+    return block, left_out
 
 
 class _Table:
     """The best so far of a block of queries, and what may still get in."""
 
-    def __init__(self, count: int, k: int, floor: Float32 | None) -> None:
-        self.best = Best(np.full((count, k), -np.inf, np.float32), np.full((count, k), -1))
-        self.floor = np.full(count, -np.inf, np.float32) if floor is None else floor.copy()
+    def __init__(self, queries: Float32, k: int, floor: Float32 | None) -> None:
+        self.queries = queries
+        self.best = _nothing(len(queries), k)
+        self.floor = np.full(len(queries), -np.inf, np.float32) if floor is None else floor.copy()
+        self.product = np.empty((len(queries), DOCUMENT_BLOCK), np.float32)
         self.waiting: list[tuple[Rows, Rows, Float32]] = []
-        self.room = 8 * count * k
+        self.room = ROOM * self.best.rows.size
 
-    def add(self, scores: Float32, rows: Rows) -> None:
-        """Take in the scores of some documents: (q, rows)."""
-        k = self.best.rows.shape[1]
-        floor = self.floor
-        if not np.isfinite(floor).all() and scores.shape[1] > 4 * k:
-            own = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
-            # One step down, so that the k-th itself passes.
-            floor = np.maximum(floor, np.nextafter(own, np.float32(-np.inf)))
+    def add(self, documents: Float32, left_out: NDArray[np.bool_], first: int) -> None:
+        """Take in a block of documents, whose rows count from `first`."""
+        floor, room = self.floor, self.product[:, : len(documents)]
+        # The same memory each time: fresh pages would cost as much as the comparison.
+        scores = np.matmul(self.queries, documents.T, out=room)
+        raised = bool(np.isfinite(floor).all())
+        if not raised:
+            scores[:, left_out] = -np.inf
+            floor = _raised(floor, scores, self.best.rows.shape[1])
         query, column = above(scores, floor)
-        self.waiting.append((query, rows[column], scores[query, column]))
+        counts = ~left_out[column]
+        query, column = query[counts], column[counts]
+        self.waiting.append((query, column + first, scores[query, column]))
         self.room -= len(query)
-        if self.room < 0 or not np.isfinite(self.floor).all():
+        if self.room < 0 or not raised:
             self.settle()
 
     def settle(self) -> None:
@@ -113,11 +118,24 @@ class _Table:
         order = np.lexsort((row, -score, query))
         place = positions(query[order])
         order, place = order[place < k], place[place < k]
-        self.best = Best(np.full((count, k), -np.inf, np.float32), np.full((count, k), -1))
+        self.best = _nothing(count, k)
         self.best.scores[query[order], place] = score[order]
         self.best.rows[query[order], place] = row[order]
         self.floor = np.maximum(self.floor, self.best.scores[:, -1])
-        self.waiting, self.room = [], 8 * count * k
+        self.waiting, self.room = [], ROOM * count * k
+
+
+def _nothing(count: int, k: int) -> Best:
+    return Best(np.full((count, k), -np.inf, np.float32), np.full((count, k), -1))
+
+
+def _raised(floor: Float32, scores: Float32, k: int) -> Float32:
+    """A floor just under the k-th of these scores, so that the k-th itself passes."""
+    place = scores.shape[1] - k
+    if place <= 0:
+        return floor
+    own = np.partition(scores, place, axis=1)[:, place]
+    return np.maximum(floor, np.nextafter(own, np.float32(-np.inf)))
 
 
 def above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
