@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from nudge_sync.visible import visible
+
 LOGGER = logging.getLogger("nudge_sync")
 _OWN = "details"
 
@@ -56,11 +58,11 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback if there is one."""
         details = "".join(
-            f" {name}={json.dumps(value, default=str, ensure_ascii=False)}"
+            f" {name}={visible(json.dumps(value, default=str, ensure_ascii=False))}"
             for name, value in getattr(record, _OWN, {}).items()
         )
         # A line break in a message must not make a line of its own.
-        message = record.getMessage().replace("\n", "\\n")
+        message = visible(record.getMessage())
         line = f"{_time(record)} {record.levelname.lower():7} {message}{details}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from nudge_sync.errors import Interrupted, NudgeSyncError
+from nudge_sync.visible import visible
 
 EVERYWHERE = {"--config": True, "-c": True, "--collection": True, "--json": False}
 """Options of the verbs that may also stand before the verb -> whether a value follows."""
@@ -63,13 +65,17 @@ def debugging() -> bool:
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    typer.echo(f"nudge-sync: {message}", err=True)
+    typer.echo(f"nudge-sync: {visible(message)}", err=True)
 
 
 def main() -> None:
     """Run the command line; never returns, and never shows a traceback that nobody asked for."""
     from nudge_sync.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A name that the terminal's encoding lacks is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="nudge-sync")
     except Exception as error:  # the last line of defence

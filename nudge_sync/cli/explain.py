@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, progress, table
+from nudge_sync.cli.output import emit, progress, say, table
 
 Point = Annotated[str, typer.Argument(envvar="NUDGE_SYNC_EXPLAIN_POINT", help="The point's id.")]
 Depth = Annotated[
@@ -55,7 +55,7 @@ def explain(
 def _draw(result: dict[str, Any], limit: int) -> None:
     turned = math.degrees(result["angle"])
     how = f"turned by {turned:.1f} degrees" if result["moved"] else "is where it was"
-    typer.echo(f"{result['collection']}: point {result['point']} ({result['standing']}) {how}")
+    say(f"{result['collection']}: point {result['point']} ({result['standing']}) {how}")
     typer.echo(
         f"judged by {result['judged_by']} queries, {result['held_out']} of them held out and "
         f"pulling nothing; {result['queries']} queries looked at"

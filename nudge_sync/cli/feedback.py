@@ -9,7 +9,7 @@ import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.entry import Verbs
-from nudge_sync.cli.output import emit, pairs, progress, table
+from nudge_sync.cli.output import emit, pairs, progress, say, table
 from nudge_sync.errors import ConfigError
 
 app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: import it, count it.")
@@ -135,7 +135,7 @@ def _draw_import(result: dict[str, Any]) -> None:
         ]
         table("\nrefused", ("reason", "rows", "lines"), rows)
     if result["rejects_file"]:
-        typer.echo(f"refused rows are in {result['rejects_file']}")
+        say(f"refused rows are in {result['rejects_file']}")
 
 
 def _draw_stats(result: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, pairs, progress, table
+from nudge_sync.cli.output import emit, pairs, progress, say, table
 from nudge_sync.errors import LeaseHeld
 
 Number = Annotated[
@@ -121,7 +121,7 @@ def unlock(
         return {"collection": name, "held_by": freed.describe() if freed else None}
 
     def draw(result: dict[str, Any]) -> None:
-        typer.echo(f"taken from {result['held_by']}" if result["held_by"] else "nobody holds it")
+        say(f"taken from {result['held_by']}" if result["held_by"] else "nobody holds it")
 
     emit(_one(config, collection, work), as_json, draw)
 

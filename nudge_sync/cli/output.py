@@ -13,6 +13,7 @@ import typer
 from nudge_sync.errors import ConfigError
 from nudge_sync.progress import Progress
 from nudge_sync.stop import Stop, on_signal
+from nudge_sync.visible import visible
 
 
 def emit(result: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
@@ -21,7 +22,23 @@ def emit(result: Any, as_json: bool, draw: Callable[[Any], None]) -> None:
         draw(result)
         return
     # A library's stray NaN must not become invalid JSON.
-    typer.echo(json.dumps(plain(result), indent=2, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(plain(result), indent=2, allow_nan=False, ensure_ascii=False)
+    if not _can_be_printed(text):
+        text = json.dumps(plain(result), indent=2, allow_nan=False)
+    typer.echo(text)
+
+
+def _can_be_printed(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def say(text: str) -> None:
+    """A line on stdout that may hold names from elsewhere."""
+    typer.echo(visible(text))
 
 
 def plain(value: Any) -> Any:
@@ -61,7 +78,7 @@ def text(cell: Any) -> str:
     """A cell as people read it."""
     if isinstance(cell, float):
         return f"{cell:.4f}"
-    return "" if cell is None else str(cell)
+    return "" if cell is None else visible(str(cell))
 
 
 def pairs(title: str, values: Mapping[str, Any]) -> None:
@@ -85,7 +102,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     demand_somebody(yes)
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(visible(question), err=True):
         typer.echo("nothing was written", err=True)
         raise typer.Exit(1)
 

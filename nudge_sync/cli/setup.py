@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, pairs
+from nudge_sync.cli.output import emit, pairs, say
 from nudge_sync.errors import ConfigError
 
 _DATABASES = {
@@ -55,7 +55,7 @@ def init(
         raise ConfigError(f"{config} is there already; --force replaces it") from None
     except OSError as error:
         raise ConfigError(f"{config}: {error.strerror}") from None
-    emit({"config": str(config)}, as_json, lambda _: typer.echo(f"wrote {config}"))
+    emit({"config": str(config)}, as_json, lambda _: say(f"wrote {config}"))
 
 
 def check(config: options.Config = options.CONFIG, as_json: options.Json = False) -> None:
@@ -99,12 +99,12 @@ def _examined(workspace: Any, name: str) -> dict[str, Any]:
 
 def _draw(result: dict[str, Any]) -> None:
     database = result["database"]
-    typer.echo(f"{database['product']} {database['version']} through {database['connector']}")
+    say(f"{database['product']} {database['version']} through {database['connector']}")
     for name, entry in result["collections"].items():
         shown = {key: value for key, value in entry.items() if key not in {"problems", "notes"}}
         pairs(f"\n{name}", shown)
     for problem in result["problems"]:
-        typer.echo(f"problem  {problem}")
+        say(f"problem  {problem}")
     for note in result["notes"]:
-        typer.echo(f"note     {note}")
+        say(f"note     {note}")
     typer.echo("ok" if result["ok"] else "not ok: the problems above have to go first")
