@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
-from nudge_sync.feedback.records import Event, event_of
+from nudge_sync.feedback.behaviour import weighed
+from nudge_sync.feedback.columns import Log, read
+from nudge_sync.feedback.funnel import Stage
+from nudge_sync.feedback.labels import latest
 
-LABELS = frozenset({"relevant", "not_relevant"})
+__all__ = ["Expected", "Judgements", "Stage", "judged", "load"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What one stage kept and what it removed, and why."""
+class Expected:
+    """What a ranking is worth, for choosing and measuring: labels as said, and everything that was
+    shown at its likelihood, also what is too doubtful to pull anything. Judged by the judgements
+    alone, points that people rarely look at would seem worthless, and too small a move best.
+    """
 
-    name: str
-    kept: int
-    removed: int
-    reason: str
+    query_rows: NDArray[np.int64]
+    """(m,): as in `Judgements`."""
+    point_ids: list[PointId]
+    gains: NDArray[np.float64]
+    """(m,): above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,11 @@ class Judgements:
     weights: NDArray[np.float64]
     """(m,): above 0 pulls; 0 or below is recorded and pulls nothing."""
     funnel: list[Stage]
+    expected: Expected
+    set_aside: list[str] = field(default_factory=list)
+    """Clients and sessions taken for bots."""
+    pushed: list[PointId] = field(default_factory=list)
+    """Points that somebody clicks wherever they stand."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
@@ -51,70 +62,80 @@ def load(
 ) -> Judgements:
     """The judgements that the records hold.
 
-    Of labelled answers to the same (query, point) the latest wins, of equally late ones the
-    lowest; clicks add up. Queries that are not stored, or of another dimension, are left out.
+    Of labels on the same (query, point) the latest wins, of equally late ones the lowest, and a
+    label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.behaviour`.
+    Queries that are not stored, or of another dimension, are left out and counted.
     """
-    found = [event_of(record) for batch in events.scan(vectors=False) for record in batch]
-    used = [event for event in found if event.action_name in settings.actions]
-    funnel = [Stage("actions", len(used), len(found) - len(used), "an action without a weight")]
-    weights = _weights(used, settings.actions)
-    vectors = _vectors(queries, {query for query, _ in weights}, dimension)
-    kept = {pair: weight for pair, weight in weights.items() if pair[0] in vectors}
-    removed = len(weights) - len(kept)
-    funnel.append(Stage("queries", len(kept), removed, "no search, or of another dimension"))
-    return _arranged(kept, vectors, dimension, funnel)
+    return judged(read(queries, events, settings.actions, dimension), settings)
 
 
-def _weights(
-    events: Iterable[Event], actions: Mapping[str, float]
-) -> dict[tuple[str, PointId], float]:
-    labels: dict[tuple[str, PointId], tuple[float, float]] = {}
-    clicks: defaultdict[tuple[str, PointId], list[float]] = defaultdict(list)
-    for event in events:
-        pair = (event.query_id, event.object_id)
-        weight = actions[event.action_name] * (1.0 if event.grade is None else event.grade)
-        if event.action_name not in LABELS:
-            clicks[pair].append(weight)
-        elif pair not in labels or (event.timestamp, -weight) > labels[pair]:
-            labels[pair] = (event.timestamp, -weight)
-    # Sorted, so that the sum does not depend on the order of the records.
-    added = {pair: float(np.sum(sorted(parts))) for pair, parts in clicks.items()}
-    return added | {pair: -negated for pair, (_, negated) in labels.items()}
+def judged(log: Log, settings: FeedbackSettings) -> Judgements:
+    """The judgements of a log."""
+    events = len(log.labels) + len(log.behaviour)
+    funnel = [Stage("actions", events, log.unused, "an action without a weight")]
+    if log.unreadable:
+        reason = "no search or event as this version knows them"
+        funnel.insert(0, Stage("records", events + log.unused, log.unreadable, reason))
+    said = latest(log.labels)
+    funnel.append(
+        Stage("labels", len(said), len(log.labels) - len(said), "a later label on the same point")
+    )
+    known = said.search >= 0
+    known[known] = log.searches.vector[said.search[known]] >= 0
+    reason = "no search is stored, or its vector does not fit"
+    funnel.append(Stage("labelled queries", int(known.sum()), int((~known).sum()), reason))
+    said = said.only(known)
+    done = weighed(log, settings) if len(log.behaviour) else None
+    if done is None:
+        return _judgements(log, _Pairs(said.search, said.point, said.weight), None, funnel)
+    counts = ~np.isnan(done.weights)
+    behaved = _Pairs(done.beliefs.search, done.beliefs.point, done.weights)
+    hoped = _Pairs(done.beliefs.search, done.beliefs.point, done.gains)
+    labels = _Pairs(said.search, said.point, said.weight)
+    return replace(
+        _judgements(
+            log,
+            labels.and_then(behaved.only(counts)),
+            labels.and_then(hoped),
+            [*funnel, *done.funnel],
+        ),
+        set_aside=done.set_aside,
+        pushed=[log.points[row] for row in done.pushed],
+    )
 
 
-def _vectors(queries: Records, wanted: set[str], dimension: int) -> dict[str, Float32]:
-    found: dict[str, Float32] = {}
-    names = sorted(wanted)
-    for start in range(0, len(names), 1000):
-        for record in queries.get(names[start : start + 1000]):
-            if record.vector is not None and record.vector.shape == (dimension,):
-                found[record.key] = unit(record.vector)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    search: NDArray[Any]
+    point: NDArray[Any]
+    value: NDArray[np.float64]
+
+    def only(self, keep: NDArray[Any]) -> _Pairs:
+        return _Pairs(self.search[keep], self.point[keep], self.value[keep])
+
+    def and_then(self, other: _Pairs) -> _Pairs:
+        """These, and the other's where these say nothing; sorted by search and point."""
+        search = np.concatenate([self.search, other.search]).astype(np.int64)
+        point = np.concatenate([self.point, other.point]).astype(np.int64)
+        first = np.unique(search << 32 | point, return_index=True)[1]
+        return _Pairs(search, point, np.concatenate([self.value, other.value])).only(first)
 
 
-def unit(vector: Float32) -> Float32:
-    """The vector with length 1, computed in float64."""
-    wide = vector.astype(np.float64)
-    return np.asarray(wide / np.linalg.norm(wide), dtype=np.float32)
-
-
-def _arranged(
-    weights: Mapping[tuple[str, PointId], float],
-    vectors: Mapping[str, Float32],
-    dimension: int,
-    funnel: list[Stage],
-) -> Judgements:
-    names = sorted({query for query, _ in weights})
-    rows = {name: row for row, name in enumerate(names)}
-    pairs = sorted(weights, key=lambda pair: (pair[0], str(pair[1]), isinstance(pair[1], str)))
-    matrix = np.zeros((len(names), dimension), np.float32)
-    for name, row in rows.items():
-        matrix[row] = vectors[name]
+def _judgements(log: Log, pairs: _Pairs, hoped: _Pairs | None, funnel: list[Stage]) -> Judgements:
+    # Searches and points are sorted by their text already.
+    queries, rows = np.unique(pairs.search, return_inverse=True)
+    hoped = pairs if hoped is None else hoped
+    hoped = hoped.only((hoped.value > 0) & np.isin(hoped.search, queries))
     return Judgements(
-        query_ids=names,
-        query_vectors=matrix,
-        query_rows=np.array([rows[query] for query, _ in pairs], np.int64),
-        point_ids=[point for _, point in pairs],
-        weights=np.array([weights[pair] for pair in pairs], np.float64),
+        query_ids=[log.searches.names[row] for row in queries.tolist()],
+        query_vectors=log.vectors[log.searches.vector[queries]],
+        query_rows=rows.astype(np.int64),
+        point_ids=[log.points[row] for row in pairs.point.tolist()],
+        weights=pairs.value,
         funnel=funnel,
+        expected=Expected(
+            query_rows=np.searchsorted(queries, hoped.search).astype(np.int64),
+            point_ids=[log.points[row] for row in hoped.point.tolist()],
+            gains=hoped.value,
+        ),
     )

@@ -55,7 +55,7 @@ def stats(
     facts = collection.describe()
     actions: Counter[str] = Counter()
     for batch in events.scan(vectors=False):
-        actions.update(record.document["action_name"] for record in batch)
+        actions.update(str(record.document.get("action_name")) for record in batch)
     return FeedbackStats(
         searches=queries.count(),
         events=actions.total(),

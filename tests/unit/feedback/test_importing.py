@@ -11,7 +11,7 @@ from nudge_sync.feedback.seen import Seen
 
 DIMENSION = 4
 SEARCH = {"query_id": "q1", "query_vector": [3, 0, 0, 4], "text": "wing", "time": 1_700_000_000}
-EVENT = {"query_id": "q1", "action": "click", "point": 7, "position": 2, "session": "s1"}
+EVENT = {"query_id": "q1", "action": "relevant", "point": 7, "position": 2, "session": "s1"}
 
 
 @pytest.fixture

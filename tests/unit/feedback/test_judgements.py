@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.config import FeedbackSettings
@@ -60,6 +60,7 @@ def test_unused_actions_are_counted(destination):
     assert found.funnel[0].removed == 1
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_records_changes_no_bit(new_records, random):
     searches = [

@@ -1,0 +1,320 @@
+"""Clicks and the like -> how likely each point answers each query, and how much that counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import Float32
+from nudge_sync.feedback import bots, neighbours, pbm
+from nudge_sync.feedback.caps import distinct, within_cap
+from nudge_sync.feedback.coec import click_ratio
+from nudge_sync.feedback.columns import NO_ONE, Actions, Log
+from nudge_sync.feedback.decay import worth
+from nudge_sync.feedback.funnel import Stage
+from nudge_sync.feedback.grouping import merged
+from nudge_sync.feedback.impressions import Impressions, collected, positions
+from nudge_sync.feedback.ipw import click_share
+from nudge_sync.feedback.pushed import clicked_unseen, push_rates
+
+_FEW = 3
+"""Passed over this often, and nearly certain, before a point is held to be wrong."""
+_UNLIKELY = 0.05
+_TWICE = 2.0
+_NEXT_TO_NOTHING = 0.01
+_ROUNDS = 2
+"""Times that similar queries hear of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """One row a pair (group of queries, point) with a showing, sorted by these."""
+
+    search: NDArray[np.int64]
+    """(p,): the earliest search of the group, which stands for it."""
+    point: NDArray[np.int64]
+    belief: NDArray[np.float64]
+    """How likely the point answers the query."""
+    value: NDArray[np.float64]
+    """Mean weight of the actions on it; 0 where there was none."""
+    people: NDArray[np.int64]
+    """Different clients, sessions or searches that acted on it."""
+    asking: NDArray[np.int64]
+    """Likewise, that searched for it."""
+    shown: NDArray[np.float64]
+    clicked: NDArray[np.float64]
+    passed: NDArray[np.float64]
+    place: NDArray[np.int64]
+    """Where it mostly stood."""
+    pushed: NDArray[np.bool_]
+    """Whether the point is clicked wherever it stands, or where it does not even stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What behaviour says, and what was left out on the way."""
+
+    beliefs: Beliefs
+    weights: NDArray[np.float64]
+    """(p,): how much each pair pulls; NaN for pairs that do not count."""
+    gains: NDArray[np.float64]
+    """(p,): what finding the point is worth, all that was shown taken at its likelihood; 0 where
+    next to nothing."""
+    funnel: list[Stage]
+    set_aside: list[str] = field(default_factory=list)
+    """Clients and sessions taken for bots."""
+    pushed: list[int] = field(default_factory=list)
+    """Points clicked wherever they stand; rows of `Log.points`."""
+
+
+def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
+    """Every stage from behaviour to weights. Nothing in it depends on the order of the records."""
+    funnel: list[Stage] = []
+    clicks, places, unseen = _usable(log, settings, funnel)
+    clicks, places, groups, aside = _without_bots(log, clicks, places, settings, funnel)
+    clicks, places = _capped(log, clicks, places, groups, settings, funnel)
+    seen = collected(
+        log.searches, groups, clicks, places, worth(log.searches.time, settings.half_life_days)
+    )
+    of = pbm.pairs(seen)
+    belief, pushed = _believed(log.vectors, seen, of, unseen, settings)
+    beliefs = _beliefs(log, clicks, groups, seen, of, belief, pushed)
+    weights = _weights(beliefs, settings, funnel)
+    return Weighed(
+        beliefs, weights, _gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist()
+    )
+
+
+def _usable(
+    log: Log, settings: FeedbackSettings, funnel: list[Stage]
+) -> tuple[Actions, NDArray[np.int32], NDArray[np.bool_]]:
+    """Clicks on what was shown, with their places; and which points are clicked unseen."""
+    clicks = log.behaviour
+    known = clicks.search >= 0
+    known[known] = log.searches.vector[clicks.search[known]] >= 0
+    reason = "no search is stored, or its vector does not fit"
+    clicks = _kept(clicks, known, "searches", reason, funnel)
+    places = positions(log.searches, clicks)
+    was_shown = places >= 0
+    unseen = clicked_unseen(clicks.point, was_shown, len(log.points), settings.outliers)
+    clicks = _kept(clicks, was_shown, "showings", "the search did not show that point", funnel)
+    places = places[was_shown]
+    order = np.lexsort((-clicks.weight, clicks.point, clicks.search))
+    clicks, places = clicks.only(order), places[order]
+    first = within_cap([clicks.search, clicks.point], 1)
+    clicks = _kept(clicks, first, "repeats", "the strongest action on a point counts, once", funnel)
+    return clicks, places[first], unseen
+
+
+def _kept(
+    clicks: Actions, keep: NDArray[np.bool_], name: str, reason: str, funnel: list[Stage]
+) -> Actions:
+    funnel.append(Stage(name, int(keep.sum()), int((~keep).sum()), reason))
+    return clicks.only(keep)
+
+
+def _without_bots(
+    log: Log,
+    clicks: Actions,
+    places: NDArray[np.int32],
+    settings: FeedbackSettings,
+    funnel: list[Stage],
+) -> tuple[Actions, NDArray[np.int32], NDArray[np.int32], list[str]]:
+    groups = _groups(log, clicks, settings.merge_cosine)
+    aside: list[str] = []
+    good_search = np.ones(len(log.searches.names), np.bool_)
+    good_click = np.ones(len(clicks), np.bool_)
+    for kind, names in (("client", log.clients), ("session", log.sessions)):
+        asked = getattr(log.searches, kind)
+        acted = _actor(getattr(clicks, kind), asked[clicks.search], names)
+        named = acted != _nobody(names)
+        suspects = bots.suspicious(
+            acted[named], groups[clicks.search[named]], clicks.point[named], settings.outliers
+        )
+        aside += [f"{kind} {names[code]}" for code in suspects.tolist()]
+        good_search &= ~np.isin(asked, suspects)
+        good_click &= ~np.isin(acted, suspects)
+    good_click &= good_search[clicks.search]
+    kept = _kept(clicks, good_click, "bots", "clients far outside the distribution", funnel)
+    return kept, places[good_click], np.where(good_search, groups, -1).astype(np.int32), aside
+
+
+def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
+    """(s,): for each search the row of the vector that leads its group, or -1: nobody acted."""
+    used = np.unique(log.searches.vector[clicks.search])
+    leads = np.full(len(log.vectors) + 1, -1, np.int32)
+    leads[used] = used[merged(log.vectors[used], cosine)]
+    return leads[log.searches.vector]
+
+
+def _nobody(names: list[str]) -> int:
+    return 0 if names and names[0] == NO_ONE else -1
+
+
+def _actor(
+    own: NDArray[np.int32], of_search: NDArray[np.int32], names: list[str]
+) -> NDArray[np.int32]:
+    return np.where(own == _nobody(names), of_search, own).astype(np.int32)
+
+
+def _people(log: Log, clicks: Actions) -> NDArray[np.int32]:
+    """(e,): one number a person: the client if known, else the session, else the search."""
+    client = _actor(clicks.client, log.searches.client[clicks.search], log.clients)
+    session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)
+    return _persons(log, client, session, clicks.search)
+
+
+def _persons(
+    log: Log, client: NDArray[np.int32], session: NDArray[np.int32], search: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    before = len(log.clients)
+    by_session = np.where(
+        session != _nobody(log.sessions), before + session, before + len(log.sessions) + search
+    )
+    return np.where(client != _nobody(log.clients), client, by_session).astype(np.int32)
+
+
+def _askers(log: Log, groups: NDArray[np.int32]) -> NDArray[np.int64]:
+    """For each group how many different people searched for it."""
+    rows = np.flatnonzero(groups >= 0).astype(np.int32)
+    persons = _persons(log, log.searches.client[rows], log.searches.session[rows], rows)
+    found = np.zeros(len(log.vectors), np.int64)
+    found[groups[rows]] = distinct([groups[rows]], persons)
+    return found
+
+
+def _capped(
+    log: Log,
+    clicks: Actions,
+    places: NDArray[np.int32],
+    groups: NDArray[np.int32],
+    settings: FeedbackSettings,
+    funnel: list[Stage],
+) -> tuple[Actions, NDArray[np.int32]]:
+    order = np.lexsort((clicks.point, clicks.search, clicks.time))
+    clicks, places = clicks.only(order), places[order]
+    people, group = _people(log, clicks), groups[clicks.search]
+    session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)
+    keep = within_cap([people, group, clicks.point], 1)
+    keep &= within_cap([people], settings.client_cap)
+    keep &= (session == _nobody(log.sessions)) | within_cap([session], settings.session_cap)
+    first = np.flatnonzero(keep)
+    within = within_cap([people[first], clicks.point[first]], settings.point_cap)
+    keep[first] = within
+    reason = "beyond what one client or session may say"
+    return _kept(clicks, keep, "caps", reason, funnel), places[keep]
+
+
+def _believed(
+    vectors: Float32,
+    seen: Impressions,
+    of: pbm.Pairs,
+    unseen: NDArray[np.bool_],
+    settings: FeedbackSettings,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(p,): how likely each pair is relevant; (points,): which points are pushed."""
+    if not len(seen):
+        return np.zeros(0), unseen
+    if settings.bias == "coec":
+        ratio = click_ratio(seen, of)
+        return ratio / (ratio + _TWICE), unseen
+    model = pbm.fitted(seen, of)
+    if settings.bias == "ipw":
+        return click_share(seen, of, model.look), unseen
+    rates = push_rates(seen, of, model)
+    pushed = unseen.copy()
+    pushed[: len(rates)] |= rates > 0
+    return _with_neighbours(vectors, seen, of, model, rates[of.point], pushed[of.point]), pushed
+
+
+def _with_neighbours(
+    vectors: Float32,
+    seen: Impressions,
+    of: pbm.Pairs,
+    model: pbm.ClickModel,
+    push: NDArray[np.float64],
+    pushed: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    prior = pbm.prior_odds(of, model)
+    own = of.sum(pbm.evidence(seen, model, push[of.row]))
+    belief = expit(prior + own)
+    for _ in range(_ROUNDS):
+        surprise = np.where(pushed, 0.0, belief - expit(prior))
+        hint = neighbours.hints(vectors, of, surprise)
+        belief = expit(neighbours.odds(prior, hint, belief) + own)
+    return np.asarray(belief)
+
+
+def _beliefs(
+    log: Log,
+    clicks: Actions,
+    groups: NDArray[np.int32],
+    seen: Impressions,
+    of: pbm.Pairs,
+    belief: NDArray[np.float64],
+    pushed: NDArray[np.bool_],
+) -> Beliefs:
+    pair = (of.group << 32) | of.point
+    row = np.searchsorted(pair, groups[clicks.search].astype(np.int64) << 32 | clicks.point)
+    counts = np.bincount(row, minlength=len(of))
+    value = np.bincount(row, weights=clicks.weight, minlength=len(of)) / np.maximum(counts, 1)
+    people = np.zeros(len(of), np.int64)
+    people[row] = distinct([row.astype(np.int32)], _people(log, clicks))
+    return Beliefs(
+        search=_standing_for(log, clicks, groups)[of.group] if len(of) else of.group,
+        point=of.point,
+        belief=belief,
+        value=value,
+        people=people,
+        asking=_askers(log, groups)[of.group],
+        shown=of.sum(seen.shown),
+        clicked=of.sum(seen.clicked),
+        passed=of.sum(seen.passed),
+        place=of.place,
+        pushed=pushed[of.point],
+    )
+
+
+def _standing_for(log: Log, clicks: Actions, groups: NDArray[np.int32]) -> NDArray[np.int64]:
+    """For each group its earliest search that somebody acted on; it stays when new ones come."""
+    acted = np.unique(clicks.search).astype(np.int64)
+    order = acted[np.lexsort((acted, log.searches.time[acted], groups[acted]))]
+    different, first = np.unique(groups[order], return_index=True)
+    found = np.full(len(log.vectors), -1, np.int64)
+    found[different] = order[first]
+    return found
+
+
+def _weights(
+    beliefs: Beliefs, settings: FeedbackSettings, funnel: list[Stage]
+) -> NDArray[np.float64]:
+    acted = beliefs.people > 0
+    enough = beliefs.people >= np.minimum(settings.min_sessions, beliefs.asking)
+    likely = beliefs.belief >= settings.min_belief
+    honest = ~beliefs.pushed
+    _pairs_stage("sessions", acted, enough, "too few different people", funnel)
+    _pairs_stage(
+        "pushed", acted & enough, honest, "the point is clicked wherever it stands", funnel
+    )
+    acted &= enough & honest
+    _pairs_stage("belief", acted, likely, "what clicks its place would get anyhow", funnel)
+    weights = np.where(acted & likely, beliefs.belief * beliefs.value, np.nan)
+    if settings.negatives:
+        wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)
+        weights[wrong] = beliefs.belief[wrong] - 1
+    return np.asarray(weights)
+
+
+def _gains(beliefs: Beliefs) -> NDArray[np.float64]:
+    gains = beliefs.belief * np.where(beliefs.value > 0, beliefs.value, 1.0)
+    return np.where(beliefs.pushed | (beliefs.belief < _NEXT_TO_NOTHING), 0.0, gains)
+
+
+def _pairs_stage(
+    name: str, before: NDArray[np.bool_], good: NDArray[np.bool_], why: str, funnel: list[Stage]
+) -> None:
+    funnel.append(Stage(name, int((before & good).sum()), int((before & ~good).sum()), why))

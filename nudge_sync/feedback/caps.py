@@ -1,0 +1,39 @@
+"""How much one person may say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def within_cap(keys: Sequence[NDArray[np.int32]], cap: int) -> NDArray[np.bool_]:
+    """Which rows are among the first `cap` of those with the same keys, in the order given."""
+    rows = len(keys[0])
+    order = np.lexsort(tuple(keys)[::-1])
+    changes = np.ones(rows, np.bool_)
+    if rows:
+        changes[1:] = np.logical_or.reduce([np.diff(key[order]) != 0 for key in keys])
+    starts = np.flatnonzero(changes)
+    place = np.arange(rows) - np.repeat(starts, np.diff(np.append(starts, rows)))
+    keep = np.zeros(rows, np.bool_)
+    keep[order] = place < cap
+    return keep
+
+
+def distinct(keys: Sequence[NDArray[np.int32]], among: NDArray[np.int32]) -> NDArray[np.int64]:
+    """For each row, how many different values `among` takes in the rows with the same keys."""
+    rows = len(among)
+    order = np.lexsort((among, *tuple(keys)[::-1]))
+    if not rows:
+        return np.zeros(0, np.int64)
+    changes = np.ones(rows, np.bool_)
+    changes[1:] = np.logical_or.reduce([np.diff(key[order]) != 0 for key in keys])
+    fresh = changes.copy()
+    fresh[1:] |= np.diff(among[order]) != 0
+    group = np.cumsum(changes) - 1
+    counts = np.bincount(group, weights=fresh).astype(np.int64)
+    result = np.zeros(rows, np.int64)
+    result[order] = counts[group]
+    return result

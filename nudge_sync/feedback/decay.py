@@ -1,0 +1,20 @@
+"""Old behaviour counts for less."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DAY = 86_400.0
+
+
+def worth(times: NDArray[np.float64], half_life_days: float | None) -> NDArray[np.float64]:
+    """What each moment still counts: 1 at the newest of them, half after each half-life.
+
+    times: seconds since 1970; 0 is undated and keeps its full worth. There is no clock in it: the
+    same log gives the same worth at any time.
+    """
+    if half_life_days is None or not times.size:
+        return np.ones(len(times), np.float64)
+    age = (times.max() - times) / (half_life_days * _DAY)
+    return np.where(times > 0, np.exp2(-age), 1.0)

@@ -1,0 +1,67 @@
+"""Points that some people click wherever they stand, whatever was asked."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_expit
+
+from nudge_sync.feedback.bots import outliers
+from nudge_sync.feedback.impressions import Impressions
+from nudge_sync.feedback.pbm import ClickModel, Pairs, log_likelihood
+
+Float64 = NDArray[np.float64]
+POPULARITY = (0.0, 1.0, 2.0, 4.0)
+"""Log odds by which a point may be relevant more often than others at its places."""
+SHARES = np.array([0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45])
+
+
+def push_rates(
+    seen: Impressions, of: Pairs, model: ClickModel, *, rarity: float = 0.01, least_queries: int = 5
+) -> Float64:
+    """(points,): how likely a showing of each point draws a click that has nothing to do with the
+    query; 0 where the clicks are better explained by relevance.
+
+    The likeliest of a few shares, where a share above 0 is held to be `rarity` likely before any
+    click, and needs `least_queries` different queries to show on.
+    """
+    count = int(of.point.max(initial=-1)) + 1
+    fits = np.stack([_fit(seen, of, model, share, count) for share in SHARES], axis=1)
+    fits[:, 1:] += np.log(rarity / (len(SHARES) - 1))
+    queries = np.bincount(of.point, minlength=count)
+    best = fits.argmax(axis=1)
+    return np.where(queries >= least_queries, SHARES[best], 0.0)
+
+
+def clicked_unseen(
+    point: NDArray[np.int32], was_shown: NDArray[np.bool_], points: int, limit: float
+) -> NDArray[np.bool_]:
+    """(points,): which points are clicked, far more than others, in searches that did not show
+    them, and more often so than where they were shown.
+
+    point, was_shown: (e,), one row a click.
+    """
+    unseen = np.bincount(point[~was_shown], minlength=points)
+    seen = np.bincount(point[was_shown], minlength=points)
+    return outliers(unseen, limit) & (unseen > seen)
+
+
+def _fit(seen: Impressions, of: Pairs, model: ClickModel, share: float, count: int) -> Float64:
+    """(points,): log likelihood of all a point's impressions, its relevance to each query open.
+
+    A point may be relevant to more of the queries it is shown for than others are.
+    """
+    push = np.full(len(seen), share)
+    good = of.sum(log_likelihood(seen, model, model.appeal, push))
+    bad = of.sum(log_likelihood(seen, model, model.noise, push))
+    odds = np.log(model.prior / (1 - model.prior))[of.place]
+    fits = [
+        np.bincount(
+            of.point,
+            weights=np.logaddexp(good + log_expit(odds + more), bad + log_expit(-odds - more)),
+            minlength=count,
+        )
+        for more in POPULARITY
+    ]
+    doubts = -np.array(POPULARITY)[:, None]
+    return np.asarray(np.max(np.stack(fits) + doubts, axis=0), np.float64)
