@@ -90,7 +90,7 @@ def apply(
         with progress() as report:
             if made is None and not yes:
                 made = cycle.plan(job.target, settings, report)
-        if made is not None and made.gate.passed:
+        if made is not None and made.moved:
             confirm(_question(job.target.name, made.summary()), yes)
         with progress() as report:
             return cycle.apply(job.target, settings, made, report).summary()
@@ -150,6 +150,9 @@ def _settings(job: Any, exact: bool) -> Any:
 
 
 def _question(name: str, summary: dict[str, Any]) -> str:
+    if not summary["gate"]["passed"]:
+        reasons = "; ".join(summary["gate"]["reasons"])
+        return f"{name!r}: {reasons}. {summary['moved']} vectors go back to their originals. Write?"
     gains = ", ".join(
         f"{metric} {before:.4f} -> {summary['after'][metric]:.4f}"
         for metric, before in summary["before"].items()
