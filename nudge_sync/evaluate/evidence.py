@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from nudge_sync.progress import Progress, silent
 
 TURNING: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
 """The methods that take a fixed angle."""
+CURVE_SEEDS = 2
+"""The seeds that a curve is drawn from: each angle of each seed is a training of its own."""
 ANGLES = tuple(np.radians([2, 5, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60]).tolist())
 EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 FEWEST = 5
@@ -59,25 +61,30 @@ class Bin:
 def curves(study: Study, progress: Progress = silent) -> list[Curve]:
     """Gain against the angle, for the methods of the study that have one."""
     wanted = [method for method in TURNING if method in study.settings.methods]
-    found = []
-    for place, method in enumerate(wanted):
-        progress("angles", place, len(wanted))
-        found.append(_curve(study, method))
-    progress("angles", len(wanted), len(wanted))
-    return found
+    seeds = study.settings.seeds[:CURVE_SEEDS]
+    done = count(1)
+    steps = len(wanted) * len(seeds) * len(ANGLES)
+    progress("angles", 0, steps)
+    return [
+        _curve(study, method, seeds, lambda: progress("angles", next(done), steps))
+        for method in wanted
+    ]
 
 
-def _curve(study: Study, method: MethodName) -> Curve:
+def _curve(
+    study: Study, method: MethodName, seeds: Sequence[int], stepped: Callable[[], None]
+) -> Curve:
     protocol = study.settings.protocols[0]
     part = study.parts(protocol)[0]
     totals = np.zeros((len(study.base), len(ANGLES)))
     counts = np.zeros(len(study.base))
-    for seed in study.settings.seeds:
+    for seed in seeds:
         parts = split(study.task, protocol, seed)
         rows = parts.tests[part]
         counts[rows] += 1
         for place, angle in enumerate(ANGLES):
             totals[rows, place] += _gain(study, parts, rows, method, angle)
+            stepped()
     chosen = [
         trial.parameters.get("angle", trial.parameters.get("cap"))
         for trial in study.of(protocol, method)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.evidence import FEWEST, Bin, Curve
+from nudge_sync.evaluate.evidence import CURVE_SEEDS, FEWEST, Bin, Curve
 from nudge_sync.evaluate.outcome import NAMES
 from nudge_sync.evaluate.study import Float64
 from nudge_sync.evaluate.summary import Line
@@ -125,8 +125,9 @@ def against_angle(curves: Sequence[Curve], metric: MetricName, confidence: float
             "angle",
             _svg(figure, "angle", f"Gain in {NAMES[metric]} against the angle"),
             f"Mean gain in {NAMES[metric]} on the test queries when documents may turn this far "
-            f"and no validation query chooses, with {confidence:.0%} bands. Ticks on the axis "
-            "mark the angles that the validation queries of each seed chose.",
+            f"and no validation query chooses, from {CURVE_SEEDS} seeds at most, with "
+            f"{confidence:.0%} bands. Ticks on the axis mark the angles that the validation "
+            "queries of each seed chose.",
         )
 
 
