@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from applications import application
+from handmade import handmade
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,12 +20,12 @@ from hypothesis.stateful import (
 )
 from model import Bits, Model, Vectors
 
-from nudge_sync import cycle, digest, lease
+from nudge_sync import cycle, lease
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import DatabaseError, GateRefused, InputError, LeaseHeld, StalePlan
 from nudge_sync.originals import recognise
-from nudge_sync.plan import Gate, Plan
+from nudge_sync.plan import Plan
 from nudge_sync.resume import resume
 from nudge_sync.revisions import Ledger, pending, restorable
 from nudge_sync.rollback import roll_back
@@ -213,21 +214,8 @@ class Machine(RuleBasedStateMachine):
     # How
 
     def plan(self, ids: list[int], seed: int, *, loses: bool) -> Plan:
-        made = cycle.plan(self.target(), SETTINGS)
-        live = self.live()
-        held = [vector_of(live[point]) for point in ids]
-        wanted = [unit(seed + point, vector_of(self.model.original[point])) for point in ids]
-        return replace(
-            made,
-            inputs=f"made up from {seed}",
-            ids=list(ids),
-            vectors=np.array(wanted, np.float32).reshape(-1, DIMENSION),
-            held=np.array(held, np.float32).reshape(-1, DIMENSION),
-            live=[digest.of_vector(row) for row in held],
-            angles=[0.1] * len(ids),
-            gate=Gate(passed=True, reasons=[]),
-            found={name: float(loses) for name in made.found},
-        )
+        wanted = {point: unit(seed + point, vector_of(self.model.original[point])) for point in ids}
+        return handmade(self.target(), SETTINGS, wanted, loses=loses)
 
     def step(self, meant: Vectors, work: Callable[[], object]) -> None:
         """Do it, whatever comes of it; then compare."""

@@ -56,6 +56,9 @@ class Model:
                 for point, vector in wanted.items()
                 if point in self.original
             }
+            if entry.kind == "apply":
+                # Made from what the application wrote, so it may write over that from here on.
+                self.fresh -= self.intents[entry.number].keys()
             for point, (vector, original) in self.intents[entry.number].items():
                 self.origin.setdefault((point, vector), original)
 
@@ -81,7 +84,7 @@ class Model:
             if vector == self.before[point]:
                 continue
             assert vector in self._ours(point), f"{point} holds a vector that nobody wrote"
-            assert point not in self.fresh or point in meant, f"{point}: overwrote the application"
+            assert point not in self.fresh, f"{point}: the application's write did not last"
             self.touched.discard(point)
             self.fresh.discard(point)
         if not pending(entries):

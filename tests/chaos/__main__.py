@@ -1,0 +1,71 @@
+"""The long form: `make chaos`. At least 200 kills in about 25 minutes, and what they cost."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "connectors"), str(ROOT)]
+
+from chaos_rig import Rig, Toll, kill_for  # noqa: E402
+from milvus_server import fresh_milvus  # noqa: E402
+
+COLUMNS = {
+    "engine": "engine",
+    "kills": "kills",
+    "survived": "survived",
+    "replayed": "batches replayed",
+    "lost": "originals lost",
+    "differing": "rows not identical",
+    "overwritten": "writes overwritten",
+}
+RAM = Path("/dev/shm")
+
+
+def embedded(engine: str, kills: int, seconds: float) -> Toll:
+    """The engine lives in the process that is killed, and is killed with it."""
+    with tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None) as folder:
+        return kill_for(Rig(engine, Path(folder)), kills, seconds)
+
+
+def milvus(kills: int, seconds: float, restarts: int) -> list[Toll]:
+    """First processes are killed, then the server itself."""
+    with tempfile.TemporaryDirectory() as folder, fresh_milvus() as server:
+        tolls = [kill_for(Rig("milvus", Path(folder), server.uri), kills, seconds)]
+        rig = Rig("milvus", Path(folder), server.uri, seed=1)
+        rig.toll.engine = "milvus, server killed"
+        for _ in range(restarts):
+            rig.kill_database(server.kill, server.start)
+        return [*tolls, rig.end()]
+
+
+def table(tolls: list[Toll]) -> str:
+    """One line an engine."""
+    rows = [[str(getattr(toll, name)) for name in COLUMNS] for toll in tolls]
+    lines = [list(COLUMNS.values()), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def main() -> int:
+    """0 if nothing was lost."""
+    tolls: list[Toll] = []
+    for engine, kills in (("qdrant-edge", 100), ("milvus-lite", 50)):
+        tolls.append(embedded(engine, kills, 420))
+        print(table(tolls), flush=True)
+    tolls += milvus(60, 480, 4)
+    print(table(tolls))
+    for toll in tolls:
+        print(*toll.broken, sep="\n", end="")
+    killed = sum(toll.kills for toll in tolls)
+    print(f"{killed} kills; struck at {len(set().union(*(toll.steps for toll in tolls)))} steps")
+    return 0 if all(toll.clean for toll in tolls) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
