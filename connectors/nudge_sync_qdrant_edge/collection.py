@@ -231,7 +231,8 @@ class EdgeCollection:
         ]
         sign = -1.0 if self._config["distance"] == "Euclid" else 1.0
         for answers in shard.query_batch(QueryBatchRequest(requests)):
-            into.ids.append([plain_id(answer.id) for answer in answers])
+            found = (answer.id for answer in answers)
+            into.ids.append([i if isinstance(i, int) else str(i) for i in found])
             scores = np.array([answer.score for answer in answers], dtype=np.float32)
             into.scores.append(sign * scores)
 

@@ -31,6 +31,8 @@ from nudge_sync.errors import UnsupportedCollection
 from nudge_sync_qdrant_edge.shards import Shards, translated
 from nudge_sync_qdrant_rules import payloads
 
+_ROWS = 1000
+
 
 class EdgeRecords:
     """See `nudge_sync.connector.Records`. Keys become UUIDs by their SHA-256."""
@@ -43,12 +45,17 @@ class EdgeRecords:
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
-        points = [self._point(item) for item in payloads.checked(records, self._dimension)]
-        if not points:
+        stored = payloads.checked(records, self._dimension)
+        if not stored:
             return
+        batches = [
+            [self._point(item) for item in stored[start : start + _ROWS]]
+            for start in range(0, len(stored), _ROWS)
+        ]
         with self._shards.lock:
             self._ensure()
-            self._shards.update(self._name, UpdateOperation.upsert_points(points))
+            for points in batches:
+                self._shards.update(self._name, UpdateOperation.upsert_points(points))
             self._shards.flush(last=self._name)
 
     def swap(self, record: Record, expected: int | None) -> bool:
@@ -66,10 +73,13 @@ class EdgeRecords:
         shard = self._find()
         if shard is None or not keys:
             return []
-        wanted = [UUID(payloads.point_id(key)) for key in dict.fromkeys(keys)]
+        wanted: list[int | UUID | str] = [payloads.point_id(key) for key in dict.fromkeys(keys)]
+        stored: dict[str, Record] = {}
         with translated(self._name):
-            found = shard.retrieve(list(wanted), with_payload=True, with_vector=vectors)
-            stored = {item.key: item for item in map(self._record, found)}
+            for start in range(0, len(wanted), _ROWS):
+                batch = wanted[start : start + _ROWS]
+                found = shard.retrieve(batch, with_payload=True, with_vector=vectors)
+                stored |= {item.key: item for item in map(self._record, found)}
         return [stored[key] for key in keys if key in stored]
 
     def scan(
@@ -98,8 +108,8 @@ class EdgeRecords:
         """See `Records`."""
         if not keys or self._find() is None:
             return
-        ids = [UUID(payloads.point_id(key)) for key in keys]
-        self._shards.update(self._name, UpdateOperation.delete_points(list(ids)))
+        ids: list[int | UUID | str] = [payloads.point_id(key) for key in keys]
+        self._shards.update(self._name, UpdateOperation.delete_points(ids))
         self._shards.flush(last=self._name)
 
     def count(self, where: Where | None = None) -> int:
@@ -151,7 +161,7 @@ class EdgeRecords:
 
     def _point(self, record: Record) -> Point:
         vector: Any = {} if record.vector is None else record.vector.tolist()
-        return Point(UUID(payloads.point_id(record.key)), vector, payloads.payload(record))
+        return Point(payloads.point_id(record.key), vector, payloads.payload(record))
 
     def _record(self, point: EdgePoint) -> Record:
         vector = np.array(point.vector, dtype=np.float32) if point.vector else None
