@@ -60,6 +60,8 @@ class MilvusCollection:
     several partitions is left alone and reported as drifted. Collections with a partition key
     find theirs by themselves.
 
+    **Keys.** Milvus 2.3 answers no query about the key 2**63 - 1: such a point counts as missing.
+
     **Search.** Scores of a quantised index are computed again from the stored vectors. `exact`
     reads every vector, except on a FLAT index; Milvus has no other way round an index.
     """

@@ -4,20 +4,14 @@ from typing import Any
 
 import grpc
 from pymilvus.exceptions import MilvusException
+from pymilvus.grpc_gen import common_pb2
 
 from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
 
-# Milvus's merr codes; the legacy enum in `error_code` repeats some of them.
 REASON_LENGTH = 400
-COLLECTION_NOT_FOUND = 100
-COLLECTION_NOT_LOADED = 101
-INDEX_NOT_FOUND = 700
-LEGACY_COLLECTION_NOT_FOUND = 4
-LEGACY_INDEX_NOT_FOUND = 11
 # Service not ready or unavailable, too many requests, rate limit, quota; a collection or a
 # partition not or not fully loaded; replica, channel or node not there yet.
 PASSING = frozenset({2, 4, 8, 9, 101, 103, 201, 202, 400, 401, 500, 501, 503, 901, 902, 903, 905})
-REFUSED = frozenset({1400, 1401})
 PASSING_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -38,9 +32,28 @@ class MessageTooLarge(DatabaseError):
 class NotLoaded(Unreachable):
     """The collection is not loaded, or not yet."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}; load the collection, or wait until it is")
+
 
 class IndexMissing(DatabaseError):
     """The vector field has no index."""
+
+
+# Milvus's merr codes, and the enum before them, which Milvus still sends beside them.
+MEANINGS: dict[int, type[DatabaseError]] = {
+    100: CollectionNotFound,
+    101: NotLoaded,
+    700: IndexMissing,
+    1400: Unauthorised,
+    1401: Unauthorised,
+}
+LEGACY_MEANINGS: dict[int, type[DatabaseError]] = {
+    common_pb2.ErrorCode.CollectionNotExists: CollectionNotFound,
+    common_pb2.ErrorCode.IndexNotExist: IndexMissing,
+    common_pb2.ErrorCode.SchemaMismatch: Unreachable,
+    101: NotLoaded,
+}
 
 
 def from_rpc(error: grpc.RpcError, where: str) -> DatabaseError:
@@ -72,16 +85,10 @@ def shortened(reason: str) -> str:
 
 
 def _meaning(status: Any, message: str) -> DatabaseError:
-    code, legacy = status.code, status.error_code
-    if code == COLLECTION_NOT_FOUND or legacy == LEGACY_COLLECTION_NOT_FOUND:
-        return CollectionNotFound(message)
-    if code == INDEX_NOT_FOUND or legacy == LEGACY_INDEX_NOT_FOUND:
-        return IndexMissing(message)
-    if code in REFUSED:
-        return Unauthorised(message)
-    if COLLECTION_NOT_LOADED in (code, legacy):
-        return NotLoaded(f"{message}; load the collection, or wait until it is")
+    kind = MEANINGS.get(status.code) or LEGACY_MEANINGS.get(status.error_code)
+    if kind is not None:
+        return kind(message)
     if "exceeds" in status.reason and "size" in status.reason:
         return MessageTooLarge(message)
-    passing = code in PASSING or status.retriable
+    passing = status.code in PASSING or status.retriable
     return Unreachable(message) if passing else DatabaseError(message)

@@ -125,14 +125,15 @@ class MilvusRecords:
         condition = dict(where or {})
         filter_ = both(RECORDS_ONLY, filter_of(condition, self._indexed))
         fields = self._fields(vectors=vectors)
-        at_once = min(batch_size, self._at_once(vectors=vectors))
+        at_once = self._at_once(vectors=vectors)
         if not self._ready():
             return
         for rows in pages(self._wire, self._table, fields, at_once=at_once, where=filter_):
             records = [entry.record for _, entry in self._entries(rows)]
             found = [record for record in records if matches(record.document, condition)]
-            if found:
-                yield found
+            yield from (
+                found[start : start + batch_size] for start in range(0, len(found), batch_size)
+            )
 
     def delete(self, keys: Sequence[str]) -> None:
         """See the contract."""

@@ -17,6 +17,7 @@ from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
 
 ALIAS = "nudge_kit_alias"
+SERVER = pytest.param("server", marks=pytest.mark.milvus_server)
 NEWEST = "milvusdb/milvus:v2.6.6"
 
 
@@ -42,7 +43,7 @@ def lite_uri(tmp_path_factory):
     server_manager_instance.release_server(path)
 
 
-@pytest.fixture(params=["lite", "server", "container"])
+@pytest.fixture(params=["lite", SERVER, "container"])
 def uri(request):
     """Each Milvus there is."""
     names = {"lite": "lite_uri", "server": "milvus_server_uri", "container": "container_uri"}

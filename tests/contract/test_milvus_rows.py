@@ -21,6 +21,7 @@ from nudge_sync_milvus import MilvusDatabase, Settings, ingest
 from nudge_sync_milvus.rows import Table, pages
 
 NAME = "nudge_rows"
+SERVER = pytest.param("server", marks=pytest.mark.milvus_server)
 HOSTILE = [
     "",
     "a",
@@ -49,7 +50,7 @@ def lite_path(tmp_path_factory):
     server_manager_instance.release_server(path)
 
 
-@pytest.fixture(params=["lite", "server"])
+@pytest.fixture(params=["lite", SERVER])
 def uri(request, lite_path):
     return lite_path if request.param == "lite" else request.getfixturevalue("milvus_server_uri")
 
