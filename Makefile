@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PYTEST ?=
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ lint: $(VENV)/.lint  ## ruff and mypy
 bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 	$(BIN)/python benchmarks/write_rate.py --engine edge
 	$(BIN)/python benchmarks/write_rate.py --engine milvus
+
+chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
+	$(BIN)/python tests/chaos
 
 clean:  ## remove the environment and what building leaves
 	rm -rf $(VENV) build dist
