@@ -54,7 +54,6 @@ class Session:
         self.settings = settings
         self.lock = RLock()
         self._key = settings.api_key()
-        self._key = settings.api_key()
         with self.asking("the database"):
             self.client: QdrantClient = client(settings)
 

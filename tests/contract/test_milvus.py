@@ -18,7 +18,7 @@ from nudge_sync.testing.conformance import CollectionConformance, Engine, Record
 
 ALIAS = "nudge_kit_alias"
 SERVER = pytest.param("server", marks=pytest.mark.milvus_server)
-NEWEST = "milvusdb/milvus:v2.6.6"
+NEWEST = "milvusdb/milvus:v2.6.9"
 
 
 @pytest.fixture(scope="module")
