@@ -49,8 +49,7 @@ def _listed(relevant: Any, queries: int, documents: int, name: str) -> csr_matri
             f"{name}[{owner[wrong[0]]}] names row {rows[wrong[0]]}, "
             f"but documents have rows 0 to {documents - 1}"
         )
-    grades = np.fromiter(chain.from_iterable(map(_grades, entries)), np.float64, len(rows))
-    return _once(owner, rows, grades, (queries, documents))
+    return _once(owner, rows, _grades(entries, len(rows)), (queries, documents))
 
 
 def _integers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
@@ -63,8 +62,11 @@ def _integers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
     return rows.astype(np.int64)
 
 
-def _grades(entry: Any) -> Iterable[float]:
-    return entry.values() if isinstance(entry, Mapping) else (1.0 for _ in range(len(entry)))
+def _grades(entries: list[Any], total: int) -> NDArray[np.float64]:
+    if not any(issubclass(kind, Mapping) for kind in set(map(type, entries))):
+        return np.ones(total)
+    each = (one.values() if isinstance(one, Mapping) else [1.0] * len(one) for one in entries)
+    return np.fromiter(chain.from_iterable(each), np.float64, total)
 
 
 def _once(

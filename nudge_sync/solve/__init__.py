@@ -99,18 +99,35 @@ def choose_and_learn(
         )
     if not made and (angle is None or method in {"auto", "nothing"}):
         return _still(task, learn, {}, ["too few queries with an answer to hold some out"])
-    still = choose.nothing(task, made) if made else choose.Candidate("nothing", {}, np.zeros(0))
+    if method == "auto":
+        return _best(task, made, learn, angle)
+    tried = _tried(task, made, method, angle)
+    scores = {}
+    if method == "nothing" and made:
+        tried = choose.nothing(task, made)
+    if made:
+        still = tried.still if tried.still is not None else choose.nothing(task, made).values
+        scores = {"nothing": float(still.mean()), tried.method: tried.mean}
+    reasons = [_counted(task, made), *([tried.reason] if tried.reason else [])]
+    return choose.choice(task, tried, learn, scores, reasons)
+
+
+def _best(
+    task: Task, made: list[Split], learn: NDArray[np.bool_], angle: float | None
+) -> Choice:
+    """The best method; `angle` is given only to those that are not nudge-m."""
+    still = choose.nothing(task, made)
     reasons = [_counted(task, made)]
-    if method == "auto" and not choose.related(task, made, still.values):
+    if not choose.related(task, made, still.values):
         reasons.append("the judgements fit these vectors no better than shuffled ones would")
         return _still(task, learn, {"nothing": still.mean}, reasons)
-    tried = [still, *_tried(task, made, method, angle)]
-    scores = {one.method: one.mean for one in tried} if made else {}
-    reasons += [one.reason for one in tried if one.reason]
-    if method != "auto":
-        return choose.choice(task, tried[-1], learn, scores, reasons)
-    held, why = choose.pick(tried)
-    return choose.choice(task, held, learn, scores, [*reasons, why])
+    ways: list[Method] = ["nudge-n", "nudge-m", "nudge-c"]
+    if task.similarity == "cosine":
+        ways.remove("nudge-m")
+    tried = [_tried(task, made, way, None if way == "nudge-m" else angle) for way in ways]
+    held, why = choose.pick([still, *tried])
+    scores = {one.method: one.mean for one in (still, *tried)}
+    return choose.choice(task, held, learn, scores, [*reasons, *(one.reason for one in tried), why])
 
 
 def _still(
@@ -131,18 +148,10 @@ def _counted(task: Task, made: list[Split]) -> str:
 
 def _tried(
     task: Task, made: list[Split], method: Method, angle: float | None
-) -> list[choose.Candidate]:
+) -> choose.Candidate:
     if method == "nothing":
-        return []
-    if method != "auto":
-        if angle is not None:
-            return [choose.fixed_angle(task, made, method, angle)]
-        return [
-            {"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}[
-                method
-            ](task, made)
-        ]
-    simple = [choose.nudge_n(task, made)]
-    if task.similarity == "dot":
-        simple.append(choose.nudge_m(task, made))
-    return [*simple, choose.nudge_c(task, made)]
+        return choose.Candidate("nothing", {}, np.zeros(0))
+    if angle is not None:
+        return choose.fixed_angle(task, made, method, angle)
+    ways = {"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}
+    return ways[method](task, made)

@@ -42,6 +42,8 @@ class Candidate:
     values: Float64
     """(v,): in the order of the splits and of their queries."""
     reason: str = ""
+    still: Float64 | None = None
+    """(v,): the metric with the points as they are, where it is known."""
     honest: Float64 | None = None
     """(v,): the same where each query had no say in the settings; absent where none had."""
 
@@ -106,7 +108,7 @@ def nudge_n(task: Task, made: list[Split]) -> Candidate:
         f"{task.metric} ({mean:.4f})"
     )
     return Candidate(
-        "nudge-n", {"angle": angle}, whole.at(angle), reason, whole.honest(task.max_angle)
+        "nudge-n", {"angle": angle}, whole.at(angle), reason, whole.base, whole.honest(task.max_angle)
     )
 
 
@@ -120,7 +122,7 @@ def nudge_m(task: Task, made: list[Split]) -> Candidate:
         f"nudge-m: of all steps up to {FURTHEST_STEP:g}, {step:.4g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason, whole.honest(limit))
+    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason, whole.base, whole.honest(limit))
 
 
 def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidate:

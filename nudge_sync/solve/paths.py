@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.solve.problem import Float32, Float64, Similarity
-from nudge_sync.solve.rotation import lengths, rotate, tangents, unit
+from nudge_sync.solve.rotation import TINY, Plane, mixed, plane, rotate
 from nudge_sync.solve.translation import translate
 
 Way: TypeAlias = Literal["nudge-n", "nudge-m"]
@@ -65,23 +65,25 @@ def paths(
     """The paths of all judged points up to the angle `limit`."""
     start, end, stop = np.empty_like(points), np.empty_like(points), np.empty(len(points))
     for rows, pull in pulls(queries, attraction):
-        origin = unit(points[rows])
-        scale = lengths(points[rows])[:, None] if similarity == "dot" else 1.0
-        start[rows] = scale * origin
-        far, stop[rows] = (_turn if way == "nudge-n" else _step)(origin, pull, limit)
-        end[rows] = scale * far
+        found = plane(points[rows], pull)
+        size = np.where(found.size > TINY, found.size, 1.0)
+        scale = np.ones(len(size)) if similarity == "dot" else 1 / size
+        stays, goes, stop[rows] = (_turn if way == "nudge-n" else _step)(found, limit)
+        start[rows] = scale[:, None] * points[rows]
+        end[rows] = mixed(scale * stays, points[rows], scale * goes, pull)
     return Paths(start, end, stop, fades=way == "nudge-m")
 
 
-def _turn(origin: Float64, pull: Float64, limit: float) -> tuple[Float64, Float64]:
-    tangent, reach = tangents(origin, pull)
-    stop = np.minimum(reach, limit)
-    return np.cos(stop)[:, None] * origin + np.sin(stop)[:, None] * tangent, stop
+def _turn(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    stop = np.minimum(found.reach, limit)
+    return *found.weights(stop), stop
 
 
-def _step(origin: Float64, pull: Float64, limit: float) -> tuple[Float64, Float64]:
-    far = np.cos(limit) * origin + np.sin(limit) * unit(pull)
-    return far, np.full(len(origin), limit)
+def _step(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    pulled = found.pull > TINY
+    goes = np.where(pulled, found.size / np.where(pulled, found.pull, 1.0), 0.0)
+    count = len(goes)
+    return np.full(count, np.cos(limit)), np.sin(limit) * goes, np.full(count, limit)
 
 
 def travel(

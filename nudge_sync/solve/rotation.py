@@ -6,6 +6,7 @@ is a rotation towards the pull by arccos(1 - r^2/2), or onto the pull where that
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from nudge_sync.solve.problem import Float32, Float64
 
 TINY = 1e-9
-"""Lengths below this have no direction; angles below it are no move."""
+"""Lengths below this have no direction."""
+NEAR = 1e-7
+"""Angles below this are no move: float32 cannot tell."""
 
 
 def single(rows: Any) -> Float32:
@@ -35,21 +38,46 @@ def unit(rows: NDArray[np.floating]) -> Float64:
     return np.where(usable, 1 / np.where(usable, length, 1.0), 0.0)[:, None] * rows
 
 
-def tangents(vectors: Float64, pulls: Float64) -> tuple[Float64, Float64]:
-    """The unit tangents towards the pulls, (n, d), and the angles to them, (n,).
+@dataclass(frozen=True)
+class Plane:
+    """Each row and its pull: all that a rotation from one to the other needs to know."""
 
-    vectors: (n, d), unit rows.  pulls: (n, d), any length.
-    Both are zero where nothing pulls, where the pull opposes, and where the row lies on its pull.
+    size: Float64
+    """(n,): the length of the row."""
+    pull: Float64
+    """(n,): the length of its pull."""
+    cosine: Float64
+    """(n,): of the angle between them."""
+    reach: Float64
+    """(n,): that angle; 0 where the row has nowhere to go."""
+
+    def weights(self, turn: Float64) -> tuple[Float64, Float64]:
+        """The turned row is the first times the row plus the second times the pull: (n,) each.
+
+        turn: (n,), no further than `reach`.
+        """
+        goes = self.reach > 0
+        sine = np.where(goes, np.sin(self.reach), 1.0)
+        along = np.where(goes, np.sin(turn) / sine, 0.0)
+        stays = np.where(goes, np.cos(turn) - along * self.cosine, 1.0)
+        return stays, along * self.size / np.where(goes, self.pull, 1.0)
+
+
+def plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
+    """vectors: (n, d), any length.  pulls: (n, d), any length.
+
+    A row has nowhere to go where nothing pulls, where the pull opposes it, where it lies on its
+    pull already, and where it is zero itself.
     """
-    directions = unit(pulls)
-    cosine = np.einsum("ij,ij->i", vectors, directions)
-    across = directions - cosine[:, None] * vectors
-    # A second pass: near the pull the first leaves rounding along `vectors` in the difference.
-    across -= np.einsum("ij,ij->i", vectors, across)[:, None] * vectors
-    sine = lengths(across)
-    moves = (cosine >= 0) & (sine > TINY) & (lengths(directions) > 0)
-    angles = np.where(moves, np.arctan2(sine, cosine), 0.0)
-    return np.where(moves, 1 / np.where(moves, sine, 1.0), 0.0)[:, None] * across, angles
+    size, pull = lengths(vectors), lengths(pulls)
+    usable = (size > TINY) & (pull > TINY)
+    scale = np.where(usable, size * pull, 1.0)
+    cosine = np.einsum("ij,ij->i", vectors, pulls, dtype=np.float64) / scale
+    cosine = np.clip(cosine, -1.0, 1.0)
+    # Off by 1e-16 / reach near 0, where the whole move is no longer than the reach.
+    reach = np.arccos(cosine)
+    goes = usable & (cosine >= 0) & (reach > NEAR)
+    return Plane(size, pull, cosine, np.where(goes, reach, 0.0))
 
 
 def rotate(vectors: Float32, pulls: Float64, angle: float) -> Float32:
@@ -61,13 +89,23 @@ def rotate(vectors: Float32, pulls: Float64, angle: float) -> Float32:
     NUDGE-N, Zeighami et al. 2025, eq. 9, written as a rotation: no quotient that can cancel.
     """
     # float64: a squared norm off by more than 1e-6 makes Qdrant rescale the row as it is written.
-    start = unit(vectors)
-    tangent, reach = tangents(start, pulls)
-    turn = np.minimum(reach, angle)
-    turned = np.cos(turn)[:, None] * start + np.sin(turn)[:, None] * tangent
-    return keep_still(vectors, lengths(vectors)[:, None] * turned, turn > TINY)
+    found = plane(vectors, pulls)
+    turn = np.minimum(found.reach, angle)
+    stays, goes = found.weights(turn)
+    return keep_still(vectors, mixed(stays, vectors, goes, pulls), turn > NEAR)
+
+
+def mixed(
+    first: Float64, rows: NDArray[np.floating], second: Float64, others: Float64
+) -> Float64:
+    """Each row times its weight plus its other times its own: (n, d)."""
+    total = others * second[:, None]
+    total += first[:, None] * rows
+    return total
 
 
 def keep_still(vectors: Float32, moved: NDArray[np.floating], moves: NDArray[np.bool_]) -> Float32:
     """`moved` as float32 where a row moves, and `vectors` bit for bit where it does not."""
-    return np.where(moves[:, None], moved.astype(np.float32), vectors)
+    kept = moved.astype(np.float32)
+    kept[~moves] = vectors[~moves]
+    return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from nudge_sync.solve.problem import Float32, Float64
-from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
+from nudge_sync.solve.rotation import TINY, keep_still, mixed, plane
 
 
 def translate(vectors: Float32, pulls: Float64, step: float) -> Float32:
@@ -17,6 +17,7 @@ def translate(vectors: Float32, pulls: Float64, step: float) -> Float32:
 
     vectors: (n, d).  pulls: (n, d), any length; a row with a zero pull comes back bit for bit.
     """
-    directions = unit(pulls)
-    moved = vectors + (step * lengths(vectors))[:, None] * directions
-    return keep_still(vectors, moved, (lengths(directions) > 0) & (step > TINY))
+    found = plane(vectors, pulls)
+    moves = (found.pull > TINY) & (step > TINY) & (found.size > TINY)
+    share = np.where(moves, step * found.size / np.where(moves, found.pull, 1.0), 0.0)
+    return keep_still(vectors, mixed(np.ones(len(share)), vectors, share, pulls), moves)
