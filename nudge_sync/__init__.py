@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nudge_sync.finetune import Fit, finetune
+    from nudge_sync.log import FeedbackLog
 
-__all__ = ["Fit", "finetune"]
+__all__ = ["FeedbackLog", "Fit", "finetune"]
 
-_HOMES = {"Fit": "nudge_sync.finetune", "finetune": "nudge_sync.finetune"}
+_HOMES = {
+    "FeedbackLog": "nudge_sync.log",
+    "Fit": "nudge_sync.finetune",
+    "finetune": "nudge_sync.finetune",
+}
 
 
 def __getattr__(name: str) -> Any:

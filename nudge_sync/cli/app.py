@@ -30,6 +30,7 @@ VERBS = (
     change.apply,
     change.rollback,
     change.resume,
+    feedback.forget,
     ledger.log,
     ledger.show,
     ledger.verify,

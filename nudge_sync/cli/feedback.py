@@ -1,7 +1,8 @@
-"""`feedback import` and `feedback stats`: what people found, into the database and counted."""
+"""`feedback` and `forget`: what people found, into the database, counted, explained, removed."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,8 @@ import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.entry import Verbs
-from nudge_sync.cli.output import emit, pairs, progress, say, table
-from nudge_sync.errors import ConfigError
+from nudge_sync.cli.output import confirm, emit, pairs, progress, say, table
+from nudge_sync.errors import ConfigError, InputError
 
 app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: import it, count it.")
 
@@ -102,6 +103,106 @@ def stats(
         ).summary()
 
     emit(_one(config, collection, work), as_json, _draw_stats)
+
+
+Point = Annotated[
+    str,
+    typer.Option("--point", envvar="NUDGE_SYNC_FEEDBACK_POINT", help="The point's id."),
+]
+Client = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_CLIENT", help="Everything of this client.")
+]
+Session = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_SESSION", help="Everything of this session.")
+]
+Query = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY", help="This search and all its events.")
+]
+
+
+@app.command("judgements")
+def judgements(
+    point: Point,
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Why a point is judged as it is: every query that says something of it."""
+    from nudge_sync.feedback.columns import read
+    from nudge_sync.feedback.ids import PointIds
+    from nudge_sync.feedback.why import reasons
+
+    def work(job: Any) -> dict[str, Any]:
+        target, settings = job.target, job.settings.feedback
+        ids = PointIds(target.collection)
+        ids.look_up([point])
+        known = ids.found(point)
+        if known is None:
+            raise InputError(f"there is no point {point!r} in {target.name!r}")
+        dimension = target.facts.dimension
+        log = read(target.queries, target.events, settings.actions, dimension)
+        found = [reason.summary() for reason in reasons(log, settings, known)]
+        return {"collection": target.name, "point": known, "judgements": found}
+
+    emit(_one(config, collection, work), as_json, _draw_judgements)
+
+
+@app.command("export")
+def export(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    client: Client = "",
+    session: Session = "",
+    query: Query = "",
+) -> None:
+    """Print everything held on a client, session or query, as JSON lines that import reads."""
+    from nudge_sync.feedback.forgetting import Whom, exported
+
+    def work(job: Any) -> None:
+        for row in exported(job.target.queries, job.target.events, Whom(client, session, query)):
+            typer.echo(json.dumps(row))
+
+    _one(config, collection, work)
+
+
+def forget(
+    config: options.Config = options.CONFIG,
+    collection: options.Collection = None,
+    client: Client = "",
+    session: Session = "",
+    query: Query = "",
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove the feedback of a client, session or query; the next cycle undoes what it moved."""
+    from nudge_sync.feedback.forgetting import Whom
+    from nudge_sync.feedback.forgetting import forget as remove
+
+    whom = Whom(client, session, query)
+    whom.where()
+
+    def work(job: Any) -> dict[str, Any]:
+        confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
+        done = remove(job.target.queries, job.target.events, whom)
+        return {"collection": job.target.name, **done.summary()}
+
+    emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
+
+
+def _draw_judgements(result: dict[str, Any]) -> None:
+    columns = (
+        "query_id",
+        "source",
+        "weight",
+        "belief",
+        "people",
+        "shown",
+        "clicked",
+        "place",
+        "why",
+    )
+    rows = [[entry[name] for name in columns] for entry in result["judgements"]]
+    table(f"point {result['point']}", columns, rows)
 
 
 def _sources(

@@ -1,23 +1,47 @@
-from nudge_sync.feedback.importing import Destination, RowsRefused, import_rows
-from nudge_sync.feedback.judgements import Judgements, Stage, load
-from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED, Event, Search
-from nudge_sync.feedback.report import ImportReport
-from nudge_sync.feedback.sources import Source, json_lines, labelled, qrels
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nudge_sync.feedback.importing import Destination, RowsRefused, import_rows
+    from nudge_sync.feedback.judgements import Expected, Judgements, load
+    from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED, Event, Search
+    from nudge_sync.feedback.report import ImportReport
+    from nudge_sync.feedback.sources import Source, json_lines, labelled, qrels
 
 __all__ = [
     "EVENTS_INDEXED",
     "QUERIES_INDEXED",
     "Destination",
     "Event",
+    "Expected",
     "ImportReport",
     "Judgements",
     "RowsRefused",
     "Search",
     "Source",
-    "Stage",
     "import_rows",
     "json_lines",
     "labelled",
     "load",
     "qrels",
 ]
+
+_HOMES = {
+    "importing": ("Destination", "RowsRefused", "import_rows"),
+    "judgements": ("Expected", "Judgements", "load"),
+    "records": ("EVENTS_INDEXED", "QUERIES_INDEXED", "Event", "Search"),
+    "report": ("ImportReport",),
+    "sources": ("Source", "json_lines", "labelled", "qrels"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: the click model needs SciPy, an application's log does not.
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

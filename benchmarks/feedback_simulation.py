@@ -1,0 +1,243 @@
+"""Clicks simulated on real judgements: how much of what clean judgements would gain is kept.
+
+python benchmarks/feedback_simulation.py [--seeds 5] [--case plain,vandals,steep,few,...]
+
+The plain ranking's top 20 is shown for each training and validation query; place r is looked at
+with probability 1 / r^eta; a relevant document looked at is clicked with 0.9, another with `noise`.
+Vandals (a share of sessions, each a client of its own) click five documents for every query,
+shown or not. The ceiling learns from the true judgements of what was shown. NUDGE-N throughout,
+its angle chosen on the validation queries by what each method believes about them; NDCG@10 on
+test queries by the true judgements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.feedback.columns import Actions, Log, Searches
+from nudge_sync.feedback.judgements import Judgements, judged
+from nudge_sync.finetune import finetune
+
+SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+SETS = ("metatool-minilm", "nfcorpus-minilm")
+DEPTH, PUSHED, HIT = 20, 5, 0.9
+
+
+@dataclass(frozen=True)
+class Case:
+    eta: float = 1.0
+    sessions: int = 30
+    noise: float = 0.1
+    vandals: float = 0.05
+    forged: bool = False
+    """Vandals log the documents they push as if they had been shown on top."""
+
+
+CASES = {
+    "plain": Case(),
+    "clean": Case(vandals=0.0),
+    "vandals": Case(vandals=0.2),
+    "forged": Case(vandals=0.2, forged=True),
+    "steep": Case(eta=2.0, sessions=50),
+    "flat": Case(eta=0.0),
+    "few": Case(sessions=10),
+    "one": Case(sessions=1),
+    "noisy": Case(noise=0.15),
+}
+Grades = list[dict[int, float]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    documents: Any
+    queries: Any
+    relevant: Grades
+    top: Any
+
+
+def corpus(name: str) -> Corpus:
+    folder = SHARED / name
+    documents, queries = np.load(folder / "documents.npy"), np.load(folder / "queries.npy")
+    rows = {id_: row for row, id_ in enumerate((folder / "documents.txt").read_text().split())}
+    asked = {id_: row for row, id_ in enumerate((folder / "queries.txt").read_text().split())}
+    relevant: Grades = [{} for _ in asked]
+    for line in (folder / "qrels.tsv").read_text().splitlines():
+        query, document, grade = line.split("\t")
+        relevant[asked[query]][rows[document]] = float(grade)
+    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :DEPTH]
+    return Corpus(documents, queries, relevant, top)
+
+
+def simulated(of: Corpus, who: Any, case: Case, rng: Any) -> tuple[Log, Any]:
+    pushed = rng.choice(np.unique(of.top[who]), PUSHED, replace=False)
+    query = np.repeat(who, case.sessions)
+    shown = of.top[query].astype(np.int32)
+    vandal = rng.random(len(query)) < case.vandals
+    good = np.array(
+        [[d in grades for d in top] for grades, top in zip(of.relevant, of.top, strict=True)]
+    )
+    chance = np.where(good[query], HIT, case.noise) / np.arange(1, DEPTH + 1) ** case.eta
+    clicked = (rng.random(chance.shape) < chance) & ~vandal[:, None]
+    if case.forged:
+        for row in np.flatnonzero(vandal):
+            rest = [d for d in shown[row] if d not in pushed]
+            shown[row] = [*pushed, *rest][:DEPTH]
+    row, place = np.nonzero(clicked)
+    search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PUSHED)])
+    point = np.concatenate([shown[row, place], np.tile(pushed, int(vandal.sum()))])
+    return _log(of, who, case, query, shown, search, point), pushed
+
+
+def _log(of: Corpus, who: Any, case: Case, query: Any, shown: Any, search: Any, point: Any) -> Log:
+    count = len(query)
+    person = np.arange(1, count + 1, dtype=np.int32)
+    searches = Searches(
+        names=[f"{q:06d} {s:03d}" for q in who for s in range(case.sessions)],
+        vector=query.astype(np.int32),
+        time=np.zeros(count),
+        session=person,
+        client=person,
+        starts=np.arange(count + 1, dtype=np.int64) * DEPTH,
+        shown=shown.ravel(),
+    )
+    order = np.lexsort((point, search))
+    nothing = np.zeros(len(order), np.int32)
+    clicks = Actions(
+        search=search[order].astype(np.int32),
+        point=point[order].astype(np.int32),
+        weight=np.ones(len(order)),
+        position=nothing,
+        time=np.zeros(len(order)),
+        session=nothing,
+        client=nothing,
+    )
+    people = ["", *(f"{number:08d}" for number in range(count))]
+    none = clicks.only(np.zeros(0, np.int64))
+    points: list[Any] = list(range(len(of.documents)))
+    return Log(searches, none, clicks, points, people, people, of.queries, 0)
+
+
+def raw_clicks(log: Log, queries: int) -> Grades:
+    grades: Grades = [{} for _ in range(queries)]
+    rows = log.searches.vector[log.behaviour.search].tolist()
+    for row, point in zip(rows, log.behaviour.point.tolist(), strict=True):
+        grades[row][point] = grades[row].get(point, 0.0) + 1.0
+    return grades
+
+
+def believed(found: Judgements, queries: int) -> tuple[Grades, Grades]:
+    pulls: Grades = [{} for _ in range(queries)]
+    gains: Grades = [{} for _ in range(queries)]
+    rows = [int(name.split()[0]) for name in found.query_ids]
+    for at, point, weight in zip(found.query_rows, found.point_ids, found.weights, strict=True):
+        pulls[rows[at]][int(point)] = float(weight)
+    of = found.expected
+    for at, point, gain in zip(of.query_rows, of.point_ids, of.gains, strict=True):
+        gains[rows[at]][int(point)] = float(gain)
+    return pulls, gains
+
+
+@dataclass(frozen=True)
+class Trial:
+    of: Corpus
+    train: Any
+    validation: Any
+    test: Any
+    method: str
+
+    def score(self, documents: Any) -> float:
+        k = 10
+        scores = self.of.queries[self.test] @ documents.T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        discount = 1 / np.log2(np.arange(2, k + 2))
+        values = []
+        for row, query in enumerate(self.test):
+            grades = self.of.relevant[query]
+            got = np.array([grades.get(int(d), 0.0) for d in best[row]])
+            ideal = np.sort(list(grades.values()))[::-1][:k]
+            values.append(float(got @ discount / (ideal @ discount[: len(ideal)])))
+        return float(np.mean(values))
+
+    def learned(self, pulls: Grades, gains: Grades, *, weighed: bool = True) -> Any:
+        rows = self.of.queries
+        train = [pulls[row] for row in self.train]
+        return finetune(
+            self.of.documents,
+            rows[self.train],
+            train,
+            rows[self.validation],
+            [gains[row] for row in self.validation],
+            method=self.method,
+            train_weights=train if weighed else None,
+        ).documents
+
+
+def places_lost(trial: Trial, documents: Any, pushed: Any) -> float:
+    """Mean change of rank of the pushed documents on test queries they do not answer."""
+    changes = []
+    for query in trial.test:
+        before = trial.of.documents @ trial.of.queries[query]
+        after = documents @ trial.of.queries[query]
+        for document in pushed:
+            if document not in trial.of.relevant[query]:
+                rank = (after > after[document]).sum() - (before > before[document]).sum()
+                changes.append(int(rank))
+    return float(np.mean(changes))
+
+
+def run(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
+    of = corpus(name)
+    order = np.random.default_rng(seed).permutation(len(of.queries))
+    low, high = int(0.7 * len(order)), int(0.8 * len(order))
+    trial = Trial(of, order[:low], order[low:high], order[high:], method)
+    log, pushed = simulated(of, np.sort(order[:high]), case, np.random.default_rng(seed + 100))
+    found = judged(log, FeedbackSettings())
+    pulls, gains = believed(found, len(order))
+    shown = [
+        {int(d): grades[int(d)] for d in top if int(d) in grades}
+        for grades, top in zip(of.relevant, of.top, strict=True)
+    ]
+    raw = raw_clicks(log, len(order))
+    mine = trial.learned(pulls, gains)
+    result = {
+        "nothing": trial.score(of.documents),
+        "raw": trial.score(trial.learned(raw, raw)),
+        "pipeline": trial.score(mine),
+        "ceiling": trial.score(trial.learned(shown, shown, weighed=False)),
+        "all": trial.score(trial.learned(of.relevant, of.relevant, weighed=False)),
+    }
+    scores = {key: 100 * value for key, value in result.items()}
+    return scores | {"places lost": places_lost(trial, mine, pushed)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--case", default="plain,vandals,steep,few")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--method", default="nudge-n")
+    asked = parser.parse_args()
+    columns = ("nothing", "raw", "pipeline", "ceiling", "all", "places lost")
+    for case in asked.case.split(","):
+        print(f"\n{case}: {CASES[case]}, {asked.method}, {asked.seeds} seeds", flush=True)
+        print(f"{'':18}" + "".join(f"{column:>13}" for column in columns) + f"{'of ceiling':>13}")
+        shares = []
+        for name in asked.sets.split(","):
+            runs = [run(name, CASES[case], seed, asked.method) for seed in range(asked.seeds)]
+            mean = {column: float(np.mean([one[column] for one in runs])) for column in columns}
+            share = (mean["pipeline"] - mean["nothing"]) / (mean["ceiling"] - mean["nothing"])
+            shares.append(share)
+            cells = "".join(f"{mean[column]:13.2f}" for column in columns)
+            print(f"{name:18}{cells}{share:13.1%}", flush=True)
+        print(f"mean of ceiling: {np.mean(shares):.1%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

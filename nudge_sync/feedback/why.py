@@ -1,0 +1,84 @@
+"""Why a point is judged as it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import PointId
+from nudge_sync.feedback.behaviour import weighed
+from nudge_sync.feedback.columns import Log
+from nudge_sync.feedback.labels import latest
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One query's word on a point, whether it counts or not."""
+
+    query_id: str
+    source: str
+    """"label" or "behaviour"."""
+    weight: float | None
+    """None: it does not count."""
+    why: str
+    belief: float | None = None
+    people: int | None = None
+    shown: float | None = None
+    clicked: float | None = None
+    place: int | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The fields that `--json` prints."""
+        return asdict(self)
+
+
+def reasons(log: Log, settings: FeedbackSettings, point: PointId) -> list[Reason]:
+    """Every query that says something of the point: labels, then behaviour, surest first."""
+    rows = [row for row, id_ in enumerate(log.points) if id_ == point]
+    if not rows:
+        return []
+    return [*_labels(log, rows[0]), *_behaviour(log, settings, rows[0])]
+
+
+def _labels(log: Log, point: int) -> list[Reason]:
+    said = latest(log.labels)
+    said = said.only((said.point == point) & (said.search >= 0))
+    return [
+        Reason(log.searches.names[search], "label", float(weight), "somebody said so")
+        for search, weight in zip(said.search.tolist(), said.weight.tolist(), strict=True)
+    ]
+
+
+def _behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[Reason]:
+    if not len(log.behaviour):
+        return []
+    done = weighed(log, settings)
+    of = done.beliefs
+    rows = np.flatnonzero((of.point == point) & (of.people > 0))
+    return [
+        Reason(
+            query_id=log.searches.names[int(of.search[row])],
+            source="behaviour",
+            weight=None if np.isnan(done.weights[row]) else float(done.weights[row]),
+            why=_why(done.weights[row], bool(of.pushed[row]), of.belief[row], settings),
+            belief=float(of.belief[row]),
+            people=int(of.people[row]),
+            shown=float(of.shown[row]),
+            clicked=float(of.clicked[row]),
+            place=int(of.place[row]),
+        )
+        for row in rows[np.argsort(-of.belief[rows], kind="stable")].tolist()
+    ]
+
+
+def _why(weight: float, pushed: bool, belief: float, settings: FeedbackSettings) -> str:  # noqa: FBT001
+    if not np.isnan(weight):
+        return "enough different people, more often than its place explains"
+    if pushed:
+        return "the point is clicked wherever it stands"
+    if belief < settings.min_belief:
+        return "no more clicks than its place would get anyhow"
+    return "too few different people"

@@ -1,0 +1,256 @@
+"""Feedback from an application, in one line a search: queued at once, stored in the background."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+
+from nudge_sync.connector import Database, Records
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.rows import BadRow, interpreted
+from nudge_sync.target import open_target
+
+_BATCH = 500
+_LONGEST_PAUSE = 30.0
+_HOPELESS = 8
+"""Failures in a row, not of the passing kind, after which a batch is let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogCounts:
+    """What became of everything handed to a FeedbackLog."""
+
+    stored: int
+    waiting: int
+    dropped: int
+    """The queue was full, or the database would not take them: too slow, or away, for too long."""
+    refused: int
+    """Not a search or an event: see `last_error`."""
+    last_error: str
+    """What went wrong last, whenever that was; empty if nothing ever did."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    queries: Records
+    events: Records
+    dimension: int
+
+
+class FeedbackLog:
+    """Writes searches and what came of them beside a collection, for nudge-sync to learn from.
+
+    `database`: an open one, or a function that opens one, which is then called in the background
+    and may fail as often as it likes. No method but the constructor ever raises, waits for the
+    database or holds a lock that a writer holds: what cannot be taken is counted, see `counts`.
+    Use one for the whole process; after a fork the child starts its own thread by itself.
+    """
+
+    def __init__(
+        self,
+        database: Database | Callable[[], Database],
+        collection: str,
+        vector: str = "",
+        *,
+        capacity: int = 10_000,
+        flush_seconds: float = 1.0,
+    ) -> None:
+        self._open: Callable[[], Database] = database if callable(database) else lambda: database
+        self._collection, self._vector = collection, vector
+        self._capacity, self._pause = capacity, flush_seconds
+        self._queue: deque[dict[str, Any]] = deque()
+        self._numbers, self._prefix = count(), ""
+        self._process, self._closed = 0, False
+        self._place: _Place | None = None
+        self._stored = self._dropped = self._refused = 0
+        self._last_error = ""
+        self._start()
+        atexit.register(self.close, 2.0)
+
+    def search(
+        self,
+        query_vector: Any,
+        shown_ids: Sequence[Any],
+        *,
+        text: str = "",
+        session: str = "",
+        client: str = "",
+        query_id: str = "",
+        propensities: Sequence[float] | None = None,
+    ) -> str:
+        """The query id, to be handed back with clicks; the search is stored later.
+
+        query_vector: (d,), as it was searched with; shown_ids: best first.
+        """
+        try:
+            known = query_id or f"{self._prefix}{next(self._numbers):x}"
+            # Copied, since the caller may change them before they are stored.
+            is_array = isinstance(query_vector, np.ndarray)
+            row = {
+                "type": "search",
+                "query_id": known,
+                "query_vector": query_vector.copy() if is_array else list(query_vector),
+                "shown": list(shown_ids),
+                "text": text,
+                "session": session,
+                "client": client,
+                "time": time.time(),
+            }
+            if propensities is not None:
+                row["propensities"] = list(propensities)
+            self._offer(row)
+        except Exception as error:  # noqa: BLE001 - a search never fails for its log
+            self._refuse(error)
+            return str(query_id)
+        return known
+
+    def click(self, query_id: str, point_id: Any, **more: Any) -> None:
+        """Somebody opened a point; `more` as for `event`."""
+        self.event(query_id, "click", point_id, **more)
+
+    def relevant(self, query_id: str, point_id: Any, **more: Any) -> None:
+        """Somebody said that a point answers the query; `grade` says how well."""
+        self.event(query_id, "relevant", point_id, **more)
+
+    def not_relevant(self, query_id: str, point_id: Any, **more: Any) -> None:
+        """Somebody said that it does not."""
+        self.event(query_id, "not_relevant", point_id, **more)
+
+    def event(self, query_id: str, action: str, point_id: Any, **more: Any) -> None:
+        """Anything else somebody did; `more`: position, grade, session, client, time."""
+        try:
+            row = {"time": time.time(), **more, "type": "event"}
+            self._offer(row | {"query_id": query_id, "action": action, "point": point_id})
+        except Exception as error:  # noqa: BLE001
+            self._refuse(error)
+
+    @property
+    def counts(self) -> LogCounts:
+        """What became of everything so far."""
+        return LogCounts(
+            self._stored, len(self._queue), self._dropped, self._refused, self._last_error
+        )
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all that was logged so far is stored; whether it is."""
+        end = time.monotonic() + timeout
+        while self._queue and time.monotonic() < end and self._thread.is_alive():
+            self._emptied.clear()
+            self._wake.set()
+            if self._queue:
+                self._emptied.wait(max(0.0, min(0.1, end - time.monotonic())))
+        return not self._queue
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Store what waits, for so long at most, and stop; may be called twice."""
+        if not self._closed and self._process == os.getpid():
+            self.flush(timeout)
+            self._closed = True
+            self._wake.set()
+            self._thread.join(1.0)
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._prefix = uuid4().hex[:16] + "-"
+        self._place = None
+        self._wake, self._emptied = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
+        self._thread.start()
+
+    def _offer(self, row: dict[str, Any]) -> None:
+        if self._process != os.getpid():
+            self._queue.clear()
+            self._start()
+        if self._closed or len(self._queue) >= self._capacity:
+            self._dropped += 1
+            return
+        self._queue.append(row)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._refused += 1
+        self._last_error = f"{type(error).__name__}: {error}"
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._closed:
+            self._wake.wait(min(self._pause * 2**failures, _LONGEST_PAUSE))
+            self._wake.clear()
+            try:
+                while self._queue and not self._closed:
+                    self._store_some()
+                    failures = 0
+            except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
+                failures += 1
+                self._last_error = f"{type(error).__name__}: {error}"
+                if failures >= _HOPELESS and not getattr(error, "transient", False):
+                    self._give_up_on_some()
+            self._emptied.set()
+
+    def _give_up_on_some(self) -> None:
+        for _ in range(min(_BATCH, len(self._queue))):
+            self._queue.popleft()
+            self._dropped += 1
+
+    def _store_some(self) -> None:
+        place = self._opened()
+        # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
+        rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
+        items = [item for row in rows if (item := self._interpret(row, place)) is not None]
+        searches = [search_record(item) for item in items if isinstance(item, Search)]
+        events = [event_record(item) for item in items if isinstance(item, Event)]
+        if searches:
+            place.queries.put(list({record.key: record for record in searches}.values()))
+        if events:
+            place.events.put(list({record.key: record for record in events}.values()))
+        self._stored += len(items)
+        self._refused += len(rows) - len(items)
+        for _ in rows:
+            self._queue.popleft()
+
+    def _interpret(self, row: dict[str, Any], place: _Place) -> Search | Event | None:
+        try:
+            return interpreted(_plain(row), place.dimension)
+        except (BadRow, TypeError, ValueError) as bad:
+            self._last_error = f"{type(bad).__name__}: {bad}"
+            return None
+
+    def _opened(self) -> _Place:
+        if self._place is None:
+            target = open_target(self._open(), self._collection, self._vector)
+            self._place = _Place(target.queries, target.events, target.facts.dimension)
+        return self._place
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what clients use as ids and numbers made into what JSON has."""
+    plain = {key: _simple(value) for key, value in row.items() if key != "query_vector"}
+    if "shown" in row:
+        plain["shown"] = [_simple(id_) for id_ in row["shown"]]
+    if "query_vector" in row:
+        plain["query_vector"] = np.asarray(row["query_vector"], np.float64)
+    return plain
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, str | int | float | list | None):
+        return value
+    return str(value)

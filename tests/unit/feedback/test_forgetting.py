@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.forgetting import Whom, exported, forget
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+
+
+@pytest.fixture
+def stored(new_records):
+    queries, events = new_records(), new_records()
+    vector = np.array([1, 0], np.float32)
+    queries.put(
+        [
+            search_record(Search("q1", vector, client_id="ann", session_id="s1")),
+            search_record(Search("q2", vector, client_id="ann", session_id="s2")),
+            search_record(Search("q3", vector, client_id="bob", session_id="s3")),
+        ]
+    )
+    events.put(
+        [
+            event_record(Event("q1", "click", 1, client_id="ann", session_id="s1")),
+            event_record(Event("q1", "click", 2)),
+            event_record(Event("q2", "click", 1, client_id="ann", session_id="s2")),
+            event_record(Event("q3", "click", 1, client_id="ann", session_id="s3")),
+            event_record(Event("q3", "click", 2, client_id="bob", session_id="s3")),
+        ]
+    )
+    return queries, events
+
+
+@pytest.mark.parametrize(
+    ("whom", "searches", "events"),
+    [
+        (Whom(client="ann"), 2, 4),
+        (Whom(client="bob"), 1, 2),
+        (Whom(session="s1"), 1, 2),
+        (Whom(query="q3"), 1, 2),
+        (Whom(client="nobody"), 0, 0),
+    ],
+)
+def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, events):
+    rows = list(exported(*stored, whom))
+    gone = forget(*stored, whom)
+    assert gone.summary() == {"searches": searches, "events": events}
+    assert len(rows) == searches + events
+    assert (stored[0].count(), stored[1].count()) == (3 - searches, 5 - events)
+    assert forget(*stored, whom).summary() == {"searches": 0, "events": 0}
+
+
+@pytest.mark.parametrize("whom", [Whom(), Whom(client="a", session="b")])
+def test_exactly_one_has_to_be_named(stored, whom):
+    with pytest.raises(InputError):
+        forget(*stored, whom)
