@@ -1,9 +1,9 @@
 """The long form: `make chaos`. At least 200 kills in about 25 minutes, and what they cost."""
+# ruff: noqa: T201
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -11,6 +11,7 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "connectors"), str(R
 
 from chaos_rig import Rig, Toll, kill_for  # noqa: E402
 from milvus_server import fresh_milvus  # noqa: E402
+from ram import folder  # noqa: E402
 
 COLUMNS = {
     "engine": "engine",
@@ -21,20 +22,19 @@ COLUMNS = {
     "differing": "rows not identical",
     "overwritten": "writes overwritten",
 }
-RAM = Path("/dev/shm")
 
 
 def embedded(engine: str, kills: int, seconds: float) -> Toll:
     """The engine lives in the process that is killed, and is killed with it."""
-    with tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None) as folder:
-        return kill_for(Rig(engine, Path(folder)), kills, seconds)
+    with folder() as path:
+        return kill_for(Rig(engine, path), kills, seconds)
 
 
 def milvus(kills: int, seconds: float, restarts: int) -> list[Toll]:
     """First processes are killed, then the server itself."""
-    with tempfile.TemporaryDirectory() as folder, fresh_milvus() as server:
-        tolls = [kill_for(Rig("milvus", Path(folder), server.uri), kills, seconds)]
-        rig = Rig("milvus", Path(folder), server.uri, seed=1)
+    with folder() as path, fresh_milvus() as server:
+        tolls = [kill_for(Rig("milvus", path, server.uri), kills, seconds)]
+        rig = Rig("milvus", path, server.uri, seed=1)
         rig.toll.engine = "milvus, server killed"
         for _ in range(restarts):
             rig.kill_database(server.kill, server.start)

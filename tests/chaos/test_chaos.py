@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from chaos_rig import Rig, kill_for
+from ram import folder
 
 
 def survived(rig: Rig, kills: int) -> None:
@@ -14,12 +15,10 @@ def survived(rig: Rig, kills: int) -> None:
     assert toll.clean, toll
 
 
-def test_killed_on_qdrant_edge(directory: Path) -> None:
-    survived(Rig("qdrant-edge", directory), 4)
-
-
-def test_killed_on_milvus_lite(directory: Path) -> None:
-    survived(Rig("milvus-lite", directory), 3)
+@pytest.mark.parametrize(("engine", "kills"), [("qdrant-edge", 4), ("milvus-lite", 3)])
+def test_killed_together_with_its_engine(engine: str, kills: int) -> None:
+    with folder() as path:
+        survived(Rig(engine, path), kills)
 
 
 @pytest.mark.milvus_server

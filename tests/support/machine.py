@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from applications import application
@@ -19,6 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 from model import Bits, Model, Vectors
+from ram import folder
 
 from nudge_sync import cycle, lease
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -42,7 +42,6 @@ from nudge_sync.testing.faults import (
 from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 7, 4
-_RAM = Path("/dev/shm")
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2))
 POINT = st.integers(0, POINTS - 1)
 SEED = st.integers(0, 2**31)
@@ -79,8 +78,8 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(seed=SEED)
     def fill(self, seed: int) -> None:
-        self.folder = TemporaryDirectory(dir=_RAM if _RAM.is_dir() else None)
-        self.application = application(self.engine, Path(self.folder.name))
+        self.folder = ExitStack()
+        self.application = application(self.engine, self.folder.enter_context(folder()))
         self.database = self.application.connect()
         vectors = np.stack([unit(seed + row) for row in range(POINTS)])
         self.application.fill(self.database, vectors, "cosine")
@@ -209,7 +208,7 @@ class Machine(RuleBasedStateMachine):
         assert self.live() == self.model.original
         assert not done.points or verify(self.target()).pending == 0
         self.database.close()
-        self.folder.cleanup()
+        self.folder.close()
 
     # How
 

@@ -1,0 +1,246 @@
+"""One writer at a time; and whoever lost its lease does no harm, wherever it was paused."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+from applications import application
+from handmade import handmade, near
+from pauses import Paused
+from ram import folder
+
+from nudge_sync import cycle, lease
+from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.connector import Database, Float32
+from nudge_sync.errors import LeaseHeld, LeaseLost
+from nudge_sync.originals import recognise
+from nudge_sync.resume import resume
+from nudge_sync.rollback import roll_back
+from nudge_sync.target import Target, open_target
+from nudge_sync.testing.faults import When
+from nudge_sync.verify import verify
+
+POINTS, DIMENSION = 10, 4
+SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4, lease_seconds=30))
+ENGINES = ["memory", "qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server)]
+CALLS = 14
+"""How many calls of a change of ten points write something, five of them moved before."""
+
+
+class Place:
+    """A collection of a few unit vectors, and what the application last wrote to each."""
+
+    def __init__(self, engine: str, folder: Path, server: str) -> None:
+        self.application = application(engine, folder, server)
+        self.database: Database = self.application.connect()
+        rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
+        self.originals: Float32 = np.asarray(
+            rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32
+        )
+        self.application.fill(self.database, self.originals, "cosine")
+
+    def target(self) -> Target:
+        return open_target(self.database, "docs")
+
+    def live(self) -> Float32:
+        return self.database.collection("docs").read(range(POINTS)).vectors
+
+    def embed(self, point: int, seed: int) -> None:
+        self.originals[point] = near(self.originals[[point]], seed)[0]
+        self.application.upsert(self.database, [point], self.originals[[point]])
+
+    def move(self, target: Target, seed: int, points: int = POINTS) -> object:
+        moved = near(self.originals, seed)
+        plan = handmade(target, SETTINGS, {row: moved[row] for row in range(points)})
+        return cycle.apply(target, SETTINGS, plan)
+
+    def nothing_is_lost(self) -> None:
+        """Every original is known, everything can be settled, and every bit comes back."""
+        found = recognise(self.target(), range(POINTS))
+        assert found.originals.tobytes() == self.originals.tobytes()
+        lease.unlock(self.target().ledger)
+        resume(self.target(), SETTINGS)
+        assert verify(self.target()).pending == 0
+        done = roll_back(self.target(), SETTINGS, originals=True)
+        assert self.live().tobytes() == self.originals.tobytes()
+        assert verify(self.target()).behind == 0
+        assert done.missing == []
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place("memory", tmp_path, "")
+    yield made
+    made.database.close()
+
+
+@pytest.fixture(params=ENGINES)
+def any_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
+    with folder() as path:
+        made = Place(request.param, path, server)
+        yield made
+        made.database.close()
+
+
+class Clock:
+    """Time that goes on while a process is stopped."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        instant, now = lease.instant, lease.now
+        monkeypatch.setattr(
+            lease, "instant", lambda: tuple(clock + self.ahead for clock in instant())
+        )
+        monkeypatch.setattr(lease, "now", lambda: now() + int(1000 * self.ahead))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def another_cycle(place: Place) -> None:
+    resume(place.target(), SETTINGS)
+    place.embed(3, seed=91)
+    place.move(place.target(), seed=92)
+
+
+def rolled_back(place: Place) -> None:
+    roll_back(place.target(), SETTINGS, originals=True)
+    place.embed(3, seed=91)
+
+
+def re_embedded(place: Place) -> None:
+    resume(place.target(), SETTINGS)
+    place.embed(3, seed=91)
+
+
+TAKEN = [another_cycle, rolled_back, re_embedded]
+
+
+@pytest.mark.parametrize("meanwhile", TAKEN)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", range(1, CALLS + 1))
+def test_who_wakes_after_its_lease_ran_out_does_no_harm(
+    place: Place, clock: Clock, at: int, when: When, meanwhile: Callable[[Place], None]
+) -> None:
+    place.move(place.target(), seed=1, points=5)
+    with Paused(place.database, lambda target: place.move(target, 2), at, when) as paused:
+        clock.ahead += 3600
+        meanwhile(place)
+        held = place.live()[3]
+    assert paused.stopped
+    assert place.live()[3].tobytes() == held.tobytes()
+    place.nothing_is_lost()
+
+
+@pytest.mark.parametrize("at", [2, 6, 8, 10, 12])
+def test_who_is_unlocked_while_it_runs_does_no_harm(any_place: Place, at: int) -> None:
+    """Nothing says that the time is up: it may go on for a second."""
+    any_place.move(any_place.target(), seed=1, points=5)
+    work = lambda target: any_place.move(target, 2)  # noqa: E731
+    with Paused(any_place.database, work, at, "before"):
+        assert lease.unlock(any_place.target().ledger) is not None
+        another_cycle(any_place)
+        held = any_place.live()[3]
+    assert any_place.live()[3].tobytes() == held.tobytes()
+    any_place.nothing_is_lost()
+
+
+def test_a_lease_that_was_lost_is_noticed_before_the_next_batch(place: Place, clock: Clock) -> None:
+    with Paused(place.database, lambda target: place.move(target, 2), 10, "after") as paused:
+        clock.ahead += 3600
+        another_cycle(place)
+    assert isinstance(paused.error, LeaseLost)
+
+
+def test_two_at_once(any_place: Place) -> None:
+    """Of many that ask at the same moment one gets it."""
+    held, refused, barrier = [], [], Barrier(6)
+
+    def ask() -> None:
+        ledger = any_place.target().ledger
+        barrier.wait()
+        try:
+            with lease.held(ledger, 30) as mine:
+                held.append(mine.generation)
+                barrier.wait()
+        except LeaseHeld:
+            refused.append(1)
+            barrier.wait()
+
+    threads = [Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(held), len(refused)) in {(1, 5), (0, 6)}
+    with lease.held(any_place.target().ledger, 30):
+        pass
+
+
+def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
+    place: Place, clock: Clock
+) -> None:
+    with lease.held(place.target().ledger, 30) as first:
+        for ahead in (-3600, 0, 20):
+            clock.ahead = ahead
+            with pytest.raises(LeaseHeld):
+                resume(place.target(), SETTINGS)
+        clock.ahead = 3600
+        assert resume(place.target(), SETTINGS) is None
+        clock.ahead = 0
+        with pytest.raises(LeaseLost):
+            first.confirm()
+
+
+def test_a_machine_that_slept_looks_before_it_writes(place: Place, clock: Clock) -> None:
+    """Its own clock stood still, and so did the one that counts while it sleeps."""
+    with lease.held(place.target().ledger, 30) as first:
+        lease.unlock(place.target().ledger)
+        first.renew()  # within a second it does not look
+        clock.ahead = 2
+        with pytest.raises(LeaseLost):
+            first.renew()
+
+
+def test_who_holds_it_is_said_and_can_be_overruled(any_place: Place) -> None:
+    ledger = any_place.target().ledger
+    with lease.held(ledger, 30):
+        said = lease.holder(ledger).describe()
+        assert f"process {os.getpid()}" in said
+        with pytest.raises(LeaseHeld, match=f"process {os.getpid()}"):
+            resume(any_place.target(), SETTINGS)
+        assert lease.unlock(ledger).describe() == said
+        assert lease.holder(ledger) is None
+    assert lease.unlock(ledger) is None
+
+
+def _take_and_die(section: dict[str, str]) -> None:
+    from nudge_sync_qdrant_edge import connect  # noqa: PLC0415
+
+    target = open_target(connect(section), "docs")
+    with lease.held(target.ledger, 3600):
+        os._exit(9)
+
+
+def test_the_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
+    made = Place("qdrant-edge", tmp_path, "")
+    made.database.close()
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_take_and_die, args=({"path": str(tmp_path)},)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    made.database = made.application.connect()
+    assert lease.holder(made.target().ledger) is None
+    assert resume(made.target(), SETTINGS) is None
+    made.database.close()
