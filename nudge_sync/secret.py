@@ -85,13 +85,14 @@ def _in_file(path: Path, option: str) -> str:
             content = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise ConfigError(f"{option}: {path} cannot be read: {reason}") from None
+        # Not the path: somebody may have put the secret itself there.
+        raise ConfigError(f"{option}: the file cannot be read: {reason}") from None
     try:
         secret = content.decode().strip("\r\n")
     except UnicodeDecodeError:
         secret = ""
     if not secret.isprintable() or not secret or len(content) > _LARGEST:
-        raise ConfigError(f"{option}: {path} should hold the secret in one line of text, alone")
+        raise ConfigError(f"{option}: the file should hold the secret in one line of text, alone")
     return secret
 
 

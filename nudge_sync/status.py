@@ -81,8 +81,9 @@ def answering(host: str, port: int, pages: Pages) -> Iterator[int]:
     """Answer in the background; gives the port. Raises ConfigError where it cannot be had."""
     try:
         server = _Server((host, port), _handler(pages))
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no such host"
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None
     thread = threading.Thread(target=server.serve_forever, name="status", daemon=True)
     thread.start()
     try:
