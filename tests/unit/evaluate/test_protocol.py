@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError
@@ -37,6 +37,7 @@ def test_random_split_is_the_papers():
     assert parts.tests[TEST].tolist() == order[180:].tolist()
 
 
+@settings(deadline=None)
 @given(st.integers(10, 5000), st.integers(0, 100))
 def test_random_split_uses_every_query_once(queries, seed):
     assert sorted(rows_of(random_split(queries, seed))) == list(range(queries))
@@ -50,6 +51,7 @@ def test_held_out_parts_are_limited_as_in_the_paper():
     assert len(parts.tests[TEST]) == 10_000
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(0, 20))
 def test_grouped_split_never_separates_twins(draw, documents, seed):
     rng = np.random.default_rng(draw)
