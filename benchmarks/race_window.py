@@ -1,0 +1,122 @@
+"""How long, on each engine, an application's write can still be lost between compare and write.
+
+    python benchmarks/race_window.py --engine qdrant-edge --trials 200
+
+While `Collection.write` replaces a batch, another thread upserts one of its points at a random
+moment. Written before the compare, the point is left alone; written after the write, it stays. In
+between it is lost. The share that is lost, times how long the call takes, is the window.
+Engines: memory, qdrant-edge, qdrant-edge+mark, milvus (at MILVUS_URI), milvus-lite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "support")]
+
+from applications import application  # noqa: E402
+from ram import folder  # noqa: E402
+
+import nudge_sync_qdrant_edge  # noqa: E402
+from nudge_sync.connector import Collection, Database, Float32, Points  # noqa: E402
+
+MARK = {"payload_mark": "_nudge_sync"}
+
+
+@dataclass
+class Race:
+    """What the trials of one engine came to."""
+
+    engine: str
+    batch: int
+    trials: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        call = 1000 * self.seconds / self.trials
+        window = call * self.lost / self.trials
+        return (
+            f"{self.engine:18} {self.batch:6} {self.trials:6} {call:9.1f} {self.lost:6} "
+            f"{window:10.2f}"
+        )
+
+
+def unit_rows(count: int, dimension: int, seed: int) -> Float32:
+    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def opened(engine: str, place: Path) -> tuple[Any, Database]:
+    name = engine.removesuffix("+mark")
+    app = application(name, place, os.environ.get("MILVUS_URI", ""))
+    if engine.endswith("+mark"):
+        return app, nudge_sync_qdrant_edge.connect({"path": str(place), **MARK})
+    return app, app.connect()
+
+
+def race(engine: str, trials: int, batch: int, dimension: int) -> Race:
+    result = Race(engine, batch)
+    with folder() as place:
+        app, database = opened(engine, place)
+        app.fill(database, unit_rows(batch, dimension, 0), "cosine")
+        collection = database.collection("docs")
+        rng = np.random.default_rng(1)
+        pause = 0.0
+        for trial in range(trials + 2):
+            point, fresh = trial % batch, unit_rows(1, dimension, 2 * trial + 8)
+            upsert = partial(app.upsert, database, [point], fresh)
+            new = unit_rows(batch, dimension, 2 * trial + 7)
+            seconds = raced(collection, new, upsert, pause)
+            pause = float(rng.uniform(0, seconds))
+            # The first two warm up, and say how long a call takes.
+            if trial > 1:
+                held = collection.read([point]).vectors
+                result.trials += 1
+                result.lost += held.tobytes() == new[point].tobytes()
+                result.seconds += seconds
+        database.close()
+    return result
+
+
+def raced(collection: Collection, new: Float32, upsert: Callable[[], None], pause: float) -> float:
+    """Replace everything, with an upsert after `pause`; how long the write took, in seconds."""
+    ids = list(range(len(new)))
+    held = collection.read(ids).vectors
+    timer = Timer(pause, upsert)
+    timer.start()
+    started = time.perf_counter()
+    collection.write(Points(ids, new), held)
+    seconds = time.perf_counter() - started
+    timer.join()
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", action="append")
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--dimension", type=int, default=384)
+    args = parser.parse_args()
+    print(
+        f"{'engine':18} {'batch':>6} {'trials':>6} {'call, ms':>9} {'lost':>6} {'window, ms':>10}"
+    )
+    for engine in args.engine or ["memory", "qdrant-edge", "qdrant-edge+mark"]:
+        print(race(engine, args.trials, args.batch, args.dimension).line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

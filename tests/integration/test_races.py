@@ -1,0 +1,115 @@
+"""An application that writes at full speed while cycles and rollbacks run keeps every last word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from applications import Edge, Memory
+from handmade import handmade, near
+from ram import folder
+
+import nudge_sync_qdrant_edge
+from nudge_sync import cycle
+from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.connector import Database
+from nudge_sync.originals import recognise
+from nudge_sync.resume import resume
+from nudge_sync.rollback import roll_back
+from nudge_sync.target import open_target
+from nudge_sync.verify import verify
+
+POINTS, DIMENSION = 40, 8
+SECONDS = 4.0
+SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
+
+
+class Marking(Edge):
+    """Qdrant's engine, with the mark that closes the window for threads that share the shard."""
+
+    def connect(self) -> Database:
+        return nudge_sync_qdrant_edge.connect({**self.section, "payload_mark": "_nudge_sync"})
+
+
+class Writer(Thread):
+    """Embeds points again, deletes them and inserts them, one after the other."""
+
+    def __init__(self, application: Any, database: Database) -> None:
+        super().__init__()
+        self.application, self.database = application, database
+        self.last: dict[int, bytes] = {}
+        """What it wrote last to each point that exists."""
+        self.writes = 0
+        self.enough = Event()
+
+    def run(self) -> None:
+        rng = np.random.default_rng(5)
+        while not self.enough.is_set():
+            point = int(rng.integers(POINTS))
+            self.writes += 1
+            if self.writes % 5 == 0 and point in self.last:
+                self.application.delete(self.database, [point])
+                del self.last[point]
+                continue
+            row = rng.normal(size=(1, DIMENSION))
+            vector = np.asarray(row / np.linalg.norm(row), np.float32)
+            self.application.upsert(self.database, [point], vector)
+            self.last[point] = vector.tobytes()
+            # Gives up the interpreter, so that the sidecar gets to write as well.
+            time.sleep(0)
+
+
+@pytest.fixture(params=[Memory, Marking])
+def application(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with folder() as path:
+        yield request.param(str(path))
+
+
+def test_the_application_has_the_last_word(application: Any) -> None:
+    database = application.connect()
+    rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
+    vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    application.fill(database, vectors, "cosine")
+    writer = Writer(application, database)
+    writer.last = {row: vectors[row].tobytes() for row in range(POINTS)}
+    writer.start()
+    try:
+        changes = changed_again_and_again(database)
+    finally:
+        writer.enough.set()
+        writer.join()
+    assert changes > 3
+    assert writer.writes > 20
+    resume(open_target(database, "docs"), SETTINGS)
+    compare(database, writer)
+    database.close()
+
+
+def changed_again_and_again(database: Database) -> int:
+    """Cycles and rollbacks for a while; how many."""
+    until, done = time.monotonic() + SECONDS, 0
+    while time.monotonic() < until or done < 4:
+        target = open_target(database, "docs")
+        points = recognise(target, range(POINTS))
+        wanted = dict(zip(points.ids, near(points.originals, done), strict=True))
+        cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted))
+        if done % 3 == 2:
+            roll_back(target, SETTINGS, originals=done % 2 == 0)
+        done += 1
+    return done
+
+
+def compare(database: Database, writer: Writer) -> None:
+    target = open_target(database, "docs")
+    found = recognise(target, range(POINTS))
+    known = dict(zip(found.ids, found.originals, strict=True))
+    assert {point: vector.tobytes() for point, vector in known.items()} == writer.last
+    roll_back(target, SETTINGS, originals=True)
+    live = target.collection.read(range(POINTS))
+    pairs = zip(live.ids, live.vectors, strict=True)
+    assert {point: row.tobytes() for point, row in pairs} == writer.last
+    assert verify(target).clean
