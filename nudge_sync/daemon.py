@@ -57,7 +57,7 @@ def serve(config: Config, stop: Stop, token: str = "", *, at_once: bool = False)
     with answering(config.serve.host, config.serve.port, pages) as port:
         say(logging.INFO, "listening", host=config.serve.host, port=port)
         with daemon.scheduled(triggers, at_once=at_once):
-            stop.asked.wait()
+            stop.wait()
             say(logging.INFO, "stopping after the batch in hand")
     say(logging.INFO, "stopped")
 

@@ -25,6 +25,13 @@ class Stop:
         self.signal = number
         self.asked.set()
 
+    def wait(self) -> None:
+        """Return once somebody asked to stop."""
+        # With a time limit: a signal that arrives as the lock is being taken, or in another
+        # thread, does not wake the main thread, and its handler would never run.
+        while not self.asked.wait(1):
+            pass
+
     def check(self) -> None:
         """Nothing, or raises Interrupted once somebody asked to stop."""
         if self.asked.is_set():

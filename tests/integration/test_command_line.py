@@ -17,6 +17,8 @@ from worlds import JUDGED, POINTS
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect
 
+PATIENCE = 300
+"""Seconds that nothing takes, also on a busy machine."""
 PLAN = {"method", "parameters", "judged", "moved", "before", "after", "gate"}
 APPLY = PLAN | {"revision", "written", "drifted", "missing"}
 COUNTS = {"drifted", "missing"}
@@ -165,7 +167,7 @@ def _at_a_terminal(shop: Shop, verb: str, answer: str) -> tuple[int, str]:
         env={**os.environ, "NUDGE_SYNC_CONFIG": str(shop.config)},
     )
     os.write(near, f"{answer}\n".encode())
-    said = child.communicate(timeout=60)[0].decode()
+    said = child.communicate(timeout=PATIENCE)[0].decode()
     os.close(near)
     os.close(far)
     return child.returncode, said
@@ -180,7 +182,7 @@ def test_a_signal_ends_between_batches_and_resume_finishes(number, taught: Shop)
     while "write" not in said:
         said += child.stderr.read(1)
     child.send_signal(number)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
@@ -195,7 +197,7 @@ def test_an_embedded_database_in_use_is_a_message(taught: Shop):
     database.collection("docs").describe()
     try:
         child = taught.child("check")
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
     finally:
         database.close()
     assert child.returncode == 1
@@ -204,7 +206,7 @@ def test_an_embedded_database_in_use_is_a_message(taught: Shop):
 
 def test_json_is_one_document_and_nothing_else(taught: Shop):
     child = taught.child("plan", "--json")
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=PATIENCE)
     assert json.loads(out)["collection"] == "docs"
     assert len(json.loads(out)["before"]) >= 3
     assert POINTS >= json.loads(out)["moved"] > 0

@@ -16,7 +16,8 @@ import pytest
 from commands import Shop, opened_shop
 from worlds import JUDGED
 
-PATIENCE = 90
+PATIENCE = 300
+"""Seconds that nothing takes, also on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_it_runs_on_time_answers_and_stops(taught: Shop):
         held = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
         assert metric(url, held % "after") > 0
         success = 'nudge_sync_last_success_timestamp_seconds{collection="docs"}'
-        assert abs(metric(url, success) - time.time()) < PATIENCE
+        assert 0 <= time.time() - metric(url, success) < PATIENCE
         assert page(f"{url}/healthz") == (200, "ok\n")
         assert page(f"{url}/readyz") == (200, "ok\n")
         assert page(f"{url}/else")[0] == 404
