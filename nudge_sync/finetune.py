@@ -211,8 +211,10 @@ def _splits(
 ) -> list[Split]:
     """The split handed in; or folds, where it is too small for "auto" or there is none."""
     counts = answered(relevance)
+    if not (learners & counts).any():
+        return []
     given = Split(learners, ~learners & counts)
-    if (given.judge.any() and (learners & counts).any()) and (
+    if given.judge.any() and (
         method != "auto" or counts.sum() >= ENOUGH
     ):
         return [given]
