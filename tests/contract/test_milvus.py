@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-import docker
 import pytest
 
 pytest.importorskip("pymilvus")
 
+from containers import engine_answers
 from milvus_backdoor import MilvusBackdoor
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
@@ -24,10 +22,7 @@ NEWEST = "milvusdb/milvus:v2.6.9"
 @pytest.fixture(scope="module")
 def container_uri():
     """A Milvus of a pinned recent version, where a Docker engine answers."""
-    try:
-        with closing(docker.from_env(timeout=3)) as engine:
-            engine.ping()
-    except docker.errors.DockerException:
+    if not engine_answers():
         pytest.skip("no Docker engine answers")
     from testcontainers.milvus import MilvusContainer  # noqa: PLC0415
 

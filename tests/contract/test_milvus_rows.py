@@ -116,15 +116,15 @@ def test_integer_keys_at_the_edges(opened):
 
 
 def test_small_messages(opened):
-    ids = list(range(500))
-    collection, vectors = filled(opened(request_bytes=6_000), ids)
+    ids = list(range(200))
+    collection, vectors = filled(opened(request_bytes=12_000), ids)
     assert np.array_equal(collection.read(ids).vectors, vectors)
     assert sorted(key for part in collection.scan(70) for key in part.ids) == ids
     some = ids[::9]
     new = unit_rows(len(some), seed=2, dimension=8)
     assert collection.write(Points(some, new), vectors[some]).written == some
     assert np.array_equal(collection.read(some).vectors, new)
-    assert len(collection.search(vectors, 3).ids) == 500
+    assert len(collection.search(vectors, 3).ids) == 200
 
 
 @pytest.mark.slow
