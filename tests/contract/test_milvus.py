@@ -24,7 +24,7 @@ def container_uri():
     """A Milvus of a pinned recent version, where a Docker engine answers."""
     if not engine_answers():
         pytest.skip("no Docker engine answers")
-    from testcontainers.milvus import MilvusContainer  # noqa: PLC0415
+    from testcontainers.community.milvus import MilvusContainer  # noqa: PLC0415
 
     with MilvusContainer(NEWEST) as container:
         yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(19530)}"
