@@ -52,12 +52,15 @@ def test_a_database_that_does_not_answer_is_one_line_and_exit_code_1(words, conf
 def test_the_daemon_waits_for_its_database_and_says_no_secret(config):
     running = child(config, "serve", "--port", "0", "--log-format", "json", "--now")
     said = []
-    for line in running.stderr:
-        said.append(line)
-        if '"not now"' in line:
-            break
-    running.send_signal(signal.SIGTERM)
-    out, err = running.communicate(timeout=PATIENCE)
+    try:
+        for line in running.stderr:
+            said.append(line)
+            if '"not now"' in line:
+                break
+        running.send_signal(signal.SIGTERM)
+        out, err = running.communicate(timeout=PATIENCE)
+    finally:
+        running.kill()
     assert running.returncode == 0
     assert SECRET not in "".join(said) + out + err
     assert {json.loads(line)["message"] for line in said} >= {"listening", "not now"}
