@@ -105,9 +105,13 @@ class Rig:
     def kill_database(self, kill: Callable[[], None], start: Callable[[], None]) -> None:
         """End the database, not the process, while rows are being written."""
         order = replace(self.order("apply"), delays=(0.2,) * 3)
-        process = self._processes.Process(target=victim, args=(order, Death()))
+        begun = self._processes.Event()
+        death = Death(1 + self._random.randrange(CALLS["apply"] - 4))
+        process = self._processes.Process(target=victim, args=(order, death, begun))
         process.start()
-        time.sleep(self._random.uniform(1.0, 4.0))
+        if not begun.wait(300):
+            raise AssertionError("the process never came to its first write")
+        time.sleep(self._random.uniform(0.0, 0.1))
         kill()
         process.join(300)
         self.toll.kills += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from threading import Timer
 
 import numpy as np
@@ -52,11 +53,11 @@ def wanted(order: Order) -> dict[int, np.ndarray]:
     return {row: moved[row] for row in order.rows}
 
 
-def victim(order: Order, death: Death) -> None:
-    """Carry out the order, or die."""
+def victim(order: Order, death: Death, begun: Event | None = None) -> None:
+    """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
     patience.DELAYS = order.delays
     database = connect(order.connector, order.section)
-    faulty = FaultyDatabase(database, Faults(death.at, death.when, kill))
+    faulty = FaultyDatabase(database, Faults(death.at, death.when, begun.set if begun else kill))
     target = open_target(faulty, "docs")
     if death.seconds is not None:
         timer = Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL))

@@ -1,0 +1,103 @@
+"""What the gate has to refuse, on real collections: then nothing is written at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nudge_sync import cycle
+from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
+from nudge_sync.connector import Float32
+from nudge_sync.errors import GateRefused
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.target import Target, open_target
+from nudge_sync.testing.memory import MemoryDatabase
+
+SETTINGS = CollectionSettings(solver=SolverSettings(threads=1))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One of the shared collections; ids are rows."""
+
+    documents: Float32
+    queries: Float32
+    answers: list[tuple[int, int]]
+    """Query row, document row."""
+
+
+def loaded(folder: Path, every: int) -> Shared:
+    """A collection, with one query in `every`."""
+    documents = {name: row for row, name in enumerate(lines(folder / "documents.txt"))}
+    names = {name: row for row, name in enumerate(lines(folder / "queries.txt")[::every])}
+    found = [line.split("\t") for line in lines(folder / "qrels.tsv")]
+    return Shared(
+        np.load(folder / "documents.npy"),
+        np.load(folder / "queries.npy")[::every],
+        [(names[query], documents[point]) for query, point, _ in found if query in names],
+    )
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def taught(shared: Shared, answers: list[tuple[int, int]], **event: object) -> Target:
+    database = MemoryDatabase()
+    database.store.create("docs", shared.documents.shape[1])
+    database.store.upsert("docs", list(range(len(shared.documents))), shared.documents)
+    target = open_target(database, "docs")
+    target.queries.put(
+        [search_record(Search(f"q{row}", vector)) for row, vector in enumerate(shared.queries)]
+    )
+    said: Mapping[str, object] = {"action_name": "relevant", **event}
+    target.events.put(
+        [event_record(Event(query_id=f"q{row}", object_id=point, **said)) for row, point in answers]
+    )
+    return target
+
+
+def refused(target: Target, shared: Shared, settings: CollectionSettings = SETTINGS) -> str:
+    with pytest.raises(GateRefused) as error:
+        cycle.apply(target, settings)
+    live = target.collection.read(range(len(shared.documents))).vectors
+    assert live.tobytes() == shared.documents.tobytes()
+    assert [each.count() for each in (target.originals, target.history)] == [0, 0]
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def tools(shared_data: Path) -> Shared:
+    return loaded(shared_data / "metatool-minilm", every=4)
+
+
+def test_true_answers_pass(tools: Shared) -> None:
+    """So that what follows refuses for a reason."""
+    assert cycle.apply(taught(tools, tools.answers), SETTINGS).written > 100
+
+
+def test_a_collection_that_nudging_does_not_help(shared_data: Path) -> None:
+    paragraphs = loaded(shared_data / "squad-minilm", every=2)
+    refused(taught(paragraphs, paragraphs.answers), paragraphs)
+
+
+def test_shuffled_judgements(tools: Shared) -> None:
+    points = np.random.default_rng(0).permutation([point for _, point in tools.answers])
+    queries = [query for query, _ in tools.answers]
+    refused(taught(tools, list(zip(queries, points.tolist(), strict=True))), tools)
+
+
+def test_somebody_who_clicks_a_few_documents_everywhere(tools: Shared) -> None:
+    pushed = [(row, row % 3) for row in range(len(tools.queries))]
+    target = taught(tools, pushed, action_name="click", client_id="vandal", position=1)
+    refused(target, tools)
+
+
+def test_more_of_the_collection_than_allowed(tools: Shared) -> None:
+    gate = GateSettings(max_moved_share=0.2)
+    why = refused(taught(tools, tools.answers), tools, SETTINGS.model_copy(update={"gate": gate}))
+    assert "gate.max_moved_share" in why
