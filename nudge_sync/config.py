@@ -56,7 +56,7 @@ class GateSettings(Section):
 class WriteSettings(Section):
     """How a plan is carried out."""
 
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
     rate: Annotated[float, Field(gt=0)] | None = None
     """Rows a second at most; unlimited if absent."""
     pause_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600.0

@@ -29,7 +29,7 @@ class Pace:
         raises goes through, so a stop is not held up by a pause.
         """
         self._wait_for_rate(rows)
-        self._wait_for_index()
+        self.wait_for_index()
 
     def _wait_for_rate(self, rows: int) -> None:
         if self._settings.rate is None:
@@ -39,7 +39,8 @@ class Pace:
             time.sleep(min(left, _LOOK_AGAIN))
         self._next = time.monotonic() + rows / self._settings.rate
 
-    def _wait_for_index(self) -> None:
+    def wait_for_index(self) -> None:
+        """Return when the index keeps up. Raises like `wait`."""
         until = time.monotonic() + self._settings.pause_seconds
         while not (health := self._collection.health()).ready:
             if time.monotonic() >= until:

@@ -8,6 +8,7 @@ from nudge_sync import lease
 from nudge_sync.config import CollectionSettings
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out, live_check, live_means
+from nudge_sync.pace import Pace
 from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Revision, pending
 from nudge_sync.rollback import undo
@@ -25,7 +26,8 @@ def resume(
     """
     refuse_unsupported(target.facts)
     with lease.held(target.ledger, settings.write.lease_seconds) as held:
-        return finish_pending(Writer(target, settings.write, held, progress), settings)
+        writer = Writer(target, settings.write, held, held.beating(progress))
+        return finish_pending(writer, settings)
 
 
 def finish_pending(writer: Writer, settings: CollectionSettings) -> dict[str, Any] | None:
@@ -61,6 +63,8 @@ def conclude(
     if entry.kind == "rollback" or before is None:
         writer.ledger.move(entry, "applied")
         return None
+    # Rows that wait for the index may not be found yet: that would look like a loss.
+    Pace(writer.target.collection, writer.settings, writer.progress).wait_for_index()
     after = live_means(
         writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
     )

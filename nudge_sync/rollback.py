@@ -68,7 +68,7 @@ def roll_back(
     """
     refuse_unsupported(target.facts)
     with lease.held(target.ledger, settings.write.lease_seconds) as held:
-        writer = Writer(target, settings.write, held, progress)
+        writer = Writer(target, settings.write, held, held.beating(progress))
         entries = writer.ledger.entries()
         goal = 0 if originals else _goal(entries, to, settings.write.keep_revisions)
         return _to(writer, goal)
