@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PYTEST ?=
 
-.PHONY: help demo test lint bench chaos clean
+.PHONY: help demo test lint audit bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ lint: $(VENV)/.lint  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(VENV)/.audit  ## known vulnerabilities in what is installed; asks PyPI's service
+	$(BIN)/python tools/audit.py
 
 bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 	$(BIN)/python benchmarks/write_rate.py --engine edge
@@ -40,6 +43,7 @@ $(BIN)/python:
 $(VENV)/.demo: EXTRA = qdrant-edge
 $(VENV)/.test: EXTRA = test
 $(VENV)/.lint: EXTRA = test,lint
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: pyproject.toml | $(BIN)/python
+$(VENV)/.audit: EXTRA = test,lint,audit
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.audit: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]'
 	@touch $@
