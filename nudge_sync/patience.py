@@ -11,6 +11,8 @@ from nudge_sync.errors import NudgeSyncError
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between attempts: half a minute covers a Milvus that restarts and loads again."""
+SWAP_DELAYS = (*DELAYS, 15.0, 15.0, 15.0)
+"""The same for `swap`: on Milvus the claim of a process that died in one stands for a minute."""
 
 _REPEATABLE = {"describe", "read", "search", "write", "health", "put", "get", "delete", "count"}
 # `swap` needs a look first: one that landed although its answer was lost would seem refused.
@@ -37,21 +39,30 @@ class _PatientCollection(_Patient):
 
 class _PatientRecords(_Patient):
     def swap(self, record: Record, expected: int | None) -> bool:
-        """The contract's, tried again as long as the stored record is still the expected one."""
-        for delay in DELAYS:
+        """The contract's, tried again as long as the stored record is still the expected one.
+
+        So an answer may be lost, and what a process that died in a swap left in its way may end.
+        """
+        for delay in SWAP_DELAYS:
             try:
-                return bool(self._wrapped.swap(record, expected))
+                if self._wrapped.swap(record, expected):
+                    return True
             except NudgeSyncError as error:
                 if not error.transient:
                     raise
+            known = self._known(record, expected)
+            if known is not None:
+                return known
             time.sleep(delay)
-            stored = self.get([record.key], vectors=False)
-            held = stored[0].document if stored else {}
-            if stored and held.get("seal") == record.document.get("seal"):
-                return True
-            if held.get("generation") != expected:
-                return False
         return bool(self._wrapped.swap(record, expected))
+
+    def _known(self, record: Record, expected: int | None) -> bool | None:
+        """Whether the swap took place or cannot any more; None where it still may."""
+        stored = self.get([record.key], vectors=False)
+        held = stored[0].document if stored else {}
+        if stored and held.get("seal") == record.document.get("seal"):
+            return True
+        return None if held.get("generation") == expected else False
 
 
 def _retrying(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import suppress
 from functools import partial
@@ -36,6 +37,7 @@ def milvus(kills: int, seconds: float, restarts: int) -> list[Toll]:
     """First processes are killed, then the server itself."""
     with folder() as path, fresh_milvus() as server:
         tolls = [kill_for(Rig("milvus", path, server.uri), kills, seconds)]
+        print(table(tolls), flush=True)
         rig = Rig("milvus", path, server.uri, seed=1)
         rig.toll.engine = "milvus, server killed"
         for _ in range(restarts):
@@ -65,14 +67,18 @@ def table(tolls: list[Toll]) -> str:
 
 def main() -> int:
     """0 if nothing was lost."""
-    tolls: list[Toll] = []
-    for engine, kills in (("qdrant-edge", 100), ("milvus-lite", 50)):
-        tolls.append(embedded(engine, kills, 420))
-        print(table(tolls), flush=True)
-    tolls += milvus(60, 480, 4)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=210)
+    parser.add_argument("--minutes", type=float, default=25.0, help="about, at most")
+    args = parser.parse_args()
+    share = 60 * args.minutes / 5
+    tolls = milvus(args.kills // 4, share, restarts=4)
+    tolls.append(embedded("milvus-lite", args.kills // 4, share))
+    left = args.kills - sum(toll.kills for toll in tolls)
+    tolls.append(embedded("qdrant-edge", left, 2 * share))
     print(table(tolls))
     for toll in tolls:
-        print(*toll.broken, sep="\n", end="")
+        print(*(f"{toll.engine}: {what}" for what in toll.broken), sep="\n", end="")
     killed = sum(toll.kills for toll in tolls)
     print(f"{killed} kills; struck at {len(set().union(*(toll.steps for toll in tolls)))} steps")
     return 0 if all(toll.clean for toll in tolls) else 1

@@ -29,6 +29,8 @@ class Death:
     at: int = 0
     when: When = "before"
     seconds: float | None = None
+    only_stop: bool = False
+    """Whether the process is stopped at that call, as by SIGSTOP, until somebody wakes it."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def wanted(order: Order) -> dict[int, np.ndarray]:
 def victim(order: Order, death: Death, begun: Event | None = None) -> None:
     """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
     patience.DELAYS = order.delays
+    strike = begun.set if begun else _stop if death.only_stop else kill
     database = connect(order.connector, order.section)
-    faulty = FaultyDatabase(database, Faults(death.at, death.when, begun.set if begun else kill))
+    faulty = FaultyDatabase(database, Faults(death.at, death.when, strike))
     target = open_target(faulty, "docs")
     if death.seconds is not None:
         timer = Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL))
@@ -68,3 +71,7 @@ def victim(order: Order, death: Death, begun: Event | None = None) -> None:
     else:
         roll_back(target, SETTINGS, originals=order.verb == "originals")
     database.close()
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)

@@ -20,6 +20,7 @@ class OnEdge(Machine):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "DELAYS", (0.0,) * 3)
+    monkeypatch.setattr(patience, "SWAP_DELAYS", (0.0,) * 3)
 
 
 TestInMemory = InMemory.TestCase

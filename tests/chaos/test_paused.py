@@ -1,0 +1,59 @@
+"""A real process, stopped between two batches, whose lease is taken, and that wakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chaos_rig import Rig
+from chaos_victim import POINTS, SETTINGS, Death, victim
+
+from nudge_sync import lease
+from nudge_sync.originals import recognise
+from nudge_sync.resume import resume
+from nudge_sync.revisions import Ledger
+from nudge_sync.rollback import roll_back
+from nudge_sync.target import open_target
+
+SECOND_BATCH = 15
+"""The call that writes it: lease, entry, ten notes, the state, one batch."""
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.milvus_server
+def test_it_stops_writing_and_the_application_keeps_its_word(
+    milvus_server_uri: str, tmp_path: Path
+) -> None:
+    rig = Rig("milvus", tmp_path, milvus_server_uri, seed=7)
+    order = rig.order("apply")
+    process = rig.processes.Process(
+        target=victim, args=(order, Death(SECOND_BATCH, only_stop=True))
+    )
+    process.start()
+    while not is_stopped(process.pid):
+        time.sleep(0.1)
+    database = rig.application.connect()
+    target = open_target(database, "docs")
+    assert lease.unlock(target.ledger) is not None
+    assert resume(target, SETTINGS)["state"] == "applied"
+    point = order.rows[-1]
+    fresh = np.eye(1, rig.originals.shape[1], dtype=np.float32)
+    rig.application.upsert(database, [point], fresh)
+    os.kill(process.pid, signal.SIGCONT)
+    process.join(120)
+    assert process.exitcode == 1, "it should have found its lease gone"
+    assert target.collection.read([point]).vectors.tobytes() == fresh.tobytes()
+    rig.originals[point] = fresh
+    found = recognise(target, range(POINTS))
+    assert found.originals.tobytes() == rig.originals.tobytes()
+    assert [entry.state for entry in Ledger(target.ledger, "docs").entries()] == ["applied"]
+    roll_back(target, SETTINGS, originals=True)
+    assert target.collection.read(range(POINTS)).vectors.tobytes() == rig.originals.tobytes()
+    database.close()

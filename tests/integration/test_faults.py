@@ -1,0 +1,68 @@
+"""Requests that fail, on real engines: lost answers, half a batch, a disk that is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from places import SETTINGS, Place
+from ram import folder
+
+from nudge_sync import patience
+from nudge_sync.errors import DatabaseError
+from nudge_sync.resume import resume
+from nudge_sync.rollback import roll_back
+from nudge_sync.target import Target, open_target
+from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
+from nudge_sync.verify import verify
+
+ENGINES = [
+    "memory",
+    "qdrant-edge",
+    "milvus-lite",
+    pytest.param("milvus", marks=pytest.mark.milvus_server),
+]
+CALLS = {"entry": 2, "history": 4, "state": 6, "batch": 7, "last batch": 9, "end": 10}
+"""Which of the calls that write is struck, once all points were moved before."""
+FIRST_ORIGINALS = 3
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "DELAYS", (0.0,) * 2)
+    monkeypatch.setattr(patience, "SWAP_DELAYS", (0.0,) * 2)
+
+
+@pytest.fixture(params=ENGINES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
+    with folder() as path:
+        made = Place(request.param, path, server)
+        yield made
+        made.database.close()
+
+
+def faulty(place: Place, at: int, when: When, strike: Callable[[], object]) -> Target:
+    return open_target(FaultyDatabase(place.database, Faults(at, when, strike)), "docs")
+
+
+def test_an_answer_that_is_lost_changes_nothing(place: Place) -> None:
+    """Whether the request took effect or not."""
+    for seed, at in enumerate([FIRST_ORIGINALS, *CALLS.values()]):
+        place.move(faulty(place, at, "after" if seed % 2 else "before", time_out), seed)
+        assert verify(place.target()).clean
+    roll_back(faulty(place, 6, "after", time_out), SETTINGS, originals=True)
+    assert place.live().tobytes() == place.originals.tobytes()
+
+
+def test_a_request_that_fails_for_good_is_finished_later(place: Place) -> None:
+    for seed, (name, at) in enumerate({"originals": FIRST_ORIGINALS, **CALLS}.items()):
+        before = place.live()
+        with pytest.raises(DatabaseError, match="no space left"):
+            place.move(faulty(place, at, "half", disk_full), seed)
+        resume(place.target(), SETTINGS)
+        changed = (place.live() != before).any(axis=1)
+        assert changed.all() or not changed.any(), name
+        assert verify(place.target()).clean
+        place.move(place.target(), seed=50 + seed)
+    place.nothing_is_lost()
