@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,8 @@ def opened(records: Sequence[Record], place: str) -> list[Record]:
 
 
 def _check(record: Record, place: str) -> None:
-    body = {key: value for key, value in record.document.items() if key != "seal"}
-    intact = record.document.get("seal") == of_document({"key": record.key, **body})
+    body = {key: value for key, value in _fields(record) if key != "seal"}
+    intact = dict(_fields(record)).get("seal") == of_document({"key": record.key, **body})
     if intact and record.vector is not None and "vector" in body:
         intact = of_vector(record.vector) == body["vector"]
     if not intact:
@@ -91,6 +91,11 @@ def _check(record: Record, place: str) -> None:
             "Restore that collection from a backup, or delete the record if the point it belongs "
             "to was re-embedded since"
         )
+
+
+def _fields(record: Record) -> Iterable[tuple[str, Any]]:
+    # A damaged one may be any JSON.
+    return record.document.items() if isinstance(record.document, dict) else ()
 
 
 def key_of(point: PointId) -> str:

@@ -27,6 +27,8 @@ LEAST_DIMENSION = 2
 EXACT = 2**53
 """Up to here a double holds every integer."""
 PLAIN, PRESSED = "=", "z"
+MOST_UNPRESSED = 64 * 2**20
+"""Bytes of a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def texts_of(record: Record, nonce: str = "") -> list[str]:
     stored = PLAIN + text
     if len(stored) > TEXT_BYTES:
         stored = PRESSED + base64.b85encode(zlib.compress(text.encode("ascii"))).decode("ascii")
-    if len(stored) > TEXT_BYTES * len(TEXTS):
+    if len(stored) > TEXT_BYTES * len(TEXTS) or len(text) > MOST_UNPRESSED:
         raise InputError(
             f"record {record.key[:80]!r} takes {len(stored)} bytes; Milvus holds "
             f"{TEXT_BYTES * len(TEXTS)} of one record"
@@ -73,12 +75,23 @@ def entry_of(texts: Sequence[str], vector: Any, dimension: int) -> Entry:
     try:
         plain = stored[1:]
         if stored[0] == PRESSED:
-            plain = zlib.decompress(base64.b85decode(plain)).decode("ascii")
+            plain = _unpressed(plain).decode("ascii")
         key, has_vector, nonce, document = json.loads(plain)
-    except (ValueError, IndexError, zlib.error) as error:
+    except (ValueError, TypeError, IndexError, RecursionError, zlib.error) as error:
         raise DamagedRecord("a record in Milvus is not what was stored; it was not used") from error
+    if not (isinstance(key, str) and isinstance(nonce, str) and isinstance(document, dict)):
+        raise DamagedRecord("a record in Milvus is not what was stored; it was not used")
     kept = None if vector is None or not has_vector else np.array(vector[:dimension])
     return Entry(Record(key, document, kept), nonce)
+
+
+def _unpressed(text: str) -> bytes:
+    """At most what a record of ours can hold: a few bytes may unpack to gigabytes."""
+    unpacking = zlib.decompressobj()
+    found = unpacking.decompress(base64.b85decode(text), MOST_UNPRESSED)
+    if not unpacking.eof:
+        raise ValueError("cut, or larger than any record")
+    return found
 
 
 def vector_of(record: Record, dimension: int) -> Any:

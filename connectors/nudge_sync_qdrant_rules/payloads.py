@@ -56,8 +56,10 @@ def record(stored: Mapping[str, Any], vector: Float32 | None) -> Record:
     """The record in a point's payload. Raises DamagedRecord."""
     try:
         key, document = json.loads(stored["key"]), json.loads(stored["document"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedRecord(f"a record is not readable: {error!r}; nothing was written") from error
+    if not isinstance(key, str) or not isinstance(document, dict):
+        raise DamagedRecord("a record is not readable: no key or no fields; nothing was written")
     return Record(key=key, document=document, vector=vector)
 
 

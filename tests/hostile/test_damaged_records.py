@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,10 +14,13 @@ import pytest
 from worlds import JUDGED, SETTINGS, World, opened
 
 from nudge_sync import cycle, digest, lease, resume, verify
+from nudge_sync.compare import same
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.revisions import Ledger, Revision
 from nudge_sync.rollback import roll_back
+from nudge_sync_milvus.documents import entry_of
+from nudge_sync_qdrant_rules import payloads
 
 ORIGINALS, HISTORY, LEDGER = (
     f"docs__nudge_{name}" for name in ("originals", "history", "revisions")
@@ -167,6 +172,51 @@ def test_a_damaged_document(applied, name, number):
     applied.put(name, key, document, vector)
     refused(applied, key, "undo", "originals")
     harmless(applied)
+
+
+@pytest.mark.parametrize("content", [[1], 3, "x", None, True, [[]]])
+@pytest.mark.parametrize("name", [ORIGINALS, HISTORY, LEDGER])
+def test_a_document_that_is_no_document(applied, name, content):
+    key = applied.keys(name)[-1]
+    applied.put(name, key, content, applied.records[name][key][1])
+    with pytest.raises(DamagedRecord):
+        digest.opened([Record(key, content)], name)
+
+
+def _milvus(text: str) -> Any:
+    return entry_of([text], None, 4)
+
+
+def _qdrant(text: str) -> Any:
+    return payloads.record({"key": '"k"', "document": text}, None)
+
+
+TEXTS = [
+    "",
+    "=",
+    "z",
+    "=[",
+    "=[]",
+    "=null",
+    "=[1,2,3,4]",
+    '=["k",true,"n",[]]',
+    "=" + "[" * 100_000,
+]
+TEXTS += ['=["k",true,5,{}]', "z!!!", "zabc", "x{}", "=[NaN]", "\x00", '{"a":' * 50_000, "[1]", "3"]
+BOMB = "z" + base64.b85encode(zlib.compress(b" " * 2**28)).decode()
+
+
+@pytest.mark.parametrize("text", [*TEXTS, BOMB], ids=range(len(TEXTS) + 1))
+@pytest.mark.parametrize("read", [_milvus, _qdrant])
+def test_a_stored_text_that_is_no_record(read, text):
+    with pytest.raises(DamagedRecord):
+        read(text)
+
+
+def test_vectors_of_another_dimension_are_other_vectors():
+    four, six = np.ones((2, 4), np.float32), np.ones((2, 6), np.float32)
+    for rescales in (True, False):
+        assert same(four, six, rescales=rescales).tolist() == [False, False]
 
 
 SHAPES: list[Callable[[dict[str, Any]], Any]] = [
