@@ -102,7 +102,7 @@ def table(name, protocol, results, seeds):
         chosen = " ".join(one["chosen"].get("method", "") for one in found)
         print(f"  {method:8} {figures}   seeds {each}   {chosen if method == 'auto' else ''}")
     best = max((means[one] for one in THEIRS if one in means), default=None)
-    if best is not None and best > means["nothing"] + 0.5:
+    if best is not None and "auto" in means and best > means["nothing"] + 0.5:
         ratio = (means["auto"] - means["nothing"]) / (best - means["nothing"])
         print(f"  gain of auto / gain of nudge-ft's better: {ratio:.2f}")
         return ratio

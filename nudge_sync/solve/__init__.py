@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 
 from nudge_sync import metrics
 from nudge_sync.errors import InputError
@@ -25,16 +23,12 @@ from nudge_sync.solve.problem import (
 )
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
+from nudge_sync.solve.workers import limited
 
 __all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
 
 MAX_ANGLE = float(np.pi / 3)
 FURTHEST = {False: float(np.pi / 2), True: 1000.0}
-
-
-def limited(threads: int) -> AbstractContextManager[Any]:
-    """Matrix products on at most `threads` threads; 0: one a core."""
-    return threadpool_limits(limits=threads) if threads > 0 else nullcontext()
 
 
 def fit(
@@ -112,9 +106,7 @@ def choose_and_learn(
     return choose.choice(task, tried, learn, scores, reasons)
 
 
-def _best(
-    task: Task, made: list[Split], learn: NDArray[np.bool_], angle: float | None
-) -> Choice:
+def _best(task: Task, made: list[Split], learn: NDArray[np.bool_], angle: float | None) -> Choice:
     """The best method; `angle` is given only to those that are not nudge-m."""
     still = choose.nothing(task, made)
     reasons = [_counted(task, made)]
@@ -146,9 +138,7 @@ def _counted(task: Task, made: list[Split]) -> str:
     )
 
 
-def _tried(
-    task: Task, made: list[Split], method: Method, angle: float | None
-) -> choose.Candidate:
+def _tried(task: Task, made: list[Split], method: Method, angle: float | None) -> choose.Candidate:
     if method == "nothing":
         return choose.Candidate("nothing", {}, np.zeros(0))
     if angle is not None:

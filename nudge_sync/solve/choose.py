@@ -108,7 +108,12 @@ def nudge_n(task: Task, made: list[Split]) -> Candidate:
         f"{task.metric} ({mean:.4f})"
     )
     return Candidate(
-        "nudge-n", {"angle": angle}, whole.at(angle), reason, whole.base, whole.honest(task.max_angle)
+        "nudge-n",
+        {"angle": angle},
+        whole.at(angle),
+        reason,
+        whole.base,
+        whole.honest(task.max_angle),
     )
 
 
@@ -122,7 +127,9 @@ def nudge_m(task: Task, made: list[Split]) -> Candidate:
         f"nudge-m: of all steps up to {FURTHEST_STEP:g}, {step:.4g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate("nudge-m", {"step": step}, whole.at(angle), reason, whole.base, whole.honest(limit))
+    return Candidate(
+        "nudge-m", {"step": step}, whole.at(angle), reason, whole.base, whole.honest(limit)
+    )
 
 
 def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidate:

@@ -33,6 +33,9 @@ softmax, and queries of one point spread over many directions."""
 STILL = 1e-5
 """Moves shorter than this are float32 rounding."""
 
+NARROWEST = 0.01
+"""Least deviation of scores that counts: a single point has none."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -193,8 +196,10 @@ def sharpness(queries: Float32, points: Float32, similarity: Similarity) -> floa
 
     Models differ in how much of the cosine's range they use. On MiniLM this is 16 to 22.
     """
+    if len(queries) == 0 or len(points) == 0:
+        return 1.8 / NARROWEST
     some = queries[:: max(1, len(queries) // 512)]
     others = points[:: max(1, len(points) // 2048)]
     vectors = unit(others).astype(np.float32) if similarity == "cosine" else others
-    spread = float((some @ vectors.T).std(axis=1, dtype=np.float64).mean()) if len(some) else 0.0
-    return 1.8 / max(spread, 0.01)
+    spread = float((some @ vectors.T).std(axis=1, dtype=np.float64).mean())
+    return 1.8 / max(spread, NARROWEST)

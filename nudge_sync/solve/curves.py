@@ -8,7 +8,6 @@ so that a handful of curves a query is left, whatever the size of the collection
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from nudge_sync.solve.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import lookup, positions
 from nudge_sync.solve.topk import above
+from nudge_sync.solve.workers import spread
 
 QUERY_BLOCK, POINT_BLOCK = 1024, 1024
 CROWDED = 0.25
@@ -74,9 +74,7 @@ def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curv
     """The curves of all candidates of all queries, over angles 0 to `limit`."""
     found = [_fixed(paths, queries, metric, limit)]
     for part in chunks(len(queries), QUERY_BLOCK):
-        found += list(
-            _judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit)
-        )
+        found += _judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit)
     joined = Curves(
         np.concatenate([one.query for one in found]),
         np.concatenate([one.cosine for one in found]),
@@ -99,22 +97,25 @@ def _fixed(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curv
 
 def _judged(
     paths: Paths, queries: Queries, part: slice, metric: Metric, limit: float
-) -> Iterator[Curves]:
+) -> list[Curves]:
     floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
     floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.fades else 1))
-    for rows in chunks(len(paths.start), POINT_BLOCK):
+
+    def block(rows: slice) -> Curves:
         near = queries.vectors @ paths.start[rows].T
         far = queries.vectors @ paths.end[rows].T
-        best = np.maximum(near, far)
-        query, column = above(best, _reachable(floor, limit))
+        best, low = np.maximum(near, far), floor
+        query, column = above(best, _reachable(low, limit))
         if len(query) > CROWDED * best.size and best.shape[1] > metric.depth:
-            floor = np.maximum(floor, _own_floor(near, far, metric.depth, limit))
-            query, column = above(best, _reachable(floor, limit))
+            low = np.maximum(low, _own_floor(near, far, metric.depth, limit))
+            query, column = above(best, _reachable(low, limit))
         point = column + rows.start
         start, end = (side[query, column].astype(np.float64) for side in (near, far))
         gain = metric.gains(lookup(queries.relevance, query, point))
         stop = paths.stop[point]
-        yield Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
+        return Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
+
+    return spread(block, list(chunks(len(paths.start), POINT_BLOCK)))
 
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:

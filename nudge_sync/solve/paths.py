@@ -7,7 +7,7 @@ unjudged scores included, is seen shrunk by cos(t), which changes no ranking.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,6 +17,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from nudge_sync.solve.problem import Float32, Float64, Similarity
 from nudge_sync.solve.rotation import TINY, Plane, mixed, plane, rotate
 from nudge_sync.solve.translation import translate
+from nudge_sync.solve.workers import spread
 
 Way: TypeAlias = Literal["nudge-n", "nudge-m"]
 CHUNK = 512
@@ -42,15 +43,20 @@ def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
     return (slice(low, min(low + size, count)) for low in range(0, count, size))
 
 
-def pulls(queries: Float32, attraction: csr_matrix) -> Iterator[tuple[slice, Float64]]:
-    """The summed queries of each judged point, chunk by chunk: slice, (rows, d) float64.
+def over_pulls(
+    work: Callable[[slice, Float64], None], queries: Float32, attraction: csr_matrix
+) -> None:
+    """Hand the summed queries of the judged points, chunk by chunk, to `work`: slice, (rows, d).
 
     attraction: (q, n), how strongly each query pulls each point.
     """
     by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
     vectors = queries.astype(np.float64)
-    for rows in chunks(by_point.shape[0]):
-        yield rows, np.asarray(by_point[rows] @ vectors)
+
+    def one(rows: slice) -> None:
+        work(rows, np.asarray(by_point[rows] @ vectors))
+
+    spread(one, list(chunks(by_point.shape[0])))
 
 
 def paths(
@@ -64,13 +70,16 @@ def paths(
 ) -> Paths:
     """The paths of all judged points up to the angle `limit`."""
     start, end, stop = np.empty_like(points), np.empty_like(points), np.empty(len(points))
-    for rows, pull in pulls(queries, attraction):
+
+    def lay(rows: slice, pull: Float64) -> None:
         found = plane(points[rows], pull)
         size = np.where(found.size > TINY, found.size, 1.0)
         scale = np.ones(len(size)) if similarity == "dot" else 1 / size
         stays, goes, stop[rows] = (_turn if way == "nudge-n" else _step)(found, limit)
         start[rows] = scale[:, None] * points[rows]
         end[rows] = mixed(scale * stays, points[rows], scale * goes, pull)
+
+    over_pulls(lay, queries, attraction)
     return Paths(start, end, stop, fades=way == "nudge-m")
 
 
@@ -91,9 +100,12 @@ def travel(
 ) -> Float32:
     """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
     moved = np.empty_like(points)
-    for rows, pull in pulls(queries, attraction):
+
+    def move(rows: slice, pull: Float64) -> None:
         if way == "nudge-n":
             moved[rows] = rotate(points[rows], pull, angle)
         else:
             moved[rows] = translate(points[rows], pull, float(np.tan(angle)))
+
+    over_pulls(move, queries, attraction)
     return moved

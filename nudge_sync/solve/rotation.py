@@ -95,9 +95,7 @@ def rotate(vectors: Float32, pulls: Float64, angle: float) -> Float32:
     return keep_still(vectors, mixed(stays, vectors, goes, pulls), turn > NEAR)
 
 
-def mixed(
-    first: Float64, rows: NDArray[np.floating], second: Float64, others: Float64
-) -> Float64:
+def mixed(first: Float64, rows: NDArray[np.floating], second: Float64, others: Float64) -> Float64:
     """Each row times its weight plus its other times its own: (n, d)."""
     total = others * second[:, None]
     total += first[:, None] * rows

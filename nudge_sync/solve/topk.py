@@ -15,10 +15,13 @@ from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.ranked import positions
 from nudge_sync.solve.rotation import TINY, lengths, single
+from nudge_sync.solve.workers import spread
 
 QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
 ROUNDING = 2e-6
 """Squared lengths this near to 1 are 1 in float32."""
+SHARES = 8
+"""Into how many the documents are dealt: the same on every machine, so that equal scores are too."""
 ROOM = 4
 """How many times k scores a query may wait before they are sorted in."""
 
@@ -50,18 +53,46 @@ def best(
     """
     left_out = np.zeros(len(documents), np.bool_)
     left_out[skip if skip is not None else []] = True
+    shares = list(chunks(len(documents), max(DOCUMENT_BLOCK, -(-len(documents) // SHARES))))
+
+    def search(share: slice) -> Best:
+        return _search(queries, documents, left_out, share, k, similarity, floor)
+
+    return _merged(spread(search, shares), len(queries), k)
+
+
+def _search(
+    queries: Float32,
+    documents: NDArray[np.floating],
+    left_out: NDArray[np.bool_],
+    share: slice,
+    k: int,
+    similarity: Similarity,
+    floor: Float32 | None,
+) -> Best:
+    """The best of one share of the documents."""
     parts = list(chunks(len(queries), QUERY_BLOCK))
     tables = [_Table(queries[part], k, None if floor is None else floor[part]) for part in parts]
-    for rows in chunks(len(documents), DOCUMENT_BLOCK):
+    for low in range(share.start, share.stop, DOCUMENT_BLOCK):
+        rows = slice(low, min(low + DOCUMENT_BLOCK, share.stop))
         block, missing = _block(documents[rows], left_out[rows], similarity)
         for table in tables:
-            table.add(block, missing, rows.start)
+            table.add(block, missing, low)
     for table in tables:
         table.settle()
-    done = [table.best for table in tables]
-    done.append(Best(np.empty((0, k), np.float32), np.empty((0, k), np.int64)))
-    scores, numbers = zip(*((one.scores, one.rows) for one in done), strict=True)
-    return Best(np.concatenate(scores), np.concatenate(numbers))
+    done = [table.best for table in tables] or [_nothing(0, k)]
+    return Best(
+        np.concatenate([one.scores for one in done]), np.concatenate([one.rows for one in done])
+    )
+
+
+def _merged(found: list[Best], count: int, k: int) -> Best:
+    """The best of several shares, whose rows ascend from share to share."""
+    both = [_nothing(count, k), *found]
+    scores = np.concatenate([one.scores for one in both], axis=1)
+    rows = np.concatenate([one.rows for one in both], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return Best(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
 
 
 def _block(

@@ -1,0 +1,86 @@
+"""Peak memory of `finetune` above its inputs, with documents in a memory-mapped file.
+
+.bench/bin/python benchmarks/solver_memory.py [--documents 1000000] [--method nudge-n]
+Anonymous memory is counted (RssAnon): pages of the mapped file are the input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from nudge_sync import finetune
+
+
+def anonymous() -> float:
+    """Megabytes of this process that no file backs."""
+    found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+class Peak(threading.Thread):
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.highest, self.running = 0.0, True
+
+    def run(self) -> None:
+        while self.running:
+            self.highest = max(self.highest, anonymous())
+            time.sleep(0.002)
+
+
+def write(path, count, dimension):
+    random = np.random.default_rng(0)
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, (count, dimension))
+    for low in range(0, count, 20_000):
+        block = random.standard_normal((min(20_000, count - low), dimension), dtype=np.float32)
+        rows[low : low + 20_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    rows.flush()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--documents", type=int, default=1_000_000)
+    options.add_argument("--train", type=int, default=5_000)
+    options.add_argument("--validation", type=int, default=1_000)
+    options.add_argument("--method", default="nudge-n")
+    given = options.parse_args()
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "documents.npy"
+        write(path, given.documents, 384)
+        documents = np.load(path, mmap_mode="r")
+        answers = random.choice(given.documents, given.train + given.validation)
+        answers[given.train :] = random.choice(answers[: given.train], given.validation)
+        noise = random.standard_normal((len(answers), 384), dtype=np.float32) / 384**0.5
+        queries = documents[answers] + 1.2 * noise
+        relevant = [[int(one)] for one in answers]
+        edge = given.train
+        before, peak = anonymous(), Peak()
+        peak.start()
+        start = time.perf_counter()
+        fit = finetune(
+            documents,
+            queries[:edge],
+            relevant[:edge],
+            queries[edge:],
+            relevant[edge:],
+            given.method,
+        )
+        moved = fit.documents
+        seconds = time.perf_counter() - start
+        peak.running = False
+        peak.join()
+        size = documents.nbytes / 2**20
+        print(f"{given.method}: {len(fit.moved)} of {len(moved)} documents ({size:.0f} MB) moved")
+        print(f"peak above the inputs {peak.highest - before:.0f} MB, {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Time of `finetune` against nudge-ft and against one bare product, side by side.
+
+.bench/bin/python benchmarks/solver_speed.py [--skip-nudge-ft] [--documents 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import time
+
+import faiss
+import numpy as np
+
+from nudge_sync import finetune
+from nudge_sync.solve.topk import best
+
+DIMENSION = 384
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def world(documents, train, validation, judged, seed=0):
+    """Documents, and queries near the document that answers each; so many documents judged."""
+    random = np.random.default_rng(seed)
+    rows = unit(random.standard_normal((documents, DIMENSION), dtype=np.float32))
+    answers = random.choice(documents, judged, replace=False)
+    asked = np.concatenate(
+        [random.permutation(answers)[:train], random.choice(answers, validation)]
+    )
+    if train > judged:
+        asked = np.concatenate([answers, random.choice(answers, train - judged + validation)])
+    noise = random.standard_normal((len(asked), DIMENSION), dtype=np.float32) / DIMENSION**0.5
+    queries = unit(rows[asked] + 1.2 * noise).astype(np.float32)
+    relevant = [[int(one)] for one in asked]
+    return rows, queries[:train], relevant[:train], queries[train:], relevant[train:]
+
+
+def best_of(times, work):
+    """The shortest of several runs: the others waited for something else."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def theirs(kind, problem):
+    rows, queries, relevant, held, answers = problem
+    with contextlib.redirect_stdout(io.StringIO()):
+        kind().finetune_embeddings(
+            rows,
+            {"q_embs": queries, "q_ans_indx": relevant},
+            {"q_embs": held, "q_ans_indx": answers},
+        )
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--documents", type=int, default=100_000)
+    options.add_argument("--train", type=int, default=5_000)
+    options.add_argument("--validation", type=int, default=1_000)
+    options.add_argument("--repeat", type=int, default=5)
+    options.add_argument("--skip-nudge-ft", action="store_true")
+    given = options.parse_args()
+    problem = world(given.documents, given.train, given.validation, min(given.train, 5_000))
+    rows, held = problem[0], problem[3]
+    product = best_of(given.repeat, lambda: held @ rows.T)
+    print(f"{given.documents} documents, {given.train} training, {given.validation} validation")
+    print(f"  one product queries @ documents.T   {product:8.3f} s")
+
+    def show(what, seconds):
+        print(f"  {what:35} {seconds:8.3f} s   {seconds / product:6.2f} products")
+        return seconds
+
+    skip = np.unique(np.concatenate(problem[2]))
+    show("unjudged top 10", best_of(given.repeat, lambda: best(held, rows, 10, skip=skip)))
+    metric = faiss.METRIC_INNER_PRODUCT
+    show(
+        "faiss.knn, nothing skipped",
+        best_of(given.repeat, lambda: faiss.knn(held, rows, 10, metric)),
+    )
+    ours = show("finetune, nudge-n", best_of(given.repeat, lambda: finetune(*problem).documents))
+    handed_in(given, rows, product)
+    if not given.skip_nudge_ft:
+        from nudge import NUDGEM, NUDGEN  # noqa: PLC0415
+
+        for kind in (NUDGEN, NUDGEM):
+            took = show(
+                f"nudge-ft {kind.__name__}", best_of(1, lambda kind=kind: theirs(kind, problem))
+            )
+            print(f"  {'':35} {took / ours:8.1f} times finetune")
+
+
+def handed_in(given, rows, product) -> None:
+    problem = world(given.documents, 10_000, given.validation, 10_000)
+    found = best(problem[3], problem[0], 40)
+    candidates = (found.rows, found.scores)
+    took = best_of(given.repeat, lambda: finetune(*problem, candidates=candidates))
+    print(f"  finetune, 10,000 judged, candidates  {took:7.3f} s   {took / product:6.2f} products")
+
+
+if __name__ == "__main__":
+    main()
