@@ -17,7 +17,7 @@ from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out
 from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
-from nudge_sync.planfile import refuse_unfit
+from nudge_sync.planfile import refuse_turned, refuse_unfit
 from nudge_sync.planning import make_plan, refuse_stale
 from nudge_sync.progress import Progress, silent
 from nudge_sync.resume import conclude, finish_pending
@@ -77,8 +77,8 @@ def apply(
     whose feedback is gone go back to their originals. A loss that shows on the live index is
     rolled back at once.
     Raises GateRefused (with `plan` and `applied`), StalePlan, InputError for a plan whose vectors
-    do not fit, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what
-    `progress` raises.
+    do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
+    DatabaseError, and what `progress` raises.
     """
     refuse_unsupported(target.facts)
     with lease.held(target.ledger, settings.write.lease_seconds) as held:
@@ -102,6 +102,9 @@ def apply(
 
 def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:
     change, skipped, gone = _change(writer.target, plan)
+    if plan.held is None and writer.target.facts.metric != "dot":
+        # On dot-product collections NUDGE-M may go further, by steps rather than angles.
+        refuse_turned(change.ids, change.vectors, change.originals, settings.solver.max_angle)
     if not len(change):
         return Applied(plan, None, drifted=skipped, missing=gone)
     parent = head(writer.ledger.entries())

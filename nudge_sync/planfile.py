@@ -12,7 +12,7 @@ described there is refused. The digest tells damage, not forgery: it is no signa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nudge_sync import digest
+from nudge_sync.compare import angles
 from nudge_sync.connector import CollectionFacts, Float32, PointId
 from nudge_sync.errors import InputError
 from nudge_sync.plan import Gate, Plan
@@ -35,6 +36,8 @@ from nudge_sync.planformat import (
     row_of,
 )
 
+_ROUNDING = 1e-3
+"""Radians that float32 may add to an angle."""
 _ROWS = ("ids", "vectors", "live", "held", "angles")
 
 
@@ -77,6 +80,22 @@ def refuse_unfit(plan: Plan, facts: CollectionFacts) -> None:
         raise InputError(
             f'the plan\'s vectors have {size} numbers and those of "{facts.collection}" '
             f"{facts.dimension}; it is the plan of another collection"
+        )
+
+
+def refuse_turned(
+    ids: Sequence[PointId], vectors: Float32, originals: Float32, most: float
+) -> None:
+    """Raise InputError where a row (n, d) is turned further from its original than `most` radians.
+
+    A plan made here never is; one from a file may have been written by anybody.
+    """
+    turned = angles(vectors, originals)
+    if len(turned) and turned.max() > most + _ROUNDING:
+        row = int(turned.argmax())
+        raise InputError(
+            f"the plan turns point {ids[row]!r} by {turned[row]:.3f} radians, and solver.max_angle "
+            f"is {most:.3f}; nothing was written"
         )
 
 

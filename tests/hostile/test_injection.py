@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import numpy as np
@@ -256,3 +259,32 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path):
         assert isinstance(done.exception, SystemExit) or done.exception is None
         assert "\x1b" not in done.output, words
         assert "\x07" not in done.output, words
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "../../telemetry", "docs?x=1", "docs#x", "%2e%2e/x", "a\nb"]
+)
+def test_no_collection_name_leaves_its_place_in_an_address(name):
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        database = connect("qdrant", {"url": f"http://127.0.0.1:{server.server_address[1]}"})
+        with pytest.raises(NudgeSyncError):
+            database.collection(name).describe()
+        database.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert set(asked) <= {"/", f"/collections/{quote(name, safe='')}"}

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plans import plan
+from worlds import SETTINGS, opened
 
-from nudge_sync import digest, planfile, planformat
+from nudge_sync import cycle, digest, planfile, planformat
 from nudge_sync.connector import CollectionFacts
 from nudge_sync.errors import InputError
 from nudge_sync.plan import Plan
@@ -277,6 +278,23 @@ def test_any_json_in_any_field_is_a_plan_or_refused(tmp_path_factory, name, valu
         load(path).summary()
     except InputError:
         return
+
+
+def test_a_forged_plan_that_turns_a_point_too_far_writes_nothing(tmp_path):
+    with opened("memory", tmp_path) as world:
+        world.teach()
+        made = cycle.plan(world.target(), SETTINGS)
+        before = world.live()
+        made.vectors[3] = -made.vectors[3]
+        save(made, tmp_path / "plan")
+        with pytest.raises(InputError, match=f"turns point {made.ids[3]} by"):
+            cycle.apply(world.target(), SETTINGS, load(tmp_path / "plan"))
+        assert world.live().tobytes() == before.tobytes()
+        assert world.target().ledger.count() == 1
+        made.vectors[3] = -made.vectors[3]
+        save(made, tmp_path / "plan")
+        done = cycle.apply(world.target(), SETTINGS, load(tmp_path / "plan"))
+        assert done.written == made.moved
 
 
 def facts(dimension: int) -> CollectionFacts:
