@@ -104,7 +104,8 @@ def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe
     change, skipped, gone = _change(writer.target, plan)
     if plan.held is None and writer.target.facts.metric != "dot":
         # On dot-product collections NUDGE-M may go further, by steps rather than angles.
-        refuse_turned(change.ids, change.vectors, change.originals, settings.solver.max_angle)
+        most = max(settings.solver.max_angle, settings.solver.angle or 0.0)
+        refuse_turned(change.ids, change.vectors, change.originals, most)
     if not len(change):
         return Applied(plan, None, drifted=skipped, missing=gone)
     parent = head(writer.ledger.entries())
