@@ -92,10 +92,12 @@ def simulated(of: Corpus, who: Any, case: Case, rng: Any) -> tuple[Log, Any]:
     row, place = np.nonzero(clicked)
     search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PUSHED)])
     point = np.concatenate([shown[row, place], np.tile(pushed, int(vandal.sum()))])
-    return _log(of, who, case, query, shown, search, point), pushed
+    return _log(of, who, case, query, shown=shown, search=search, point=point), pushed
 
 
-def _log(of: Corpus, who: Any, case: Case, query: Any, shown: Any, search: Any, point: Any) -> Log:
+def _log(
+    of: Corpus, who: Any, case: Case, query: Any, *, shown: Any, search: Any, point: Any
+) -> Log:
     count = len(query)
     person = np.arange(1, count + 1, dtype=np.int32)
     searches = Searches(

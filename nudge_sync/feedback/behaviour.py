@@ -26,6 +26,8 @@ _FEW = 3
 _UNLIKELY = 0.05
 _TWICE = 2.0
 _NEXT_TO_NOTHING = 0.01
+_ENOUGH = 100_000
+"""Rows of impressions."""
 _ROUNDS = 2
 """Times that similar queries hear of each other."""
 
@@ -74,40 +76,48 @@ class Weighed:
 def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
     """Every stage from behaviour to weights. Nothing in it depends on the order of the records."""
     funnel: list[Stage] = []
-    clicks, places, unseen = _usable(log, settings, funnel)
-    clicks, places, groups, aside = _without_bots(log, clicks, places, settings, funnel)
-    clicks, places = _capped(log, clicks, places, groups, settings, funnel)
-    seen = collected(
-        log.searches, groups, clicks, places, worth(log.searches.time, settings.half_life_days)
-    )
+    usable = _usable(log, settings, funnel)
+    clicks, groups, aside = _without_bots(log, usable, settings, funnel)
+    clicks = _capped(log, clicks, groups, settings, funnel)
+    age = worth(log.searches.time, settings.half_life_days)
+    seen = collected(log.searches, groups, clicks, age)
     of = pbm.pairs(seen)
-    belief, pushed = _believed(log.vectors, seen, of, unseen, settings)
-    beliefs = _beliefs(log, clicks, groups, seen, of, belief, pushed)
+    belief, pushed = _believed(log.vectors, seen, of, usable.unseen, settings)
+    beliefs = _beliefs(log, clicks, groups, seen, of, belief=belief, pushed=pushed)
     weights = _weights(beliefs, settings, funnel)
     return Weighed(
         beliefs, weights, _gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist()
     )
 
 
-def _usable(
-    log: Log, settings: FeedbackSettings, funnel: list[Stage]
-) -> tuple[Actions, NDArray[np.int32], NDArray[np.bool_]]:
-    """Clicks on what was shown, with their places; and which points are clicked unseen."""
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    clicks: Actions
+    honest: NDArray[np.bool_]
+    """(s,): searches that do not push."""
+    unseen: NDArray[np.bool_]
+    """(points,): clicked where they were not shown."""
+
+
+def _usable(log: Log, settings: FeedbackSettings, funnel: list[Stage]) -> _Usable:
+    """Clicks on what was shown, one a point and search."""
     clicks = log.behaviour
     known = clicks.search >= 0
     known[known] = log.searches.vector[clicks.search[known]] >= 0
     reason = "no search is stored, or its vector does not fit"
     clicks = _kept(clicks, known, "searches", reason, funnel)
     places = positions(log.searches, clicks)
+    unseen = clicked_unseen(clicks.point, places >= 0, len(log.points), settings.outliers)
+    honest = np.ones(len(log.searches.names), np.bool_)
+    honest[clicks.search[(places < 0) & unseen[clicks.point]]] = False
+    fine, reason = honest[clicks.search], "the search pushes points that it did not show"
+    clicks, places = _kept(clicks, fine, "pushing", reason, funnel), places[fine]
     was_shown = places >= 0
-    unseen = clicked_unseen(clicks.point, was_shown, len(log.points), settings.outliers)
     clicks = _kept(clicks, was_shown, "showings", "the search did not show that point", funnel)
-    places = places[was_shown]
-    order = np.lexsort((-clicks.weight, clicks.point, clicks.search))
-    clicks, places = clicks.only(order), places[order]
+    clicks = clicks.only(np.lexsort((-clicks.weight, clicks.point, clicks.search)))
     first = within_cap([clicks.search, clicks.point], 1)
     clicks = _kept(clicks, first, "repeats", "the strongest action on a point counts, once", funnel)
-    return clicks, places[first], unseen
+    return _Usable(clicks, honest, unseen)
 
 
 def _kept(
@@ -118,15 +128,12 @@ def _kept(
 
 
 def _without_bots(
-    log: Log,
-    clicks: Actions,
-    places: NDArray[np.int32],
-    settings: FeedbackSettings,
-    funnel: list[Stage],
-) -> tuple[Actions, NDArray[np.int32], NDArray[np.int32], list[str]]:
+    log: Log, usable: _Usable, settings: FeedbackSettings, funnel: list[Stage]
+) -> tuple[Actions, NDArray[np.int32], list[str]]:
+    clicks = usable.clicks
     groups = _groups(log, clicks, settings.merge_cosine)
     aside: list[str] = []
-    good_search = np.ones(len(log.searches.names), np.bool_)
+    good_search = usable.honest.copy()
     good_click = np.ones(len(clicks), np.bool_)
     for kind, names in (("client", log.clients), ("session", log.sessions)):
         asked = getattr(log.searches, kind)
@@ -140,7 +147,7 @@ def _without_bots(
         good_click &= ~np.isin(acted, suspects)
     good_click &= good_search[clicks.search]
     kept = _kept(clicks, good_click, "bots", "clients far outside the distribution", funnel)
-    return kept, places[good_click], np.where(good_search, groups, -1).astype(np.int32), aside
+    return kept, np.where(good_search, groups, -1).astype(np.int32), aside
 
 
 def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
@@ -190,13 +197,12 @@ def _askers(log: Log, groups: NDArray[np.int32]) -> NDArray[np.int64]:
 def _capped(
     log: Log,
     clicks: Actions,
-    places: NDArray[np.int32],
     groups: NDArray[np.int32],
     settings: FeedbackSettings,
     funnel: list[Stage],
-) -> tuple[Actions, NDArray[np.int32]]:
+) -> Actions:
     order = np.lexsort((clicks.point, clicks.search, clicks.time))
-    clicks, places = clicks.only(order), places[order]
+    clicks = clicks.only(order)
     people, group = _people(log, clicks), groups[clicks.search]
     session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)
     keep = within_cap([people, group, clicks.point], 1)
@@ -206,7 +212,7 @@ def _capped(
     within = within_cap([people[first], clicks.point[first]], settings.point_cap)
     keep[first] = within
     reason = "beyond what one client or session may say"
-    return _kept(clicks, keep, "caps", reason, funnel), places[keep]
+    return _kept(clicks, keep, "caps", reason, funnel)
 
 
 def _believed(
@@ -222,13 +228,25 @@ def _believed(
     if settings.bias == "coec":
         ratio = click_ratio(seen, of)
         return ratio / (ratio + _TWICE), unseen
-    model = pbm.fitted(seen, of)
+    model = pbm.fitted(*_sample(seen))
     if settings.bias == "ipw":
         return click_share(seen, of, model.look), unseen
     rates = push_rates(seen, of, model)
     pushed = unseen.copy()
     pushed[: len(rates)] |= rates > 0
-    return _with_neighbours(vectors, seen, of, model, rates[of.point], pushed[of.point]), pushed
+    return _with_neighbours(
+        vectors, seen, of, model, push=rates[of.point], pushed=pushed[of.point]
+    ), pushed
+
+
+def _sample(seen: Impressions) -> tuple[Impressions, pbm.Pairs]:
+    """The impressions of logged lists; of one group in so many, where there are more than clicking
+    can be learned from.
+    """
+    every = max(1, -(-len(seen) // _ENOUGH))
+    ranks = np.cumsum(np.diff(seen.group, prepend=-1) != 0)
+    some = seen.only((seen.position > 0) & (ranks % every == 0))
+    return some, pbm.pairs(some)
 
 
 def _with_neighbours(
@@ -236,6 +254,7 @@ def _with_neighbours(
     seen: Impressions,
     of: pbm.Pairs,
     model: pbm.ClickModel,
+    *,
     push: NDArray[np.float64],
     pushed: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
@@ -255,6 +274,7 @@ def _beliefs(
     groups: NDArray[np.int32],
     seen: Impressions,
     of: pbm.Pairs,
+    *,
     belief: NDArray[np.float64],
     pushed: NDArray[np.bool_],
 ) -> Beliefs:

@@ -35,6 +35,10 @@ class Impressions:
     def __len__(self) -> int:
         return len(self.group)
 
+    def only(self, keep: NDArray[np.bool_]) -> Impressions:
+        """The rows of a mask."""
+        return Impressions(*(getattr(self, name)[keep] for name in self.__slots__))
+
 
 def positions(searches: Searches, clicks: Actions) -> NDArray[np.int32]:
     """The place of each click in its search's list; its own word where nothing was listed (0 if
@@ -54,13 +58,12 @@ def collected(
     searches: Searches,
     groups: NDArray[np.int32],
     clicks: Actions,
-    places: NDArray[np.int32],
     worth: NDArray[np.float64],
 ) -> Impressions:
     """Every impression of the groups that have a click.
 
     groups: (s,), -1 for searches that do not count. worth: (s,). A search that logged no list is
-    taken to have shown every point that was clicked on any such search of its group.
+    taken to have shown every point that was clicked on any such search of its group, at place 0.
     """
     wanted = np.zeros(int(groups.max(initial=-1)) + 2, np.bool_)
     wanted[groups[clicks.search]] = True
@@ -73,7 +76,7 @@ def collected(
         _tallied(showing, groups, clicked, worth)
         for showing in (
             *_listed(searches, listed, lengths),
-            *_inferred(bare, groups, clicks, places, lengths),
+            *_inferred(bare, groups, clicks, lengths),
         )
     ]
     return _united(parts)
@@ -105,15 +108,13 @@ def _inferred(
     bare: NDArray[np.int64],
     groups: NDArray[np.int32],
     clicks: Actions,
-    places: NDArray[np.int32],
     lengths: NDArray[np.int64],
 ) -> Iterator[_Showing]:
     of_bare = lengths[clicks.search] == 0
     if not of_bare.any():
         return
     group, point = groups[clicks.search[of_bare]], clicks.point[of_bare]
-    keys, first = np.unique(_keys(group, point), return_index=True)
-    place = places[of_bare][first].astype(np.int64)
+    keys = np.unique(_keys(group, point))
     order = np.argsort(groups[bare], kind="stable")
     searches, of = bare[order], groups[bare][order]
     low, high = np.searchsorted(of, keys >> 32), np.searchsorted(of, keys >> 32, side="right")
@@ -123,7 +124,7 @@ def _inferred(
         offset = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         search = searches[np.repeat(low[some], sizes) + offset].astype(np.int32)
         shown = np.repeat(keys[some] & 0xFFFFFFFF, sizes).astype(np.int32)
-        yield search, shown, np.repeat(place[some], sizes)
+        yield search, shown, np.zeros(len(search), np.int64)
 
 
 def _tallied(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -16,6 +18,7 @@ second and the fourth power of that in the others."""
 RESERVE = 0.2
 """How much likeness has to come together before neighbours are half believed."""
 _MOST = 512
+_FLOATS = 2**22
 _STEPS = 12
 
 
@@ -28,28 +31,41 @@ def hints(vectors: Float32, of: Pairs, surprise: Float64) -> Float64:
     click. Each is a mean of surprises, so that whoever knows nothing says nothing.
     """
     found = np.zeros((len(of), 5), np.float64)
-    order = np.argsort(of.point, kind="stable")
-    starts = np.flatnonzero(np.diff(of.point[order], prepend=-1))
-    for rows in np.split(order, starts[1:]):
-        if len(rows) > 1:
-            found[rows, :3] = _of_one_point(vectors[of.group[rows]], surprise[rows])
+    for rows in _by_size(of.point, vectors.shape[1]):
+        found[rows, :3] = _circles(vectors[of.group[rows]], surprise[rows].astype(np.float32))
     found[:, 3] = _of_the_others(of.point, surprise)
     found[:, 4] = _of_the_others(of.group, surprise)
     return found
 
 
-def _of_one_point(vectors: Float32, surprise: Float64) -> Float64:
+def _by_size(point: NDArray[np.int64], dimension: int) -> Iterator[NDArray[np.int64]]:
+    """(b, n): the rows of b points with n rows each; points with a single row are left out."""
+    order = np.argsort(point, kind="stable")
+    starts = np.flatnonzero(np.diff(point[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        of_size = starts[sizes == size]
+        batch = max(1, _FLOATS // (size * (size + dimension)))
+        for first in range(0, len(of_size), batch):
+            yield order[of_size[first : first + batch, None] + np.arange(size)]
+
+
+def _circles(vectors: Float32, surprise: Float32) -> Float32:
+    """(b, n, 3) of vectors (b, n, d) and surprise (b, n)."""
     # Of a point shown everywhere the most telling queries speak.
-    told = np.argsort(-np.abs(surprise), kind="stable")[:_MOST]
-    likeness = np.exp(np.float32(SHARPNESS) * (vectors @ vectors[told].T - np.float32(1)))
-    likeness[told, np.arange(len(told))] = 0
-    said = np.stack([surprise[told], np.ones(len(told))], axis=1).astype(np.float32)
+    told = np.argsort(-np.abs(surprise), axis=1, kind="stable")[:, :_MOST]
+    telling = np.take_along_axis(vectors, told[:, :, None], axis=1)
+    likeness = vectors @ telling.transpose(0, 2, 1)
+    likeness = np.exp(np.float32(SHARPNESS) * (likeness - np.float32(1)))
+    np.put_along_axis(likeness, told[:, None, :], np.float32(0), axis=1)
+    said = np.take_along_axis(surprise, told, axis=1)
+    said = np.stack([said, np.ones_like(said)], axis=2)
     circles = []
     for _ in range(3):
         sums = likeness @ said
-        circles.append(sums[:, 0] / (sums[:, 1] + np.float32(RESERVE)))
+        circles.append(sums[:, :, 0] / (sums[:, :, 1] + np.float32(RESERVE)))
         likeness *= likeness
-    return np.stack(circles, axis=1).astype(np.float64)
+    return np.stack(circles, axis=2)
 
 
 def _of_the_others(key: NDArray[np.int64], surprise: Float64) -> Float64:

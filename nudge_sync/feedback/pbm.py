@@ -22,6 +22,8 @@ _LOW, _HIGH = 1e-5, 0.98
 _PLACES = DEEPEST + 1
 _LONGEST = 16.0
 _SETTLED = 1e-3
+_OPEN = 0.2
+"""How likely anything is relevant, as long as nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,18 @@ class ClickModel:
     """What was learned about clicking; the same for all queries."""
 
     look: Float64
-    """(places,): how likely each place is looked at, against the first; row 0: place unknown."""
+    """(places,): how likely each place is looked at, against the first. Place 0 is unknown, and
+    taken to be looked at."""
     appeal: float
     """Of a relevant point that is looked at."""
     noise: float
     """Of any other."""
     prior: Float64
     """(places,): how likely a point that usually stands there is relevant, before any click."""
+
+
+UNTAUGHT = ClickModel(np.ones(_PLACES), appeal=0.8, noise=0.1, prior=np.full(_PLACES, _OPEN))
+"""Where no lists were logged at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ def fitted(
         belief = relevance(seen, of, model)
         return _coordinates(_improved(seen, of, model, belief, smoothing))
 
+    if not len(seen):
+        return _model(_coordinates(UNTAUGHT))
     here = _coordinates(_first_guess(seen))
     for _ in range(rounds):
         once = step(here)
@@ -106,12 +115,11 @@ def _coordinates(model: ClickModel) -> Float64:
 
 def _model(at: Float64) -> ClickModel:
     appeal, noise = np.clip(expit(at[-2:]), _LOW, _HIGH)
-    return ClickModel(
-        look=np.exp(np.clip(at[:_PLACES], np.log(1e-4), 0.0)),
-        appeal=float(appeal),
-        noise=float(min(noise, appeal)),
-        prior=np.clip(expit(at[_PLACES:-2]), 1e-4, 0.9),
-    )
+    look = np.exp(np.clip(at[:_PLACES], np.log(1e-4), 0.0))
+    prior = np.clip(expit(at[_PLACES:-2]), 1e-4, 0.9)
+    # Nothing was logged about place 0, and nothing is learned about it.
+    look[0], prior[0] = 1.0, _OPEN
+    return ClickModel(look, float(appeal), float(min(noise, appeal)), prior)
 
 
 def relevance(

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.feedback import bots, load, pbm
+from nudge_sync.feedback.caps import distinct, within_cap
+from nudge_sync.feedback.coec import click_ratio
+from nudge_sync.feedback.columns import read
+from nudge_sync.feedback.decay import worth
+from nudge_sync.feedback.grouping import merged
+from nudge_sync.feedback.impressions import Impressions
+from nudge_sync.feedback.ipw import click_share
+from nudge_sync.feedback.neighbours import hints
+from nudge_sync.feedback.pushed import push_rates
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.why import reasons
+
+DIMENSION, PLACES, SESSIONS = 16, 8, 40
+DAY = 86_400.0
+
+
+def simulated(seed=0, groups=300, points=120, push=(), share=0.0):
+    """Impressions of lists of PLACES points, and which pairs are relevant."""
+    rng = np.random.default_rng(seed)
+    lists = np.stack([rng.permutation(points)[:PLACES] for _ in range(groups)])
+    good = rng.random((groups, PLACES)) < np.linspace(0.5, 0.05, PLACES)
+    good &= ~np.isin(lists, push)
+    look = 1 / np.arange(1, PLACES + 1)
+    chance = np.where(good, 0.8, 0.1) * look
+    chance = np.where(np.isin(lists, push), chance + share, chance)
+    clicked = rng.binomial(SESSIONS, chance).astype(np.float64)
+    group, at = np.divmod(np.arange(groups * PLACES), PLACES)
+    seen = Impressions(
+        group=group,
+        point=lists.ravel(),
+        position=at + 1,
+        shown=np.full(len(group), float(SESSIONS)),
+        clicked=clicked.ravel(),
+        passed=np.zeros(len(group)),
+    )
+    order = np.lexsort((seen.position, seen.point, seen.group))
+    seen = seen.only(order)
+    return seen, good.ravel()[order]
+
+
+def test_the_click_model_finds_looks_appeals_and_relevance():
+    seen, good = simulated()
+    of = pbm.pairs(seen)
+    model = pbm.fitted(seen, of)
+    assert model.appeal == pytest.approx(0.8, abs=0.05)
+    assert model.noise == pytest.approx(0.1, abs=0.03)
+    np.testing.assert_allclose(model.look[1:6], 1 / np.arange(1, 6), atol=0.04)
+    belief = pbm.relevance(seen, of, model)
+    assert ((belief > 0.5) == good).mean() > 0.93
+    assert belief[good].mean() == pytest.approx(belief[belief > 0.5].mean(), abs=0.15)
+
+
+def test_points_clicked_wherever_they_stand_are_told_from_relevant_ones():
+    seen, _ = simulated(push=[3, 4], share=0.25)
+    of = pbm.pairs(seen)
+    rates = push_rates(seen, of, pbm.fitted(seen, of))
+    assert set(np.flatnonzero(rates)) == {3, 4}
+    assert rates[3] == pytest.approx(0.25, abs=0.1)
+
+
+def test_ratio_and_share_free_clicks_from_their_place():
+    seen, good = simulated()
+    of = pbm.pairs(seen)
+    for value in (click_ratio(seen, of), click_share(seen, of, 1 / np.maximum(np.arange(101), 1))):
+        assert np.median(value[good]) > 2 * np.median(value[~good])
+
+
+def test_near_queries_speak_for_each_other_and_far_ones_do_not():
+    vectors = np.array([[1, 0], [1, 0], [-1, 0]], np.float32)
+    of = pbm.Pairs(np.arange(3), np.arange(3), np.zeros(3, np.int64), np.ones(3, np.int64))
+    found = hints(vectors, of, np.array([0.0, 0.9, -0.9]))
+    assert found[0, 0] > 0.6
+    assert abs(found[2, 2]) < 0.01
+
+
+def test_merging_follows_the_first_near_one():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(40, DIMENSION))
+    rows = np.concatenate([base, base + 1e-4 * rng.normal(size=base.shape), -base])
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    leads = merged(rows, 0.995)
+    np.testing.assert_array_equal(leads, [*range(40), *range(40), *range(80, 120)])
+    np.testing.assert_array_equal(merged(rows, 1.0), np.arange(120))
+
+
+def test_caps_and_distinct_counts():
+    people, points = np.array([1, 1, 2, 1], np.int32), np.array([5, 6, 5, 5], np.int32)
+    np.testing.assert_array_equal(within_cap([people], 2), [True, True, True, False])
+    np.testing.assert_array_equal(within_cap([people, points], 1), [True, True, True, False])
+    np.testing.assert_array_equal(distinct([points], people), [2, 1, 2, 2])
+    nothing = np.zeros(0, np.int32)
+    assert within_cap([nothing], 1).shape == distinct([nothing], nothing).shape == (0,)
+
+
+def test_old_behaviour_counts_for_less():
+    times = np.array([1e9, 1e9 - 10 * DAY, 0.0])
+    np.testing.assert_allclose(worth(times, 10.0), [1, 0.5, 1])
+    np.testing.assert_array_equal(worth(times, None), np.ones(3))
+
+
+def test_a_client_that_clicks_one_point_everywhere_is_a_bot():
+    people = np.repeat(np.arange(50, dtype=np.int32), 3)
+    bot = np.full(60, 99, np.int32)
+    group = np.concatenate([np.arange(150) % 40, np.arange(60)]).astype(np.int32)
+    point = np.concatenate([np.arange(150) % 70, np.zeros(60, int)]).astype(np.int32)
+    assert bots.suspicious(np.concatenate([people, bot]), group, point, 5.0).tolist() == [99]
+
+
+@pytest.fixture
+def log(new_records):
+    """Ten queries, each searched by twenty people; point 100 + q answers query q at place 2."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(10, DIMENSION)).astype(np.float32)
+    queries, events = new_records(), new_records()
+    for q in range(10):
+        for n in range(20):
+            name, who = f"{q} {n:02d}", f"c{q} {n}"
+            shown = (q, 100 + q, 20 + q, 30 + q)
+            queries.put(
+                [
+                    search_record(
+                        Search(name, vectors[q], timestamp=1e9 + n, shown=shown, client_id=who)
+                    )
+                ]
+            )
+            if n % 4 != 3:
+                events.put([event_record(Event(name, "click", 100 + q, client_id=who))])
+            if n == 5:
+                events.put([event_record(Event(name, "click", q, client_id=who))])
+                events.put([event_record(Event(name, "click", 77, client_id=who))])
+    return queries, events
+
+
+def judged(log, **settings):
+    return load(*log, FeedbackSettings(**settings), DIMENSION)
+
+
+@pytest.mark.parametrize("bias", ["pbm", "ipw"])
+def test_clicks_become_judgements_of_the_earliest_search(log, bias):
+    found = judged(log, bias=bias)
+    assert found.query_ids == [f"{q} 00" for q in range(10)]
+    assert found.point_ids == [100 + q for q in range(10)]
+    assert (found.weights > 0).all()
+
+
+def test_every_stage_says_what_it_removed(log):
+    stages = {stage.name: stage for stage in judged(log).funnel}
+    assert stages["showings"].removed == 10
+    assert stages["sessions"].removed == 10
+    assert (stages["sessions"].kept, stages["belief"].kept) == (10, 10)
+
+
+def test_a_label_overrules_clicks(log):
+    log[1].put([event_record(Event("3 00", "not_relevant", 103))])
+    found = judged(log)
+    at = found.query_ids.index("3 00")
+    assert found.weights[found.query_rows == at].tolist() == [-1.0]
+
+
+def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
+    found = judged(log)
+    pulled = {(row, point) for row, point in zip(found.query_rows, found.point_ids, strict=True)}
+    of = found.expected
+    hoped = {(row, point) for row, point in zip(of.query_rows, of.point_ids, strict=True)}
+    assert pulled <= hoped
+    assert (of.gains > 0).all()
+
+
+def test_reasons(log):
+    full = read(*log, FeedbackSettings().actions, DIMENSION)
+    (reason,) = reasons(full, FeedbackSettings(), 103)
+    assert (reason.query_id, reason.people, reason.place) == ("3 00", 15, 2)
+    assert reason.weight
+    (other,) = reasons(full, FeedbackSettings(), 3)
+    assert other.weight is None
+    assert other.why
+    assert reasons(full, FeedbackSettings(), 555) == []
+
+
+def test_clicks_without_lists_or_names_count_too(new_records):
+    rng = np.random.default_rng(0)
+    queries, events = new_records(), new_records()
+    for q in range(5):
+        queries.put([search_record(Search(f"q{q}", rng.normal(size=DIMENSION).astype(np.float32)))])
+        events.put([event_record(Event(f"q{q}", "click", q))])
+    assert judged((queries, events)).point_ids == list(range(5))
