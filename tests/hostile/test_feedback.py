@@ -174,7 +174,7 @@ FIELDS = sorted({*search(), *event(), "time", "shown", "session", "client", "gra
                  "type", "propensities", "event_attributes", "text", "object_id"})  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     rows=st.lists(
         st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8)
@@ -192,7 +192,7 @@ def test_any_json_is_taken_or_named(tmp_path, rows):
     assert again.unchanged == again.accepted == report.accepted
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_rows_or_named(tmp_path, content):
     path = tmp_path / "rows"
