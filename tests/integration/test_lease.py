@@ -20,7 +20,7 @@ from nudge_sync.rollback import roll_back
 from nudge_sync.target import open_target
 from nudge_sync.testing.faults import When
 
-ENGINES = ["memory", "qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server)]
+ENGINES = ["qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server)]
 CALLS = 14
 """How many calls of a change of ten points write something, five of them moved before."""
 
@@ -93,17 +93,24 @@ def test_who_wakes_after_its_lease_ran_out_does_no_harm(
     place.nothing_is_lost()
 
 
-@pytest.mark.parametrize("at", [2, 6, 8, 10, 12])
-def test_who_is_unlocked_while_it_runs_does_no_harm(any_place: Place, at: int) -> None:
+@pytest.mark.parametrize("at", range(2, CALLS + 1))
+def test_who_is_unlocked_while_it_runs_does_no_harm(place: Place, at: int) -> None:
     """Nothing says that the time is up: it may go on for a second."""
-    any_place.move(any_place.target(), seed=1, points=5)
-    work = lambda target: any_place.move(target, 2)  # noqa: E731
-    with Paused(any_place.database, work, at, "before"):
-        assert lease.unlock(any_place.target().ledger) is not None
-        another_cycle(any_place)
-        held = any_place.live()[3]
-    assert any_place.live()[3].tobytes() == held.tobytes()
-    any_place.nothing_is_lost()
+    unlocked_while_it_runs(place, at)
+
+
+def test_the_same_on_real_engines(any_place: Place) -> None:
+    unlocked_while_it_runs(any_place, 10)
+
+
+def unlocked_while_it_runs(place: Place, at: int) -> None:
+    place.move(place.target(), seed=1, points=5)
+    with Paused(place.database, lambda target: place.move(target, 2), at, "before"):
+        assert lease.unlock(place.target().ledger) is not None
+        another_cycle(place)
+        held = place.live()[3]
+    assert place.live()[3].tobytes() == held.tobytes()
+    place.nothing_is_lost()
 
 
 def test_a_lease_that_was_lost_is_noticed_before_the_next_batch(place: Place, clock: Clock) -> None:

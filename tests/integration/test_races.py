@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from applications import Edge, Memory
 from handmade import handmade, near
+from pauses import Paused
 from ram import folder
 
 import nudge_sync_qdrant_edge
@@ -20,7 +21,8 @@ from nudge_sync.connector import Database
 from nudge_sync.originals import recognise
 from nudge_sync.resume import resume
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import open_target
+from nudge_sync.target import Target, open_target
+from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 40, 8
@@ -113,3 +115,26 @@ def compare(database: Database, writer: Writer) -> None:
     pairs = zip(live.ids, live.vectors, strict=True)
     assert {point: row.tobytes() for point, row in pairs} == writer.last
     assert verify(target).clean
+
+
+def test_an_alias_that_is_switched_meanwhile_redirects_no_write() -> None:
+    """The new collection holds the same vectors, so that comparing them would not tell."""
+    store = MemoryStore()
+    rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
+    vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    for name in ("docs_v1", "docs_v2"):
+        store.create(name, DIMENSION)
+        store.upsert(name, list(range(POINTS)), vectors)
+    store.aliases["docs"] = "docs_v1"
+    wanted = dict(enumerate(near(vectors, 1)))
+
+    def work(target: Target) -> None:
+        cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted))
+
+    with Paused(MemoryDatabase(store), work, 12, "before") as paused:
+        store.aliases["docs"] = "docs_v2"
+    assert paused.stopped
+    assert paused.error is None
+    database = MemoryDatabase(store)
+    for name, held in (("docs_v1", np.stack(list(wanted.values()))), ("docs_v2", vectors)):
+        assert database.collection(name).read(range(POINTS)).vectors.tobytes() == held.tobytes()

@@ -25,6 +25,7 @@ class Place:
     """A collection of a few unit vectors, and what the application last wrote to each."""
 
     def __init__(self, engine: str, folder: Path, server: str) -> None:
+        self.engine = engine
         self.application = application(engine, folder, server)
         self.database: Database = self.application.connect()
         rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
