@@ -44,6 +44,8 @@ class FeedbackStats:
             "judged": self.judged,
             "points": self.points,
             "coverage": self.judged / self.points if self.points else 0.0,
+            "set_aside": self.judgements.set_aside,
+            "pushed": self.judgements.pushed,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
         }
 

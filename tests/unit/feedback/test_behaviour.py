@@ -149,7 +149,7 @@ def test_clicks_become_judgements_of_the_earliest_search(log, bias):
 
 
 def test_every_stage_says_what_it_removed(log):
-    stages = {stage.name: stage for stage in judged(log).funnel}
+    stages = {stage.name: stage for stage in judged(log, min_sessions=2).funnel}
     assert stages["showings"].removed == 10
     assert stages["sessions"].removed == 10
     assert (stages["sessions"].kept, stages["belief"].kept) == (10, 10)
