@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ class Cache:
     def __init__(self, path: str | None) -> None:
         self.path = Path(path) if path else None
         lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
-        self.known = dict((key, value) for key, value in map(json.loads, lines))
+        self.known = dict(map(json.loads, lines))
 
     def get(self, key, compute):
         if key not in self.known:
@@ -128,7 +129,7 @@ def main() -> None:
                 method: [
                     cache.get(
                         f"{protocol} {name} {seed} {method}",
-                        lambda seed=seed, method=method: result(data, protocol, seed, method),
+                        partial(result, data, protocol, seed, method),
                     )
                     for seed in seeds
                 ]

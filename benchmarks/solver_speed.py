@@ -33,8 +33,9 @@ def world(documents, train, validation, judged, seed=0):
     )
     if train > judged:
         asked = np.concatenate([answers, random.choice(answers, train - judged + validation)])
-    noise = random.standard_normal((len(asked), DIMENSION), dtype=np.float32) / DIMENSION**0.5
-    queries = unit(rows[asked] + 1.2 * noise).astype(np.float32)
+    noise = 2 * unit(random.standard_normal((len(asked), DIMENSION), dtype=np.float32))
+    aside = 2 * unit(random.standard_normal((documents, DIMENSION), dtype=np.float32))
+    queries = unit(rows[asked] + aside[asked] + noise).astype(np.float32)
     relevant = [[int(one)] for one in asked]
     return rows, queries[:train], relevant[:train], queries[train:], relevant[train:]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ from nudge_sync.prepared import (
     unit_queries,
     unjudged_scores,
 )
-from nudge_sync.solve import MAX_ANGLE, checked, choose_and_learn, limited
+from nudge_sync.solve import MAX_ANGLE, checked, choose_and_learn
 from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
+from nudge_sync.solve.workers import limited
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Fit:
             before = best(self._queries, self.original, depth, similarity=self._similarity)
             after = best(self._queries, self.documents, depth, similarity=self._similarity)
             self._cache[depth] = (before, after)
-        return self._cache[depth]
+        found: tuple[Best, Best] = self._cache[depth]
+        return found
 
     _cache: dict[int, Any] = field(default_factory=dict, repr=False)
 
@@ -214,13 +216,11 @@ def _splits(
     if not (learners & counts).any():
         return []
     given = Split(learners, ~learners & counts)
-    if given.judge.any() and (
-        method != "auto" or counts.sum() >= ENOUGH
-    ):
+    if given.judge.any() and (method != "auto" or counts.sum() >= ENOUGH):
         return [given]
     if method != "auto" and angle is not None:
         return []
-    pool = relevance if method == "auto" else relevance.multiply(learners[:, None]).tocsr()
+    pool = relevance if method == "auto" else csr_matrix(relevance.multiply(learners[:, None]))
     return splits(np.arange(len(learners)) % PARTS, pool)
 
 
@@ -264,10 +264,10 @@ def _fit(
 
 def _private(documents: NDArray[Any]) -> Float32:
     """A float32 copy that may be written; of a mapped file, a copy-on-write mapping."""
-    mapped = isinstance(documents, np.memmap) and isinstance(documents.base, mmap.mmap)
-    if mapped and documents.dtype == np.float32 and documents.filename is not None:
-        order = "C" if documents.flags.c_contiguous else "F"
-        return np.memmap(
-            documents.filename, np.float32, "c", documents.offset, documents.shape, order
-        )
+    if isinstance(documents, np.memmap) and isinstance(documents.base, mmap.mmap):
+        path = documents.filename
+        if documents.dtype == np.float32 and path is not None:
+            order: Literal["C", "F"] = "C" if documents.flags.c_contiguous else "F"
+            shape = (documents.shape[0], documents.shape[1])
+            return np.memmap(path, np.float32, "c", documents.offset, shape, order)
     return np.array(documents, np.float32)

@@ -14,6 +14,8 @@ from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.rotation import TINY, lengths, single, unit
 from nudge_sync.solve.topk import best
 
+MATRIX = 2
+"""Dimensions of an array of rows."""
 Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
@@ -21,7 +23,7 @@ Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.
 def document_rows(documents: Any) -> NDArray[np.floating]:
     """The documents as an array, (n, d), not copied; raises InputError where they are not that."""
     rows = documents if isinstance(documents, np.ndarray) else np.asarray(documents)
-    if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
+    if rows.ndim != MATRIX or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise InputError(
             f"documents have to be numbers, (n, d); these are {rows.dtype} {rows.shape}"
         )
@@ -35,12 +37,12 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
     rows = single(queries)
     if rows.size == 0:
         return np.empty((0, documents.shape[1]), np.float32)
-    if rows.ndim != 2 or rows.shape[1] != documents.shape[1]:
+    if rows.ndim != MATRIX or rows.shape[1] != documents.shape[1]:
         raise InputError(
             f"{name} are {rows.shape} and documents {documents.shape}; "
             "both have to come from one model, (rows, dimensions)"
         )
-    usable = np.isfinite(rows).all(axis=1)
+    usable = np.asarray(np.isfinite(rows).all(axis=1))
     usable[usable] = lengths(rows[usable]) > TINY
     if not usable.all():
         raise InputError(
@@ -105,7 +107,11 @@ def _handed_in(
 ) -> tuple[Rows, NDArray[np.floating]]:
     rows, known = candidates if isinstance(candidates, tuple) else (candidates, None)
     rows = np.asarray(rows)
-    if rows.ndim != 2 or len(rows) > len(queries) or (rows.size and rows.max() >= len(documents)):
+    if (
+        rows.ndim != MATRIX
+        or len(rows) > len(queries)
+        or (rows.size and rows.max() >= len(documents))
+    ):
         raise InputError(
             "candidates have to be rows of documents, (validation queries, k), -1 for none"
         )
@@ -123,6 +129,10 @@ def _handed_in(
 def pull_weights(
     weights: Any, relevance: csr_matrix, judged: Rows, count: int, documents: int
 ) -> csr_matrix | NDArray[Any] | None:
+    """Weights of the first `count` queries as the solver takes them, 1 for the others.
+
+    weights: None, one a query, or rows or row -> weight as judgements are given.
+    """
     if weights is None:
         return None
     if isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub":

@@ -89,7 +89,7 @@ def choose_and_learn(
         )
     if method == "nudge-m" and task.similarity == "cosine":
         raise InputError(
-            "nudge-m changes lengths, which a cosine collection undoes; use nudge-n, nudge-c or auto"
+            "nudge-m changes lengths, which cosine undoes; use nudge-n, nudge-c or auto"
         )
     if not made and (angle is None or method in {"auto", "nothing"}):
         return _still(task, learn, {}, ["too few queries with an answer to hold some out"])

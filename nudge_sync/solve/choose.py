@@ -182,7 +182,7 @@ def _untried_c(task: Task, angle: float) -> Candidate:
 def ahead(values: Float64, others: Float64, errors: float) -> bool:
     """Whether the mean of `values` is above by more than `errors` standard errors of the pairs."""
     difference = values - others
-    if len(difference) < 2:
+    if len(difference) <= 1:
         return False
     error = difference.std(ddof=1) / np.sqrt(len(difference))
     return bool(difference.mean() > errors * error and difference.mean() > 0)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.solve.near import MANY, Near, near, responsibility
 from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Similarity
 from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
@@ -91,9 +92,10 @@ def contrast(
     free = given.free & (lengths(origin) > TINY)
     size = lengths(points).astype(np.float32) if similarity == "dot" else None
     wanted = np.asarray(given.positive.T @ given.queries)
+    pairs = _pairs(origin if size is None else origin * size[:, None], given)
     here, ahead, pace = origin, origin, 1.0
     for _ in range(settings.steps):
-        step = _ascent(origin, ahead, size, wanted, given, settings)
+        step = _ascent(origin, ahead, size, wanted, given, pairs, settings)
         there = _inside(ahead + np.where(free[:, None], step, 0), origin, settings.cap)
         # Nesterov's momentum: the same place in about half the steps.
         pace, last = (1 + np.sqrt(1 + 4 * pace * pace)) / 2, pace
@@ -104,16 +106,27 @@ def contrast(
     return _settled(points, origin, here)
 
 
+def _pairs(scored: Float32, given: Evidence) -> Near | None:
+    if len(scored) <= MANY or len(given.queries) == 0:
+        return None
+    return near(given.queries, scored, given.positive, given.negative)
+
+
 def _ascent(
     origin: Float32,
     vectors: Float32,
     size: Float32 | None,
     wanted: Float32,
     given: Evidence,
+    pairs: Near | None,
     settings: Settings,
 ) -> Float32:
     """The step of each row: the gradient along the sphere over a bound of the curvature."""
-    found, mass = _responsibility(vectors, size, given, settings.tau)
+    if pairs is None:
+        found, mass = _responsibility(vectors, size, given, settings.tau)
+    else:
+        scored = vectors if size is None else vectors * size[:, None]
+        found, mass = responsibility(scored, given.queries, pairs, given.rivals, settings.tau)
     force = settings.tau * (wanted - found)
     bend = settings.tau**2 * CURVATURE * mass
     if size is not None:
@@ -177,7 +190,7 @@ def _exponential(scores: Float32, top: Float32, tau: float) -> Float32:
 def _inside(vectors: Float32, origin: Float32, cap: float) -> Float32:
     """Rows scaled to the sphere and turned back to `cap` where they are further than that."""
     length = lengths(vectors).astype(np.float32)
-    vectors = vectors / np.where(length > TINY, length, 1)[:, None]
+    vectors = np.asarray(vectors / np.where(length > TINY, length, 1)[:, None], np.float32)
     cosine = np.einsum("ij,ij->i", vectors, origin)
     out = np.flatnonzero(cosine < np.cos(cap))
     across = unit(vectors[out] - cosine[out, None] * origin[out])

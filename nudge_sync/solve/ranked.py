@@ -29,7 +29,7 @@ def ideal(relevance: csr_matrix, metric: Metric) -> Float64:
     if metric.kind == "mrr":
         place = np.where(place > 0, metric.depth, 0)
     worth = gains[order] * metric.discounts()[place]
-    return np.bincount(owner, weights=worth, minlength=relevance.shape[0])
+    return np.bincount(owner, weights=worth, minlength=relevance.shape[0]).astype(np.float64)
 
 
 def lookup(relevance: csr_matrix, queries: Rows, points: Rows) -> NDArray[Any]:

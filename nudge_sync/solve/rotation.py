@@ -28,14 +28,16 @@ def single(rows: Any) -> Float32:
 
 def lengths(rows: NDArray[np.floating]) -> Float64:
     """The length of each row: (n,), summed in float64."""
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)))
+    square = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return np.asarray(np.sqrt(square), np.float64)
 
 
 def unit(rows: NDArray[np.floating]) -> Float64:
     """Rows scaled to length 1, in float64; a row without a direction becomes zero."""
     length = lengths(rows)
     usable = length > TINY
-    return np.where(usable, 1 / np.where(usable, length, 1.0), 0.0)[:, None] * rows
+    scale = np.where(usable, 1 / np.where(usable, length, 1.0), 0.0)
+    return np.asarray(scale[:, None] * rows, np.float64)
 
 
 @dataclass(frozen=True)

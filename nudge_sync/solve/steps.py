@@ -61,7 +61,7 @@ class Steps:
         )
 
     def only(self, queries: NDArray[np.bool_]) -> Steps:
-        """The steps of some of the queries, (q,), which keep their numbers; the others stay at 0."""
+        """The steps of some of the queries, a mask (q,); the others are 0 throughout."""
         mine = queries[self.query]
         base = np.where(queries, self.base, 0.0)
         return Steps(base, self.angle[mine], self.query[mine], self.rise[mine])
@@ -155,7 +155,7 @@ def _pairs(curves: Curves) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _additive(
-    curves: Curves, one: Rows, rival: Rows, met: Crossings, metric: Metric
+    curves: Curves, one: Rows, _: Rows, met: Crossings, metric: Metric
 ) -> tuple[tuple[Rows, Float64], tuple[Float64, Rows, Float64]]:
     """NDCG and recall: every relevant candidate counts by its own rank."""
     items = np.unique(one)

@@ -21,7 +21,7 @@ QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
 ROUNDING = 2e-6
 """Squared lengths this near to 1 are 1 in float32."""
 SHARES = 8
-"""Into how many the documents are dealt: the same on every machine, so that equal scores are too."""
+"""Into how many the documents are dealt, on every machine alike."""
 ROOM = 4
 """How many times k scores a query may wait before they are sorted in."""
 
@@ -103,7 +103,7 @@ def _block(
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.einsum("ij,ij->i", block, block)
     if not np.isfinite(square).all():
-        usable = np.isfinite(block).all(axis=1)
+        usable = np.asarray(np.isfinite(block).all(axis=1))
         block = np.where(usable[:, None], block, np.float32(0))
         left_out = left_out | ~usable
     if similarity == "cosine" and (np.abs(square - 1) > ROUNDING).any():

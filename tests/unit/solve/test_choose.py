@@ -48,7 +48,7 @@ def held_out_gain(method, seed=0, **options):
 def test_what_can_be_learned_is_learned(method):
     choice, gain = held_out_gain(method, shift=1.0)
     assert gain > 0.05
-    assert choice.method == method or method == "auto"
+    assert method in {choice.method, "auto"}
     assert choice.scores[choice.method] > choice.scores["nothing"]
 
 

@@ -106,3 +106,13 @@ def test_zero_vectors_stay(zero):
         moved = climb(points, queries, grades, rivals)
     assert np.isfinite(moved).all()
     assert not zero or (moved[3] == 0).all()
+
+
+def test_looking_at_the_near_points_alone_comes_to_the_same(monkeypatch):
+    points, queries, grades, rivals = made(5, n=100, q=60)
+    whole = climb(points, queries, grades, rivals)
+    monkeypatch.setattr("nudge_sync.solve.contrast.MANY", 0)
+    np.testing.assert_allclose(climb(points, queries, grades, rivals), whole, atol=1e-4)
+    monkeypatch.setattr("nudge_sync.solve.near.NEAREST", 40)
+    few = climb(points, queries, grades, rivals)
+    assert np.einsum("ij,ij->i", few, whole).mean() > 0.99

@@ -1,4 +1,4 @@
-"""Never worse than its input: each odd input has a defined result or an error that says what to do."""
+"""Never worse than its input: odd input has a defined result or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def problems(draw):
 @settings(max_examples=200, deadline=None)
 @given(
     problems(),
-    st.sampled_from(METHODS + ["nudge-m"]),
+    st.sampled_from([*METHODS, "nudge-m"]),
     st.sampled_from(["ndcg@10", "recall@1", "mrr@10"]),
     st.sampled_from([None, 0.0, 0.3, 1.5]),
 )
@@ -70,9 +70,12 @@ def test_whatever_comes_in_a_finite_result_or_an_input_error_comes_out(
         try:
             fit = finetune(*problem, method, metric, angle, similarity=similarity)
         except InputError as error:
-            assert len(str(error)) > 20
-            return
-        documents = fit.documents
+            message = str(error)
+            fit = None
+        documents = None if fit is None else fit.documents
+    if fit is None:
+        assert len(message) > 20
+        return
     assert documents.shape == problem[0].shape
     assert documents.dtype == np.float32
     assert np.isfinite(documents).all()
