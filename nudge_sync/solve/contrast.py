@@ -27,10 +27,13 @@ from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Similarity
 from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
 
-QUERY_BLOCK = 512
+QUERY_BLOCK, BLOCK = 512, 1 << 23
+"""Queries, and scores, held at once: at most 32 MB of them."""
 CURVATURE = 0.125
 """Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
 softmax, and queries of one point spread over many directions."""
+REFRESH = 1
+"""Steps after which the near points of each query are looked up again: others have moved in."""
 STILL = 1e-5
 """Moves shorter than this are float32 rounding."""
 
@@ -92,9 +95,11 @@ def contrast(
     free = given.free & (lengths(origin) > TINY)
     size = lengths(points).astype(np.float32) if similarity == "dot" else None
     wanted = np.asarray(given.positive.T @ given.queries)
-    pairs = _pairs(origin if size is None else origin * size[:, None], given)
+    pairs = None
     here, ahead, pace = origin, origin, 1.0
-    for _ in range(settings.steps):
+    for number in range(settings.steps):
+        if number % REFRESH == 0:
+            pairs = _pairs(ahead if size is None else ahead * size[:, None], given)
         step = _ascent(origin, ahead, size, wanted, given, pairs, settings)
         there = _inside(ahead + np.where(free[:, None], step, 0), origin, settings.cap)
         # Nesterov's momentum: the same place in about half the steps.
@@ -107,7 +112,7 @@ def contrast(
 
 
 def _pairs(scored: Float32, given: Evidence) -> Near | None:
-    if len(scored) <= MANY or len(given.queries) == 0:
+    if len(scored) * len(given.queries) <= MANY:
         return None
     return near(given.queries, scored, given.positive, given.negative)
 
@@ -142,7 +147,8 @@ def _responsibility(
 ) -> tuple[Float32, Float32]:
     """The queries that each point answers by its score, summed, (n, d), and how many, (n,)."""
     found, mass = np.zeros_like(vectors), np.zeros(len(vectors), np.float32)
-    for rows in chunks(len(given.queries), QUERY_BLOCK):
+    size_of_block = max(16, min(QUERY_BLOCK, BLOCK // max(1, len(vectors))))
+    for rows in chunks(len(given.queries), size_of_block):
         scores = given.queries[rows] @ vectors.T
         if size is not None:
             scores *= size

@@ -113,6 +113,6 @@ def test_looking_at_the_near_points_alone_comes_to_the_same(monkeypatch):
     whole = climb(points, queries, grades, rivals)
     monkeypatch.setattr("nudge_sync.solve.contrast.MANY", 0)
     np.testing.assert_allclose(climb(points, queries, grades, rivals), whole, atol=1e-4)
-    monkeypatch.setattr("nudge_sync.solve.near.NEAREST", 40)
+    monkeypatch.setattr("nudge_sync.solve.near.NEAREST", 60)
     few = climb(points, queries, grades, rivals)
     assert np.einsum("ij,ij->i", few, whole).mean() > 0.99
