@@ -28,6 +28,8 @@ class Dataset:
 
     points: Recognised
     choosing: Queries
+    weights: csr_matrix | None
+    """(q, n): how much each judgement pulls; None where all pull alike."""
     part: NDArray[np.int64]
     """(q,): a stable tenth, 0 to 9, for each choosing query."""
     held: Queries
@@ -43,12 +45,12 @@ class Dataset:
 
 
 def points_in_play(target: Target, judgements: Judgements, progress: Progress) -> Recognised:
-    """The judged points and those that were ever moved, read by id.
+    """The judged points, those shown to people who acted, and those ever moved, read by id.
 
     Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     moved_before = Shadow(target.originals, target.place).ids()
-    ids = in_order([*judgements.point_ids, *moved_before])
+    ids = in_order([*judgements.point_ids, *judgements.expected.point_ids, *moved_before])
     progress("read", 0, len(ids))
     points = recognise(target, ids)
     progress("read", len(ids), len(ids))
@@ -69,10 +71,12 @@ def build(
     Nothing is scanned, whatever the size of the collection, and nothing is written.
     Raises DatabaseError.
     """
-    relevance, left_out = _relevance(judgements, points)
+    weights, left_out = _weights(judgements, points)
+    relevance = _relevance(judgements, points, weights)
     answered = _answered(relevance)
     left_out["queries without a usable answer"] = int((~answered).sum())
     relevance, vectors = relevance[answered], judgements.query_vectors[answered]
+    weights = weights[answered]
     in_play = set(points.ids)
     unjudged, found = _unjudged(target, vectors, in_play, exact=exact, progress=progress)
     queries = Queries(vectors, relevance, unjudged)
@@ -84,11 +88,12 @@ def build(
     return Dataset(
         points=points,
         choosing=choosing,
+        weights=None if _labelled(judgements) else weights[~is_held].maximum(0),
         part=np.minimum((spread * PARTS).astype(np.int64), PARTS - 1),
         held=held,
         held_ids=list(names),
         bystanders=_bystanders(choosing, held),
-        judged=np.isin(np.arange(len(points.ids)), relevance.indices),
+        judged=np.isin(np.arange(len(points.ids)), weights.indices),
         found=_found_means(judgements, np.flatnonzero(answered), found),
         left_out={reason: count for reason, count in left_out.items() if count},
     )
@@ -118,17 +123,60 @@ def _refuse_lengths(originals: Float32, target: Target) -> None:
         )
 
 
-def _relevance(judgements: Judgements, points: Recognised) -> tuple[csr_matrix, dict[str, int]]:
+def _weights(judgements: Judgements, points: Recognised) -> tuple[csr_matrix, dict[str, int]]:
     """(q, n) weights of the judgements on points that exist and have a direction."""
+    pairs = (judgements.query_rows, judgements.point_ids, judgements.weights)
+    matrix, gone = _matrix(pairs, len(judgements.query_ids), points)
+    return matrix, {"judgements on points that are gone or zero": gone}
+
+
+def _relevance(judgements: Judgements, points: Recognised, weights: csr_matrix) -> csr_matrix:
+    """(q, n): what finding each point is worth, above 0; and the negative judgements as they are.
+
+    Behaviour is worth what it is expected to be, also where it is too doubtful to pull.
+    """
+    said = judgements.expected
+    pairs = (said.query_rows, said.point_ids, said.gains)
+    gains = _matrix(pairs, len(judgements.query_ids), points)[0].tocoo()
+    width = np.int64(weights.shape[1])
+    no = weights.tocoo()
+    against = no.data <= 0
+    denied = no.row[against] * width + no.col[against]
+    kept = ~np.isin(gains.row * width + gains.col, denied)
+    value = np.concatenate([gains.data[kept], no.data[against]])
+    row = np.concatenate([gains.row[kept], no.row[against]])
+    column = np.concatenate([gains.col[kept], no.col[against]])
+    matrix = csr_matrix((value, (row, column)), shape=weights.shape, dtype=np.float64)
+    matrix.sort_indices()
+    return matrix
+
+
+def _labelled(judgements: Judgements) -> bool:
+    """Whether all there is are labels: then what pulls is what finding it is worth."""
+    positive, said = judgements.weights > 0, judgements.expected
+    ids = [judgements.point_ids[row] for row in np.flatnonzero(positive)]
+    return (
+        ids == said.point_ids
+        and np.array_equal(judgements.query_rows[positive], said.query_rows)
+        and np.array_equal(judgements.weights[positive], said.gains)
+    )
+
+
+def _matrix(
+    pairs: tuple[NDArray[np.int64], list[PointId], NDArray[np.float64]],
+    queries: int,
+    points: Recognised,
+) -> tuple[csr_matrix, int]:
+    """(q, n) values of (query row, point) pairs, and how many points are gone or zero."""
+    rows, ids, values = pairs
     has_length = np.linalg.norm(points.originals, axis=1) > 0
     row_of = {point: row for row, point in enumerate(points.ids) if has_length[row]}
-    columns = np.array([row_of.get(point, -1) for point in judgements.point_ids], np.int64)
+    columns = np.array([row_of.get(point, -1) for point in ids], np.int64)
     there = columns >= 0
-    shape = (len(judgements.query_ids), len(points.ids))
-    cells = (judgements.query_rows[there], columns[there])
-    matrix = csr_matrix((judgements.weights[there], cells), shape=shape, dtype=np.float64)
+    cells = (rows[there], columns[there])
+    matrix = csr_matrix((values[there], cells), shape=(queries, len(points.ids)), dtype=np.float64)
     matrix.sort_indices()
-    return matrix, {"judgements on points that are gone or zero": int((~there).sum())}
+    return matrix, int((~there).sum())
 
 
 def _answered(relevance: csr_matrix) -> NDArray[np.bool_]:

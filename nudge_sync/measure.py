@@ -79,14 +79,12 @@ def in_order(ids: Iterable[PointId]) -> list[PointId]:
 
 def held_out(judgements: Judgements) -> Probe:
     """The queries that the cycle keeps out of every choice."""
-    ids = in_order(judgements.point_ids)
+    said = judgements.expected
+    ids = in_order(said.point_ids)
     column = {point: number for number, point in enumerate(ids)}
-    cells = (
-        judgements.query_rows,
-        np.array([column[point] for point in judgements.point_ids], int),
-    )
+    cells = (said.query_rows, np.array([column[point] for point in said.point_ids], np.int64))
     shape = (len(judgements.query_ids), len(ids))
-    relevance = csr_matrix((judgements.weights, cells), shape=shape, dtype=np.float64)
+    relevance = csr_matrix((said.gains, cells), shape=shape, dtype=np.float64)
     rows = np.flatnonzero(hashed(judgements.query_vectors) < HELD_SHARE)
     return Probe(judgements.query_vectors[rows], ids, relevance[rows], rows)
 

@@ -82,6 +82,7 @@ def _solve(target: Target, settings: CollectionSettings, dataset: Dataset) -> Ch
         similarity=_similarity(target),
         angle=settings.solver.angle,
         max_angle=settings.solver.max_angle,
+        weights=dataset.weights,
         threads=settings.solver.threads,
     )
 
@@ -241,8 +242,15 @@ def _inputs(settings: CollectionSettings, judgements: Judgements, points: Recogn
 
 
 def _feedback_digest(judgements: Judgements) -> str:
-    arrays = (judgements.query_vectors, judgements.query_rows, judgements.weights)
-    ids = digest.of_document([judgements.query_ids, judgements.point_ids])
+    said = judgements.expected
+    arrays = (
+        judgements.query_vectors,
+        judgements.query_rows,
+        judgements.weights,
+        said.query_rows,
+        said.gains,
+    )
+    ids = digest.of_document([judgements.query_ids, judgements.point_ids, said.point_ids])
     return digest.of_document([ids, *(digest.of_bytes(array.tobytes()) for array in arrays)])
 
 
