@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nudge_sync.finetune import Fit, finetune
+    from nudge_sync.tuning import Fit, finetune
     from nudge_sync.log import FeedbackLog
 
 __all__ = ["FeedbackLog", "Fit", "finetune"]
 
 _HOMES = {
     "FeedbackLog": "nudge_sync.log",
-    "Fit": "nudge_sync.finetune",
-    "finetune": "nudge_sync.finetune",
+    "Fit": "nudge_sync.tuning",
+    "finetune": "nudge_sync.tuning",
 }
 
 

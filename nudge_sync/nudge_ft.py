@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.finetune import Options, fitted
+from nudge_sync.tuning import Options, fitted
 from nudge_sync.solve.problem import Float32, Method
 from nudge_sync.solve.rotation import lengths, unit
 
