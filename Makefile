@@ -16,7 +16,7 @@ demo: $(VENV)/.demo  ## a whole round on real data, in a temporary folder; under
 	$(BIN)/nudge-sync demo
 
 test: $(VENV)/.test  ## all tests; PYTEST='-k name' passes options on
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST)
 
 lint: $(VENV)/.lint  ## ruff and mypy
 	$(BIN)/ruff check .
