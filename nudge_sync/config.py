@@ -158,7 +158,7 @@ class CollectionSettings(Section):
 
 
 class ServeSettings(Section):
-    """Where the daemon answers /healthz, /readyz and /metrics, and how it logs."""
+    """Where the daemon answers probes and takes feedback, and how it logs."""
 
     host: str = "127.0.0.1"
     """Any other address demands a token in NUDGE_SYNC_TOKEN."""
@@ -166,6 +166,8 @@ class ServeSettings(Section):
     """Holds the token where the environment does not; readable by its owner alone."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """0: any free port; the log says which."""
+    feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Where POST /v1/searches and /v1/events are taken; off if absent."""
     log_format: Literal["text", "json"] = "text"
 
 

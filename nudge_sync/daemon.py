@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
@@ -23,14 +24,14 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from nudge_sync import cycle
 from nudge_sync.config import Config, ScheduleSettings, seconds
-from nudge_sync.connector import connect
+from nudge_sync.connector import Database, connect
 from nudge_sync.drill import drill
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
 from nudge_sync.status import Pages, answering, refuse_open_door
 from nudge_sync.stop import Stop
-from nudge_sync.target import open_target
+from nudge_sync.target import Target, open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_AT_ONCE = 4
@@ -49,14 +50,14 @@ def serve(config: Config, stop: Stop, token: str = "", *, at_once: bool = False)
         for name, settings in config.collections.items()
         if settings.schedule.cron or settings.schedule.every
     }
-    if not triggers:
+    if not triggers and config.serve.feedback_port is None:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
     refuse_open_door(config.serve.host, token)
     daemon = Daemon(config, stop, dict.fromkeys(triggers, "not tried yet"))
     pages = Pages(daemon.unhealthy, daemon.unready, daemon.page, token)
     with answering(config.serve.host, config.serve.port, pages) as port:
         say(logging.INFO, "listening", host=config.serve.host, port=port)
-        with daemon.scheduled(triggers, at_once=at_once):
+        with daemon.taking_feedback(token), daemon.scheduled(triggers, at_once=at_once):
             stop.wait()
             say(logging.INFO, "stopping after the batch in hand")
     say(logging.INFO, "stopped")
@@ -95,11 +96,49 @@ class Daemon:
     """Collection -> why its database did not answer last time."""
     gauges: Gauges = field(default_factory=Gauges)
     scheduler: BackgroundScheduler | None = None
+    opening: Lock = field(default_factory=Lock)
+    """An embedded database lets one connection in: a cycle waits for the batch of feedback in
+    hand, and batches are turned away while it works."""
+
+    @contextmanager
+    def taking_feedback(self, token: str) -> Iterator[None]:
+        """Feedback is taken over HTTP inside, where the file says so. Raises ConfigError."""
+        serve = self.config.serve
+        if serve.feedback_port is None:
+            yield
+            return
+        # Imported here: FastAPI is an extra.
+        try:
+            from nudge_sync.feedback.batches import Batches  # noqa: PLC0415
+            from nudge_sync.intake import application, taking  # noqa: PLC0415
+        except ImportError as error:
+            raise ConfigError(
+                f"serve.feedback_port lacks a package ({error}); "
+                "install it with: pip install 'nudge-sync[serve]'"
+            ) from error
+        vectors = {name: each.vector for name, each in self.config.collections.items()}
+        app = application(Batches(self._connected, vectors, self.opening), token)
+        with taking(serve.host, serve.feedback_port, app) as port:
+            say(logging.INFO, "taking feedback", host=serve.host, port=port)
+            yield
+
+    def _connected(self) -> Database:
+        return connect(self.config.connector, self.config.connection)
+
+    @contextmanager
+    def _target(self, name: str) -> Iterator[Target]:
+        database = self._connected()
+        try:
+            with self.opening:
+                target = open_target(database, name, self.config.collections[name].vector)
+            yield target
+        finally:
+            database.close()
 
     @contextmanager
     def scheduled(self, triggers: dict[str, BaseTrigger], *, at_once: bool) -> Iterator[None]:
         """Cycles run inside; on leaving, those in hand end after their batch."""
-        workers = ThreadPoolExecutor(min(len(triggers), _MOST_AT_ONCE))
+        workers = ThreadPoolExecutor(min(max(len(triggers), 1), _MOST_AT_ONCE))
         defaults = {"coalesce": True, "max_instances": 1}
         scheduler = BackgroundScheduler(
             executors={"default": workers}, job_defaults=defaults, timezone=UTC
@@ -150,12 +189,8 @@ class Daemon:
 
     def _drilled(self, name: str) -> dict[str, Any]:
         self.stop.check()
-        database = connect(self.config.connector, self.config.connection)
-        try:
-            target = open_target(database, name, self.config.collections[name].vector)
+        with self._target(name) as target:
             return drill(target, progress=self._progress).summary()
-        finally:
-            database.close()
 
     def _left_out(self, event: JobEvent) -> None:
         if event.job_id not in self.config.collections:
@@ -191,13 +226,9 @@ class Daemon:
     def _cycle(self, name: str) -> dict[str, Any]:
         self.stop.check()
         settings = self.config.collections[name]
-        database = connect(self.config.connector, self.config.connection)
-        try:
-            target = open_target(database, name, settings.vector)
+        with self._target(name) as target:
             self.unreached.pop(name, None)
             return cycle.apply(target, settings, None, self._progress).summary()
-        finally:
-            database.close()
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         del stage, done, total
@@ -222,7 +253,7 @@ class Daemon:
     def probe(self) -> None:
         """Ask the database once, so that readiness does not wait for the first cycle."""
         try:
-            database = connect(self.config.connector, self.config.connection)
+            database = self._connected()
             try:
                 database.describe()
             finally:

@@ -22,6 +22,15 @@ Port = Annotated[
         envvar="NUDGE_SYNC_SERVE_PORT", min=0, max=65535, help="Default: serve.port of the file."
     ),
 ]
+FeedbackPort = Annotated[
+    int | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_SERVE_FEEDBACK_PORT",
+        min=0,
+        max=65535,
+        help="Where to take feedback over HTTP; default: serve.feedback_port of the file, or not.",
+    ),
+]
 LogFormat = Annotated[
     Literal["text", "json"] | None,
     typer.Option(
@@ -38,6 +47,7 @@ def serve(
     config: options.Config = options.CONFIG,
     host: Host = None,
     port: Port = None,
+    feedback_port: FeedbackPort = None,
     log_format: LogFormat = None,
     now: Now = False,
 ) -> None:
@@ -49,7 +59,12 @@ def serve(
     from nudge_sync.status import TOKEN
     from nudge_sync.stop import Stop, on_signal
 
-    asked = {"host": host, "port": port, "log_format": log_format}
+    asked = {
+        "host": host,
+        "port": port,
+        "feedback_port": feedback_port,
+        "log_format": log_format,
+    }
     given = {name: value for name, value in asked.items() if value is not None}
     settings = load(config)
     settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})

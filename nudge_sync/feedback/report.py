@@ -29,6 +29,8 @@ class ImportReport:
     reasons: Counter[str] = field(default_factory=Counter)
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> the first lines refused for it, as `file:line`."""
+    refusals: list[tuple[Row, BadRow]] = field(default_factory=list)
+    """The first rows refused, and why."""
     rejects_file: str | None = None
 
     @property
@@ -47,6 +49,8 @@ class ImportReport:
         named = self.lines.setdefault(bad.reason, [])
         if len(named) < _LINES_NAMED:
             named.append(f"{row.source}:{row.line}")
+        if len(self.refusals) < _LINES_NAMED:
+            self.refusals.append((row, bad))
 
     def summary(self) -> dict[str, Any]:
         """The fields that `--json` prints."""

@@ -163,6 +163,7 @@ LINES = {
         "port = 65536",
         "port = '80 80'",
         "port = 1.5",
+        "feedback_port = 65536",
         "host = 1",
         "host = []",
         "log_format = 'xml'",

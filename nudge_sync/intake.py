@@ -1,0 +1,185 @@
+"""Feedback over HTTP: POST /v1/searches and /v1/events."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
+from nudge_sync.feedback.batches import Batches, Kind, rows_in
+from nudge_sync.feedback.importing import RowsRefused
+from nudge_sync.feedback.report import ImportReport
+from nudge_sync.feedback.rows import BadRow
+from nudge_sync.intake_schema import described
+from nudge_sync.logs import say
+from nudge_sync.status import admitted
+
+MAX_BODY_BYTES = 16 * 2**20
+MAX_ROWS = 10_000
+_RETRY_SECONDS = 5
+_MOST_AT_ONCE = 32
+_GRACE_SECONDS = 10
+
+
+def application(batches: Batches, token: str = "") -> FastAPI:
+    """The application that stores what is posted to it; with a token, only for its bearers."""
+    app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
+    _add(app, batches, token, "search", "/v1/searches")
+    _add(app, batches, token, "event", "/v1/events")
+    return app
+
+
+def _add(app: FastAPI, batches: Batches, token: str, kind: Kind, path: str) -> None:
+    @app.post(path, name=f"store {path[4:]}", **described(kind))
+    async def store(
+        request: Request,
+        collection: str | None = None,
+        partial: bool = False,  # noqa: FBT001, FBT002
+    ) -> JSONResponse:
+        _refuse_strangers(request, token)
+        name = _chosen(collection, batches)
+        rows = _rows(await _body(request))
+        return await run_in_threadpool(_answer, batches, name, kind, rows, partial=partial)
+
+
+def _refuse_strangers(request: Request, token: str) -> None:
+    if not admitted(token, request.headers.get("authorization", "")):
+        raise HTTPException(
+            HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
+        )
+    # A page in somebody's browser can post any other type to this machine without being asked.
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
+
+
+def _chosen(collection: str | None, batches: Batches) -> str:
+    known = ", ".join(sorted(batches.vectors))
+    if collection is None:
+        if len(batches.vectors) == 1:
+            return next(iter(batches.vectors))
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"say ?collection=, one of: {known}")
+    if collection not in batches.vectors:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"no such collection; there are: {known}")
+    return collection
+
+
+async def _body(request: Request) -> bytes:
+    too_large = HTTPException(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BODY_BYTES} bytes a batch"
+    )
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(body)
+
+
+def _rows(body: bytes) -> list[Any]:
+    try:
+        rows = rows_in(body)
+    except BadRow as bad:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(bad)) from None
+    if len(rows) > MAX_ROWS:
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_ROWS} rows a batch")
+    return rows
+
+
+def _answer(
+    batches: Batches, name: str, kind: Kind, rows: list[Any], *, partial: bool
+) -> JSONResponse:
+    try:
+        report = batches.store(name, kind, rows, partial=partial)
+    except RowsRefused as refused:
+        content = {"detail": str(refused)} | _summary(refused.report, stored=False)
+        return JSONResponse(content, HTTPStatus.UNPROCESSABLE_ENTITY)
+    except InputError as error:
+        return JSONResponse({"detail": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
+    except NudgeSyncError as error:
+        return _failed(name, error)
+    except Exception as error:  # noqa: BLE001 - a traceback in the log may quote data
+        say(logging.ERROR, "batch failed unexpectedly", collection=name, error=type(error).__name__)
+        return _unexplained()
+    return JSONResponse(_summary(report, stored=True))
+
+
+def _summary(report: ImportReport, *, stored: bool) -> dict[str, Any]:
+    names = ("accepted", "unchanged", "without_search") if stored else ()
+    counts = {name: getattr(report, name) for name in (*names, "rejected")}
+    refused = [
+        {"row": row.line, "reason": bad.reason, "detail": bad.detail}
+        for row, bad in report.refusals
+    ]
+    return counts | {"refused": refused}
+
+
+def _failed(name: str, error: NudgeSyncError) -> JSONResponse:
+    # The reason may hold the database's address: the log has it, the client does not.
+    kind = type(error).__name__
+    level = logging.WARNING if error.transient else logging.ERROR
+    say(level, "batch not stored", collection=name, error=kind, reason=str(error))
+    if not error.transient:
+        return _unexplained()
+    return JSONResponse(
+        {"detail": "the database is busy or away; send the batch again later"},
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        {"Retry-After": str(_RETRY_SECONDS)},
+    )
+
+
+def _unexplained() -> JSONResponse:
+    content = {"detail": "the batch could not be stored; the daemon's log says why"}
+    return JSONResponse(content, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+@contextmanager
+def taking(host: str, port: int, app: FastAPI) -> Iterator[int]:
+    """Serve `app` in the background; gives the port. Raises ConfigError where it cannot be had.
+
+    On leaving, batches in hand are stored.
+    """
+    listening = _listening(host, port)
+    settings = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_AT_ONCE,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run, args=([listening],), name="intake", daemon=True)
+    thread.start()
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no such host"
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None

@@ -1,0 +1,61 @@
+"""What /openapi.json says of feedback over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nudge_sync.feedback.batches import Kind
+
+_ID = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+_WHO: dict[str, Any] = {
+    "time": {
+        "anyOf": [{"type": "number"}, {"type": "string"}],
+        "description": "seconds or milliseconds since 1970, or ISO 8601",
+    },
+    "session": {"type": "string"},
+    "client": {"type": "string"},
+}
+_ROWS: dict[Kind, dict[str, Any]] = {
+    "search": {
+        "type": "object",
+        "required": ["query_id", "query_vector"],
+        "properties": {
+            "query_id": {"type": "string"},
+            "query_vector": {"type": "array", "items": {"type": "number"}},
+            "text": {"type": "string"},
+            "shown": {"type": "array", "items": _ID, "description": "best first"},
+            "propensities": {"type": "array", "items": {"type": "number"}},
+            **_WHO,
+        },
+    },
+    "event": {
+        "type": "object",
+        "required": ["query_id", "action", "point"],
+        "properties": {
+            "query_id": {"type": "string"},
+            "action": {"type": "string"},
+            "point": _ID,
+            "position": {"type": "integer", "minimum": 1, "description": "1 is the top"},
+            "grade": {"type": "number"},
+            **_WHO,
+        },
+    },
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "stored; counts, and with partial=true the rows refused"},
+    400: {"description": "not JSON, or no collection chosen"},
+    401: {"description": "a bearer token is needed"},
+    404: {"description": "no such collection"},
+    413: {"description": "too many bytes or rows"},
+    415: {"description": "not application/json"},
+    422: {"description": "nothing stored: `refused` names the bad rows, counted from 0, and why"},
+    503: {"description": "the database is busy or away; send the batch again after Retry-After"},
+}
+
+
+def described(kind: Kind) -> dict[str, Any]:
+    """What a route that takes rows of this kind tells FastAPI of itself."""
+    row = _ROWS[kind]
+    either = {"oneOf": [row, {"type": "array", "items": row}]}
+    body = {"required": True, "content": {"application/json": {"schema": either}}}
+    return {"responses": _ANSWERS, "openapi_extra": {"requestBody": body}}
