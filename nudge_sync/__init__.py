@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nudge_sync.tuning import Fit, finetune
     from nudge_sync.log import FeedbackLog
+    from nudge_sync.tuning import Fit, finetune
 
 __all__ = ["FeedbackLog", "Fit", "finetune"]
 
