@@ -17,7 +17,11 @@ app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: impo
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="FILE...", help="JSON lines: searches and events.", show_default=False),
+    typer.Argument(
+        metavar="FILE...",
+        help="Searches and events: JSON lines, or .csv, .tsv, .parquet.",
+        show_default=False,
+    ),
 ]
 Qrels = Annotated[
     Path | None,
@@ -26,9 +30,20 @@ Qrels = Annotated[
         help="TREC qrels: query id, 0, document id, grade. Needs --query-vectors and --query-ids.",
     ),
 ]
+Beir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="NUDGE_SYNC_FEEDBACK_BEIR",
+        help="A BEIR folder: its qrels/*.tsv. Needs --query-vectors and --query-ids.",
+    ),
+]
 QueryVectors = Annotated[
     Path | None,
-    typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY_VECTORS", help="A .npy file, one row a query."),
+    typer.Option(
+        envvar="NUDGE_SYNC_FEEDBACK_QUERY_VECTORS",
+        help="A .npy file, one row a query; for searches in FILE that have no vector, too.",
+    ),
 ]
 QueryIds = Annotated[
     Path | None,
@@ -60,6 +75,7 @@ def import_(
     config: options.Config = options.CONFIG,
     collection: options.Collection = None,
     qrels: Qrels = None,
+    beir: Beir = None,
     query_vectors: QueryVectors = None,
     query_ids: QueryIds = None,
     strict: Strict = False,
@@ -69,8 +85,9 @@ def import_(
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
     from nudge_sync.feedback import Destination, RowsRefused, import_rows
 
-    sources = _sources(files or [], qrels, query_vectors, query_ids)
-    first = [*(files or []), *([qrels] if qrels else [])][0]
+    sources = _sources(files or [], qrels, beir, query_vectors, query_ids)
+    folder = beir / "qrels" if beir else None
+    first = next(path for path in (*(files or []), qrels, folder) if path is not None)
     rejects = rejects or first.with_name(first.name + ".rejects.jsonl")
 
     def work(job: Any) -> dict[str, Any]:
@@ -206,18 +223,29 @@ def _draw_judgements(result: dict[str, Any]) -> None:
 
 
 def _sources(
-    files: list[Path], judgements: Path | None, vectors: Path | None, ids: Path | None
+    files: list[Path],
+    judgements: Path | None,
+    folder: Path | None,
+    vectors: Path | None,
+    ids: Path | None,
 ) -> list[Any]:
-    from nudge_sync.feedback import json_lines, qrels
+    from nudge_sync.feedback import beir, opened, qrels, with_vectors
 
-    sources = [json_lines(path) for path in files]
-    if judgements is not None and vectors is not None and ids is not None:
-        sources.append(qrels(judgements, vectors, ids))
-    elif judgements or vectors or ids:
-        raise ConfigError("--qrels, --query-vectors and --query-ids go together")
-    if not sources:
-        raise ConfigError("name a file of JSON lines, or --qrels with its vectors and ids")
-    return sources
+    if judgements and folder:
+        raise ConfigError("--qrels and --beir do not go together: import one after the other")
+    if vectors is None or ids is None:
+        if judgements or folder or vectors or ids:
+            raise ConfigError("--qrels or --beir, --query-vectors and --query-ids go together")
+        if not files:
+            raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
+        return [opened(path) for path in files]
+    if judgements:
+        return [*map(opened, files), qrels(judgements, vectors, ids)]
+    if folder:
+        return [*map(opened, files), beir(folder, vectors, ids)]
+    if not files:
+        raise ConfigError("--query-vectors and --query-ids need a file, --qrels or --beir")
+    return [with_vectors(files, vectors, ids)]
 
 
 def _one(config: Path, collection: str | None, work: Any) -> Any:

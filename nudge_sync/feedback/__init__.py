@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nudge_sync.feedback.formats import opened, with_vectors
     from nudge_sync.feedback.importing import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.judgements import Expected, Judgements, load
     from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED, Event, Search
     from nudge_sync.feedback.report import ImportReport
-    from nudge_sync.feedback.sources import Source, json_lines, labelled, qrels
+    from nudge_sync.feedback.sources import Source, beir, json_lines, labelled, qrels
 
 __all__ = [
     "EVENTS_INDEXED",
@@ -21,19 +22,23 @@ __all__ = [
     "RowsRefused",
     "Search",
     "Source",
+    "beir",
     "import_rows",
     "json_lines",
     "labelled",
     "load",
+    "opened",
     "qrels",
+    "with_vectors",
 ]
 
 _HOMES = {
+    "formats": ("opened", "with_vectors"),
     "importing": ("Destination", "RowsRefused", "import_rows"),
     "judgements": ("Expected", "Judgements", "load"),
     "records": ("EVENTS_INDEXED", "QUERIES_INDEXED", "Event", "Search"),
     "report": ("ImportReport",),
-    "sources": ("Source", "json_lines", "labelled", "qrels"),
+    "sources": ("Source", "beir", "json_lines", "labelled", "qrels"),
 }
 
 

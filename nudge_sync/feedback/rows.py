@@ -89,8 +89,10 @@ def _event(row: Mapping[str, Any]) -> Event:
     action = _first(row, "action")
     point = _first(row, "point")
     position = row.get("position")
+    session = _string(row, "session")
     attributes = row.get("event_attributes")
     if isinstance(attributes, Mapping):
+        session = session or _string(attributes, "session")
         point = _inner(attributes, "object", "object_id") if point is None else point
         position = _inner(attributes, "position", "ordinal") if position is None else position
     if action is None or point is None:
@@ -104,7 +106,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         position=_position(position),
         grade=_grade(row.get("grade")),
         timestamp=seconds(_first(row, "time")),
-        session_id=_string(row, "session"),
+        session_id=session,
         client_id=_string(row, "client"),
     )
 

@@ -47,20 +47,23 @@ def json_lines(path: Path) -> Source:
     """
 
     def rows() -> Iterator[Row]:
-        for line, text in _lines(path):
+        for line, text in lines(path):
             if isinstance(text, BadRow):
                 yield Row(str(path), line, text.detail, text)
             elif text.strip():
                 yield Row(str(path), line, text, _content(text))
 
-    return Source(rows, lambda: _line_count(path))
+    return Source(rows, lambda: line_count(path))
 
 
 def _content(text: str) -> Mapping[str, Any] | BadRow:
     try:
-        return parsed(text)
+        row = parsed(text)
     except BadRow as bad:
         return bad
+    document = row.get("_source")
+    # OpenSearch's dumps wrap each document.
+    return document if isinstance(document, dict) and "query_id" not in row else row
 
 
 def qrels(judgements: Path, vectors: Path, ids: Path) -> Source:
@@ -70,20 +73,50 @@ def qrels(judgements: Path, vectors: Path, ids: Path) -> Source:
     of queries that are not among them are bad rows. Raises InputError for files that do not fit
     together.
     """
+    return _judged([judgements], vectors, ids)
+
+
+def beir(folder: Path, vectors: Path, ids: Path) -> Source:
+    """The rows of every `qrels/*.tsv` in a BEIR folder, and of the queries they judge, as `qrels`.
+
+    Raises InputError where there are none.
+    """
+    judgements = sorted((folder / "qrels").glob("*.tsv"))
+    if not judgements:
+        raise InputError(f"{folder}: no qrels/*.tsv in this folder")
+    return _judged(judgements, vectors, ids)
+
+
+def queries(vectors: Path, ids: Path) -> Source:
+    """One search a row of `vectors`, with nothing but its id in `ids` and its vector."""
 
     def rows() -> Iterator[Row]:
-        names, matrix = _queries(vectors, ids)
+        names, matrix = query_matrix(vectors, ids)
         for at, name in enumerate(names):
             vector = np.asarray(matrix[at])
             yield Row(str(ids), at + 1, name, {"query_id": name, "query_vector": vector})
-        known = set(names)
-        for line, text in _lines(judgements):
-            if isinstance(text, BadRow):
-                yield Row(str(judgements), line, text.detail, text)
-            elif text.strip() and not (line == 1 and text.startswith("query-id")):
-                yield Row(str(judgements), line, text, _labelled(text, known))
 
-    return Source(rows, lambda: _line_count(ids) + _line_count(judgements))
+    return Source(rows, lambda: line_count(ids))
+
+
+def _judged(judgements: Sequence[Path], vectors: Path, ids: Path) -> Source:
+    asked = queries(vectors, ids)
+
+    def rows() -> Iterator[Row]:
+        yield from asked.rows()
+        known = set(query_matrix(vectors, ids)[0])
+        for path in judgements:
+            yield from _labels(path, known)
+
+    return Source(rows, lambda: asked.size() + sum(map(line_count, judgements)))
+
+
+def _labels(path: Path, known: set[str]) -> Iterator[Row]:
+    for line, text in lines(path):
+        if isinstance(text, BadRow):
+            yield Row(str(path), line, text.detail, text)
+        elif text.strip() and not (line == 1 and text.startswith("query-id")):
+            yield Row(str(path), line, text, _labelled(text, known))
 
 
 def _labelled(text: str, known: set[str]) -> Mapping[str, Any] | BadRow:
@@ -121,7 +154,11 @@ def labelled(
     return Source(rows, lambda: len(query_ids) + sum(len(grades) for grades in relevant.values()))
 
 
-def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
+def query_matrix(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
+    """The query ids, and their vectors (q, d) in the same order.
+
+    Raises InputError where the two files do not fit together.
+    """
     try:
         matrix = mapped(vectors)
         names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
@@ -134,7 +171,8 @@ def _queries(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
     return names, matrix
 
 
-def _line_count(path: Path) -> int:
+def line_count(path: Path) -> int:
+    """How many lines a file has. Raises InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))
@@ -142,7 +180,11 @@ def _line_count(path: Path) -> int:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+def lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+    """Each line's number, from 1, and its text without the line's end, or why it is none.
+
+    Raises InputError where the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             line = 0
