@@ -127,7 +127,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         assert set(fields) - table.keys() <= {"angle"}, section
         for name, value in table.items():
             default = fields[name].get_default(call_default_factory=True)
-            assert value == default or name in {"rate", "token_file"}, name
+            assert value == default or name in {"rate", "token_file", "feedback_port"}, name
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert load(path).collections["docs"].schedule.every == "6h"
