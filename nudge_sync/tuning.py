@@ -29,7 +29,7 @@ from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Ro
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
-from nudge_sync.solve.workers import limited
+from nudge_sync.workers import limited
 
 
 @dataclass(frozen=True)

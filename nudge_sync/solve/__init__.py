@@ -23,7 +23,7 @@ from nudge_sync.solve.problem import (
 )
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
-from nudge_sync.solve.workers import limited
+from nudge_sync.workers import limited
 
 __all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
 

@@ -18,7 +18,7 @@ from nudge_sync.solve.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import lookup, positions
 from nudge_sync.solve.topk import above
-from nudge_sync.solve.workers import spread
+from nudge_sync.workers import spread
 
 QUERY_BLOCK, POINT_BLOCK = 1024, 1024
 CROWDED = 0.25

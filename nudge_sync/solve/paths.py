@@ -17,7 +17,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from nudge_sync.solve.problem import Float32, Float64, Similarity
 from nudge_sync.solve.rotation import TINY, Plane, mixed, plane, rotate
 from nudge_sync.solve.translation import translate
-from nudge_sync.solve.workers import spread
+from nudge_sync.workers import spread
 
 Way: TypeAlias = Literal["nudge-n", "nudge-m"]
 CHUNK = 512

@@ -209,7 +209,7 @@ def test_health_of_a_sound_collection(database):
         ("green", {"error": "no space left"}, False, "no space left"),
     ],
 )
-def test_health_by_status(database, monkeypatch, status, optimiser, ready, reason):  # noqa: PLR0917
+def test_health_by_status(database, monkeypatch, status, optimiser, ready, reason):
     collection = database.collection("docs")
     client = database.session.client
     info = client.get_collection("docs").model_dump()
