@@ -13,6 +13,7 @@ STORY = [
     ("check",),
     ("feedback import", "FEEDBACK"),
     ("feedback stats",),
+    ("feedback judgements", "--point", "0"),
     ("plan",),
     ("apply", "--yes"),
     ("show", "1"),
@@ -23,8 +24,9 @@ STORY = [
     ("resume",),
     ("unlock",),
     ("gc",),
+    ("forget", "--client", "nobody", "--yes"),
 ]
-ELSEWHERE = {"init", "log", "serve", "demo"}
+ELSEWHERE = {"init", "log", "serve", "demo", "feedback export"}
 
 
 def promised() -> dict[str, set[str]]:
