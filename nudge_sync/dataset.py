@@ -33,7 +33,6 @@ class Dataset:
     part: NDArray[np.int64]
     """(q,): a stable tenth, 0 to 9, for each choosing query."""
     held: Queries
-    held_ids: list[str]
     bystanders: NDArray[np.bool_]
     """Held-out queries that share no relevant point with any choosing query."""
     judged: NDArray[np.bool_]
@@ -83,7 +82,6 @@ def build(
     share = hashed(vectors)
     is_held = share < HELD_SHARE
     choosing, held = queries.only(~is_held), queries.only(is_held)
-    names = np.array(judgements.query_ids, dtype=object)[answered][is_held]
     spread = (share[~is_held] - HELD_SHARE) / (1 - HELD_SHARE)
     return Dataset(
         points=points,
@@ -91,7 +89,6 @@ def build(
         weights=None if _labelled(judgements) else weights[~is_held].maximum(0),
         part=np.minimum((spread * PARTS).astype(np.int64), PARTS - 1),
         held=held,
-        held_ids=list(names),
         bystanders=_bystanders(choosing, held),
         judged=np.isin(np.arange(len(points.ids)), weights.indices),
         found=_found_means(judgements, np.flatnonzero(answered), found),
