@@ -20,6 +20,8 @@ from nudge_sync.feedback.records import Event, Search, event_record, search_reco
 from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.target import open_target
 
+QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
+"""What wrapped retrievers call them in the metadata of what they return."""
 _BATCH = 500
 _LONGEST_PAUSE = 30.0
 _HOPELESS = 8
@@ -110,7 +112,7 @@ class FeedbackLog:
                 row["propensities"] = list(propensities)
             self._offer(row)
         except Exception as error:  # noqa: BLE001 - a search never fails for its log
-            self._refuse(error)
+            self.refuse(error)
             return str(query_id)
         return known
 
@@ -132,7 +134,12 @@ class FeedbackLog:
             row = {"time": time.time(), **more, "type": "event"}
             self._offer(row | {"query_id": query_id, "action": action, "point": point_id})
         except Exception as error:  # noqa: BLE001
-            self._refuse(error)
+            self.refuse(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """Count something that could not be logged, for `error`."""
+        self._refused += 1
+        self._last_error = f"{type(error).__name__}: {error}"
 
     @property
     def counts(self) -> LogCounts:
@@ -182,10 +189,6 @@ class FeedbackLog:
             self._dropped += 1
             return
         self._queue.append(row)
-
-    def _refuse(self, error: BaseException) -> None:
-        self._refused += 1
-        self._last_error = f"{type(error).__name__}: {error}"
 
     def _work(self) -> None:
         failures = 0

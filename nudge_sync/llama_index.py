@@ -1,0 +1,90 @@
+"""A LlamaIndex retriever that logs its searches: `pip install 'nudge-sync[llama-index]'`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from nudge_sync.log import POINT_ID, QUERY_ID, FeedbackLog
+
+
+class LoggedRetriever(BaseRetriever):
+    """The searches of `retriever`, each noted in `log`.
+
+    The query is embedded once, by `embed_model` or else the retriever's own, and handed on with its
+    vector: the same nodes in the same order, each with `nudge_query_id` and `nudge_point_id` in its
+    metadata (where neither prompts nor embeddings see them), to be handed back with a click.
+    session, client: who searches, or functions that say so. What goes wrong in the log is
+    counted there and fails no search.
+    """
+
+    def __init__(
+        self,
+        retriever: BaseRetriever,
+        log: FeedbackLog,
+        *,
+        embed_model: BaseEmbedding | None = None,
+        session: str | Callable[[], str] = "",
+        client: str | Callable[[], str] = "",
+    ) -> None:
+        self._retriever = retriever
+        self._log = log
+        model = embed_model or getattr(retriever, "_embed_model", None)
+        if not isinstance(model, BaseEmbedding):
+            raise ValueError("the retriever has no embedding model of its own: name embed_model=")  # noqa: TRY004
+        self._model = model
+        self._session, self._client = session, client
+        super().__init__(callback_manager=retriever.callback_manager)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if _is_without_vector(query_bundle):
+            vector = self._model.get_agg_embedding_from_queries(query_bundle.embedding_strs)
+            query_bundle = replace(query_bundle, embedding=vector)
+        return self._logged(query_bundle, self._retriever.retrieve(query_bundle))
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if _is_without_vector(query_bundle):
+            vector = await self._model.aget_agg_embedding_from_queries(query_bundle.embedding_strs)
+            query_bundle = replace(query_bundle, embedding=vector)
+        return self._logged(query_bundle, await self._retriever.aretrieve(query_bundle))
+
+    def _logged(self, query: QueryBundle, found: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+        try:
+            query_id = self._log.search(
+                query.embedding,
+                [one.node.node_id for one in found],
+                text=query.query_str,
+                session=_said(self._session),
+                client=_said(self._client),
+            )
+            return [_marked(one, query_id) for one in found]
+        except Exception as error:  # noqa: BLE001 - a search never fails for its log
+            self._log.refuse(error)
+            return list(found)
+
+
+def _is_without_vector(query: QueryBundle) -> bool:
+    return query.embedding is None and bool(query.embedding_strs)
+
+
+def _said(who: str | Callable[[], str]) -> str:
+    return str(who() if callable(who) else who)
+
+
+def _marked(found: NodeWithScore, query_id: str) -> NodeWithScore:
+    node = found.node
+    marks: dict[str, Any] = {QUERY_ID: query_id, POINT_ID: node.node_id}
+    # Copies: a docstore hands out the nodes that it keeps.
+    copied = node.model_copy(
+        update={
+            "metadata": {**node.metadata, **marks},
+            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *marks],
+            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *marks],
+        }
+    )
+    return NodeWithScore(node=copied, score=found.score)

@@ -1,0 +1,179 @@
+"""LangChain's own stores on Qdrant and Milvus, searched through the retriever that logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.embeddings import Embeddings
+from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
+from langchain_milvus import Milvus
+from langchain_qdrant import QdrantVectorStore, RetrievalMode
+from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, VectorParams
+from sentences import DIMENSION, TEXTS, embedded
+
+import nudge_sync_milvus
+import nudge_sync_qdrant
+from nudge_sync import FeedbackLog
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import Database
+from nudge_sync.errors import Unreachable
+from nudge_sync.feedback import load
+from nudge_sync.langchain import LoggedRetriever
+from nudge_sync.target import open_target
+
+QUERY = "swept wings"
+
+
+class Words(Embeddings):
+    """Counts how often a query is embedded."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [embedded(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        self.asked += 1
+        return embedded(text)
+
+
+@dataclass
+class Library:
+    """A vector store with documents in it, and the database that nudge-sync sees."""
+
+    store: VectorStore
+    words: Words
+    database: Database
+    ids: list[Any]
+
+
+def on_qdrant(folder: Path) -> Library:
+    # One client for both: a folder of local mode lets one in.
+    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    client: QdrantClient = database.session.client
+    client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
+    words, ids = Words(), list(range(100, 100 + len(TEXTS)))
+    store = QdrantVectorStore(client, "docs", embedding=words)
+    store.add_texts(TEXTS, [{"place": at} for at in range(len(TEXTS))], ids=ids)
+    return Library(store, words, database, ids)
+
+
+def on_milvus(folder: Path) -> Library:
+    uri, words = str(folder / "milvus.db"), Words()
+    index = {"index_type": "FLAT", "metric_type": "COSINE"}
+    store = Milvus(words, "docs", connection_args={"uri": uri}, index_params=index)
+    ids = [f"d{at}" for at in range(len(TEXTS))]
+    store.add_texts(TEXTS, [{"place": at} for at in range(len(TEXTS))], ids=ids)
+    return Library(store, words, nudge_sync_milvus.connect({"uri": uri}), ids)
+
+
+@pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
+    made = request.param(tmp_path)
+    yield made
+    if isinstance(made.store, Milvus):
+        made.store.client.close()
+    made.database.close()
+
+
+def unmarked(documents: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+    marks = {"nudge_query_id", "nudge_point_id"}
+    return [
+        (one.page_content, {key: one.metadata[key] for key in one.metadata.keys() - marks})
+        for one in documents
+    ]
+
+
+def found_by(retriever: Any, way: str, *options: dict[str, Any]) -> list[list[Any]]:
+    """What is found with each of `options`, in one event loop."""
+
+    async def waited() -> list[list[Any]]:
+        return [await retriever.ainvoke(QUERY, **more) for more in options]
+
+    if way == "ainvoke":
+        return asyncio.run(waited())
+    return [retriever.invoke(QUERY, **more) for more in options]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("search_type", ["similarity", "mmr"])
+def test_the_documents_are_the_stores_own(library: Library, way: str, search_type: str):
+    settings: dict[str, Any] = {"search_type": search_type, "search_kwargs": {"k": 5}}
+    plain = library.store.as_retriever(**settings).invoke(QUERY)
+    library.words.asked = 0
+    with FeedbackLog(library.database, "docs", flush_seconds=60) as log:
+        retriever = LoggedRetriever(vectorstore=library.store, log=log, **settings)
+        found, fewer = found_by(retriever, way, {}, {"k": 2})
+        assert library.words.asked == 2
+        assert unmarked(found) == unmarked(plain)
+        assert len(fewer) == 2
+
+
+def test_clicks_become_judgements(library: Library):
+    with FeedbackLog(library.database, "docs", flush_seconds=0.01) as log:
+        retriever = LoggedRetriever(vectorstore=library.store, log=log, search_kwargs={"k": 4})
+        who = {"metadata": {"session": "s1", "client_id": "c1"}}
+        found = retriever.invoke(QUERY, config=who)
+        chosen = found[1].metadata
+        log.relevant(chosen["nudge_query_id"], chosen["nudge_point_id"], session="s1")
+        assert log.flush(60)
+        assert (log.counts.stored, log.counts.refused) == (2, 0), log.counts.last_error
+    target = open_target(library.database, "docs")
+    [search] = [one for batch in target.queries.scan() for one in batch]
+    assert search.document["shown"] == [one.metadata["nudge_point_id"] for one in found]
+    assert set(search.document["shown"]) <= set(library.ids)
+    said = {name: search.document[name] for name in ("text", "session_id", "client_id")}
+    assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
+    judged = load(target.queries, target.events, FeedbackSettings(), DIMENSION)
+    assert judged.point_ids == [chosen["nudge_point_id"]]
+    assert judged.query_vectors[0] == pytest.approx(embedded(QUERY), abs=1e-6)
+
+
+def nobody() -> Database:
+    raise Unreachable
+
+
+def test_a_search_does_not_fail_for_its_log():
+    store = InMemoryVectorStore(Words())
+    store.add_texts(TEXTS)
+    log = FeedbackLog(nobody, "docs", capacity=2)
+    retriever = LoggedRetriever(vectorstore=store, log=log)
+    plain = store.as_retriever().invoke(QUERY)
+    for _ in range(5):
+        assert unmarked(retriever.invoke(QUERY)) == unmarked(plain)
+    assert log.counts.dropped == 3
+    assert not [one for one in store.store.values() if "nudge_query_id" in one["metadata"]]
+    log.close(0)
+    assert unmarked(retriever.invoke(QUERY)) == unmarked(plain)
+
+
+def test_ids_are_found_under_another_name():
+    store = InMemoryVectorStore(Words())
+    store.add_texts(TEXTS, [{"sku": at} for at in range(len(TEXTS))], ids=[*"abcdefghijkl"])
+    with FeedbackLog(nobody, "docs") as log:
+        named = LoggedRetriever(vectorstore=store, log=log, id_key="sku").invoke(QUERY)
+        assert all(one.metadata["nudge_point_id"] == one.metadata["sku"] for one in named)
+        own = LoggedRetriever(vectorstore=store, log=log).invoke(QUERY)
+        assert all(one.metadata["nudge_point_id"] == one.id for one in own)
+        log.close(0)
+
+
+def test_searches_by_more_than_a_vector_are_refused(tmp_path):
+    made = on_qdrant(tmp_path)
+    made.store.retrieval_mode = RetrievalMode.HYBRID
+    with FeedbackLog(made.database, "docs") as log:
+        with pytest.raises(ValueError, match="not by its vector alone"):
+            LoggedRetriever(vectorstore=made.store, log=log)
+        made.store.retrieval_mode = RetrievalMode.DENSE
+        with pytest.raises(ValueError, match="similarity_score_threshold"):
+            LoggedRetriever(
+                vectorstore=made.store, log=log, search_type="similarity_score_threshold"
+            )
+    made.database.close()

@@ -1,0 +1,163 @@
+"""LlamaIndex's own index on Qdrant, searched through the retriever that logs."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
+from llama_index.vector_stores.qdrant import QdrantVectorStore
+from sentences import DIMENSION, TEXTS, embedded
+
+import nudge_sync_qdrant
+from nudge_sync import FeedbackLog
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import Database
+from nudge_sync.errors import Unreachable
+from nudge_sync.feedback import load
+from nudge_sync.llama_index import LoggedRetriever
+from nudge_sync.target import open_target
+
+QUERY = "swept wings"
+
+
+class Words(MockEmbedding):
+    """Counts how often a query is embedded."""
+
+    asked: int = 0
+
+    def __init__(self) -> None:
+        super().__init__(embed_dim=DIMENSION)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return embedded(text)
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        self.asked += 1
+        return embedded(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._get_query_embedding(query)
+
+
+@dataclass
+class Library:
+    """An index with nodes in it, and the database that nudge-sync sees."""
+
+    index: VectorStoreIndex
+    words: Words
+    database: Database
+    ids: list[str]
+
+
+@pytest.fixture
+def library() -> Iterator[Library]:
+    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    words = Words()
+    with warnings.catch_warnings():
+        # The store asks for payload indexes, which local mode has none of.
+        warnings.filterwarnings("ignore", "Payload indexes have no effect")
+        store = QdrantVectorStore("docs", client=database.session.client)
+        ids = [str(UUID(int=at + 1)) for at in range(len(TEXTS))]
+        nodes = [TextNode(text=text, id_=id_) for text, id_ in zip(TEXTS, ids, strict=True)]
+        context = StorageContext.from_defaults(vector_store=store)
+        index = VectorStoreIndex(nodes, storage_context=context, embed_model=words)
+    yield Library(index, words, database, ids)
+    database.close()
+
+
+def nobody() -> Database:
+    raise Unreachable
+
+
+def prompts(found: list[Any]) -> list[tuple[str, float, str, str]]:
+    """What a language model and a re-ranker would see."""
+    modes = (MetadataMode.LLM, MetadataMode.EMBED)
+    return [
+        (one.node.node_id, one.score, *(one.node.get_content(mode) for mode in modes))
+        for one in found
+    ]
+
+
+def test_the_nodes_are_the_retrievers_own(library: Library):
+    plain = library.index.as_retriever(similarity_top_k=5)
+    before = prompts(plain.retrieve(QUERY))
+    library.words.asked = 0
+    log = FeedbackLog(nobody, "docs")
+    retriever = LoggedRetriever(plain, log)
+    found = retriever.retrieve(QUERY)
+    assert library.words.asked == 1
+    assert prompts(found) == before
+    assert [one.metadata["nudge_point_id"] for one in found] == [row[0] for row in before]
+    log.close(0)
+
+
+def test_a_bundle_with_a_vector_is_not_embedded_again_and_not_changed(library: Library):
+    log = FeedbackLog(nobody, "docs")
+    retriever = LoggedRetriever(library.index.as_retriever(), log)
+    bundle = QueryBundle(QUERY)
+    retriever.retrieve(bundle)
+    assert bundle.embedding is None
+    library.words.asked = 0
+    retriever.retrieve(QueryBundle(QUERY, embedding=embedded(QUERY)))
+    assert library.words.asked == 0
+    log.close(0)
+
+
+def test_it_works_without_blocking(library: Library):
+    class Beside(QdrantVectorStore):
+        """Local mode has no asynchronous client for the same memory."""
+
+        async def aquery(self, *words: Any, **named: Any) -> Any:
+            return self.query(*words, **named)
+
+    store = Beside("docs", client=library.database.session.client)
+    index = VectorStoreIndex.from_vector_store(store, embed_model=library.words)
+    plain = index.as_retriever(similarity_top_k=5)
+    log = FeedbackLog(nobody, "docs")
+    library.words.asked = 0
+    found = asyncio.run(LoggedRetriever(plain, log).aretrieve(QUERY))
+    assert library.words.asked == 1
+    assert prompts(found) == prompts(plain.retrieve(QUERY))
+    assert log.counts.waiting == 1
+    log.close(0)
+
+
+def test_clicks_become_judgements(library: Library):
+    with FeedbackLog(library.database, "docs", flush_seconds=0.01) as log:
+        retriever = LoggedRetriever(
+            library.index.as_retriever(similarity_top_k=4), log, session=lambda: "s1", client="c1"
+        )
+        found = retriever.retrieve(QUERY)
+        chosen = found[1].metadata
+        log.relevant(chosen["nudge_query_id"], chosen["nudge_point_id"], session="s1")
+        assert log.flush(60)
+        assert (log.counts.stored, log.counts.refused) == (2, 0), log.counts.last_error
+    target = open_target(library.database, "docs")
+    [search] = [one for batch in target.queries.scan() for one in batch]
+    assert search.document["shown"] == [one.node.node_id for one in found]
+    assert set(search.document["shown"]) <= set(library.ids)
+    said = {name: search.document[name] for name in ("text", "session_id", "client_id")}
+    assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
+    judged = load(target.queries, target.events, FeedbackSettings(), DIMENSION)
+    assert judged.point_ids == [chosen["nudge_point_id"]]
+    assert judged.query_vectors[0] == pytest.approx(embedded(QUERY), abs=1e-6)
+
+
+def test_a_search_does_not_fail_for_its_log(library: Library):
+    def unknown() -> str:
+        raise LookupError("nobody is logged in")
+
+    log = FeedbackLog(nobody, "docs")
+    plain = library.index.as_retriever()
+    found = LoggedRetriever(plain, log, session=unknown).retrieve(QUERY)
+    assert prompts(found) == prompts(plain.retrieve(QUERY))
+    assert (log.counts.refused, log.counts.last_error) == (1, "LookupError: nobody is logged in")
+    log.close(0)
