@@ -16,6 +16,8 @@ from nudge_sync.solve.topk import best
 
 MATRIX = 2
 """Dimensions of an array of rows."""
+LONGEST = 1e37
+"""Lengths beyond this are as good as infinite in float32."""
 Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
@@ -42,14 +44,14 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
             f"{name} are {rows.shape} and documents {documents.shape}; "
             "both have to come from one model, (rows, dimensions)"
         )
-    usable = np.asarray(np.isfinite(rows).all(axis=1))
-    usable[usable] = lengths(rows[usable]) > TINY
+    length = lengths(rows)
+    usable = (length > TINY) & (length < LONGEST)
     if not usable.all():
         raise InputError(
             f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
             "leave it out together with its judgements"
         )
-    return unit(rows).astype(np.float32)
+    return np.asarray(rows / length.astype(np.float32)[:, None])
 
 
 def judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:

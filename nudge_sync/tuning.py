@@ -25,11 +25,12 @@ from nudge_sync.prepared import (
     unjudged_scores,
 )
 from nudge_sync.solve import MAX_ANGLE, checked, choose_and_learn
+from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
-from nudge_sync.workers import limited
+from nudge_sync.workers import limited, spread
 
 
 @dataclass(frozen=True)
@@ -270,4 +271,10 @@ def _private(documents: NDArray[Any]) -> Float32:
             order: Literal["C", "F"] = "C" if documents.flags.c_contiguous else "F"
             shape = (documents.shape[0], documents.shape[1])
             return np.memmap(path, np.float32, "c", documents.offset, shape, order)
-    return np.array(documents, np.float32)
+    whole = np.empty(documents.shape, np.float32)
+
+    def copy(rows: slice) -> None:
+        whole[rows] = documents[rows]
+
+    spread(copy, list(chunks(len(documents), 1 << 14)))
+    return whole

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from nudge_sync.solve.contrast import Settings, sharpness
 from nudge_sync.solve.curves import curves
 from nudge_sync.solve.measure import metric_values
-from nudge_sync.solve.paths import Way, paths
-from nudge_sync.solve.problem import Choice, Float32, Float64, Queries
+from nudge_sync.solve.paths import Way, chunks, paths
+from nudge_sync.solve.problem import Choice, Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import ideal
 from nudge_sync.solve.rotation import lengths
 from nudge_sync.solve.steps import Steps, steps
 from nudge_sync.solve.task import Split, Task, judges, solve
+from nudge_sync.workers import spread
 
 CERTAIN = 1.645
 """Standard errors by which a method has to beat doing nothing: one chance in twenty."""
@@ -88,8 +89,8 @@ def along(task: Task, made: list[Split], way: Way, limit: float) -> Steps:
     for split, held_out in judges(task, made):
         way_of_all = paths(
             task.points,
-            task.queries.vectors[split.learn],
-            task.attraction[split.learn],
+            task.wide,
+            task.taught(split.learn),
             way=way,
             similarity=task.similarity,
             limit=limit,
@@ -213,8 +214,7 @@ def choice(
 ) -> Choice:
     """The chosen method, learned from the queries `learn`."""
     vectors = solve(task, learn, held.method, held.parameters)
-    moved = np.flatnonzero((vectors != task.points).any(axis=1))
-    furthest = _furthest(task.points[moved], vectors[moved])
+    moved, furthest = _travelled(task.points, vectors)
     reasons = [
         *reasons,
         f"{len(moved)} of {len(vectors)} judged points move, at most {furthest:.3f} rad",
@@ -222,8 +222,16 @@ def choice(
     return Choice(vectors, moved, held.method, held.parameters, scores, reasons)
 
 
-def _furthest(old: Float32, new: Float32) -> float:
-    if len(old) == 0:
-        return 0.0
-    apart = np.einsum("ij,ij->i", old, new, dtype=np.float64) / (lengths(old) * lengths(new))
-    return float(np.arccos(np.clip(apart.min(), -1.0, 1.0)))
+def _travelled(old: Float32, new: Float32) -> tuple[Rows, float]:
+    """The rows that changed, ascending, and the largest angle between a row and its old self."""
+
+    def part(rows: slice) -> tuple[Rows, float]:
+        moved = np.flatnonzero((old[rows] != new[rows]).any(axis=1)) + rows.start
+        one, other = old[moved], new[moved]
+        apart = np.einsum("ij,ij->i", one, other, dtype=np.float64)
+        return moved, float((apart / (lengths(one) * lengths(other))).min(initial=1.0))
+
+    found = spread(part, list(chunks(len(old))))
+    nearest = min((cosine for _, cosine in found), default=1.0)
+    moved = [rows for rows, _ in found]
+    return np.concatenate([np.empty(0, np.int64), *moved]), float(np.arccos(max(nearest, -1.0)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.solve.problem import Float32, Float64, Similarity
@@ -44,14 +45,14 @@ def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
 
 
 def over_pulls(
-    work: Callable[[slice, Float64], None], queries: Float32, attraction: csr_matrix
+    work: Callable[[slice, Float64], None], queries: NDArray[np.floating], attraction: csr_matrix
 ) -> None:
     """Hand the summed queries of the judged points, chunk by chunk, to `work`: slice, (rows, d).
 
     attraction: (q, n), how strongly each query pulls each point.
     """
     by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
-    vectors = queries.astype(np.float64)
+    vectors = np.asarray(queries, np.float64)
 
     def one(rows: slice) -> None:
         work(rows, np.asarray(by_point[rows] @ vectors))
@@ -61,7 +62,7 @@ def over_pulls(
 
 def paths(
     points: Float32,
-    queries: Float32,
+    queries: NDArray[np.floating],
     attraction: csr_matrix,
     *,
     way: Way,
@@ -76,7 +77,7 @@ def paths(
         size = np.where(found.size > TINY, found.size, 1.0)
         scale = np.ones(len(size)) if similarity == "dot" else 1 / size
         stays, goes, stop[rows] = (_turn if way == "nudge-n" else _step)(found, limit)
-        start[rows] = scale[:, None] * points[rows]
+        start[rows] = points[rows] if similarity == "dot" else scale[:, None] * points[rows]
         end[rows] = mixed(scale * stays, points[rows], scale * goes, pull)
 
     over_pulls(lay, queries, attraction)
@@ -96,7 +97,12 @@ def _step(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
 
 
 def travel(
-    points: Float32, queries: Float32, attraction: csr_matrix, *, way: Way, angle: float
+    points: Float32,
+    queries: NDArray[np.floating],
+    attraction: csr_matrix,
+    *,
+    way: Way,
+    angle: float,
 ) -> Float32:
     """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
     moved = np.empty_like(points)

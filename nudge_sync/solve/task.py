@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from nudge_sync.errors import InputError
 from nudge_sync.metrics import Metric
 from nudge_sync.solve.contrast import Settings, contrast, evidence
 from nudge_sync.solve.paths import travel
-from nudge_sync.solve.problem import PARTS, Float32, Queries, Rows, Similarity
+from nudge_sync.solve.problem import PARTS, Float32, Float64, Queries, Rows, Similarity
 from nudge_sync.solve.ranked import answered, canonical
 
 ENOUGH = 1500
@@ -43,6 +44,19 @@ class Task:
     metric: Metric
     similarity: Similarity
     max_angle: float
+
+    @cached_property
+    def wide(self) -> Float64:
+        """The queries in float64, (q, d): their sums say where points go."""
+        return self.queries.vectors.astype(np.float64)
+
+    def taught(self, learn: NDArray[np.bool_] | Rows) -> csr_matrix:
+        """The attraction of the queries `learn` alone: (q, n)."""
+        share = np.zeros(len(self.queries))
+        share[learn] = 1.0
+        whole = self.attraction
+        pull = whole.data * np.repeat(share, np.diff(whole.indptr))
+        return csr_matrix((pull, whole.indices, whole.indptr), shape=whole.shape)
 
 
 def attraction(relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None) -> csr_matrix:
@@ -96,12 +110,12 @@ def solve(
     """The points as `method` moves them by the queries `learn`: (n, d)."""
     if method == "nothing":
         return task.points
-    queries, pull = task.queries.vectors[learn], task.attraction[learn]
     if method == "nudge-n":
-        return travel(task.points, queries, pull, way="nudge-n", angle=parameters["angle"])
+        pull = task.taught(learn)
+        return travel(task.points, task.wide, pull, way="nudge-n", angle=parameters["angle"])
     if method == "nudge-m":
         angle = float(np.arctan(parameters["step"]))
-        return travel(task.points, queries, pull, way="nudge-m", angle=angle)
+        return travel(task.points, task.wide, task.taught(learn), way="nudge-m", angle=angle)
     settings = Settings(
         tau=parameters["sharpness"],
         prior=parameters["prior"],
@@ -109,7 +123,8 @@ def solve(
         steps=parameters["steps"],
     )
     rivals = task.queries.unjudged[learn].astype(np.float32)
-    given = evidence(queries, pull, task.rejection[learn], rivals)
+    queries = task.queries.vectors[learn]
+    given = evidence(queries, task.attraction[learn], task.rejection[learn], rivals)
     return contrast(task.points, given, settings, task.similarity)
 
 

@@ -1,12 +1,13 @@
 """The best documents of each query, exactly, without ever holding a queries x documents matrix.
 
-A matrix product by blocks; after the first block only scores above a query's k-th best so far are
-looked at, and they become rare: about k / (rows seen) of a block.
+A matrix product by blocks. Of each block only the best of every few documents is compared with a
+query's k-th best so far, and where that one gets in its few are looked at: soon hardly any does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,16 @@ from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.ranked import positions
 from nudge_sync.solve.rotation import TINY, lengths, single
-from nudge_sync.workers import spread
+from nudge_sync.workers import cores, spread
 
 QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
 ROUNDING = 2e-6
 """Squared lengths this near to 1 are 1 in float32."""
-SHARES = 8
-"""Into how many the documents are dealt, on every machine alike."""
-ROOM = 4
-"""How many times k scores a query may wait before they are sorted in."""
+GROUPS = (16, 8, 4, 2, 1)
+"""Documents of which the best is looked at first; fewer where k is large."""
+ROOM = 2
+"""How many times k scores a query may wait before the k best of them are kept."""
+LOWEST = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True)
@@ -53,46 +55,24 @@ def best(
     """
     left_out = np.zeros(len(documents), np.bool_)
     left_out[skip if skip is not None else []] = True
-    shares = list(chunks(len(documents), max(DOCUMENT_BLOCK, -(-len(documents) // SHARES))))
-
-    def search(share: slice) -> Best:
-        return _search(queries, documents, left_out, share, k, similarity, floor)
-
-    return _merged(spread(search, shares), len(queries), k)
-
-
-def _search(
-    queries: Float32,
-    documents: NDArray[np.floating],
-    left_out: NDArray[np.bool_],
-    share: slice,
-    k: int,
-    similarity: Similarity,
-    floor: Float32 | None,
-) -> Best:
-    """The best of one share of the documents."""
     parts = list(chunks(len(queries), QUERY_BLOCK))
     tables = [_Table(queries[part], k, None if floor is None else floor[part]) for part in parts]
-    for low in range(share.start, share.stop, DOCUMENT_BLOCK):
-        rows = slice(low, min(low + DOCUMENT_BLOCK, share.stop))
-        block, missing = _block(documents[rows], left_out[rows], similarity)
-        for table in tables:
-            table.add(block, missing, low)
-    for table in tables:
-        table.settle()
-    done = [table.best for table in tables] or [_nothing(0, k)]
+    blocks = list(chunks(len(documents), DOCUMENT_BLOCK))
+    ahead = iter(blocks)
+
+    def search(_: slice) -> None:
+        # The same memory each time: fresh pages would cost as much as the comparison.
+        memory = np.empty(DOCUMENT_BLOCK * min(QUERY_BLOCK, len(queries)), np.float32)
+        for rows in ahead:
+            block, missing = _block(documents[rows], left_out[rows], similarity)
+            for table in tables:
+                table.add(block, missing, rows.start, memory)
+
+    spread(search, blocks[: cores()])
+    found = [table.best() for table in tables] or [_nothing(0, k)]
     return Best(
-        np.concatenate([one.scores for one in done]), np.concatenate([one.rows for one in done])
+        np.concatenate([one.scores for one in found]), np.concatenate([one.rows for one in found])
     )
-
-
-def _merged(found: list[Best], count: int, k: int) -> Best:
-    """The best of several shares, whose rows ascend from share to share."""
-    both = [_nothing(count, k), *found]
-    scores = np.concatenate([one.scores for one in both], axis=1)
-    rows = np.concatenate([one.rows for one in both], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return Best(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
 
 
 def _block(
@@ -113,60 +93,89 @@ def _block(
 
 
 class _Table:
-    """The best so far of a block of queries, and what may still get in."""
+    """The best so far of a block of queries, and what still gets in; for several threads."""
 
     def __init__(self, queries: Float32, k: int, floor: Float32 | None) -> None:
-        self.queries = queries
-        self.best = _nothing(len(queries), k)
-        self.floor = np.full(len(queries), -np.inf, np.float32) if floor is None else floor.copy()
-        self.product = np.empty((len(queries), DOCUMENT_BLOCK), np.float32)
+        self.queries, self.k = queries, k
+        self.floor = np.full(len(queries), LOWEST, np.float32)
+        """(q,): what a document has to score at least."""
+        if floor is not None:
+            self.floor = np.maximum(self.floor, np.nextafter(floor, np.float32(np.inf)))
+        self.group = next(size for size in GROUPS if size * 4 * k <= DOCUMENT_BLOCK or size == 1)
         self.waiting: list[tuple[Rows, Rows, Float32]] = []
-        self.room = ROOM * self.best.rows.size
+        self.room = self.most = ROOM * k * len(queries)
+        self.lock = Lock()
 
-    def add(self, documents: Float32, left_out: NDArray[np.bool_], first: int) -> None:
+    def add(
+        self, documents: Float32, left_out: NDArray[np.bool_], first: int, memory: Float32
+    ) -> None:
         """Take in a block of documents, whose rows count from `first`."""
-        floor, room = self.floor, self.product[:, : len(documents)]
-        # The same memory each time: fresh pages would cost as much as the comparison.
-        scores = np.matmul(self.queries, documents.T, out=room)
-        raised = bool(np.isfinite(floor).all())
-        if not raised:
-            scores[:, left_out] = -np.inf
-            floor = _raised(floor, scores, self.best.rows.shape[1])
-        query, column = above(scores, floor)
-        counts = ~left_out[column]
-        query, column = query[counts], column[counts]
-        self.waiting.append((query, column + first, scores[query, column]))
-        self.room -= len(query)
-        if self.room < 0 or not raised:
-            self.settle()
+        scores = self._scores(documents, left_out, memory)
+        top = scores.max(axis=1)
+        group, query = np.nonzero(top >= self.floor)
+        if len(query) > self.most:
+            self._raise(_nth(top, self.k))
+            group, query = np.nonzero(top >= self.floor)
+        few = scores[group, :, query]
+        at, place = np.nonzero(few >= self.floor[query, None])
+        row = first + group[at] * self.group + place
+        self._keep(query[at], row, few[at, place])
 
-    def settle(self) -> None:
-        """Keep the k best of what is known, and raise the floors to the k-th."""
-        count, k = self.best.rows.shape
-        known, place = np.nonzero(self.best.rows >= 0)
-        held = (known, self.best.rows[known, place], self.best.scores[known, place])
-        query, row, score = (np.concatenate(one) for one in zip(held, *self.waiting, strict=True))
+    def _scores(self, documents: Float32, left_out: NDArray[np.bool_], memory: Float32) -> Float32:
+        """(groups, documents of each, q): the last one filled up with -inf."""
+        count, width = len(documents), len(self.queries)
+        groups = -(-count // self.group)
+        table = memory[: groups * self.group * width].reshape(-1, width)
+        np.matmul(documents, self.queries.T, out=table[:count])
+        table[count:] = -np.inf
+        table[:count][left_out] = -np.inf
+        return table.reshape(groups, self.group, width)
+
+    def _raise(self, floor: Float32) -> None:
+        with self.lock:
+            self.floor = np.maximum(self.floor, floor)
+
+    def _keep(self, query: Rows, row: Rows, score: Float32) -> None:
+        with self.lock:
+            self.waiting.append((query, row, score))
+            self.room -= len(query)
+            if self.room < 0:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Keep the k best of what waits, and raise the floor to the k-th."""
+        query, row, score = (np.concatenate(one) for one in zip(*self.waiting, strict=True))
         order = np.lexsort((row, -score, query))
-        place = positions(query[order])
-        order, place = order[place < k], place[place < k]
-        self.best = _nothing(count, k)
-        self.best.scores[query[order], place] = score[order]
-        self.best.rows[query[order], place] = row[order]
-        self.floor = np.maximum(self.floor, self.best.scores[:, -1])
-        self.waiting, self.room = [], ROOM * count * k
+        query, row, score = query[order], row[order], score[order]
+        place = positions(query)
+        last = place == self.k - 1
+        floor = self.floor.copy()
+        floor[query[last]] = np.maximum(floor[query[last]], score[last])
+        self.floor = floor
+        kept = place < self.k
+        self.waiting = [(query[kept], row[kept], score[kept])]
+        self.room = self.most
+
+    def best(self) -> Best:
+        """The k best of all that was added."""
+        found = _nothing(len(self.queries), self.k)
+        if self.waiting:
+            self._settle()
+            query, row, score = self.waiting[0]
+            place = positions(query)
+            found.scores[query, place], found.rows[query, place] = score, row
+        return found
 
 
 def _nothing(count: int, k: int) -> Best:
     return Best(np.full((count, k), -np.inf, np.float32), np.full((count, k), -1))
 
 
-def _raised(floor: Float32, scores: Float32, k: int) -> Float32:
-    """A floor just under the k-th of these scores, so that the k-th itself passes."""
-    place = scores.shape[1] - k
-    if place <= 0:
-        return floor
-    own = np.partition(scores, place, axis=1)[:, place]
-    return np.maximum(floor, np.nextafter(own, np.float32(-np.inf)))
+def _nth(scores: Float32, n: int) -> Float32:
+    """The n-th best score of each column; LOWEST where there are fewer."""
+    if len(scores) < n:
+        return np.full(scores.shape[1], LOWEST, np.float32)
+    return np.asarray(np.partition(scores, len(scores) - n, axis=0)[len(scores) - n])
 
 
 def above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:

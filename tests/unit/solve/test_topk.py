@@ -11,7 +11,7 @@ from nudge_sync.solve.rotation import unit
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10_000),
-    st.integers(1, 12),
+    st.one_of(st.integers(1, 12), st.integers(13, 700)),
     st.sampled_from(["cosine", "dot"]),
     st.sampled_from([np.float16, np.float32, np.float64]),
 )
@@ -64,3 +64,24 @@ def test_scores_at_or_below_the_floor_are_left_out():
     found = topk.best(queries, documents, 2, similarity="dot", floor=floor)
     assert found.rows[0].tolist() == [0, -1]
     assert found.rows[1, 0] == 2
+
+
+def test_of_equal_scores_the_smaller_rows_are_kept_whatever_the_threads(monkeypatch):
+    documents = np.ones((9000, 4), np.float32)
+    queries = unit(np.ones((3, 4))).astype(np.float32)
+    found = topk.best(queries, documents, 5)
+    assert (found.rows == np.arange(5)).all()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    np.testing.assert_array_equal(topk.best(queries, documents, 5).rows, found.rows)
+
+
+def test_more_queries_than_a_block_and_documents_sorted_worst_first():
+    random = np.random.default_rng(3)
+    documents = unit(random.normal(size=(7000, 4))).astype(np.float32)
+    documents = documents[np.argsort(documents[:, 0])]
+    queries = unit(random.normal(size=(1500, 4)) * 0.1 + [1, 0, 0, 0]).astype(np.float32)
+    found = topk.best(queries, documents, 10)
+    scores = np.sort(queries @ documents.T, axis=1)[:, :-11:-1]
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+    own = np.einsum("qd,qkd->qk", queries, documents[found.rows])
+    np.testing.assert_allclose(own, found.scores, atol=1e-6)
