@@ -76,8 +76,47 @@ DEFAULT_ACTIONS = {
 }
 
 
+class SearchLog(Section):
+    """A collection of the application's own that holds searches, and what it calls their fields.
+
+    Dots lead into nested fields; "" means that the log does not say.
+    """
+
+    collection: str
+    query_id: str = ""
+    """"": the point's own id."""
+    vector: str = ""
+    """The name of the query's vector; "" is the default one."""
+    text: str = ""
+    time: str = ""
+    shown: str = ""
+    session: str = ""
+    client: str = ""
+
+
+class EventLog(Section):
+    """Likewise for what people did: one point an event, or a search with the points clicked."""
+
+    collection: str
+    query_id: str
+    point: str
+    """A point's id, or a list of them."""
+    action: str = ""
+    """"": every one is a click."""
+    position: str = ""
+    grade: str = ""
+    time: str = ""
+    session: str = ""
+    client: str = ""
+
+
 class FeedbackSettings(Section):
     """How events become judgements."""
+
+    searches: SearchLog | None = None
+    """Searches that the application logs by itself, read where they are."""
+    events: EventLog | None = None
+    """Likewise events."""
 
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
         default_factory=lambda: dict(DEFAULT_ACTIONS)

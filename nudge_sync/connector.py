@@ -245,6 +245,23 @@ class Database(Protocol):
         ...
 
 
+@runtime_checkable
+class DocumentReader(Protocol):
+    """A database that also reads collections of an application's own with all they hold, for logs
+    of searches that are kept in one. Connectors may do without.
+    """
+
+    def documents(
+        self, name: str, vector: str | None = None, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """Every point once, in any order: its id as text, its payload, and its `vector`.
+
+        vector: "" means the default one, None that none is read. A point without it has None.
+        Raises CollectionNotFound.
+        """
+        ...
+
+
 Connect: TypeAlias = Callable[[Mapping[str, Any]], Database]
 
 

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2
 
-from nudge_sync.connector import DatabaseFacts
+from nudge_sync.connector import DatabaseFacts, Record
 from nudge_sync.secret import refuse_in_table
 from nudge_sync.validation import validated
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.layout import layout
 from nudge_sync_milvus.making import load
+from nudge_sync_milvus.reading import documents
 from nudge_sync_milvus.records import MilvusRecords
 from nudge_sync_milvus.settings import REQUEST_BYTES, Settings
 from nudge_sync_milvus.wire import Wire
@@ -65,6 +66,12 @@ class MilvusDatabase:
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MilvusRecords:
         """See the contract."""
         return MilvusRecords(self.wire, name, dimension, indexed, request_bytes=self._request_bytes)
+
+    def documents(
+        self, name: str, vector: str | None = None, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See the contract."""
+        return documents(self.wire, name, vector, batch_size)
 
     def close(self) -> None:
         """See the contract."""

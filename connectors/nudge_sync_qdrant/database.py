@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nudge_sync.connector import DatabaseFacts
+from nudge_sync.connector import DatabaseFacts, Record
 from nudge_sync.errors import ConfigError
 from nudge_sync.secret import refuse_in_table
 from nudge_sync.validation import validated
@@ -13,6 +13,7 @@ from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.records import QdrantRecords
 from nudge_sync_qdrant.session import CONDITIONAL, Session
 from nudge_sync_qdrant.settings import Settings
+from nudge_sync_qdrant_rules.documents import document
 
 
 def connect(section: Mapping[str, Any]) -> QdrantDatabase:
@@ -53,6 +54,22 @@ class QdrantDatabase:
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> QdrantRecords:
         """See `Database`."""
         return QdrantRecords(self.session, name, dimension, indexed)
+
+    def documents(
+        self, name: str, vector: str | None = None, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See `DocumentReader`."""
+        offset: Any = None
+        wanted = [vector] if vector else vector is not None
+        while True:
+            with self.session.asking(f'"{name}"'):
+                found, offset = self.session.client.scroll(
+                    name, limit=batch_size, offset=offset, with_payload=True, with_vectors=wanted
+                )
+            if found:
+                yield [document(point, vector) for point in found]
+            if offset is None:
+                return
 
     def close(self) -> None:
         """See `Database`."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams
+from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, ScrollRequest
 
-from nudge_sync.connector import DatabaseFacts, Metric
+from nudge_sync.connector import DatabaseFacts, Metric, Record
 from nudge_sync.errors import ConfigError, UnsupportedCollection
 from nudge_sync.validation import validated
 from nudge_sync_qdrant_edge.collection import EdgeCollection
 from nudge_sync_qdrant_edge.records import EdgeRecords
 from nudge_sync_qdrant_edge.settings import Settings
-from nudge_sync_qdrant_edge.shards import Shards
+from nudge_sync_qdrant_edge.shards import Shards, translated
+from nudge_sync_qdrant_rules.documents import document
 
 _DISTANCES = {"cosine": Distance.Cosine, "dot": Distance.Dot, "euclid": Distance.Euclid}
 
@@ -83,6 +84,27 @@ class EdgeDatabase:
     def shard(self, name: str) -> EdgeShard:
         """The open shard, for the application in the same process. Raises CollectionNotFound."""
         return self._shards.get(name)
+
+    def documents(
+        self, name: str, vector: str | None = None, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See `DocumentReader`."""
+        offset: Any = None
+        while True:
+            request = ScrollRequest(
+                offset=offset,
+                limit=batch_size,
+                with_payload=True,
+                with_vector=[vector] if vector else vector is not None,
+            )
+            shard = self._shards.get(name)
+            with translated(name):
+                found, offset = shard.scroll(request)
+                records = [document(point, vector) for point in found]
+            if records:
+                yield records
+            if offset is None:
+                return
 
     def close(self) -> None:
         """See `Database`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from nudge_sync import lease
 from nudge_sync.cli.workspace import Job
+from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.revisions import Ledger, head, pending
 from nudge_sync.target import refusals
 
@@ -16,7 +17,8 @@ def examine(job: Job) -> dict[str, Any]:
     target = job.target
     entries = Ledger(target.ledger, target.place).entries()
     holder = lease.holder(target.ledger)
-    counts = {"queries": target.queries.count(), "events": target.events.count()}
+    logged = feedback_of(target, job.settings.feedback)
+    counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,

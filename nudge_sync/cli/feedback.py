@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.entry import Verbs
+from nudge_sync.cli.entry import Verbs, complain
 from nudge_sync.cli.output import confirm, emit, pairs, progress, say, table
 from nudge_sync.errors import ConfigError, InputError
 
@@ -35,7 +35,7 @@ Beir = Annotated[
     typer.Option(
         metavar="DIR",
         envvar="NUDGE_SYNC_FEEDBACK_BEIR",
-        help="A BEIR folder: its qrels/*.tsv. Needs --query-vectors and --query-ids.",
+        help="A BEIR folder: its qrels/*.tsv. Needs --query-vectors and --query-ids, or --embed.",
     ),
 ]
 QueryVectors = Annotated[
@@ -49,6 +49,16 @@ QueryIds = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_FEEDBACK_QUERY_IDS", help="The queries' ids, one a line, in row order."
+    ),
+]
+Embed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        envvar="NUDGE_SYNC_FEEDBACK_EMBED",
+        help="Your function from a list of texts to an array (n, d), for searches without a "
+        "vector; the current directory is looked in first.",
+        show_default=False,
     ),
 ]
 Strict = Annotated[
@@ -78,6 +88,7 @@ def import_(
     beir: Beir = None,
     query_vectors: QueryVectors = None,
     query_ids: QueryIds = None,
+    embed: Embed = None,
     strict: Strict = False,
     rejects: RejectsFile = None,
     as_json: options.Json = False,
@@ -85,7 +96,7 @@ def import_(
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
     from nudge_sync.feedback import Destination, RowsRefused, import_rows
 
-    sources = _sources(files or [], qrels, beir, query_vectors, query_ids)
+    sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
     folder = beir / "qrels" if beir else None
     first = next(path for path in (*(files or []), qrels, folder) if path is not None)
     rejects = rejects or first.with_name(first.name + ".rejects.jsonl")
@@ -111,13 +122,13 @@ def stats(
     as_json: options.Json = False,
 ) -> None:
     """What is stored, and what of it turns into judgements."""
+    from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.feedback.stats import stats as count
 
     def work(job: Any) -> dict[str, Any]:
-        target = job.target
-        return count(
-            target.queries, target.events, target.collection, job.settings.feedback
-        ).summary()
+        target, settings = job.target, job.settings.feedback
+        found = feedback_of(target, settings)
+        return count(found.queries, found.events, target.collection, settings).summary()
 
     emit(_one(config, collection, work), as_json, _draw_stats)
 
@@ -147,6 +158,7 @@ def judgements(
     """Why a point is judged as it is: every query that says something of it."""
     from nudge_sync.feedback.columns import read
     from nudge_sync.feedback.ids import PointIds
+    from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.feedback.why import reasons
 
     def work(job: Any) -> dict[str, Any]:
@@ -157,7 +169,8 @@ def judgements(
         if known is None:
             raise InputError(f"there is no point {point!r} in {target.name!r}")
         dimension = target.facts.dimension
-        log = read(target.queries, target.events, settings.actions, dimension)
+        logged = feedback_of(target, settings)
+        log = read(logged.queries, logged.events, settings.actions, dimension)
         found = [reason.summary() for reason in reasons(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}
 
@@ -174,10 +187,16 @@ def export(
 ) -> None:
     """Print everything held on a client, session or query, as JSON lines that import reads."""
     from nudge_sync.feedback.forgetting import Whom, exported
+    from nudge_sync.feedback.mapped import feedback_of
+
+    whom = Whom(client, session, query)
 
     def work(job: Any) -> None:
-        for row in exported(job.target.queries, job.target.events, Whom(client, session, query)):
+        for row in exported(job.target.queries, job.target.events, whom):
             typer.echo(json.dumps(row))
+        more = feedback_of(job.target, job.settings.feedback).outside(whom.where())
+        for name, count in more.items():
+            complain(f'"{name}" holds {count} more, in your application\'s own log: look there')
 
     _one(config, collection, work)
 
@@ -194,6 +213,7 @@ def forget(
     """Remove the feedback of a client, session or query; the next cycle undoes what it moved."""
     from nudge_sync.feedback.forgetting import Whom
     from nudge_sync.feedback.forgetting import forget as remove
+    from nudge_sync.feedback.mapped import feedback_of
 
     whom = Whom(client, session, query)
     whom.where()
@@ -201,9 +221,18 @@ def forget(
     def work(job: Any) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
         done = remove(job.target.queries, job.target.events, whom)
-        return {"collection": job.target.name, **done.summary()}
+        left = feedback_of(job.target, job.settings.feedback).outside(whom.where())
+        return {"collection": job.target.name, **done.summary(), "left": left}
 
-    emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
+    result = _one(config, collection, work)
+    emit(result, as_json, lambda result: pairs("", result))
+    for name, count in result["left"].items():
+        complain(
+            f'"{name}" still holds {count}: that log is your application\'s, and nudge-sync only '
+            "reads it. Delete them there, or the next cycle learns from them again"
+        )
+    if result["left"]:
+        raise typer.Exit(1)
 
 
 def _draw_judgements(result: dict[str, Any]) -> None:
@@ -226,26 +255,49 @@ def _sources(
     files: list[Path],
     judgements: Path | None,
     folder: Path | None,
-    vectors: Path | None,
-    ids: Path | None,
+    vectors: tuple[Path, Path] | None,
+    embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback import beir, opened, qrels, with_vectors
+    from nudge_sync.feedback import Embedding, embedded, opened, with_vectors
+
+    labels = _labels(judgements, folder, vectors, embed)
+    if not (files or labels):
+        raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
+    if labels or vectors is None:
+        found = [*map(opened, files), *labels]
+    else:
+        found = [with_vectors(files, *vectors, others=embed is not None)]
+    if embed is None:
+        return found
+    embedding = Embedding.named(embed)
+    return [embedded(source, embedding) for source in found]
+
+
+def _labels(
+    judgements: Path | None,
+    folder: Path | None,
+    vectors: tuple[Path, Path] | None,
+    embed: str | None,
+) -> list[Any]:
+    from nudge_sync.feedback import beir, beir_texts, qrels
 
     if judgements and folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
-    if vectors is None or ids is None:
-        if judgements or folder or vectors or ids:
-            raise ConfigError("--qrels or --beir, --query-vectors and --query-ids go together")
-        if not files:
-            raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
-        return [opened(path) for path in files]
-    if judgements:
-        return [*map(opened, files), qrels(judgements, vectors, ids)]
+    if vectors is None and (judgements or (folder and embed is None)):
+        raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
+    if judgements and vectors:
+        return [qrels(judgements, *vectors)]
     if folder:
-        return [*map(opened, files), beir(folder, vectors, ids)]
-    if not files:
-        raise ConfigError("--query-vectors and --query-ids need a file, --qrels or --beir")
-    return [with_vectors(files, vectors, ids)]
+        return [beir(folder, *vectors) if vectors else beir_texts(folder)]
+    return []
+
+
+def _pair(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
+    if vectors and ids:
+        return vectors, ids
+    if vectors or ids:
+        raise ConfigError("--query-vectors and --query-ids go together, also with --qrels, --beir")
+    return None
 
 
 def _one(config: Path, collection: str | None, work: Any) -> Any:

@@ -4,17 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nudge_sync.feedback.embedding import Embedding, embedded
     from nudge_sync.feedback.formats import opened, with_vectors
     from nudge_sync.feedback.importing import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.judgements import Expected, Judgements, load
     from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED, Event, Search
     from nudge_sync.feedback.report import ImportReport
-    from nudge_sync.feedback.sources import Source, beir, json_lines, labelled, qrels
+    from nudge_sync.feedback.sources import (
+        Source,
+        beir,
+        beir_texts,
+        json_lines,
+        labelled,
+        qrels,
+    )
 
 __all__ = [
     "EVENTS_INDEXED",
     "QUERIES_INDEXED",
     "Destination",
+    "Embedding",
     "Event",
     "Expected",
     "ImportReport",
@@ -23,6 +32,8 @@ __all__ = [
     "Search",
     "Source",
     "beir",
+    "beir_texts",
+    "embedded",
     "import_rows",
     "json_lines",
     "labelled",
@@ -33,12 +44,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "embedding": ("Embedding", "embedded"),
     "formats": ("opened", "with_vectors"),
     "importing": ("Destination", "RowsRefused", "import_rows"),
     "judgements": ("Expected", "Judgements", "load"),
     "records": ("EVENTS_INDEXED", "QUERIES_INDEXED", "Event", "Search"),
     "report": ("ImportReport",),
-    "sources": ("Source", "beir", "json_lines", "labelled", "qrels"),
+    "sources": ("Source", "beir", "beir_texts", "json_lines", "labelled", "qrels"),
 }
 
 

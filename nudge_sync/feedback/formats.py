@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.rows import BadRow
+from nudge_sync.feedback.rows import BadRow, lacks_vector
 from nudge_sync.feedback.sources import Row, Source, json_lines, query_matrix
 from nudge_sync.feedback.tables import csv_lines, parquet
 
 _READERS = {".csv": csv_lines, ".tsv": csv_lines, ".parquet": parquet}
 _VECTORS = ("query_vector", "vector", "embedding")
-_ACTIONS = ("action", "action_name")
+_ABSENT = BadRow("unknown query", "no vector with this id or text")
 
 
 def opened(path: Path) -> Source:
@@ -24,12 +24,15 @@ def opened(path: Path) -> Source:
     return _READERS.get(path.suffix.lower(), json_lines)(path)
 
 
-def with_vectors(files: Sequence[Path], vectors: Path, ids: Path) -> Source:
+def with_vectors(
+    files: Sequence[Path], vectors: Path, ids: Path, *, others: bool = False
+) -> Source:
     """The rows of all `files`; a search without a vector takes that of its id, or of its text.
 
     vectors: a `.npy` file (q, d); ids: query ids or query texts, one a line, in row order. A search
-    that is not among them is a bad row. Tables mostly hold events alone: a query that they name,
-    and that none of the files logs as a search, becomes one with nothing but its vector, last.
+    that is not among them is a bad row, or with `others` left without a vector. Tables mostly hold
+    events alone: a query that they name, and that none of the files logs as a search, becomes one
+    with nothing but its vector, last; it replaces none that was logged before.
     Raises InputError for files that do not fit together.
     """
     sources = [(path.suffix.lower() in _READERS, opened(path)) for path in files]
@@ -42,11 +45,11 @@ def with_vectors(files: Sequence[Path], vectors: Path, ids: Path) -> Source:
         for table, source in sources:
             for plain in source.rows():
                 row = _with_vector(plain, places, matrix)
-                yield row
+                yield plain if others and row.content is _ABSENT else row
                 _note(row, places, logged, asked if table else None)
         for at in sorted(asked - logged):
             search = {"query_id": names[at], "query_vector": np.asarray(matrix[at])}
-            yield Row(str(ids), at + 1, names[at], search)
+            yield Row(str(ids), at + 1, names[at], search, bare=True)
 
     return Source(rows, lambda: sum(source.size() for _, source in sources))
 
@@ -64,13 +67,11 @@ def _note(row: Row, places: Mapping[str, int], logged: set[int], asked: set[int]
 
 def _with_vector(row: Row, places: Mapping[str, int], matrix: NDArray[Any]) -> Row:
     content = row.content
-    if isinstance(content, BadRow) or content.get("type") == "event":
-        return row
-    if any(content.get(name) is not None for name in (*_VECTORS, *_ACTIONS)):
+    if isinstance(content, BadRow) or not lacks_vector(content):
         return row
     named = (content.get(name) for name in ("query_id", "user_query", "text", "query"))
     found = (places.get(str(name)) for name in named if name is not None)
     at = next((place for place in found if place is not None), None)
     if at is None:
-        return replace(row, content=BadRow("unknown query", "no vector with this id or text"))
+        return replace(row, content=_ABSENT)
     return replace(row, content={**content, "query_vector": np.asarray(matrix[at])})

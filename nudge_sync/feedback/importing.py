@@ -108,7 +108,7 @@ class _Importer:
         good = self._known_points(good)
         searches = self._first_of_each([one for one in good if isinstance(one[1], Search)])
         events = self._first_of_each([one for one in good if isinstance(one[1], Event)])
-        self._put(searches, events)
+        self._put(searches, events, {item.query_id for row, item in good if row.bare})
 
     def finished(self) -> ImportReport:
         stored = self.destination.queries.get(sorted(self.waiting), vectors=False)
@@ -149,12 +149,15 @@ class _Importer:
             record = _record(item)
             if self.seen.add(f"{type(item).__name__} {record.key}"):
                 kept.append(record)
+            elif row.bare:
+                self.report.searches += 1
+                self.report.unchanged += 1
             else:
                 self._refuse(row, BadRow("duplicate", f"of query {item.query_id!r}, seen before"))
         return kept
 
-    def _put(self, searches: list[Record], events: list[Record]) -> None:
-        new_searches = _changed(searches, self.destination.queries)
+    def _put(self, searches: list[Record], events: list[Record], bare: set[str]) -> None:
+        new_searches = _changed(searches, self.destination.queries, bare)
         new_events = _absent(events, self.destination.events)
         if self.store:
             # Searches first: an event never refers to a search that a crash kept out.
@@ -179,12 +182,21 @@ def _record(item: Search | Event) -> Record:
     return search_record(item) if isinstance(item, Search) else event_record(item)
 
 
-def _changed(records: list[Record], stored: Records) -> list[Record]:
-    """Those that are not stored with this very content."""
+def _changed(records: list[Record], stored: Records, bare: set[str]) -> list[Record]:
+    """Those that are not stored with this very content; of the `bare` ones, those that would not
+    replace what an application logged.
+    """
     if not records:
         return []
     old = {record.key: record for record in stored.get([one.key for one in records])}
-    return [one for one in records if one.key not in old or not _same(one, old[one.key])]
+    kept = [one for one in records if one.key not in old or not _same(one, old[one.key])]
+    return [one for one in kept if not (one.key in bare and _is_logged(old.get(one.key)))]
+
+
+def _is_logged(search: Record | None) -> bool:
+    """Whether a search says more than what was asked for."""
+    document = {} if search is None else search.document
+    return any(document.get(name) for name in ("shown", "timestamp", "session_id", "client_id"))
 
 
 def _same(one: Record, other: Record) -> bool:

@@ -71,6 +71,18 @@ def interpreted(row: Mapping[str, Any], dimension: int) -> Search | Event:
     return item
 
 
+def lacks_vector(row: Mapping[str, Any]) -> bool:
+    """Whether the row is a search, as far as it says, that comes without its vector."""
+    acts = _first(row, "action") is not None
+    return row.get("type") != "event" and _first(row, "vector") is None and not acts
+
+
+def text_of(row: Mapping[str, Any]) -> str:
+    """What was typed; empty where the row does not say."""
+    text = _first(row, "text")
+    return text if isinstance(text, str) else ""
+
+
 def _search(row: Mapping[str, Any], dimension: int) -> Search:
     shown = _shown(_first(row, "shown"))
     return Search(

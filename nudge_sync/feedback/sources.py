@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Row:
     line: int
     raw: str
     content: Mapping[str, Any] | BadRow
+    bare: bool = False
+    """A search that is known by its id and vector alone: it replaces none that was logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,45 @@ def beir(folder: Path, vectors: Path, ids: Path) -> Source:
 
     Raises InputError where there are none.
     """
+    return _judged(_splits(folder), vectors, ids)
+
+
+def beir_texts(folder: Path) -> Source:
+    """The rows of every `qrels/*.tsv` in a BEIR folder, and the judged queries' texts, which have
+    no vectors yet, from its `queries.jsonl`.
+
+    Raises InputError where there are none.
+    """
+    judgements, texts = _splits(folder), folder / "queries.jsonl"
+
+    def rows() -> Iterator[Row]:
+        asked = {query for path in judgements for query in _judged_queries(path)}
+        known = set()
+        for row in json_lines(texts).rows():
+            query = None if isinstance(row.content, BadRow) else str(row.content.get("_id"))
+            if query is None or isinstance(row.content, BadRow):
+                yield row
+            elif query in asked:
+                known.add(query)
+                search = {"type": "search", "query_id": query, "text": row.content.get("text")}
+                yield replace(row, content=search, bare=True)
+        for path in judgements:
+            yield from _labels(path, known)
+
+    return Source(rows, lambda: sum(map(line_count, (texts, *judgements))))
+
+
+def _splits(folder: Path) -> list[Path]:
     judgements = sorted((folder / "qrels").glob("*.tsv"))
     if not judgements:
         raise InputError(f"{folder}: no qrels/*.tsv in this folder")
-    return _judged(judgements, vectors, ids)
+    return judgements
+
+
+def _judged_queries(path: Path) -> Iterator[str]:
+    for _, text in lines(path):
+        if not isinstance(text, BadRow):
+            yield text.partition("\t")[0].strip()
 
 
 def queries(vectors: Path, ids: Path) -> Source:
@@ -94,7 +131,8 @@ def queries(vectors: Path, ids: Path) -> Source:
         names, matrix = query_matrix(vectors, ids)
         for at, name in enumerate(names):
             vector = np.asarray(matrix[at])
-            yield Row(str(ids), at + 1, name, {"query_id": name, "query_vector": vector})
+            search = {"query_id": name, "query_vector": vector}
+            yield Row(str(ids), at + 1, name, search, bare=True)
 
     return Source(rows, lambda: line_count(ids))
 
@@ -143,7 +181,8 @@ def labelled(
     def rows() -> Iterator[Row]:
         for at, name in enumerate(query_ids):
             vector = np.asarray(query_vectors[at])
-            yield Row("queries", at + 1, name, {"query_id": name, "query_vector": vector})
+            search = {"query_id": name, "query_vector": vector}
+            yield Row("queries", at + 1, name, search, bare=True)
         line = 0
         for query, grades in relevant.items():
             for point, grade in grades.items():

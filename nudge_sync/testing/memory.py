@@ -65,8 +65,27 @@ class MemoryDatabase:
         """See `Database`."""
         return MemoryRecords(self.store, name, dimension)
 
+    def documents(
+        self, name: str, vector: str | None = None, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See `DocumentReader`."""
+        with self.store.lock:
+            stored = self.store.find(name)
+            table = None if vector is None else stored.tables.get(vector)
+            found = [
+                Record(str(id_), dict(payload), _row(table, id_))
+                for id_, payload in stored.payloads.items()
+            ]
+        for start in range(0, len(found), batch_size):
+            yield found[start : start + batch_size]
+
     def close(self) -> None:
         """See `Database`."""
+
+
+def _row(table: VectorTable | None, point_id: PointId) -> Float32 | None:
+    known = table is not None and point_id in table.row
+    return table.matrix[table.row[point_id]].copy() if table is not None and known else None
 
 
 class MemoryCollection:

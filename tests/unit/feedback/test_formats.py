@@ -18,6 +18,7 @@ from nudge_sync.feedback import (
     import_rows,
     json_lines,
     opened,
+    qrels,
     with_vectors,
 )
 
@@ -243,6 +244,49 @@ def test_queries_that_a_table_names_become_searches_once(tmp_path, destination, 
     assert (again.accepted, again.unchanged) == (4, 4)
 
 
+SHOWN = {"query_id": "q1", "query_vector": [0, 0, 0, 1], "shown": [7, 8], "text": "wings"}
+
+
+def test_a_table_that_names_a_logged_search_leaves_it_as_it_is(tmp_path, destination, queries):
+    import_rows([opened(write(tmp_path / "searches.jsonl", SHOWN))], destination)
+    before = dict(destination.queries.kept)
+    clicks = write(tmp_path / "clicks.csv", HEADER, CLICK, "q2,7,click,1,,,,")
+    report = import_rows([with_vectors([clicks], *queries)], destination)
+    assert (report.events, report.searches, report.unchanged) == (2, 2, 1)
+    assert destination.queries.kept["q1"] is before["q1"]
+    assert "q2" in destination.queries.kept
+
+
+def test_labels_leave_a_logged_search_as_it_is(tmp_path, destination, queries):
+    import_rows([opened(write(tmp_path / "searches.jsonl", SHOWN))], destination)
+    before = destination.queries.kept["q1"]
+    labels = write(tmp_path / "qrels.txt", "q1 0 7 1", "q2 0 8 1")
+    report = import_rows([qrels(labels, *queries)], destination)
+    assert (report.searches, report.events) == (3, 2)
+    assert destination.queries.kept["q1"] is before
+
+
+def test_labels_beside_the_search_they_are_about_are_no_duplicate(tmp_path, destination, queries):
+    sources = [
+        opened(write(tmp_path / "searches.jsonl", SHOWN)),
+        qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), *queries),
+    ]
+    report = import_rows(sources, destination, strict=True)
+    assert (report.searches, report.events, report.rejected) == (4, 1, 0)
+    assert destination.queries.kept["q1"].document["shown"] == [7, 8]
+
+
+def test_queries_embedded_anew_replace_those_known_by_a_vector_alone(
+    tmp_path, destination, queries
+):
+    labels = write(tmp_path / "qrels.txt", "q1 0 7 1")
+    import_rows([qrels(labels, *queries)], destination)
+    np.save(queries[0], np.ones((3, DIMENSION), np.float32))
+    report = import_rows([qrels(labels, *queries)], destination)
+    assert (report.accepted, report.unchanged) == (4, 1)
+    np.testing.assert_array_equal(destination.queries.kept["q1"].vector, np.ones(DIMENSION))
+
+
 UBI_QUERIES = (
     {
         "application": "shop",
@@ -344,6 +388,9 @@ def test_what_csv_writes_is_read_back(tmp_path, destination):
         ["f.csv", "--query-vectors", "x"],
         ["--query-vectors", "x", "--query-ids", "x"],
         ["--qrels", "x", "--beir", "x", "--query-vectors", "x", "--query-ids", "x"],
+        ["--embed", "json:dumps"],
+        ["--qrels", "x", "--embed", "json:dumps"],
+        ["--beir", "x", "--query-ids", "x", "--embed", "json:dumps"],
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(words):

@@ -1,0 +1,23 @@
+"""Points of an application's own collection as records: payload and vector as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nudge_sync.connector import Record
+
+
+def document(point: Any, vector: str | None) -> Record:
+    """The point's id as text, its payload, and `vector`; "" is the default one, or the only one."""
+    found = None if vector is None else _numbers(point.vector, vector)
+    return Record(str(point.id), dict(point.payload or {}), found)
+
+
+def _numbers(stored: Any, vector: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    if isinstance(stored, dict):
+        alone = next(iter(stored.values())) if len(stored) == 1 and not vector else None
+        stored = stored.get(vector, alone)
+    dense = isinstance(stored, list) and bool(stored) and not isinstance(stored[0], list)
+    return np.array(stored, dtype=np.float32) if dense else None

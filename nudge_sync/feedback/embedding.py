@@ -1,0 +1,109 @@
+"""Searches that have a text and no vector, embedded by a function of the application's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.feedback.rows import BadRow, lacks_vector, text_of
+from nudge_sync.feedback.sources import Row, Source
+
+_ROWS = 1000
+_TEXTS = 256
+_KEPT = 100_000
+Function: TypeAlias = Callable[[list[str]], Any]
+
+
+@dataclass(slots=True)
+class Embedding:
+    """A function from texts (n) to vectors (n, d), asked once a text and for many at a time."""
+
+    name: str
+    function: Function
+    _known: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def named(cls, name: str) -> Embedding:
+        """The function `module:name`; the current directory is looked in first.
+
+        Raises ConfigError.
+        """
+        module, _, attributes = name.partition(":")
+        if not module or not attributes:
+            raise ConfigError(f"{name!r} names no function; write module:name")
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            found: Any = import_module(module)
+            for attribute in attributes.split("."):
+                found = getattr(found, attribute)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{name!r} cannot be imported: {reason}") from error
+        if not callable(found):
+            raise ConfigError(f"{name!r} is no function, but {type(found).__name__}")
+        return cls(name, found)
+
+    def vectors(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        """Text -> vector (d,). Raises InputError where the function fails or gives no (n, d)."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if len(self._known) + len(new) > _KEPT:
+            self._known.clear()
+            new = list(dict.fromkeys(texts))
+        for start in range(0, len(new), _TEXTS):
+            asked = new[start : start + _TEXTS]
+            self._known.update(zip(asked, self._embedded(asked), strict=True))
+        return self._known
+
+    def _embedded(self, texts: list[str]) -> NDArray[Any]:
+        try:
+            found = np.asarray(self.function(list(texts)), dtype=np.float64)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.name} failed on {len(texts)} texts: {reason}") from error
+        if found.ndim != 2 or len(found) != len(texts):  # noqa: PLR2004
+            raise InputError(
+                f"{self.name} gave an array of shape {found.shape} for {len(texts)} texts; "
+                f"({len(texts)}, d) is expected"
+            )
+        return found
+
+
+def embedded(source: Source, embedding: Embedding) -> Source:
+    """The rows of `source`; a search that has no vector gets that of its text."""
+
+    def rows() -> Iterator[Row]:
+        remaining = source.rows()
+        while batch := list(islice(remaining, _ROWS)):
+            texts = [text for row in batch if (text := _asked(row))]
+            vectors = embedding.vectors(texts)
+            yield from [_with_vector(row, vectors) for row in batch]
+
+    return Source(rows, source.size)
+
+
+def _asked(row: Row) -> str:
+    """The text to embed; empty where there is nothing to do or no text."""
+    content = row.content
+    return "" if isinstance(content, BadRow) or not lacks_vector(content) else text_of(content)
+
+
+def _with_vector(row: Row, vectors: Mapping[str, NDArray[Any]]) -> Row:
+    content = row.content
+    if isinstance(content, BadRow) or not lacks_vector(content):
+        return row
+    text = text_of(content)
+    if not text:
+        bad = BadRow("missing field", "a search needs query_vector, or a text to embed")
+        return replace(row, content=bad)
+    return replace(row, content={**content, "type": "search", "query_vector": vectors[text]})

@@ -1,0 +1,274 @@
+"""Searches and events in collections of the application's own, read where they are.
+
+Nothing is written there. Fields are renamed record by record, as the configuration maps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
+from nudge_sync.connector import DocumentReader, PointId, Record, Records, Where
+from nudge_sync.errors import CollectionNotFound, ConfigError
+from nudge_sync.feedback.ids import PointIds
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.rows import BadRow, interpreted
+from nudge_sync.target import Target
+
+_BATCH = 1000
+_NAMED = 20
+_UNREADABLE = {"timestamp": None}
+"""What no search and no event says: counted as unreadable by whoever reads it."""
+_Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """All searches and events of a collection: the sidecar's own, and the application's log."""
+
+    queries: Records
+    events: Records
+
+    def outside(self, where: Where) -> dict[str, int]:
+        """How many searches and events that match are in the application's own log, which only
+        the application removes: collection -> count.
+        """
+        logs = [one.log for one in (self.queries, self.events) if isinstance(one, _Joined)]
+        found: dict[str, int] = {}
+        for log in logs:
+            count = sum(map(len, log.scan(where, vectors=False)))
+            found[log.collection] = found.get(log.collection, 0) + count
+        return {name: count for name, count in found.items() if count}
+
+
+def feedback_of(target: Target, settings: FeedbackSettings) -> Feedback:
+    """The feedback of a collection, wherever the settings say it is.
+
+    Raises ConfigError where the database cannot read a log; a log that is not there, or lacks a
+    field that is mapped, raises it once it is read.
+    """
+    if settings.searches is None and settings.events is None:
+        return Feedback(target.queries, target.events)
+    if not isinstance(target.database, DocumentReader):
+        raise ConfigError("this connector reads no logs: take out [feedback.searches] and .events")
+    ids = PointIds(target.collection)
+    queries, events = target.queries, target.events
+    if settings.searches is not None:
+        searches = _Searches(target.database, settings.searches, ids, target.facts.dimension)
+        queries = _Joined(queries, searches)
+    if settings.events is not None:
+        events = _Joined(events, _Events(target.database, settings.events, ids))
+    return Feedback(queries, events)
+
+
+class _Log:
+    """One collection of an application's, as records."""
+
+    def __init__(
+        self, database: DocumentReader, fields: SearchLog | EventLog, section: str
+    ) -> None:
+        self._database = database
+        self._section = section
+        self.collection = fields.collection
+        named = fields.model_dump(exclude={"collection", "vector"})
+        self._fields = {name: field for name, field in named.items() if field}
+
+    def scan(self, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+        """Every record that matches, in batches."""
+        first = True
+        for batch in self._documents(vectors=vectors):
+            if first:
+                self._check(batch, vectors=vectors)
+                first = False
+            records = self._renamed(batch, vectors=vectors)
+            if found := [one for one in records if _matches(one.document, where or {})]:
+                yield found
+
+    def _documents(self, *, vectors: bool) -> Iterator[list[Record]]:
+        del vectors
+        return self._read(None)
+
+    def _read(self, vector: str | None) -> Iterator[list[Record]]:
+        try:
+            yield from self._database.documents(self.collection, vector, _BATCH)
+        except CollectionNotFound as error:
+            raise ConfigError(
+                f'[feedback.{self._section}] collection = "{self.collection}": {error}'
+            ) from error
+
+    def _check(self, batch: Sequence[Record], *, vectors: bool) -> None:
+        """Raises ConfigError for a field that no record of the batch has."""
+        del vectors
+        for name, field in self._fields.items():
+            if name in _OPTIONAL or any(_at(one.document, field) is not None for one in batch):
+                continue
+            known = sorted({key for one in batch for key in one.document})
+            raise ConfigError(
+                f'[feedback.{self._section}] {name} = "{field}": none of the first {len(batch)} '
+                f'points of "{self.collection}" has that field; they have: '
+                f"{', '.join(known[:_NAMED]) or 'none'}"
+            )
+
+    def _row(self, record: Record) -> _Row:
+        named = {name: _at(record.document, field) for name, field in self._fields.items()}
+        return {name: value for name, value in named.items() if value not in (None, "")}
+
+    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+        raise NotImplementedError
+
+
+_OPTIONAL = frozenset({"text", "time", "session", "client", "position", "grade"})
+"""Often left empty, so that a first batch without them proves nothing."""
+
+
+class _Searches(_Log):
+    def __init__(
+        self, database: DocumentReader, fields: SearchLog, ids: PointIds, dimension: int
+    ) -> None:
+        super().__init__(database, fields, "searches")
+        self._vector = fields.vector
+        self._ids = ids
+        self._dimension = dimension
+        self._stand_in = np.ones(dimension, np.float32)
+
+    def _documents(self, *, vectors: bool) -> Iterator[list[Record]]:
+        return self._read(self._vector if vectors else None)
+
+    def _check(self, batch: Sequence[Record], *, vectors: bool) -> None:
+        super()._check(batch, vectors=vectors)
+        sizes = {len(one.vector) for one in batch if one.vector is not None}
+        if vectors and self._dimension not in sizes:
+            found = ", ".join(map(str, sorted(sizes))) or "none at all"
+            raise ConfigError(
+                f'[feedback.searches] vector = "{self._vector}": the queries need vectors of '
+                f'{self._dimension} numbers; the first points of "{self.collection}" have {found}'
+            )
+
+    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+        found = [self._search(one, vectors=vectors) for one in batch]
+        self._ids.learn(id_ for one in found if isinstance(one, Search) for id_ in one.shown)
+        return [
+            one if isinstance(one, Record) else self._record(one, vectors=vectors) for one in found
+        ]
+
+    def _search(self, record: Record, *, vectors: bool) -> Search | Record:
+        vector = record.vector if vectors else self._stand_in
+        row = {"query_id": record.key, **self._row(record)}
+        try:
+            item = interpreted({**row, "type": "search", "query_vector": vector}, self._dimension)
+        except BadRow:
+            return Record(record.key, dict(_UNREADABLE))
+        return cast(Search, item)
+
+    def _record(self, search: Search, *, vectors: bool) -> Record:
+        shown = tuple(self._ids.likely(id_) for id_ in search.shown)
+        record = search_record(replace(search, shown=shown))
+        return record if vectors else Record(record.key, record.document)
+
+
+class _Events(_Log):
+    def __init__(self, database: DocumentReader, fields: EventLog, ids: PointIds) -> None:
+        super().__init__(database, fields, "events")
+        self._ids = ids
+
+    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+        del vectors
+        found = list(chain.from_iterable(map(self._events, batch)))
+        self._ids.look_up([one.object_id for one in found if isinstance(one, Event)])
+        return [one if isinstance(one, Record) else self._record(one) for one in found]
+
+    def _events(self, record: Record) -> list[Event | Record]:
+        row = {"action": "click", **self._row(record)}
+        points = row.pop("point", None)
+        if isinstance(points, list):
+            return [self._event(record, {**row, "point": point}) for point in points]
+        # A search on which nobody clicked is no damaged event.
+        return [] if points is None else [self._event(record, {**row, "point": points})]
+
+    def _event(self, record: Record, row: _Row) -> Event | Record:
+        try:
+            item = interpreted({**row, "type": "event"}, 0)
+        except BadRow:
+            return Record(record.key, dict(_UNREADABLE))
+        return cast(Event, item)
+
+    def _record(self, event: Event) -> Record:
+        point: PointId | None = self._ids.found(event.object_id)
+        if point is None:
+            point = self._ids.likely(event.object_id)
+        return event_record(replace(event, object_id=point))
+
+
+class _Joined:
+    """The sidecar's own records, then those of a log that are not among them; writes stay there."""
+
+    def __init__(self, own: Records, log: _Log) -> None:
+        self._own = own
+        self.log = log
+
+    def scan(
+        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = _BATCH
+    ) -> Iterator[list[Record]]:
+        """See `Records`."""
+        yield from self._own.scan(where, vectors=vectors, batch_size=batch_size)
+        yield from self._others(where, vectors=vectors)
+
+    def _others(self, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+        for batch in self.log.scan(where, vectors=vectors):
+            held = {one.key for one in self._own.get([one.key for one in batch], vectors=False)}
+            if others := [one for one in batch if one.key not in held]:
+                yield others
+
+    def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
+        """See `Records`."""
+        found = {one.key: one for one in self._own.get(keys, vectors=vectors)}
+        if missing := set(keys) - found.keys():
+            for batch in self.log.scan(None, vectors=vectors):
+                found |= {one.key: one for one in batch if one.key in missing}
+        return [found[key] for key in keys if key in found]
+
+    def count(self, where: Where | None = None) -> int:
+        """See `Records`."""
+        return self._own.count(where) + sum(map(len, self._others(where, vectors=False)))
+
+    def put(self, records: Sequence[Record]) -> None:
+        """See `Records`."""
+        self._own.put(records)
+
+    def swap(self, record: Record, expected: int | None) -> bool:
+        """See `Records`."""
+        return self._own.swap(record, expected)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """See `Records`."""
+        self._own.delete(keys)
+
+    def drop(self) -> None:
+        """See `Records`."""
+        self._own.drop()
+
+
+def _at(document: Mapping[str, Any], field: str) -> Any:
+    """The value of a field; dots lead into nested ones where there is none of the whole name."""
+    if field in document:
+        return document[field]
+    value: Any = document
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _matches(document: Mapping[str, Any], where: Where) -> bool:
+    for name, wanted in where.items():
+        value = document.get(name)
+        if isinstance(wanted, tuple):
+            if not isinstance(value, int | float) or not wanted[0] <= value < wanted[1]:
+                return False
+        elif value != wanted:
+            return False
+    return True

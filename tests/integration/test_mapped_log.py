@@ -1,0 +1,301 @@
+"""Searches and events in collections of the application's own, whose fields the settings map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from applications import Memory
+from commands import opened_shop
+from pymilvus import DataType, MilvusClient
+from worlds import DIMENSION, QUERIES, World, opened
+
+import nudge_sync_milvus
+import nudge_sync_qdrant
+import nudge_sync_qdrant_edge
+from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
+from nudge_sync.errors import ConfigError
+from nudge_sync.feedback import load
+from nudge_sync.feedback.mapped import feedback_of
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.judged import judgements_of
+from nudge_sync_qdrant_edge import connect
+
+ENGINES = ("memory", "qdrant-edge", "qdrant-local", "milvus-lite")
+SEARCHES = SearchLog(
+    collection="search_log",
+    query_id="qid",
+    text="q",
+    time="ts",
+    shown="hits",
+    session="who.session",
+    client="who.client",
+)
+EVENTS = EventLog(
+    collection="click_log", query_id="qid", point="doc", action="kind", position="rank", time="at"
+)
+MAPPED = FeedbackSettings(searches=SEARCHES, events=EVENTS)
+
+
+def searches(world: World, rows: range) -> list[dict[str, Any]]:
+    return [
+        {
+            "qid": f"q{row}",
+            "q": f"question {row}",
+            "ts": 1_700_000_000 + row,
+            "hits": [399, world.numbers.answers[row], 398],
+            "who": {"session": f"s{row}", "client": f"c{row % 50}"},
+        }
+        for row in rows
+    ]
+
+
+def events(world: World, rows: range) -> list[dict[str, Any]]:
+    return [
+        {
+            "qid": f"q{row}",
+            "doc": str(world.numbers.answers[row]),
+            "kind": "click" if row % 2 else "relevant",
+            "rank": 2,
+            "at": "2023-11-14T22:13:20Z",
+        }
+        for row in rows
+    ]
+
+
+def fill(world: World, name: str, vectors: Any, payloads: list[dict[str, Any]]) -> None:
+    """What an application does that logs by itself."""
+    ids = [1000 + row for row in range(len(payloads))]
+    if world.engine == "memory":
+        assert isinstance(world.application, Memory)
+        world.application.store.create(name, vectors.shape[1])
+        world.application.store.upsert(name, ids, vectors, payloads)
+        return
+    home = {"qdrant-edge": nudge_sync_qdrant_edge, "qdrant-local": nudge_sync_qdrant}
+    home.get(world.engine, nudge_sync_milvus).ingest(world.database, name, ids, vectors, payloads)
+
+
+def log_all(world: World, rows: range = range(QUERIES)) -> None:
+    fill(world, "search_log", world.numbers.queries[rows], searches(world, rows))
+    fill(world, "click_log", np.ones((len(rows), 2), np.float32), events(world, rows))
+
+
+@pytest.fixture(params=ENGINES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with opened(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[World]:
+    with opened("memory", tmp_path) as made:
+        yield made
+
+
+def imported(world: World, rows: range) -> Any:
+    """The judgements of the same feedback, had it been imported."""
+    target = world.target()
+    found, acts = searches(world, rows), events(world, rows)
+    target.queries.put(
+        [
+            search_record(
+                Search(
+                    one["qid"],
+                    world.numbers.queries[row],
+                    one["q"],
+                    one["ts"],
+                    tuple(one["hits"]),
+                    session_id=one["who"]["session"],
+                    client_id=one["who"]["client"],
+                )
+            )
+            for row, one in zip(rows, found, strict=True)
+        ]
+    )
+    target.events.put(
+        [
+            event_record(Event(one["qid"], one["kind"], int(one["doc"]), 2, timestamp=1.7e9))
+            for one in acts
+        ]
+    )
+    return load(target.queries, target.events, FeedbackSettings(), DIMENSION)
+
+
+def test_a_mapped_log_says_what_an_import_of_it_would(world: World, tmp_path: Path):
+    rows = range(QUERIES)
+    log_all(world, rows)
+    found = judgements_of(world.target(), CollectionSettings(feedback=MAPPED))
+    with opened("memory", tmp_path / "other") as other:
+        expected = imported(other, rows)
+    assert found.query_ids == expected.query_ids
+    assert found.point_ids == expected.point_ids
+    np.testing.assert_allclose(found.query_vectors, expected.query_vectors, atol=1e-6)
+    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
+    assert (found.weights > 0).sum() > QUERIES / 2
+    assert world.target().queries.count() == 0
+
+
+def test_logged_and_own_feedback_are_one(quick: World):
+    log_all(quick, range(10))
+    quick.teach([0, 20])
+    both = feedback_of(quick.target(), MAPPED)
+    assert (both.queries.count(), both.events.count()) == (11, 12)
+    [mine] = both.queries.get(["q0"])
+    assert mine.document["text"] == ""
+    [logged, _] = both.queries.get(["q3", "q20", "q99"])
+    assert (logged.document["text"], logged.document["session_id"]) == ("question 3", "s3")
+    [one] = [record for batch in both.queries.scan({"client_id": "c4"}) for record in batch]
+    assert one.key == "q4"
+    between = {"timestamp": (1_700_000_002.0, 1_700_000_004.0)}
+    assert both.queries.count(between) == 2
+    assert both.outside({"client_id": "c4"}) == {"search_log": 1}
+
+
+def test_clicks_may_stand_in_the_search_itself(quick: World):
+    rows = [{"clicked": [3, 4]}, {"clicked": []}, {}, {"clicked": 5}, {"clicked": [None]}]
+    fill(quick, "search_log", quick.numbers.queries[: len(rows)], rows)
+    fields = EventLog(collection="search_log", query_id="qid", point="clicked")
+    for at, row in enumerate(rows):
+        row["qid"] = at
+    own = FeedbackSettings(searches=SearchLog(collection="search_log"), events=fields)
+    found = feedback_of(quick.target(), own)
+    acts = [record.document for batch in found.events.scan() for record in batch]
+    said = [(one["query_id"], one["object_id"]) for one in acts if "query_id" in one]
+    assert said == [("0", 3), ("0", 4), ("3", 5)]
+    assert {one["action_name"] for one in acts if "query_id" in one} == {"click"}
+    read = load(found.queries, found.events, own, DIMENSION)
+    assert (read.funnel[0].name, read.funnel[0].removed) == ("records", 1)
+    keys = {record.key for batch in found.queries.scan(vectors=False) for record in batch}
+    assert keys == {"1000", "1001", "1002", "1003", "1004"}
+
+
+WRONG = {
+    "no such collection": ({"collection": "absent"}, {}, "collection = .absent.*no collection"),
+    "no such field": ({"shown": "hitz"}, {}, r"searches\] shown = .hitz.*they have: hits, q, qid"),
+    "no such nested field": ({"query_id": "who.id"}, {}, "query_id = .who.id"),
+    "no such vector": ({"vector": "title"}, {}, f"need vectors of {DIMENSION}.*none at all"),
+    "other vectors": ({"collection": "click_log"}, {}, "none of the first"),
+    "no such point": ({}, {"point": "document"}, r"events\] point = .document"),
+    "no such action": ({}, {"action": "verb"}, r"events\] action = .verb.*they have: at, doc"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_there_is_named(quick: World, name: str):
+    own, acts, message = WRONG[name]
+    log_all(quick, range(10))
+    settings = FeedbackSettings(
+        searches=SEARCHES.model_copy(update=own), events=EVENTS.model_copy(update=acts)
+    )
+    with pytest.raises(ConfigError, match=message):
+        judgements_of(quick.target(), CollectionSettings(feedback=settings))
+
+
+def test_vectors_of_another_size_are_named(quick: World):
+    fill(quick, "search_log", np.ones((3, 2), np.float32), searches(quick, range(3)))
+    settings = CollectionSettings(feedback=FeedbackSettings(searches=SEARCHES))
+    with pytest.raises(ConfigError, match=f"need vectors of {DIMENSION} numbers.*have 2"):
+        judgements_of(quick.target(), settings)
+
+
+def test_a_milvus_schema_with_types(tmp_path: Path):
+    with opened("milvus-lite", tmp_path) as world:
+        client = MilvusClient(world.application.uri, dedicated=True)
+        schema = client.create_schema(enable_dynamic_field=False)
+        schema.add_field("qid", DataType.VARCHAR, is_primary=True, max_length=40)
+        schema.add_field("asked", DataType.FLOAT_VECTOR, dim=DIMENSION)
+        schema.add_field("other", DataType.FLOAT_VECTOR, dim=2)
+        schema.add_field("ts", DataType.INT64)
+        schema.add_field("q", DataType.VARCHAR, max_length=99, nullable=True)
+        schema.add_field("hits", DataType.ARRAY, element_type=DataType.INT64, max_capacity=9)
+        schema.add_field("who", DataType.JSON)
+        index = client.prepare_index_params()
+        for field in ("asked", "other"):
+            index.add_index(field, index_type="FLAT", metric_type="IP")
+        client.create_collection("search_log", schema=schema, index_params=index)
+        client.insert(
+            "search_log",
+            [
+                row | {"asked": world.numbers.queries[at].tolist(), "other": [0.0, 1.0]}
+                for at, row in enumerate(searches(world, range(5)))
+            ],
+        )
+        client.insert(
+            "search_log",
+            searches(world, range(5, 6))[0] | {"q": None, "asked": [1.0] * 32, "other": [0.0, 1.0]},
+        )
+        client.close()
+        fields = SEARCHES.model_copy(update={"vector": "asked", "query_id": ""})
+        found = feedback_of(world.target(), FeedbackSettings(searches=fields))
+        records = {one.key: one for batch in found.queries.scan() for one in batch}
+    assert sorted(records) == ["q0", "q1", "q2", "q3", "q4", "q5"]
+    one = records["q3"]
+    assert one.vector.tobytes() == world.numbers.queries[3].tobytes()
+    assert one.document["shown"] == [399, world.numbers.answers[3], 398]
+    said = {name: one.document[name] for name in ("text", "session_id", "timestamp")}
+    assert said == {"text": "question 3", "session_id": "s3", "timestamp": 1_700_000_003}
+    assert records["q5"].document["text"] == ""
+
+
+FILE = """
+[feedback.searches]
+collection = "search_log"
+query_id = "qid"
+text = "q"
+time = "ts"
+shown = "hits"
+session = "who.session"
+client = "who.client"
+[feedback.events]
+collection = "click_log"
+query_id = "qid"
+point = "doc"
+action = "kind"
+time = "at"
+"""
+
+
+def test_the_command_line_learns_from_a_log_and_leaves_it_alone(tmp_path: Path):
+    shop = opened_shop(tmp_path / "shop")
+    section = {"path": str(shop.folder / "shards"), "sync": False}
+    rows = range(QUERIES)
+    database = connect(section)
+    world = World("qdrant-edge", database, shop.numbers, lambda: database, None)
+    acts = [one | {"kind": "relevant"} for one in events(world, rows)]
+    fill(world, "search_log", shop.numbers.queries, searches(world, rows))
+    fill(world, "click_log", np.ones((QUERIES, 2), np.float32), acts)
+    before = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
+    database.close()
+    shop.configure(FILE)
+    counted = {"queries": QUERIES, "events": QUERIES}
+    assert shop.call("check")["collections"]["docs"]["feedback"] == counted
+    assert shop.call("feedback", "stats")["searches"] == QUERIES
+    why = shop.call("feedback", "judgements", "--point", str(shop.numbers.answers[0]))
+    assert "q0" in {one["query_id"] for one in why["judgements"]}
+    done = shop.call("apply", "--yes")
+    assert done["gate"]["passed"]
+    assert done["written"] > 0
+    left = shop.call("forget", "--client", "c4", "--yes", code=1)
+    assert left == {
+        "collection": "docs",
+        "searches": 0,
+        "events": 0,
+        "left": {"search_log": QUERIES // 50},
+    }
+    assert shop.call("forget", "--client", "nobody", "--yes")["left"] == {}
+    out, said = shop.child("feedback", "export", "--client", "c4").communicate()
+    assert (out, '"search_log" holds' in said) == ("", True), said
+    database = connect(section)
+    after = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
+    names = {path.name for path in (shop.folder / "shards").iterdir()}
+    database.close()
+    assert json.dumps(after, default=plain) == json.dumps(before, default=plain)
+    assert not {"docs__nudge_queries", "docs__nudge_events"} & names
+
+
+def plain(record: Any) -> Any:
+    return [record.key, record.document, record.vector.tobytes().hex()]
