@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import grpc
@@ -22,6 +23,8 @@ PASSING_CODES = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
+# What a server that ran out of time says, under the code of any unexpected error.
+PASSING_WORDS = ("context Done", "context canceled", "context deadline exceeded")
 REFUSED_CODES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 
 
@@ -56,9 +59,29 @@ LEGACY_MEANINGS: dict[int, type[DatabaseError]] = {
 }
 
 
-def from_rpc(error: grpc.RpcError, where: str) -> DatabaseError:
+class Secrets:
+    """What no message may repeat, whatever a server says back."""
+
+    def __init__(self, token: str) -> None:
+        _, _, password = token.partition(":")
+        forms = (token, encoded(token), password)
+        self._forms = sorted({form for form in forms if form}, key=len, reverse=True)
+
+    def hidden(self, text: str) -> str:
+        """The text with each secret as three stars."""
+        for form in self._forms:
+            text = text.replace(form, "***")
+        return text
+
+
+def encoded(token: str) -> str:
+    """The token as it goes over the wire."""
+    return base64.b64encode(token.encode()).decode()
+
+
+def from_rpc(error: grpc.RpcError, where: str, secrets: Secrets) -> DatabaseError:
     """What a failed call means. `where` says which request to which server."""
-    code, details = error.code(), error.details() or ""
+    code, details = error.code(), secrets.hidden(error.details() or "")
     message = f"{where}: {code.name.lower().replace('_', ' ')}: {shortened(details)}"
     if code in REFUSED_CODES:
         return Unauthorised(message)
@@ -68,11 +91,11 @@ def from_rpc(error: grpc.RpcError, where: str) -> DatabaseError:
     return Unreachable(message) if code in PASSING_CODES else DatabaseError(message)
 
 
-def raise_for_status(status: Any, where: str) -> None:
+def raise_for_status(status: Any, where: str, secrets: Secrets) -> None:
     """Raise what a Milvus status says went wrong, if anything did."""
     if status.code == 0 and status.error_code == 0:
         return
-    reason = shortened(status.reason)
+    reason = shortened(secrets.hidden(status.reason))
     cause = MilvusException(status.code or status.error_code, reason)
     raise _meaning(status, f"{where}: {reason}") from cause
 
@@ -91,4 +114,5 @@ def _meaning(status: Any, message: str) -> DatabaseError:
     if "exceeds" in status.reason and "size" in status.reason:
         return MessageTooLarge(message)
     passing = status.code in PASSING or status.retriable
+    passing = passing or any(words in status.reason for words in PASSING_WORDS)
     return Unreachable(message) if passing else DatabaseError(message)

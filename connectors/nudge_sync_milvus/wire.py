@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import grpc
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from nudge_sync.errors import ConfigError, Unreachable
-from nudge_sync_milvus.failures import from_rpc, raise_for_status
+from nudge_sync_milvus.failures import Secrets, encoded, from_rpc, raise_for_status
 from nudge_sync_milvus.lite import LiteServer
 from nudge_sync_milvus.settings import Settings
 
@@ -38,7 +37,9 @@ class Wire:
         self._timeout = settings.timeout
         self._channel = _channel(self.address, settings)
         self._stub = milvus_pb2_grpc.MilvusServiceStub(self._channel)
-        self._metadata = _metadata(settings)
+        token = settings.token()
+        self._metadata = _metadata(settings, token)
+        self._secrets = Secrets(token)
         self._open = True
 
     def call(self, method: str, request: Any) -> Any:
@@ -54,8 +55,10 @@ class Wire:
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
-            raise from_rpc(error, where) from error
-        raise_for_status(getattr(answer, "status", answer), where)
+            told = str(error)
+            cause = error if self._secrets.hidden(told) == told else None
+            raise from_rpc(error, where, self._secrets) from cause
+        raise_for_status(getattr(answer, "status", answer), where, self._secrets)
         return answer
 
     def query(
@@ -118,11 +121,10 @@ def _subject(request: Any) -> str:
     return f' of "{name}"' if name else ""
 
 
-def _metadata(settings: Settings) -> tuple[tuple[str, str], ...]:
+def _metadata(settings: Settings, token: str) -> tuple[tuple[str, str], ...]:
     headers = [("dbname", settings.db_name)] if settings.db_name else []
-    token = settings.token()
     if token:
-        headers.append(("authorization", base64.b64encode(token.encode()).decode()))
+        headers.append(("authorization", encoded(token)))
     return tuple(headers)
 
 

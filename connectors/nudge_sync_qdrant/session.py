@@ -83,6 +83,8 @@ class Session:
             except NudgeSyncError:
                 raise
             except Exception as error:
+                if self._tells(error):
+                    raise self._translated(place, error) from None
                 raise self._translated(place, error) from error
 
     def done(self, place: str, result: UpdateResult) -> None:
@@ -96,6 +98,10 @@ class Session:
         """Close the client; may be called twice."""
         with self.asking("the database"):
             self.client.close()
+
+    def _tells(self, error: Exception) -> bool:
+        """Whether the client's own exception repeats the key: then nobody gets to see it."""
+        return bool(self._key) and str(self._key) in f"{error} {_kind(error)[1]}"
 
     def _translated(self, place: str, error: Exception) -> NudgeSyncError:
         kind, text = _kind(error)
@@ -156,4 +162,4 @@ def _message(error: UnexpectedResponse) -> str:
     try:
         return str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
-        return f"{error.reason_phrase}: {error.content[:200].decode(errors='replace')}"
+        return f"{error.reason_phrase}: {error.content.decode(errors='replace')}"

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 pytest.importorskip("pymilvus")
 
+import grpc
 from pymilvus import MilvusClient
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from nudge_sync.config import ConfigError
 from nudge_sync.connector import Record, connect
-from nudge_sync.errors import CollectionNotFound, Unreachable, UnsupportedCollection
+from nudge_sync.errors import CollectionNotFound, Unauthorised, Unreachable, UnsupportedCollection
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import ingest
+from nudge_sync_milvus.failures import Secrets, raise_for_status
 
 NAME = "nudge_connection"
 
@@ -36,6 +42,50 @@ def test_nobody_listens(closed_port, monkeypatch):
     assert time.monotonic() - started < 5
     assert caught.value.transient
     assert "planted-secret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+class Reflecting(milvus_pb2_grpc.MilvusServiceServicer):
+    """Repeats what it was sent, as a proxy's error page may."""
+
+    def __init__(self, *, aborts: bool) -> None:
+        self.aborts, self.told = aborts, []
+
+    def GetVersion(self, request, context):  # noqa: N802 - the service's own name
+        sent = dict(context.invocation_metadata())["authorization"]
+        plain = base64.b64decode(sent).decode()
+        password = plain.partition(":")[2]
+        # In the middle of a long text, where it is cut.
+        told = f"{'x' * 195}{plain} {sent} pass {password}{'y' * 400}{plain}"
+        self.told.append(told)
+        if self.aborts:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, told)
+        return milvus_pb2.GetVersionResponse(status=common_pb2.Status(code=1400, reason=told))
+
+
+@pytest.mark.parametrize("aborts", [True, False])
+def test_a_server_that_throws_the_token_back_does_not_get_it_shown(monkeypatch, aborts):
+    token = "root:planted-secret"
+    monkeypatch.setenv("MILVUS_TOKEN", token)
+    server, servicer = grpc.server(ThreadPoolExecutor(1)), Reflecting(aborts=aborts)
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(Unauthorised) as caught:
+            connect("milvus", {"uri": f"http://127.0.0.1:{port}"})
+    finally:
+        server.stop(None)
+    assert token in servicer.told[0]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "***" in shown
+    for secret in ("planted-secret", "planted", base64.b64encode(token.encode()).decode()[:12]):
+        assert secret not in shown
+
+
+def test_a_server_that_runs_out_of_time_may_be_asked_again():
+    spent = common_pb2.Status(code=65535, reason="proxy TaskCondition context Done")
+    with pytest.raises(Unreachable):
+        raise_for_status(spent, "Milvus", Secrets(""))
 
 
 def test_a_server_that_does_not_answer():
