@@ -25,6 +25,8 @@ PARTITIONS_AT_ONCE = 8
 ROW_ROOM = 2_048
 """Bytes assumed for what a row holds beside its vectors, until the answer shows its size."""
 NAMED_AT_MOST = 5
+VANISHED_AT_MOST = 50
+"""Rows of a chunk that may be gone after their upsert, if they are more than half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,31 @@ class Rewrite:
         request = self._request(partition, live, vectors)
         if request.ByteSize() <= self._request_bytes or len(live) == 1:
             try:
-                return int(self._wire.call("Upsert", request).timestamp)
+                answer = self._wire.call("Upsert", request)
             except MessageTooLarge:
                 if len(live) == 1:
                     raise
+            else:
+                self._refuse_partly(answer, live)
+                return int(answer.timestamp)
         half = len(live) // 2
         first, second = live.only(range(half)), live.only(range(half, len(live)))
         before = self._upsert(partition, first, vectors[:half])
         return max(before, self._upsert(partition, second, vectors[half:]))
+
+    def _refuse_partly(self, answer: Any, live: Rows) -> None:
+        """Raise WriteNotVerified where the server took fewer rows than it was sent, and lost some.
+
+        A Milvus 3.0 on tiered storage did, said success, and had deleted the others (issue 49217).
+        """
+        if int(answer.upsert_cnt) == len(live):
+            return
+        moment = int(answer.timestamp)
+        parts = by_keys(self._wire, self._table, live.keys, [], at_once=len(live), since=moment)
+        gone = set(live.keys).difference(*(part.keys for part in parts))
+        if gone:
+            what = f"are gone: the server took {int(answer.upsert_cnt)} of {len(live)} rows"
+            raise WriteNotVerified(self._complaint(gone, what))
 
     def _request(self, partition: str, live: Rows, vectors: Float32) -> Any:
         request = milvus_pb2.UpsertRequest(
@@ -178,7 +197,11 @@ class Rewrite:
             report.drifted.extend(
                 key for key in back.keys if key not in written and key not in unchanged
             )
-        report.missing.extend(key for key in keys if key not in found)
+        gone = [key for key in keys if key not in found]
+        if len(gone) >= VANISHED_AT_MOST and 2 * len(gone) > len(keys):
+            # Not an application that deletes a document: stop before the next chunk goes too.
+            raise WriteNotVerified(self._complaint(gone, "are gone"))
+        report.missing.extend(gone)
         if unchanged:
             raise WriteNotVerified(self._complaint(unchanged, "still hold their old vectors"))
 

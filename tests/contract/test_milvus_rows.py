@@ -13,6 +13,7 @@ pytest.importorskip("pymilvus")
 from milvus_backdoor import MilvusBackdoor
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import DataType, MilvusClient
+from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import Points, Record
 from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
@@ -372,3 +373,25 @@ def test_a_field_that_changes_beside_the_vector(client, opened, uri):
     database.wire.call = spoiling
     with pytest.raises(WriteNotVerified, match="meta"):
         collection.write(Points([1, 2], unit_rows(2, 2, 8)), vectors)
+
+
+@pytest.mark.parametrize(("count", "counted"), [(3, False), (200, True)])
+def test_rows_that_the_server_loses_in_an_upsert(opened, count, counted):
+    """As Milvus 3.0 did on tiered storage: deleted, not inserted again, and called a success."""
+    database = opened()
+    collection, vectors = filled(database, list(range(count)))
+    call = database.wire.call
+
+    def losing(method, request):
+        answer = call(method, request)
+        if method == "Upsert":
+            delete = milvus_pb2.DeleteRequest(
+                collection_name=request.collection_name, expr=f"id >= 0 and id < {count}"
+            )
+            answer.timestamp = call("Delete", delete).timestamp
+            answer.upsert_cnt = count if counted else 0
+        return answer
+
+    database.wire.call = losing
+    with pytest.raises(WriteNotVerified, match="are gone"):
+        collection.write(Points(list(range(count)), unit_rows(count, 2, 8)), vectors)
