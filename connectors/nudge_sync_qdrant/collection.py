@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
@@ -38,8 +38,13 @@ from nudge_sync_qdrant.reading import Reader, plain_id
 from nudge_sync_qdrant.session import NoSuchPoint, Session
 from nudge_sync_qdrant_rules import rows
 from nudge_sync_qdrant_rules.cosine import refuse_rescaled
+from nudge_sync_qdrant_rules.ids import possible
 
 _ROWS = 1000
+_WRITE_ROWS = 200
+"""Few, because a row is open to being overwritten from its batch's read to its batch's update, and
+the client takes longer to turn vectors into JSON than the server to store them.
+"""
 _REQUEST_BYTES = 8 * 2**20
 """Of a request's vectors as JSON; a server takes 32 MiB unless told otherwise."""
 _NUMBER_BYTES = 22
@@ -49,11 +54,11 @@ _QUERIES = 64
 class QdrantCollection:
     """See `nudge_sync.connector.Collection`.
 
-    Between the compare of a batch and its write lies one round trip: some milliseconds for up to
-    1000 rows. An application's write that lands in it is overwritten, unless `payload_mark` is
-    set: rows are then marked in their payload before the compare, and written on the condition
-    that the mark is still there, which an upsert takes away (`update_vectors` by the application
-    does not). The mark is removed afterwards; a crash may leave it, and it does no harm.
+    Rows go 200 at a time; between their compare and their write lies one round trip. An
+    application's write that lands in it is overwritten, unless `payload_mark` is set: rows are
+    then marked in their payload before the compare, and written on the condition that the mark is
+    still there, which an upsert takes away (`update_vectors` by the application does not). The
+    mark is removed afterwards; a crash may leave it, and it does no harm.
     """
 
     def __init__(self, session: Session, name: str, vector: str) -> None:
@@ -124,16 +129,10 @@ class QdrantCollection:
         if self._layout.metric == "cosine":
             refuse_rescaled(points, self._place)
         report = WriteReport()
-        for start in range(0, len(points), self._limit):
-            part = slice(start, start + self._limit)
-            done = rows.replace(
-                Points(points.ids[part], points.vectors[part]),
-                expected[part],
-                read=self.read,
-                update=self._update_marked if self._mark else self._update,
-                place=self._place,
-                rescales=self._rescales,
-            )
+        size = min(_WRITE_ROWS, self._limit)
+        for start in range(0, len(points), size):
+            part = slice(start, start + size)
+            done = self._write(Points(points.ids[part], points.vectors[part]), expected[part])
             report.written.extend(done.written)
             report.drifted.extend(done.drifted)
             report.missing.extend(done.missing)
@@ -158,14 +157,34 @@ class QdrantCollection:
             return Health(ready=True)
         return Health(ready=False, reason=f"the collection's status is {info.status.value}")
 
-    def _update(
-        self, points: Points, _: Float32 | None = None, condition: Filter | None = None
-    ) -> None:
-        name = self._layout.vector
-        vectors = [
-            PointVectors(id=point_id, vector={name: row.tolist()} if name else row.tolist())
-            for point_id, row in zip(points.ids, points.vectors, strict=True)
-        ]
+    def _write(self, points: Points, expected: Float32) -> WriteReport:
+        # Made before the compare, so that an update follows it at once.
+        made = self._made(points)
+
+        def update(due: Points, held: Float32) -> None:
+            if self._mark:
+                self._update_marked(due, held, made)
+            else:
+                self._update([made[point] for point in due.ids])
+
+        return rows.replace(
+            points,
+            expected,
+            read=self.read,
+            update=update,
+            place=self._place,
+            rescales=self._rescales,
+        )
+
+    def _made(self, points: Points) -> dict[PointId, PointVectors]:
+        name, can_be = self._layout.vector, set(possible(points.ids))
+        return {
+            point: PointVectors(id=point, vector={name: row.tolist()} if name else row.tolist())
+            for point, row in zip(points.ids, points.vectors, strict=True)
+            if point in can_be
+        }
+
+    def _update(self, vectors: list[PointVectors], condition: Filter | None = None) -> None:
         try:
             with self._session.asking(self._place):
                 result = self._session.client.update_vectors(
@@ -179,7 +198,9 @@ class QdrantCollection:
             return  # Others of the batch may have been written: the read-back sorts it out.
         self._session.done(self._place, result)
 
-    def _update_marked(self, points: Points, expected: Float32) -> None:
+    def _update_marked(
+        self, points: Points, expected: Float32, made: Mapping[PointId, PointVectors]
+    ) -> None:
         token = uuid4().hex
         self._set_mark(points.ids, token)
         try:
@@ -187,7 +208,8 @@ class QdrantCollection:
             state = rows.compare(points, expected, live, rescales=self._rescales)
             if state.pending:
                 marked = FieldCondition(key=str(self._mark), match=MatchValue(value=token))
-                self._update(rows.take(points, state.pending), condition=Filter(must=[marked]))
+                due = [made[points.ids[row]] for row in state.pending]
+                self._update(due, Filter(must=[marked]))
         finally:
             self._remove_mark(points.ids)
 

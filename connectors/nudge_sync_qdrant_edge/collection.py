@@ -43,14 +43,17 @@ from nudge_sync_qdrant_rules.ids import FIRST_UUID, possible
 
 _METRICS: dict[str, Metric] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "euclid"}
 _READ_ROWS = 1000
+_WRITE_ROWS = 100
+"""Few, because a row is open to being overwritten from its batch's read to its batch's update."""
 _QUERIES = 64
 
 
 class EdgeCollection:
     """See `nudge_sync.connector.Collection`.
 
-    Between the compare and the write of a batch of 1000 lie some milliseconds. Only threads of
-    this process that share the shard can write in them: the engine locks every other process out.
+    Rows go 100 at a time; between their compare and their write lie some milliseconds. Only
+    threads of this process that share the shard can write in them: the engine locks every other
+    process out.
     What such a thread upserts in them is overwritten, unless `mark` names a payload key: rows are
     then marked before the compare, and written on the condition that the mark is still there,
     which an upsert takes away (an update of vectors alone does not). It is removed afterwards; a
@@ -152,34 +155,41 @@ class EdgeCollection:
         if self._config["distance"] == "Cosine":
             refuse_rescaled(points, self._place)
         report = WriteReport()
-        for start in range(0, len(points), _READ_ROWS):
-            part = slice(start, start + _READ_ROWS)
-            done = rows.replace(
-                Points(points.ids[part], points.vectors[part]),
-                expected[part],
-                read=self.read,
-                update=self._update_marked if self._mark else self._update,
-                place=self._place,
-            )
+        for start in range(0, len(points), _WRITE_ROWS):
+            part = slice(start, start + _WRITE_ROWS)
+            done = self._write(Points(points.ids[part], points.vectors[part]), expected[part])
             report.written.extend(done.written)
             report.drifted.extend(done.drifted)
             report.missing.extend(done.missing)
         return report
+
+    def _write(self, points: Points, expected: Float32) -> WriteReport:
+        # Made before the compare, so that an update follows it at once.
+        made = self._made(points)
+
+        def update(due: Points, held: Float32) -> None:
+            if self._mark:
+                self._update_marked(due, held, made)
+            else:
+                self._change(UpdateOperation.update_vectors([made[i] for i in due.ids]))
+
+        return rows.replace(points, expected, read=self.read, update=update, place=self._place)
 
     def health(self) -> Health:
         """Always ready: nothing runs behind the caller's back; the application optimises."""
         self._shards.get(self._name)
         return Health(ready=True)
 
-    def _update(self, points: Points, _: Float32, condition: Filter | None = None) -> None:
+    def _made(self, points: Points) -> dict[PointId, PointVectors]:
         name = self._vector
         # A row at a time: freeing its floats at once is twice as fast as one large `tolist`.
         lists = (row.tolist() for row in points.vectors)
-        pairs = zip(points.ids, lists, strict=True)
-        vectors = [PointVectors(i, {name: row} if name else row) for i, row in pairs]
-        self._change(UpdateOperation.update_vectors(vectors, condition))
+        pairs, can_be = zip(points.ids, lists, strict=True), set(possible(points.ids))
+        return {i: PointVectors(i, {name: row} if name else row) for i, row in pairs if i in can_be}
 
-    def _update_marked(self, points: Points, expected: Float32) -> None:
+    def _update_marked(
+        self, points: Points, expected: Float32, made: Mapping[PointId, PointVectors]
+    ) -> None:
         key, token = str(self._mark), uuid4().hex
         ids: list[int | UUID | str] = [*points.ids]
         self._change(UpdateOperation.set_payload(ids, {key: token}))
@@ -187,7 +197,8 @@ class EdgeCollection:
             state = rows.compare(points, expected, self.read(points.ids), rescales=False)
             if state.pending:
                 marked = Filter(must=[FieldCondition(key, MatchValue(token))])
-                self._update(rows.take(points, state.pending), expected, marked)
+                due = [made[points.ids[row]] for row in state.pending]
+                self._change(UpdateOperation.update_vectors(due, marked))
         finally:
             self._change(UpdateOperation.delete_payload(ids, [key]))
 
