@@ -22,7 +22,7 @@ from nudge_sync.planning import make_plan, refuse_stale
 from nudge_sync.progress import Progress, silent
 from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.retention import collect
-from nudge_sync.revisions import head
+from nudge_sync.revisions import Ledger, head
 from nudge_sync.target import Target, refuse_unsupported
 from nudge_sync.write import Change, Writer, carry_out
 
@@ -62,7 +62,8 @@ def plan(target: Target, settings: CollectionSettings, progress: Progress = sile
     Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     refuse_unsupported(target.facts)
-    return make_plan(target, settings, judgements_of(target, settings), progress)
+    ledger = Ledger(target.ledger, target.place)
+    return make_plan(target, settings, judgements_of(target, settings), ledger, progress)
 
 
 def apply(
@@ -87,12 +88,12 @@ def apply(
         finish_pending(writer, settings)
         judgements = judgements_of(target, settings)
         if plan is None:
-            plan = make_plan(target, settings, judgements, progress)
+            plan = make_plan(target, settings, judgements, writer.ledger, progress)
         else:
             refuse_unfit(plan, target.facts)
-            refuse_stale(target, settings, judgements, plan)
+            refuse_stale(target, settings, judgements, writer.ledger, plan)
         applied = _carried_out(writer, settings, plan, held_out(judgements))
-        collect(target, settings.write.keep_revisions)
+        collect(target, writer.ledger, settings.write.keep_revisions)
     if not plan.gate.passed:
         raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
     if applied.live and applied.live.lost:
@@ -101,7 +102,7 @@ def apply(
 
 
 def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:
-    change, skipped, gone = _change(writer.target, plan)
+    change, skipped, gone = _change(writer, plan)
     if plan.held is None and writer.target.facts.metric != "dot":
         # On dot-product collections NUDGE-M may go further, by steps rather than angles.
         most = max(settings.solver.max_angle, settings.solver.angle or 0.0)
@@ -122,14 +123,14 @@ def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe
     )
 
 
-def _change(target: Target, plan: Plan) -> tuple[Change, list[PointId], list[PointId]]:
+def _change(writer: Writer, plan: Plan) -> tuple[Change, list[PointId], list[PointId]]:
     """The rows of the plan that still hold what they held then; and those that do not, or are
     gone.
     """
-    points = recognise(target, plan.ids)
+    points = recognise(writer.target, plan.ids, ledger=writer.ledger)
     wanted = dict(zip(plan.ids, range(plan.moved), strict=True))
     rows = [wanted[point] for point in points.ids]
-    unchanged = _unchanged(target, plan, rows, points.live)
+    unchanged = _unchanged(writer.target, plan, rows, points.live)
     kept = np.flatnonzero(unchanged)
     skipped = [points.ids[number] for number in np.flatnonzero(~unchanged)]
     change = Change(

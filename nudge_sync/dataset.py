@@ -14,6 +14,7 @@ from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order
 from nudge_sync.originals import Recognised, Shadow, recognise
 from nudge_sync.progress import Progress
+from nudge_sync.revisions import Ledger
 from nudge_sync.solve.problem import PARTS, Queries
 from nudge_sync.target import Target
 
@@ -43,15 +44,17 @@ class Dataset:
     """Judgements and queries that count for nothing, by reason."""
 
 
-def points_in_play(target: Target, judgements: Judgements, progress: Progress) -> Recognised:
+def points_in_play(
+    target: Target, judgements: Judgements, progress: Progress, ledger: Ledger | None = None
+) -> Recognised:
     """The judged points, those shown to people who acted, and those ever moved, read by id.
 
-    Raises UnsupportedCollection, DamagedRecord, DatabaseError.
+    ledger: from a caller that has it. Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     moved_before = Shadow(target.originals, target.place).ids()
     ids = in_order([*judgements.point_ids, *judgements.expected.point_ids, *moved_before])
     progress("read", 0, len(ids))
-    points = recognise(target, ids)
+    points = recognise(target, ids, ledger=ledger)
     progress("read", len(ids), len(ids))
     _refuse_lengths(points.originals, target)
     return points

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from nudge_sync import digest
 from nudge_sync.compare import same
-from nudge_sync.connector import Float32, PointId, Record
+from nudge_sync.connector import Float32, PointId, Points, Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History
-from nudge_sync.revisions import Ledger, head, lineage
+from nudge_sync.revisions import Ledger, Revision, head, lineage
 from nudge_sync.shadow import Original, Shadow
 from nudge_sync.target import Target
 
@@ -53,12 +53,17 @@ class Recognised:
         return np.flatnonzero([standing in standings for standing in self.standing])
 
 
-def recognise(target: Target, ids: Sequence[PointId], notes: Notes | None = None) -> Recognised:
+def recognise(
+    target: Target,
+    ids: Sequence[PointId],
+    notes: Notes | None = None,
+    ledger: Ledger | None = None,
+) -> Recognised:
     """What each of `ids` holds now, and what its original is.
 
     A live vector that the shadow holds is an original. One that a revision wrote is ours, and its
     original the one it was made from. Any other is the application's, and an original itself.
-    notes: `Shadow.notes()`, from a caller that has them.
+    notes: `Shadow.notes()`, and the ledger, from a caller that has them.
     Raises DamagedRecord where a point holds a vector that a revision wrote while its original is
     gone, or where the ledger is gone: then nothing tells what to go back to.
     """
@@ -67,7 +72,8 @@ def recognise(target: Target, ids: Sequence[PointId], notes: Notes | None = None
     known = Shadow(target.originals, target.place).notes() if notes is None else notes
     own = [known.get(point, ()) for point in points.ids]
     held = _held_originals(target, own, points.vectors)
-    ours = _made_from(target, points.ids, points.vectors, own, held)
+    ledger = ledger or Ledger(target.ledger, target.place)
+    ours = _made_from(target, ledger, points, own, held)
     used = [ours.get(row, note) for row, note in enumerate(held)]
     return Recognised(
         ids=points.ids,
@@ -133,19 +139,19 @@ def _originals(target: Target, live: Float32, used: Sequence[Original | None]) -
 
 def _made_from(
     target: Target,
-    ids: list[PointId],
-    live: Float32,
+    ledger: Ledger,
+    live: Points,
     own: Sequence[Sequence[Original]],
     held: Sequence[Original | None],
 ) -> dict[int, Original]:
     """By row, where a revision wrote what is live: the original that it was made from."""
     unsure = [row for row, note in enumerate(held) if note is None]
     found = {}
-    for row, record in _written(target, ids, live, unsure).items():
+    for row, record in _written(target, ledger, live, unsure).items():
         made_from = record.document["original"]
         note = next((note for note in reversed(own[row]) if note.digest == made_from), None)
         if note is None:
-            raise _lost(ids[row], target)
+            raise _lost(live.ids[row], target)
         found[row] = note
     return found
 
@@ -159,26 +165,26 @@ def _lost(point: PointId, target: Target) -> DamagedRecord:
 
 
 def _written(
-    target: Target, ids: list[PointId], live: Float32, rows: Sequence[int]
+    target: Target, ledger: Ledger, live: Points, rows: Sequence[int]
 ) -> dict[int, Record]:
     """Of `rows` those whose live vector some revision wrote, each with that history record."""
     found: dict[int, Record] = {}
     if not rows:
         return found
     history, rescales = History(target.history, target.place), target.facts.rescales
-    left = {ids[row]: row for row in rows}
-    for revision in _searched(target):
+    left = {live.ids[row]: row for row in rows}
+    entries = ledger.entries()
+    for revision in _searched(target, entries):
         for point, record in history.at(revision, list(left), vectors=rescales).items():
-            if holds(record, live[left[point]], rescales=rescales):
+            if holds(record, live.vectors[left[point]], rescales=rescales):
                 found[left.pop(point)] = record
         if not left:
             return found
-    _refuse_lost_history(target)
+    _refuse_lost_history(target, entries)
     return found
 
 
-def _refuse_lost_history(target: Target) -> None:
-    entries = Ledger(target.ledger, target.place).entries()
+def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
     for entry in entries:
         written = entry.number == head(entries) and entry.details.get("rows")
         if written and not target.history.count({"revision": entry.number}):
@@ -198,9 +204,8 @@ def holds(record: Record, live: Float32, *, rescales: bool) -> bool:
     return _alike(live, record.vector)
 
 
-def _searched(target: Target) -> Iterator[int]:
+def _searched(target: Target, entries: list[Revision]) -> Iterator[int]:
     """The revisions that may have written what is live: what the head was built on first."""
-    entries = Ledger(target.ledger, target.place).entries()
     if not entries and target.originals.count():
         raise DamagedRecord(
             f'"{target.place}__nudge_revisions" is empty although '

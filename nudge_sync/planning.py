@@ -23,11 +23,15 @@ from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.solve import Choice, fit, metric_values
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.target import Target
-from nudge_sync.verify import behind, unsettled
+from nudge_sync.verify import unsettled
 
 
 def make_plan(
-    target: Target, settings: CollectionSettings, judgements: Judgements, progress: Progress
+    target: Target,
+    settings: CollectionSettings,
+    judgements: Judgements,
+    ledger: Ledger,
+    progress: Progress,
 ) -> Plan:
     """What a cycle would write now, what it gains, and whether it may.
 
@@ -35,29 +39,36 @@ def make_plan(
     what that revision says, the plan is that revision again, with nothing to write: an index that
     answers a little differently after each write cannot make a collection wander.
     """
-    entries = Ledger(target.ledger, target.place).entries()
-    points = points_in_play(target, judgements, progress)
+    points = points_in_play(target, judgements, progress, ledger)
+    # After the points: without the lease, what a cycle writes meanwhile is known to be ours.
+    entries = ledger.entries()
+    current = head(entries)
     inputs = _inputs(settings, judgements, points)
+    origin = {**_origin(target, settings, judgements, points), "head": current}
     for entry in entries:
-        is_head = entry.number == head(entries) and entry.details.get("inputs") == inputs
+        is_head = entry.number == current and entry.details.get("inputs") == inputs
         is_head = is_head and has_figures(entry.details.get("plan", {}))
-        if is_head and not behind(target, points, entry.number):
-            return _unchanged(target, judgements, settings, points, entry)
+        if is_head and not unsettled(target, points, entries, current):
+            return _unchanged(points, entry, origin)
     dataset = build(target, judgements, points, exact=settings.solver.exact, progress=progress)
     progress("solve", 0, 1)
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
-    origin = {**_origin(target, settings, judgements, points), "inputs": inputs}
-    return _planned(target, settings, dataset, choice, origin)
+    origin["inputs"] = inputs
+    return _planned(target, settings, dataset, choice, origin=origin, entries=entries)
 
 
 def refuse_stale(
-    target: Target, settings: CollectionSettings, judgements: Judgements, plan: Plan
+    target: Target,
+    settings: CollectionSettings,
+    judgements: Judgements,
+    ledger: Ledger,
+    plan: Plan,
 ) -> None:
     """Raise StalePlan, naming what changed, unless the plan still fits."""
     now = {
         "collection": target.facts.collection,
-        "revision": head(Ledger(target.ledger, target.place).entries()),
+        "revision": head(ledger.entries()),
         "feedback": _feedback_digest(judgements),
         "settings": _settings_digest(settings),
     }
@@ -92,7 +103,9 @@ def _planned(
     settings: CollectionSettings,
     dataset: Dataset,
     choice: Choice,
+    *,
     origin: dict[str, Any],
+    entries: list[Revision],
 ) -> Plan:
     points, metric = dataset.points, settings.solver.metric
     similarity = _similarity(target)
@@ -115,7 +128,7 @@ def _planned(
         wanted = _fallback(dataset, held)
         rows = _differing(target, wanted, points)
         after = _scores(wanted, dataset, similarity)
-    rows = _with_unsettled(target, points, rows)
+    rows = _with_unsettled(target, points, rows, entries)
     apart = angles(wanted[rows], points.originals[rows])
     return Plan(
         **origin,
@@ -139,17 +152,11 @@ def _planned(
     )
 
 
-def _unchanged(
-    target: Target,
-    judgements: Judgements,
-    settings: CollectionSettings,
-    points: Recognised,
-    entry: Revision,
-) -> Plan:
+def _unchanged(points: Recognised, entry: Revision, origin: dict[str, Any]) -> Plan:
     kept = entry.details["plan"]
     gate = {**kept["gate"], "interval": tuple(kept["gate"]["interval"])}
     return Plan(
-        **_origin(target, settings, judgements, points),
+        **origin,
         inputs=entry.details["inputs"],
         metric=kept["metric"],
         method=kept["method"],
@@ -175,7 +182,6 @@ def _origin(
 ) -> dict[str, Any]:
     return {
         "collection": target.facts.collection,
-        "head": head(Ledger(target.ledger, target.place).entries()),
         "feedback": _feedback_digest(judgements),
         "settings": _settings_digest(settings),
         "drifted": [points.ids[row] for row in points.where(Standing.DRIFTED)],
@@ -188,7 +194,9 @@ def _differing(target: Target, wanted: Float32, points: Recognised) -> list[int]
     return [int(row) for row in np.flatnonzero(~unchanged)]
 
 
-def _with_unsettled(target: Target, points: Recognised, rows: list[int]) -> list[int]:
+def _with_unsettled(
+    target: Target, points: Recognised, rows: list[int], entries: list[Revision]
+) -> list[int]:
     """The same rows, and those that hold what they shall although the head says otherwise.
 
     A point that the application put back, say: unless this revision notes it, going back to this
@@ -196,8 +204,7 @@ def _with_unsettled(target: Target, points: Recognised, rows: list[int]) -> list
     """
     if not rows:
         return rows
-    current = head(Ledger(target.ledger, target.place).entries())
-    return sorted({*rows, *unsettled(target, points, current)})
+    return sorted({*rows, *unsettled(target, points, entries, head(entries))})
 
 
 def _fallback(dataset: Dataset, held: Held) -> Float32:

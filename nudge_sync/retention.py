@@ -13,23 +13,23 @@ from nudge_sync.shadow import Shadow
 from nudge_sync.target import Target
 
 
-def collect(target: Target, keep: int) -> int:
+def collect(target: Target, ledger: Ledger, keep: int) -> int:
     """Delete the history that no revision worth keeping needs, and originals of before the
     application re-embedded a point that no history was made from; returns how many records.
 
     Kept are the last `keep` applied revisions, the one before the head, whatever is not finished,
     and every record that alone tells that a live vector is ours. Call it with the lease held.
     """
-    ledger = Ledger(target.ledger, target.place)
     entries = ledger.entries()
     wanted = restorable(entries, keep)
     old = _old(entries, wanted, keep)
-    for entry in old:
-        if not entry.details.get("thinned"):
-            # Before anything is deleted: from now on nobody rolls back to it.
-            ledger.annotate(entry, thinned=True)
-    removed = sum(_thin(target, entry, entries, wanted) for entry in old)
-    return removed + _forget_originals(target)
+    # Before anything is deleted: from now on nobody rolls back to these.
+    old = [
+        entry if entry.details.get("thinned") else ledger.annotate(entry, thinned=True)
+        for entry in old
+    ]
+    removed = sum(_thin(target, ledger, entry, wanted) for entry in old)
+    return removed + _forget_originals(target, ledger)
 
 
 def _old(entries: list[Revision], wanted: Sequence[int], keep: int) -> list[Revision]:
@@ -46,8 +46,9 @@ def _old(entries: list[Revision], wanted: Sequence[int], keep: int) -> list[Revi
     ]
 
 
-def _thin(target: Target, entry: Revision, entries: list[Revision], wanted: Sequence[int]) -> int:
+def _thin(target: Target, ledger: Ledger, entry: Revision, wanted: Sequence[int]) -> int:
     """Delete the records of one revision that nothing needs; returns how many."""
+    entries = ledger.entries()
     history = History(target.history, target.place)
     keys = history.keys(entry.number)
     needed = _needed(history, entry.number, keys, entries, wanted)
@@ -56,8 +57,7 @@ def _thin(target: Target, entry: Revision, entries: list[Revision], wanted: Sequ
     gone = [key for point, key in keys.items() if point not in needed]
     history.records.delete(gone)
     if not needed:
-        ledger = Ledger(target.ledger, target.place)
-        ledger.annotate(ledger.entry(entry.number), collected=True)
+        ledger.annotate(entry, collected=True)
     return len(gone)
 
 
@@ -103,7 +103,7 @@ def _alone(
     return found
 
 
-def _forget_originals(target: Target) -> int:
+def _forget_originals(target: Target, ledger: Ledger) -> int:
     """Delete originals that are neither a point's newest, nor live, nor what a vector in the
     history was made from; returns how many.
     """
@@ -112,8 +112,8 @@ def _forget_originals(target: Target) -> int:
     if not several:
         return 0
     ids = list(several)
-    used = _made_from(target, ids)
-    held = recognise(target, ids, several)
+    used = _made_from(target, ids, ledger.entries())
+    held = recognise(target, ids, several, ledger)
     for point, original in zip(held.ids, digest.of_vectors(held.originals), strict=True):
         used[point].add(original)
     spare = [
@@ -126,11 +126,13 @@ def _forget_originals(target: Target) -> int:
     return len(spare)
 
 
-def _made_from(target: Target, ids: list[PointId]) -> dict[PointId, set[str]]:
+def _made_from(
+    target: Target, ids: list[PointId], entries: list[Revision]
+) -> dict[PointId, set[str]]:
     """For each id the digests of the originals that some vector in the history was made from."""
     history = History(target.history, target.place)
     found: dict[PointId, set[str]] = {point: set() for point in ids}
-    for entry in Ledger(target.ledger, target.place).entries():
+    for entry in entries:
         if not entry.details.get("collected"):
             for point, record in history.at(entry.number, ids, vectors=False).items():
                 found[point].add(record.document["original"])

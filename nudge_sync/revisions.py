@@ -66,23 +66,32 @@ class Details(BaseModel):
 
 
 class Ledger:
-    """All revisions of one collection."""
+    """All revisions of one collection, read when first asked for and not again.
+
+    One is made for each operation, where that writes: once it holds the lease. What it notes it
+    remembers; what others note it does not see. Nobody else may note anything while the lease is
+    held, and where somebody did all the same, the next `open`, `move` or `annotate` of an entry
+    that changed raises LeaseLost, since each is a compare-and-set.
+    """
 
     def __init__(self, records: Records, place: str) -> None:
         self.records = records
         self._place = f"{place}__nudge_revisions"
+        self._known: dict[int, Revision] | None = None
 
     def entries(self) -> list[Revision]:
         """Every revision, oldest first. Raises DamagedRecord."""
-        found = [
-            _revision(record, self._place)
-            for batch in self.records.scan({"kind": "revision"}, vectors=False)
-            for record in digest.opened(batch, self._place)
-        ]
-        return sorted(found, key=lambda entry: entry.number)
+        if self._known is None:
+            found = [
+                _revision(record, self._place)
+                for batch in self.records.scan({"kind": "revision"}, vectors=False)
+                for record in digest.opened(batch, self._place)
+            ]
+            self._known = {entry.number: entry for entry in found}
+        return [self._known[number] for number in sorted(self._known)]
 
     def entry(self, number: int) -> Revision:
-        """One revision. Raises InputError if there is none of that number."""
+        """One revision, as it is noted now. Raises InputError if there is none of that number."""
         for record in digest.opened(self.records.get([_key(number)]), self._place):
             return _revision(record, self._place)
         known = ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
@@ -119,6 +128,8 @@ class Ledger:
                 f"revision {entry.number} was changed by another process; nothing more was "
                 "written. See `nudge-sync log`"
             )
+        if self._known is not None:
+            self._known[entry.number] = entry
 
 
 def _key(number: int) -> str:

@@ -100,16 +100,16 @@ def _before_the_last(entries: list[Revision]) -> int:
 
 def _to(writer: Writer, goal: int) -> RolledBack:
     target = writer.target
-    ids = Shadow(target.originals, target.place).ids()
-    points = recognise(target, ids)
-    wanted = _wanted(target, points, lineage(writer.ledger.entries(), goal))
+    notes = Shadow(target.originals, target.place).notes()
+    ids = sorted(notes, key=str)
+    points = recognise(target, ids, notes, writer.ledger)
+    entries = writer.ledger.entries()
+    wanted = _wanted(target, points, lineage(entries, goal))
     change, drifted = _change(target, points, wanted)
     done = RolledBack(goal, None, len(ids), drifted=drifted, missing=points.missing)
-    unfinished = pending(writer.ledger.entries())
-    if not len(change) and not unfinished and head(writer.ledger.entries()) == goal:
+    if not len(change) and not pending(entries) and head(entries) == goal:
         return _proven(target, done, points.ids, wanted)
-    parent = head(writer.ledger.entries())
-    entry = writer.ledger.open("rollback", parent, goal, {"rows": len(change)})
+    entry = writer.ledger.open("rollback", head(entries), goal, {"rows": len(change)})
     entry, tally = carry_out(writer, entry, change)
     writer.ledger.move(entry, "applied")
     return _proven(target, _with(done, entry, tally), points.ids, wanted)

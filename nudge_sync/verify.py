@@ -9,7 +9,7 @@ from nudge_sync.connector import PointId
 from nudge_sync.history import History
 from nudge_sync.originals import Notes, Recognised, Shadow, Standing, holds, recognise
 from nudge_sync.progress import Progress, silent
-from nudge_sync.revisions import Ledger, head, lineage, pending
+from nudge_sync.revisions import Ledger, Revision, head, lineage, pending
 from nudge_sync.target import Target
 
 _BATCH = 10_000
@@ -84,14 +84,13 @@ def _count(
             found.behind += 1
 
 
-def behind(target: Target, points: Recognised, revision: int) -> int:
-    """How many points do not hold what `revision` says: written otherwise, put back or drifted."""
-    return len(unsettled(target, points, revision))
-
-
-def unsettled(target: Target, points: Recognised, revision: int) -> list[int]:
-    """The rows of `points` that do not hold what `revision` says."""
-    line = lineage(Ledger(target.ledger, target.place).entries(), revision)
+def unsettled(
+    target: Target, points: Recognised, entries: list[Revision], revision: int
+) -> list[int]:
+    """The rows of `points` that do not hold what `revision` says: written otherwise, put back or
+    drifted.
+    """
+    line = lineage(entries, revision)
     found = _settled(target, points, line)
     return [row for row, settled in enumerate(found) if not settled]
 

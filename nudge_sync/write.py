@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +82,9 @@ class Writer:
     lease: HeldLease
     progress: Progress
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        """The target's ledger."""
+        """The target's ledger, read once the lease is held and not again."""
         return Ledger(self.target.ledger, self.target.place)
 
     @property

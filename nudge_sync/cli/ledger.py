@@ -141,11 +141,13 @@ def gc(
     from nudge_sync.lease import held
     from nudge_sync.leftovers import sweep
     from nudge_sync.retention import collect
+    from nudge_sync.revisions import Ledger
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write
         with held(job.target.ledger, write.lease_seconds):
-            removed = collect(job.target, write.keep_revisions) + sweep(job.target)
+            ledger = Ledger(job.target.ledger, job.target.place)
+            removed = collect(job.target, ledger, write.keep_revisions) + sweep(job.target)
         return {"collection": job.target.name, "removed": removed}
 
     result, code = each(config, collection, everything, work)
