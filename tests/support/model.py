@@ -26,14 +26,21 @@ class Model:
     """Points that the application wrote since a revision last did."""
     fresh: set[int] = field(default_factory=set)
     """Of these the ones that hold a vector nobody had seen before."""
+    seen: set[tuple[int, Bits]] = field(default_factory=set)
+    """Points with vectors that the application wrote before."""
     intents: dict[int, dict[int, tuple[Bits, Bits]]] = field(default_factory=dict)
     """Of each revision, by point: what it was meant to write, and the original behind that."""
     parents: dict[int, int] = field(default_factory=dict)
     origin: dict[tuple[int, Bits], Bits] = field(default_factory=dict)
-    """Of each nudged vector of a point: its original."""
+    """Of each nudged vector of a point that was ever live: its original."""
+
+    def __post_init__(self) -> None:
+        self.seen |= set(self.original.items())
 
     def embed(self, point: int, vector: Bits, *, fresh: bool) -> None:
-        """The application writes a vector of its own."""
+        """The application writes a vector of its own; not a fresh one if it wrote it before."""
+        fresh = fresh and (point, vector) not in self.seen
+        self.seen.add((point, vector))
         self.original[point] = vector
         self.touched.add(point)
         (self.fresh.add if fresh else self.fresh.discard)(point)
@@ -59,8 +66,13 @@ class Model:
             if entry.kind == "apply":
                 # Made from what the application wrote, so it may write over that from here on.
                 self.fresh -= self.intents[entry.number].keys()
-            for point, (vector, original) in self.intents[entry.number].items():
-                self.origin.setdefault((point, vector), original)
+
+    def _seen(self, live: Vectors) -> None:
+        """Learn which nudged vectors the application could have read by now."""
+        for intent in self.intents.values():
+            for point, (vector, original) in intent.items():
+                if live.get(point) == vector:
+                    self.origin.setdefault((point, vector), original)
 
     def held_at(self, revision: int) -> Vectors:
         """What each point that exists holds at a revision; the original where it was embedded
@@ -80,6 +92,7 @@ class Model:
         """What is live after a step is what it may be; `meant`: what the step was to write."""
         assert live.keys() == self.original.keys(), "a point came or went"
         self.note(entries, meant)
+        self._seen(live)
         for point, vector in live.items():
             if vector == self.before[point]:
                 continue

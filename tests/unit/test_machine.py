@@ -1,6 +1,11 @@
-"""Any mix of cycle, crash, application write, rollback and resume ends equal to a model."""
+"""Any mix of cycle, crash, application write, rollback and resume ends equal to a model.
+
+HYPOTHESIS_PROFILE=long tries a hundred times as many, and longer ones, for an hour or so.
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,17 +28,18 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SWAP_DELAYS", (0.0,) * 3)
 
 
+def tried(examples: int, steps: int) -> settings:
+    """So many examples of at most so many steps; many more where the environment asks for it."""
+    is_long = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+    return settings(
+        max_examples=examples * (100 if is_long else 1),
+        stateful_step_count=steps * (2 if is_long else 1),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 TestInMemory = InMemory.TestCase
-TestInMemory.settings = settings(
-    max_examples=60,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestInMemory.settings = tried(60, 25)
 TestOnEdge = OnEdge.TestCase
-TestOnEdge.settings = settings(
-    max_examples=5,
-    stateful_step_count=12,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestOnEdge.settings = tried(5, 12)
