@@ -18,7 +18,14 @@ from nudge_sync.cli.app import app
 from nudge_sync.cli.entry import EVERYWHERE
 from nudge_sync.cli.output import plain
 from nudge_sync.cli.setup import template
-from nudge_sync.config import CollectionSettings, Config, load
+from nudge_sync.config import (
+    CollectionSettings,
+    Config,
+    EventLog,
+    FeedbackSettings,
+    SearchLog,
+    load,
+)
 
 RUNNER = CliRunner()
 
@@ -127,7 +134,11 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         assert set(fields) - table.keys() <= {"angle"}, section
         for name, value in table.items():
             default = fields[name].get_default(call_default_factory=True)
-            assert value == default or name in {"rate", "token_file", "feedback_port"}, name
+            examples = {"rate", "token_file", "feedback_port", "searches", "events"}
+            assert value == default or name in examples, name
+    mapped = FeedbackSettings.model_validate(tables["feedback"])
+    assert mapped.searches.model_fields_set == SearchLog.model_fields.keys()
+    assert mapped.events.model_fields_set == EventLog.model_fields.keys()
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert load(path).collections["docs"].schedule.every == "6h"
