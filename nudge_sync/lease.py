@@ -21,7 +21,7 @@ from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncErro
 from nudge_sync.progress import Progress
 from nudge_sync.revisions import now
 
-_KEY = "lease"
+KEY = "lease"
 _PLACE = "__nudge_revisions"
 _RENEW_AFTER = 1 / 3
 """Share of its time after which a lease is renewed."""
@@ -179,7 +179,7 @@ def _replace_damaged(records: Records) -> None:
     # The clock, because nobody may have come to hold the new lease's generation already.
     moment = now()
     lease = Lease("", "", _process(0), moment, 0, 1.0, generation=moment)
-    records.put([digest.sealed(_KEY, _document(lease))])
+    records.put([digest.sealed(KEY, _document(lease))])
 
 
 def _acquire(records: Records, seconds: float) -> Lease:
@@ -211,7 +211,7 @@ def _extended(lease: Lease) -> Lease:
 
 
 def _swap(records: Records, lease: Lease, expected: int | None) -> bool:
-    return records.swap(digest.sealed(_KEY, _document(lease)), expected)
+    return records.swap(digest.sealed(KEY, _document(lease)), expected)
 
 
 def _document(lease: Lease) -> Document:
@@ -219,7 +219,7 @@ def _document(lease: Lease) -> Document:
 
 
 def _stored(records: Records) -> Lease | None:
-    for record in records.get([_KEY]):
+    for record in records.get([KEY]):
         try:
             return _read(record)
         except DamagedRecord as error:

@@ -83,17 +83,17 @@ class Ledger:
         """Every revision, oldest first. Raises DamagedRecord."""
         if self._known is None:
             found = [
-                _revision(record, self._place)
+                read_entry(record, self._place)
                 for batch in self.records.scan({"kind": "revision"}, vectors=False)
-                for record in digest.opened(batch, self._place)
+                for record in batch
             ]
             self._known = {entry.number: entry for entry in found}
         return [self._known[number] for number in sorted(self._known)]
 
     def entry(self, number: int) -> Revision:
         """One revision, as it is noted now. Raises InputError if there is none of that number."""
-        for record in digest.opened(self.records.get([_key(number)]), self._place):
-            return _revision(record, self._place)
+        for record in self.records.get([_key(number)]):
+            return read_entry(record, self._place)
         known = ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
         raise InputError(f"there is no revision {number}; the latest are: {known}")
 
@@ -136,7 +136,12 @@ def _key(number: int) -> str:
     return f"revision:{number:08d}"
 
 
-def _revision(record: Record, place: str) -> Revision:
+def read_entry(record: Record, place: str) -> Revision:
+    """The revision that a record of the ledger tells of; `place` is its collection.
+
+    Raises DamagedRecord.
+    """
+    digest.opened([record], place)
     entry = shape.built(Revision, record.document.get("entry"), record, place)
     # A parent is always older: what follows parents must come to an end.
     if not 0 <= entry.parent < entry.number or not 0 <= entry.to <= entry.number:

@@ -6,6 +6,8 @@ from typing import Any
 from nudge_sync import lease
 from nudge_sync.compare import same
 from nudge_sync.connector import PointId
+from nudge_sync.damage import all_named
+from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History
 from nudge_sync.originals import Notes, Recognised, Shadow, Standing, holds, recognise
 from nudge_sync.progress import Progress, silent
@@ -48,8 +50,15 @@ class Verified:
 def verify(target: Target, progress: Progress = silent) -> Verified:
     """Compare the collection with shadow, history and ledger; writes nothing.
 
-    Raises DamagedRecord where a record of the sidecar's own fails its digest.
+    Raises DamagedRecord where records of the sidecar's own are damaged; it names them all.
     """
+    try:
+        return _compared(target, progress)
+    except DamagedRecord as error:
+        raise all_named(target, error) from None
+
+
+def _compared(target: Target, progress: Progress) -> Verified:
     entries = Ledger(target.ledger, target.place).entries()
     held = lease.holder(target.ledger)
     found = Verified(

@@ -248,6 +248,32 @@ def test_a_sealed_record_of_another_shape(applied, name, number):
     harmless(applied)
 
 
+def test_verify_names_every_damaged_record(applied):
+    named = []
+    for name, keys in ((ORIGINALS, applied.keys(ORIGINALS)[3:9]), (HISTORY, applied.keys(HISTORY))):
+        for key in keys[:6]:
+            text, vector = applied.records[name][key]
+            applied.records[name][key] = (text, vector + 1)
+            named.append(f"{name} {key!r}")
+    applied.reseal(LEDGER, "revision:00000001", lambda body: body["entry"].pop("state"))
+    applied.reseal(LEDGER, "lease", lambda body: body.pop("lease"))
+    named += [f"{LEDGER} 'revision:00000001'", f"{LEDGER} 'lease'"]
+    with pytest.raises(DamagedRecord, match="Damaged are 14 records") as error:
+        verify.verify(applied.world.target())
+    assert [name for name in named if name not in str(error.value)] == []
+    assert applied.world.live().tobytes() == applied.live
+
+
+def test_verify_counts_what_it_has_no_room_for(applied):
+    for key in applied.keys(HISTORY):
+        text, vector = applied.records[HISTORY][key]
+        applied.records[HISTORY][key] = (text.replace('"id"', '"ID"'), vector)
+    count = len(applied.keys(HISTORY))
+    with pytest.raises(DamagedRecord, match=f"and {count - 20} more") as error:
+        verify.verify(applied.world.target())
+    assert len(str(error.value)) < 2500
+
+
 def test_originals_that_are_gone(applied):
     applied.records[ORIGINALS].clear()
     with pytest.raises(DamagedRecord, match="original is gone"):

@@ -1,0 +1,181 @@
+"""Any JSON in a stored record is a record or is refused by name; never another exception."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from worlds import JUDGED, SETTINGS, World, opened
+
+from nudge_sync import cycle, digest, lease, shape
+from nudge_sync.connector import Record
+from nudge_sync.errors import DamagedRecord, NudgeSyncError
+from nudge_sync.resume import resume
+from nudge_sync.revisions import Revision, read_entry
+from nudge_sync.rollback import roll_back
+from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync.verify import verify
+from nudge_sync_milvus.documents import Entry, entry_of
+from nudge_sync_qdrant_rules import payloads
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(
+        ["0" * 32, "lease", "revision", "applied", "\ud800", "../x", 2**63, -1, 1e308]
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+VECTORS = st.sampled_from([None, np.zeros(4, np.float32), np.full(4, np.nan, np.float32)])
+ORIGINAL = {"id": 7, "revision": 1, "at": 1}
+LINE = {"id": 7, "revision": 1, "original": "0" * 32, "replaced": "1" * 32}
+ENTRY = {"number": 1, "kind": "apply", "state": "applied", "parent": 0, "to": 1, "details": {},
+         "generation": 1}  # fmt: skip
+LEASE = {"token": "t", "host": "h", "process": "b/n/1/2", "acquired": 1, "expires": 2,
+         "seconds": 3.0, "generation": 1}  # fmt: skip
+
+
+def altered(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """The dictionary with some fields of any JSON, some left out and some added."""
+    names = st.sampled_from([*whole, "unknown", "details", "vector", "seal"])
+    return st.builds(
+        lambda gone, put: {k: v for k, v in {**whole, **put}.items() if k not in gone},
+        st.sets(st.sampled_from([*whole]), max_size=1),
+        st.dictionaries(names, JSON, max_size=3),
+    )
+
+
+def record_or_named(read: Callable[[], Any], name: str) -> Any:
+    try:
+        return read()
+    except DamagedRecord as error:
+        message = str(error)
+    assert name in message
+    return None
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"), [(shape.OriginalLine, ORIGINAL), (shape.HistoryLine, LINE)]
+)
+@given(data=st.data())
+def test_any_original_or_history_record(kind, whole, data):
+    body, vector = data.draw(altered(whole)), data.draw(VECTORS)
+    record = digest.sealed("1:7", body, vector)
+    for vectors in (True, False):
+        read = partial(shape.opened, [record], "docs__nudge_x", kind, vectors=vectors)
+        found = record_or_named(read, "1:7")
+        if found:
+            document = found[0].document
+            assert (document["revision"], str(document["id"])) == (1, "7")
+
+
+@given(entry=altered(ENTRY) | JSON, around=altered({"kind": "revision", "generation": 1}))
+def test_any_ledger_entry(entry, around):
+    record = digest.sealed("revision:00000001", {**around, "entry": entry})
+    found = record_or_named(lambda: read_entry(record, "docs__nudge_revisions"), "revision:0000")
+    if found is not None:
+        assert isinstance(found, Revision)
+        assert found.parent < found.number == 1
+        found.summary()
+
+
+@given(content=altered(LEASE) | JSON, generation=st.just(1) | JSON)
+def test_any_lease(content, generation):
+    records = MemoryDatabase().records("docs__nudge_revisions")
+    document = {"kind": "lease", "generation": generation, "lease": content}
+    records.put([digest.sealed(lease.KEY, jsonable(document))])
+    holder = record_or_named(lambda: lease.holder(records), lease.KEY)
+    if holder is not None:
+        holder.describe()
+    try:
+        with lease.held(records, 10):
+            assert lease.holder(records) is not None
+    except NudgeSyncError:
+        lease.unlock(records)
+        with lease.held(records, 10):
+            assert lease.holder(records) is not None
+
+
+def jsonable(value: Any) -> Any:
+    """The value without what JSON cannot hold: records are refused with that in them."""
+    return json.loads(json.dumps(value, allow_nan=True), parse_constant=lambda _: 0.5)
+
+
+TEXTS = st.text(max_size=60) | JSON.map(json.dumps)
+
+
+@given(texts=st.lists(st.builds("{}{}".format, st.sampled_from(["", "=", "z"]), TEXTS)))
+def test_any_texts_of_milvus(texts):
+    found = record_or_named(lambda: entry_of(texts, np.zeros(4, np.float32), 4), "")
+    assert found is None or isinstance(found, Entry)
+
+
+@given(payload=st.dictionaries(st.sampled_from(["key", "document", "tokens", "x"]), JSON | TEXTS))
+def test_any_payload_of_qdrant(payload):
+    found = record_or_named(lambda: payloads.record(payload, None), "")
+    assert found is None or isinstance(found, Record)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Iterator[World]:
+    with opened("memory", tmp_path_factory.mktemp("world")) as made:
+        made.teach()
+        cycle.apply(made.target(), SETTINGS)
+        yield made
+
+
+NAMES = [f"docs__nudge_{kind}" for kind in ("originals", "history", "revisions")]
+STORED = [*NAMES, "docs__nudge_queries", "docs__nudge_events"]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(STORED), at=st.integers(0, 10**6), forged=st.booleans(), data=st.data())
+def test_no_stored_record_makes_a_verb_fail_otherwise(world, name, at, forged, data):
+    store = world.database.store
+    kept = {each: dict(found) for each, found in store.records.items()}
+    before = world.live()
+    keys = sorted(store.records[name])
+    key = keys[at % len(keys)]
+    text, vector = store.records[name][key]
+    body = {k: v for k, v in json.loads(text).items() if not forged or k not in {"seal", "vector"}}
+    changed = jsonable(data.draw(altered(body)))
+    if forged and name in NAMES:
+        changed = digest.sealed(key, changed, vector).document
+    store.records[name][key] = (json.dumps(changed), vector)
+    try:
+        each_verb(world, before, damage=name in NAMES and not forged)
+    finally:
+        world.upsert(list(range(len(before))), before)
+        store.records.clear()
+        store.records.update(kept)
+
+
+def each_verb(world: World, before: Any, *, damage: bool) -> None:
+    target, original = world.target(), world.numbers.vectors[:JUDGED]
+    messages = []
+    for work in (
+        lambda: verify(target),
+        lambda: cycle.plan(target, SETTINGS),
+        lambda: resume(target, SETTINGS),
+        lambda: cycle.apply(target, SETTINGS),
+        lambda: roll_back(target, SETTINGS, originals=True),
+    ):
+        try:
+            work()
+        except NudgeSyncError as error:
+            messages.append(str(error))
+    assert "" not in messages
+    now = world.live(range(JUDGED))
+    ours = (now == before[:JUDGED]).all(axis=1) | (now == original).all(axis=1)
+    # A forged record with the right seal, and other feedback, may rightly lead elsewhere.
+    assert ours.all() or not damage
