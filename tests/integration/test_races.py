@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
 import pytest
-from applications import Edge, Memory
+from applications import Edge, Memory, Milvus
 from handmade import handmade, near
 from pauses import Paused
+from pymilvus import MilvusClient
 from ram import folder
+from windows import Stretch, Windows
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
@@ -27,6 +31,7 @@ from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 40, 8
 SECONDS = 4.0
+SERVER = pytest.mark.milvus_server
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
 
 
@@ -37,6 +42,18 @@ class Marking(Edge):
         return nudge_sync_qdrant_edge.connect({**self.section, "payload_mark": "_nudge_sync"})
 
 
+class Busy(Milvus):
+    """A Milvus application that keeps its connection."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.client = MilvusClient(place, dedicated=True)
+
+    @contextmanager
+    def _client(self) -> Iterator[MilvusClient]:
+        yield self.client
+
+
 class Writer(Thread):
     """Embeds points again, deletes them and inserts them, one after the other."""
 
@@ -45,6 +62,8 @@ class Writer(Thread):
         self.application, self.database = application, database
         self.last: dict[int, bytes] = {}
         """What it wrote last to each point that exists."""
+        self.moments: dict[int, Stretch] = {}
+        """When it last wrote or deleted each point: from the request to the answer."""
         self.writes = 0
         self.enough = Event()
 
@@ -53,16 +72,20 @@ class Writer(Thread):
         while not self.enough.is_set():
             point = int(rng.integers(POINTS))
             self.writes += 1
+            began = time.monotonic()
             if self.writes % 5 == 0 and point in self.last:
                 self.application.delete(self.database, [point])
                 del self.last[point]
-                continue
-            row = rng.normal(size=(1, DIMENSION))
-            vector = np.asarray(row / np.linalg.norm(row), np.float32)
-            self.application.upsert(self.database, [point], vector)
-            self.last[point] = vector.tobytes()
+            else:
+                self.embed(point, rng.normal(size=(1, DIMENSION)))
+            self.moments[point] = (began, time.monotonic())
             # Gives up the interpreter, so that the sidecar gets to write as well.
             time.sleep(0)
+
+    def embed(self, point: int, row: Any) -> None:
+        vector = np.asarray(row / np.linalg.norm(row), np.float32)
+        self.application.upsert(self.database, [point], vector)
+        self.last[point] = vector.tobytes()
 
 
 @pytest.fixture(params=[Memory, Marking])
@@ -73,6 +96,49 @@ def application(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def test_the_application_has_the_last_word(application: Any) -> None:
     database = application.connect()
+    writer, changes = raced(application, database)
+    assert changes > 3
+    assert writer.writes > 20
+    resume(open_target(database, "docs"), SETTINGS)
+    compare(database, writer)
+    database.close()
+
+
+@pytest.mark.parametrize("engine", ["lite", pytest.param("server", marks=SERVER)])
+def test_nothing_is_lost_on_milvus_outside_the_window(
+    engine: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Milvus writes without a condition: what is lost was written between compare and upsert."""
+    on_server = engine == "server"
+    uri = request.getfixturevalue("milvus_server_uri") if on_server else str(tmp_path / "races.db")
+    application = Busy(uri)
+    database: Any = application.connect()
+    windows = Windows(database.wire, "docs")
+    writer, changes = raced(application, database)
+    assert changes > 3
+    assert writer.writes > 20
+    resume(open_target(database, "docs"), SETTINGS)
+    target = open_target(database, "docs")
+    found = recognise(target, range(POINTS))
+    known = {i: row.tobytes() for i, row in zip(found.ids, found.originals, strict=True)}
+    lost = [point for point in range(POINTS) if known.get(point) != writer.last.get(point)]
+    record_property("writes", writer.writes)
+    record_property("lost in a window", len(lost))
+    record_property("longest window, s", round(windows.longest(), 3))
+    assert [i for i in lost if not windows.explain(i, writer.moments[i])] == []
+    roll_back(target, SETTINGS, originals=True)
+    live = target.collection.read(range(POINTS))
+    assert {i: row.tobytes() for i, row in zip(live.ids, live.vectors, strict=True)} == known
+    assert verify(target).clean
+    database.close()
+    application.client.close()
+
+
+def raced(application: Any, database: Database) -> tuple[Writer, int]:
+    """An application and a sidecar at once for a while; the first, and changes of the second."""
     rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
     vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
     application.fill(database, vectors, "cosine")
@@ -84,11 +150,7 @@ def test_the_application_has_the_last_word(application: Any) -> None:
     finally:
         writer.enough.set()
         writer.join()
-    assert changes > 3
-    assert writer.writes > 20
-    resume(open_target(database, "docs"), SETTINGS)
-    compare(database, writer)
-    database.close()
+    return writer, changes
 
 
 def changed_again_and_again(database: Database) -> int:
