@@ -13,7 +13,7 @@ from nudge_sync.connector import Float32
 from nudge_sync.feedback import bots, neighbours, pbm
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.columns import NO_ONE, Actions, Log
+from nudge_sync.feedback.columns import NO_ONE, Actions, Log, different
 from nudge_sync.feedback.decay import worth
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.grouping import merged
@@ -152,7 +152,7 @@ def _without_bots(
 
 def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
     """(s,): for each search the row of the vector that leads its group, or -1: nobody acted."""
-    used = np.unique(log.searches.vector[clicks.search])
+    used = different(log.searches.vector[clicks.search])
     leads = np.full(len(log.vectors) + 1, -1, np.int32)
     leads[used] = used[merged(log.vectors[used], cosine)]
     return leads[log.searches.vector]
@@ -301,11 +301,11 @@ def _beliefs(
 
 def _standing_for(log: Log, clicks: Actions, groups: NDArray[np.int32]) -> NDArray[np.int64]:
     """For each group its earliest search that somebody acted on; it stays when new ones come."""
-    acted = np.unique(clicks.search).astype(np.int64)
+    acted = different(clicks.search).astype(np.int64)
     order = acted[np.lexsort((acted, log.searches.time[acted], groups[acted]))]
-    different, first = np.unique(groups[order], return_index=True)
+    group, first = np.unique(groups[order], return_index=True)
     found = np.full(len(log.vectors), -1, np.int64)
-    found[different] = order[first]
+    found[group] = order[first]
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.columns import Actions, Searches
+from nudge_sync.feedback.columns import Actions, Searches, different
 
 DEEPEST = 100
 """Places further down count as this one."""
@@ -71,7 +71,7 @@ def collected(
     rows = np.flatnonzero(wanted[groups])
     lengths = np.diff(searches.starts)
     listed, bare = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
-    clicked = np.unique(_keys(clicks.search, clicks.point))
+    clicked = different(_keys(clicks.search, clicks.point))
     parts = [
         _tallied(showing, groups, clicked, worth)
         for showing in (
@@ -114,7 +114,7 @@ def _inferred(
     if not of_bare.any():
         return
     group, point = groups[clicks.search[of_bare]], clicks.point[of_bare]
-    keys = np.unique(_keys(group, point))
+    keys = different(_keys(group, point))
     order = np.argsort(groups[bare], kind="stable")
     searches, of = bare[order], groups[bare][order]
     low, high = np.searchsorted(of, keys >> 32), np.searchsorted(of, keys >> 32, side="right")

@@ -2,34 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, fields
 from typing import Any
 
-from nudge_sync.connector import Record
+from nudge_sync.connector import PointId, Record
 
 _LARGEST = 1_000_000
 _YEAR_10000 = 253_402_300_800
-_IDS = (int, str)
-_NUMBERS = (int, float)
+_IDS = frozenset({int, str})
+_NUMBERS = frozenset({int, float})
+_NONE = frozenset({type(None)})
+_TEXT = frozenset({str})
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """The fields of a batch of events, each a list with one value an event."""
+
+    query_id: list[str]
+    action_name: list[str]
+    object_id: list[PointId]
+    position: list[int | None]
+    grade: list[float | None]
+    timestamp: list[float]
+    session_id: list[str]
+    client_id: list[str]
+
+    def only(self, keep: list[bool]) -> EventColumns:
+        """The events that `keep` marks."""
+        every = (getattr(self, one.name) for one in fields(self))
+        return EventColumns(
+            *([value for value, is_kept in zip(one, keep, strict=True) if is_kept] for one in every)
+        )
 
 
 class Sieve:
-    """Lets records through that say what a search or an event says, and counts the others."""
+    """Lets records through that say what a search or an event says, and counts the others.
+
+    A batch is looked at column by column; only if something in it is odd, record by record.
+    """
 
     def __init__(self) -> None:
         self.unreadable = 0
 
-    def events(self, records: list[Record]) -> list[dict[str, Any]]:
-        """The documents of those that are events."""
-        return [one.document for one in self._kept(records, _is_event)]
+    def events(self, records: list[Record]) -> EventColumns:
+        """What those of them say that are events."""
+        documents = [record.document for record in records]
+        if _are(documents, {dict}):
+            columns = _event_columns(documents)
+            if _are_events(columns):
+                return columns
+        return _event_columns([one.document for one in self._kept(records, _is_event)])
 
     def searches(self, records: list[Record]) -> list[Record]:
         """Those that are searches."""
+        documents = [record.document for record in records]
+        if _are(documents, {dict}) and _are_searches(documents):
+            return records
         return self._kept(records, _is_search)
 
-    def _kept(self, records: list[Record], fits: Any) -> list[Record]:
+    def _kept(self, records: list[Record], fits: Callable[[Any], bool]) -> list[Record]:
         kept = [record for record in records if fits(record.document)]
         self.unreadable += len(records) - len(kept)
         return kept
+
+
+def _event_columns(documents: list[dict[str, Any]]) -> EventColumns:
+    return EventColumns(
+        query_id=[one.get("query_id") for one in documents],  # type: ignore[misc]
+        action_name=[one.get("action_name") for one in documents],  # type: ignore[misc]
+        object_id=[one.get("object_id") for one in documents],  # type: ignore[misc]
+        position=[one.get("position") for one in documents],
+        grade=[one.get("grade") for one in documents],
+        timestamp=[one.get("timestamp", 0.0) for one in documents],
+        session_id=[one.get("session_id", "") for one in documents],
+        client_id=[one.get("client_id", "") for one in documents],
+    )
+
+
+def _are_events(columns: EventColumns) -> bool:
+    return (
+        _are(columns.query_id, _TEXT)
+        and _are(columns.action_name, _TEXT)
+        and _are(columns.object_id, _IDS)
+        and _are(columns.session_id, _TEXT)
+        and _are(columns.client_id, _TEXT)
+        and _are_moments(columns.timestamp)
+        and _are(columns.position, _NONE | {int})
+        and all(_is_place(one) for one in set(columns.position))
+        and _are(columns.grade, _NONE | _NUMBERS)
+        and all(_is_within(one, -_LARGEST) for one in set(columns.grade))
+    )
+
+
+def _are_searches(documents: list[dict[str, Any]]) -> bool:
+    lists = [one.get("shown") for one in documents]
+    return (
+        _are((one.get("session_id", "") for one in documents), _TEXT)
+        and _are((one.get("client_id", "") for one in documents), _TEXT)
+        and _are_moments([one.get("timestamp", 0.0) for one in documents])
+        and _are(lists, _NONE | {list})
+        and all(set(map(type, one)) <= _IDS for one in lists if one)
+    )
+
+
+def _are(values: Iterable[Any], types: AbstractSet[type]) -> bool:
+    return set(map(type, values)) <= types
+
+
+def _are_moments(values: list[Any]) -> bool:
+    return _are(values, _NUMBERS) and all(0 <= one < _YEAR_10000 for one in values)
 
 
 # type() and not isinstance(): True is no number here, though Python calls it an int.
