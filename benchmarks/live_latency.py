@@ -1,27 +1,33 @@
 """What a second client's searches take while the sidecar writes, with and without pacing.
 
     python benchmarks/live_latency.py --engine qdrant-edge --points 20000
-    MILVUS_URI=http://127.0.0.1:19530 python benchmarks/live_latency.py --engine milvus
+    python benchmarks/live_latency.py --engine milvus      (at MILVUS_URI, or a server of its own)
 
-One thread searches all the time; the other replaces every vector: not at all, as fast as it can,
-or at `write.rate` rows a second in batches of `write.batch_size`.
+One thread searches all the time, as an application does: on Milvus through pymilvus with the
+consistency it has by default, since the sidecar's own searches wait for the server's clock. The
+other replaces vectors: none, as fast as it can, or at `write.rate` rows a second in batches of 100.
+Each way lasts `--seconds`, and longer until there were `--searches`.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
+from pymilvus import MilvusClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
 from applications import application  # noqa: E402
+from milvus_server import milvus_server  # noqa: E402
 from ram import folder  # noqa: E402
 
 from nudge_sync.config import WriteSettings  # noqa: E402
@@ -29,20 +35,22 @@ from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
 from nudge_sync.pace import Pace  # noqa: E402
 from nudge_sync.progress import silent  # noqa: E402
 
+Search = Callable[[Float32], object]
+
 
 class Searcher(Thread):
     """Searches until told to stop, and notes how long each search took."""
 
-    def __init__(self, collection: Collection, queries: Float32) -> None:
-        super().__init__()
-        self.collection, self.queries = collection, queries
+    def __init__(self, search: Search, queries: Float32) -> None:
+        super().__init__(daemon=True)
+        self.search, self.queries = search, queries
         self.enough, self.seconds = Event(), []
 
     def run(self) -> None:
         number = 0
         while not self.enough.is_set():
             started = time.perf_counter()
-            self.collection.search(self.queries[number % len(self.queries)][None], 10)
+            self.search(self.queries[number % len(self.queries)])
             self.seconds.append(time.perf_counter() - started)
             number += 1
 
@@ -52,54 +60,91 @@ def unit_rows(count: int, dimension: int, seed: int) -> Float32:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def replace_all(collection: Collection, settings: WriteSettings, new: Float32) -> None:
-    """Every vector, as a plan is carried out."""
+def replaced(collection: Collection, settings: WriteSettings, vectors: Float32) -> Iterator[int]:
+    """Every vector again and again, as a plan is carried out; yields the rows of each batch.
+
+    Without `write.rate` not even an index that falls behind is waited for.
+    """
     pace = Pace(collection, settings, silent)
-    for start in range(0, len(new), settings.batch_size):
-        ids = list(range(start, min(start + settings.batch_size, len(new))))
-        pace.wait(len(ids))
-        held = collection.read(ids).vectors
-        collection.write(Points(ids, new[ids]), held)
+    shift = 0
+    while True:
+        shift += 1
+        new = np.roll(vectors, shift, axis=0)
+        for start in range(0, len(new), settings.batch_size):
+            ids = list(range(start, min(start + settings.batch_size, len(new))))
+            if settings.rate:
+                pace.wait(len(ids))
+            held = collection.read(ids).vectors
+            collection.write(Points(ids, new[ids]), held)
+            yield len(ids)
 
 
-def line(name: str, seconds: list[float], took: float) -> str:
-    middle, high = (1000 * float(np.quantile(seconds, q)) for q in (0.5, 0.95))
-    return f"{name:28} {len(seconds):8} {middle:9.1f} {high:9.1f} {took:9.1f}"
+def idle() -> Iterator[int]:
+    """Nothing is written, five times a second."""
+    while True:
+        time.sleep(0.2)
+        yield 0
+
+
+def measured(searcher: Searcher, work: Iterator[int], seconds: float, least: int) -> str:
+    """What was searched and written in that time, as a line."""
+    started, rows = time.perf_counter(), 0
+    searcher.start()
+    while time.perf_counter() - started < seconds or len(searcher.seconds) < least:
+        rows += next(work)
+    took = time.perf_counter() - started
+    searcher.enough.set()
+    searcher.join()
+    points = (1000 * float(np.quantile(searcher.seconds, q)) for q in (0.5, 0.95, 0.99))
+    figures = " ".join(f"{point:8.1f}" for point in points)
+    return f"{len(searcher.seconds):8} {figures} {rows / took:9.0f}"
+
+
+def search_of(engine: str, database: Any, uri: str) -> Search:
+    """A search for 10, by the application's own means."""
+    if engine != "milvus":
+        collection = database.collection("docs")
+        return lambda query: collection.search(query[None], 10)
+    client = MilvusClient(uri, dedicated=True)
+    options = {"params": {"ef": 64}}
+    return lambda query: client.search("docs", [query.tolist()], limit=10, search_params=options)
+
+
+def table(engine: str, place: Path, uri: str, args: argparse.Namespace) -> Iterator[str]:
+    """A line for each way of writing."""
+    app = application(engine, place, uri)
+    database: Any = app.connect()
+    vectors = unit_rows(args.points, args.dimension, 0)
+    app.fill(database, vectors, "cosine")
+    collection = database.collection("docs")
+    search = search_of(engine, database, uri)
+    paced = WriteSettings(rate=args.rate, batch_size=100)
+    for name, work in (
+        ("nothing is written", idle()),
+        ("written at full speed", replaced(collection, WriteSettings(), vectors)),
+        (f"paced, {args.rate:g} rows/s", replaced(collection, paced, vectors)),
+    ):
+        searcher = Searcher(search, unit_rows(100, args.dimension, 9))
+        yield f"{name:26} {measured(searcher, work, args.seconds, args.searches)}"
+    database.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", default="qdrant-edge")
+    parser.add_argument("--engine", choices=["qdrant-edge", "milvus"], default="qdrant-edge")
     parser.add_argument("--points", type=int, default=20_000)
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1000.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--searches", type=int, default=500)
     args = parser.parse_args()
-    with folder() as place:
-        app = application(args.engine, place, os.environ.get("MILVUS_URI", ""))
-        database, second = app.connect(), None
-        app.fill(database, unit_rows(args.points, args.dimension, 0), "cosine")
-        second = database if args.engine == "qdrant-edge" else app.connect()
+    with ExitStack() as stack:
+        place = stack.enter_context(folder())
+        uri = stack.enter_context(milvus_server()) if args.engine == "milvus" else ""
         print(f"{args.engine}, {args.points} points of {args.dimension} numbers")
-        print(f"{'':28} searches   p50, ms   p95, ms   took, s")
-        ways = {
-            "nothing is written": None,
-            "written at full speed": WriteSettings(),
-            f"paced, {args.rate:g} rows/s": WriteSettings(rate=args.rate, batch_size=100),
-        }
-        for seed, (name, settings) in enumerate(ways.items(), 1):
-            new = unit_rows(args.points, args.dimension, seed)[: None if settings else 0]
-            searcher = Searcher(second.collection("docs"), unit_rows(100, args.dimension, 9))
-            started = time.perf_counter()
-            searcher.start()
-            if settings is None:
-                time.sleep(5)
-            else:
-                replace_all(database.collection("docs"), settings, new)
-            took = time.perf_counter() - started
-            searcher.enough.set()
-            searcher.join()
-            print(line(name, searcher.seconds, took), flush=True)
-        database.close()
+        print(f"{'':26} searches  p50, ms  p95, ms  p99, ms    rows/s", flush=True)
+        for line in table(args.engine, place, uri, args):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
