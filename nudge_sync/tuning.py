@@ -53,7 +53,9 @@ class Fit:
     """Sentences: how many queries counted, and why this method and these settings."""
     _queries: Float32 = field(repr=False)
     _relevance: csr_matrix = field(repr=False)
-    _pull: csr_matrix = field(repr=False)
+    _judged: Rows = field(repr=False)
+    _attraction: csr_matrix = field(repr=False)
+    """(q, judged): what pulled, and how strongly."""
     _similarity: Similarity = field(repr=False)
 
     @cached_property
@@ -83,9 +85,17 @@ class Fit:
             new,
             queries=self._queries,
             relevance=self._relevance,
-            pull=self._pull,
+            pull=self._pull(),
             bars=self._bars(depth),
             similarity=self._similarity,
+        )
+
+    def _pull(self) -> csr_matrix:
+        """How strongly each query pulled each document: (q, n)."""
+        narrow = self._attraction
+        return csr_matrix(
+            (narrow.data, self._judged[narrow.indices], narrow.indptr),
+            shape=(len(self._queries), len(self.original)),
         )
 
     def _bars(self, depth: int) -> tuple[Best, Best]:
@@ -191,9 +201,8 @@ def fitted(
         )
         learn = np.ones(len(queries), np.bool_) if options.method == "auto" else learners
         chosen = choose_and_learn(task, made, learn, options.method, options.angle)
-    return _fit(
-        rows, judged, chosen, queries, relevance, task.attraction, learn, options.similarity
-    )
+    pull = task.taught(learn)
+    return _fit(rows, judged, chosen, queries, relevance, pull, options.similarity)
 
 
 def _relevance(train: Any, held_out: Any, teachers: int, judges: int, documents: int) -> csr_matrix:
@@ -242,12 +251,8 @@ def _fit(
     queries: Float32,
     relevance: csr_matrix,
     pull: csr_matrix,
-    learn: NDArray[np.bool_],
     similarity: Similarity,
 ) -> Fit:
-    wide = csr_matrix(
-        (pull.data, judged[pull.indices], pull.indptr), shape=(len(queries), len(documents))
-    )
     return Fit(
         documents,
         judged[chosen.moved],
@@ -258,7 +263,8 @@ def _fit(
         chosen.reasons,
         queries,
         relevance,
-        csr_matrix(wide.multiply(learn[:, None])),
+        judged,
+        pull,
         similarity,
     )
 

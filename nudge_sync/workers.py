@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -50,7 +51,20 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result
     count = min(_threads.get() or cores(), len(items))
     if count <= 1:
         return [work(one) for one in items]
+    done: dict[int, Result] = {}
+    ahead = iter(list(enumerate(items)))
+
+    def run() -> None:
+        for number, one in ahead:
+            done[number] = work(one)
+
     # One thread a matrix product: the products themselves run side by side.
-    with _libraries().limit(limits=1), ThreadPoolExecutor(count) as pool:
-        waiting = [pool.submit(copy_context().run, work, one) for one in items]
-        return [one.result() for one in waiting]
+    with _libraries().limit(limits=1), ThreadPoolExecutor(count - 1) as pool:
+        waiting = [pool.submit(copy_context().run, run) for _ in range(count - 1)]
+        try:
+            run()
+        finally:
+            deque(ahead, maxlen=0)
+        for one in waiting:
+            one.result()
+    return [done[number] for number in range(len(items))]

@@ -20,6 +20,7 @@ from nudge_sync.solve.problem import (
     Queries,
     Similarity,
     check,
+    check_vectors,
 )
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
@@ -54,6 +55,7 @@ def fit(
     Equal input gives equal bits on one machine. Raises InputError.
     """
     queries = tidy(queries)
+    check_vectors(points, queries.vectors)
     task = checked(points, queries, weights, metric, similarity, max_angle)
     everyone = np.ones(len(queries), np.bool_)
     with limited(threads):
@@ -68,7 +70,7 @@ def checked(
     similarity: Similarity,
     max_angle: float,
 ) -> Task:
-    """The problem, or InputError."""
+    """The problem, or InputError.  points and queries: finite."""
     what = metrics.parse(metric)
     check(points, queries, what.depth)
     pull, push = attraction(queries.relevance, weights), rejection(queries.relevance)

@@ -73,12 +73,14 @@ def paths(
     start, end, stop = np.empty_like(points), np.empty_like(points), np.empty(len(points))
 
     def lay(rows: slice, pull: Float64) -> None:
-        found = plane(points[rows], pull)
+        wide = points[rows].astype(np.float64)
+        found = plane(wide, pull)
         size = np.where(found.size > TINY, found.size, 1.0)
         scale = np.ones(len(size)) if similarity == "dot" else 1 / size
         stays, goes, stop[rows] = (_turn if way == "nudge-n" else _step)(found, limit)
-        start[rows] = points[rows] if similarity == "dot" else scale[:, None] * points[rows]
-        end[rows] = mixed(scale * stays, points[rows], scale * goes, pull)
+        end[rows] = mixed(scale * stays, wide, scale * goes, pull)
+        wide *= scale[:, None]
+        start[rows] = wide
 
     over_pulls(lay, queries, attraction)
     return Paths(start, end, stop, fades=way == "nudge-m")

@@ -62,7 +62,7 @@ class Choice:
 
 
 def check(points: Float32, queries: Queries, depth: int) -> None:
-    """Raise InputError where shapes disagree or anything is not finite."""
+    """Raise InputError where shapes disagree or a judgement or score is not finite."""
     count, dimension = points.shape
     if queries.vectors.shape[1:] != (dimension,):
         raise InputError(
@@ -79,7 +79,11 @@ def check(points: Float32, queries: Queries, depth: int) -> None:
             f"unjudged is {queries.unjudged.shape}; {len(queries)} queries and a metric that "
             f"looks at {depth} places need at least {(len(queries), depth)}: pad with -inf"
         )
-    if not (np.isfinite(points).all() and np.isfinite(queries.vectors).all()):
-        raise InputError("a vector holds NaN or infinity; leave such points and queries out")
     if np.isnan(queries.unjudged).any() or not np.isfinite(queries.relevance.data).all():
         raise InputError("a judgement or a score is not a number; leave it out")
+
+
+def check_vectors(points: Float32, queries: Float32) -> None:
+    """Raise InputError where a vector is not finite."""
+    if not (np.isfinite(points).all() and np.isfinite(queries).all()):
+        raise InputError("a vector holds NaN or infinity; leave such points and queries out")

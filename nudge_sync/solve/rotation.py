@@ -91,10 +91,11 @@ def rotate(vectors: Float32, pulls: Float64, angle: float) -> Float32:
     NUDGE-N, Zeighami et al. 2025, eq. 9, written as a rotation: no quotient that can cancel.
     """
     # float64: a squared norm off by more than 1e-6 makes Qdrant rescale the row as it is written.
-    found = plane(vectors, pulls)
+    wide = vectors.astype(np.float64)
+    found = plane(wide, pulls)
     turn = np.minimum(found.reach, angle)
     stays, goes = found.weights(turn)
-    return keep_still(vectors, mixed(stays, vectors, goes, pulls), turn > NEAR)
+    return keep_still(vectors, mixed(stays, wide, goes, pulls), turn > NEAR)
 
 
 def mixed(first: Float64, rows: NDArray[np.floating], second: Float64, others: Float64) -> Float64:
@@ -107,5 +108,6 @@ def mixed(first: Float64, rows: NDArray[np.floating], second: Float64, others: F
 def keep_still(vectors: Float32, moved: NDArray[np.floating], moves: NDArray[np.bool_]) -> Float32:
     """`moved` as float32 where a row moves, and `vectors` bit for bit where it does not."""
     kept = moved.astype(np.float32)
-    kept[~moves] = vectors[~moves]
+    still = np.flatnonzero(~moves)
+    kept[still] = vectors[still]
     return kept

@@ -17,7 +17,8 @@ def translate(vectors: Float32, pulls: Float64, step: float) -> Float32:
 
     vectors: (n, d).  pulls: (n, d), any length; a row with a zero pull comes back bit for bit.
     """
-    found = plane(vectors, pulls)
+    wide = vectors.astype(np.float64)
+    found = plane(wide, pulls)
     moves = (found.pull > TINY) & (step > TINY) & (found.size > TINY)
     share = np.where(moves, step * found.size / np.where(moves, found.pull, 1.0), 0.0)
-    return keep_still(vectors, mixed(np.ones(len(share)), vectors, share, pulls), moves)
+    return keep_still(vectors, mixed(np.ones(len(share)), wide, share, pulls), moves)
