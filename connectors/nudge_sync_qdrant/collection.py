@@ -69,6 +69,7 @@ class QdrantCollection:
         self._layout = layout(name, vector, info)
         self._rescales = session.local and self._layout.metric == "cosine"
         self._limit = row_limit(self._layout.dimension, info)
+        self._queries = query_limit(info)
         replicated = (info.config.params.replication_factor or 1) > 1
         self._reader = Reader(session, name, self._layout, limit=self._limit, replicated=replicated)
         self._mark = session.settings.payload_mark
@@ -111,8 +112,9 @@ class QdrantCollection:
             return Hits([[] for _ in queries], [np.empty(0, dtype=np.float32) for _ in queries])
         hits = Hits([], [])
         sign = -1.0 if self._layout.metric == "euclid" else 1.0
-        for start in range(0, len(queries), _QUERIES):
-            requests = [self._query(row, k, exact=exact) for row in queries[start:][:_QUERIES]]
+        for start in range(0, len(queries), self._queries):
+            part = queries[start : start + self._queries]
+            requests = [self._query(row, k, exact=exact) for row in part]
             with self._session.asking(self._place):
                 answers = self._session.client.query_batch_points(self._name, requests)
             for answer in answers:
@@ -276,6 +278,13 @@ class QdrantCollection:
             return self._name
         real = {each.alias_name: each.collection_name for each in aliases}
         return real.get(self._name, self._name)
+
+
+def query_limit(info: CollectionInfo) -> int:
+    """How many queries one request may hold, by what strict mode allows."""
+    strict = info.config.strict_mode_config
+    most = strict.search_max_batchsize if strict is not None and strict.enabled else None
+    return min(_QUERIES, most or _QUERIES)
 
 
 def row_limit(dimension: int, info: CollectionInfo) -> int:

@@ -79,6 +79,13 @@ def _problems(what: str, name: str, precision: str, info: CollectionInfo) -> tup
             f'"{name}" has custom sharding, where each write has to name its shard key; '
             "automatic sharding would work"
         )
+    if info.config.optimizer_config.prevent_unoptimized:
+        # From 1.17.1: reads then give older copies of points whose update waits for the index.
+        problems.append(
+            f'"{name}" has prevent_unoptimized set, under which an update that the application '
+            "just made can be neither read nor compared, and so would be overwritten; without "
+            "that setting it would work"
+        )
     return tuple(problems)
 
 

@@ -13,11 +13,13 @@ from qdrant_client.models import (
     Filter,
     HnswConfigDiff,
     MatchValue,
+    OptimizersConfigDiff,
     PayloadSchemaType,
     PointIdsList,
     PointStruct,
     Range,
     ReadConsistencyType,
+    StrictModeConfig,
     UpdateMode,
     VectorParams,
     WriteOrdering,
@@ -34,6 +36,9 @@ _SWAP = "swap"
 _ROWS = 1000
 _REQUEST_BYTES = 8 * 2**20
 _NUMBER_BYTES = 22
+# Whatever the server's own defaults say: what was put can be read, and requests are bounded here.
+_SEEN_AT_ONCE = OptimizersConfigDiff(prevent_unoptimized=False)
+_NO_LIMITS = StrictModeConfig(enabled=False)
 
 
 class QdrantRecords:
@@ -223,6 +228,8 @@ class QdrantRecords:
                     vectors_config={_VECTOR: params} if self._dimension else {},
                     on_disk_payload=True,
                     replication_factor=self._session.settings.replication_factor,
+                    optimizers_config=_SEEN_AT_ONCE,
+                    strict_mode_config=_NO_LIMITS,
                 )
         except DatabaseError as error:
             # Another process may have been first.

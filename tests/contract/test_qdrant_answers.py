@@ -28,7 +28,7 @@ from nudge_sync.errors import (
     Unreachable,
     UnsupportedCollection,
 )
-from nudge_sync_qdrant.collection import row_limit
+from nudge_sync_qdrant.collection import query_limit, row_limit
 from nudge_sync_qdrant.layout import layout
 from nudge_sync_qdrant.session import CONDITIONAL, MODES
 
@@ -225,7 +225,9 @@ def test_acknowledged_is_not_completed(status):
 # Layouts
 
 
-def described(vectors, sparse=None, sharding=None, strict=None) -> CollectionInfo:
+def described(
+    vectors, sparse=None, sharding=None, strict=None, prevent_unoptimized=None
+) -> CollectionInfo:
     """A collection as a server describes it."""
     return CollectionInfo.model_validate(
         {
@@ -246,6 +248,7 @@ def described(vectors, sparse=None, sharding=None, strict=None) -> CollectionInf
                     "vacuum_min_vector_number": 1000,
                     "default_segment_number": 0,
                     "flush_interval_sec": 5,
+                    "prevent_unoptimized": prevent_unoptimized,
                 },
                 "strict_mode_config": strict,
             },
@@ -285,6 +288,7 @@ def test_layouts_that_do_not(vector, vectors, message):
         (described({**COSINE, "datatype": "float16"}), 'vector "" of "docs" is stored as float16'),
         (described({**COSINE, "datatype": "uint8"}), "uint8"),
         (described(COSINE, sharding="custom"), "shard key"),
+        (described(COSINE, prevent_unoptimized=True), "prevent_unoptimized"),
     ],
 )
 def test_problems(info, problem):
@@ -299,3 +303,8 @@ def test_requests_are_bounded():
     assert row_limit(500_000, described(COSINE)) == 1
     strict = {"enabled": True, "upsert_max_batchsize": 50}
     assert row_limit(4, described(COSINE, strict=strict)) == 50
+    assert query_limit(described(COSINE, strict=strict)) == 64
+    strict = {"enabled": True, "search_max_batchsize": 8}
+    assert query_limit(described(COSINE, strict=strict)) == 8
+    strict = {"enabled": False, "search_max_batchsize": 8}
+    assert query_limit(described(COSINE, strict=strict)) == 64
