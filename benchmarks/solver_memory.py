@@ -44,6 +44,14 @@ def write(path, count, dimension):
     rows.flush()
 
 
+def asked(documents, answers, random):
+    """Queries that miss their answers, all those of one document in the same direction."""
+    known, which = np.unique(answers, return_inverse=True)
+    aside = random.standard_normal((len(known), 384), dtype=np.float32) / 384**0.5
+    noise = random.standard_normal((len(answers), 384), dtype=np.float32) / 384**0.5
+    return documents[answers] + 2 * aside[which] + 2 * noise
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--documents", type=int, default=1_000_000)
@@ -58,8 +66,7 @@ def main() -> None:
         documents = np.load(path, mmap_mode="r")
         answers = random.choice(given.documents, given.train + given.validation)
         answers[given.train :] = random.choice(answers[: given.train], given.validation)
-        noise = random.standard_normal((len(answers), 384), dtype=np.float32) / 384**0.5
-        queries = documents[answers] + 1.2 * noise
+        queries = asked(documents, answers, random)
         relevant = [[int(one)] for one in answers]
         edge = given.train
         before, peak = anonymous(), Peak()
@@ -78,6 +85,7 @@ def main() -> None:
         peak.running = False
         peak.join()
         size = documents.nbytes / 2**20
+        print(f"{fit.method}, {fit.parameters}")
         print(f"{given.method}: {len(fit.moved)} of {len(moved)} documents ({size:.0f} MB) moved")
         print(f"peak above the inputs {peak.highest - before:.0f} MB, {seconds:.1f} s")
 
