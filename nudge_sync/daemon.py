@@ -117,7 +117,8 @@ class Daemon:
                 "install it with: pip install 'nudge-sync[serve]'"
             ) from error
         vectors = {name: each.vector for name, each in self.config.collections.items()}
-        app = application(Batches(self._connected, vectors, self.opening), token)
+        batches = Batches(self._connected, vectors, self.opening)
+        app = application(batches, token, self.gauges)
         with taking(serve.host, serve.feedback_port, app) as port:
             say(logging.INFO, "taking feedback", host=serve.host, port=port)
             yield
@@ -228,6 +229,7 @@ class Daemon:
         settings = self.config.collections[name]
         with self._target(name) as target:
             self.unreached.pop(name, None)
+            self.gauges.counted(name, target.facts.points)
             return cycle.apply(target, settings, None, self._progress).summary()
 
     def _progress(self, stage: str, done: int, total: int) -> None:

@@ -28,6 +28,17 @@ class Gauges:
         self._held_out = self._gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
         )
+        self._points = self._gauge("points", "Points in the collection when a cycle began.")
+        self._judged = self._gauge("judged_points", "Points with evidence in the last plan.")
+        self._batches = self._counter(
+            "feedback_batches",
+            "Batches sent over HTTP by how they were answered.",
+            "kind",
+            "status",
+        )
+        self._taken = self._counter(
+            "feedback_rows", "Rows sent over HTTP, accepted or why not.", "kind", "result"
+        )
         self._next = self._gauge("next_run_timestamp_seconds", "When the next cycle is due.")
         self._seconds = Histogram(
             "nudge_sync_cycle_seconds",
@@ -72,11 +83,25 @@ class Gauges:
         """What a cycle found and wrote, from its summary."""
         passed = "passed" if summary["gate"]["passed"] else "refused"
         self._gate.labels(collection, passed).inc()
+        self._judged.labels(collection).set(summary["judged"])
         for name in ("written", "drifted", "missing"):
             self._rows.labels(collection, name).inc(summary.get(name, 0))
         for when in ("before", "after"):
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
+
+    def counted(self, collection: str, points: int) -> None:
+        """How many points a collection has."""
+        self._points.labels(collection).set(points)
+
+    def batch(self, collection: str, kind: str, status: int) -> None:
+        """A batch of feedback was answered; "" for one that reached no collection."""
+        self._batches.labels(collection, kind, str(int(status))).inc()
+
+    def rows(self, collection: str, kind: str, results: Mapping[str, int]) -> None:
+        """What became of rows of a batch: accepted, or the reason why not."""
+        for result, count in results.items():
+            self._taken.labels(collection, kind, result).inc(count)
 
     def page(self) -> bytes:
         """Everything, in Prometheus's text format."""

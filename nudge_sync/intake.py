@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +22,7 @@ from nudge_sync.feedback.batches import Batches, Kind, rows_in
 from nudge_sync.feedback.importing import RowsRefused
 from nudge_sync.feedback.report import ImportReport
 from nudge_sync.feedback.rows import BadRow
+from nudge_sync.gauges import Gauges
 from nudge_sync.intake_schema import described
 from nudge_sync.logs import say
 from nudge_sync.status import admitted
@@ -32,25 +34,45 @@ _MOST_AT_ONCE = 32
 _GRACE_SECONDS = 10
 
 
-def application(batches: Batches, token: str = "") -> FastAPI:
-    """The application that stores what is posted to it; with a token, only for its bearers."""
+def application(batches: Batches, token: str = "", gauges: Gauges | None = None) -> FastAPI:
+    """The application that stores what is posted to it; with a token, only for its bearers.
+
+    gauges: told of every batch.
+    """
     app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
-    _add(app, batches, token, "search", "/v1/searches")
-    _add(app, batches, token, "event", "/v1/events")
+    desk = _Desk(batches, token, gauges or Gauges())
+    _add(app, desk, "search", "/v1/searches")
+    _add(app, desk, "event", "/v1/events")
     return app
 
 
-def _add(app: FastAPI, batches: Batches, token: str, kind: Kind, path: str) -> None:
+@dataclass(frozen=True)
+class _Desk:
+    """Where batches are handed in."""
+
+    batches: Batches
+    token: str
+    gauges: Gauges
+
+
+def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
     @app.post(path, name=f"store {path[4:]}", **described(kind))
     async def store(
         request: Request,
         collection: str | None = None,
         partial: bool = False,  # noqa: FBT001, FBT002
     ) -> JSONResponse:
-        _refuse_strangers(request, token)
-        name = _chosen(collection, batches)
-        rows = _rows(await _body(request))
-        return await run_in_threadpool(_answer, batches, name, kind, rows, partial=partial)
+        name = ""
+        try:
+            _refuse_strangers(request, desk.token)
+            name = _chosen(collection, desk.batches)
+            rows = _rows(await _body(request))
+        except HTTPException as refused:
+            desk.gauges.batch(name, kind, refused.status_code)
+            raise
+        answer = await run_in_threadpool(_answer, desk, name, kind, rows, partial=partial)
+        desk.gauges.batch(name, kind, answer.status_code)
+        return answer
 
 
 def _refuse_strangers(request: Request, token: str) -> None:
@@ -99,12 +121,11 @@ def _rows(body: bytes) -> list[Any]:
     return rows
 
 
-def _answer(
-    batches: Batches, name: str, kind: Kind, rows: list[Any], *, partial: bool
-) -> JSONResponse:
+def _answer(desk: _Desk, name: str, kind: Kind, rows: list[Any], *, partial: bool) -> JSONResponse:
     try:
-        report = batches.store(name, kind, rows, partial=partial)
+        report = desk.batches.store(name, kind, rows, partial=partial)
     except RowsRefused as refused:
+        desk.gauges.rows(name, kind, refused.report.reasons)
         content = {"detail": str(refused)} | _summary(refused.report, stored=False)
         return JSONResponse(content, HTTPStatus.UNPROCESSABLE_ENTITY)
     except InputError as error:
@@ -114,6 +135,7 @@ def _answer(
     except Exception as error:  # noqa: BLE001 - a traceback in the log may quote data
         say(logging.ERROR, "batch failed unexpectedly", collection=name, error=type(error).__name__)
         return _unexplained()
+    desk.gauges.rows(name, kind, {"accepted": report.accepted, **report.reasons})
     return JSONResponse(_summary(report, stored=True))
 
 

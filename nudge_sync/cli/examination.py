@@ -7,7 +7,9 @@ from typing import Any
 
 from nudge_sync import lease
 from nudge_sync.cli.workspace import Job
+from nudge_sync.feedback.coverage import coverage_of
 from nudge_sync.feedback.mapped import feedback_of
+from nudge_sync.judged import judgements_of
 from nudge_sync.revisions import Ledger, head, pending
 from nudge_sync.target import refusals
 
@@ -19,16 +21,18 @@ def examine(job: Job) -> dict[str, Any]:
     holder = lease.holder(target.ledger)
     logged = feedback_of(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
+    evidence = coverage_of(judgements_of(target, job.settings), target.facts.points)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,
         "feedback": counts,
+        "evidence": evidence.summary(),
         "originals": target.originals.count(),
         "revision": head(entries),
         "unfinished": [entry.number for entry in pending(entries)],
         "lease": holder.describe() if holder else None,
         "problems": _problems(job),
-        "notes": _notes(job, counts["queries"], bool(pending(entries))),
+        "notes": [str(evidence), *_notes(job, counts["queries"], bool(pending(entries)))],
     }
 
 

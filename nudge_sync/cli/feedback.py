@@ -320,6 +320,9 @@ def _draw_import(result: dict[str, Any]) -> None:
 
 
 def _draw_stats(result: dict[str, Any]) -> None:
+    from nudge_sync.feedback.coverage import Coverage
+
     pairs("", {name: value for name, value in result.items() if name != "funnel"})
     stages = [tuple(stage.values()) for stage in result["funnel"]]
     table("\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages)
+    say(f"\n{Coverage(result['judged'], result['points'])}")

@@ -51,7 +51,12 @@ def test_the_operators_whole_story(shop: Shop):
     assert {"accepted", "rejected", "reasons"} <= imported.keys()
     assert (imported["accepted"], imported["rejected"]) == (1800, 0)
     assert shop.call("feedback", "stats")["judged"] == JUDGED
-    assert shop.call("check")["collections"]["docs"]["feedback"]["queries"] == 900
+    checked = shop.call("check")
+    assert checked["collections"]["docs"]["feedback"]["queries"] == 900
+    evidence = {"judged": JUDGED, "points": POINTS, "coverage": JUDGED / POINTS}
+    assert checked["collections"]["docs"]["evidence"] == evidence
+    share = f"{JUDGED} of {POINTS} points (10.0%) have evidence; the others are left as they are"
+    assert checked["notes"] == [f"docs: {share}"]
 
     planned = shop.call("plan")
     assert planned.keys() >= PLAN

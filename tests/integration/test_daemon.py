@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from commands import Shop, opened_shop
-from worlds import JUDGED
+from worlds import JUDGED, POINTS
 
 PATIENCE = 300
 """Seconds that nothing takes, also on a busy machine."""
@@ -78,6 +78,8 @@ def test_it_runs_on_time_answers_and_stops(taught: Shop):
     with served(taught) as (child, url):
         wait_until(lambda: metric(url, cycles % "unchanged") >= 1)
         assert metric(url, cycles % "applied") == 1
+        assert metric(url, 'nudge_sync_points{collection="docs"}') == POINTS
+        assert metric(url, 'nudge_sync_judged_points{collection="docs"}') == JUDGED
         assert metric(url, 'nudge_sync_rows_total{collection="docs",result="written"}') == JUDGED
         held = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
         assert metric(url, held % "after") > 0

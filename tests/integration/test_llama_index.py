@@ -1,4 +1,4 @@
-"""LlamaIndex's own index on Qdrant, searched through the retriever that logs."""
+"""LlamaIndex's own index on Qdrant and Milvus, searched through the retriever that logs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from sentences import DIMENSION, TEXTS, embedded
 
+import nudge_sync_milvus
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.config import FeedbackSettings
@@ -57,14 +59,26 @@ class Library:
     ids: list[str]
 
 
-@pytest.fixture
-def library() -> Iterator[Library]:
+def on_qdrant(folder: Path) -> tuple[Any, Any]:
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    return QdrantVectorStore("docs", client=database.session.client), database
+
+
+def on_milvus(folder: Path) -> tuple[Any, Any]:
+    # Only where pymilvus is below 3: the store's own package demands that.
+    stores = pytest.importorskip("llama_index.vector_stores.milvus")
+    uri = str(folder / "milvus.db")
+    store = stores.MilvusVectorStore(uri, collection_name="docs", dim=DIMENSION, overwrite=True)
+    return store, nudge_sync_milvus.connect({"uri": uri})
+
+
+@pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
     words = Words()
     with warnings.catch_warnings():
         # The store asks for payload indexes, which local mode has none of.
         warnings.filterwarnings("ignore", "Payload indexes have no effect")
-        store = QdrantVectorStore("docs", client=database.session.client)
+        store, database = request.param(tmp_path)
         ids = [str(UUID(int=at + 1)) for at in range(len(TEXTS))]
         nodes = [TextNode(text=text, id_=id_) for text, id_ in zip(TEXTS, ids, strict=True)]
         context = StorageContext.from_defaults(vector_store=store)
@@ -112,15 +126,14 @@ def test_a_bundle_with_a_vector_is_not_embedded_again_and_not_changed(library: L
 
 
 def test_it_works_without_blocking(library: Library):
-    class Beside(QdrantVectorStore):
-        """Local mode has no asynchronous client for the same memory."""
+    class Beside(type(library.index.vector_store)):
+        """In-process databases have no asynchronous client for the same data."""
 
         async def aquery(self, *words: Any, **named: Any) -> Any:
             return self.query(*words, **named)
 
-    store = Beside("docs", client=library.database.session.client)
-    index = VectorStoreIndex.from_vector_store(store, embed_model=library.words)
-    plain = index.as_retriever(similarity_top_k=5)
+    library.index.vector_store.__class__ = Beside
+    plain = library.index.as_retriever(similarity_top_k=5)
     log = FeedbackLog(nobody, "docs")
     library.words.asked = 0
     found = asyncio.run(LoggedRetriever(plain, log).aretrieve(QUERY))

@@ -1,11 +1,14 @@
+import socket
 import threading
 import time
 
 import numpy as np
 import pytest
 
+import nudge_sync_milvus
+import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
-from nudge_sync.errors import Unreachable
+from nudge_sync.errors import NudgeSyncError, Unreachable
 from nudge_sync.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
@@ -82,6 +85,51 @@ def test_a_dead_database_fails_nothing_and_what_waits_is_stored_later(database):
         alive.set()
         assert log.flush(30)
     assert len(stored(database)[0]) == 5
+
+
+CONNECTORS = {
+    "qdrant": lambda port: nudge_sync_qdrant.connect({"url": f"http://127.0.0.1:{port}"}),
+    "milvus": lambda port: nudge_sync_milvus.connect({"uri": f"http://127.0.0.1:{port}"}),
+}
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_a_server_that_refuses_every_connection_fails_nothing(name):
+    failed = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+
+    def connect():
+        try:
+            return Watched(CONNECTORS[name](port))
+        except NudgeSyncError:
+            failed.set()
+            raise
+
+    class Watched:
+        """The connector's database: says when it failed for the first time."""
+
+        def __init__(self, database):
+            self.database = database
+
+        def collection(self, *words):
+            try:
+                found = self.database.collection(*words)
+                found.describe()
+            except NudgeSyncError:
+                failed.set()
+                raise
+            return found
+
+    log = FeedbackLog(connect, "docs", capacity=3, flush_seconds=0.001)
+    ids = [log.search([1, 0, 0, 0], [n]) for n in range(5)]
+    log.click(ids[0], 1)
+    assert failed.wait(120)
+    assert len(set(ids)) == 5
+    assert log.search([1, 0, 0, 0], [1]) not in ids
+    assert (log.counts.stored, log.counts.waiting, log.counts.refused) == (0, 3, 0)
+    assert log.counts.dropped == 4
+    log.close(0)
 
 
 def test_after_closing_everything_is_dropped(database):

@@ -1,0 +1,97 @@
+"""The Python and the configuration in README and docs/feedback.md, run against real packages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.embeddings import Embeddings
+from langchain_qdrant import QdrantVectorStore
+from llama_index.core import VectorStoreIndex
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.schema import TextNode
+from qdrant_client.models import Distance, VectorParams
+from sentences import DIMENSION, TEXTS, embedded
+
+import nudge_sync_qdrant
+from nudge_sync import FeedbackLog
+from nudge_sync.config import load
+from nudge_sync.target import open_target
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/feedback.md")
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
+
+
+class Words(Embeddings):
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [embedded(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return embedded(text)
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    """What an application has at hand where an example begins."""
+    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    client = database.session.client
+    client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
+    store = QdrantVectorStore(client, "docs", embedding=Words())
+    ids = list(range(len(TEXTS)))
+    store.add_texts(TEXTS, ids=ids)
+    nodes = [TextNode(text=text) for text in TEXTS]
+    index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=DIMENSION))
+    log = FeedbackLog(database, "docs", flush_seconds=60)
+    yield {
+        "database": database,
+        "store": store,
+        "index": index,
+        "log": log,
+        "query_vector": embedded("swept wings"),
+        "shown_ids": ids[:3],
+        "point_id": ids[1],
+    }
+    log.close(0)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "number"), [(page, at) for page in PAGES for at in range(len(blocks(page, "python")))]
+)
+def test_an_example_logs_a_search_and_what_came_of_it(
+    page: str, number: int, names: dict[str, Any]
+):
+    exec(compile(blocks(page, "python")[number], f"{page} {number}", "exec"), names)
+    with names["log"] as log:
+        assert log.flush(60)
+        assert log.counts.refused == 0, log.counts.last_error
+    target = open_target(names["database"], "docs")
+    [search] = [one for batch in target.queries.scan() for one in batch]
+    events = [one.document for batch in target.events.scan() for one in batch]
+    assert events
+    assert {one["query_id"] for one in events} == {search.key}
+    assert all(one["object_id"] in search.document["shown"] for one in events)
+
+
+def test_there_are_examples():
+    assert len(blocks("docs/feedback.md", "python")) == 3
+    assert len(blocks("README.md", "python")) == 1
+
+
+def test_the_mapped_log_is_a_configuration(tmp_path: Path):
+    [block] = blocks("docs/feedback.md", "toml")
+    path = tmp_path / "nudge-sync.toml"
+    path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
+    feedback = load(path).collections["docs"].feedback
+    assert feedback.searches is not None
+    assert feedback.events is not None
+    assert (feedback.searches.client, feedback.events.point) == ("user.id", "doc")
