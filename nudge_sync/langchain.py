@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -23,11 +24,12 @@ _IDS = ("_id", "pk")
 class LoggedRetriever(VectorStoreRetriever):
     """What `vectorstore.as_retriever()` gives, with each search noted in `log`.
 
-    The query is embedded once, by `embeddings` or else the store's own, and searched by its vector:
-    the same documents in the same order, each with `nudge_query_id` and `nudge_point_id` in its
+    The same documents in the same order, each with `nudge_query_id` and `nudge_point_id` in its
     metadata, to be handed back with a click. Who searched: `session` and `client` in the metadata
     of the run's configuration. What goes wrong in the log is counted there and fails no search.
-    Searches that are not by one dense vector alone are refused with ValueError.
+    The query is embedded once, by `embeddings` or else the store's own, and searched by its vector;
+    where the store searches by more than that (hybrid, with a score threshold), the log embeds it
+    once more, in its own thread. Raises ValueError where there is no embedding model.
     """
 
     log: FeedbackLog
@@ -36,13 +38,8 @@ class LoggedRetriever(VectorStoreRetriever):
     """Where a document's metadata has the point's id, if neither `_id` nor `pk`; Document.id
     is looked at too."""
 
-    allowed_search_types: ClassVar[Sequence[str]] = ("similarity", "mmr")
-
     @model_validator(mode="after")
-    def _searches_by_one_vector(self) -> LoggedRetriever:
-        mode = getattr(self.vectorstore, "retrieval_mode", "dense")
-        if getattr(mode, "value", mode) != "dense":
-            raise ValueError(f"a {mode} search is not by its vector alone; log it with FeedbackLog")
+    def _has_a_model(self) -> LoggedRetriever:
         if not isinstance(self._embedder(), Embeddings):
             raise ValueError("the store has no embedding model of its own: name one, embeddings=")  # noqa: TRY004
         return self
@@ -50,6 +47,9 @@ class LoggedRetriever(VectorStoreRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
+        if not self._is_by_vector():
+            found = super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+            return self._logged(query, self._later(query), found, run_manager.metadata)
         vector = self._embedder().embed_query(query)
         named = self.search_kwargs | kwargs
         if self.search_type == "mmr":
@@ -61,6 +61,9 @@ class LoggedRetriever(VectorStoreRetriever):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
+        if not self._is_by_vector():
+            found = await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
+            return self._logged(query, self._later(query), found, run_manager.metadata)
         vector = await self._embedder().aembed_query(query)
         named = self.search_kwargs | kwargs
         if self.search_type == "mmr":
@@ -69,11 +72,21 @@ class LoggedRetriever(VectorStoreRetriever):
             found = await self.vectorstore.asimilarity_search_by_vector(vector, **named)
         return self._logged(query, vector, found, run_manager.metadata)
 
+    def _is_by_vector(self) -> bool:
+        """Whether one dense vector is all that the store would search by."""
+        mode = getattr(self.vectorstore, "retrieval_mode", "dense")
+        fields = getattr(self.vectorstore, "vector_fields", ())
+        plain = getattr(mode, "value", mode) == "dense" and len(fields) <= 1
+        return plain and self.search_type in {"similarity", "mmr"}
+
+    def _later(self, query: str) -> Callable[[], list[float]]:
+        return partial(self._embedder().embed_query, query)
+
     def _embedder(self) -> Any:
         return self.embeddings or self.vectorstore.embeddings
 
     def _logged(
-        self, query: str, vector: list[float], found: list[Document], run: Mapping[str, Any]
+        self, query: str, vector: Any, found: list[Document], run: Mapping[str, Any]
     ) -> list[Document]:
         try:
             ids = [self._point_id(document) for document in found]

@@ -17,7 +17,7 @@ import numpy as np
 
 from nudge_sync.connector import Database, Records
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.rows import BadRow, interpreted
+from nudge_sync.feedback.rows import interpreted
 from nudge_sync.target import open_target
 
 QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
@@ -92,16 +92,15 @@ class FeedbackLog:
     ) -> str:
         """The query id, to be handed back with clicks; the search is stored later.
 
-        query_vector: (d,), as it was searched with; shown_ids: best first.
+        query_vector: (d,), as it was searched with, or a function that gives it, called in the
+        background; shown_ids: best first.
         """
         try:
             known = query_id or f"{self._prefix}{next(self._numbers):x}"
-            # Copied, since the caller may change them before they are stored.
-            is_array = isinstance(query_vector, np.ndarray)
             row = {
                 "type": "search",
                 "query_id": known,
-                "query_vector": query_vector.copy() if is_array else list(query_vector),
+                "query_vector": _copied(query_vector),
                 "shown": list(shown_ids),
                 "text": text,
                 "session": session,
@@ -229,8 +228,10 @@ class FeedbackLog:
 
     def _interpret(self, row: dict[str, Any], place: _Place) -> Search | Event | None:
         try:
+            if callable(row.get("query_vector")):
+                row["query_vector"] = row["query_vector"]()
             return interpreted(_plain(row), place.dimension)
-        except (BadRow, TypeError, ValueError) as bad:
+        except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
             self._last_error = f"{type(bad).__name__}: {bad}"
             return None
 
@@ -239,6 +240,13 @@ class FeedbackLog:
             target = open_target(self._open(), self._collection, self._vector)
             self._place = _Place(target.queries, target.events, target.facts.dimension)
         return self._place
+
+
+def _copied(vector: Any) -> Any:
+    # The caller may change it before it is stored.
+    if callable(vector):
+        return vector
+    return vector.copy() if isinstance(vector, np.ndarray) else list(vector)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

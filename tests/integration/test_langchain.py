@@ -12,9 +12,10 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from langchain_milvus import Milvus
-from langchain_qdrant import QdrantVectorStore, RetrievalMode
+from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
+from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient
-from qdrant_client.models import Distance, VectorParams
+from qdrant_client.models import Distance, SparseVectorParams, VectorParams
 from sentences import DIMENSION, TEXTS, embedded
 
 import nudge_sync_milvus
@@ -165,15 +166,93 @@ def test_ids_are_found_under_another_name():
         log.close(0)
 
 
-def test_searches_by_more_than_a_vector_are_refused(tmp_path):
-    made = on_qdrant(tmp_path)
-    made.store.retrieval_mode = RetrievalMode.HYBRID
-    with FeedbackLog(made.database, "docs") as log:
-        with pytest.raises(ValueError, match="not by its vector alone"):
-            LoggedRetriever(vectorstore=made.store, log=log)
-        made.store.retrieval_mode = RetrievalMode.DENSE
-        with pytest.raises(ValueError, match="similarity_score_threshold"):
-            LoggedRetriever(
-                vectorstore=made.store, log=log, search_type="similarity_score_threshold"
-            )
-    made.database.close()
+class Letters(SparseEmbeddings):
+    def embed_documents(self, texts: list[str]) -> list[SparseVector]:
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text: str) -> SparseVector:
+        letters = sorted(set(text.encode()))
+        return SparseVector(indices=letters, values=[float(text.count(chr(at))) for at in letters])
+
+
+def hybrid_qdrant(folder: Path) -> Library:
+    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    client: QdrantClient = database.session.client
+    client.create_collection(
+        "docs",
+        {"dense": VectorParams(size=DIMENSION, distance=Distance.COSINE)},
+        sparse_vectors_config={"letters": SparseVectorParams()},
+    )
+    words, ids = Words(), list(range(len(TEXTS)))
+    store = QdrantVectorStore(
+        client,
+        "docs",
+        embedding=words,
+        sparse_embedding=Letters(),
+        retrieval_mode=RetrievalMode.HYBRID,
+        vector_name="dense",
+        sparse_vector_name="letters",
+    )
+    store.add_texts(TEXTS, ids=ids)
+    return Library(store, words, database, ids)
+
+
+def two_vectors_in_milvus(folder: Path) -> Library:
+    uri, words = str(folder / "milvus.db"), Words()
+    index = {"index_type": "FLAT", "metric_type": "COSINE"}
+    store = Milvus(
+        [words, Words()],
+        "docs",
+        connection_args={"uri": uri},
+        index_params=[index, index],
+        vector_field=["dense", "other"],
+    )
+    ids = [f"d{at}" for at in range(len(TEXTS))]
+    store.add_texts(TEXTS, ids=ids)
+    return Library(store, words, nudge_sync_milvus.connect({"uri": uri}), ids)
+
+
+@pytest.mark.filterwarnings("ignore:The 'ranker_type':DeprecationWarning")
+@pytest.mark.parametrize("made", [hybrid_qdrant, two_vectors_in_milvus])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_searches_by_more_than_a_vector_stay_what_they_are(made: Any, way: str, tmp_path: Path):
+    library = made(tmp_path)
+    plain = library.store.as_retriever().invoke(QUERY)
+    with FeedbackLog(library.database, "docs", "dense", flush_seconds=0.01) as log:
+        retriever = LoggedRetriever(vectorstore=library.store, log=log, embeddings=library.words)
+        [found] = found_by(retriever, way, {})
+        assert unmarked(found) == unmarked(plain)
+        assert log.flush(60)
+        assert log.counts.stored == 1, log.counts.last_error
+    [search] = [
+        one
+        for batch in open_target(library.database, "docs", "dense").queries.scan()
+        for one in batch
+    ]
+    assert search.vector == pytest.approx(embedded(QUERY), abs=1e-6)
+    assert search.document["shown"] == [one.metadata["nudge_point_id"] for one in found]
+    if isinstance(library.store, Milvus):
+        library.store.client.close()
+    library.database.close()
+
+
+def test_a_score_threshold_is_kept(tmp_path: Path):
+    library = on_qdrant(tmp_path)
+    settings: dict[str, Any] = {
+        "search_type": "similarity_score_threshold",
+        "search_kwargs": {"score_threshold": 0.8, "k": 9},
+    }
+    plain = library.store.as_retriever(**settings).invoke(QUERY)
+    with FeedbackLog(library.database, "docs") as log:
+        found = LoggedRetriever(vectorstore=library.store, log=log, **settings).invoke(QUERY)
+        assert unmarked(found) == unmarked(plain)
+        assert 0 < len(found) < 9
+    library.database.close()
+
+
+def test_a_store_without_a_model_wants_one():
+    class Bare(InMemoryVectorStore):
+        embeddings = None
+
+    with FeedbackLog(nobody, "docs") as log, pytest.raises(ValueError, match="embeddings="):
+        LoggedRetriever(vectorstore=Bare(Words()), log=log)

@@ -54,6 +54,27 @@ def test_searches_and_what_came_of_them_are_stored(database):
     assert (log.counts.stored, log.counts.waiting, log.counts.dropped) == (4, 0, 0)
 
 
+def test_a_vector_may_come_later(database):
+    asked = []
+
+    def vector():
+        asked.append(threading.current_thread().name)
+        return [1, 0, 0, 0]
+
+    def broken():
+        raise LookupError("no model")
+
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        known = log.search(vector, [1])
+        log.search(broken, [1])
+        assert log.flush()
+        assert (log.counts.stored, log.counts.refused) == (1, 1)
+        assert log.counts.last_error == "LookupError: no model"
+    (search,), _ = stored(database)
+    assert (search.key, search.vector.tolist()) == (known, [1, 0, 0, 0])
+    assert asked == ["nudge-sync-log"]
+
+
 def test_nonsense_is_counted_and_never_raises(database):
     with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
         log.search(None, None)
