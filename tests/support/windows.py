@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from threading import Semaphore
 from typing import Any
 
 Stretch = tuple[float, float]
@@ -20,6 +21,8 @@ class Windows:
         self._call, self._collection, self._read = wire.call, collection, 0.0
         self.of: dict[int, list[Stretch]] = defaultdict(list)
         """By point."""
+        self.reads = Semaphore(0)
+        """Released twice as each read begins: for writes that shall come at the worst moment."""
         wire.call = self.call
 
     def call(self, method: str, request: Any) -> Any:
@@ -27,6 +30,8 @@ class Windows:
         if getattr(request, "collection_name", "") != self._collection:
             return self._call(method, request)
         began = time.monotonic()
+        if method == "Query":
+            self.reads.release(2)
         try:
             return self._call(method, request)
         finally:
