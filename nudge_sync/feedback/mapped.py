@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
-from nudge_sync.connector import DocumentReader, PointId, Record, Records, Where
+from nudge_sync.connector import DocumentReader, Record, Records, Where
 from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.ids import PointIds
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.rows import BadRow, interpreted
+from nudge_sync.feedback.records import Event, Search, event_document, search_record
+from nudge_sync.feedback.rows import BadRow, understood
 from nudge_sync.target import Target
 
 _BATCH = 1000
@@ -87,6 +86,13 @@ class _Log:
                 first = False
             records = self._renamed(batch, vectors=vectors)
             if found := [one for one in records if _matches(one.document, where or {})]:
+                yield found
+
+    def others(self, own: Records, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+        """Those that the sidecar's own records do not hold too."""
+        for batch in self.scan(where, vectors=vectors):
+            held = {one.key for one in own.get([one.key for one in batch], vectors=False)}
+            if found := [one for one in batch if one.key not in held]:
                 yield found
 
     def _documents(self, *, vectors: bool) -> Iterator[list[Record]]:
@@ -160,7 +166,7 @@ class _Searches(_Log):
         vector = record.vector if vectors else self._stand_in
         row = {"query_id": record.key, **self._row(record)}
         try:
-            item = interpreted({**row, "type": "search", "query_vector": vector}, self._dimension)
+            item = understood({**row, "type": "search", "query_vector": vector}, self._dimension)
         except BadRow:
             return Record(record.key, dict(_UNREADABLE))
         return cast(Search, item)
@@ -178,30 +184,42 @@ class _Events(_Log):
 
     def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
         del vectors
-        found = list(chain.from_iterable(map(self._events, batch)))
-        self._ids.look_up([one.object_id for one in found if isinstance(one, Event)])
-        return [one if isinstance(one, Record) else self._record(one) for one in found]
+        found = [
+            (f"{record.key} {at}", item)
+            for record in batch
+            for at, item in enumerate(self._events(record))
+        ]
+        self._ids.look_up([item.object_id for _, item in found if item is not None])
+        return [self._record(key, item) for key, item in found]
 
-    def _events(self, record: Record) -> list[Event | Record]:
-        row = {"action": "click", **self._row(record)}
+    def others(self, own: Records, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+        """See `_Log`. Events have no names of their own that both might know."""
+        del own
+        return self.scan(where, vectors=vectors)
+
+    def _events(self, record: Record) -> list[Event | None]:
+        """What a point of the log says, an event a point acted on; None for what is unreadable."""
+        row = {"type": "event", "action": "click", **self._row(record)}
         points = row.pop("point", None)
         if isinstance(points, list):
-            return [self._event(record, {**row, "point": point}) for point in points]
+            return [_event({**row, "point": point}) for point in points]
         # A search on which nobody clicked is no damaged event.
-        return [] if points is None else [self._event(record, {**row, "point": points})]
+        return [] if points is None else [_event({**row, "point": points})]
 
-    def _event(self, record: Record, row: _Row) -> Event | Record:
-        try:
-            item = interpreted({**row, "type": "event"}, 0)
-        except BadRow:
-            return Record(record.key, dict(_UNREADABLE))
-        return cast(Event, item)
+    def _record(self, key: str, event: Event | None) -> Record:
+        if event is None:
+            return Record(key, dict(_UNREADABLE))
+        point = self._ids.found(event.object_id)
+        document = event_document(event)
+        document["object_id"] = self._ids.likely(event.object_id) if point is None else point
+        return Record(key, document)
 
-    def _record(self, event: Event) -> Record:
-        point: PointId | None = self._ids.found(event.object_id)
-        if point is None:
-            point = self._ids.likely(event.object_id)
-        return event_record(replace(event, object_id=point))
+
+def _event(row: _Row) -> Event | None:
+    try:
+        return cast(Event, understood(row, 0))
+    except BadRow:
+        return None
 
 
 class _Joined:
@@ -216,13 +234,7 @@ class _Joined:
     ) -> Iterator[list[Record]]:
         """See `Records`."""
         yield from self._own.scan(where, vectors=vectors, batch_size=batch_size)
-        yield from self._others(where, vectors=vectors)
-
-    def _others(self, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
-        for batch in self.log.scan(where, vectors=vectors):
-            held = {one.key for one in self._own.get([one.key for one in batch], vectors=False)}
-            if others := [one for one in batch if one.key not in held]:
-                yield others
+        yield from self.log.others(self._own, where, vectors=vectors)
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
@@ -234,7 +246,8 @@ class _Joined:
 
     def count(self, where: Where | None = None) -> int:
         """See `Records`."""
-        return self._own.count(where) + sum(map(len, self._others(where, vectors=False)))
+        others = self.log.others(self._own, where, vectors=False)
+        return self._own.count(where) + sum(map(len, others))
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""

@@ -73,7 +73,14 @@ def event_record(event: Event) -> Record:
     """The record of an event: its key is a digest of all it says, so that storing it twice
     stores it once.
     """
-    document = {
+    document = event_document(event)
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True)
+    return Record(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), document)
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """The document of an event's record."""
+    return {
         "query_id": event.query_id,
         "action_name": event.action_name,
         "object_id": event.object_id,
@@ -83,8 +90,6 @@ def event_record(event: Event) -> Record:
         "session_id": event.session_id,
         "client_id": event.client_id,
     }
-    text = json.dumps(document, sort_keys=True, ensure_ascii=True)
-    return Record(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), document)
 
 
 def search_of(record: Record) -> Search:

@@ -62,13 +62,18 @@ def interpreted(row: Mapping[str, Any], dimension: int) -> Search | Event:
     A row with a `type` of "search" or "event" is that; else one with a query vector is a search
     and one with an action an event. Ids are left as written. Raises BadRow.
     """
+    item = understood(row, dimension)
+    _check_size(item)
+    return item
+
+
+def understood(row: Mapping[str, Any], dimension: int) -> Search | Event:
+    """The same, however large: for what is not to be stored. Raises BadRow."""
     kind = row.get("type")
     if kind not in ("search", "query", "event", None):
         raise BadRow("wrong type", 'type must be "search" or "event"')
     is_event = kind == "event" or (kind is None and _first(row, "vector") is None)
-    item = _event(row) if is_event else _search(row, dimension)
-    _check_size(item)
-    return item
+    return _event(row) if is_event else _search(row, dimension)
 
 
 def lacks_vector(row: Mapping[str, Any]) -> bool:
