@@ -2,7 +2,8 @@
 
 A document's gain is its grade where that is above zero, else 0: trec_eval's `ndcg_cut` with the
 grades as gains. `recall@k` divides by min(relevant, k), as the NUDGE paper does, so that 1 can be
-reached. Equal scores rank the document with the larger row first; an unjudged one goes before all.
+reached. Equal scores rank the document with the smaller row first; an unjudged one goes before
+all.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ def cores() -> int:
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """At most `threads` threads for what is computed inside; 0: one a core."""
-    token = _threads.set(threads)
+    """At most `threads` threads for what is computed inside; 0: as many as outside, one a core."""
+    token = _threads.set(threads or _threads.get())
     try:
         if threads > 0:
             with _libraries().limit(limits=threads):

@@ -8,8 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from milvus_server import milvus_server
 
+# How long an example takes says nothing about the code.
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+)
+settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -135,6 +135,15 @@ Confidence = Annotated[
         min=0.5, max=0.999, envvar="NUDGE_SYNC_EVALUATE_CONFIDENCE", help="Of the intervals."
     ),
 ]
+Threads = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1024,
+        envvar="NUDGE_SYNC_EVALUATE_THREADS",
+        help="Processor cores used at most; 0: all.",
+    ),
+]
 Html = Annotated[
     Path | None,
     typer.Option(
@@ -163,6 +172,7 @@ def evaluate(
     metric: Metric = None,
     resamples: Resamples = 10_000,
     confidence: Confidence = 0.95,
+    threads: Threads = 0,
     html: Html = None,
     config: options.Config = options.CONFIG,
     collection: options.Collection = None,
@@ -174,6 +184,7 @@ def evaluate(
     from nudge_sync.evaluate import methods, report, score, study
     from nudge_sync.evaluate import protocol as protocols
     from nudge_sync.evaluate.task import SIMILARITIES
+    from nudge_sync.workers import limited
 
     if html is not None:
         report.demand(html)
@@ -190,7 +201,7 @@ def evaluate(
     files = FileSource(directory, documents, document_ids, queries, query_ids, qrels)
     if files.named() and dataset is not None:
         raise ConfigError("say files or --dataset, not both")
-    with progress() as said:
+    with progress() as said, limited(threads):
         if files.named():
             task = files.task(like)
         elif dataset is not None:

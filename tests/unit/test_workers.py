@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from nudge_sync.workers import limited, spread
+
+
+def used(threads, items=40):
+    """The threads that took part in work where each waits for another, if there may be one."""
+    seen = set()
+    together = threading.Barrier(threads)
+
+    def work(number):
+        seen.add(threading.get_ident())
+        if number < threads:
+            together.wait(10)
+        return number
+
+    with limited(threads):
+        assert spread(work, range(items)) == list(range(items))
+    return seen
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_work_is_done_in_order_by_as_many_threads_as_are_allowed(threads):
+    assert len(used(threads)) == threads
+
+
+def test_a_limit_of_nothing_leaves_the_outer_one():
+    with limited(1), limited(0):
+        found = spread(lambda _: threading.get_ident(), range(20))
+    assert set(found) == {threading.get_ident()}
+
+
+def test_work_that_fails_raises():
+    def work(number):
+        if number == 1:
+            raise ValueError("broken")
+
+    with limited(2), pytest.raises(ValueError, match="broken"):
+        spread(work, range(1000))
+
+
+def test_nothing_to_do_is_nothing_done():
+    assert spread(lambda one: one, []) == []
