@@ -63,6 +63,8 @@ class WriteSettings(Section):
     """How long to wait for an index that does not keep up before giving up."""
     keep_revisions: Annotated[int, Field(ge=1)] = 5
     """How many revisions can be rolled back to."""
+    keep_log: Annotated[int, Field(ge=1)] = 1000
+    """How many revisions the ledger tells of, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
 
 

@@ -93,7 +93,7 @@ def apply(
             refuse_unfit(plan, target.facts)
             refuse_stale(target, settings, judgements, writer.ledger, plan)
         applied = _carried_out(writer, settings, plan, held_out(judgements))
-        collect(target, writer.ledger, settings.write.keep_revisions)
+        collect(target, writer.ledger, settings.write)
     if not plan.gate.passed:
         raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
     if applied.live and applied.live.lost:

@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nudge_sync import digest
+from nudge_sync.config import WriteSettings
 from nudge_sync.connector import PointId
 from nudge_sync.history import History
 from nudge_sync.originals import holds, recognise
+from nudge_sync.pruning import prune
 from nudge_sync.revisions import PENDING, Ledger, Revision, head, lineage, restorable
 from nudge_sync.shadow import Shadow
 from nudge_sync.target import Target
 
 
-def collect(target: Target, ledger: Ledger, keep: int) -> int:
-    """Delete the history that no revision worth keeping needs, and originals of before the
-    application re-embedded a point that no history was made from; returns how many records.
+def collect(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
+    """Delete the history that no revision worth keeping needs, originals of before the
+    application re-embedded a point that no history was made from, and what the ledger says of
+    revisions long gone; returns how many records.
 
-    Kept are the last `keep` applied revisions, the one before the head, whatever is not finished,
-    and every record that alone tells that a live vector is ours. Call it with the lease held.
+    Kept are the last `keep_revisions` applied revisions, the one before the head, whatever is not
+    finished, and every record that alone tells that a live vector is ours; and the last `keep_log`
+    revisions in the ledger. Call it with the lease held.
     """
     entries = ledger.entries()
-    wanted = restorable(entries, keep)
-    old = _old(entries, wanted, keep)
+    wanted = restorable(entries, settings.keep_revisions)
+    old = _old(entries, wanted, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.
     old = [
         entry if entry.details.get("thinned") else ledger.annotate(entry, thinned=True)
         for entry in old
     ]
     removed = sum(_thin(target, ledger, entry, wanted) for entry in old)
+    removed += prune(ledger, wanted, settings.keep_log)
     return removed + _forget_originals(target, ledger)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -119,6 +120,18 @@ class Ledger:
         )
         self._store(noted, entry.generation)
         return noted
+
+    def built_on(self, entry: Revision, parent: int) -> Revision:
+        """The same revision with an older parent, noted. Raises LeaseLost."""
+        noted = replace(entry, parent=parent, generation=entry.generation + 1)
+        self._store(noted, entry.generation)
+        return noted
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Delete these entries."""
+        self.records.delete([_key(number) for number in numbers])
+        for number in numbers:
+            (self._known or {}).pop(number, None)
 
     def _store(self, entry: Revision, expected: int | None) -> None:
         document = {"kind": "revision", "generation": entry.generation, "entry": asdict(entry)}

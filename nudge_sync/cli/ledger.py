@@ -147,7 +147,7 @@ def gc(
         write = job.settings.write
         with held(job.target.ledger, write.lease_seconds):
             ledger = Ledger(job.target.ledger, job.target.place)
-            removed = collect(job.target, ledger, write.keep_revisions) + sweep(job.target)
+            removed = collect(job.target, ledger, write) + sweep(job.target)
         return {"collection": job.target.name, "removed": removed}
 
     result, code = each(config, collection, everything, work)

@@ -42,7 +42,7 @@ from nudge_sync.testing.faults import (
 from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 7, 4
-SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2))
+SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2, keep_log=2))
 POINT = st.integers(0, POINTS - 1)
 SEED = st.integers(0, 2**31)
 FAULT = st.one_of(

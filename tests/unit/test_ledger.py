@@ -1,0 +1,93 @@
+"""The ledger remembers what it read, notices what others did, and stays short."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nudge_sync.errors import InputError, LeaseLost
+from nudge_sync.pruning import prune
+from nudge_sync.revisions import Ledger, head, lineage, restorable
+from nudge_sync.testing.memory import MemoryDatabase
+
+
+def ledger() -> Ledger:
+    return Ledger(MemoryDatabase().records("docs__nudge_revisions"), "docs")
+
+
+def again(known: Ledger) -> Ledger:
+    return Ledger(known.records, "docs")
+
+
+def applied(known: Ledger, parent: int, **details: object) -> int:
+    entry = known.open("apply", parent, None, details)
+    for state in ("writing", "written", "applied"):
+        entry = known.move(entry, state)
+    return entry.number
+
+
+def test_what_was_noted_is_remembered_and_stored():
+    known = ledger()
+    assert known.entries() == []
+    first = applied(known, 0)
+    applied(known, first)
+    assert known.entries() == again(known).entries()
+
+
+def test_what_another_process_noted_is_not_seen_but_never_overwritten():
+    ours = ledger()
+    entry = ours.open("apply", 0, None, {})
+    theirs = again(ours)
+    taken = theirs.move(theirs.entries()[0], "abandoned")
+    theirs.open("apply", 0, None, {})
+    assert [found.number for found in ours.entries()] == [1]
+    for attempt in (
+        lambda: ours.move(entry, "writing"),
+        lambda: ours.open("apply", 0, None, {}),
+        lambda: ours.built_on(entry, 0),
+    ):
+        with pytest.raises(LeaseLost):
+            attempt()
+    assert again(ours).entries()[0] == taken
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_pruning_changes_no_way_back(data):
+    known = ledger()
+    for number in range(1, data.draw(st.integers(1, 25)) + 1):
+        # Mostly the next one; at times built on an older one, as after a rollback.
+        parent = data.draw(st.sampled_from([number - 1] * 4 + list(range(number))))
+        applied(known, parent, **({"collected": True} if data.draw(st.booleans()) else {}))
+    entries = known.entries()
+    wanted = restorable(entries, 3)
+    whole = {entry.number for entry in entries if not entry.details.get("collected")}
+    ways = {number: _told(lineage(entries, number), whole) for number in whole}
+    keep = data.draw(st.integers(1, 12))
+    removed = prune(known, wanted, keep)
+    left = again(known).entries()
+    assert left == known.entries()
+    assert len(left) == len(entries) - removed
+    assert whole <= {entry.number for entry in left}
+    assert {number: _told(lineage(left, number), whole) for number in whole} == ways
+    assert (head(left), restorable(left, 3)) == (head(entries), wanted)
+    asked = {entry.parent for entry in entries if entry.number in wanted}
+    needed = whole | asked | set(wanted) | {entry.number for entry in entries[-keep:]}
+    assert {entry.number for entry in left} <= needed
+    assert applied(again(known), head(left)) == entries[-1].number + 1
+
+
+def _told(line: list[int], whole: set[int]) -> list[int]:
+    return [number for number in line if number in whole]
+
+
+def test_an_entry_that_is_gone_is_named():
+    known = ledger()
+    first = applied(known, 0, collected=True)
+    last = applied(known, applied(known, first))
+    assert prune(known, [last], 1) == 1
+    with pytest.raises(InputError, match="no revision 1"):
+        known.entry(1)
+    assert known.entry(2).parent == 0
+    assert prune(known, [last], 1) == 0
