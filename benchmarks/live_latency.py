@@ -3,8 +3,8 @@
     python benchmarks/live_latency.py --engine qdrant-edge --points 20000
     python benchmarks/live_latency.py --engine milvus      (at MILVUS_URI, or a server of its own)
 
-One thread searches all the time, as an application does: on Milvus through pymilvus with the
-consistency it has by default, since the sidecar's own searches wait for the server's clock. The
+One thread searches all the time, as an application does: on Milvus through pymilvus with bounded
+staleness, its default, since the sidecar's own searches wait for the server's clock. The
 other replaces vectors: none, as fast as it can, or at `write.rate` rows a second in batches of 100.
 Each way lasts `--seconds`, and longer until there were `--searches`.
 """
@@ -106,8 +106,8 @@ def search_of(engine: str, database: Any, uri: str) -> Search:
         collection = database.collection("docs")
         return lambda query: collection.search(query[None], 10)
     client = MilvusClient(uri, dedicated=True)
-    options = {"params": {"ef": 64}}
-    return lambda query: client.search("docs", [query.tolist()], limit=10, search_params=options)
+    asked = {"limit": 10, "search_params": {"params": {"ef": 64}}, "consistency_level": "Bounded"}
+    return lambda query: client.search("docs", [query.tolist()], **asked)
 
 
 def table(engine: str, place: Path, uri: str, args: argparse.Namespace) -> Iterator[str]:
