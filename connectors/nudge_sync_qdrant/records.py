@@ -27,7 +27,12 @@ from qdrant_client.models import (
 from qdrant_client.models import Record as StoredPoint
 
 from nudge_sync.connector import Record, Where
-from nudge_sync.errors import CollectionNotFound, DatabaseError, UnsupportedCollection
+from nudge_sync.errors import (
+    CollectionNotFound,
+    DatabaseError,
+    Unreachable,
+    UnsupportedCollection,
+)
 from nudge_sync_qdrant.session import CONDITIONAL, MODES, Session
 from nudge_sync_qdrant_rules import payloads
 
@@ -57,6 +62,8 @@ class QdrantRecords:
         self._dimension = dimension
         self._indexed = tuple(indexed)
         self._ready = False
+        self._copies: int | None = None
+        """Replicas of each shard, once known."""
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
@@ -183,6 +190,20 @@ class QdrantRecords:
         return (found[0].payload or {}).get(_SWAP) if found else None
 
     def _retrieve(self, ids: list[str], *, vectors: bool) -> list[StoredPoint]:
+        found = self._stored(ids, ReadConsistencyType.ALL, vectors=vectors)
+        if len(found) < len(ids) and self._replicated():
+            # `all` leaves out the records on which replicas differ, as if there were none: then a
+            # vector that a revision wrote would be taken for the application's.
+            known = {str(point.id) for point in found}
+            left = [each for each in ids if each not in known]
+            if disputed := self._stored(left, None, vectors=False):
+                key = self._record(disputed[0]).key
+                raise Unreachable(f"{self._place}: replicas disagree on record {key!r} just now")
+        return found
+
+    def _stored(
+        self, ids: list[str], consistency: ReadConsistencyType | None, *, vectors: bool
+    ) -> list[StoredPoint]:
         try:
             with self._session.asking(self._place):
                 return self._session.client.retrieve(
@@ -190,10 +211,20 @@ class QdrantRecords:
                     [*ids],
                     with_payload=True,
                     with_vectors=vectors,
-                    consistency=ReadConsistencyType.ALL,
+                    consistency=consistency,
                 )
         except CollectionNotFound:
             return []
+
+    def _replicated(self) -> bool:
+        if self._copies is None and not self._session.local:
+            try:
+                with self._session.asking(self._place):
+                    params = self._session.client.get_collection(self._name).config.params
+            except CollectionNotFound:
+                return False
+            self._copies = params.replication_factor or 1
+        return (self._copies or 1) > 1
 
     def _ensure(self) -> None:
         """The collection and its payload indexes, made where they are not there yet."""

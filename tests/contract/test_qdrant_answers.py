@@ -19,7 +19,7 @@ from qdrant_client.models import (
     UpdateStatus,
 )
 
-from nudge_sync.connector import connect
+from nudge_sync.connector import Record, connect
 from nudge_sync.errors import (
     CollectionNotFound,
     ConfigError,
@@ -31,6 +31,7 @@ from nudge_sync.errors import (
 from nudge_sync_qdrant.collection import query_limit, row_limit
 from nudge_sync_qdrant.layout import layout
 from nudge_sync_qdrant.session import CONDITIONAL, MODES
+from nudge_sync_qdrant_rules import payloads
 
 SECRET = "s3cr3t-k3y"
 
@@ -124,6 +125,50 @@ def test_answers_of_a_server_become_errors(server, status, body, kind, transient
     assert '"docs"' in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert server.seen[0][:2] == ("/collections/docs", SECRET)
+
+
+class Replicas(Answers):
+    """A record of which one replica of two knows nothing: `all` leaves it out."""
+
+    copies = 2
+
+    def answer(self):
+        record = payloads.payload(Record("1:7", {"revision": 1}))
+        point = {"id": payloads.point_id("1:7"), "payload": record, "version": 1}
+        info = described({}).model_dump(mode="json")
+        info["config"]["params"]["replication_factor"] = self.copies
+        if self.command == "GET":
+            self.body = {"result": info, "status": "ok", "time": 0.0}
+        else:
+            found = [] if "consistency=all" in self.path else [point]
+            self.body = {"result": found, "status": "ok", "time": 0.0}
+        super().answer()
+
+    do_GET = do_POST = answer  # noqa: N815
+
+
+@pytest.fixture
+def replicas():
+    handler = type("Handler", (Replicas,), {"seen": []})
+    place = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=place.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    handler.section = {"url": f"http://127.0.0.1:{place.server_port}", "timeout": 5}
+    yield handler
+    place.shutdown()
+    thread.join()
+    place.server_close()
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_record_on_which_replicas_differ_is_not_taken_for_missing(replicas, copies):
+    replicas.copies = copies
+    records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
+    if copies == 1:
+        assert records.get(["1:7"]) == []
+        return
+    with pytest.raises(Unreachable, match="replicas disagree on record '1:7'"):
+        records.get(["1:7"])
 
 
 def test_too_many_requests_are_transient(server):
