@@ -11,6 +11,7 @@ from scipy.special import expit
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32
 from nudge_sync.feedback import bots, neighbours, pbm
+from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
 from nudge_sync.feedback.columns import NO_ONE, Actions, Log, different
@@ -20,12 +21,15 @@ from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions, collected, positions
 from nudge_sync.feedback.ipw import click_share
 from nudge_sync.feedback.pushed import clicked_unseen, push_rates
+from nudge_sync.feedback.telling import telling
 
 _FEW = 3
 """Passed over this often, and nearly certain, before a point is held to be wrong."""
 _UNLIKELY = 0.05
 _TWICE = 2.0
 _NEXT_TO_NOTHING = 0.01
+_HALF = 0.5
+_SAYS_NOTHING = "clicks go with places, queries and points, not with what answers what"
 _ENOUGH = 100_000
 """Rows of impressions."""
 _ROUNDS = 2
@@ -82,9 +86,9 @@ def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
     age = worth(log.searches.time, settings.half_life_days)
     seen = collected(log.searches, groups, clicks, age)
     of = pbm.pairs(seen)
-    belief, pushed = _believed(log.vectors, seen, of, usable.unseen, settings)
+    belief, pushed, sure = _believed(log.vectors, seen, of, usable.unseen, settings)
     beliefs = _beliefs(log, clicks, groups, seen, of, belief=belief, pushed=pushed)
-    weights = _weights(beliefs, settings, funnel)
+    weights = _weights(beliefs, settings, funnel, sure)
     return Weighed(
         beliefs, weights, _gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist()
     )
@@ -221,31 +225,49 @@ def _believed(
     of: pbm.Pairs,
     unseen: NDArray[np.bool_],
     settings: FeedbackSettings,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(p,): how likely each pair is relevant; (points,): which points are pushed."""
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
+    """(p,): how likely each pair is relevant; (points,): which points are pushed; and how likely
+    it is that clicks say anything on relevance.
+    """
     if not len(seen):
-        return np.zeros(0), unseen
+        return np.zeros(0), unseen, 1.0
     if settings.bias == "coec":
         ratio = click_ratio(seen, of)
-        return ratio / (ratio + _TWICE), unseen
-    model = pbm.fitted(*_sample(seen))
+        return ratio / (ratio + _TWICE), unseen, 1.0
+    # Points clicked on far more queries than others teach nothing: if they are pushed, they would
+    # teach that people look where they stand.
+    odd = unseen | outliers(_queries_clicked(seen, of, len(unseen)), settings.outliers)
+    some, of_some = _sample(seen, ~odd)
+    model = pbm.fitted(some, of_some)
     if settings.bias == "ipw":
-        return click_share(seen, of, model.look), unseen
+        return click_share(seen, of, model.look), unseen, 1.0
     rates = push_rates(seen, of, model)
     pushed = unseen.copy()
     pushed[: len(rates)] |= rates > 0
-    return _with_neighbours(
+    belief = _with_neighbours(
         vectors, seen, of, model, push=rates[of.point], pushed=pushed[of.point]
-    ), pushed
+    )
+    if not len(some):
+        return belief, pushed, 1.0
+    sure = telling(vectors, *_sample(seen, ~(odd | pushed)))
+    doubted = sure * belief + (1 - sure) * np.minimum(belief, pbm.OPEN)
+    return np.where(of.place > 0, doubted, belief), pushed, sure
 
 
-def _sample(seen: Impressions) -> tuple[Impressions, pbm.Pairs]:
-    """The impressions of logged lists; of one group in so many, where there are more than clicking
-    can be learned from.
+def _queries_clicked(seen: Impressions, of: pbm.Pairs, points: int) -> NDArray[np.int64]:
+    """(points,): on how many different queries each is clicked; 0 where it is never shown."""
+    return np.bincount(of.point, weights=of.sum(seen.clicked) > 0, minlength=points).astype(
+        np.int64
+    )
+
+
+def _sample(seen: Impressions, points: NDArray[np.bool_]) -> tuple[Impressions, pbm.Pairs]:
+    """The impressions of `points` in logged lists; of one group in so many, where there are more
+    than clicking can be learned from.
     """
     every = max(1, -(-len(seen) // _ENOUGH))
     ranks = np.cumsum(np.diff(seen.group, prepend=-1) != 0)
-    some = seen.only((seen.position > 0) & (ranks % every == 0))
+    some = seen.only((seen.position > 0) & points[seen.point] & (ranks % every == 0))
     return some, pbm.pairs(some)
 
 
@@ -310,7 +332,7 @@ def _standing_for(log: Log, clicks: Actions, groups: NDArray[np.int32]) -> NDArr
 
 
 def _weights(
-    beliefs: Beliefs, settings: FeedbackSettings, funnel: list[Stage]
+    beliefs: Beliefs, settings: FeedbackSettings, funnel: list[Stage], sure: float
 ) -> NDArray[np.float64]:
     acted = beliefs.people > 0
     enough = beliefs.people >= np.minimum(settings.min_sessions, beliefs.asking)
@@ -321,7 +343,8 @@ def _weights(
         "pushed", acted & enough, honest, "the point is clicked wherever it stands", funnel
     )
     acted &= enough & honest
-    _pairs_stage("belief", acted, likely, "what clicks its place would get anyhow", funnel)
+    reason = "what clicks its place would get anyhow" if sure >= _HALF else _SAYS_NOTHING
+    _pairs_stage("belief", acted, likely, reason, funnel)
     weights = np.where(acted & likely, beliefs.belief * beliefs.value, np.nan)
     if settings.negatives:
         wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)

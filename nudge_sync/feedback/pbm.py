@@ -22,7 +22,7 @@ _LOW, _HIGH = 1e-5, 0.98
 _PLACES = DEEPEST + 1
 _LONGEST = 16.0
 _SETTLED = 1e-3
-_OPEN = 0.2
+OPEN = 0.2
 """How likely anything is relevant, as long as nothing is known."""
 
 
@@ -41,7 +41,7 @@ class ClickModel:
     """(places,): how likely a point that usually stands there is relevant, before any click."""
 
 
-UNTAUGHT = ClickModel(np.ones(_PLACES), appeal=0.8, noise=0.1, prior=np.full(_PLACES, _OPEN))
+UNTAUGHT = ClickModel(np.ones(_PLACES), appeal=0.8, noise=0.1, prior=np.full(_PLACES, OPEN))
 """Where no lists were logged at all."""
 
 
@@ -118,7 +118,7 @@ def _model(at: Float64) -> ClickModel:
     look = np.exp(np.clip(at[:_PLACES], np.log(1e-4), 0.0))
     prior = np.clip(expit(at[_PLACES:-2]), 1e-4, 0.9)
     # Nothing was logged about place 0, and nothing is learned about it.
-    look[0], prior[0] = 1.0, _OPEN
+    look[0], prior[0] = 1.0, OPEN
     return ClickModel(look, float(appeal), float(min(noise, appeal)), prior)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from nudge_sync.feedback.ipw import click_share
 from nudge_sync.feedback.neighbours import hints
 from nudge_sync.feedback.pushed import push_rates
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.telling import telling
 from nudge_sync.feedback.why import reasons
 
 DIMENSION, PLACES, SESSIONS = 16, 8, 40
@@ -61,6 +64,41 @@ def test_points_clicked_wherever_they_stand_are_told_from_relevant_ones():
     rates = push_rates(seen, of, pbm.fitted(seen, of))
     assert set(np.flatnonzero(rates)) == {3, 4}
     assert rates[3] == pytest.approx(0.25, abs=0.1)
+
+
+def clicked_by_chance(seen, rate, seed=0):
+    """The same showings, where a look at place r, 1 / r likely, ends in a click at `rate`."""
+    clicked = np.random.default_rng(seed).binomial(SESSIONS, rate / seen.position)
+    return replace(seen, clicked=clicked.astype(np.float64))
+
+
+def test_clicks_tell_answers_only_where_they_go_with_pairs():
+    seen, _ = simulated()
+    of = pbm.pairs(seen)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, DIMENSION))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    by_place = clicked_by_chance(seen, 0.4)
+    by_query = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 300)[seen.group])
+    by_point = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 120)[seen.point])
+    assert telling(vectors, seen, of) > 0.99
+    for said in (by_place, by_query, by_point):
+        assert telling(vectors, said, of) < 0.1
+
+
+def test_similar_queries_tell_answers_where_nothing_was_shown_twice():
+    rng = np.random.default_rng(0)
+    topic = np.repeat(np.arange(20), 20)
+    vectors = np.eye(20, dtype=np.float32)[topic]
+    shown = np.stack([rng.permutation(20) for _ in topic])
+    clicked = rng.random(shown.shape) < np.where(shown == topic[:, None], 0.9, 0.1)
+    group, at = np.divmod(np.arange(shown.size), 20)
+    once, never = np.ones(shown.size), np.zeros(shown.size)
+    seen = Impressions(group, shown.ravel(), at + 1, once, clicked.ravel() * 1.0, never)
+    seen = seen.only(np.lexsort((seen.point, seen.group)))
+    of = pbm.pairs(seen)
+    assert telling(vectors, seen, of) > 0.99
+    assert telling(rng.permutation(vectors), seen, of) < 0.1
 
 
 def test_ratio_and_share_free_clicks_from_their_place():
@@ -138,6 +176,32 @@ def log(new_records):
 
 def judged(log, **settings):
     return load(*log, FeedbackSettings(**settings), DIMENSION)
+
+
+def noise(new_records, groups, searches, points=4000):
+    """Lists of random points, of which people click two by their place alone."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(groups, DIMENSION)).astype(np.float32)
+    look = 1 / np.arange(1, PLACES + 1)
+    queries, events = new_records(), new_records()
+    for q in range(groups):
+        shown = tuple(rng.permutation(points)[:PLACES].tolist())
+        for n in range(searches):
+            name, who = f"{q:03d} {n:02d}", f"c{q} {n}"
+            search = Search(name, vectors[q], shown=shown, client_id=who)
+            queries.put([search_record(search)])
+            for place in rng.choice(PLACES, 2, p=look / look.sum()):
+                events.put([event_record(Event(name, "click", shown[place], client_id=who))])
+    return queries, events
+
+
+@pytest.mark.parametrize(("groups", "searches"), [(500, 1), (100, 50)])
+def test_clicks_on_places_alone_are_not_believed(new_records, groups, searches):
+    found = judged(noise(new_records, groups, searches))
+    (stage,) = (stage for stage in found.funnel if stage.name == "belief")
+    assert stage.removed > 700
+    assert len(found) <= 0.01 * stage.removed
+    assert "not with what answers what" in stage.reason
 
 
 @pytest.mark.parametrize("bias", ["pbm", "ipw"])
