@@ -3,15 +3,19 @@
 python benchmarks/feedback_scale.py [--events 1000000] [--queries 10000] [--shown 10]
 
 Prints seconds, events a second and the peak memory of the process above what it had before, with
-what the store itself takes.
+what the store itself takes (measured on a million events at most); reading tells on stderr how far
+it is. A fifth of what is shown answers its query and is clicked five times as often; with `--noise`
+nothing does, and nothing should be believed.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,27 +25,40 @@ from nudge_sync.connector import Record
 from nudge_sync.feedback.columns import read
 from nudge_sync.feedback.judgements import judged
 
-DIMENSION, POINTS, CLICKS = 384, 100_000, 2
+DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
+BLOCK, MEASURED = 100_000, 1_000_000
 
 
 class MadeUp:
     """Searches, each of one of `queries` vectors, with `shown` points; two clicks on each."""
 
-    def __init__(self, events: int, queries: int, shown: int) -> None:
+    batch: int
+
+    def __init__(self, events: int, queries: int, shown: int, noise: bool) -> None:
         rng = np.random.default_rng(0)
         self.searches = events // CLICKS
+        self.batches = -(-self.searches // self.batch)
         self.vectors = rng.normal(size=(queries, DIMENSION)).astype(np.float32)
         self.lists = rng.integers(0, POINTS, (queries, shown))
-        self.query = rng.integers(0, queries, self.searches)
-        look = 1 / np.arange(1, shown + 1)
-        self.places = rng.choice(shown, (self.searches, CLICKS), p=look / look.sum())
+        self.query = rng.integers(0, queries, self.searches, np.int32)
+        good = rng.random((queries, shown)) < (0.0 if noise else GOOD)
+        appeal = np.where(good, MORE, 1) / np.arange(1, shown + 1)
+        chances = np.cumsum(appeal / appeal.sum(axis=1, keepdims=True), axis=1).astype(np.float32)
+        self.places = np.empty((self.searches, CLICKS), np.int8)
+        for start in range(0, self.searches, BLOCK):
+            query = self.query[start : start + BLOCK]
+            drawn = rng.random((len(query), CLICKS, 1), np.float32)
+            places = (drawn > chances[query, None, :-1]).sum(axis=2)
+            self.places[start : start + BLOCK] = places
 
 
 class Searches(MadeUp):
+    batch = 1000
+
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
         lists = self.lists.tolist()
-        for start in range(0, self.searches, 1000):
-            stop = min(start + 1000, self.searches)
+        for start in range(0, self.searches, self.batch):
+            stop = min(start + self.batch, self.searches)
             yield [
                 Record(f"search {at:012d}", self._document(at, lists), self.vectors[query].copy())
                 for at, query in enumerate(self.query[start:stop].tolist(), start)
@@ -59,10 +76,12 @@ class Searches(MadeUp):
 
 
 class Events(MadeUp):
+    batch = 500
+
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
         lists = self.lists.tolist()
-        for start in range(0, self.searches, 500):
-            stop = min(start + 500, self.searches)
+        for start in range(0, self.searches, self.batch):
+            stop = min(start + self.batch, self.searches)
             yield [
                 self._record(at, lists[query][place])
                 for at, query in enumerate(self.query[start:stop].tolist(), start)
@@ -83,6 +102,20 @@ class Events(MadeUp):
         return Record(f"{at:x} {point:x}", document)
 
 
+def alone(stores: Any, share: float) -> float:
+    """Seconds of processor that making up all records takes, from a share of them."""
+    start = time.process_time()
+    for store in stores:
+        for _ in islice(store.scan(), round(share * store.batches)):
+            pass
+    return (time.process_time() - start) / share
+
+
+def told(events: int, searches: int) -> None:
+    if (events + searches) % 500_000 == 0:
+        print(f"{events} events, {searches} searches", file=sys.stderr, flush=True)
+
+
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -92,20 +125,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--shown", type=int, default=10)
+    parser.add_argument("--noise", action="store_true")
     asked = parser.parse_args()
-    made = (asked.events, asked.queries, asked.shown)
+    made = (asked.events, asked.queries, asked.shown, asked.noise)
     searches: Any = Searches(*made)
     events: Any = Events(*made)
     before = peak()
-    start = time.perf_counter(), time.process_time()
-    for store in (searches, events):
-        for _ in store.scan():
-            pass
-    own = time.process_time() - start[1]
+    own = alone([searches, events], min(1.0, MEASURED / asked.events))
     start = time.perf_counter(), time.process_time()
     settings = FeedbackSettings()
-    log = read(searches, events, settings.actions, DIMENSION)
-    taken_in = time.process_time() - start[1]
+    log = read(searches, events, settings.actions, DIMENSION, told)
+    taken_in, held = time.process_time() - start[1], peak() - before
     found = judged(log, settings)
     wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
     print(f"{asked.events} events, {searches.searches} searches, {asked.queries} queries")
@@ -114,7 +144,11 @@ def main() -> None:
     )
     print(f"the made-up store alone {own:.1f} s; {asked.events / wall:.0f} events/s")
     print(
-        f"peak {peak() - before:.0f} MB above the {before:.0f} MB before; {len(found)} judgements"
+        f"without the made-up store {busy - own:.1f} s, {asked.events / (busy - own):.0f} events/s"
+    )
+    print(
+        f"peak {peak() - before:.0f} MB above the {before:.0f} MB before, "
+        f"{held:.0f} MB when all was read; {len(found)} judgements"
     )
     for stage in found.funnel:
         print(f"  {stage.name:18}{stage.kept:10} kept {stage.removed:10} removed: {stage.reason}")
