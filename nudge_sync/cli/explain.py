@@ -42,12 +42,14 @@ def explain(
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
     from nudge_sync.cli.workspace import chosen, opened
     from nudge_sync.evaluate.point import as_object, explain_point
+    from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.judged import judgements_of
 
     with opened(config) as workspace, progress() as said:
         job = workspace.job(chosen(workspace.config, collection, everything=False)[0])
         judgements = judgements_of(job.target, job.settings)
-        found = explain_point(job.target, judgements, point, depth=depth, progress=said)
+        searches = feedback_of(job.target, job.settings.feedback).queries
+        found = explain_point(job.target, judgements, searches, point, depth=depth, progress=said)
         result = {**as_object(job.target, found), "depth": depth}
     emit(result, as_json, lambda shown: _draw(shown, limit))
 

@@ -95,6 +95,7 @@ def import_(
 ) -> None:
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
     from nudge_sync.feedback import Destination, RowsRefused, import_rows
+    from nudge_sync.feedback.mapped import feedback_of
 
     sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
     folder = beir / "qrels" if beir else None
@@ -103,7 +104,8 @@ def import_(
 
     def work(job: Any) -> dict[str, Any]:
         target = job.target
-        place = Destination(target.queries, target.events, target.collection)
+        searches = feedback_of(target, job.settings.feedback).queries
+        place = Destination(target.queries, target.events, target.collection, searches)
         with progress() as report:
             try:
                 done = import_rows(sources, place, strict=strict, rejects=rejects, progress=report)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.connector import Float32, PointId
+from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.dataset import points_in_play
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.collection import near_points, read_points
@@ -48,9 +48,17 @@ class PointExplanation:
 
 
 def explain_point(
-    target: Target, judgements: Judgements, written: PointId, *, depth: int, progress: Progress
+    target: Target,
+    judgements: Judgements,
+    searches: Records,
+    written: PointId,
+    *,
+    depth: int,
+    progress: Progress,
 ) -> PointExplanation:
     """Who pulled the point, how far it went, and for whom it entered or left the first `depth`.
+
+    searches: where the texts of the queries are.
 
     Ranks are those of the vectors now against those of all originals, among the points in play
     and the unjudged ones that the index ranks near a query. Looks at the queries that judge the
@@ -87,7 +95,7 @@ def explain_point(
         standing=standing,
         explanation=found,
         query_ids=names,
-        texts=_texts(target, names),
+        texts=_texts(searches, names),
         judged=int(judging.sum()),
         held_out=int((judging & ~taught).sum()),
     )
@@ -154,8 +162,8 @@ def _column(weights: NDArray[np.float64], row: int, count: int) -> csr_matrix:
     return csr_matrix((weights[judging], cells), shape=(len(weights), count))
 
 
-def _texts(target: Target, names: list[str]) -> list[str]:
-    found = [search_of(record) for record in target.queries.get(names, vectors=False)]
+def _texts(searches: Records, names: list[str]) -> list[str]:
+    found = [search_of(record) for record in searches.get(names, vectors=False)]
     text_of = {search.query_id: search.text for search in found}
     return [text_of.get(name, "") for name in names]
 

@@ -30,6 +30,8 @@ class Destination:
     queries: Records
     events: Records
     collection: Collection
+    searches: Records | None = None
+    """Where all searches are, if some are kept elsewhere too; only read."""
 
 
 class RowsRefused(InputError):
@@ -111,7 +113,8 @@ class _Importer:
         self._put(searches, events, {item.query_id for row, item in good if row.bare})
 
     def finished(self) -> ImportReport:
-        stored = self.destination.queries.get(sorted(self.waiting), vectors=False)
+        searches = self.destination.searches or self.destination.queries
+        stored = searches.get(sorted(self.waiting), vectors=False)
         self.report.without_search = len(self.waiting) - len(stored)
         self.report.rejects_file = self.rejects.written_to
         return self.report
