@@ -345,8 +345,7 @@ def _weights(
     acted &= enough & honest
     reason = "what clicks its place would get anyhow" if sure >= _HALF else _SAYS_NOTHING
     _pairs_stage("belief", acted, likely, reason, funnel)
-    # Not times the belief: what stands far down is believed less, and it is what ranking lacks.
-    weights = np.where(acted & likely, beliefs.value, np.nan)
+    weights = np.where(acted & likely, beliefs.belief * beliefs.value, np.nan)
     if settings.negatives:
         wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)
         weights[wrong] = beliefs.belief[wrong] - 1
