@@ -29,6 +29,9 @@ _UNLIKELY = 0.05
 _TWICE = 2.0
 _NEXT_TO_NOTHING = 0.01
 _HALF = 0.5
+_SURE = 1 - 1e-9
+_DOUBT = 0.1
+"""How likely it may be that no click of a point's means that it answers, for it to move at all."""
 _SAYS_NOTHING = "clicks go with places, queries and points, not with what answers what"
 _ENOUGH = 100_000
 """Rows of impressions."""
@@ -336,7 +339,7 @@ def _weights(
 ) -> NDArray[np.float64]:
     acted = beliefs.people > 0
     enough = beliefs.people >= np.minimum(settings.min_sessions, beliefs.asking)
-    likely = beliefs.belief >= settings.min_belief
+    likely = (beliefs.belief >= settings.min_belief) & (beliefs.belief > _HALF)
     honest = ~beliefs.pushed
     _pairs_stage("sessions", acted, enough, "too few different people", funnel)
     _pairs_stage(
@@ -345,11 +348,31 @@ def _weights(
     acted &= enough & honest
     reason = "what clicks its place would get anyhow" if sure >= _HALF else _SAYS_NOTHING
     _pairs_stage("belief", acted, likely, reason, funnel)
-    weights = np.where(acted & likely, beliefs.belief * beliefs.value, np.nan)
+    acted &= likely
+    pull = beliefs.belief
+    if settings.bias == "pbm":
+        # A pull that is wrong costs as much as a right one gains.
+        pull = 2 * beliefs.belief - 1
+        certain = ~_doubtful(beliefs, acted)[beliefs.point]
+        reason = "no click on the point is sure enough to move it"
+        _pairs_stage("doubt", acted, certain, reason, funnel)
+        acted &= certain
+    weights = np.where(acted, pull * beliefs.value, np.nan)
     if settings.negatives:
         wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)
         weights[wrong] = beliefs.belief[wrong] - 1
     return np.asarray(weights)
+
+
+def _doubtful(beliefs: Beliefs, acted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(points,): whether it may well be that none of a point's pairs `acted` is right.
+
+    Every point that is pulled moves equally far, so one whose only click is a mistake is lost for
+    those it did answer. Where no list was logged, belief has no place to go by and is not held
+    against the point.
+    """
+    wrong = np.where(beliefs.place > 0, np.log1p(-np.minimum(beliefs.belief, _SURE)), -np.inf)
+    return np.bincount(beliefs.point, weights=np.where(acted, wrong, 0.0)) > np.log(_DOUBT)
 
 
 def _gains(beliefs: Beliefs) -> NDArray[np.float64]:

@@ -81,4 +81,4 @@ def _why(weight: float, pushed: bool, belief: float, settings: FeedbackSettings)
         return "the point is clicked wherever it stands"
     if belief < settings.min_belief:
         return "no more clicks than its place would get anyhow"
-    return "too few different people"
+    return "too few different people, or none of the point's clicks is sure enough to move it"
