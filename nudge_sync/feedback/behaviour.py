@@ -372,7 +372,8 @@ def _doubtful(beliefs: Beliefs, acted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     against the point.
     """
     wrong = np.where(beliefs.place > 0, np.log1p(-np.minimum(beliefs.belief, _SURE)), -np.inf)
-    return np.bincount(beliefs.point, weights=np.where(acted, wrong, 0.0)) > np.log(_DOUBT)
+    all_wrong = np.bincount(beliefs.point, weights=np.where(acted, wrong, 0.0))
+    return np.asarray(all_wrong > np.log(_DOUBT))
 
 
 def _gains(beliefs: Beliefs) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.connector import Float32, PointId, Record, Records
-from nudge_sync.feedback.sieve import EventColumns, Sieve
+from nudge_sync.connector import Float32, PointId, Records
+from nudge_sync.feedback.sieve import EventColumns, SearchColumns, Sieve
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -242,20 +242,17 @@ class _Asked:
         }
     )
 
-    def take(self, records: list[Record]) -> None:
-        documents = [record.document for record in records]
-        columns = self.columns
+    def take(self, batch: SearchColumns) -> None:
+        columns, records = self.columns, batch.records
         names = self.names.of([record.key for record in records])
         columns["name"].extend(names)
         columns["digest"].extend(
             [self._vector(record.vector, name) for record, name in zip(records, names, strict=True)]
         )
-        columns["time"].extend([one.get("timestamp", 0.0) for one in documents])
-        columns["session"].extend(
-            self.sessions.of([one.get("session_id", "") for one in documents])
-        )
-        columns["client"].extend(self.clients.of([one.get("client_id", "") for one in documents]))
-        lists = [one.get("shown") or () for one in documents]
+        columns["time"].extend(batch.timestamp)
+        columns["session"].extend(self.sessions.of(batch.session_id))
+        columns["client"].extend(self.clients.of(batch.client_id))
+        lists = [one or () for one in batch.shown]
         columns["length"].extend(map(len, lists))
         shown = self.points.of(list(chain.from_iterable(lists)))
         columns["shown"].frombytes(shown.tobytes())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
+from itertools import chain
+from math import isnan
 from typing import Any
 
 from nudge_sync.connector import PointId, Record
@@ -38,6 +40,17 @@ class EventColumns:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SearchColumns:
+    """A batch of searches, and the fields of their documents, each a list with one value each."""
+
+    records: list[Record]
+    timestamp: list[float]
+    session_id: list[str]
+    client_id: list[str]
+    shown: list[list[PointId] | None]
+
+
 class Sieve:
     """Lets records through that say what a search or an event says, and counts the others.
 
@@ -56,12 +69,13 @@ class Sieve:
                 return columns
         return _event_columns([one.document for one in self._kept(records, _is_event)])
 
-    def searches(self, records: list[Record]) -> list[Record]:
-        """Those that are searches."""
-        documents = [record.document for record in records]
-        if _are(documents, {dict}) and _are_searches(documents):
-            return records
-        return self._kept(records, _is_search)
+    def searches(self, records: list[Record]) -> SearchColumns:
+        """Those of them that are searches, and what they say."""
+        if _are((record.document for record in records), {dict}):
+            columns = _search_columns(records)
+            if _are_searches(columns):
+                return columns
+        return _search_columns(self._kept(records, _is_search))
 
     def _kept(self, records: list[Record], fits: Callable[[Any], bool]) -> list[Record]:
         kept = [record for record in records if fits(record.document)]
@@ -97,14 +111,24 @@ def _are_events(columns: EventColumns) -> bool:
     )
 
 
-def _are_searches(documents: list[dict[str, Any]]) -> bool:
-    lists = [one.get("shown") for one in documents]
+def _search_columns(records: list[Record]) -> SearchColumns:
+    documents = [record.document for record in records]
+    return SearchColumns(
+        records,
+        timestamp=[one.get("timestamp", 0.0) for one in documents],
+        session_id=[one.get("session_id", "") for one in documents],
+        client_id=[one.get("client_id", "") for one in documents],
+        shown=[one.get("shown") for one in documents],
+    )
+
+
+def _are_searches(columns: SearchColumns) -> bool:
     return (
-        _are((one.get("session_id", "") for one in documents), _TEXT)
-        and _are((one.get("client_id", "") for one in documents), _TEXT)
-        and _are_moments([one.get("timestamp", 0.0) for one in documents])
-        and _are(lists, _NONE | {list})
-        and all(set(map(type, one)) <= _IDS for one in lists if one)
+        _are(columns.session_id, _TEXT)
+        and _are(columns.client_id, _TEXT)
+        and _are_moments(columns.timestamp)
+        and _are(columns.shown, _NONE | {list})
+        and _are(chain.from_iterable(filter(None, columns.shown)), _IDS)
     )
 
 
@@ -113,7 +137,11 @@ def _are(values: Iterable[Any], types: AbstractSet[type]) -> bool:
 
 
 def _are_moments(values: list[Any]) -> bool:
-    return _are(values, _NUMBERS) and all(0 <= one < _YEAR_10000 for one in values)
+    if not values:
+        return True
+    # Not a number is neither above nor below anything, wherever min and max meet it.
+    near = _are(values, _NUMBERS) and min(values) >= 0 and max(values) < _YEAR_10000
+    return near and not any(map(isnan, values))
 
 
 # type() and not isinstance(): True is no number here, though Python calls it an int.
