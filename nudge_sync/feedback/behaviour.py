@@ -91,10 +91,8 @@ def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
     of = pbm.pairs(seen)
     belief, pushed, sure = _believed(log.vectors, seen, of, usable.unseen, settings)
     beliefs = _beliefs(log, clicks, groups, seen, of, belief=belief, pushed=pushed)
-    weights = _weights(beliefs, settings, funnel, sure)
-    return Weighed(
-        beliefs, weights, _gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist()
-    )
+    pulls = weights(beliefs, settings, funnel, sure)
+    return Weighed(beliefs, pulls, _gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,9 +332,13 @@ def _standing_for(log: Log, clicks: Actions, groups: NDArray[np.int32]) -> NDArr
     return found
 
 
-def _weights(
+def weights(
     beliefs: Beliefs, settings: FeedbackSettings, funnel: list[Stage], sure: float
 ) -> NDArray[np.float64]:
+    """(p,): how much each pair pulls, NaN where it does not count; the stages go to `funnel`.
+
+    sure: how likely it is that clicks say anything on relevance.
+    """
     acted = beliefs.people > 0
     enough = beliefs.people >= np.minimum(settings.min_sessions, beliefs.asking)
     likely = (beliefs.belief >= settings.min_belief) & (beliefs.belief > _HALF)
@@ -357,11 +359,11 @@ def _weights(
         reason = "no click on the point is sure enough to move it"
         _pairs_stage("doubt", acted, certain, reason, funnel)
         acted &= certain
-    weights = np.where(acted, pull * beliefs.value, np.nan)
+    found = np.where(acted, pull * beliefs.value, np.nan)
     if settings.negatives:
         wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)
-        weights[wrong] = beliefs.belief[wrong] - 1
-    return np.asarray(weights)
+        found[wrong] = beliefs.belief[wrong] - 1
+    return np.asarray(found)
 
 
 def _doubtful(beliefs: Beliefs, acted: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.behaviour import weighed
+from nudge_sync.feedback.behaviour import Weighed, weighed
 from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.labels import latest
 
@@ -63,7 +63,7 @@ def _behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[Reason]
             query_id=log.searches.names[int(of.search[row])],
             source="behaviour",
             weight=None if np.isnan(done.weights[row]) else float(done.weights[row]),
-            why=_why(done.weights[row], bool(of.pushed[row]), of.belief[row], settings),
+            why=_why(done, row, settings),
             belief=float(of.belief[row]),
             people=int(of.people[row]),
             shown=float(of.shown[row]),
@@ -74,11 +74,14 @@ def _behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[Reason]
     ]
 
 
-def _why(weight: float, pushed: bool, belief: float, settings: FeedbackSettings) -> str:  # noqa: FBT001
-    if not np.isnan(weight):
+def _why(done: Weighed, row: int, settings: FeedbackSettings) -> str:
+    of = done.beliefs
+    if not np.isnan(done.weights[row]):
         return "enough different people, more often than its place explains"
-    if pushed:
+    if of.pushed[row]:
         return "the point is clicked wherever it stands"
-    if belief < settings.min_belief:
+    if of.people[row] < min(settings.min_sessions, of.asking[row]):
+        return "too few different people"
+    if of.belief[row] < settings.min_belief:
         return "no more clicks than its place would get anyhow"
-    return "too few different people, or none of the point's clicks is sure enough to move it"
+    return "none of the point's clicks is sure enough to move it"

@@ -5,6 +5,7 @@ import pytest
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback import bots, load, pbm
+from nudge_sync.feedback.behaviour import Beliefs, weights
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
 from nudge_sync.feedback.columns import read
@@ -217,6 +218,39 @@ def test_every_stage_says_what_it_removed(log):
     assert stages["showings"].removed == 10
     assert stages["sessions"].removed == 10
     assert (stages["sessions"].kept, stages["belief"].kept) == (10, 10)
+
+
+def pairs_believed(*rows):
+    """Beliefs, each acted on once: point, belief, place."""
+    points, belief, place = (np.array(column) for column in zip(*rows, strict=True))
+    ones = np.ones(len(rows))
+    return Beliefs(
+        search=np.arange(len(rows)),
+        point=points,
+        belief=belief,
+        value=ones,
+        people=ones.astype(np.int64),
+        asking=ones.astype(np.int64),
+        shown=ones,
+        clicked=ones,
+        passed=0 * ones,
+        place=place,
+        pushed=np.zeros(len(rows), np.bool_),
+    )
+
+
+def test_a_click_pulls_by_how_much_likelier_it_is_right_than_wrong():
+    of = pairs_believed((0, 0.95, 1), (1, 0.8, 3), (1, 0.7, 2), (2, 0.5, 1))
+    found = weights(of, FeedbackSettings(), [], 1.0)
+    np.testing.assert_allclose(found, [0.9, 0.6, 0.4, np.nan])
+
+
+def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logged():
+    of = pairs_believed((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
+    funnel = []
+    found = weights(of, FeedbackSettings(), funnel, 1.0)
+    np.testing.assert_allclose(found, [np.nan, 0.6, 0.6, 0.6])
+    assert (funnel[-1].name, funnel[-1].removed) == ("doubt", 1)
 
 
 def test_a_label_overrules_clicks(log):
