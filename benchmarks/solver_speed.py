@@ -40,14 +40,15 @@ def world(documents, train, validation, judged, seed=0):
     return rows, queries[:train], relevant[:train], queries[train:], relevant[train:]
 
 
-def best_of(times, work):
-    """The shortest of several runs: the others waited for something else."""
-    found = []
+def best_of(times, works):
+    """The shortest of several runs of each, in turns: the machine is not as fast all the time."""
+    found = [[] for _ in works]
     for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        for seconds, work in zip(found, works, strict=True):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    return [min(seconds) for seconds in found]
 
 
 def theirs(kind, problem):
@@ -70,42 +71,38 @@ def main() -> None:
     given = options.parse_args()
     problem = world(given.documents, given.train, given.validation, min(given.train, 5_000))
     rows, held = problem[0], problem[3]
-    product = best_of(given.repeat, lambda: held @ rows.T)
-    print(f"{given.documents} documents, {given.train} training, {given.validation} validation")
-    print(f"  one product queries @ documents.T   {product:8.3f} s")
-
-    def show(what, seconds):
-        print(f"  {what:35} {seconds:8.3f} s   {seconds / product:6.2f} products")
-        return seconds
-
     skip = np.unique(np.concatenate(problem[2]))
-    show("unjudged top 10", best_of(given.repeat, lambda: best(held, rows, 10, skip=skip)))
-    metric = faiss.METRIC_INNER_PRODUCT
-    show(
-        "faiss.knn, nothing skipped",
-        best_of(given.repeat, lambda: faiss.knn(held, rows, 10, metric)),
-    )
-    show("finetune, nudge-n", best_of(given.repeat, lambda: finetune(*problem)))
-    ours = show(
-        "  and a copy of all documents", best_of(given.repeat, lambda: finetune(*problem).documents)
-    )
-    handed_in(given, rows, product)
+    works = {
+        "one product queries @ documents.T": lambda: held @ rows.T,
+        "unjudged top 10": lambda: best(held, rows, 10, skip=skip),
+        "faiss.knn, nothing skipped": lambda: faiss.knn(held, rows, 10, faiss.METRIC_INNER_PRODUCT),
+        "finetune, nudge-n": lambda: finetune(*problem),
+        "  and a copy of all documents": lambda: finetune(*problem).documents,
+        "finetune, 10,000 judged, candidates": handed_in(given),
+    }
+    took = dict(zip(works, best_of(given.repeat, list(works.values())), strict=True))
+    product = took["one product queries @ documents.T"]
+    print(f"{given.documents} documents, {given.train} training, {given.validation} validation")
+    for what, seconds in took.items():
+        print(f"  {what:35} {seconds:8.3f} s   {seconds / product:6.2f} products")
     if not given.skip_nudge_ft:
         from nudge import NUDGEM, NUDGEN  # noqa: PLC0415
 
         for kind in (NUDGEN, NUDGEM):
-            took = show(
-                f"nudge-ft {kind.__name__}", best_of(1, lambda kind=kind: theirs(kind, problem))
+            (seconds,) = best_of(1, [lambda kind=kind: theirs(kind, problem)])
+            print(
+                f"  nudge-ft {kind.__name__:26} {seconds:8.3f} s "
+                f"  {seconds / product:6.2f} products"
             )
-            print(f"  {'':35} {took / ours:8.1f} times finetune")
+            ours = took["  and a copy of all documents"]
+            print(f"  {'':35} {seconds / ours:8.1f} times finetune and the copy")
 
 
-def handed_in(given, rows, product) -> None:
+def handed_in(given):
+    """Fine-tuning with what a database's search found, without a look at the corpus."""
     problem = world(given.documents, 10_000, given.validation, 10_000)
     found = best(problem[3], problem[0], 40)
-    candidates = (found.rows, found.scores)
-    took = best_of(given.repeat, lambda: finetune(*problem, candidates=candidates))
-    print(f"  finetune, 10,000 judged, candidates  {took:7.3f} s   {took / product:6.2f} products")
+    return lambda: finetune(*problem, candidates=(found.rows, found.scores))
 
 
 if __name__ == "__main__":
