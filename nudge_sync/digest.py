@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Document, Float32, PointId, Record
+from nudge_sync.connector import Document, Float32, Record
 from nudge_sync.errors import DamagedRecord
 
 _SIZE = 16
@@ -96,8 +96,3 @@ def _check(record: Record, place: str) -> None:
 def _fields(record: Record) -> Iterable[tuple[str, Any]]:
     # A damaged one may be any JSON.
     return record.document.items() if isinstance(record.document, dict) else ()
-
-
-def key_of(point: PointId) -> str:
-    """The key under which the sidecar keeps a point."""
-    return str(point)

@@ -130,15 +130,7 @@ class QdrantCollection:
         points, expected = rows.checked(points, expected, self._layout.dimension)
         if self._layout.metric == "cosine":
             refuse_rescaled(points, self._place)
-        report = WriteReport()
-        size = min(_WRITE_ROWS, self._limit)
-        for start in range(0, len(points), size):
-            part = slice(start, start + size)
-            done = self._write(Points(points.ids[part], points.vectors[part]), expected[part])
-            report.written.extend(done.written)
-            report.drifted.extend(done.drifted)
-            report.missing.extend(done.missing)
-        return report
+        return rows.in_batches(points, expected, min(_WRITE_ROWS, self._limit), self._write)
 
     def health(self) -> Health:
         """See `Collection`. Green is ready; yellow and grey are not, and red is not either."""

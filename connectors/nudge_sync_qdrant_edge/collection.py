@@ -154,14 +154,7 @@ class EdgeCollection:
         points, expected = rows.checked(points, expected, self._dimension)
         if self._config["distance"] == "Cosine":
             refuse_rescaled(points, self._place)
-        report = WriteReport()
-        for start in range(0, len(points), _WRITE_ROWS):
-            part = slice(start, start + _WRITE_ROWS)
-            done = self._write(Points(points.ids[part], points.vectors[part]), expected[part])
-            report.written.extend(done.written)
-            report.drifted.extend(done.drifted)
-            report.missing.extend(done.missing)
-        return report
+        return rows.in_batches(points, expected, _WRITE_ROWS, self._write)
 
     def _write(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.

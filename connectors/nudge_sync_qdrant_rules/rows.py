@@ -113,6 +113,20 @@ def replace(
     )
 
 
+def in_batches(
+    points: Points, expected: Float32, size: int, write: Callable[[Points, Float32], WriteReport]
+) -> WriteReport:
+    """What `write` reports of `size` rows at a time, taken together."""
+    report = WriteReport()
+    for start in range(0, len(points), size):
+        part = slice(start, start + size)
+        done = write(Points(points.ids[part], points.vectors[part]), expected[part])
+        report.written.extend(done.written)
+        report.drifted.extend(done.drifted)
+        report.missing.extend(done.missing)
+    return report
+
+
 def take(points: Points, rows: Sequence[int]) -> Points:
     """Those rows."""
     return Points([points.ids[row] for row in rows], points.vectors[list(rows)])

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.rows import BadRow, lacks_vector
+from nudge_sync.feedback.rows import BadRow, has_vector, lacks_vector
 from nudge_sync.feedback.sources import Row, Source, json_lines, query_matrix
 from nudge_sync.feedback.tables import csv_lines, parquet
 
 _READERS = {".csv": csv_lines, ".tsv": csv_lines, ".parquet": parquet}
-_VECTORS = ("query_vector", "vector", "embedding")
 _ABSENT = BadRow("unknown query", "no vector with this id or text")
 
 
@@ -59,7 +58,7 @@ def _note(row: Row, places: Mapping[str, int], logged: set[int], asked: set[int]
     at = None if isinstance(content, BadRow) else places.get(str(content.get("query_id")))
     if isinstance(content, BadRow) or at is None:
         return
-    if any(content.get(name) is not None for name in _VECTORS):
+    if has_vector(content):
         logged.add(at)
     elif asked is not None:
         asked.add(at)

@@ -106,18 +106,3 @@ def search_of(record: Record) -> Search:
         session_id=document.get("session_id", ""),
         client_id=document.get("client_id", ""),
     )
-
-
-def event_of(record: Record) -> Event:
-    """The event that a record holds."""
-    document = record.document
-    return Event(
-        query_id=document["query_id"],
-        action_name=document["action_name"],
-        object_id=document["object_id"],
-        position=document.get("position"),
-        grade=document.get("grade"),
-        timestamp=document.get("timestamp", 0.0),
-        session_id=document.get("session_id", ""),
-        client_id=document.get("client_id", ""),
-    )

@@ -72,14 +72,19 @@ def understood(row: Mapping[str, Any], dimension: int) -> Search | Event:
     kind = row.get("type")
     if kind not in ("search", "query", "event", None):
         raise BadRow("wrong type", 'type must be "search" or "event"')
-    is_event = kind == "event" or (kind is None and _first(row, "vector") is None)
+    is_event = kind == "event" or (kind is None and not has_vector(row))
     return _event(row) if is_event else _search(row, dimension)
 
 
 def lacks_vector(row: Mapping[str, Any]) -> bool:
     """Whether the row is a search, as far as it says, that comes without its vector."""
     acts = _first(row, "action") is not None
-    return row.get("type") != "event" and _first(row, "vector") is None and not acts
+    return row.get("type") != "event" and not has_vector(row) and not acts
+
+
+def has_vector(row: Mapping[str, Any]) -> bool:
+    """Whether the row brings its query's vector."""
+    return _first(row, "vector") is not None
 
 
 def text_of(row: Mapping[str, Any]) -> str:

@@ -17,7 +17,6 @@ from nudge_sync.metrics import Metric
 from nudge_sync.solve.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import lookup, positions
-from nudge_sync.solve.topk import above
 from nudge_sync.workers import spread
 
 QUERY_BLOCK, POINT_BLOCK = 1024, 1024
@@ -105,10 +104,10 @@ def _judged(
         near = queries.vectors @ paths.start[rows].T
         far = queries.vectors @ paths.end[rows].T
         best, low = np.maximum(near, far), floor
-        query, column = above(best, _reachable(low, limit))
+        query, column = _above(best, _reachable(low, limit))
         if len(query) > CROWDED * best.size and best.shape[1] > metric.depth:
             low = np.maximum(low, _own_floor(near, far, metric.depth, limit))
-            query, column = above(best, _reachable(low, limit))
+            query, column = _above(best, _reachable(low, limit))
         point = column + rows.start
         start, end = (side[query, column].astype(np.float64) for side in (near, far))
         gain = metric.gains(lookup(queries.relevance, query, point))
@@ -138,3 +137,16 @@ def _own_floor(near: Float32, far: Float32, depth: int, limit: float) -> Float32
     worst = np.where(worst < 0, worst / np.float32(np.cos(limit / 2)), worst)
     place = worst.shape[1] - depth
     return np.partition(worst, place, axis=1)[:, place]
+
+
+def _above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
+    """Where scores, (q, n), are above the floor of their query, (q,): queries and columns."""
+    hits = scores > floor[:, None]
+    flat = hits.ravel()
+    if flat.size % 8:
+        query, column = np.nonzero(hits)
+        return query, column
+    # Eight flags at a time: hits are rare, and looking for them costs as much as the product.
+    words = np.flatnonzero(flat.view(np.uint64))
+    inside, bit = np.nonzero(flat.reshape(-1, 8)[words])
+    return np.divmod(words[inside] * 8 + bit, hits.shape[1])

@@ -176,16 +176,3 @@ def _nth(scores: Float32, n: int) -> Float32:
     if len(scores) < n:
         return np.full(scores.shape[1], LOWEST, np.float32)
     return np.asarray(np.partition(scores, len(scores) - n, axis=0)[len(scores) - n])
-
-
-def above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
-    """Where scores, (q, n), are above the floor of their query, (q,): queries and columns."""
-    hits = scores > floor[:, None]
-    flat = hits.ravel()
-    if flat.size % 8:
-        query, column = np.nonzero(hits)
-        return query, column
-    # Eight flags at a time: hits are rare, and looking for them costs as much as the product.
-    words = np.flatnonzero(flat.view(np.uint64))
-    inside, bit = np.nonzero(flat.reshape(-1, 8)[words])
-    return np.divmod(words[inside] * 8 + bit, hits.shape[1])

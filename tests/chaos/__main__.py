@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "connectors"), str(ROOT)]
 
-from chaos_rig import Rig, Toll, kill_for  # noqa: E402
+from chaos_rig import Rig, Toll  # noqa: E402
 from milvus_server import MilvusServer, fresh_milvus  # noqa: E402
 from ram import folder  # noqa: E402
 
@@ -43,6 +44,14 @@ def milvus(kills: int, seconds: float, restarts: int) -> list[Toll]:
         for _ in range(restarts):
             rig.kill_database(server.kill, partial(started, server))
         return [*tolls, rig.end()]
+
+
+def kill_for(rig: Rig, kills: int, seconds: float) -> Toll:
+    """That many kills, or as many as fit into the time."""
+    until = time.monotonic() + seconds
+    while rig.toll.kills < kills and time.monotonic() < until:
+        rig.kill_once()
+    return rig.end()
 
 
 def started(server: MilvusServer) -> None:

@@ -38,6 +38,7 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
     )
     process.start()
     while not is_stopped(process.pid):
+        assert process.is_alive()
         time.sleep(0.1)
     database = rig.application.connect()
     target = open_target(database, "docs")
@@ -47,7 +48,7 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
     fresh = np.eye(1, rig.originals.shape[1], dtype=np.float32)
     rig.application.upsert(database, [point], fresh)
     os.kill(process.pid, signal.SIGCONT)
-    process.join(120)
+    process.join(600)
     assert process.exitcode == 1, "it should have found its lease gone"
     assert target.collection.read([point]).vectors.tobytes() == fresh.tobytes()
     rig.originals[point] = fresh

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,10 +35,8 @@ def closed_port():
 
 def test_nobody_listens(closed_port, monkeypatch):
     monkeypatch.setenv("MILVUS_TOKEN", "root:planted-secret")
-    started = time.monotonic()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{closed_port}") as caught:
         connect("milvus", {"uri": f"http://127.0.0.1:{closed_port}"})
-    assert time.monotonic() - started < 5
     assert caught.value.transient
     assert "planted-secret" not in f"{caught.value} {caught.value.__cause__}"
 

@@ -98,7 +98,7 @@ class Rig:
     def _run(self, order: Order, death: Death) -> int:
         process = self.processes.Process(target=victim, args=(order, death))
         process.start()
-        process.join(120)
+        process.join(600)
         if process.exitcode not in {0, -9}:
             self.toll.broken.append(f"{order.verb} ended by itself with {process.exitcode}")
         return process.exitcode
@@ -187,14 +187,6 @@ class Rig:
         self.back(database)
         database.close()
         return self.toll
-
-
-def kill_for(rig: Rig, kills: int, seconds: float) -> Toll:
-    """That many kills, or as many as fit into the time."""
-    until = time.monotonic() + seconds
-    while rig.toll.kills < kills and time.monotonic() < until:
-        rig.kill_once()
-    return rig.end()
 
 
 def _way(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:

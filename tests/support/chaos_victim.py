@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from threading import Timer
@@ -14,8 +15,9 @@ from handmade import handmade, near
 from nudge_sync import cycle, patience
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import connect
+from nudge_sync.errors import NudgeSyncError
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import open_target
+from nudge_sync.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, kill
 
 POINTS, DIMENSION = 60, 8
@@ -66,11 +68,17 @@ def victim(order: Order, death: Death, begun: Event | None = None) -> None:
         timer = Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
+    # Where the database is what is killed, failing is all that is left to do.
+    with suppress(*[NudgeSyncError] if begun else []):
+        _carry_out(order, target)
+    database.close()
+
+
+def _carry_out(order: Order, target: Target) -> None:
     if order.verb == "apply":
         cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted(order)))
     else:
         roll_back(target, SETTINGS, originals=order.verb == "originals")
-    database.close()
 
 
 def _stop() -> None:

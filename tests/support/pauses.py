@@ -11,7 +11,7 @@ from nudge_sync.errors import NudgeSyncError
 from nudge_sync.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 class Paused:

@@ -18,7 +18,7 @@ from nudge_sync.target import Target, open_target
 from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 10, 4
-SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4, lease_seconds=30))
+SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4))
 
 
 class Place:

@@ -15,7 +15,7 @@ def used(threads, items=40):
     def work(number):
         seen.add(threading.get_ident())
         if number < threads:
-            together.wait(10)
+            together.wait(300)
         return number
 
     with limited(threads):
