@@ -10,9 +10,11 @@ from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync.errors import InputError
 from nudge_sync.judgements import matrix
+from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.rotation import TINY, lengths, single, unit
 from nudge_sync.solve.topk import best
+from nudge_sync.workers import spread
 
 MATRIX = 2
 """Dimensions of an array of rows."""
@@ -44,25 +46,37 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
             f"{name} are {rows.shape} and documents {documents.shape}; "
             "both have to come from one model, (rows, dimensions)"
         )
-    length = lengths(rows)
-    usable = (length > TINY) & (length < LONGEST)
+    units = np.empty_like(rows)
+
+    def scale(part: slice) -> NDArray[np.bool_]:
+        length = lengths(rows[part])
+        usable = (length > TINY) & (length < LONGEST)
+        units[part] = rows[part] / np.where(usable, length, 1.0).astype(np.float32)[:, None]
+        return usable
+
+    usable = np.concatenate(spread(scale, list(chunks(len(rows)))))
     if not usable.all():
         raise InputError(
             f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
             "leave it out together with its judgements"
         )
-    return np.asarray(rows / length.astype(np.float32)[:, None])
+    return units
 
 
 def judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
     """The judged documents in float32; raises InputError where one is not finite."""
-    rows = single(documents[judged])
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(broken):
-        raise InputError(
-            f"documents[{judged[broken[0]]}] is judged and holds NaN or infinity; "
-            "embed it again, or leave out its judgements"
-        )
+    rows = np.empty((len(judged), documents.shape[1]), np.float32)
+
+    def fetch(part: slice) -> Rows:
+        rows[part] = single(documents[judged[part]])
+        return judged[part][~np.isfinite(rows[part]).all(axis=1)]
+
+    for broken in spread(fetch, list(chunks(len(judged)))):
+        if len(broken):
+            raise InputError(
+                f"documents[{broken[0]}] is judged and holds NaN or infinity; "
+                "embed it again, or leave out its judgements"
+            )
     return rows
 
 

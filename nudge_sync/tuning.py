@@ -256,7 +256,7 @@ def _fit(
     return Fit(
         documents,
         judged[chosen.moved],
-        chosen.vectors[chosen.moved],
+        chosen.vectors if len(chosen.moved) == len(judged) else chosen.vectors[chosen.moved],
         chosen.method,
         chosen.parameters,
         chosen.scores,

@@ -19,7 +19,6 @@ from nudge_sync.solve.measure import metric_values
 from nudge_sync.solve.paths import Way, chunks, paths
 from nudge_sync.solve.problem import Choice, Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import ideal
-from nudge_sync.solve.rotation import lengths
 from nudge_sync.solve.steps import Steps, steps
 from nudge_sync.solve.task import Split, Task, judges, solve
 from nudge_sync.workers import spread
@@ -89,8 +88,7 @@ def along(task: Task, made: list[Split], way: Way, limit: float) -> Steps:
     for split, held_out in judges(task, made):
         way_of_all = paths(
             task.points,
-            task.wide,
-            task.taught(split.learn),
+            task.pulls(split.learn),
             way=way,
             similarity=task.similarity,
             limit=limit,
@@ -225,13 +223,25 @@ def choice(
 def _travelled(old: Float32, new: Float32) -> tuple[Rows, float]:
     """The rows that changed, ascending, and the largest angle between a row and its old self."""
 
-    def part(rows: slice) -> tuple[Rows, float]:
-        moved = np.flatnonzero((old[rows] != new[rows]).any(axis=1)) + rows.start
-        one, other = old[moved], new[moved]
-        apart = np.einsum("ij,ij->i", one, other, dtype=np.float64)
-        return moved, float((apart / (lengths(one) * lengths(other))).min(initial=1.0))
+    def part(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+        return (old[rows] != new[rows]).any(axis=1), _cosines(old[rows], new[rows])
 
     found = spread(part, list(chunks(len(old))))
-    nearest = min((cosine for _, cosine in found), default=1.0)
-    moved = [rows for rows, _ in found]
-    return np.concatenate([np.empty(0, np.int64), *moved]), float(np.arccos(max(nearest, -1.0)))
+    moved = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *(one for one, _ in found)]))
+    if not len(moved):
+        return moved, 0.0
+    furthest = moved[np.concatenate([one for _, one in found])[moved].argmin()]
+    one, other = (side[None, furthest].astype(np.float64) for side in (old, new))
+    return moved, float(np.arccos(np.clip(_cosines(one, other)[0], -1.0, 1.0)))
+
+
+def _cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(n,): of each row and the other, as well as their type can tell; -1 where it cannot."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart, one, other = (
+            np.einsum("ij,ij->i", left, right)
+            for left, right in ((rows, others), (rows, rows), (others, others))
+        )
+        size = np.sqrt(one) * np.sqrt(other)
+        usable = (size > 0) & np.isfinite(size) & np.isfinite(apart)
+        return np.where(usable, apart / np.where(usable, size, 1.0), -1.0)

@@ -7,16 +7,15 @@ unjudged scores included, is seen shrunk by cos(t), which changes no ranking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.solve.problem import Float32, Float64, Similarity
-from nudge_sync.solve.rotation import TINY, Plane, mixed, plane, rotate
+from nudge_sync.solve.rotation import TINY, Plane, plane, rotate
 from nudge_sync.solve.translation import translate
 from nudge_sync.workers import spread
 
@@ -39,50 +38,58 @@ class Paths:
     """Whether a point that does not move, or is not judged, is seen shrunk by cos(t)."""
 
 
+@dataclass(frozen=True)
+class Pulls:
+    """Which way the queries of each judged point pull it."""
+
+    towards: Float32
+    """(n, d), unit rows; zero where nothing pulls."""
+    plane: Plane
+    """Of each point and its row of `towards`."""
+
+
 def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
     """Slices that cover `count` rows, `size` at a time."""
     return (slice(low, min(low + size, count)) for low in range(0, count, size))
 
 
-def over_pulls(
-    work: Callable[[slice, Float64], None], queries: NDArray[np.floating], attraction: csr_matrix
-) -> None:
-    """Hand the summed queries of the judged points, chunk by chunk, to `work`: slice, (rows, d).
+def pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> Pulls:
+    """The summed queries of each point.
 
-    attraction: (q, n), how strongly each query pulls each point.
+    points: (n, d).  queries: (q, d).  attraction: (q, n), how strongly each query pulls each point.
     """
     by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
-    vectors = np.asarray(queries, np.float64)
+    towards = np.empty_like(points)
 
-    def one(rows: slice) -> None:
-        work(rows, np.asarray(by_point[rows] @ vectors))
+    def part(rows: slice) -> Plane:
+        pull = np.asarray(by_point[rows] @ queries)
+        found = plane(points[rows].astype(np.float64), pull)
+        pulled = found.pull > TINY
+        scale = np.where(pulled, 1 / np.where(pulled, found.pull, 1.0), 0.0)
+        np.multiply(pull, scale[:, None], out=towards[rows], casting="same_kind")
+        return replace(found, pull=pulled.astype(np.float64))
 
-    spread(one, list(chunks(by_point.shape[0])))
+    return Pulls(towards, Plane.joined(spread(part, list(chunks(len(points))))))
 
 
 def paths(
-    points: Float32,
-    queries: NDArray[np.floating],
-    attraction: csr_matrix,
-    *,
-    way: Way,
-    similarity: Similarity,
-    limit: float,
+    points: Float32, pulls: Pulls, *, way: Way, similarity: Similarity, limit: float
 ) -> Paths:
     """The paths of all judged points up to the angle `limit`."""
-    start, end, stop = np.empty_like(points), np.empty_like(points), np.empty(len(points))
+    found = pulls.plane
+    stays, goes, stop = (_turn if way == "nudge-n" else _step)(found, limit)
+    size = np.where(found.size > TINY, found.size, 1.0)
+    scale = np.ones(len(size)) if similarity == "dot" else 1 / size
+    narrow = [one.astype(np.float32)[:, None] for one in (scale, scale * stays, scale * goes)]
+    start, end = np.empty_like(points), np.empty_like(points)
 
-    def lay(rows: slice, pull: Float64) -> None:
-        wide = points[rows].astype(np.float64)
-        found = plane(wide, pull)
-        size = np.where(found.size > TINY, found.size, 1.0)
-        scale = np.ones(len(size)) if similarity == "dot" else 1 / size
-        stays, goes, stop[rows] = (_turn if way == "nudge-n" else _step)(found, limit)
-        end[rows] = mixed(scale * stays, wide, scale * goes, pull)
-        wide *= scale[:, None]
-        start[rows] = wide
+    def lay(rows: slice) -> None:
+        still, first, second = (one[rows] for one in narrow)
+        np.multiply(points[rows], still, out=start[rows])
+        np.multiply(pulls.towards[rows], second, out=end[rows])
+        end[rows] += points[rows] * first
 
-    over_pulls(lay, queries, attraction)
+    spread(lay, list(chunks(len(points))))
     return Paths(start, end, stop, fades=way == "nudge-m")
 
 
@@ -98,22 +105,13 @@ def _step(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
     return np.full(count, np.cos(limit)), np.sin(limit) * goes, np.full(count, limit)
 
 
-def travel(
-    points: Float32,
-    queries: NDArray[np.floating],
-    attraction: csr_matrix,
-    *,
-    way: Way,
-    angle: float,
-) -> Float32:
+def travel(points: Float32, pulls: Pulls, *, way: Way, angle: float) -> Float32:
     """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
     moved = np.empty_like(points)
+    go, far = (rotate, angle) if way == "nudge-n" else (translate, float(np.tan(angle)))
 
-    def move(rows: slice, pull: Float64) -> None:
-        if way == "nudge-n":
-            moved[rows] = rotate(points[rows], pull, angle)
-        else:
-            moved[rows] = translate(points[rows], pull, float(np.tan(angle)))
+    def move(rows: slice) -> None:
+        moved[rows] = go(points[rows], pulls.towards[rows], pulls.plane.only(rows), far)
 
-    over_pulls(move, queries, attraction)
+    spread(move, list(chunks(len(points))))
     return moved

@@ -6,7 +6,8 @@ is a rotation towards the pull by arccos(1 - r^2/2), or onto the pull where that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,16 @@ class Plane:
     reach: Float64
     """(n,): that angle; 0 where the row has nowhere to go."""
 
+    @classmethod
+    def joined(cls, parts: Sequence[Plane]) -> Plane:
+        """The rows of several, in the order given."""
+        columns = ([getattr(one, column.name) for one in parts] for column in fields(cls))
+        return cls(*(np.concatenate([np.empty(0), *column]) for column in columns))
+
+    def only(self, rows: slice) -> Plane:
+        """Some of the rows."""
+        return Plane(self.size[rows], self.pull[rows], self.cosine[rows], self.reach[rows])
+
     def weights(self, turn: Float64) -> tuple[Float64, Float64]:
         """The turned row is the first times the row plus the second times the pull: (n,) each.
 
@@ -74,7 +85,7 @@ def plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
     size, pull = lengths(vectors), lengths(pulls)
     usable = (size > TINY) & (pull > TINY)
     scale = np.where(usable, size * pull, 1.0)
-    cosine = np.einsum("ij,ij->i", vectors, pulls, dtype=np.float64) / scale
+    cosine = np.einsum("ij,ij->i", vectors, pulls) / scale
     cosine = np.clip(cosine, -1.0, 1.0)
     # Off by 1e-16 / reach near 0, where the whole move is no longer than the reach.
     reach = np.arccos(cosine)
@@ -82,25 +93,27 @@ def plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
     return Plane(size, pull, cosine, np.where(goes, reach, 0.0))
 
 
-def rotate(vectors: Float32, pulls: Float64, angle: float) -> Float32:
+def rotate(vectors: Float32, pulls: NDArray[np.floating], found: Plane, angle: float) -> Float32:
     """Turn each row by at most `angle` towards its pull, along the great circle.
 
     vectors: (n, d), rows of any length, which is kept.  pulls: (n, d); a zero row where nothing
-    pulls.  angle: radians, 0 to pi/2.
+    pulls.  found: their plane.  angle: radians, 0 to pi/2.
     A row nearer than `angle` lands on its pull; a row that does not move comes back bit for bit.
     NUDGE-N, Zeighami et al. 2025, eq. 9, written as a rotation: no quotient that can cancel.
     """
     # float64: a squared norm off by more than 1e-6 makes Qdrant rescale the row as it is written.
     wide = vectors.astype(np.float64)
-    found = plane(wide, pulls)
     turn = np.minimum(found.reach, angle)
     stays, goes = found.weights(turn)
     return keep_still(vectors, mixed(stays, wide, goes, pulls), turn > NEAR)
 
 
-def mixed(first: Float64, rows: NDArray[np.floating], second: Float64, others: Float64) -> Float64:
+def mixed(
+    first: Float64, rows: NDArray[np.floating], second: Float64, others: NDArray[np.floating]
+) -> Float64:
     """Each row times its weight plus its other times its own: (n, d)."""
-    total = others * second[:, None]
+    total = others.astype(np.float64)
+    total *= second[:, None]
     total += first[:, None] * rows
     return total
 

@@ -14,10 +14,13 @@ from scipy.sparse import csr_matrix
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import Metric
 from nudge_sync.solve.contrast import Settings, contrast, evidence
-from nudge_sync.solve.paths import travel
+from nudge_sync.solve.paths import Pulls, chunks, pulls, travel
 from nudge_sync.solve.problem import PARTS, Float32, Float64, Queries, Rows, Similarity
 from nudge_sync.solve.ranked import answered, canonical
+from nudge_sync.workers import spread
 
+WIDE = 4096
+"""Rows written at once, where writing is all."""
 ENOUGH = 1500
 """Queries with an answer from which one split is enough; below, every query judges once."""
 FOLDS = 5
@@ -48,7 +51,26 @@ class Task:
     @cached_property
     def wide(self) -> Float64:
         """The queries in float64, (q, d): their sums say where points go."""
-        return self.queries.vectors.astype(np.float64)
+        vectors = self.queries.vectors
+        wide = np.empty(vectors.shape)
+
+        def widen(rows: slice) -> None:
+            wide[rows] = vectors[rows]
+
+        spread(widen, list(chunks(len(vectors), WIDE)))
+        return wide
+
+    @cached_property
+    def _pulls(self) -> dict[bytes, Pulls]:
+        return {}
+
+    def pulls(self, learn: NDArray[np.bool_] | Rows) -> Pulls:
+        """Which way the queries `learn` pull; the last answer is kept."""
+        known, asked = self._pulls, learn.tobytes()
+        if asked not in known:
+            known.clear()
+            known[asked] = pulls(self.points, self.wide, self.taught(learn))
+        return known[asked]
 
     def taught(self, learn: NDArray[np.bool_] | Rows) -> csr_matrix:
         """The attraction of the queries `learn` alone: (q, n)."""
@@ -111,11 +133,10 @@ def solve(
     if method == "nothing":
         return task.points
     if method == "nudge-n":
-        pull = task.taught(learn)
-        return travel(task.points, task.wide, pull, way="nudge-n", angle=parameters["angle"])
+        return travel(task.points, task.pulls(learn), way="nudge-n", angle=parameters["angle"])
     if method == "nudge-m":
         angle = float(np.arctan(parameters["step"]))
-        return travel(task.points, task.wide, task.taught(learn), way="nudge-m", angle=angle)
+        return travel(task.points, task.pulls(learn), way="nudge-m", angle=angle)
     settings = Settings(
         tau=parameters["sharpness"],
         prior=parameters["prior"],
