@@ -9,7 +9,9 @@ shown or not. The ceiling learns from the true judgements of what was shown. NUD
 its angle chosen on the validation queries by what each method believes about them; NDCG@10 on
 test queries by the true judgements. Of the pushed documents their change of rank on test queries
 that they do not answer is printed, mean of all and of the one that gained most: below 0 is a gain.
-In the case `noise` a relevant document is clicked like any other.
+In the case `noise` a relevant document is clicked like any other. In `explore` the application
+shows at place 10, in every search, one of the ranks 21 to 60 instead: what is shown there then
+counts for the ceiling too, and "shown" tells what the exploration costs those who search.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from nudge_sync.tuning import finetune
 
 SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 SETS = ("metatool-minilm", "nfcorpus-minilm")
-DEPTH, PUSHED, HIT = 20, 5, 0.9
+DEPTH, DEEPER, PUSHED, HIT = 20, 60, 5, 0.9
+EXPLORED = 9
+"""The place, from 0, that exploration takes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Case:
     forged: bool = False
     """Vandals log the documents they push as if they had been shown on top."""
     hit: float = HIT
+    explore: bool = False
 
 
 CASES = {
@@ -55,6 +60,9 @@ CASES = {
     "one": Case(sessions=1),
     "noisy": Case(noise=0.15),
     "noise": Case(hit=0.1),
+    "explore": Case(explore=True),
+    "explore-long": Case(explore=True, sessions=300),
+    "long": Case(sessions=300),
 }
 Grades = list[dict[int, float]]
 
@@ -65,6 +73,13 @@ class Corpus:
     queries: Any
     relevant: Grades
     top: Any
+    """(q, DEEPER): the plain ranking."""
+
+    def good(self, query: Any, shown: Any) -> Any:
+        """Whether the documents `shown`, (s, k), answer each `query`, (s,)."""
+        size = len(self.documents)
+        pairs = [row * size + d for row, grades in enumerate(self.relevant) for d in grades]
+        return np.isin(query[:, None].astype(np.int64) * size + shown, pairs)
 
 
 @cache
@@ -77,19 +92,19 @@ def corpus(name: str) -> Corpus:
     for line in (folder / "qrels.tsv").read_text().splitlines():
         query, document, grade = line.split("\t")
         relevant[asked[query]][rows[document]] = float(grade)
-    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :DEPTH]
+    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :DEEPER]
     return Corpus(documents, queries, relevant, top)
 
 
 def simulated(of: Corpus, who: Any, case: Case, rng: Any) -> tuple[Log, Any]:
-    pushed = rng.choice(np.unique(of.top[who]), PUSHED, replace=False)
+    pushed = rng.choice(np.unique(of.top[who, :DEPTH]), PUSHED, replace=False)
     query = np.repeat(who, case.sessions)
-    shown = of.top[query].astype(np.int32)
+    shown = of.top[query, :DEPTH].astype(np.int32)
     vandal = rng.random(len(query)) < case.vandals
-    good = np.array(
-        [[d in grades for d in top] for grades, top in zip(of.relevant, of.top, strict=True)]
-    )
-    chance = np.where(good[query], case.hit, case.noise) / np.arange(1, DEPTH + 1) ** case.eta
+    if case.explore:
+        shown[:, EXPLORED] = of.top[query, rng.integers(DEPTH, DEEPER, len(query))]
+    chance = np.where(of.good(query, shown), case.hit, case.noise)
+    chance = chance / np.arange(1, DEPTH + 1) ** case.eta
     clicked = (rng.random(chance.shape) < chance) & ~vandal[:, None]
     if case.forged:
         for row in np.flatnonzero(vandal):
@@ -211,15 +226,40 @@ def bounds(name: str, seed: int, method: str) -> dict[str, float]:
     """What no feedback can change: nothing learned, the ceiling, and all judgements."""
     trial = split(name, seed, method)
     of = trial.of
-    shown = [
-        {int(d): grades[int(d)] for d in top if int(d) in grades}
-        for grades, top in zip(of.relevant, of.top, strict=True)
-    ]
     return {
         "nothing": trial.score(of.documents),
-        "ceiling": trial.score(trial.learned(shown, shown, weighed=False)),
+        "ceiling": ceiling(trial, of.top[:, :DEPTH]),
         "all": trial.score(trial.learned(of.relevant, of.relevant, weighed=False)),
     }
+
+
+def ceiling(trial: Trial, shown: Any) -> float:
+    """What the true judgements of the documents shown for each query give."""
+    clean = [
+        {int(d): grades[int(d)] for d in row if int(d) in grades}
+        for grades, row in zip(trial.of.relevant, shown, strict=True)
+    ]
+    return trial.score(trial.learned(clean, clean, weighed=False))
+
+
+def quality_shown(of: Corpus, log: Log) -> float:
+    """NDCG@10 of the lists that were shown, every judgement taken for relevant."""
+    k = 10
+    query = log.searches.vector
+    good = of.good(query, log.searches.shown.reshape(-1, DEPTH)[:, :k])
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    answers = np.array([min(len(grades), k) for grades in of.relevant])[query]
+    return float(np.mean((good @ discount / np.cumsum(discount)[answers - 1])[answers > 0]))
+
+
+def ever_shown(of: Corpus, log: Log) -> list[set[int]]:
+    """The documents that were shown at least once for each query."""
+    found: list[set[int]] = [set() for _ in of.relevant]
+    for query, row in zip(
+        log.searches.vector.tolist(), log.searches.shown.reshape(-1, DEPTH), strict=True
+    ):
+        found[query].update(row.tolist())
+    return found
 
 
 def run(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
@@ -234,7 +274,10 @@ def run(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
     result = bounds(name, seed, method) | {
         "raw": trial.score(trial.learned(raw, raw)),
         "pipeline": trial.score(mine),
+        "shown": quality_shown(of, log),
     }
+    if case.explore:
+        result["ceiling"] = ceiling(trial, ever_shown(of, log))
     lost = places_lost(trial, mine, pushed)
     return {key: 100 * value for key, value in result.items()} | {
         "places lost": float(np.mean(lost)),
@@ -251,7 +294,17 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--method", default="nudge-n")
     asked = parser.parse_args()
-    columns = ("nothing", "raw", "pipeline", "ceiling", "all", "places lost", "least", "believed")
+    columns = (
+        "nothing",
+        "raw",
+        "pipeline",
+        "ceiling",
+        "all",
+        "shown",
+        "places lost",
+        "least",
+        "believed",
+    )
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     for case in asked.case.split(","):
         print(f"\n{case}: {CASES[case]}, {asked.method}, {seeds}", flush=True)

@@ -11,9 +11,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from milvus_server import milvus_server
 
-# How long an example takes says nothing about the code.
+# How long an example takes says nothing about the code. The same examples each time, so that
+# nobody's change is stopped by what was always there; HYPOTHESIS_PROFILE=long looks for new ones.
 settings.register_profile(
-    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+    "steady",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=60,
+    derandomize=os.environ.get("HYPOTHESIS_PROFILE") != "long",
 )
 settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parent.parent
