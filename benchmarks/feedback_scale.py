@@ -22,7 +22,7 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
-from nudge_sync.feedback.columns import read
+from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.judgements import judged
 
 DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5

@@ -158,7 +158,7 @@ def judgements(
     as_json: options.Json = False,
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
-    from nudge_sync.feedback.columns import read
+    from nudge_sync.feedback.reading import read
     from nudge_sync.feedback.ids import PointIds
     from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.feedback.why import reasons

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.feedback.behaviour import weighed
-from nudge_sync.feedback.columns import Log, read
+from nudge_sync.feedback.columns import Log
+from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.labels import latest
 

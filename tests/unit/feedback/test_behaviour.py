@@ -8,7 +8,7 @@ from nudge_sync.feedback import bots, load, pbm
 from nudge_sync.feedback.behaviour import Beliefs, weights
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.columns import read
+from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.decay import worth
 from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions
