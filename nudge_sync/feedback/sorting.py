@@ -28,7 +28,7 @@ def ordered(
     code.sort()
     order = code & ((1 << for_rows) - 1)
     code >>= for_rows
-    return order, _changes(code)
+    return order, changes(code)
 
 
 def _packed(keys: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int64], int]:
@@ -48,11 +48,12 @@ def _dense(code: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each row the place of its code among the different codes."""
     order = np.argsort(code)
     found = np.empty(len(code), np.int64)
-    found[order] = np.cumsum(_changes(code[order])) - 1
+    found[order] = np.cumsum(changes(code[order])) - 1
     return found
 
 
-def _changes(ranked: NDArray[np.int64]) -> NDArray[np.bool_]:
-    changes = np.ones(len(ranked), np.bool_)
-    changes[1:] = ranked[1:] != ranked[:-1]
-    return changes
+def changes(ranked: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which values differ from the one before; the first one does."""
+    found = np.ones(len(ranked), np.bool_)
+    found[1:] = ranked[1:] != ranked[:-1]
+    return found
