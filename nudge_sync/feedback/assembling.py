@@ -94,7 +94,7 @@ def _rows(numbers: Int32, count: int) -> Int32:
     return rows
 
 
-def _starts(lengths: Int64) -> Int64:
+def _starts(lengths: Int32) -> Int64:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 

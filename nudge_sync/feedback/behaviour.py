@@ -14,7 +14,7 @@ from nudge_sync.feedback import bots, neighbours, pbm
 from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.columns import NO_ONE, Actions, Log, different
+from nudge_sync.feedback.columns import NO_ONE, Actions, Log, Names, different
 from nudge_sync.feedback.decay import worth
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.grouping import merged
@@ -120,7 +120,13 @@ def _usable(log: Log, settings: FeedbackSettings, funnel: list[Stage]) -> _Usabl
     clicks, places = _kept(clicks, fine, "pushing", reason, funnel), places[fine]
     was_shown = places >= 0
     clicks = _kept(clicks, was_shown, "showings", "the search did not show that point", funnel)
-    clicks = _kept(clicks, _strongest(clicks), "repeats", "the strongest action on a point counts, once", funnel)
+    clicks = _kept(
+        clicks,
+        _strongest(clicks),
+        "repeats",
+        "the strongest action on a point counts, once",
+        funnel,
+    )
     return _Usable(clicks, honest, unseen)
 
 
@@ -175,13 +181,11 @@ def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
     return leads[log.searches.vector]
 
 
-def _nobody(names: list[str]) -> int:
+def _nobody(names: Names) -> int:
     return 0 if names and names[0] == NO_ONE else -1
 
 
-def _actor(
-    own: NDArray[np.int32], of_search: NDArray[np.int32], names: list[str]
-) -> NDArray[np.int32]:
+def _actor(own: NDArray[np.int32], of_search: NDArray[np.int32], names: Names) -> NDArray[np.int32]:
     return np.where(own == _nobody(names), of_search, own).astype(np.int32)
 
 

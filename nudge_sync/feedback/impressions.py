@@ -206,33 +206,23 @@ def _tallied(
     """The impressions, each (group, point, place) once."""
     weight = worth[showing.search]
     return _summed(
-        Impressions(
-            group=groups[showing.search],
-            point=showing.point,
-            position=showing.place,
-            shown=weight,
-            clicked=weight * showing.hit,
-            passed=weight * showing.passed,
-        )
+        (groups[showing.search], showing.point, showing.place),
+        (weight, weight * showing.hit, weight * showing.passed),
     )
 
 
-def _summed(seen: Impressions) -> Impressions:
-    order, fresh = ordered([seen.group, seen.point, seen.position])
+def _summed(
+    keys: tuple[NDArray[np.integer], ...], values: tuple[NDArray[np.float64], ...]
+) -> Impressions:
+    order, fresh = ordered(keys)
     at = np.cumsum(fresh) - 1
     first = order[fresh]
-
-    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.bincount(at, weights=values[order], minlength=len(first)))
-
-    return Impressions(
-        group=seen.group[first].astype(np.int64),
-        point=seen.point[first].astype(np.int64),
-        position=seen.position[first].astype(np.int64),
-        shown=total(seen.shown),
-        clicked=total(seen.clicked),
-        passed=total(seen.passed),
+    group, point, position = (key[first].astype(np.int64) for key in keys)
+    shown, clicked, passed = (
+        np.asarray(np.bincount(at, weights=value[order], minlength=len(first)), np.float64)
+        for value in values
     )
+    return Impressions(group, point, position, shown, clicked, passed)
 
 
 def _united(parts: list[Impressions]) -> Impressions:
@@ -240,4 +230,5 @@ def _united(parts: list[Impressions]) -> Impressions:
         return parts[0]
     none: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * 3
     every = [none, *([getattr(one, name) for name in Impressions.__slots__] for one in parts)]
-    return _summed(Impressions(*map(np.concatenate, zip(*every, strict=True))))
+    columns = tuple(map(np.concatenate, zip(*every, strict=True)))
+    return _summed(columns[:3], columns[3:])

@@ -116,7 +116,7 @@ class Points:
 
     def _codes(self, ids: Sequence[PointId]) -> Int64:
         try:
-            codes = np.frombuffer(array("q", ids), np.int64)  # type: ignore[arg-type]
+            codes = np.frombuffer(array("q", ids), np.int64)  # type: ignore[type-var]
         except (TypeError, OverflowError):
             return self._one_by_one(ids)
         usual = not len(codes) or (codes.min() >= 0 and codes.max() < _HUGE)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
 from nudge_sync.connector import Records
 from nudge_sync.feedback.assembling import assembled
 from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.gathering import Asked, Events, Numbers
 from nudge_sync.feedback.sieve import Sieve
+from nudge_sync.progress import Progress, silent
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many events and how many searches were read."""
+EVENTS, SEARCHES = "events", "searches"
+"""The stages of `read`. How many there are is not asked: some logs are counted by reading them."""
 
 
 def read(
@@ -21,11 +21,11 @@ def read(
     events: Records,
     actions: Mapping[str, float],
     dimension: int,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Log:
     """The log that the records hold, streamed in batches: events first, then searches.
 
-    progress: told after each batch how many events and how many searches were read.
+    Raises what the records raise, and what `progress` raises.
     """
     numbers = Numbers()
     acts, asked = Events(actions, numbers), Asked(dimension, numbers)
@@ -34,13 +34,11 @@ def read(
     for batch in events.scan(vectors=False):
         acts.take(sieve.events(batch))
         read_events += len(batch)
-        if progress:
-            progress(read_events, read_searches)
+        progress(EVENTS, read_events, 0)
     acts.settle()
     for batch in queries.scan():
         asked.take(sieve.searches(batch))
         read_searches += len(batch)
-        if progress:
-            progress(read_events, read_searches)
+        progress(SEARCHES, read_searches, 0)
     asked.settle()
     return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)

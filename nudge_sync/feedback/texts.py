@@ -109,9 +109,7 @@ def _words(said: bytes) -> NDArray[np.uint64]:
     return np.ndarray((len(said) + 1,), ">u8", padded, strides=(1,))
 
 
-def _word(
-    words: NDArray[np.uint64], places: Int64, left: NDArray[np.int32]
-) -> NDArray[np.uint64]:
+def _word(words: NDArray[np.uint64], places: Int64, left: NDArray[np.int32]) -> NDArray[np.uint64]:
     """The words at `places`, of which only the first `left` bytes count."""
     found = words[np.minimum(places, len(words) - 1)].astype(np.uint64)
     beyond = 8 * (_WORD - np.clip(left, 0, _WORD)).astype(np.uint64)
