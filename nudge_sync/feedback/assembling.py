@@ -38,19 +38,24 @@ def assembled(events: Events, asked: Asked, numbers: Numbers) -> Log:
         shown=_reordered(_column(asked.shown.all()), lengths, order, point_places),
     )
     is_label = _column(events.is_label).astype(np.bool_)
-    actions = Actions(
-        search=rows[_column(events.search.all())],
-        point=point_places[_column(events.point.all())],
-        weight=_column(events.weight),
-        position=_column(events.position),
-        time=_column(events.time),
-        session=session_places[_column(events.session.all())],
-        client=client_places[_column(events.client.all())],
-    )
+    said: dict[str, NDArray[Any]] = {
+        "search": rows[_column(events.search.all())],
+        "point": point_places[_column(events.point.all())],
+        "weight": _column(events.weight),
+        "position": _column(events.position),
+        "time": _column(events.time),
+        "session": session_places[_column(events.session.all())],
+        "client": client_places[_column(events.client.all())],
+    }
+    of = _sorted(said, np.flatnonzero(is_label))
+    labels = Actions(*(said[name][of] for name in Actions.__slots__))
+    of = _sorted(said, np.flatnonzero(~is_label))
+    events.weight = events.time = array("d")
+    behaviour = Actions(*(said.pop(name)[of] for name in Actions.__slots__))
     return Log(
         searches,
-        _sorted(actions, np.flatnonzero(is_label)),
-        _sorted(actions, np.flatnonzero(~is_label)),
+        labels,
+        behaviour,
         points,
         sessions,
         clients,
@@ -114,16 +119,16 @@ def _reordered(shown: Int32, lengths: Int32, order: Int64, places: Int32) -> Int
     return found
 
 
-def _sorted(actions: Actions, rows: Int64) -> Actions:
-    """Those of the rows, sorted by all they say."""
-    key = actions.search[rows].astype(np.int64) << 32 | actions.point[rows]
+def _sorted(said: dict[str, NDArray[Any]], rows: Int64) -> Int64:
+    """The rows in the order of all they say."""
+    key = said["search"][rows].astype(np.int64) << 32 | said["point"][rows]
     order = np.argsort(key)
     key, rows = key[order], rows[order]
     same = np.zeros(len(key) + 1, np.bool_)
     same[1:-1] = key[1:] == key[:-1]
     tied = np.flatnonzero(same[1:] | same[:-1])
-    rest = [getattr(actions, name)[rows[tied]] for name in Actions.__slots__[2:]]
+    rest = [said[name][rows[tied]] for name in Actions.__slots__[2:]]
     # A grade of 0 makes 0.0 or -0.0 of a weight, and these two are equal.
-    by = np.lexsort([np.signbit(actions.weight[rows[tied]]), *rest[::-1], key[tied]])
+    by = np.lexsort([np.signbit(said["weight"][rows[tied]]), *rest[::-1], key[tied]])
     rows[tied] = rows[tied][by]
-    return actions.only(rows)
+    return rows
