@@ -22,8 +22,8 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
-from nudge_sync.feedback.columns import read
 from nudge_sync.feedback.judgements import judged
+from nudge_sync.feedback.reading import read
 
 DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
 BLOCK, MEASURED = 100_000, 1_000_000
@@ -111,9 +111,9 @@ def alone(stores: Any, share: float) -> float:
     return (time.process_time() - start) / share
 
 
-def told(events: int, searches: int) -> None:
-    if (events + searches) % 500_000 == 0:
-        print(f"{events} events, {searches} searches", file=sys.stderr, flush=True)
+def told(stage: str, done: int, total: int) -> None:
+    if done % 500_000 == 0:
+        print(f"{done} {stage}", file=sys.stderr, flush=True)
 
 
 def peak() -> float:

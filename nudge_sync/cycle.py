@@ -63,7 +63,8 @@ def plan(target: Target, settings: CollectionSettings, progress: Progress = sile
     """
     refuse_unsupported(target.facts)
     ledger = Ledger(target.ledger, target.place)
-    return make_plan(target, settings, judgements_of(target, settings), ledger, progress)
+    judgements = judgements_of(target, settings, progress)
+    return make_plan(target, settings, judgements, ledger, progress)
 
 
 def apply(
@@ -86,7 +87,7 @@ def apply(
         progress = held.beating(progress)
         writer = Writer(target, settings.write, held, progress)
         finish_pending(writer, settings)
-        judgements = judgements_of(target, settings)
+        judgements = judgements_of(target, settings, progress)
         if plan is None:
             plan = make_plan(target, settings, judgements, writer.ledger, progress)
         else:

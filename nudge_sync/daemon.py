@@ -27,14 +27,18 @@ from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
 from nudge_sync.drill import drill
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.feedback.reading import EVENTS, SEARCHES
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
+from nudge_sync.progress import Progress
 from nudge_sync.status import Pages, answering, refuse_open_door
 from nudge_sync.stop import Stop
 from nudge_sync.target import Target, open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_AT_ONCE = 4
+_TOLD_EVERY = 500_000
+"""Records of feedback."""
 DRILL = "drill"
 """What the scheduler calls the jobs that are no cycles."""
 
@@ -230,11 +234,23 @@ class Daemon:
         with self._target(name) as target:
             self.unreached.pop(name, None)
             self.gauges.counted(name, target.facts.points)
-            return cycle.apply(target, settings, None, self._progress).summary()
+            return cycle.apply(target, settings, None, self._telling(name)).summary()
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         del stage, done, total
         self.stop.check()
+
+    def _telling(self, name: str) -> Progress:
+        """The progress of a cycle: a line now and then while much feedback is read."""
+        told = dict.fromkeys((EVENTS, SEARCHES), 0)
+
+        def report(stage: str, done: int, total: int) -> None:
+            self._progress(stage, done, total)
+            if stage in told and done // _TOLD_EVERY > told[stage]:
+                told[stage] = done // _TOLD_EVERY
+                say(logging.INFO, "reading feedback", collection=name, stage=stage, read=done)
+
+        return report
 
     def _refused(self, name: str, error: GateRefused) -> str:
         done = getattr(error, "applied", None) or getattr(error, "plan", None)

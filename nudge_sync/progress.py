@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called after every batch with stage, done and total; may raise to stop there."""
+"""Called after every batch with stage, done and total, 0 where nobody knows how many there are; may
+raise to stop there."""
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -47,7 +47,8 @@ def _finish(writer: Writer, settings: CollectionSettings, entry: Revision) -> di
     if entry.state == "writing":
         entry, _ = roll_forward(writer, entry)
     supersede(writer, entry)
-    conclude(writer, settings, entry, held_out(judgements_of(writer.target, settings)))
+    judgements = judgements_of(writer.target, settings, writer.progress)
+    conclude(writer, settings, entry, held_out(judgements))
     return writer.ledger.entry(entry.number).summary()
 
 

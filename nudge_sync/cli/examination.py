@@ -10,18 +10,19 @@ from nudge_sync.cli.workspace import Job
 from nudge_sync.feedback.coverage import coverage_of
 from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.judged import judgements_of
+from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Ledger, head, pending
 from nudge_sync.target import refusals
 
 
-def examine(job: Job) -> dict[str, Any]:
+def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
     """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
     target = job.target
     entries = Ledger(target.ledger, target.place).entries()
     holder = lease.holder(target.ledger)
     logged = feedback_of(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    evidence = coverage_of(judgements_of(target, job.settings), target.facts.points)
+    evidence = coverage_of(judgements_of(target, job.settings, progress), target.facts.points)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,

@@ -45,9 +45,9 @@ def explain(
     from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.judged import judgements_of
 
-    with opened(config) as workspace, progress() as said:
+    with opened(config) as workspace, progress(quiet=as_json) as said:
         job = workspace.job(chosen(workspace.config, collection, everything=False)[0])
-        judgements = judgements_of(job.target, job.settings)
+        judgements = judgements_of(job.target, job.settings, said)
         searches = feedback_of(job.target, job.settings.feedback).queries
         found = explain_point(job.target, judgements, searches, point, depth=depth, progress=said)
         result = {**as_object(job.target, found), "depth": depth}

@@ -130,7 +130,8 @@ def stats(
     def work(job: Any) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
         found = feedback_of(target, settings)
-        return count(found.queries, found.events, target.collection, settings).summary()
+        with progress(quiet=as_json) as said:
+            return count(found.queries, found.events, target.collection, settings, said).summary()
 
     emit(_one(config, collection, work), as_json, _draw_stats)
 
@@ -158,9 +159,9 @@ def judgements(
     as_json: options.Json = False,
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
-    from nudge_sync.feedback.columns import read
     from nudge_sync.feedback.ids import PointIds
     from nudge_sync.feedback.mapped import feedback_of
+    from nudge_sync.feedback.reading import read
     from nudge_sync.feedback.why import reasons
 
     def work(job: Any) -> dict[str, Any]:
@@ -172,7 +173,8 @@ def judgements(
             raise InputError(f"there is no point {point!r} in {target.name!r}")
         dimension = target.facts.dimension
         logged = feedback_of(target, settings)
-        log = read(logged.queries, logged.events, settings.actions, dimension)
+        with progress(quiet=as_json) as said:
+            log = read(logged.queries, logged.events, settings.actions, dimension, said)
         found = [reason.summary() for reason in reasons(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}
 

@@ -114,8 +114,10 @@ def demand_somebody(yes: bool) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
     """What the core reports its batches to: bars on stderr, and the way out at a signal.
+
+    There are no bars where `quiet`, or where nobody sits at the other end of stdout.
 
     The first SIGINT or SIGTERM ends after the batch in hand, by raising Interrupted from the
     report; a second one ends at once.
@@ -126,14 +128,15 @@ def progress() -> Iterator[Progress]:
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
-    bars = Bars(*columns, console=console, transient=True)
+    hidden = quiet or not sys.stdout.isatty()
+    bars = Bars(*columns, console=console, transient=True, disable=hidden)
     tasks: dict[str, Any] = {}
     stop = Stop()
 
     def report(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.update(tasks[stage], completed=done, total=total)
+            tasks[stage] = bars.add_task(stage, total=total or None)
+        bars.update(tasks[stage], completed=done, total=total or None)
         stop.check()
 
     def said() -> None:

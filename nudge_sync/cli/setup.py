@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, pairs, say
+from nudge_sync.cli.output import emit, pairs, progress, say
 from nudge_sync.errors import ConfigError
+from nudge_sync.progress import Progress
 
 _DATABASES = {
     "qdrant": """[database]
@@ -62,9 +63,9 @@ def check(config: options.Config = options.CONFIG, as_json: options.Json = False
     """Connect, and say what is there and what would be refused."""
     from nudge_sync.cli.workspace import opened
 
-    with opened(config) as workspace:
+    with opened(config) as workspace, progress(quiet=as_json) as said:
         facts = workspace.database.describe()
-        found = {name: _examined(workspace, name) for name in workspace.config.collections}
+        found = {name: _examined(workspace, name, said) for name in workspace.config.collections}
     problems = [
         f"{name}: {problem}" for name, entry in found.items() for problem in entry["problems"]
     ]
@@ -84,14 +85,14 @@ def check(config: options.Config = options.CONFIG, as_json: options.Json = False
     raise typer.Exit(1 if problems else 0)
 
 
-def _examined(workspace: Any, name: str) -> dict[str, Any]:
+def _examined(workspace: Any, name: str, said: Progress) -> dict[str, Any]:
     """One collection: facts, feedback, ledger, and what stands in the way."""
     from nudge_sync.cli.examination import examine
-    from nudge_sync.errors import NudgeSyncError, Unauthorised, Unreachable
+    from nudge_sync.errors import Interrupted, NudgeSyncError, Unauthorised, Unreachable
 
     try:
-        return examine(workspace.job(name))
-    except (Unreachable, Unauthorised):
+        return examine(workspace.job(name), said)
+    except (Unreachable, Unauthorised, Interrupted):
         raise
     except NudgeSyncError as error:
         return {"problems": [str(error)], "notes": []}

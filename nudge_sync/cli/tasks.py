@@ -88,6 +88,6 @@ class CollectionSource:
         with opened(self.config) as workspace:
             name = chosen(workspace.config, self.collection, everything=False)[0]
             job = workspace.job(name)
-            judgements = judgements_of(job.target, job.settings)
+            judgements = judgements_of(job.target, job.settings, progress)
             task = task_of(job.target, judgements, exact=self.exact, progress=progress)
             return task, job.settings.solver.metric

@@ -14,13 +14,14 @@ from nudge_sync.feedback import bots, neighbours, pbm
 from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.columns import NO_ONE, Actions, Log, different
+from nudge_sync.feedback.columns import NO_ONE, Actions, Log, Names, different
 from nudge_sync.feedback.decay import worth
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions, collected, positions
 from nudge_sync.feedback.ipw import click_share
 from nudge_sync.feedback.pushed import clicked_unseen, push_rates
+from nudge_sync.feedback.sorting import changes
 from nudge_sync.feedback.telling import telling
 
 _FEW = 3
@@ -119,9 +120,13 @@ def _usable(log: Log, settings: FeedbackSettings, funnel: list[Stage]) -> _Usabl
     clicks, places = _kept(clicks, fine, "pushing", reason, funnel), places[fine]
     was_shown = places >= 0
     clicks = _kept(clicks, was_shown, "showings", "the search did not show that point", funnel)
-    clicks = clicks.only(np.lexsort((-clicks.weight, clicks.point, clicks.search)))
-    first = within_cap([clicks.search, clicks.point], 1)
-    clicks = _kept(clicks, first, "repeats", "the strongest action on a point counts, once", funnel)
+    clicks = _kept(
+        clicks,
+        _strongest(clicks),
+        "repeats",
+        "the strongest action on a point counts, once",
+        funnel,
+    )
     return _Usable(clicks, honest, unseen)
 
 
@@ -129,7 +134,20 @@ def _kept(
     clicks: Actions, keep: NDArray[np.bool_], name: str, reason: str, funnel: list[Stage]
 ) -> Actions:
     funnel.append(Stage(name, int(keep.sum()), int((~keep).sum()), reason))
-    return clicks.only(keep)
+    # A copy of ten million clicks takes 360 MB.
+    return clicks if keep.all() else clicks.only(keep)
+
+
+def _strongest(clicks: Actions) -> NDArray[np.bool_]:
+    """The first of the heaviest actions on each point of each search."""
+    fresh = changes(clicks.search) | changes(clicks.point)
+    run = np.cumsum(fresh) - 1
+    last = np.append(np.flatnonzero(fresh), len(clicks))[1:] - 1
+    # Actions are sorted by search, point and weight.
+    heaviest = np.flatnonzero(clicks.weight == clicks.weight[last][run])
+    found = np.zeros(len(clicks), np.bool_)
+    found[heaviest[changes(run[heaviest])]] = True
+    return found
 
 
 def _without_bots(
@@ -163,13 +181,11 @@ def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
     return leads[log.searches.vector]
 
 
-def _nobody(names: list[str]) -> int:
+def _nobody(names: Names) -> int:
     return 0 if names and names[0] == NO_ONE else -1
 
 
-def _actor(
-    own: NDArray[np.int32], of_search: NDArray[np.int32], names: list[str]
-) -> NDArray[np.int32]:
+def _actor(own: NDArray[np.int32], of_search: NDArray[np.int32], names: Names) -> NDArray[np.int32]:
     return np.where(own == _nobody(names), of_search, own).astype(np.int32)
 
 
@@ -206,18 +222,19 @@ def _capped(
     settings: FeedbackSettings,
     funnel: list[Stage],
 ) -> Actions:
-    order = np.lexsort((clicks.point, clicks.search, clicks.time))
-    clicks = clicks.only(order)
-    people, group = _people(log, clicks), groups[clicks.search]
-    session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)
-    keep = within_cap([people, group, clicks.point], 1)
+    # They are sorted by search and point already.
+    order = np.argsort(clicks.time, kind="stable")
+    search, point = clicks.search[order], clicks.point[order]
+    people, group = _people(log, clicks)[order], groups[search]
+    session = _actor(clicks.session[order], log.searches.session[search], log.sessions)
+    keep = within_cap([people, group, point], 1)
     keep &= within_cap([people], settings.client_cap)
     keep &= (session == _nobody(log.sessions)) | within_cap([session], settings.session_cap)
     first = np.flatnonzero(keep)
-    within = within_cap([people[first], clicks.point[first]], settings.point_cap)
-    keep[first] = within
+    keep[first] = within_cap([people[first], point[first]], settings.point_cap)
     reason = "beyond what one client or session may say"
-    return _kept(clicks, keep, "caps", reason, funnel)
+    funnel.append(Stage("caps", int(keep.sum()), int((~keep).sum()), reason))
+    return clicks.only(order[keep])
 
 
 def _believed(

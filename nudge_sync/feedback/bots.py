@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.caps import within_cap
+from nudge_sync.feedback.sorting import changes, ordered
 
 _LEAST_SPREAD = 0.5
 """In logarithms: where all clients are alike, one may still do e times as much."""
@@ -31,12 +31,14 @@ def suspicious(
 
     All three are (e,), one row a click; sorted ascending, each actor once.
     """
-    actors, first = np.unique(actor, return_inverse=True)
-    many = np.bincount(first, minlength=len(actors))
-    once = within_cap([actor, point, group], 1)
-    pair, at = np.unique(
-        actor[once].astype(np.int64) << 32 | point[once].astype(np.int64), return_counts=True
-    )
-    widest = np.zeros(len(actors), np.int64)
-    np.maximum.at(widest, np.searchsorted(actors, pair >> 32), at)
-    return np.asarray(actors[outliers(many, limit) | outliers(widest, limit)])
+    if not len(actor):
+        return actor
+    order, fresh = ordered([actor, point, group])
+    ranked = actor[order]
+    first = np.flatnonzero(changes(ranked))
+    many = np.diff(np.append(first, len(ranked)))
+    by, clicked = ranked[fresh], point[order[fresh]]
+    pair = np.flatnonzero(changes(by) | changes(clicked))
+    queries = np.diff(np.append(pair, len(by)))
+    widest = np.maximum.reduceat(queries, np.flatnonzero(changes(by[pair])))
+    return np.asarray(ranked[first][outliers(many, limit) | outliers(widest, limit)])

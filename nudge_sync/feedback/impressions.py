@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.feedback.columns import Actions, Searches, different
+from nudge_sync.feedback.sorting import ordered
 
 DEEPEST = 100
 """Places further down count as this one."""
-_Showing: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-"""Search, point and place, one row an impression."""
 _CHUNK = 4_000_000
-"""Impressions at a time."""
+"""Impressions at a time. Each such part is summed for itself, and then all parts, so that other
+parts would have other last bits."""
+_CLICKS = 1_000_000
+"""Likewise clicks, which are only looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,26 @@ def positions(searches: Searches, clicks: Actions) -> NDArray[np.int32]:
     """The place of each click in its search's list; its own word where nothing was listed (0 if
     it has none), and -1 where it was not among what was listed.
     """
-    lengths = np.diff(searches.starts)[clicks.search]
-    place = np.where(lengths > 0, -1, np.minimum(clicks.position, DEEPEST)).astype(np.int32)
+    place = np.empty(len(clicks), np.int32)
+    for start in range(0, len(clicks), _CLICKS):
+        some = slice(start, start + _CLICKS)
+        search = clicks.search[some]
+        place[some] = _places(searches, search, clicks.point[some], clicks.position[some])
+    return place
+
+
+def _places(
+    searches: Searches,
+    search: NDArray[np.int32],
+    point: NDArray[np.int32],
+    said: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    starts = searches.starts[search]
+    lengths = searches.starts[search + 1] - starts
+    place = np.where(lengths > 0, -1, np.minimum(said, DEEPEST)).astype(np.int32)
     for step in range(int(lengths.max(initial=0))):
         rows = np.flatnonzero((place == -1) & (lengths > step))
-        at = searches.starts[clicks.search[rows]] + step
-        hit = searches.shown[at] == clicks.point[rows]
+        hit = searches.shown[starts[rows] + step] == point[rows]
         place[rows[hit]] = min(step + 1, DEEPEST)
     return place
 
@@ -69,17 +85,30 @@ def collected(
     wanted[groups[clicks.search]] = True
     wanted[-1] = False
     rows = np.flatnonzero(wanted[groups])
-    lengths = np.diff(searches.starts)
+    lengths = np.diff(searches.starts).astype(np.int32)
     listed, bare = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
     clicked = different(_keys(clicks.search, clicks.point))
     parts = [
-        _tallied(showing, groups, clicked, worth)
+        _tallied(showing, groups, worth)
         for showing in (
-            *_listed(searches, listed, lengths),
-            *_inferred(bare, groups, clicks, lengths),
+            *_listed(searches, listed, lengths, clicked),
+            *_inferred(bare, groups, clicks, lengths, clicked),
         )
     ]
     return _united(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    """One row an impression."""
+
+    search: NDArray[np.int32]
+    point: NDArray[np.int32]
+    place: NDArray[np.int8]
+    hit: NDArray[np.bool_]
+    """Clicked."""
+    passed: NDArray[np.bool_]
+    """Not clicked although something further down was."""
 
 
 def _keys(search: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -87,28 +116,70 @@ def _keys(search: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int
 
 
 def _listed(
-    searches: Searches, rows: NDArray[np.int64], lengths: NDArray[np.int64]
+    searches: Searches,
+    rows: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    clicked: NDArray[np.int64],
 ) -> Iterator[_Showing]:
-    ends = np.cumsum(lengths[rows])
+    ends = np.cumsum(lengths[rows], dtype=np.int64)
     start = 0
     while start < len(rows):
         before = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK)))
         some = rows[start:stop]
-        sizes = lengths[some]
-        first = np.cumsum(sizes) - sizes
-        offset = np.arange(int(sizes.sum())) - np.repeat(first, sizes)
-        at = np.repeat(searches.starts[:-1][some], sizes) + offset
-        search = np.repeat(some, sizes).astype(np.int32)
-        yield search, searches.shown[at], np.minimum(offset + 1, DEEPEST)
+        yield _of_lists(searches, some, lengths[some], clicked)
         start = stop
+
+
+def _of_lists(
+    searches: Searches,
+    rows: NDArray[np.int64],
+    sizes: NDArray[np.int32],
+    clicked: NDArray[np.int64],
+) -> _Showing:
+    begins = np.cumsum(sizes, dtype=np.int64) - sizes
+    offset = np.arange(int(sizes.sum())) - np.repeat(begins, sizes)
+    place = np.minimum(offset + 1, DEEPEST).astype(np.int8)
+    offset += np.repeat(searches.starts[:-1][rows], sizes)
+    point = searches.shown[offset]
+    del offset
+    hit = _hits(rows, point, begins, sizes, clicked)
+    lowest = np.zeros(len(rows), np.int8)
+    # Of a list's clicks the last one is assigned last.
+    at = np.flatnonzero(hit)
+    lowest[np.searchsorted(begins, at, side="right") - 1] = place[at]
+    passed = ~hit & (place < np.repeat(lowest, sizes))
+    return _Showing(np.repeat(rows, sizes).astype(np.int32), point, place, hit, passed)
+
+
+def _hits(
+    rows: NDArray[np.int64],
+    point: NDArray[np.int32],
+    begins: NDArray[np.int64],
+    sizes: NDArray[np.int32],
+    clicked: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which of the lists' points were clicked, all of a list where it has the point twice."""
+    low, high = np.searchsorted(clicked, [rows[0] << 32, (rows[-1] + 1) << 32])
+    wanted = (clicked[low:high] & 0xFFFFFFFF).astype(np.int32)
+    search = clicked[low:high] >> 32
+    of = np.minimum(np.searchsorted(rows, search), len(rows) - 1)
+    listed = rows[of] == search
+    of, wanted = of[listed], wanted[listed]
+    hit = np.zeros(len(point), np.bool_)
+    for step in range(int(sizes[of].max(initial=0))):
+        deep = np.flatnonzero(sizes[of] > step)
+        at = begins[of[deep]] + step
+        hit[at[point[at] == wanted[deep]]] = True
+    return hit
 
 
 def _inferred(
     bare: NDArray[np.int64],
     groups: NDArray[np.int32],
     clicks: Actions,
-    lengths: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    clicked: NDArray[np.int64],
 ) -> Iterator[_Showing]:
     of_bare = lengths[clicks.search] == 0
     if not of_bare.any():
@@ -124,56 +195,40 @@ def _inferred(
         offset = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         search = searches[np.repeat(low[some], sizes) + offset].astype(np.int32)
         shown = np.repeat(keys[some] & 0xFFFFFFFF, sizes).astype(np.int32)
-        yield search, shown, np.zeros(len(search), np.int64)
+        at = np.minimum(np.searchsorted(clicked, _keys(search, shown)), len(clicked) - 1)
+        hit = clicked[at] == _keys(search, shown)
+        yield _Showing(search, shown, np.zeros(len(search), np.int8), hit, np.zeros_like(hit))
 
 
 def _tallied(
-    showing: _Showing,
-    groups: NDArray[np.int32],
-    clicked: NDArray[np.int64],
-    worth: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Keys of (group, point, place), ascending, and the three sums of each: (k, 3)."""
-    search, point, place = showing
-    keys = _keys(search, point)
-    at = np.minimum(np.searchsorted(clicked, keys), max(len(clicked) - 1, 0))
-    hit = clicked[at] == keys
-    lowest = np.zeros(len(groups), np.int64)
-    np.maximum.at(lowest, search[hit], place[hit])
-    passed = ~hit & (place < lowest[search])
-    pair = _pair(groups[search], point)
-    return _summed(pair * (DEEPEST + 1) + place, worth[search][:, None] * _columns(hit, passed))
-
-
-def _pair(group: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int64]:
-    # 28 bits a group and 28 a point leave room for the place.
-    return group.astype(np.int64) << 28 | point.astype(np.int64)
-
-
-def _columns(hit: NDArray[np.bool_], passed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.stack([np.ones(len(hit)), hit, passed], axis=1)
+    showing: _Showing, groups: NDArray[np.int32], worth: NDArray[np.float64]
+) -> Impressions:
+    """The impressions, each (group, point, place) once."""
+    weight = worth[showing.search]
+    return _summed(
+        (groups[showing.search], showing.point, showing.place),
+        (weight, weight * showing.hit, weight * showing.passed),
+    )
 
 
 def _summed(
-    keys: NDArray[np.int64], values: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    different, at = np.unique(keys, return_inverse=True)
-    sums = [np.bincount(at, weights=values[:, k], minlength=len(different)) for k in range(3)]
-    return different, np.stack(sums, axis=1)
+    keys: tuple[NDArray[np.integer], ...], values: tuple[NDArray[np.float64], ...]
+) -> Impressions:
+    order, fresh = ordered(keys)
+    at = np.cumsum(fresh) - 1
+    first = order[fresh]
+    group, point, position = (key[first].astype(np.int64) for key in keys)
+    shown, clicked, passed = (
+        np.asarray(np.bincount(at, weights=value[order], minlength=len(first)), np.float64)
+        for value in values
+    )
+    return Impressions(group, point, position, shown, clicked, passed)
 
 
-def _united(parts: list[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Impressions:
-    if not parts:
-        parts = [(np.zeros(0, np.int64), np.zeros((0, 3)))]
-    keys, sums = _summed(
-        np.concatenate([keys for keys, _ in parts]), np.concatenate([sums for _, sums in parts])
-    )
-    pair, place = keys // (DEEPEST + 1), keys % (DEEPEST + 1)
-    return Impressions(
-        group=pair >> 28,
-        point=pair & (2**28 - 1),
-        position=place,
-        shown=sums[:, 0],
-        clicked=sums[:, 1],
-        passed=sums[:, 2],
-    )
+def _united(parts: list[Impressions]) -> Impressions:
+    if len(parts) == 1:
+        return parts[0]
+    none: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * 3
+    every = [none, *([getattr(one, name) for name in Impressions.__slots__] for one in parts)]
+    columns = tuple(map(np.concatenate, zip(*every, strict=True)))
+    return _summed(columns[:3], columns[3:])

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.feedback.behaviour import weighed
-from nudge_sync.feedback.columns import Log, read
+from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.labels import latest
+from nudge_sync.feedback.reading import read
+from nudge_sync.progress import Progress, silent
 
 __all__ = ["Expected", "Judgements", "Stage", "judged", "load"]
 
@@ -58,7 +60,11 @@ class Judgements:
 
 
 def load(
-    queries: Records, events: Records, settings: FeedbackSettings, dimension: int
+    queries: Records,
+    events: Records,
+    settings: FeedbackSettings,
+    dimension: int,
+    progress: Progress = silent,
 ) -> Judgements:
     """The judgements that the records hold.
 
@@ -66,7 +72,7 @@ def load(
     label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.behaviour`.
     Queries that are not stored, or of another dimension, are left out and counted.
     """
-    return judged(read(queries, events, settings.actions, dimension), settings)
+    return judged(read(queries, events, settings.actions, dimension, progress), settings)
 
 
 def judged(log: Log, settings: FeedbackSettings) -> Judgements:

@@ -139,9 +139,10 @@ def _are(values: Iterable[Any], types: AbstractSet[type]) -> bool:
 def _are_moments(values: list[Any]) -> bool:
     if not values:
         return True
+    if not (_are(values, _NUMBERS) and min(values) >= 0 and max(values) < _YEAR_10000):
+        return False
     # Not a number is neither above nor below anything, wherever min and max meet it.
-    near = _are(values, _NUMBERS) and min(values) >= 0 and max(values) < _YEAR_10000
-    return near and not any(map(isnan, values))
+    return not isnan(sum(values))
 
 
 # type() and not isinstance(): True is no number here, though Python calls it an int.

@@ -9,6 +9,7 @@ from typing import Any
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.judgements import Judgements, load
+from nudge_sync.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,22 @@ class FeedbackStats:
 
 
 def stats(
-    queries: Records, events: Records, collection: Collection, settings: FeedbackSettings
+    queries: Records,
+    events: Records,
+    collection: Collection,
+    settings: FeedbackSettings,
+    progress: Progress = silent,
 ) -> FeedbackStats:
     """What is stored for the collection, counted."""
     facts = collection.describe()
     actions: Counter[str] = Counter()
     for batch in events.scan(vectors=False):
         actions.update(str(record.document.get("action_name")) for record in batch)
+        progress("actions", actions.total(), 0)
     return FeedbackStats(
         searches=queries.count(),
         events=actions.total(),
         actions=dict(sorted(actions.items())),
-        judgements=load(queries, events, settings, facts.dimension),
+        judgements=load(queries, events, settings, facts.dimension, progress),
         points=facts.points,
     )

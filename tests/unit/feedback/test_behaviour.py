@@ -8,13 +8,13 @@ from nudge_sync.feedback import bots, load, pbm
 from nudge_sync.feedback.behaviour import Beliefs, weights
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.columns import read
 from nudge_sync.feedback.decay import worth
 from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions
 from nudge_sync.feedback.ipw import click_share
 from nudge_sync.feedback.neighbours import hints
 from nudge_sync.feedback.pushed import push_rates
+from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.telling import telling
 from nudge_sync.feedback.why import reasons

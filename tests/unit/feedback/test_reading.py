@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import Record
+from nudge_sync.feedback import gathering
+from nudge_sync.feedback.numbering import Names, Numbered, Points
+from nudge_sync.feedback.reading import read
+from nudge_sync.feedback.sorting import ordered
+from nudge_sync.feedback.texts import Collected
+
+DIMENSION = 4
+PIECES = ["a", "b", "\0", "ä", "\ud800", "\udfff", "\ue000", "😀", "a long common beginning "]
+TEXTS = st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), max_size=40)
+WIDE = st.lists(st.tuples(*[st.integers(-1, 2**31 - 1) | st.integers(0, 2)] * 4), max_size=40)
+
+
+@given(TEXTS)
+def test_texts_come_back_and_sort_as_python_sorts_them(names):
+    collected = Collected()
+    for start in range(0, len(names), 7):
+        collected.add(names[start : start + 7])
+    texts = collected.all()
+    assert list(texts) == names
+    ranked, order = texts.ordered()
+    assert list(ranked) == sorted(names)
+    assert order.tolist() == sorted(range(len(names)), key=names.__getitem__)
+
+
+@given(WIDE)
+def test_rows_are_ordered_as_by_lexsort_however_wide_the_keys(rows):
+    keys = np.array(rows, np.int32).reshape(-1, 4).T
+    order, fresh = ordered(list(keys))
+    np.testing.assert_array_equal(order, np.lexsort(keys[::-1]))
+    ranked = [rows[row] for row in order.tolist()]
+    assert fresh.tolist() == [at == 0 or ranked[at - 1] != ranked[at] for at in range(len(rows))]
+
+
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5), max_size=20)))
+def test_numbers_stay_as_more_codes_come(batches):
+    numbered, expected = Numbered(), {}
+    for batch in batches:
+        found, new = numbered.of(np.array(batch, np.int64))
+        for row in new.tolist():
+            assert expected.setdefault(batch[row], len(expected)) == len(expected) - 1
+        assert found.tolist() == [expected[code] for code in batch]
+    assert numbered.codes().tolist() == list(expected)
+    assert numbered.known(np.array([6], np.int64)).tolist() == [expected.get(6, -1)]
+
+
+def test_names_and_points_find_their_places():
+    names = Names()
+    numbers = [*names.of(["b", "a", "b"]), *names.of(["c", "a"])]
+    texts, places = names.ordered()
+    assert [texts[place] for place in places[numbers]] == ["b", "a", "b", "c", "a"]
+    ids = [10, "10", 2**62, -1, "a", 2, 2**70, 10]
+    points = Points()
+    numbers = [*points.of(ids[:1]), *points.of(ids[1:])]
+    ranked, places = points.ordered()
+    assert [ranked[place] for place in places[numbers]] == ids
+    assert list(map(str, ranked)) == sorted(map(str, set(ids)))
+
+
+@pytest.fixture
+def records(new_records):
+    """Searches and events of somebody careless: names, ids and fields of every kind."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(5, DIMENSION)).astype(np.float32)
+    queries, events = new_records(), new_records()
+    for n in range(60):
+        shown = [n % 7, f"p{n % 5}", 2**63 + n % 3][: n % 4]
+        document = {"shown": shown, "session_id": f"ä{n // 2}", "client_id": "\ud800"[: n % 2]}
+        queries.put([Record(f"q{n}", document, vectors[n % 5])])
+        for at, point in enumerate(shown):
+            clicked = {"query_id": f"q{n}", "action_name": "click", "object_id": point}
+            events.put([Record(f"{n} {at}", {**clicked, "grade": 0.5 * at})])
+    events.put([Record("odd", {"query_id": "q1", "action_name": "click", "object_id": True})])
+    return queries, events
+
+
+class InBatches:
+    def __init__(self, records, size):
+        self.records, self.size = records, size
+
+    def scan(self, where=None, *, vectors=True):
+        return self.records.scan(where, vectors=vectors, batch_size=self.size)
+
+
+def columns(log):
+    parts = (log.searches, log.behaviour, log.labels)
+    arrays = [getattr(part, name) for part in parts for name in part.__slots__ if name != "names"]
+    names = [list(some) for some in (log.searches.names, log.sessions, log.clients)]
+    return [one.tobytes() for one in (*arrays, log.vectors)], names, log.points, log.unreadable
+
+
+def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):
+    actions = FeedbackSettings().actions
+    whole = columns(read(*records, actions, DIMENSION))
+    monkeypatch.setattr(gathering, "_MANY", 3)
+    by_few = [InBatches(one, 7) for one in records]
+    assert columns(read(*by_few, actions, DIMENSION)) == whole
+    assert whole[3] == 1
+
+
+def test_reading_tells_how_far_it_is(records):
+    told = []
+    by_few = [InBatches(one, 25) for one in records]
+    read(*by_few, {"click": 1.0}, DIMENSION, lambda *said: told.append(said))
+    assert told[0] == ("events", 25, 0)
+    assert told[-3:] == [("searches", 25, 0), ("searches", 50, 0), ("searches", 60, 0)]
