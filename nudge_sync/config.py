@@ -128,9 +128,10 @@ class FeedbackSettings(Section):
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
     """How behaviour is freed from the place it happened at: a position-based model with hidden
     relevance, clicks over expected clicks, or inverse propensities. Labels are taken as said."""
-    min_belief: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
-    """How likely a point must be to answer a query before behaviour pulls it there; below a half
-    a pull would be wrong more often than right."""
+    min_belief: Annotated[float, Field(ge=0.25, lt=1)] = 0.3
+    """How likely a point must be to answer a query before behaviour pulls it there, by its
+    likelihood; 0.3 kept more of the gain in simulations than a half. "coec" and "ipw" are not
+    likelihoods, and want a half at least."""
     min_sessions: Annotated[int, Field(ge=1)] = 1
     """Different people (or sessions, where clients are unknown) who acted on a point for a query;
     where fewer searched, all of them. Evidence is weighed anyhow: 1 did best in simulations."""

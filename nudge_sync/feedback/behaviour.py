@@ -358,7 +358,7 @@ def weights(
     """
     acted = beliefs.people > 0
     enough = beliefs.people >= np.minimum(settings.min_sessions, beliefs.asking)
-    likely = (beliefs.belief >= settings.min_belief) & (beliefs.belief > _HALF)
+    likely = beliefs.belief >= least_belief(settings)
     honest = ~beliefs.pushed
     _pairs_stage("sessions", acted, enough, "too few different people", funnel)
     _pairs_stage(
@@ -368,19 +368,21 @@ def weights(
     reason = "what clicks its place would get anyhow" if sure >= _HALF else _SAYS_NOTHING
     _pairs_stage("belief", acted, likely, reason, funnel)
     acted &= likely
-    pull = beliefs.belief
     if settings.bias == "pbm":
-        # A pull that is wrong costs as much as a right one gains.
-        pull = 2 * beliefs.belief - 1
         certain = ~_doubtful(beliefs, acted)[beliefs.point]
         reason = "no click on the point is sure enough to move it"
         _pairs_stage("doubt", acted, certain, reason, funnel)
         acted &= certain
-    found = np.where(acted, pull * beliefs.value, np.nan)
+    found = np.where(acted, beliefs.belief * beliefs.value, np.nan)
     if settings.negatives:
         wrong = (beliefs.passed >= _FEW) & (beliefs.belief <= _UNLIKELY)
         found[wrong] = beliefs.belief[wrong] - 1
     return np.asarray(found)
+
+
+def least_belief(settings: FeedbackSettings) -> float:
+    """The belief from which a pair pulls."""
+    return settings.min_belief if settings.bias == "pbm" else max(settings.min_belief, _HALF)
 
 
 def _doubtful(beliefs: Beliefs, acted: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.behaviour import Weighed, weighed
+from nudge_sync.feedback.behaviour import Weighed, least_belief, weighed
 from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.labels import latest
 
@@ -82,6 +82,6 @@ def _why(done: Weighed, row: int, settings: FeedbackSettings) -> str:
         return "the point is clicked wherever it stands"
     if of.people[row] < min(settings.min_sessions, of.asking[row]):
         return "too few different people"
-    if of.belief[row] < settings.min_belief:
+    if of.belief[row] < least_belief(settings):
         return "no more clicks than its place would get anyhow"
     return "none of the point's clicks is sure enough to move it"

@@ -239,17 +239,24 @@ def pairs_believed(*rows):
     )
 
 
-def test_a_click_pulls_by_how_much_likelier_it_is_right_than_wrong():
-    of = pairs_believed((0, 0.95, 1), (1, 0.8, 3), (1, 0.7, 2), (2, 0.5, 1))
+def test_a_click_pulls_by_how_likely_it_is_right():
+    of = pairs_believed((0, 0.95, 1), (1, 0.9, 3), (1, 0.4, 2), (1, 0.29, 2))
     found = weights(of, FeedbackSettings(), [], 1.0)
-    np.testing.assert_allclose(found, [0.9, 0.6, 0.4, np.nan])
+    np.testing.assert_allclose(found, [0.95, 0.9, 0.4, np.nan])
+
+
+@pytest.mark.parametrize("bias", ["coec", "ipw"])
+def test_what_is_no_likelihood_pulls_from_a_half_on(bias):
+    of = pairs_believed((0, 0.6, 1), (1, 0.4, 3))
+    found = weights(of, FeedbackSettings(bias=bias), [], 1.0)
+    np.testing.assert_allclose(found, [0.6, np.nan])
 
 
 def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logged():
     of = pairs_believed((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
     funnel = []
     found = weights(of, FeedbackSettings(), funnel, 1.0)
-    np.testing.assert_allclose(found, [np.nan, 0.6, 0.6, 0.6])
+    np.testing.assert_allclose(found, [np.nan, 0.8, 0.8, 0.8])
     assert (funnel[-1].name, funnel[-1].removed) == ("doubt", 1)
 
 
