@@ -9,6 +9,7 @@ from scipy.special import log_expit
 from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.impressions import Impressions
 from nudge_sync.feedback.pbm import ClickModel, Pairs, log_likelihood
+from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 POPULARITY = (0.0, 1.0, 2.0, 4.0)
@@ -26,7 +27,8 @@ def push_rates(
     click, and needs `least_queries` different queries to show on.
     """
     count = int(of.point.max(initial=-1)) + 1
-    fits = np.stack([_fit(seen, of, model, share, count) for share in SHARES], axis=1)
+    tried = spread(lambda share: _fit(seen, of, model, share, count), SHARES.tolist())
+    fits = np.stack(tried, axis=1)
     fits[:, 1:] += np.log(rarity / (len(SHARES) - 1))
     queries = np.bincount(of.point, minlength=count)
     best = fits.argmax(axis=1)

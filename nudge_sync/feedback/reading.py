@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nudge_sync.collecting import rarely_collected
 from nudge_sync.connector import Records
 from nudge_sync.feedback.assembling import assembled
 from nudge_sync.feedback.columns import Log
@@ -27,18 +28,19 @@ def read(
 
     Raises what the records raise, and what `progress` raises.
     """
-    numbers = Numbers()
-    acts, asked = Events(actions, numbers), Asked(dimension, numbers)
-    sieve = Sieve()
-    read_events = read_searches = 0
-    for batch in events.scan(vectors=False):
-        acts.take(sieve.events(batch))
-        read_events += len(batch)
-        progress(EVENTS, read_events, 0)
-    acts.settle()
-    for batch in queries.scan():
-        asked.take(sieve.searches(batch))
-        read_searches += len(batch)
-        progress(SEARCHES, read_searches, 0)
-    asked.settle()
-    return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)
+    with rarely_collected():
+        numbers = Numbers()
+        acts, asked = Events(actions, numbers), Asked(dimension, numbers)
+        sieve = Sieve()
+        read_events = read_searches = 0
+        for batch in events.scan(vectors=False):
+            acts.take(sieve.events(batch))
+            read_events += len(batch)
+            progress(EVENTS, read_events, 0)
+        acts.settle()
+        for batch in queries.scan():
+            asked.take(sieve.searches(batch))
+            read_searches += len(batch)
+            progress(SEARCHES, read_searches, 0)
+        asked.settle()
+        return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)
