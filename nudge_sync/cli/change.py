@@ -58,7 +58,7 @@ def plan(
         raise ConfigError("--out keeps the plan of one collection; say which, not --all")
 
     def work(job: Job) -> dict[str, Any]:
-        with progress(quiet=as_json) as report:
+        with progress() as report:
             made = cycle.plan(job.target, _settings(job, exact), report)
         if out is not None:
             planfile.save(made, out)
@@ -87,12 +87,12 @@ def apply(
 
     def work(job: Job) -> dict[str, Any]:
         settings, made = _settings(job, exact), given
-        with progress(quiet=as_json) as report:
+        with progress() as report:
             if made is None and not yes:
                 made = cycle.plan(job.target, settings, report)
         if made is not None and made.moved:
             confirm(_question(job.target.name, made.summary()), yes)
-        with progress(quiet=as_json) as report:
+        with progress() as report:
             return cycle.apply(job.target, settings, made, report).summary()
 
     _finish(each(config, collection, everything, work), as_json)
@@ -118,7 +118,7 @@ def rollback(
 
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Write the vectors of {job.target.name!r} back to {aim}?", yes)
-        with progress(quiet=as_json) as report:
+        with progress() as report:
             return roll_back(
                 job.target, job.settings, to=to, originals=originals, progress=report
             ).summary()
@@ -137,7 +137,7 @@ def resume(
     from nudge_sync.cli.workspace import Job, each
 
     def work(job: Job) -> dict[str, Any]:
-        with progress(quiet=as_json) as report:
+        with progress() as report:
             done = resuming.resume(job.target, job.settings, report)
         return {"collection": job.target.name, "resumed": done is not None, **(done or {})}
 

@@ -45,7 +45,7 @@ def explain(
     from nudge_sync.feedback.mapped import feedback_of
     from nudge_sync.judged import judgements_of
 
-    with opened(config) as workspace, progress(quiet=as_json) as said:
+    with opened(config) as workspace, progress() as said:
         job = workspace.job(chosen(workspace.config, collection, everything=False)[0])
         judgements = judgements_of(job.target, job.settings, said)
         searches = feedback_of(job.target, job.settings.feedback).queries

@@ -130,7 +130,7 @@ def stats(
     def work(job: Any) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
         found = feedback_of(target, settings)
-        with progress(quiet=as_json) as said:
+        with progress() as said:
             return count(found.queries, found.events, target.collection, settings, said).summary()
 
     emit(_one(config, collection, work), as_json, _draw_stats)
@@ -173,7 +173,7 @@ def judgements(
             raise InputError(f"there is no point {point!r} in {target.name!r}")
         dimension = target.facts.dimension
         logged = feedback_of(target, settings)
-        with progress(quiet=as_json) as said:
+        with progress() as said:
             log = read(logged.queries, logged.events, settings.actions, dimension, said)
         found = [reason.summary() for reason in reasons(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}

@@ -114,10 +114,8 @@ def demand_somebody(yes: bool) -> None:
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Progress]:
+def progress() -> Iterator[Progress]:
     """What the core reports its batches to: bars on stderr, and the way out at a signal.
-
-    There are no bars where `quiet`, or where nobody sits at the other end of stdout.
 
     The first SIGINT or SIGTERM ends after the batch in hand, by raising Interrupted from the
     report; a second one ends at once.
@@ -128,8 +126,7 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
-    hidden = quiet or not sys.stdout.isatty()
-    bars = Bars(*columns, console=console, transient=True, disable=hidden)
+    bars = Bars(*columns, console=console, transient=True)
     tasks: dict[str, Any] = {}
     stop = Stop()
 

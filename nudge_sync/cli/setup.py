@@ -63,7 +63,7 @@ def check(config: options.Config = options.CONFIG, as_json: options.Json = False
     """Connect, and say what is there and what would be refused."""
     from nudge_sync.cli.workspace import opened
 
-    with opened(config) as workspace, progress(quiet=as_json) as said:
+    with opened(config) as workspace, progress() as said:
         facts = workspace.database.describe()
         found = {name: _examined(workspace, name, said) for name in workspace.config.collections}
     problems = [

@@ -185,7 +185,9 @@ def test_a_signal_ends_between_batches_and_resume_finishes(number, taught: Shop)
     # Told that it is a terminal, it draws its bars into the pipe: one batch has been written.
     said = ""
     while "write" not in said:
-        said += child.stderr.read(1)
+        more = child.stderr.read(1)
+        assert more, said
+        said += more
     child.send_signal(number)
     out, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130, err
