@@ -6,6 +6,9 @@ from threading import Lock
 
 from nudge_sync.errors import ConfigError, Unreachable
 
+SWAPS = Lock()
+"""Held while a record is swapped: where threads write at once, Milvus Lite may lose a write, and
+with it a claim. No other process has the file open."""
 _LOCK = Lock()
 _HOLDERS: Counter[str] = Counter()
 

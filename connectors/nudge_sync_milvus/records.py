@@ -3,6 +3,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ from nudge_sync_milvus.documents import (
 )
 from nudge_sync_milvus.failures import MessageTooLarge, NotLoaded
 from nudge_sync_milvus.filters import among, both, literal
+from nudge_sync_milvus.lite import SWAPS
 from nudge_sync_milvus.making import Field, LoadState, load_state, make_collection
 from nudge_sync_milvus.rows import WINDOW, Rows, Table, by_keys, pages, rows_of
 from nudge_sync_milvus.wire import Wire
@@ -92,6 +94,10 @@ class MilvusRecords:
     def swap(self, record: Record, expected: int | None) -> bool:
         """See the contract, and the class."""
         self._checked(record)
+        with SWAPS if self._wire.lite else nullcontext():
+            return self._swap(record, expected)
+
+    def _swap(self, record: Record, expected: int | None) -> bool:
         key = key_digest(record.key)
         if not self._may_swap(key, "", expected):
             return False

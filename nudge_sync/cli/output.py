@@ -132,6 +132,7 @@ def progress() -> Iterator[Progress]:
 
     def report(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
+            bars.start()
             tasks[stage] = bars.add_task(stage, total=total or None)
         bars.update(tasks[stage], completed=done, total=total or None)
         stop.check()
@@ -139,5 +140,10 @@ def progress() -> Iterator[Progress]:
     def said() -> None:
         typer.echo("nudge-sync: ending after this batch; once more ends at once", err=True)
 
-    with on_signal(stop, said), bars:
-        yield report
+    with on_signal(stop, said):
+        try:
+            yield report
+        finally:
+            # Without a bar there is nothing to end, and nothing to put on stderr.
+            if tasks:
+                bars.stop()
