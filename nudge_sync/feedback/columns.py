@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from nudge_sync.feedback.texts import Texts
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
-Number = TypeVar("Number", bound=np.generic)
 Names: TypeAlias = list[str] | Texts
 
 NO_ONE = ""
@@ -77,12 +76,3 @@ class Log:
     """Events whose action has no weight."""
     unreadable: int = 0
     """Records that are no searches or events as this version knows them; left out."""
-
-
-def different(values: NDArray[Number]) -> NDArray[Number]:
-    """Each of the values once, ascending."""
-    # np.unique hashes whole numbers, which takes ten times as long where they are many.
-    found = np.sort(values)
-    fresh = np.ones(len(found), np.bool_)
-    fresh[1:] = found[1:] != found[:-1]
-    return np.asarray(found[fresh])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.columns import Actions, Searches, different
-from nudge_sync.feedback.sorting import ordered
+from nudge_sync.feedback.columns import Actions, Searches
+from nudge_sync.feedback.sorting import different, ordered
 
 DEEPEST = 100
 """Places further down count as this one."""

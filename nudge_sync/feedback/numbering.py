@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.connector import PointId
+from nudge_sync.feedback.sorting import changes
 from nudge_sync.feedback.texts import Collected, Texts
 
 Int32 = NDArray[np.int32]
@@ -34,8 +35,7 @@ class Numbered:
         """
         order = np.argsort(codes)
         ranked = codes[order]
-        first = np.ones(len(codes), np.bool_)
-        first[1:] = ranked[1:] != ranked[:-1]
+        first = changes(ranked)
         different = ranked[first]
         numbers, at = self._found(different)
         new = numbers < 0

@@ -9,7 +9,8 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.behaviour import Weighed, least_belief, weighed
+from nudge_sync.feedback.behaviour import Weighed, weighed
+from nudge_sync.feedback.beliefs import least_belief
 from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.labels import latest
 

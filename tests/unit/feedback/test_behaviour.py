@@ -5,7 +5,7 @@ import pytest
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback import bots, load, pbm
-from nudge_sync.feedback.behaviour import Beliefs, weights
+from nudge_sync.feedback.beliefs import Beliefs, weights
 from nudge_sync.feedback.caps import distinct, within_cap
 from nudge_sync.feedback.coec import click_ratio
 from nudge_sync.feedback.decay import worth
