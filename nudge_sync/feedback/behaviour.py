@@ -143,9 +143,9 @@ def _without_bots(
 
 def _groups(log: Log, clicks: Actions, cosine: float) -> NDArray[np.int32]:
     """(s,): for each search the row of the vector that leads its group, or -1: nobody acted."""
-    used = different(log.searches.vector[clicks.search])
+    used = different(log.searches.vector[clicks.search]).astype(np.int64)
     leads = np.full(len(log.vectors) + 1, -1, np.int32)
-    leads[used] = used[merged(log.vectors[used], cosine)]
+    leads[used] = merged(log.vectors, used, cosine)
     return leads[log.searches.vector]
 
 

@@ -84,8 +84,8 @@ class Events:
 
     def take(self, batch: EventColumns) -> None:
         """Keep those whose action has a weight, and count the others."""
-        used = [name in self._actions for name in batch.action_name]
-        if not all(used):
+        if not self._actions.keys() >= set(batch.action_name):
+            used = [name in self._actions for name in batch.action_name]
             batch = batch.only(used)
             self.unused += len(used) - sum(used)
         self.search.extend(batch.query_id)
@@ -96,7 +96,7 @@ class Events:
         self.time.extend(batch.timestamp)
         self.position.extend([one or 0 for one in batch.position])
         says_it = {name: self._says_it(name) for name in set(batch.action_name)}
-        self.is_label.extend([says_it[name] for name in batch.action_name])
+        self.is_label.extend(map(says_it.__getitem__, batch.action_name))
 
     def settle(self) -> None:
         """Number all that was taken."""
@@ -104,7 +104,7 @@ class Events:
             column.settle()
 
     def _weights(self, batch: EventColumns) -> list[float]:
-        weights = [self._actions[name] for name in batch.action_name]
+        weights = list(map(self._actions.__getitem__, batch.action_name))
         if set(map(type, batch.grade)) == {type(None)}:
             return weights
         return [
@@ -132,6 +132,7 @@ class Asked:
         self.vectors: dict[int, tuple[bytes, Float32]] = {}
         """Hash -> digest, and the vector with length 1; only of searches that events speak of."""
         self.dimension = dimension
+        self._shape = (dimension,)
         self._searches = numbers.searches
 
     def take(self, batch: SearchColumns) -> None:
@@ -156,6 +157,8 @@ class Asked:
     def _take_vectors(self, vectors: list[Float32 | None], numbers: Int32) -> None:
         hashes = list(map(self._hash, vectors))
         self.vector.extend(hashes)
+        if self.vectors.keys() >= set(hashes):
+            return
         for row in np.flatnonzero(numbers >= 0).tolist():
             hash_, vector = hashes[row], vectors[row]
             if hash_ not in self.vectors and hash_ != NO_VECTOR and vector is not None:
@@ -163,7 +166,7 @@ class Asked:
                 self.vectors[hash_] = digest, unit(vector)
 
     def _hash(self, vector: Float32 | None) -> int:
-        if vector is None or vector.shape != (self.dimension,):
+        if vector is None or vector.shape != self._shape:
             return NO_VECTOR
         return hash(vector.tobytes())
 

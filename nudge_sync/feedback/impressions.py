@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from nudge_sync.feedback.columns import Actions, Searches
 from nudge_sync.feedback.sorting import different, ordered
+from nudge_sync.workers import spread
 
 DEEPEST = 100
 """Places further down count as this one."""
-_CHUNK = 4_000_000
+_CHUNK = 1_000_000
 """Impressions at a time. Each such part is summed for itself, and then all parts, so that other
 parts would have other last bits."""
 _CLICKS = 1_000_000
@@ -89,11 +90,14 @@ def collected(
     listed, bare = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
     clicked = different(_keys(clicks.search, clicks.point))
     parts = [
-        _tallied(showing, groups, worth)
-        for showing in (
-            *_listed(searches, listed, lengths, clicked),
-            *_inferred(bare, groups, clicks, lengths, clicked),
-        )
+        *spread(
+            lambda some: _tallied(_of_lists(searches, some, lengths[some], clicked), groups, worth),
+            _chunks(listed, lengths),
+        ),
+        *(
+            _tallied(showing, groups, worth)
+            for showing in _inferred(bare, groups, clicks, lengths, clicked)
+        ),
     ]
     return _united(parts)
 
@@ -115,20 +119,16 @@ def _keys(search: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int
     return search.astype(np.int64) << 32 | point.astype(np.int64)
 
 
-def _listed(
-    searches: Searches,
-    rows: NDArray[np.int64],
-    lengths: NDArray[np.int32],
-    clicked: NDArray[np.int64],
-) -> Iterator[_Showing]:
+def _chunks(rows: NDArray[np.int64], lengths: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """The searches in parts that show about `_CHUNK` points each."""
     ends = np.cumsum(lengths[rows], dtype=np.int64)
-    start = 0
+    parts, start = [], 0
     while start < len(rows):
         before = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK)))
-        some = rows[start:stop]
-        yield _of_lists(searches, some, lengths[some], clicked)
+        parts.append(rows[start:stop])
         start = stop
+    return parts
 
 
 def _of_lists(

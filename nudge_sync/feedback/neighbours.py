@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.pbm import Pairs
+from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 SHARPNESS = 6.0
@@ -31,8 +32,12 @@ def hints(vectors: Float32, of: Pairs, surprise: Float64) -> Float64:
     click. Each is a mean of surprises, so that whoever knows nothing says nothing.
     """
     found = np.zeros((len(of), 5), np.float64)
-    for rows in _by_size(of.point, vectors.shape[1]):
-        found[rows, :3] = _circles(vectors[of.group[rows]], surprise[rows].astype(np.float32))
+    said = surprise.astype(np.float32)
+
+    def hear(rows: NDArray[np.int64]) -> None:
+        found[rows, :3] = _circles(vectors[of.group[rows]], said[rows])
+
+    spread(hear, list(_by_size(of.point, vectors.shape[1])))
     found[:, 3] = _of_the_others(of.point, surprise)
     found[:, 4] = _of_the_others(of.group, surprise)
     return found
@@ -52,13 +57,16 @@ def _by_size(point: NDArray[np.int64], dimension: int) -> Iterator[NDArray[np.in
 
 def _circles(vectors: Float32, surprise: Float32) -> Float32:
     """(b, n, 3) of vectors (b, n, d) and surprise (b, n)."""
-    # Of a point shown everywhere the most telling queries speak.
-    told = np.argsort(-np.abs(surprise), axis=1, kind="stable")[:, :_MOST]
-    telling = np.take_along_axis(vectors, told[:, :, None], axis=1)
+    if vectors.shape[1] > _MOST:
+        # Of a point shown everywhere the most telling queries speak.
+        told = np.argsort(-np.abs(surprise), axis=1, kind="stable")[:, :_MOST]
+        telling = np.take_along_axis(vectors, told[:, :, None], axis=1)
+        said = np.take_along_axis(surprise, told, axis=1)
+    else:
+        told, telling, said = np.arange(vectors.shape[1])[None], vectors, surprise
     likeness = vectors @ telling.transpose(0, 2, 1)
     likeness = np.exp(np.float32(SHARPNESS) * (likeness - np.float32(1)))
     np.put_along_axis(likeness, told[:, None, :], np.float32(0), axis=1)
-    said = np.take_along_axis(surprise, told, axis=1)
     said = np.stack([said, np.ones_like(said)], axis=2)
     circles = []
     for _ in range(3):

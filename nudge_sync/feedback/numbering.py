@@ -16,6 +16,8 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 _HUGE = 2**62
+_SMALL = 2**24
+"""Memory for so many is set aside, but taken only where ids are."""
 
 
 class Numbered:
@@ -96,23 +98,37 @@ def bits(names: Sequence[str]) -> Int64:
 
 
 class Points:
-    """Point ids: usual integers stand for themselves, all others are numbered below 0."""
+    """Point ids: small whole numbers stand for themselves, all others are numbered."""
 
     def __init__(self) -> None:
+        self._seen = np.zeros(_SMALL, np.bool_)
         self._numbered = Numbered()
         self._others: dict[PointId, int] = {}
 
     def of(self, ids: Iterable[PointId]) -> Int32:
         """The numbers of `ids`, new ones where needed."""
-        return self._numbered.of(self._codes(list(ids)))[0]
+        codes = self._codes(list(ids))
+        small = (codes >= 0) & (codes < _SMALL)
+        if small.all():
+            self._seen[codes] = True
+            return codes.astype(np.int32)
+        numbers = np.empty(len(codes), np.int32)
+        numbers[small] = codes[small]
+        self._seen[codes[small]] = True
+        numbers[~small] = self._numbered.of(codes[~small])[0] + np.int32(_SMALL)
+        return numbers
 
     def ordered(self) -> tuple[list[PointId], Int32]:
         """The ids sorted by their text, and for each number its place among them."""
         others = list(self._others)
-        codes = self._numbered.codes().tolist()
-        ids = [code if code >= 0 else others[-1 - code] for code in codes]
+        small = np.flatnonzero(self._seen)
+        large = self._numbered.codes().tolist()
+        ids = [*small.tolist(), *(code if code >= 0 else others[-1 - code] for code in large)]
+        numbers = np.concatenate([small, np.arange(len(large)) + _SMALL])
         order = sorted(range(len(ids)), key=lambda row: (str(ids[row]), isinstance(ids[row], str)))
-        return [ids[row] for row in order], places(np.array(order, np.int64))
+        found = np.empty(_SMALL + len(large), np.int32)
+        found[numbers[order]] = np.arange(len(order), dtype=np.int32)
+        return [ids[row] for row in order], found
 
     def _codes(self, ids: Sequence[PointId]) -> Int64:
         try:
@@ -126,6 +142,7 @@ class Points:
         return np.array([self._code(id_) for id_ in ids], np.int64)
 
     def _code(self, id_: PointId) -> int:
+        """The id itself, or below 0 its number among those that are no usual integers."""
         if isinstance(id_, int) and 0 <= id_ < _HUGE:
             return id_
         return -1 - self._others.setdefault(id_, len(self._others))

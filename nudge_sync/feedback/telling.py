@@ -11,6 +11,7 @@ from nudge_sync.connector import Float32
 from nudge_sync.feedback.impressions import DEEPEST, Impressions
 from nudge_sync.feedback.neighbours import hints
 from nudge_sync.feedback.pbm import Pairs
+from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 SPREADS = np.geomspace(0.5, 500, 13)
@@ -77,11 +78,12 @@ def _repeated(shown: Float64, clicked: Float64, rate: Float64) -> float:
     """The log likelihood that is gained where pairs may differ in their rate: beta-binomial."""
     missed = np.maximum(shown - clicked, 0)
     alike = float((clicked * np.log(rate) + missed * np.log1p(-rate)).sum())
-    gains = [
-        float((betaln(clicked + a, missed + b) - betaln(a, b)).sum()) - alike
-        for a, b in ((rate * spread, (1 - rate) * spread) for spread in SPREADS)
-    ]
-    return max(gains)
+
+    def likelihood(of: float) -> float:
+        a, b = rate * of, (1 - rate) * of
+        return float((betaln(clicked + a, missed + b) - betaln(a, b)).sum())
+
+    return max(spread(likelihood, SPREADS.tolist())) - alike
 
 
 def _shared(vectors: Float32, of: Pairs, shown: Float64, clicked: Float64, rate: Float64) -> float:

@@ -122,9 +122,33 @@ def test_merging_follows_the_first_near_one():
     base = rng.normal(size=(40, DIMENSION))
     rows = np.concatenate([base, base + 1e-4 * rng.normal(size=base.shape), -base])
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    leads = merged(rows, 0.995)
+    every = np.arange(120)
+    leads = merged(rows, every, 0.995)
     np.testing.assert_array_equal(leads, [*range(40), *range(40), *range(80, 120)])
-    np.testing.assert_array_equal(merged(rows, 1.0), np.arange(120))
+    np.testing.assert_array_equal(merged(rows, every, 1.0), every)
+    np.testing.assert_array_equal(merged(rows, every[40:], 0.995), every[40:])
+    assert not len(merged(rows, every[:0], 0.995))
+
+
+def test_merging_finds_the_near_ones_among_more_than_are_compared_at_once():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(1500, 32)) + 1
+    rows = np.repeat(base, rng.integers(1, 5, 1500), axis=0)
+    rows += 0.05 * rng.normal(size=rows.shape) * rng.random((len(rows), 1))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    leads = merged(rows, np.arange(len(rows)), 0.995)
+    np.testing.assert_array_equal(leads[leads], leads)
+    assert np.einsum("ij,ij->i", rows, rows[leads]).min() > 0.995 - 1e-6
+    leaders = np.unique(leads)
+    near = np.triu(rows[leaders] @ rows[leaders].T >= 0.995, k=1)
+    assert near.sum() < 0.002 * (len(rows) - len(leaders))
+
+
+def test_merging_bears_a_crowd_of_alike_queries():
+    rng = np.random.default_rng(0)
+    rows = 1 + 0.01 * rng.normal(size=(2000, 32))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    assert set(merged(rows, np.arange(2000), 0.995)) == {0}
 
 
 def test_caps_and_distinct_counts():
