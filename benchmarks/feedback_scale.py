@@ -136,7 +136,7 @@ def main() -> None:
     own = alone([searches, events], min(1.0, MEASURED / asked.events))
     start = time.perf_counter(), time.process_time()
     settings = FeedbackSettings()
-    log = read(searches, events, settings.actions, DIMENSION, told)
+    log = read(searches, events, settings, DIMENSION, told)
     taken_in, held = time.process_time() - start[1], peak() - before
     found = judged(log, settings)
     wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]

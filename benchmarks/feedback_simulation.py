@@ -144,7 +144,7 @@ def _log(
     people = ["", *(f"{number:08d}" for number in range(count))]
     none = clicks.only(np.zeros(0, np.int64))
     points: list[Any] = list(range(len(of.documents)))
-    return Log(searches, none, clicks, points, people, people, of.queries, 0)
+    return Log(searches, none, clicks, points, people, people, of.queries, {}, 0)
 
 
 def raw_clicks(log: Log, queries: int) -> Grades:

@@ -137,6 +137,9 @@ class FeedbackSettings(Section):
     where fewer searched, all of them. Evidence is weighed anyhow: 1 did best in simulations."""
     half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
     """Behaviour this much older than the newest counts half; labels do not age."""
+    history_days: Annotated[float, Field(gt=0)] | None = None
+    """Searches and events of days before that are not read at all, labels neither; undated ones
+    always are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Queries at least this alike share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20

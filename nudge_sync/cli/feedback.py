@@ -174,7 +174,7 @@ def judgements(
         dimension = target.facts.dimension
         logged = feedback_of(target, settings)
         with progress() as said:
-            log = read(logged.queries, logged.events, settings.actions, dimension, said)
+            log = read(logged.queries, logged.events, settings, dimension, said)
         found = [reason.summary() for reason in reasons(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}
 

@@ -60,6 +60,7 @@ def assembled(events: Events, asked: Asked, numbers: Numbers) -> Log:
         sessions,
         clients,
         vectors,
+        events.counts,
         events.unused,
     )
 

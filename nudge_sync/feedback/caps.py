@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.sorting import ordered
+from nudge_sync.feedback.sorting import changes, ordered
 
 
 def within_cap(keys: Sequence[NDArray[np.int32]], cap: int) -> NDArray[np.bool_]:
     """Which rows are among the first `cap` of those with the same keys, in the order given."""
     rows = len(keys[0])
-    order, changes = ordered(keys)
-    starts = np.flatnonzero(changes)
-    place = np.arange(rows) - np.repeat(starts, np.diff(np.append(starts, rows)))
-    keep = np.zeros(rows, np.bool_)
-    keep[order] = place < cap
+    order, fresh = ordered(keys)
+    run = np.cumsum(fresh, dtype=np.int32)
+    keep = np.ones(rows, np.bool_)
+    # Beyond the first `cap` of a run, the row so many before is of the same one.
+    keep[order[cap:]] = run[cap:] != run[: max(0, rows - cap)]
     return keep
 
 
@@ -27,10 +27,8 @@ def distinct(keys: Sequence[NDArray[np.int32]], among: NDArray[np.int32]) -> NDA
     if not rows:
         return np.zeros(0, np.int64)
     order, fresh = ordered([*keys, among])
-    changes = np.ones(rows, np.bool_)
-    changes[1:] = np.logical_or.reduce([np.diff(key[order]) != 0 for key in keys])
-    group = np.cumsum(changes) - 1
-    counts = np.bincount(group[fresh])
-    result = np.zeros(rows, np.int64)
-    result[order] = counts[group]
+    other = np.logical_or.reduce([changes(key[order]) for key in keys])
+    group = np.cumsum(other, dtype=np.int32) - 1
+    result = np.empty(rows, np.int64)
+    result[order] = np.bincount(group[fresh])[group]
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -59,6 +60,52 @@ class Actions:
         return Actions(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
+class Chosen:
+    """Some rows of actions, whose columns are put together each time they are asked for: a copy of
+    all columns would take as much memory as the log.
+    """
+
+    def __init__(self, of: Actions, rows: Int32) -> None:
+        self._of = of
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def only(self, keep: NDArray[Any]) -> Chosen:
+        """The rows of a mask, or those listed, in that order."""
+        return Chosen(self._of, self._rows[keep])
+
+    @property
+    def search(self) -> Int32:
+        """See `Actions`, as for all columns."""
+        return self._of.search[self._rows]
+
+    @property
+    def point(self) -> Int32:  # noqa: D102
+        return self._of.point[self._rows]
+
+    @property
+    def weight(self) -> Float64:  # noqa: D102
+        return self._of.weight[self._rows]
+
+    @property
+    def position(self) -> Int32:  # noqa: D102
+        return self._of.position[self._rows]
+
+    @property
+    def time(self) -> Float64:  # noqa: D102
+        return self._of.time[self._rows]
+
+    @property
+    def session(self) -> Int32:  # noqa: D102
+        return self._of.session[self._rows]
+
+    @property
+    def client(self) -> Int32:  # noqa: D102
+        return self._of.client[self._rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """All feedback of a collection. The same records in any order give the same bits."""
@@ -72,6 +119,8 @@ class Log:
     clients: Names
     vectors: Float32
     """(v, d): each distinct query vector once, with length 1."""
+    actions: Mapping[str, int]
+    """How many events there are of each action, also of those without a weight."""
     unused: int
     """Events whose action has no weight."""
     unreadable: int = 0

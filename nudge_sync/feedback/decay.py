@@ -1,4 +1,4 @@
-"""Old behaviour counts for less."""
+"""Old behaviour counts for less, and in the end not at all."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def worth(times: NDArray[np.float64], half_life_days: float | None) -> NDArray[n
         return np.ones(len(times), np.float64)
     age = (times.max() - times) / (half_life_days * _DAY)
     return np.where(times > 0, np.exp2(-age), 1.0)
+
+
+def read_from(history_days: float, now: float) -> float:
+    """The first moment that is still looked at, a midnight in UTC: the same all day long."""
+    return now // _DAY * _DAY - history_days * _DAY

@@ -8,6 +8,7 @@ a dictionary of them would take more than all the rest.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -80,10 +81,13 @@ class Events:
         self.weight, self.time = array("d"), array("d")
         self.position, self.is_label = array("i"), array("b")
         self.unused = 0
+        self.counts: Counter[str] = Counter()
+        """Of all actions, also those without a weight."""
         self._actions = actions
 
     def take(self, batch: EventColumns) -> None:
-        """Keep those whose action has a weight, and count the others."""
+        """Keep those whose action has a weight, and count all."""
+        self.counts.update(batch.action_name)
         if not self._actions.keys() >= set(batch.action_name):
             used = [name in self._actions for name in batch.action_name]
             batch = batch.only(used)

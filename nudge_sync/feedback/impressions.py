@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.columns import Actions, Searches
+from nudge_sync.feedback.columns import Actions, Chosen, Searches
 from nudge_sync.feedback.sorting import different, ordered
 from nudge_sync.workers import spread
 
@@ -43,15 +43,15 @@ class Impressions:
         return Impressions(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
-def positions(searches: Searches, clicks: Actions) -> NDArray[np.int32]:
+def positions(searches: Searches, clicks: Actions | Chosen) -> NDArray[np.int32]:
     """The place of each click in its search's list; its own word where nothing was listed (0 if
     it has none), and -1 where it was not among what was listed.
     """
     place = np.empty(len(clicks), np.int32)
+    search, point, said = clicks.search, clicks.point, clicks.position
     for start in range(0, len(clicks), _CLICKS):
         some = slice(start, start + _CLICKS)
-        search = clicks.search[some]
-        place[some] = _places(searches, search, clicks.point[some], clicks.position[some])
+        place[some] = _places(searches, search[some], point[some], said[some])
     return place
 
 
@@ -74,7 +74,7 @@ def _places(
 def collected(
     searches: Searches,
     groups: NDArray[np.int32],
-    clicks: Actions,
+    clicks: Actions | Chosen,
     worth: NDArray[np.float64],
 ) -> Impressions:
     """Every impression of the groups that have a click.
@@ -88,7 +88,9 @@ def collected(
     rows = np.flatnonzero(wanted[groups])
     lengths = np.diff(searches.starts).astype(np.int32)
     listed, bare = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
-    clicked = different(_keys(clicks.search, clicks.point))
+    # Group by group, so that the same group, point and place is in few parts.
+    listed = listed[np.argsort(groups[listed], kind="stable")]
+    clicked = _Clicked.of(clicks, len(groups))
     parts = [
         *spread(
             lambda some: _tallied(_of_lists(searches, some, lengths[some], clicked), groups, worth),
@@ -100,6 +102,30 @@ def collected(
         ),
     ]
     return _united(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clicked:
+    """What was clicked in each search."""
+
+    keys: NDArray[np.int64]
+    """Search in the upper bits, point in the lower; each once, ascending."""
+    starts: NDArray[np.int64]
+    """(s + 1,): where each search's keys begin."""
+
+    @staticmethod
+    def of(clicks: Actions | Chosen, searches: int) -> _Clicked:
+        keys = different(_keys(clicks.search, clicks.point))
+        many = np.bincount(keys >> 32, minlength=searches)
+        return _Clicked(keys, np.concatenate([[0], np.cumsum(many)]))
+
+    def points(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The points clicked in these searches, and before them the place in `rows` of each."""
+        begins = self.starts[rows]
+        sizes = self.starts[rows + 1] - begins
+        of = np.repeat(np.arange(len(rows)), sizes)
+        at = np.arange(len(of)) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
+        return of, (self.keys[at] & 0xFFFFFFFF).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +142,10 @@ class _Showing:
 
 
 def _keys(search: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int64]:
-    return search.astype(np.int64) << 32 | point.astype(np.int64)
+    keys = search.astype(np.int64)
+    keys <<= 32
+    keys |= point
+    return keys
 
 
 def _chunks(rows: NDArray[np.int64], lengths: NDArray[np.int32]) -> list[NDArray[np.int64]]:
@@ -135,7 +164,7 @@ def _of_lists(
     searches: Searches,
     rows: NDArray[np.int64],
     sizes: NDArray[np.int32],
-    clicked: NDArray[np.int64],
+    clicked: _Clicked,
 ) -> _Showing:
     begins = np.cumsum(sizes, dtype=np.int64) - sizes
     offset = np.arange(int(sizes.sum())) - np.repeat(begins, sizes)
@@ -157,15 +186,10 @@ def _hits(
     point: NDArray[np.int32],
     begins: NDArray[np.int64],
     sizes: NDArray[np.int32],
-    clicked: NDArray[np.int64],
+    clicked: _Clicked,
 ) -> NDArray[np.bool_]:
     """Which of the lists' points were clicked, all of a list where it has the point twice."""
-    low, high = np.searchsorted(clicked, [rows[0] << 32, (rows[-1] + 1) << 32])
-    wanted = (clicked[low:high] & 0xFFFFFFFF).astype(np.int32)
-    search = clicked[low:high] >> 32
-    of = np.minimum(np.searchsorted(rows, search), len(rows) - 1)
-    listed = rows[of] == search
-    of, wanted = of[listed], wanted[listed]
+    of, wanted = clicked.points(rows)
     hit = np.zeros(len(point), np.bool_)
     for step in range(int(sizes[of].max(initial=0))):
         deep = np.flatnonzero(sizes[of] > step)
@@ -177,9 +201,9 @@ def _hits(
 def _inferred(
     bare: NDArray[np.int64],
     groups: NDArray[np.int32],
-    clicks: Actions,
+    clicks: Actions | Chosen,
     lengths: NDArray[np.int32],
-    clicked: NDArray[np.int64],
+    clicked: _Clicked,
 ) -> Iterator[_Showing]:
     of_bare = lengths[clicks.search] == 0
     if not of_bare.any():
@@ -195,8 +219,9 @@ def _inferred(
         offset = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         search = searches[np.repeat(low[some], sizes) + offset].astype(np.int32)
         shown = np.repeat(keys[some] & 0xFFFFFFFF, sizes).astype(np.int32)
-        at = np.minimum(np.searchsorted(clicked, _keys(search, shown)), len(clicked) - 1)
-        hit = clicked[at] == _keys(search, shown)
+        keys_of = _keys(search, shown)
+        at = np.minimum(np.searchsorted(clicked.keys, keys_of), len(clicked.keys) - 1)
+        hit = clicked.keys[at] == keys_of
         yield _Showing(search, shown, np.zeros(len(search), np.int8), hit, np.zeros_like(hit))
 
 

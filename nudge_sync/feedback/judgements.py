@@ -72,7 +72,7 @@ def load(
     label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.behaviour`.
     Queries that are not stored, or of another dimension, are left out and counted.
     """
-    return judged(read(queries, events, settings.actions, dimension, progress), settings)
+    return judged(read(queries, events, settings, dimension, progress), settings)
 
 
 def judged(log: Log, settings: FeedbackSettings) -> Judgements:

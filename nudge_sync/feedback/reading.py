@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
+from time import time
 
 from nudge_sync.collecting import rarely_collected
-from nudge_sync.connector import Records
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.assembling import assembled
 from nudge_sync.feedback.columns import Log
+from nudge_sync.feedback.decay import read_from
 from nudge_sync.feedback.gathering import Asked, Events, Numbers
-from nudge_sync.feedback.sieve import Sieve
+from nudge_sync.feedback.sieve import YEAR_10000, Sieve
 from nudge_sync.progress import Progress, silent
 
 EVENTS, SEARCHES = "events", "searches"
 """The stages of `read`. How many there are is not asked: some logs are counted by reading them."""
+_SECOND = 1.0
+"""Who does not know a moment says 0."""
 
 
 def read(
     queries: Records,
     events: Records,
-    actions: Mapping[str, float],
+    settings: FeedbackSettings,
     dimension: int,
     progress: Progress = silent,
 ) -> Log:
     """The log that the records hold, streamed in batches: events first, then searches.
 
+    With `history_days` the database is asked for those of that time and for undated ones alone.
     Raises what the records raise, and what `progress` raises.
     """
     with rarely_collected():
         numbers = Numbers()
-        acts, asked = Events(actions, numbers), Asked(dimension, numbers)
+        acts, asked = Events(settings.actions, numbers), Asked(dimension, numbers)
+        windows = _windows(settings.history_days)
         sieve = Sieve()
         read_events = read_searches = 0
-        for batch in events.scan(vectors=False):
+        for batch in _scanned(events, windows, vectors=False):
             acts.take(sieve.events(batch))
             read_events += len(batch)
             progress(EVENTS, read_events, 0)
         acts.settle()
-        for batch in queries.scan():
+        for batch in _scanned(queries, windows, vectors=True):
             asked.take(sieve.searches(batch))
             read_searches += len(batch)
             progress(SEARCHES, read_searches, 0)
         asked.settle()
         return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)
+
+
+def _windows(history_days: float | None) -> list[Where]:
+    if history_days is None:
+        return [{}]
+    undated, dated = (0.0, _SECOND), (max(read_from(history_days, time()), _SECOND), YEAR_10000)
+    return [{"timestamp": undated}, {"timestamp": dated}]
+
+
+def _scanned(records: Records, windows: list[Where], *, vectors: bool) -> Iterator[list[Record]]:
+    for where in windows:
+        yield from records.scan(where or None, vectors=vectors)

@@ -12,7 +12,8 @@ from typing import Any
 from nudge_sync.connector import PointId, Record
 
 _LARGEST = 1_000_000
-_YEAR_10000 = 253_402_300_800
+YEAR_10000 = 253_402_300_800.0
+"""Seconds since 1970."""
 _IDS = frozenset({int, str})
 _NUMBERS = frozenset({int, float})
 _NONE = frozenset({type(None)})
@@ -139,7 +140,7 @@ def _are(values: Iterable[Any], types: AbstractSet[type]) -> bool:
 def _are_moments(values: list[Any]) -> bool:
     if not values:
         return True
-    if not (_are(values, _NUMBERS) and min(values) >= 0 and max(values) < _YEAR_10000):
+    if not (_are(values, _NUMBERS) and min(values) >= 0 and max(values) < YEAR_10000):
         return False
     # Not a number is neither above nor below anything, wherever min and max meet it.
     return not isnan(sum(values))
@@ -170,7 +171,7 @@ def _is_somebodys(document: Any) -> bool:
         and type(document.get("session_id", "")) is str
         and type(document.get("client_id", "")) is str
         and type(moment := document.get("timestamp", 0.0)) in _NUMBERS
-        and 0 <= moment < _YEAR_10000
+        and 0 <= moment < YEAR_10000
     )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Number = TypeVar("Number", bound=np.generic)
 
 _BITS = 63
+_BLOCK = 2**20
+"""Numbers that are made at a time, to go into others."""
 
 
 def ordered(
@@ -27,7 +29,8 @@ def ordered(
     # With its row in the last bits each code is one number, and numbers sort far faster than
     # rows are ordered by them.
     code <<= for_rows
-    code |= np.arange(rows)
+    for start in range(0, rows, _BLOCK):
+        code[start : start + _BLOCK] += np.arange(start, min(start + _BLOCK, rows))
     code.sort()
     order = code & ((1 << for_rows) - 1)
     code >>= for_rows
@@ -42,7 +45,9 @@ def _packed(keys: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int64], int
         width = (int(key.max(initial=0)) - low).bit_length()
         if bits + width > _BITS:
             code, bits = _dense(code), len(code).bit_length()
-        code = code << width | key.astype(np.int64) - low
+        code <<= width
+        code += key
+        code -= low
         bits += width
     return code, bits
 

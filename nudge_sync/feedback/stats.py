@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
-from nudge_sync.feedback.judgements import Judgements, load
+from nudge_sync.feedback.judgements import Judgements, judged
+from nudge_sync.feedback.reading import read
 from nudge_sync.progress import Progress, silent
 
 
@@ -60,14 +60,11 @@ def stats(
 ) -> FeedbackStats:
     """What is stored for the collection, counted."""
     facts = collection.describe()
-    actions: Counter[str] = Counter()
-    for batch in events.scan(vectors=False):
-        actions.update(str(record.document.get("action_name")) for record in batch)
-        progress("actions", actions.total(), 0)
+    log = read(queries, events, settings, facts.dimension, progress)
     return FeedbackStats(
-        searches=queries.count(),
-        events=actions.total(),
-        actions=dict(sorted(actions.items())),
-        judgements=load(queries, events, settings, facts.dimension, progress),
+        searches=len(log.searches.names),
+        events=sum(log.actions.values()),
+        actions=dict(sorted(log.actions.items())),
+        judgements=judged(log, settings),
         points=facts.points,
     )

@@ -134,7 +134,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         assert set(fields) - table.keys() <= {"angle"}, section
         for name, value in table.items():
             default = fields[name].get_default(call_default_factory=True)
-            examples = {"rate", "token_file", "feedback_port", "searches", "events"}
+            examples = {"rate", "token_file", "feedback_port", "searches", "events", "history_days"}
             assert value == default or name in examples, name
     mapped = FeedbackSettings.model_validate(tables["feedback"])
     assert mapped.searches.model_fields_set == SearchLog.model_fields.keys()

@@ -301,7 +301,7 @@ def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
 
 
 def test_reasons(log):
-    full = read(*log, FeedbackSettings().actions, DIMENSION)
+    full = read(*log, FeedbackSettings(), DIMENSION)
     (reason,) = reasons(full, FeedbackSettings(), 103)
     assert (reason.query_id, reason.people, reason.place) == ("3 00", 15, 2)
     assert reason.weight

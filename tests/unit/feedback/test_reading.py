@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
-from nudge_sync.feedback import gathering
+from nudge_sync.feedback import gathering, reading
 from nudge_sync.feedback.numbering import Names, Numbered, Points
 from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.sorting import ordered
@@ -96,17 +96,42 @@ def columns(log):
 
 
 def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):
-    actions = FeedbackSettings().actions
-    whole = columns(read(*records, actions, DIMENSION))
+    settings = FeedbackSettings()
+    whole = columns(read(*records, settings, DIMENSION))
     monkeypatch.setattr(gathering, "_MANY", 3)
     by_few = [InBatches(one, 7) for one in records]
-    assert columns(read(*by_few, actions, DIMENSION)) == whole
+    assert columns(read(*by_few, settings, DIMENSION)) == whole
     assert whole[3] == 1
 
 
 def test_reading_tells_how_far_it_is(records):
     told = []
     by_few = [InBatches(one, 25) for one in records]
-    read(*by_few, {"click": 1.0}, DIMENSION, lambda *said: told.append(said))
+    read(*by_few, FeedbackSettings(), DIMENSION, lambda *said: told.append(said))
     assert told[0] == ("events", 25, 0)
     assert told[-3:] == [("searches", 25, 0), ("searches", 50, 0), ("searches", 60, 0)]
+
+
+def test_what_is_older_than_the_history_is_not_read(new_records, monkeypatch):
+    day = 86_400.0
+    now = 20_000 * day + 5_000
+    monkeypatch.setattr(reading, "time", lambda: now)
+    queries, events = new_records(), new_records()
+    times = {"undated": 0.0, "old": now - 2.1 * day, "morning": now - 2 * day - 4_000, "new": now}
+    for name, time in times.items():
+        about = {"query_id": name, "timestamp": time}
+        queries.put([Record(name, about, np.ones(DIMENSION, np.float32))])
+        for action in ("click", "relevant"):
+            said = {**about, "action_name": action, "object_id": 1}
+            events.put([Record(f"{name} {action}", said)])
+
+    def names(**settings):
+        log = read(queries, events, FeedbackSettings(**settings), DIMENSION)
+        assert log.actions == {"click": len(log.behaviour), "relevant": len(log.labels)}
+        assert len(log.labels) == len(log.behaviour) == len(log.searches.names)
+        return list(log.searches.names)
+
+    assert names() == sorted(times)
+    assert names(history_days=2) == ["morning", "new", "undated"]
+    assert names(history_days=0.01) == ["new", "undated"]
+    assert names(history_days=10**6) == sorted(times)
