@@ -150,6 +150,15 @@ Query = Annotated[
     str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY", help="This search and all its events.")
 ]
 
+Before = Annotated[
+    str,
+    typer.Option(
+        metavar="DAY",
+        envvar="NUDGE_SYNC_FEEDBACK_BEFORE",
+        help="Everything dated before this day, such as 2026-05-01 (UTC).",
+    ),
+]
+
 
 @app.command("judgements")
 def judgements(
@@ -188,12 +197,13 @@ def export(
     client: Client = "",
     session: Session = "",
     query: Query = "",
+    before: Before = "",
 ) -> None:
-    """Print everything held on a client, session or query, as JSON lines that import reads."""
+    """Print everything held on a client, session or query, or of old times, as JSON lines."""
     from nudge_sync.feedback.forgetting import Whom, exported
     from nudge_sync.feedback.mapped import feedback_of
 
-    whom = Whom(client, session, query)
+    whom = Whom(client, session, query, before)
 
     def work(job: Any) -> None:
         for row in exported(job.target.queries, job.target.events, whom):
@@ -211,15 +221,16 @@ def forget(
     client: Client = "",
     session: Session = "",
     query: Query = "",
+    before: Before = "",
     yes: options.Yes = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove the feedback of a client, session or query; the next cycle undoes what it moved."""
+    """Remove the feedback of a client, session, query or old time; the next cycle undoes it."""
     from nudge_sync.feedback.forgetting import Whom
     from nudge_sync.feedback.forgetting import forget as remove
     from nudge_sync.feedback.mapped import feedback_of
 
-    whom = Whom(client, session, query)
+    whom = Whom(client, session, query, before)
     whom.where()
 
     def work(job: Any) -> dict[str, Any]:

@@ -6,31 +6,47 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nudge_sync.connector import Record, Records, Where
+from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.rows import BadRow, seconds
 
 _BATCH = 1000
+_DATED = 1.0
+"""Seconds since 1970; who does not know a moment says 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """One client, one session or one query."""
+    """One client, one session, one query, or everybody before a day."""
 
     client: str = ""
     session: str = ""
     query: str = ""
+    before: str = ""
+    """ISO 8601, in UTC where it names no zone; what is undated is not meant."""
 
     def where(self) -> Where:
-        """The filter. Raises InputError unless exactly one of the three is named."""
+        """The filter. Raises InputError unless exactly one of the four is named."""
         named = {
             "client_id": self.client,
             "session_id": self.session,
             "query_id": self.query,
         }
-        found = {field: value for field, value in named.items() if value}
+        found: dict[str, Scalar | tuple[float, float]] = {
+            field: value for field, value in named.items() if value
+        }
+        if self.before:
+            found["timestamp"] = (_DATED, max(_moment(self.before), _DATED))
         if len(found) != 1:
-            raise InputError("name one client, one session or one query")
+            raise InputError("name one client, one session, one query, or a day (--before)")
         return found
+
+
+def _moment(day: str) -> float:
+    try:
+        return seconds(day)
+    except BadRow as bad:
+        raise InputError(f"--before {day!r} is no day such as 2026-05-01: {bad.detail}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,8 @@ class Forgotten:
 
 
 def held(queries: Records, events: Records, whom: Whom) -> Iterator[list[Record]]:
-    """Every search and event of somebody, and every event on one of those searches.
+    """Every search and event of somebody, and every event on one of those searches; of a time only
+    what is of that time itself.
 
     Searches come first; no event comes twice.
     """
@@ -59,7 +76,7 @@ def held(queries: Records, events: Records, whom: Whom) -> Iterator[list[Record]
     for batch in events.scan(where, vectors=False):
         own.update(record.key for record in batch)
         yield batch
-    if "query_id" in where:
+    if "query_id" in where or "timestamp" in where:
         return
     for query in asked:
         for batch in events.scan({"query_id": query}, vectors=False):

@@ -48,7 +48,29 @@ def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, ev
     assert forget(*stored, whom).summary() == {"searches": 0, "events": 0}
 
 
-@pytest.mark.parametrize("whom", [Whom(), Whom(client="a", session="b")])
+def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
+    queries, events = new_records(), new_records()
+    day = 1_777_593_600.0  # 2026-05-01
+    for name, time in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
+        queries.put([search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
+        events.put([event_record(Event(name, "click", 1, timestamp=time))])
+    whom = Whom(before="2026-05-01")
+    assert len(list(exported(queries, events, whom))) == 4
+    assert forget(queries, events, whom).summary() == {"searches": 2, "events": 2}
+    left = [{one.document["query_id"] for one in next(some.scan())} for some in (queries, events)]
+    assert left == [{"undated", "day"}] * 2
+    assert forget(queries, events, Whom(before="1970-01-01")).events == 0
+
+
+@pytest.mark.parametrize(
+    "whom",
+    [
+        Whom(),
+        Whom(client="a", session="b"),
+        Whom(client="a", before="2026-05-01"),
+        Whom(before="x"),
+    ],
+)
 def test_exactly_one_has_to_be_named(stored, whom):
     with pytest.raises(InputError):
         forget(*stored, whom)
