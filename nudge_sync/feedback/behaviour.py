@@ -21,11 +21,12 @@ from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions, collected, positions
 from nudge_sync.feedback.ipw import click_share
-from nudge_sync.feedback.pushed import clicked_unseen, push_rates
+from nudge_sync.feedback.pushed import clicked_unseen, push_rates, scattered
 from nudge_sync.feedback.sorting import changes, different
 from nudge_sync.feedback.telling import telling
 
 _TWICE = 2.0
+_LIKELY = 0.5
 _ENOUGH = 100_000
 """Rows of impressions."""
 _ROUNDS = 2
@@ -230,6 +231,8 @@ def _believed(
     rates = push_rates(seen, of, model)
     pushed = unseen.copy()
     pushed[: len(rates)] |= rates > 0
+    likely = pbm.relevance(seen, of, model, rates[of.point][of.row]) >= _LIKELY
+    pushed |= scattered(vectors, of, likely, len(pushed), settings.outliers)
     belief = _with_neighbours(
         vectors, seen, of, model, push=rates[of.point], pushed=pushed[of.point]
     )

@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
+from nudge_sync.connector import Float32
 from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.impressions import Impressions
 from nudge_sync.feedback.pbm import ClickModel, Pairs, log_likelihood
+from nudge_sync.feedback.sorting import different
 from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 POPULARITY = (0.0, 1.0, 2.0, 4.0)
 """Log odds by which a point may be relevant more often than others at its places."""
+_NO_MORE = 0.02
+"""Of what is left up to a cosine of 1; a few dozen queries drawn at random have less."""
+_BLOCK = 2**16
 SHARES = np.array([0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45])
 
 
@@ -46,6 +51,33 @@ def clicked_unseen(
     unseen = np.bincount(point[~was_shown], minlength=points)
     seen = np.bincount(point[was_shown], minlength=points)
     return outliers(unseen, limit) & (unseen > seen)
+
+
+def scattered(
+    vectors: Float32, of: Pairs, believed: NDArray[np.bool_], points: int, limit: float
+) -> NDArray[np.bool_]:
+    """(points,): which points seem to answer far more queries than others do, and queries that
+    have no more in common than all that are asked.
+
+    vectors: (groups, d), unit rows; believed: (p,). So looks a document that somebody logs as shown
+    on top, whatever was asked, and clicks there.
+    """
+    many = np.bincount(of.point[believed], minlength=points)
+    some = np.flatnonzero(many)
+    found = np.zeros(points, np.bool_)
+    everywhere = _likeness(vectors, different(of.group))
+    for point in some[outliers(many[some], limit)].tolist():
+        own = _likeness(vectors, of.group[believed & (of.point == point)])
+        found[point] = own - everywhere <= _NO_MORE * (1 - everywhere)
+    return found
+
+
+def _likeness(vectors: Float32, rows: NDArray[np.int64]) -> float:
+    """Mean cosine of different rows."""
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(rows), _BLOCK):
+        total += vectors[rows[start : start + _BLOCK]].sum(axis=0, dtype=np.float64)
+    return float(total @ total - len(rows)) / max(1, len(rows) * (len(rows) - 1))
 
 
 def _fit(seen: Impressions, of: Pairs, model: ClickModel, share: float, count: int) -> Float64:

@@ -13,7 +13,7 @@ from nudge_sync.feedback.grouping import merged
 from nudge_sync.feedback.impressions import Impressions
 from nudge_sync.feedback.ipw import click_share
 from nudge_sync.feedback.neighbours import hints
-from nudge_sync.feedback.pushed import push_rates
+from nudge_sync.feedback.pushed import push_rates, scattered
 from nudge_sync.feedback.reading import read
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.telling import telling
@@ -318,3 +318,18 @@ def test_clicks_without_lists_or_names_count_too(new_records):
         queries.put([search_record(Search(f"q{q}", rng.normal(size=DIMENSION).astype(np.float32)))])
         events.put([event_record(Event(f"q{q}", "click", q))])
     assert judged((queries, events)).point_ids == list(range(5))
+
+
+def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_not():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, DIMENSION))
+    vectors[:100] += 4 * rng.normal(size=DIMENSION)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    everywhere, popular = [(group, 0) for group in range(400)], [(group, 1) for group in range(100)]
+    others = [(group, 2 + group % 100) for group in range(400)]
+    unlikely = [(group, 110) for group in range(400)]
+    group, point = np.array(sorted({*everywhere, *popular, *others, *unlikely})).T
+    of = pbm.Pairs(np.arange(len(group)), group, point, np.ones(len(group), np.int64))
+    found = scattered(vectors, of, point != 110, 120, 5.0)
+    assert np.flatnonzero(found).tolist() == [0]
+    assert not scattered(vectors, of, point == 111, 120, 5.0).any()
