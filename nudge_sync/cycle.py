@@ -12,7 +12,9 @@ from nudge_sync import digest, lease
 from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
+from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
+from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out
 from nudge_sync.originals import recognise
@@ -24,7 +26,10 @@ from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.retention import collect
 from nudge_sync.revisions import Ledger, head
 from nudge_sync.target import Target, refuse_unsupported
+from nudge_sync.verify import unsettled
 from nudge_sync.write import Change, Writer, carry_out
+
+_GONE = "the feedback on these points is gone: they went back before anything was planned"
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,10 @@ def apply(
 ) -> Applied:
     """Carry out `plan`, or one made now, and measure again through the live index.
 
-    Finishes first what an earlier process left unfinished. Where the gate refuses, only points
-    whose feedback is gone go back to their originals. A loss that shows on the live index is
-    rolled back at once.
+    Finishes first what an earlier process left unfinished. Points whose feedback is gone go back
+    to their originals even where the gate refuses; and where the plan is made now, before that, so
+    that what is found decides as if they had never been moved. A loss that shows on the live index
+    is rolled back at once.
     Raises GateRefused (with `plan` and `applied`), StalePlan, InputError for a plan whose vectors
     do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
     DatabaseError, and what `progress` raises.
@@ -89,6 +95,7 @@ def apply(
         finish_pending(writer, settings)
         judgements = judgements_of(target, settings, progress)
         if plan is None:
+            _send_back(writer, judgements)
             plan = make_plan(target, settings, judgements, writer.ledger, progress)
         else:
             refuse_unfit(plan, target.facts)
@@ -100,6 +107,22 @@ def apply(
     if applied.live and applied.live.lost:
         raise _refusal(plan, applied, f"{applied.live.reason}; rolled back")
     return applied
+
+
+def _send_back(writer: Writer, judgements: Judgements) -> None:
+    target, entries = writer.target, writer.ledger.entries()
+    points = recognise(target, without_feedback(target, judgements), ledger=writer.ledger)
+    moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
+    if not moved.any():
+        return
+    # Those that somebody else put back too: this revision has to say where they are.
+    rows = sorted({*np.flatnonzero(moved), *unsettled(target, points, entries, head(entries))})
+    some = points.only(np.array(rows, np.intp))
+    change = Change(some.ids, some.live, some.originals, some.originals, some.enter)
+    details = {"rows": len(change), "reasons": [_GONE], "live": None}
+    entry = writer.ledger.open("apply", head(entries), None, details)
+    entry, _ = carry_out(writer, entry, change)
+    writer.ledger.move(entry, "applied")
 
 
 def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.compare import same
 from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
@@ -25,8 +26,10 @@ _UNIT = 1e-3
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything a plan is made from. A row is a point in play: judged, or once moved."""
+    """Everything a plan is made from. A row is a point that is judged, or not where it was."""
 
+    rows: NDArray[np.intp]
+    """(n,): which of the points in play they are."""
     points: Recognised
     choosing: Queries
     weights: csr_matrix | None
@@ -60,6 +63,13 @@ def points_in_play(
     return points
 
 
+def without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
+    """The points that were moved once and of which no judgement says anything now."""
+    said = {*judgements.point_ids, *judgements.expected.point_ids}
+    moved_before = Shadow(target.originals, target.place).ids()
+    return in_order([point for point in moved_before if point not in said])
+
+
 def build(
     target: Target,
     judgements: Judgements,
@@ -73,6 +83,8 @@ def build(
     Nothing is scanned, whatever the size of the collection, and nothing is written.
     Raises DatabaseError.
     """
+    rows = _concerned(target, judgements, points)
+    points = points.only(rows)
     weights, left_out = _weights(judgements, points)
     relevance = _relevance(judgements, points, weights)
     answered = _answered(relevance)
@@ -87,6 +99,7 @@ def build(
     choosing, held = queries.only(~is_held), queries.only(is_held)
     spread = (share[~is_held] - HELD_SHARE) / (1 - HELD_SHARE)
     return Dataset(
+        rows=rows,
         points=points,
         choosing=choosing,
         weights=None if _labelled(judgements) else weights[~is_held].maximum(0),
@@ -97,6 +110,17 @@ def build(
         found=_found_means(judgements, np.flatnonzero(answered), found),
         left_out={reason: count for reason, count in left_out.items() if count},
     )
+
+
+def _concerned(target: Target, judgements: Judgements, points: Recognised) -> NDArray[np.intp]:
+    """The rows of points that are judged or were shown, and of those that are not where they were.
+
+    What lost its feedback and is back at its original is found by search, like any other point:
+    as if it had never been moved.
+    """
+    said = {*judgements.point_ids, *judgements.expected.point_ids}
+    moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
+    return np.flatnonzero(moved | np.array([point in said for point in points.ids], np.bool_))
 
 
 def _found_means(

@@ -48,6 +48,20 @@ class Recognised:
     enter: NDArray[np.bool_]
     """Rows whose original is not the newest in the shadow: whoever moves them has to enter it."""
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def only(self, rows: NDArray[np.intp]) -> Recognised:
+        """Some of the rows, in the order given; what is missing stays."""
+        return Recognised(
+            ids=[self.ids[row] for row in rows],
+            live=self.live[rows],
+            originals=self.originals[rows],
+            standing=[self.standing[row] for row in rows],
+            missing=self.missing,
+            enter=self.enter[rows],
+        )
+
     def where(self, *standings: Standing) -> NDArray[np.intp]:
         """The rows of these standings."""
         return np.flatnonzero([standing in standings for standing in self.standing])

@@ -55,7 +55,7 @@ def make_plan(
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
     origin["inputs"] = inputs
-    return _planned(target, settings, dataset, choice, origin=origin, entries=entries)
+    return _planned(target, settings, points, dataset, choice, origin=origin, entries=entries)
 
 
 def refuse_stale(
@@ -101,20 +101,22 @@ def _solve(target: Target, settings: CollectionSettings, dataset: Dataset) -> Ch
 def _planned(
     target: Target,
     settings: CollectionSettings,
+    points: Recognised,
     dataset: Dataset,
     choice: Choice,
     *,
     origin: dict[str, Any],
     entries: list[Revision],
 ) -> Plan:
-    points, metric = dataset.points, settings.solver.metric
-    similarity = _similarity(target)
+    metric, similarity = settings.solver.metric, _similarity(target)
     live, originals, after = (
         _scores(vectors, dataset, similarity)
-        for vectors in (points.live, points.originals, choice.vectors)
+        for vectors in (dataset.points.live, dataset.points.originals, choice.vectors)
     )
     held = Held(originals[metric], live[metric], after[metric], dataset.bystanders)
-    rows = _differing(target, choice.vectors, points)
+    wanted = points.originals.copy()
+    wanted[dataset.rows] = choice.vectors
+    rows = _differing(target, wanted, points)
     gate = judge(
         held,
         settings.gate,
@@ -123,11 +125,11 @@ def _planned(
         moved=len(rows),
         points=target.facts.points,
     )
-    wanted = choice.vectors
     if not gate.passed:
-        wanted = _fallback(dataset, held)
+        fallback = _fallback(dataset, held)
+        wanted[dataset.rows] = fallback
         rows = _differing(target, wanted, points)
-        after = _scores(wanted, dataset, similarity)
+        after = _scores(fallback, dataset, similarity)
     rows = _with_unsettled(target, points, rows, entries)
     apart = angles(wanted[rows], points.originals[rows])
     return Plan(

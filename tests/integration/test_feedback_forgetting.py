@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import json
 
-from worlds import SETTINGS, World
+import numpy as np
+import pytest
+from worlds import DIMENSION, SETTINGS, World, unit
 
 from nudge_sync import cycle
+from nudge_sync.config import SolverSettings
 from nudge_sync.feedback import Destination, import_rows, json_lines
 from nudge_sync.feedback.forgetting import Whom, exported, forget
+from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.rollback import roll_back
+from nudge_sync.solve.problem import Method
+from nudge_sync.verify import verify
 
 
 def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> None:
@@ -22,6 +29,35 @@ def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> Non
     assert gone.events == 300
     cycle.apply(world.target(), SETTINGS)
     assert world.live().tobytes() == never_heard_of_them
+
+
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-c"])
+def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
+    world: World, method: Method
+) -> None:
+    """Their originals are found by search again, and are no rivals of the judged ones."""
+    settings = SETTINGS.model_copy(update={"solver": SolverSettings(method=method)})
+    world.teach(range(600))
+    cycle.apply(world.target(), settings)
+    never_heard_of_them = world.live().tobytes()
+    target, rng = world.target(), np.random.default_rng(1)
+    for point in range(300, 330):
+        spot = world.numbers.vectors[point] + 1.2 * unit(rng.normal(size=(1, DIMENSION)))
+        for row, query in enumerate(unit(spot + 0.5 * unit(rng.normal(size=(20, DIMENSION))))):
+            name = f"x{point} {row}"
+            target.queries.put([search_record(Search(name, query, client_id="x"))])
+            target.events.put([event_record(Event(name, "relevant", point, client_id="x"))])
+    cycle.apply(world.target(), settings)
+    moved = (world.live() != world.numbers.vectors).any(axis=1)
+    assert moved[300:330].sum() > 20
+
+    forget(target.queries, target.events, Whom(client="x"))
+    cycle.apply(world.target(), settings)
+    assert world.live().tobytes() == never_heard_of_them
+    assert cycle.apply(world.target(), settings).written == 0
+    assert verify(world.target()).clean
+    assert roll_back(world.target(), settings, originals=True).identical > 60
+    assert world.live().tobytes() == world.numbers.vectors.tobytes()
 
 
 def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, tmp_path) -> None:
