@@ -37,6 +37,8 @@ _ROUNDS = 2
 class Weighed:
     """What behaviour says, and what was left out on the way."""
 
+    groups: NDArray[np.int32]
+    """(s,): the group of queries that each search belongs to, or -1."""
     beliefs: Beliefs
     weights: NDArray[np.float64]
     """(p,): how much each pair pulls; NaN for pairs that do not count."""
@@ -62,7 +64,8 @@ def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
     belief, pushed, sure = _believed(log.vectors, seen, of, usable.unseen, settings)
     beliefs = _beliefs(log, clicks, groups, seen, of, belief=belief, pushed=pushed)
     pulls = weights(beliefs, settings, funnel, sure)
-    return Weighed(beliefs, pulls, gains(beliefs), funnel, aside, np.flatnonzero(pushed).tolist())
+    hopes = gains(beliefs)
+    return Weighed(groups, beliefs, pulls, hopes, funnel, aside, np.flatnonzero(pushed).tolist())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DAY = 86_400.0
+_NEWEST = 0.99
+_OLDEST = 100.0
+"""Half-lives."""
 
 
 def worth(times: NDArray[np.float64], half_life_days: float | None) -> NDArray[np.float64]:
     """What each moment still counts: 1 at the newest of them, half after each half-life.
 
     times: seconds since 1970; 0 is undated and keeps its full worth. There is no clock in it: the
-    same log gives the same worth at any time.
+    same log gives the same worth at any time. Of many moments the newest hundredth counts as one,
+    so that a single wrong clock cannot make all others old. Nothing counts so little that it
+    could not be told from nothing.
     """
-    if half_life_days is None or not times.size:
+    dated = times[times > 0]
+    if half_life_days is None or not dated.size:
         return np.ones(len(times), np.float64)
-    age = (times.max() - times) / (half_life_days * _DAY)
+    newest = np.quantile(dated, _NEWEST, method="higher")
+    age = np.clip((newest - times) / (half_life_days * _DAY), 0, _OLDEST)
     return np.where(times > 0, np.exp2(-age), 1.0)
 
 

@@ -111,13 +111,17 @@ class Events:
         weights = list(map(self._actions.__getitem__, batch.action_name))
         if set(map(type, batch.grade)) == {type(None)}:
             return weights
-        return [
-            weight * (1.0 if grade is None else grade)
-            for weight, grade in zip(weights, batch.grade, strict=True)
-        ]
+        return list(map(_graded, weights, batch.grade))
 
     def _says_it(self, action: str) -> bool:
         return action in LABELS or self._actions[action] <= 0
+
+
+def _graded(weight: float, grade: float | None) -> float:
+    if grade is None:
+        return weight
+    # Twice no is not yes.
+    return weight * grade if grade > 0 else -abs(weight * grade)
 
 
 class Asked:

@@ -13,7 +13,7 @@ from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.feedback.behaviour import weighed
 from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.funnel import Stage
-from nudge_sync.feedback.labels import latest
+from nudge_sync.feedback.labels import latest, overruled
 from nudge_sync.feedback.reading import read
 from nudge_sync.progress import Progress, silent
 
@@ -94,14 +94,15 @@ def judged(log: Log, settings: FeedbackSettings) -> Judgements:
     done = weighed(log, settings) if len(log.behaviour) else None
     if done is None:
         return _judgements(log, _Pairs(said.search, said.point, said.weight), None, funnel)
-    counts = ~np.isnan(done.weights)
-    behaved = _Pairs(done.beliefs.search, done.beliefs.point, done.weights)
-    hoped = _Pairs(done.beliefs.search, done.beliefs.point, done.gains)
+    of = done.beliefs
+    free = ~overruled(said, done.groups, of.search, of.point)
+    behaved = _Pairs(of.search, of.point, done.weights).only(free & ~np.isnan(done.weights))
+    hoped = _Pairs(of.search, of.point, done.gains).only(free)
     labels = _Pairs(said.search, said.point, said.weight)
     return replace(
         _judgements(
             log,
-            labels.and_then(behaved.only(counts)),
+            labels.and_then(behaved),
             labels.and_then(hoped),
             [*funnel, *done.funnel],
         ),

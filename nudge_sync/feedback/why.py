@@ -12,7 +12,7 @@ from nudge_sync.connector import PointId
 from nudge_sync.feedback.behaviour import Weighed, weighed
 from nudge_sync.feedback.beliefs import least_belief
 from nudge_sync.feedback.columns import Log
-from nudge_sync.feedback.labels import latest
+from nudge_sync.feedback.labels import latest, overruled
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,14 @@ def _behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[Reason]
     done = weighed(log, settings)
     of = done.beliefs
     rows = np.flatnonzero((of.point == point) & (of.people > 0))
+    said = latest(log.labels)
+    silent = overruled(said.only(said.search >= 0), done.groups, of.search, of.point)
     return [
         Reason(
             query_id=log.searches.names[int(of.search[row])],
             source="behaviour",
-            weight=None if np.isnan(done.weights[row]) else float(done.weights[row]),
-            why=_why(done, row, settings),
+            weight=None if silent[row] or np.isnan(done.weights[row]) else float(done.weights[row]),
+            why="a label overrules it" if silent[row] else _why(done, row, settings),
             belief=float(of.belief[row]),
             people=int(of.people[row]),
             shown=float(of.shown[row]),

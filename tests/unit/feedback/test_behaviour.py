@@ -164,6 +164,15 @@ def test_old_behaviour_counts_for_less():
     times = np.array([1e9, 1e9 - 10 * DAY, 0.0])
     np.testing.assert_allclose(worth(times, 10.0), [1, 0.5, 1])
     np.testing.assert_array_equal(worth(times, None), np.ones(3))
+    np.testing.assert_array_equal(worth(np.zeros(3), 10.0), np.ones(3))
+
+
+def test_neither_a_wrong_clock_nor_great_age_takes_the_others_worth():
+    times = np.full(480, 1e9)
+    times[0], times[1] = 4e9, 1.0
+    found = worth(times, 1.0)
+    np.testing.assert_array_equal(found[[0, 2, 479]], [1, 1, 1])
+    assert 0 < found[1] < 1e-20
 
 
 def test_a_client_that_clicks_one_point_everywhere_is_a_bot():
@@ -333,3 +342,35 @@ def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_
     found = scattered(vectors, of, point != 110, 120, 5.0)
     assert np.flatnonzero(found).tolist() == [0]
     assert not scattered(vectors, of, point == 111, 120, 5.0).any()
+
+
+def test_a_label_on_any_search_for_a_query_overrules_what_was_clicked_there(log):
+    queries, events = log
+    assert {(w > 0) for w, id_ in pulls(judged(log)) if id_ == 105} == {True}
+    events.put([event_record(Event("5 07", "not_relevant", 105, timestamp=2e9))])
+    found = judged(log)
+    assert [w for w, id_ in pulls(found) if id_ == 105] == [-1.0]
+    assert 105 not in found.expected.point_ids
+    full = read(queries, events, FeedbackSettings(), DIMENSION)
+    told = {one.source: one for one in reasons(full, FeedbackSettings(), 105)}
+    assert (told["behaviour"].weight, told["behaviour"].why) == (None, "a label overrules it")
+    assert told["label"].weight == -1.0
+
+
+def pulls(found):
+    return list(zip(found.weights.tolist(), found.point_ids, strict=True))
+
+
+def test_one_very_old_click_takes_nothing_from_the_others(log):
+    queries, events = log
+    before = len(judged(log, half_life_days=1))
+    old = Search("old", np.ones(DIMENSION, np.float32), timestamp=1e5, shown=(300, 301))
+    queries.put([search_record(old)])
+    events.put([event_record(Event("old", "click", 300, timestamp=1e5))])
+    assert len(judged(log, half_life_days=1)) >= before > 0
+
+
+def test_no_with_a_grade_below_zero_is_still_a_no(log):
+    events = log[1]
+    events.put([event_record(Event("5 07", "not_relevant", 200, grade=-2.0))])
+    assert [w for w, id_ in pulls(judged(log)) if id_ == 200] == [-2.0]
