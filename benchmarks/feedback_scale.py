@@ -25,6 +25,7 @@ from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import judged
 from nudge_sync.feedback.reading import read
+from nudge_sync.feedback.records import DIGEST, vector_digest
 
 DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
 BLOCK, MEASURED = 100_000, 1_000_000
@@ -57,13 +58,17 @@ class Searches(MadeUp):
     batch = 1000
 
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
+        """As a database gives them that is not asked for the vectors."""
         lists = self.lists.tolist()
+        self.digests = list(map(vector_digest, self.vectors))
         for start in range(0, self.searches, self.batch):
             stop = min(start + self.batch, self.searches)
             yield [
-                Record(f"search {at:012d}", self._document(at, lists), self.vectors[query].copy())
-                for at, query in enumerate(self.query[start:stop].tolist(), start)
+                Record(f"search {at:012d}", self._document(at, lists)) for at in range(start, stop)
             ]
+
+    def get(self, keys: list[str]) -> list[Record]:
+        return [Record(key, {}, self.vectors[self.query[int(key.split()[1])]]) for key in keys]
 
     def _document(self, at: int, lists: Any) -> dict[str, Any]:
         return {
@@ -73,6 +78,7 @@ class Searches(MadeUp):
             "shown": lists[self.query[at]],
             "session_id": f"session {at // 3}",
             "client_id": f"client {at // 9}",
+            DIGEST: self.digests[self.query[at]],
         }
 
 

@@ -11,20 +11,21 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Float32
+from nudge_sync.connector import Float32, Records
 from nudge_sync.feedback.columns import LABELS, Int32
 from nudge_sync.feedback.numbering import Names, Numbered, Points, bits
+from nudge_sync.feedback.records import vector_digest
 from nudge_sync.feedback.sieve import EventColumns, SearchColumns
 from nudge_sync.feedback.texts import Collected
 
 NO_VECTOR = -1
 """Python gives no hash this value."""
+_AT_ONCE = 1000
 _MANY = 2**16
 """Values that are numbered at a time: each time costs a pass over all that are known."""
 
@@ -125,9 +126,11 @@ def _graded(weight: float, grade: float | None) -> float:
 
 
 class Asked:
-    """Searches."""
+    """Searches. Their vectors are told apart by what each search says of its own (`DIGEST`), so
+    that of those that are the same one is read; or, `whole`, by themselves.
+    """
 
-    def __init__(self, dimension: int, numbers: Numbers) -> None:
+    def __init__(self, dimension: int, numbers: Numbers, *, whole: bool) -> None:
         self.names = Collected()
         self.number = array("i")
         """What events call the search, or -1 where none speaks of it."""
@@ -136,17 +139,25 @@ class Asked:
         self.shown = Column(numbers.points.of)
         self.length, self.time = array("i"), array("d")
         self.vector = array("q")
-        """Hash of the vector, or NO_VECTOR."""
-        self.vectors: dict[int, tuple[bytes, Float32]] = {}
-        """Hash -> digest, and the vector with length 1; only of searches that events speak of."""
+        """64 bits that stand for the vector, or NO_VECTOR."""
+        self.vectors: dict[int, tuple[str, Float32]] = {}
+        """These bits -> digest, and the vector with length 1; only of searches that events speak
+        of."""
         self.dimension = dimension
+        self.whole = whole
         self._shape = (dimension,)
+        self._wanted: dict[int, tuple[str, str]] = {}
+        """Likewise digest, and the key of a search that says it has that vector."""
         self._searches = numbers.searches
 
-    def take(self, batch: SearchColumns) -> None:
-        """Keep all."""
+    def take(self, batch: SearchColumns) -> bool:
+        """Keep all. False where one does not say which vector it has: then none are to be used."""
         names = [record.key for record in batch.records]
         numbers = self._searches.known(bits(names))
+        if self.whole:
+            self._take_vectors([record.vector for record in batch.records], numbers)
+        elif not self._take_digests(batch.digest, names, numbers):
+            return False
         self.names.add(names)
         self.number.frombytes(numbers.tobytes())
         self.session.extend(batch.session_id)
@@ -155,25 +166,49 @@ class Asked:
         self.shown.extend(chain.from_iterable(lists))
         self.length.extend(map(len, lists))
         self.time.extend(batch.timestamp)
-        self._take_vectors([record.vector for record in batch.records], numbers)
+        return True
+
+    def fetch(self, queries: Records) -> bool:
+        """Read the vectors that are wanted. False where one is not what its search says."""
+        wanted = list(self._wanted.items())
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            found = {one.key: one.vector for one in queries.get([key for _, (_, key) in some])}
+            for code, (digest, key) in some:
+                vector = found.get(key)
+                if vector is None or vector_digest(vector) != digest:
+                    return False
+                if vector.shape == self._shape:
+                    self.vectors[code] = digest, unit(vector)
+        return True
 
     def settle(self) -> None:
         """Number all that was taken."""
         for column in (self.shown, self.session, self.client):
             column.settle()
 
+    def _take_digests(self, digests: list[str | None], names: list[str], numbers: Int32) -> bool:
+        codes = list(map(hash, digests))
+        self.vector.extend(codes)
+        if self._wanted.keys() >= set(codes):
+            return True
+        for row in np.flatnonzero(numbers >= 0).tolist():
+            digest = digests[row]
+            if digest is not None:
+                self._wanted.setdefault(codes[row], (digest, names[row]))
+        return None not in digests
+
     def _take_vectors(self, vectors: list[Float32 | None], numbers: Int32) -> None:
-        hashes = list(map(self._hash, vectors))
-        self.vector.extend(hashes)
-        if self.vectors.keys() >= set(hashes):
+        codes = list(map(self._code, vectors))
+        self.vector.extend(codes)
+        if self.vectors.keys() >= set(codes):
             return
         for row in np.flatnonzero(numbers >= 0).tolist():
-            hash_, vector = hashes[row], vectors[row]
-            if hash_ not in self.vectors and hash_ != NO_VECTOR and vector is not None:
-                digest = blake2b(vector.tobytes(), digest_size=16).digest()
-                self.vectors[hash_] = digest, unit(vector)
+            code, vector = codes[row], vectors[row]
+            if code not in self.vectors and code != NO_VECTOR and vector is not None:
+                self.vectors[code] = vector_digest(vector), unit(vector)
 
-    def _hash(self, vector: Float32 | None) -> int:
+    def _code(self, vector: Float32 | None) -> int:
         if vector is None or vector.shape != self._shape:
             return NO_VECTOR
         return hash(vector.tobytes())

@@ -15,7 +15,7 @@ from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
 from nudge_sync.connector import DocumentReader, Record, Records, Where
 from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.ids import PointIds
-from nudge_sync.feedback.records import Event, Search, event_document, search_record
+from nudge_sync.feedback.records import DIGEST, Event, Search, event_document, search_record
 from nudge_sync.feedback.rows import BadRow, understood
 from nudge_sync.target import Target
 
@@ -174,7 +174,10 @@ class _Searches(_Log):
     def _record(self, search: Search, *, vectors: bool) -> Record:
         shown = tuple(self._ids.likely(id_) for id_ in search.shown)
         record = search_record(replace(search, shown=shown))
-        return record if vectors else Record(record.key, record.document)
+        if vectors:
+            return record
+        document = {name: value for name, value in record.document.items() if name != DIGEST}
+        return Record(record.key, document)
 
 
 class _Events(_Log):

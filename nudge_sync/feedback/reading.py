@@ -35,22 +35,35 @@ def read(
     Raises what the records raise, and what `progress` raises.
     """
     with rarely_collected():
-        numbers = Numbers()
-        acts, asked = Events(settings.actions, numbers), Asked(dimension, numbers)
+        numbers, sieve = Numbers(), Sieve()
+        acts = Events(settings.actions, numbers)
         windows = _windows(settings.history_days)
-        sieve = Sieve()
-        read_events = read_searches = 0
+        done = 0
         for batch in _scanned(events, windows, vectors=False):
             acts.take(sieve.events(batch))
-            read_events += len(batch)
-            progress(EVENTS, read_events, 0)
+            done += len(batch)
+            progress(EVENTS, done, 0)
         acts.settle()
-        for batch in _scanned(queries, windows, vectors=True):
-            asked.take(sieve.searches(batch))
-            read_searches += len(batch)
-            progress(SEARCHES, read_searches, 0)
-        asked.settle()
+        odd = sieve.unreadable
+        for whole in (False, True):
+            asked, sieve.unreadable = Asked(dimension, numbers, whole=whole), odd
+            if _taken(queries, windows, asked, sieve, progress):
+                break
         return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)
+
+
+def _taken(
+    queries: Records, windows: list[Where], asked: Asked, sieve: Sieve, progress: Progress
+) -> bool:
+    """Whether all searches could be taken; if not, they have to be read with their vectors."""
+    done = 0
+    for batch in _scanned(queries, windows, vectors=asked.whole):
+        if not asked.take(sieve.searches(batch)):
+            return False
+        done += len(batch)
+        progress(SEARCHES, done, 0)
+    asked.settle()
+    return asked.fetch(queries)
 
 
 def _windows(history_days: float | None) -> list[Where]:

@@ -10,6 +10,7 @@ from math import isnan
 from typing import Any
 
 from nudge_sync.connector import PointId, Record
+from nudge_sync.feedback.records import DIGEST
 
 _LARGEST = 1_000_000
 YEAR_10000 = 253_402_300_800.0
@@ -50,6 +51,7 @@ class SearchColumns:
     session_id: list[str]
     client_id: list[str]
     shown: list[list[PointId] | None]
+    digest: list[str | None]
 
 
 class Sieve:
@@ -120,6 +122,7 @@ def _search_columns(records: list[Record]) -> SearchColumns:
         session_id=[one.get("session_id", "") for one in documents],
         client_id=[one.get("client_id", "") for one in documents],
         shown=[one.get("shown") for one in documents],
+        digest=[one.get(DIGEST) for one in documents],
     )
 
 
@@ -129,6 +132,7 @@ def _are_searches(columns: SearchColumns) -> bool:
         and _are(columns.client_id, _TEXT)
         and _are_moments(columns.timestamp)
         and _are(columns.shown, _NONE | {list})
+        and _are(columns.digest, _NONE | _TEXT)
         and _are(chain.from_iterable(filter(None, columns.shown)), _IDS)
     )
 
@@ -162,7 +166,9 @@ def _is_search(document: Any) -> bool:
     if not _is_somebodys(document):
         return False
     shown = document.get("shown")
-    return shown is None or (type(shown) is list and all(type(one) in _IDS for one in shown))
+    if shown is not None and not (type(shown) is list and all(type(one) in _IDS for one in shown)):
+        return False
+    return type(document.get(DIGEST)) in _NONE | _TEXT
 
 
 def _is_somebodys(document: Any) -> bool:

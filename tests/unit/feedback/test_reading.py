@@ -8,6 +8,7 @@ from nudge_sync.connector import Record
 from nudge_sync.feedback import gathering, reading
 from nudge_sync.feedback.numbering import Names, Numbered, Points
 from nudge_sync.feedback.reading import read
+from nudge_sync.feedback.records import DIGEST, Event, Search, event_record, search_record
 from nudge_sync.feedback.sorting import ordered
 from nudge_sync.feedback.texts import Collected
 
@@ -135,3 +136,60 @@ def test_what_is_older_than_the_history_is_not_read(new_records, monkeypatch):
     assert names(history_days=2) == ["morning", "new", "undated"]
     assert names(history_days=0.01) == ["new", "undated"]
     assert names(history_days=10**6) == sorted(times)
+
+
+class Counting:
+    """Records that count the vectors they gave."""
+
+    def __init__(self, records):
+        self.records, self.given = records, 0
+
+    def scan(self, where=None, *, vectors=True):
+        for batch in self.records.scan(where, vectors=vectors):
+            self.given += sum(one.vector is not None for one in batch)
+            yield batch
+
+    def get(self, keys, *, vectors=True):
+        self.given += len(keys) if vectors else 0
+        return self.records.get(keys, vectors=vectors)
+
+
+@pytest.fixture
+def alike(new_records):
+    """Sixty searches with five different vectors, one of them never clicked on."""
+    vectors = np.random.default_rng(1).normal(size=(5, DIMENSION)).astype(np.float32)
+    queries, events = Counting(new_records()), new_records()
+    searches = [Search(f"q{n}", vectors[n % 5], shown=(1, 2, 3)) for n in range(60)]
+    queries.records.put(list(map(search_record, searches)))
+    clicks = [Event(f"q{n}", "click", n % 3) for n in range(60) if n % 5]
+    events.put(list(map(event_record, clicks)))
+    return queries, events
+
+
+def test_of_equal_vectors_one_is_read(alike):
+    queries, events = alike
+    log = read(queries, events, FeedbackSettings(), DIMENSION)
+    assert (queries.given, len(log.vectors)) == (4, 4)
+    assert sorted(set(log.searches.vector.tolist())) == [-1, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("damage", ["nothing said", "a lie", "another dimension"])
+def test_the_log_is_the_same_where_searches_do_not_say_which_vector_they_have(alike, damage):
+    queries, events = alike
+    # Of the vector that nobody clicked on none is read.
+    before = columns(read(queries, events, FeedbackSettings(), DIMENSION))
+    queries.given, said = 0, {}
+    for batch in list(queries.records.scan()):
+        for one in batch:
+            if damage == "nothing said" and one.key == "q7":
+                del one.document[DIGEST]
+            elif damage == "a lie":
+                said.setdefault(one.document[DIGEST], f"{len(said)}")
+                one.document[DIGEST] = said[one.document[DIGEST]]
+            queries.records.put([one])
+    if damage == "another dimension":
+        odd = Search("q5", np.ones(DIMENSION + 1, np.float32), shown=(1, 2, 3))
+        queries.records.put([search_record(odd)])
+    after = columns(read(queries, events, FeedbackSettings(), DIMENSION))
+    assert after == before
+    assert queries.given == (4 if damage == "another dimension" else 60 + 4 * (damage == "a lie"))
