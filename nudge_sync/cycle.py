@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.judged import judgements_of
-from nudge_sync.measure import LiveCheck, Probe, held_out
+from nudge_sync.measure import LiveCheck, Probe, held_out, in_order
 from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import refuse_turned, refuse_unfit
@@ -27,8 +27,10 @@ from nudge_sync.retention import collect
 from nudge_sync.revisions import Ledger, head
 from nudge_sync.target import Target, refuse_unsupported
 from nudge_sync.verify import unsettled
-from nudge_sync.write import Change, Writer, carry_out
+from nudge_sync.write import Change, Tally, Writer, carry_out
 
+_Back: TypeAlias = tuple[int | None, Tally]
+"""A revision and what became of its rows; None: nothing had to go back."""
 _GONE = "the feedback on these points is gone: they went back before anything was planned"
 
 
@@ -40,6 +42,7 @@ class Applied:
     revision: int | None
     """None where there was nothing to write."""
     written: int = 0
+    """Rows, with those that went back first."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
     live: LiveCheck | None = None
@@ -94,13 +97,14 @@ def apply(
         writer = Writer(target, settings.write, held, progress)
         finish_pending(writer, settings)
         judgements = judgements_of(target, settings, progress)
+        back: _Back = None, Tally()
         if plan is None:
-            _send_back(writer, judgements)
+            back = _send_back(writer, judgements)
             plan = make_plan(target, settings, judgements, writer.ledger, progress)
         else:
             refuse_unfit(plan, target.facts)
             refuse_stale(target, settings, judgements, writer.ledger, plan)
-        applied = _carried_out(writer, settings, plan, held_out(judgements))
+        applied = _with(_carried_out(writer, settings, plan, held_out(judgements)), back)
         collect(target, writer.ledger, settings.write)
     if not plan.gate.passed:
         raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
@@ -109,20 +113,33 @@ def apply(
     return applied
 
 
-def _send_back(writer: Writer, judgements: Judgements) -> None:
+def _send_back(writer: Writer, judgements: Judgements) -> _Back:
     target, entries = writer.target, writer.ledger.entries()
     points = recognise(target, without_feedback(target, judgements), ledger=writer.ledger)
     moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
     if not moved.any():
-        return
+        return None, Tally()
     # Those that somebody else put back too: this revision has to say where they are.
     rows = sorted({*np.flatnonzero(moved), *unsettled(target, points, entries, head(entries))})
     some = points.only(np.array(rows, np.intp))
     change = Change(some.ids, some.live, some.originals, some.originals, some.enter)
     details = {"rows": len(change), "reasons": [_GONE], "live": None}
     entry = writer.ledger.open("apply", head(entries), None, details)
-    entry, _ = carry_out(writer, entry, change)
+    entry, tally = carry_out(writer, entry, change)
     writer.ledger.move(entry, "applied")
+    return entry.number, tally
+
+
+def _with(applied: Applied, sent: _Back) -> Applied:
+    """The same, with the rows that went back first."""
+    number, back = sent
+    return replace(
+        applied,
+        revision=number if applied.revision is None else applied.revision,
+        written=applied.written + back.written,
+        drifted=in_order([*applied.drifted, *back.drifted]),
+        missing=in_order([*applied.missing, *back.missing]),
+    )
 
 
 def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:
