@@ -254,8 +254,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     plain = {key: _simple(value) for key, value in row.items() if key != "query_vector"}
     if "shown" in row:
         plain["shown"] = [_simple(id_) for id_ in row["shown"]]
-    if "query_vector" in row:
-        plain["query_vector"] = np.asarray(row["query_vector"], np.float64)
+    for name in row.keys() & {"query_vector", "propensities"}:
+        plain[name] = np.asarray(row[name], np.float64)
     return plain
 
 

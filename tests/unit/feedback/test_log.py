@@ -153,6 +153,20 @@ def test_a_server_that_refuses_every_connection_fails_nothing(name):
     log.close(0)
 
 
+@pytest.mark.parametrize(
+    "propensities",
+    [np.array([0.5, 0.25]), [np.float32(0.5), np.float32(0.25)], (0.5, 0.25)],
+    ids=["array", "scalars", "tuple"],
+)
+def test_propensities_may_be_numbers_of_any_kind(database, propensities):
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        log.search([1, 0, 0, 0], [3, 1], propensities=propensities)
+        assert log.flush()
+        assert log.counts.stored == 1, log.counts.last_error
+    (search,), _ = stored(database)
+    assert search.document["propensities"] == [0.5, 0.25]
+
+
 def test_after_closing_everything_is_dropped(database):
     log = FeedbackLog(database, "docs", flush_seconds=0.01)
     log.close()
