@@ -8,16 +8,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 
-from nudge_sync.connector import Database, Records
+from nudge_sync.connector import Collection, Database, Records
+from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.rows import interpreted
+from nudge_sync.patience import patient_collection
 from nudge_sync.target import open_target
 
 QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
@@ -46,6 +48,8 @@ class LogCounts:
 class _Place:
     queries: Records
     events: Records
+    collection: Collection
+    """By the name that the application uses: an alias may be pointed elsewhere."""
     dimension: int
 
 
@@ -215,6 +219,7 @@ class FeedbackLog:
         # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
         rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
         items = [item for row in rows if (item := self._interpret(row, place)) is not None]
+        items = _matched(items, place.collection)
         searches = [search_record(item) for item in items if isinstance(item, Search)]
         events = [event_record(item) for item in items if isinstance(item, Event)]
         if searches:
@@ -237,9 +242,27 @@ class FeedbackLog:
 
     def _opened(self) -> _Place:
         if self._place is None:
-            target = open_target(self._open(), self._collection, self._vector)
-            self._place = _Place(target.queries, target.events, target.facts.dimension)
+            database = self._open()
+            target = open_target(database, self._collection, self._vector)
+            named = patient_collection(database.collection(self._collection, self._vector))
+            dimension = target.facts.dimension
+            self._place = _Place(target.queries, target.events, named, dimension)
         return self._place
+
+
+def _matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
+    """The items with ids as the collection holds them; one that it lacks may come to it later."""
+    if not items:
+        return []
+    ids = PointIds(collection)
+    ids.look_up(item.object_id for item in items if isinstance(item, Event))
+    ids.learn(id_ for item in items if isinstance(item, Search) for id_ in item.shown)
+    return [
+        replace(item, shown=tuple(map(ids.likely, item.shown)))
+        if isinstance(item, Search)
+        else replace(item, object_id=ids.likely(item.object_id))
+        for item in items
+    ]
 
 
 def _copied(vector: Any) -> Any:

@@ -153,6 +153,53 @@ def test_a_server_that_refuses_every_connection_fails_nothing(name):
     log.close(0)
 
 
+def test_ids_become_those_of_the_collection(database):
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        query = log.search([1, 0, 0, 0], ["3", 1, "9", "nowhere"])
+        for point in ("3", 1, "9", "nowhere"):
+            log.click(query, point)
+        assert log.flush()
+        assert (log.counts.stored, log.counts.refused) == (5, 0)
+    (search,), events = stored(database)
+    assert search.document["shown"] == [3, 1, 9, "nowhere"]
+    assert {event["object_id"] for event in events} == {3, 1, 9, "nowhere"}
+
+
+def test_numbers_become_texts_where_the_collection_has_texts():
+    database = MemoryDatabase()
+    database.store.create("docs", DIMENSION, integer_ids=False)
+    database.store.upsert("docs", ["1", "2"], np.eye(2, DIMENSION, dtype=np.float32))
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        log.click(log.search([1, 0, 0, 0], [2, 7]), 1)
+        assert log.flush()
+        # Inserted after somebody had asked for it in vain.
+        log.click("q", 7)
+        assert log.flush()
+        database.store.upsert("docs", ["7"], np.eye(1, DIMENSION, dtype=np.float32))
+        log.click("q", 7, position=1)
+        assert log.flush()
+    (search,), events = stored(database)
+    assert search.document["shown"] == ["2", "7"]
+    known = {(event["object_id"], event["position"]) for event in events}
+    assert known == {("1", None), (7, None), ("7", 1)}
+
+
+def test_an_alias_may_be_pointed_elsewhere(database):
+    database.store.create("new", DIMENSION)
+    database.store.aliases["live"] = "docs"
+    with FeedbackLog(database, "live", flush_seconds=0.01) as log:
+        log.click("q", "1")
+        assert log.flush()
+        database.store.aliases["live"] = "new"
+        del database.store.collections["docs"]
+        database.store.upsert("new", [7], np.eye(1, DIMENSION, dtype=np.float32))
+        log.click("q", "7")
+        assert log.flush()
+    target = open_target(database, "live")
+    events = [record.document for batch in target.events.scan() for record in batch]
+    assert {event["object_id"] for event in events} == {1, 7}
+
+
 @pytest.mark.parametrize(
     "propensities",
     [np.array([0.5, 0.25]), [np.float32(0.5), np.float32(0.25)], (0.5, 0.25)],
