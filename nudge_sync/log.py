@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - see the end
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Self
 from uuid import uuid4
+from weakref import WeakSet
 
 import numpy as np
 
@@ -28,6 +30,7 @@ _BATCH = 500
 _LONGEST_PAUSE = 30.0
 _HOPELESS = 8
 """Failures in a row, not of the passing kind, after which a batch is let go."""
+_EXIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class FeedbackLog:
     `database`: an open one, or a function that opens one, which is then called in the background
     and may fail as often as it likes. No method but the constructor ever raises, waits for the
     database or holds a lock that a writer holds: what cannot be taken is counted, see `counts`.
-    Use one for the whole process; after a fork the child starts its own thread by itself.
+    Use one for the whole process; after a fork the child starts its own thread, with its first
+    search or event.
     """
 
     def __init__(
@@ -74,14 +78,13 @@ class FeedbackLog:
         self._open: Callable[[], Database] = database if callable(database) else lambda: database
         self._collection, self._vector = collection, vector
         self._capacity, self._pause = capacity, flush_seconds
-        self._queue: deque[dict[str, Any]] = deque()
-        self._numbers, self._prefix = count(), ""
-        self._process, self._closed = 0, False
-        self._place: _Place | None = None
+        self._closed = False
         self._stored = self._dropped = self._refused = 0
         self._last_error = ""
+        self._begin()
         self._start()
-        atexit.register(self.close, 2.0)
+        _LOGS.add(self)
+        atexit.register(self.close, _EXIT_SECONDS)
 
     def search(
         self,
@@ -154,7 +157,7 @@ class FeedbackLog:
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was logged so far is stored; whether it is."""
         end = time.monotonic() + timeout
-        while self._queue and time.monotonic() < end and self._thread.is_alive():
+        while self._queue and time.monotonic() < end and self._is_working():
             self._emptied.clear()
             self._wake.set()
             if self._queue:
@@ -163,11 +166,12 @@ class FeedbackLog:
 
     def close(self, timeout: float = 10.0) -> None:
         """Store what waits, for so long at most, and stop; may be called twice."""
-        if not self._closed and self._process == os.getpid():
+        if not self._closed:
             self.flush(timeout)
             self._closed = True
             self._wake.set()
-            self._thread.join(1.0)
+            if self._thread is not None:
+                self._thread.join(1.0)
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -176,21 +180,31 @@ class FeedbackLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._prefix = uuid4().hex[:16] + "-"
-        self._place = None
+    def _begin(self) -> None:
+        """Have nothing waiting and nothing open: in a new process."""
+        self._queue: deque[dict[str, Any]] = deque()
+        self._numbers, self._prefix = count(), uuid4().hex[:16] + "-"
+        self._place: _Place | None = None
         self._wake, self._emptied = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
-        self._thread.start()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def _is_working(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _offer(self, row: dict[str, Any]) -> None:
-        if self._process != os.getpid():
-            self._queue.clear()
-            self._start()
         if self._closed or len(self._queue) >= self._capacity:
             self._dropped += 1
             return
+        if self._thread is None:
+            self._start()
         self._queue.append(row)
 
     def _work(self) -> None:
@@ -288,3 +302,21 @@ def _simple(value: Any) -> Any:
     if isinstance(value, str | int | float | list | None):
         return value
     return str(value)
+
+
+def _store_what_waits() -> None:
+    for log in list(_LOGS):
+        log.flush(_EXIT_SECONDS)
+
+
+def _begin_in_child() -> None:
+    for log in list(_LOGS):
+        log._begin()  # noqa: SLF001
+
+
+_LOGS: WeakSet[FeedbackLog] = WeakSet()
+os.register_at_fork(after_in_child=_begin_in_child)
+# Before concurrent.futures lets go of its threads, without which Milvus Lite stores nothing more:
+# what is registered last runs first, hence the import. Threads of the application may still run
+# and log: the logs are closed by atexit.
+getattr(threading, "_register_atexit", atexit.register)(_store_what_waits)
