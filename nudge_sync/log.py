@@ -29,7 +29,7 @@ QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
 _BATCH = 500
 _LONGEST_PAUSE = 30.0
 _HOPELESS = 8
-"""Failures in a row, not of the passing kind, after which a batch is let go."""
+"""Times in a row that an open database refuses a batch, not in passing, until it is let go."""
 _EXIT_SECONDS = 2.0
 
 
@@ -60,10 +60,10 @@ class FeedbackLog:
     """Writes searches and what came of them beside a collection, for nudge-sync to learn from.
 
     `database`: an open one, or a function that opens one, which is then called in the background
-    and may fail as often as it likes. No method but the constructor ever raises, waits for the
-    database or holds a lock that a writer holds: what cannot be taken is counted, see `counts`.
-    Use one for the whole process; after a fork the child starts its own thread, with its first
-    search or event.
+    and may fail as often as it likes; what it opened is closed with the log. No method but the
+    constructor ever raises, waits for the database or holds a lock that a writer holds: what
+    cannot be taken is counted, see `counts`. Use one for the whole process; after a fork the child
+    starts its own thread, with its first search or event.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class FeedbackLog:
         flush_seconds: float = 1.0,
     ) -> None:
         self._open: Callable[[], Database] = database if callable(database) else lambda: database
+        self._opens = callable(database)
         self._collection, self._vector = collection, vector
         self._capacity, self._pause = capacity, flush_seconds
         self._closed = False
@@ -155,23 +156,28 @@ class FeedbackLog:
         )
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was logged so far is stored; whether it is."""
-        end = time.monotonic() + timeout
+        """Wait until all that was logged so far is stored; whether it is.
+
+        A database that failed is asked again, at most once in `flush_seconds`.
+        """
+        dropped, end = self._dropped, time.monotonic() + timeout
         while self._queue and time.monotonic() < end and self._is_working():
             self._emptied.clear()
             self._wake.set()
             if self._queue:
                 self._emptied.wait(max(0.0, min(0.1, end - time.monotonic())))
-        return not self._queue
+        return not self._queue and self._dropped == dropped
 
     def close(self, timeout: float = 10.0) -> None:
         """Store what waits, for so long at most, and stop; may be called twice."""
         if not self._closed:
+            end = time.monotonic() + timeout
             self.flush(timeout)
             self._closed = True
+            self._ending.set()
             self._wake.set()
             if self._thread is not None:
-                self._thread.join(1.0)
+                self._thread.join(max(1.0, end - time.monotonic()))
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -184,9 +190,10 @@ class FeedbackLog:
         """Have nothing waiting and nothing open: in a new process."""
         self._queue: deque[dict[str, Any]] = deque()
         self._numbers, self._prefix = count(), uuid4().hex[:16] + "-"
+        self._database: Database | None = None
         self._place: _Place | None = None
         self._wake, self._emptied = threading.Event(), threading.Event()
-        self._starting = threading.Lock()
+        self._ending, self._starting = threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -208,28 +215,40 @@ class FeedbackLog:
         self._queue.append(row)
 
     def _work(self) -> None:
-        failures = 0
+        pause = shortest = min(self._pause, _LONGEST_PAUSE)
+        refusals, due = 0, 0.0
         while not self._closed:
-            self._wake.wait(min(self._pause * 2**failures, _LONGEST_PAUSE))
+            self._wake.wait(pause)
             self._wake.clear()
             try:
                 while self._queue and not self._closed:
-                    self._store_some()
-                    failures = 0
+                    self._store_some(self._opened())
+                    pause, refusals, due = shortest, 0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
-                failures += 1
                 self._last_error = f"{type(error).__name__}: {error}"
-                if failures >= _HOPELESS and not getattr(error, "transient", False):
+                # What a flush had tried early counts for nothing, however often it is called.
+                if time.monotonic() >= due:
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    due = time.monotonic() + pause
+                    refusals += self._is_refused(error)
+                if refusals == _HOPELESS:
                     self._give_up_on_some()
+                    refusals = 0
+                self._place = None
+                self._ending.wait(shortest)
             self._emptied.set()
+        self._let_go()
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Whether an open database would not take a batch, rather than being away."""
+        return self._place is not None and not getattr(error, "transient", False)
 
     def _give_up_on_some(self) -> None:
         for _ in range(min(_BATCH, len(self._queue))):
             self._queue.popleft()
             self._dropped += 1
 
-    def _store_some(self) -> None:
-        place = self._opened()
+    def _store_some(self, place: _Place) -> None:
         # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
         rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
         items = [item for row in rows if (item := self._interpret(row, place)) is not None]
@@ -255,13 +274,21 @@ class FeedbackLog:
             return None
 
     def _opened(self) -> _Place:
+        if self._database is None:
+            self._database = self._open()
         if self._place is None:
-            database = self._open()
-            target = open_target(database, self._collection, self._vector)
-            named = patient_collection(database.collection(self._collection, self._vector))
+            target = open_target(self._database, self._collection, self._vector)
+            named = patient_collection(self._database.collection(self._collection, self._vector))
             dimension = target.facts.dimension
             self._place = _Place(target.queries, target.events, named, dimension)
         return self._place
+
+    def _let_go(self) -> None:
+        if self._opens and self._database is not None:
+            try:
+                self._database.close()
+            except Exception as error:  # noqa: BLE001
+                self._last_error = f"{type(error).__name__}: {error}"
 
 
 def _matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
