@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - see the end
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Self
 from uuid import uuid4
+from weakref import WeakSet
 
 import numpy as np
 
-from nudge_sync.connector import Database, Records
+from nudge_sync.connector import Collection, Database, Records
+from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.rows import interpreted
+from nudge_sync.patience import patient_collection
 from nudge_sync.target import open_target
 
 QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
@@ -25,7 +29,8 @@ QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
 _BATCH = 500
 _LONGEST_PAUSE = 30.0
 _HOPELESS = 8
-"""Failures in a row, not of the passing kind, after which a batch is let go."""
+"""Times in a row that an open database refuses a batch, not in passing, until it is let go."""
+_EXIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class LogCounts:
 class _Place:
     queries: Records
     events: Records
+    collection: Collection
+    """By the name that the application uses: an alias may be pointed elsewhere."""
     dimension: int
 
 
@@ -53,9 +60,10 @@ class FeedbackLog:
     """Writes searches and what came of them beside a collection, for nudge-sync to learn from.
 
     `database`: an open one, or a function that opens one, which is then called in the background
-    and may fail as often as it likes. No method but the constructor ever raises, waits for the
-    database or holds a lock that a writer holds: what cannot be taken is counted, see `counts`.
-    Use one for the whole process; after a fork the child starts its own thread by itself.
+    and may fail as often as it likes; what it opened is closed with the log. No method but the
+    constructor ever raises, waits for the database or holds a lock that a writer holds: what
+    cannot be taken is counted, see `counts`. Use one for the whole process; after a fork the child
+    starts its own thread, with its first search or event.
     """
 
     def __init__(
@@ -68,16 +76,16 @@ class FeedbackLog:
         flush_seconds: float = 1.0,
     ) -> None:
         self._open: Callable[[], Database] = database if callable(database) else lambda: database
+        self._opens = callable(database)
         self._collection, self._vector = collection, vector
         self._capacity, self._pause = capacity, flush_seconds
-        self._queue: deque[dict[str, Any]] = deque()
-        self._numbers, self._prefix = count(), ""
-        self._process, self._closed = 0, False
-        self._place: _Place | None = None
+        self._closed = False
         self._stored = self._dropped = self._refused = 0
         self._last_error = ""
+        self._begin()
         self._start()
-        atexit.register(self.close, 2.0)
+        _LOGS.add(self)
+        atexit.register(self.close, _EXIT_SECONDS)
 
     def search(
         self,
@@ -148,22 +156,28 @@ class FeedbackLog:
         )
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was logged so far is stored; whether it is."""
-        end = time.monotonic() + timeout
-        while self._queue and time.monotonic() < end and self._thread.is_alive():
+        """Wait until all that was logged so far is stored; whether it is.
+
+        A database that failed is asked again, at most once in `flush_seconds`.
+        """
+        dropped, end = self._dropped, time.monotonic() + timeout
+        while self._queue and time.monotonic() < end and self._is_working():
             self._emptied.clear()
             self._wake.set()
             if self._queue:
                 self._emptied.wait(max(0.0, min(0.1, end - time.monotonic())))
-        return not self._queue
+        return not self._queue and self._dropped == dropped
 
     def close(self, timeout: float = 10.0) -> None:
         """Store what waits, for so long at most, and stop; may be called twice."""
-        if not self._closed and self._process == os.getpid():
+        if not self._closed:
+            end = time.monotonic() + timeout
             self.flush(timeout)
             self._closed = True
+            self._ending.set()
             self._wake.set()
-            self._thread.join(1.0)
+            if self._thread is not None:
+                self._thread.join(max(1.0, end - time.monotonic()))
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -172,49 +186,73 @@ class FeedbackLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._prefix = uuid4().hex[:16] + "-"
-        self._place = None
+    def _begin(self) -> None:
+        """Have nothing waiting and nothing open: in a new process."""
+        self._queue: deque[dict[str, Any]] = deque()
+        self._numbers, self._prefix = count(), uuid4().hex[:16] + "-"
+        self._database: Database | None = None
+        self._place: _Place | None = None
         self._wake, self._emptied = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
-        self._thread.start()
+        self._ending, self._starting = threading.Event(), threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def _is_working(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _offer(self, row: dict[str, Any]) -> None:
-        if self._process != os.getpid():
-            self._queue.clear()
-            self._start()
         if self._closed or len(self._queue) >= self._capacity:
             self._dropped += 1
             return
+        if self._thread is None:
+            self._start()
         self._queue.append(row)
 
     def _work(self) -> None:
-        failures = 0
+        pause = shortest = min(self._pause, _LONGEST_PAUSE)
+        refusals, due = 0, 0.0
         while not self._closed:
-            self._wake.wait(min(self._pause * 2**failures, _LONGEST_PAUSE))
+            self._wake.wait(pause)
             self._wake.clear()
             try:
                 while self._queue and not self._closed:
-                    self._store_some()
-                    failures = 0
+                    self._store_some(self._opened())
+                    pause, refusals, due = shortest, 0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
-                failures += 1
                 self._last_error = f"{type(error).__name__}: {error}"
-                if failures >= _HOPELESS and not getattr(error, "transient", False):
+                # What a flush had tried early counts for nothing, however often it is called.
+                if time.monotonic() >= due:
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    due = time.monotonic() + pause
+                    refusals += self._is_refused(error)
+                if refusals == _HOPELESS:
                     self._give_up_on_some()
+                    refusals = 0
+                self._place = None
+                self._ending.wait(shortest)
             self._emptied.set()
+        self._let_go()
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Whether an open database would not take a batch, rather than being away."""
+        return self._place is not None and not getattr(error, "transient", False)
 
     def _give_up_on_some(self) -> None:
         for _ in range(min(_BATCH, len(self._queue))):
             self._queue.popleft()
             self._dropped += 1
 
-    def _store_some(self) -> None:
-        place = self._opened()
+    def _store_some(self, place: _Place) -> None:
         # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
         rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
         items = [item for row in rows if (item := self._interpret(row, place)) is not None]
+        items = _matched(items, place.collection)
         searches = [search_record(item) for item in items if isinstance(item, Search)]
         events = [event_record(item) for item in items if isinstance(item, Event)]
         if searches:
@@ -236,10 +274,36 @@ class FeedbackLog:
             return None
 
     def _opened(self) -> _Place:
+        if self._database is None:
+            self._database = self._open()
         if self._place is None:
-            target = open_target(self._open(), self._collection, self._vector)
-            self._place = _Place(target.queries, target.events, target.facts.dimension)
+            target = open_target(self._database, self._collection, self._vector)
+            named = patient_collection(self._database.collection(self._collection, self._vector))
+            dimension = target.facts.dimension
+            self._place = _Place(target.queries, target.events, named, dimension)
         return self._place
+
+    def _let_go(self) -> None:
+        if self._opens and self._database is not None:
+            try:
+                self._database.close()
+            except Exception as error:  # noqa: BLE001
+                self._last_error = f"{type(error).__name__}: {error}"
+
+
+def _matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
+    """The items with ids as the collection holds them; one that it lacks may come to it later."""
+    if not items:
+        return []
+    ids = PointIds(collection)
+    ids.look_up(item.object_id for item in items if isinstance(item, Event))
+    ids.learn(id_ for item in items if isinstance(item, Search) for id_ in item.shown)
+    return [
+        replace(item, shown=tuple(map(ids.likely, item.shown)))
+        if isinstance(item, Search)
+        else replace(item, object_id=ids.likely(item.object_id))
+        for item in items
+    ]
 
 
 def _copied(vector: Any) -> Any:
@@ -254,8 +318,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     plain = {key: _simple(value) for key, value in row.items() if key != "query_vector"}
     if "shown" in row:
         plain["shown"] = [_simple(id_) for id_ in row["shown"]]
-    if "query_vector" in row:
-        plain["query_vector"] = np.asarray(row["query_vector"], np.float64)
+    for name in row.keys() & {"query_vector", "propensities"}:
+        plain[name] = np.asarray(row[name], np.float64)
     return plain
 
 
@@ -265,3 +329,21 @@ def _simple(value: Any) -> Any:
     if isinstance(value, str | int | float | list | None):
         return value
     return str(value)
+
+
+def _store_what_waits() -> None:
+    for log in list(_LOGS):
+        log.flush(_EXIT_SECONDS)
+
+
+def _begin_in_child() -> None:
+    for log in list(_LOGS):
+        log._begin()  # noqa: SLF001
+
+
+_LOGS: WeakSet[FeedbackLog] = WeakSet()
+os.register_at_fork(after_in_child=_begin_in_child)
+# Before concurrent.futures lets go of its threads, without which Milvus Lite stores nothing more:
+# what is registered last runs first, hence the import. Threads of the application may still run
+# and log: the logs are closed by atexit.
+getattr(threading, "_register_atexit", atexit.register)(_store_what_waits)

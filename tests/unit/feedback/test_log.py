@@ -7,10 +7,11 @@ import pytest
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
+import nudge_sync_qdrant_edge
 from nudge_sync import FeedbackLog
-from nudge_sync.errors import NudgeSyncError, Unreachable
+from nudge_sync.errors import DatabaseError, NudgeSyncError, Unreachable
 from nudge_sync.target import open_target
-from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase, MemoryRecords
 
 DIMENSION = 4
 
@@ -108,6 +109,99 @@ def test_a_dead_database_fails_nothing_and_what_waits_is_stored_later(database):
     assert len(stored(database)[0]) == 5
 
 
+def test_no_row_is_given_up_while_the_database_cannot_be_opened(database):
+    attempts = 0
+
+    def connect():
+        nonlocal attempts
+        attempts += 1
+        if attempts < 1200:
+            raise ConnectionRefusedError
+        return database
+
+    with FeedbackLog(connect, "docs", flush_seconds=1e-9) as log:
+        for n in range(600):
+            log.search([1, 0, 0, 0], [n])
+        assert log.flush(300)
+        assert (log.counts.stored, log.counts.dropped) == (600, 0)
+    assert attempts == 1200
+
+
+def test_flushing_does_not_ask_a_dead_database_all_the_time():
+    attempts, tried = 0, threading.Event()
+
+    def connect():
+        nonlocal attempts
+        attempts += 1
+        tried.set()
+        raise ConnectionRefusedError
+
+    log = FeedbackLog(connect, "docs", flush_seconds=30)
+    log.search([1, 0, 0, 0], [1])
+    while not tried.is_set():
+        log.flush(0.1)
+    assert not log.flush(0.3)
+    assert attempts == 1
+    log.close(0)
+
+
+class Refusing(MemoryDatabase):
+    """Refuses so many calls of one of its methods."""
+
+    def __init__(self, store, method, times):
+        super().__init__(store)
+        self.method, self.times = method, times
+
+    def refuse(self, method):
+        if method == self.method and self.times:
+            self.times -= 1
+            raise DatabaseError(f"no {method} today")
+
+    def collection(self, name, vector=""):
+        return RefusingCollection(self, name, vector)
+
+    def records(self, name, dimension=0, indexed=()):
+        return RefusingRecords(self, name, dimension)
+
+
+class RefusingCollection(MemoryCollection):
+    def __init__(self, database, name, vector):
+        super().__init__(database.store, name, vector)
+        self.database = database
+
+    def read(self, ids):
+        self.database.refuse("read")
+        return super().read(ids)
+
+
+class RefusingRecords(MemoryRecords):
+    def __init__(self, database, name, dimension):
+        super().__init__(database.store, name, dimension)
+        self.database = database
+
+    def put(self, records):
+        self.database.refuse("put")
+        super().put(records)
+
+
+@pytest.mark.parametrize("method", ["read", "put"])
+def test_what_is_refused_for_a_while_waits(database, method):
+    refusing = Refusing(database.store, method, 5)
+    with FeedbackLog(refusing, "docs", flush_seconds=0.001) as log:
+        log.click(log.search([1, 0, 0, 0], [1]), "1")
+        assert log.flush(300)
+        assert (log.counts.stored, log.counts.dropped) == (2, 0)
+        assert log.counts.last_error == f"DatabaseError: no {method} today"
+    assert [event["object_id"] for event in stored(database)[1]] == [1]
+
+
+def test_flush_says_that_rows_were_given_up(database):
+    with FeedbackLog(Refusing(database.store, "put", -1), "docs", flush_seconds=0.001) as log:
+        log.search([1, 0, 0, 0], [1])
+        assert not log.flush(300)
+        assert (log.counts.waiting, log.counts.dropped) == (0, 1)
+
+
 CONNECTORS = {
     "qdrant": lambda port: nudge_sync_qdrant.connect({"url": f"http://127.0.0.1:{port}"}),
     "milvus": lambda port: nudge_sync_milvus.connect({"uri": f"http://127.0.0.1:{port}"}),
@@ -151,6 +245,94 @@ def test_a_server_that_refuses_every_connection_fails_nothing(name):
     assert (log.counts.stored, log.counts.waiting, log.counts.refused) == (0, 3, 0)
     assert log.counts.dropped == 4
     log.close(0)
+
+
+def test_ids_become_those_of_the_collection(database):
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        query = log.search([1, 0, 0, 0], ["3", 1, "9", "nowhere"])
+        for point in ("3", 1, "9", "nowhere"):
+            log.click(query, point)
+        assert log.flush()
+        assert (log.counts.stored, log.counts.refused) == (5, 0)
+    (search,), events = stored(database)
+    assert search.document["shown"] == [3, 1, 9, "nowhere"]
+    assert {event["object_id"] for event in events} == {3, 1, 9, "nowhere"}
+
+
+def test_numbers_become_texts_where_the_collection_has_texts():
+    database = MemoryDatabase()
+    database.store.create("docs", DIMENSION, integer_ids=False)
+    database.store.upsert("docs", ["1", "2"], np.eye(2, DIMENSION, dtype=np.float32))
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        log.click(log.search([1, 0, 0, 0], [2, 7]), 1)
+        assert log.flush()
+        # Inserted after somebody had asked for it in vain.
+        log.click("q", 7)
+        assert log.flush()
+        database.store.upsert("docs", ["7"], np.eye(1, DIMENSION, dtype=np.float32))
+        log.click("q", 7, position=1)
+        assert log.flush()
+    (search,), events = stored(database)
+    assert search.document["shown"] == ["2", "7"]
+    known = {(event["object_id"], event["position"]) for event in events}
+    assert known == {("1", None), (7, None), ("7", 1)}
+
+
+def test_an_alias_may_be_pointed_elsewhere(database):
+    database.store.create("new", DIMENSION)
+    database.store.aliases["live"] = "docs"
+    with FeedbackLog(database, "live", flush_seconds=0.01) as log:
+        log.click("q", "1")
+        assert log.flush()
+        database.store.aliases["live"] = "new"
+        del database.store.collections["docs"]
+        database.store.upsert("new", [7], np.eye(1, DIMENSION, dtype=np.float32))
+        log.click("q", "7")
+        assert log.flush()
+    target = open_target(database, "live")
+    events = [record.document for batch in target.events.scan() for record in batch]
+    assert {event["object_id"] for event in events} == {1, 7}
+
+
+@pytest.mark.parametrize(
+    "propensities",
+    [np.array([0.5, 0.25]), [np.float32(0.5), np.float32(0.25)], (0.5, 0.25)],
+    ids=["array", "scalars", "tuple"],
+)
+def test_propensities_may_be_numbers_of_any_kind(database, propensities):
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        log.search([1, 0, 0, 0], [3, 1], propensities=propensities)
+        assert log.flush()
+        assert log.counts.stored == 1, log.counts.last_error
+    (search,), _ = stored(database)
+    assert search.document["propensities"] == [0.5, 0.25]
+
+
+def test_what_a_function_opened_is_closed_with_the_log(tmp_path):
+    def connect():
+        return nudge_sync_qdrant_edge.connect({"path": str(tmp_path)})
+
+    made = connect()
+    made.create_collection("docs", DIMENSION)
+    made.close()
+    opened = []
+
+    def remembered():
+        opened.append(connect())
+        return opened[0]
+
+    with FeedbackLog(remembered, "docs", flush_seconds=0.01) as log:
+        log.search([1, 0, 0, 0], [1])
+        assert log.flush(300)
+    with pytest.raises(DatabaseError, match="was closed"):
+        opened[0].collection("docs")
+    again = connect()
+    with FeedbackLog(again, "docs", flush_seconds=0.01) as log:
+        log.search([1, 0, 0, 0], [1])
+        assert log.flush(300)
+    # Not the log's to close.
+    assert len(stored(again)[0]) == 2
+    again.close()
 
 
 def test_after_closing_everything_is_dropped(database):
