@@ -88,9 +88,9 @@ def has_vector(row: Mapping[str, Any]) -> bool:
 
 
 def text_of(row: Mapping[str, Any]) -> str:
-    """What was typed; empty where the row does not say."""
+    """What was typed; empty where the row does not say. Raises BadRow for what is no text."""
     text = _first(row, "text")
-    return text if isinstance(text, str) else ""
+    return _clean(text) if isinstance(text, str) else ""
 
 
 def _search(row: Mapping[str, Any], dimension: int) -> Search:
