@@ -110,7 +110,8 @@ class _Importer:
         good = self._known_points(good)
         searches = self._first_of_each([one for one in good if isinstance(one[1], Search)])
         events = self._first_of_each([one for one in good if isinstance(one[1], Event)])
-        self._put(searches, events, {item.query_id for row, item in good if row.bare})
+        bare = {record.key for row, record in searches if row.bare}
+        self._put([record for _, record in searches], [record for _, record in events], bare)
 
     def finished(self) -> ImportReport:
         searches = self.destination.searches or self.destination.queries
@@ -146,12 +147,12 @@ class _Importer:
                 self._refuse(row, BadRow("unknown point", f"no point {item.object_id!r}"))
         return kept
 
-    def _first_of_each(self, good: list[_Good]) -> list[Record]:
+    def _first_of_each(self, good: list[_Good]) -> list[tuple[Row, Record]]:
         kept = []
         for row, item in good:
             record = _record(item)
             if self.seen.add(f"{type(item).__name__} {record.key}"):
-                kept.append(record)
+                kept.append((row, record))
             elif row.bare:
                 self.report.searches += 1
                 self.report.unchanged += 1

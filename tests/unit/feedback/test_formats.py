@@ -276,6 +276,16 @@ def test_labels_beside_the_search_they_are_about_are_no_duplicate(tmp_path, dest
     assert destination.queries.kept["q1"].document["shown"] == [7, 8]
 
 
+def test_a_new_version_of_a_logged_search_counts_beside_labels(tmp_path, destination, queries):
+    import_rows([opened(write(tmp_path / "old.jsonl", SHOWN))], destination)
+    sources = [
+        opened(write(tmp_path / "new.jsonl", SHOWN | {"shown": [1, 2]})),
+        qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), *queries),
+    ]
+    import_rows(sources, destination)
+    assert destination.queries.kept["q1"].document["shown"] == [1, 2]
+
+
 def test_queries_embedded_anew_replace_those_known_by_a_vector_alone(
     tmp_path, destination, queries
 ):
