@@ -14,10 +14,10 @@ from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.report import ImportReport, Rejects
+from nudge_sync.feedback.report import ImportReport, Rejects, check_apart
 from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.feedback.seen import Seen
-from nudge_sync.feedback.sources import Row, Source
+from nudge_sync.feedback.sources import Row, Source, check_lasting
 from nudge_sync.progress import Progress, silent
 
 _Good: TypeAlias = tuple[Row, Search | Event]
@@ -55,9 +55,15 @@ def import_rows(
     """Store every good row of `sources`, and say what became of the others.
 
     Storing the same rows again changes nothing. With `strict` all rows are looked at before the
-    first is stored, and one bad row raises RowsRefused. Raises InputError for unreadable files.
+    first is stored, and one bad row raises RowsRefused. Raises InputError for unreadable files, a
+    pipe with `strict`, and a file that is to be read and to hold the rejects.
     """
+    files = [path for source in sources for path in source.files]
+    if rejects is not None:
+        check_apart(rejects, files)
     if strict:
+        for path in files:
+            check_lasting(path)
         checked = _pass(sources, destination, rejects, batch_size, progress, store=False)
         if checked.rejected:
             raise RowsRefused(checked)

@@ -10,7 +10,7 @@ from typing import Any
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.feedback.rows import BadRow
-from nudge_sync.feedback.sources import Row, Source, line_count, lines
+from nudge_sync.feedback.sources import Row, Source, check_lasting, line_count, lines
 
 _DELIMITERS = ",;\t"
 _NUMBERS = ("position", "grade", "time", "timestamp")
@@ -33,7 +33,7 @@ def csv_lines(path: Path) -> Source:
             elif text.strip():
                 yield Row(str(path), line, text, _record(text, header, delimiter))
 
-    return Source(rows, lambda: line_count(path))
+    return Source(rows, lambda: line_count(path), (path,))
 
 
 def parquet(path: Path) -> Source:
@@ -45,6 +45,7 @@ def parquet(path: Path) -> Source:
     arrow, pq = _pyarrow()
 
     def opened() -> Any:
+        check_lasting(path)
         try:
             return pq.ParquetFile(path)
         except (arrow.ArrowException, OSError) as error:
@@ -62,7 +63,7 @@ def parquet(path: Path) -> Source:
             except (arrow.ArrowException, OSError) as error:
                 raise InputError(f"{path}: damaged after row {line} ({error})") from None
 
-    return Source(rows, lambda: _row_count(opened))
+    return Source(rows, lambda: _row_count(opened), (path,))
 
 
 def _header(path: Path, text: str | BadRow) -> tuple[list[str], str]:

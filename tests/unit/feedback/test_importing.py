@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
+from nudge_sync.errors import InputError
 from nudge_sync.feedback import Destination, RowsRefused, import_rows, json_lines, load, qrels
 from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.seen import Seen
@@ -159,6 +160,38 @@ def test_bytes_that_are_not_utf8(tmp_path, destination):
 def test_times(tmp_path, destination, time, expected):
     import_rows([json_lines(write(tmp_path / "f", SEARCH | {"time": time}))], destination)
     assert destination.queries.kept["q1"].document["timestamp"] == expected
+
+
+REJECTS = {
+    "itself": "f",
+    "by another way": "folder/../f",
+    "through a link": "link",
+    "under another name": "twin",
+}
+
+
+@pytest.mark.parametrize("name", REJECTS)
+@pytest.mark.parametrize("strict", [False, True])
+def test_refused_rows_never_go_into_a_file_that_is_read(tmp_path, destination, name, strict):
+    path = write(tmp_path / "f", SEARCH, "{")
+    before = path.read_bytes()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "twin").hardlink_to(path)
+    rejects = tmp_path / REJECTS[name]
+    sources = [json_lines(write(tmp_path / "other", SEARCH)), json_lines(path)]
+    with pytest.raises(InputError, match="name another file with --rejects"):
+        import_rows(sources, destination, rejects=rejects, strict=strict)
+    assert path.read_bytes() == before
+    assert not destination.queries.kept
+
+
+def test_refused_rows_never_make_a_file_that_is_read_next(tmp_path, destination):
+    rejects = tmp_path / "rejects"
+    sources = [json_lines(write(tmp_path / "f", "{")), json_lines(rejects)]
+    with pytest.raises(InputError, match="name another file with --rejects"):
+        import_rows(sources, destination, rejects=rejects)
+    assert not rejects.exists()
 
 
 def test_events_may_come_before_their_search(tmp_path, destination):
