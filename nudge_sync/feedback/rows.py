@@ -33,8 +33,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp"),
     "shown": ("shown", "shown_ids", "query_response_hit_ids", "query_response_object_ids"),
     "action": ("action", "action_name"),
-    "point": ("point", "point_id", "object_id"),
-    "session": ("session", "session_id"),
+    "point": ("point", "point_id", "object_id", "event_attributes.object.object_id"),
+    "position": ("position", "event_attributes.position.ordinal"),
+    "session": ("session", "session_id", "event_attributes.session_id"),
     "client": ("client", "client_id"),
 }
 
@@ -113,7 +114,7 @@ def _search(row: Mapping[str, Any], dimension: int) -> Search:
 def _event(row: Mapping[str, Any]) -> Event:
     action = _first(row, "action")
     point = _first(row, "point")
-    position = row.get("position")
+    position = _first(row, "position")
     session = _string(row, "session")
     attributes = row.get("event_attributes")
     if isinstance(attributes, Mapping):

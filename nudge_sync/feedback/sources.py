@@ -210,7 +210,7 @@ def query_matrix(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
     check_lasting(ids)
     try:
         matrix = mapped(vectors)
-        names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        names = ids.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"query vectors or ids cannot be read: {error}") from None
     if matrix.ndim != _MATRIX:
