@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,7 +101,7 @@ def import_(
     sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
     folder = beir / "qrels" if beir else None
     first = next(path for path in (*(files or []), qrels, folder) if path is not None)
-    rejects = rejects or first.with_name(first.name + ".rejects.jsonl")
+    rejects = rejects or _rejects_of(first)
 
     def work(job: Any) -> dict[str, Any]:
         target = job.target
@@ -281,7 +282,8 @@ def _sources(
     if labels or vectors is None:
         found = [*map(opened, files), *labels]
     else:
-        found = [with_vectors(files, *vectors, others=embed is not None)]
+        source = with_vectors(files, *vectors, others=embed is not None)
+        found = [replace(source, files=(*files, *vectors))]
     if embed is None:
         return found
     embedding = Embedding.named(embed)
@@ -305,6 +307,14 @@ def _labels(
     if folder:
         return [beir(folder, *vectors) if vectors else beir_texts(folder)]
     return []
+
+
+def _rejects_of(path: Path) -> Path:
+    """Beside the file; of a pipe, beside which often nothing can be written, right here."""
+    from nudge_sync.feedback.sources import is_pipe
+
+    folder = Path() if is_pipe(path) else path.parent
+    return folder / f"{path.name}.rejects.jsonl"
 
 
 def _pair(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:

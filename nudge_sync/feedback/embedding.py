@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from nudge_sync.feedback.sources import Row, Source
 _ROWS = 1000
 _TEXTS = 256
 _KEPT = 100_000
+_ABSENT = BadRow("missing field", "a search needs query_vector, or a text to embed")
 Function: TypeAlias = Callable[[list[str]], Any]
 
 
@@ -84,26 +85,25 @@ def embedded(source: Source, embedding: Embedding) -> Source:
 
     def rows() -> Iterator[Row]:
         remaining = source.rows()
-        while batch := list(islice(remaining, _ROWS)):
-            texts = [text for row in batch if (text := _asked(row))]
-            vectors = embedding.vectors(texts)
-            yield from [_with_vector(row, vectors) for row in batch]
+        while batch := [_asked(row) for row in islice(remaining, _ROWS)]:
+            vectors = embedding.vectors([text for _, text in batch if text])
+            yield from [_with_vector(row, vectors[text]) if text else row for row, text in batch]
 
-    return Source(rows, source.size)
-
-
-def _asked(row: Row) -> str:
-    """The text to embed; empty where there is nothing to do or no text."""
-    content = row.content
-    return "" if isinstance(content, BadRow) or not lacks_vector(content) else text_of(content)
+    return replace(source, rows=rows)
 
 
-def _with_vector(row: Row, vectors: Mapping[str, NDArray[Any]]) -> Row:
+def _asked(row: Row) -> tuple[Row, str]:
+    """The row and the text to embed: empty where there is nothing to do, or no text."""
     content = row.content
     if isinstance(content, BadRow) or not lacks_vector(content):
-        return row
-    text = text_of(content)
-    if not text:
-        bad = BadRow("missing field", "a search needs query_vector, or a text to embed")
-        return replace(row, content=bad)
-    return replace(row, content={**content, "type": "search", "query_vector": vectors[text]})
+        return row, ""
+    try:
+        text = text_of(content)
+    except BadRow as bad:
+        return replace(row, content=bad), ""
+    return (row, text) if text else (replace(row, content=_ABSENT), "")
+
+
+def _with_vector(row: Row, vector: NDArray[Any]) -> Row:
+    content = cast(Mapping[str, Any], row.content)
+    return replace(row, content={**content, "type": "search", "query_vector": vector})

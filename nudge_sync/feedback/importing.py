@@ -14,10 +14,10 @@ from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.report import ImportReport, Rejects
+from nudge_sync.feedback.report import ImportReport, Rejects, check_apart
 from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.feedback.seen import Seen
-from nudge_sync.feedback.sources import Row, Source
+from nudge_sync.feedback.sources import Row, Source, check_lasting
 from nudge_sync.progress import Progress, silent
 
 _Good: TypeAlias = tuple[Row, Search | Event]
@@ -55,9 +55,15 @@ def import_rows(
     """Store every good row of `sources`, and say what became of the others.
 
     Storing the same rows again changes nothing. With `strict` all rows are looked at before the
-    first is stored, and one bad row raises RowsRefused. Raises InputError for unreadable files.
+    first is stored, and one bad row raises RowsRefused. Raises InputError for unreadable files, a
+    pipe with `strict`, and a file that is to be read and to hold the rejects.
     """
+    files = [path for source in sources for path in source.files]
+    if rejects is not None:
+        check_apart(rejects, files)
     if strict:
+        for path in files:
+            check_lasting(path)
         checked = _pass(sources, destination, rejects, batch_size, progress, store=False)
         if checked.rejected:
             raise RowsRefused(checked)
@@ -110,7 +116,8 @@ class _Importer:
         good = self._known_points(good)
         searches = self._first_of_each([one for one in good if isinstance(one[1], Search)])
         events = self._first_of_each([one for one in good if isinstance(one[1], Event)])
-        self._put(searches, events, {item.query_id for row, item in good if row.bare})
+        bare = {record.key for row, record in searches if row.bare}
+        self._put([record for _, record in searches], [record for _, record in events], bare)
 
     def finished(self) -> ImportReport:
         searches = self.destination.searches or self.destination.queries
@@ -146,12 +153,12 @@ class _Importer:
                 self._refuse(row, BadRow("unknown point", f"no point {item.object_id!r}"))
         return kept
 
-    def _first_of_each(self, good: list[_Good]) -> list[Record]:
+    def _first_of_each(self, good: list[_Good]) -> list[tuple[Row, Record]]:
         kept = []
         for row, item in good:
             record = _record(item)
             if self.seen.add(f"{type(item).__name__} {record.key}"):
-                kept.append(record)
+                kept.append((row, record))
             elif row.bare:
                 self.report.searches += 1
                 self.report.unchanged += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from os.path import realpath
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -65,6 +67,23 @@ class ImportReport:
             "without_search": self.without_search,
             "rejects_file": self.rejects_file,
         }
+
+
+def check_apart(rejects: Path, files: Iterable[Path]) -> None:
+    """Raises InputError where the refused rows would go into one of the files that are read."""
+    for path in files:
+        if _is_same(rejects, path):
+            raise InputError(
+                f"{path} is where refused rows would go, and is to be read: "
+                "name another file with --rejects, or leave this one out"
+            )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return realpath(one) == realpath(other)
 
 
 class Rejects:

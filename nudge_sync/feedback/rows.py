@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +22,9 @@ from nudge_sync.feedback.records import (
 
 MAX_GRADE = 1e6
 _YEAR_9999 = 253_402_300_800.0
-_MILLISECONDS_FROM = 1e11
+MILLISECONDS_FROM = 1e11
+"""Numbers from here on are milliseconds since 1970; in seconds this is the year 5138."""
+_DAY = 86_400.0
 _UINT64 = 2**64
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -30,8 +33,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp"),
     "shown": ("shown", "shown_ids", "query_response_hit_ids", "query_response_object_ids"),
     "action": ("action", "action_name"),
-    "point": ("point", "point_id", "object_id"),
-    "session": ("session", "session_id"),
+    "point": ("point", "point_id", "object_id", "event_attributes.object.object_id"),
+    "position": ("position", "event_attributes.position.ordinal"),
+    "session": ("session", "session_id", "event_attributes.session_id"),
     "client": ("client", "client_id"),
 }
 
@@ -88,9 +92,9 @@ def has_vector(row: Mapping[str, Any]) -> bool:
 
 
 def text_of(row: Mapping[str, Any]) -> str:
-    """What was typed; empty where the row does not say."""
+    """What was typed; empty where the row does not say. Raises BadRow for what is no text."""
     text = _first(row, "text")
-    return text if isinstance(text, str) else ""
+    return _clean(text) if isinstance(text, str) else ""
 
 
 def _search(row: Mapping[str, Any], dimension: int) -> Search:
@@ -99,7 +103,7 @@ def _search(row: Mapping[str, Any], dimension: int) -> Search:
         query_id=_query_id(row),
         vector=query_vector(_first(row, "vector"), dimension),
         text=_string(row, "text"),
-        timestamp=seconds(_first(row, "time")),
+        timestamp=_moment(row),
         shown=shown,
         propensities=_propensities(row.get("propensities"), len(shown)),
         session_id=_string(row, "session"),
@@ -110,7 +114,7 @@ def _search(row: Mapping[str, Any], dimension: int) -> Search:
 def _event(row: Mapping[str, Any]) -> Event:
     action = _first(row, "action")
     point = _first(row, "point")
-    position = row.get("position")
+    position = _first(row, "position")
     session = _string(row, "session")
     attributes = row.get("event_attributes")
     if isinstance(attributes, Mapping):
@@ -127,7 +131,7 @@ def _event(row: Mapping[str, Any]) -> Event:
         object_id=_point(point),
         position=_position(position),
         grade=_grade(row.get("grade")),
-        timestamp=seconds(_first(row, "time")),
+        timestamp=_moment(row),
         session_id=session,
         client_id=_string(row, "client"),
     )
@@ -141,7 +145,8 @@ def query_vector(value: Any, dimension: int) -> Float32:
         raise BadRow("missing field", "a search needs query_vector")
     vector = _numbers(value)
     if vector.shape != (dimension,):
-        raise BadRow("wrong dimension", f"{vector.size} components, the collection has {dimension}")
+        found = f"{vector.size} components" if vector.ndim == 1 else f"shape {vector.shape}"
+        raise BadRow("wrong dimension", f"{found}, the collection has {dimension} components")
     with np.errstate(over="ignore"):
         narrow = vector.astype(np.float32)
     if not np.isfinite(narrow).all():
@@ -174,11 +179,19 @@ def seconds(value: Any) -> float:
         number = _iso(value) if isinstance(value, str) else float(value)
     except (ValueError, TypeError, OverflowError):
         raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
-    if number >= _MILLISECONDS_FROM:
+    if number >= MILLISECONDS_FROM and not isinstance(value, str):
         number /= 1000.0
     if isinstance(value, bool) or not 0 <= number < _YEAR_9999:
         raise BadRow("unparsable time", "outside the years 1970 to 9999")
     return number
+
+
+def _moment(row: Mapping[str, Any]) -> float:
+    """When it was. What is dated in the future would make all other behaviour old."""
+    moment = seconds(_first(row, "time"))
+    if moment > time.time() + _DAY:
+        raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
+    return moment
 
 
 def _iso(text: str) -> float:
@@ -272,4 +285,9 @@ def _inner(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
 def _check_size(item: Search | Event) -> None:
     record = search_record(item) if isinstance(item, Search) else event_record(item)
     if len(json.dumps(record.document)) > MAX_DOCUMENT_BYTES:
-        raise BadRow("too large", f"over {MAX_DOCUMENT_BYTES} bytes without the vector")
+        # As the connectors write it.
+        raise BadRow(
+            "too large",
+            f"over {MAX_DOCUMENT_BYTES} bytes of JSON without the vector, "
+            "where a letter outside ASCII takes 6 or 12",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ class Source:
     rows: Callable[[], Iterator[Row]]
     """Starts anew each time it is called."""
     size: Callable[[], int]
-    """About how many rows there are, for a progress bar."""
+    """About how many rows there are, for a progress bar; 0 where that is not known."""
+    files: tuple[Path, ...] = ()
+    """What is read; a pipe among them gives its rows once."""
 
 
 def json_lines(path: Path) -> Source:
@@ -55,7 +58,7 @@ def json_lines(path: Path) -> Source:
             elif text.strip():
                 yield Row(str(path), line, text, _content(text))
 
-    return Source(rows, lambda: line_count(path))
+    return Source(rows, lambda: line_count(path), (path,))
 
 
 def _content(text: str) -> Mapping[str, Any] | BadRow:
@@ -108,13 +111,15 @@ def beir_texts(folder: Path) -> Source:
         for path in judgements:
             yield from _labels(path, known)
 
-    return Source(rows, lambda: sum(map(line_count, (texts, *judgements))))
+    return Source(rows, lambda: sum(map(line_count, (texts, *judgements))), (texts, *judgements))
 
 
 def _splits(folder: Path) -> list[Path]:
     judgements = sorted((folder / "qrels").glob("*.tsv"))
     if not judgements:
         raise InputError(f"{folder}: no qrels/*.tsv in this folder")
+    for path in judgements:
+        check_lasting(path)
     return judgements
 
 
@@ -134,7 +139,7 @@ def queries(vectors: Path, ids: Path) -> Source:
             search = {"query_id": name, "query_vector": vector}
             yield Row(str(ids), at + 1, name, search, bare=True)
 
-    return Source(rows, lambda: line_count(ids))
+    return Source(rows, lambda: line_count(ids), (vectors, ids))
 
 
 def _judged(judgements: Sequence[Path], vectors: Path, ids: Path) -> Source:
@@ -146,7 +151,10 @@ def _judged(judgements: Sequence[Path], vectors: Path, ids: Path) -> Source:
         for path in judgements:
             yield from _labels(path, known)
 
-    return Source(rows, lambda: asked.size() + sum(map(line_count, judgements)))
+    def size() -> int:
+        return asked.size() + sum(map(line_count, judgements))
+
+    return Source(rows, size, (*asked.files, *judgements))
 
 
 def _labels(path: Path, known: set[str]) -> Iterator[Row]:
@@ -198,9 +206,11 @@ def query_matrix(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
 
     Raises InputError where the two files do not fit together.
     """
+    check_lasting(vectors)
+    check_lasting(ids)
     try:
         matrix = mapped(vectors)
-        names = ids.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        names = ids.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"query vectors or ids cannot be read: {error}") from None
     if matrix.ndim != _MATRIX:
@@ -210,8 +220,27 @@ def query_matrix(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any]]:
     return names, matrix
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether what is read from `path` is gone afterwards: a pipe, a terminal, another device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (S_ISREG(mode) or S_ISDIR(mode))
+
+
+def check_lasting(path: Path) -> None:
+    """Raises InputError for a pipe, where something is to be read more than once."""
+    if is_pipe(path):
+        raise InputError(
+            f"{path}: this is read more than once, which a pipe cannot be; save it to a file first"
+        )
+
+
 def line_count(path: Path) -> int:
-    """How many lines a file has. Raises InputError where it cannot be read."""
+    """How many lines a file has; 0 for a pipe. Raises InputError where it cannot be read."""
+    if is_pipe(path):
+        return 0
     try:
         with path.open("rb") as file:
             return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback.rows import BadRow
-from nudge_sync.feedback.sources import Row, Source, line_count, lines
+from nudge_sync.feedback.rows import MILLISECONDS_FROM, BadRow
+from nudge_sync.feedback.sources import Row, Source, check_lasting, line_count, lines
 
 _DELIMITERS = ",;\t"
-_NUMBERS = ("position", "grade", "time", "timestamp")
+_TIMES = ("time", "timestamp")
+_NUMBERS = ("position", "event_attributes.position.ordinal", "grade", *_TIMES)
+_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 _BATCH = 1000
+_LIMIT = Lock()
 
 
 def csv_lines(path: Path) -> Source:
     """The rows of a CSV file: a header, then one row a line; an empty field says nothing.
 
     The header names the fields as JSON lines do, with `,`, `;` or tabs between. A field that
-    begins with `[` is a JSON list. Raises InputError for a file without `query_id` in its header.
+    begins with `[` is a JSON list; eight digits are a day, where a time is expected.
+    Raises InputError for a file without `query_id` in its header.
     """
 
     def rows() -> Iterator[Row]:
@@ -33,7 +40,7 @@ def csv_lines(path: Path) -> Source:
             elif text.strip():
                 yield Row(str(path), line, text, _record(text, header, delimiter))
 
-    return Source(rows, lambda: line_count(path))
+    return Source(rows, lambda: line_count(path), (path,))
 
 
 def parquet(path: Path) -> Source:
@@ -45,6 +52,7 @@ def parquet(path: Path) -> Source:
     arrow, pq = _pyarrow()
 
     def opened() -> Any:
+        check_lasting(path)
         try:
             return pq.ParquetFile(path)
         except (arrow.ArrowException, OSError) as error:
@@ -62,7 +70,7 @@ def parquet(path: Path) -> Source:
             except (arrow.ArrowException, OSError) as error:
                 raise InputError(f"{path}: damaged after row {line} ({error})") from None
 
-    return Source(rows, lambda: _row_count(opened))
+    return Source(rows, lambda: _row_count(opened), (path,))
 
 
 def _header(path: Path, text: str | BadRow) -> tuple[list[str], str]:
@@ -89,10 +97,23 @@ def _fields(text: str, delimiter: str) -> list[str]:
     if "\0" in text:
         raise BadRow("not CSV", "a NUL byte")
     try:
-        # Line by line: an open quote spoils its own row, not all that follow it.
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+        with _fields_up_to(len(text)):
+            # Line by line: an open quote spoils its own row, not all that follow it.
+            return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise BadRow("not CSV", str(error)) from None
+
+
+@contextmanager
+def _fields_up_to(size: int) -> Iterator[None]:
+    """The csv module's limit is one for the whole process, and vectors are longer than that."""
+    with _LIMIT:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, size))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _record(text: str, header: Sequence[str], delimiter: str) -> Mapping[str, Any] | BadRow:
@@ -113,7 +134,8 @@ def _value(name: str, field: str) -> Any:
             return json.loads(field)
         except (ValueError, RecursionError) as error:
             raise BadRow("not JSON", f"{name}: {error}") from None
-    if name not in _NUMBERS or "_" in field:
+    is_day = name in _TIMES and _EIGHT_DIGITS.fullmatch(field.strip())
+    if name not in _NUMBERS or "_" in field or is_day:
         return field
     try:
         return float(field)
@@ -156,11 +178,20 @@ def _alone(batch: Any) -> Mapping[str, Any] | BadRow:
 
 
 def _seconds(column: Any, arrow: Any) -> Any:
-    """A column of moments as seconds since 1970 (UTC where it names no zone); others as is."""
-    if not arrow.types.is_timestamp(column.type):
+    """A column of moments as seconds since 1970 (UTC where it names no zone), of days as those of
+    their midnights; others as is.
+    """
+    if arrow.types.is_timestamp(column.type):
+        kind, unit = arrow.timestamp("us", column.type.tz), 1e6
+    elif arrow.types.is_date(column.type):
+        kind, unit = arrow.timestamp("s"), 1.0
+    else:
         return column
-    whole = column.cast(arrow.timestamp("us", column.type.tz), safe=False).cast(arrow.int64())
-    return arrow.compute.divide(whole.cast(arrow.float64(), safe=False), 1e6)
+    whole = column.cast(kind, safe=False).cast(arrow.int64()).cast(arrow.float64(), safe=False)
+    found = arrow.compute.divide(whole, unit)
+    # As a number it would be taken for milliseconds.
+    far = arrow.compute.greater_equal(found, MILLISECONDS_FROM)
+    return arrow.compute.if_else(far, float("inf"), found)
 
 
 def _row(path: Path, line: int, content: Mapping[str, Any] | BadRow) -> Row:

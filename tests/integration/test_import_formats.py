@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -75,3 +76,58 @@ def test_ubi_logs_are_embedded_by_a_function_of_ones_own(tmp_path, monkeypatch):
     assert stats[0] == stats[1] > 0
     said = other.call("feedback", "import", str(ubi), "--embed", "own_model:absent", code=2)
     assert "own_model:absent" in said
+
+
+def piped(text: str) -> int:
+    """A pipe to read `text` from, whose other end is closed."""
+    out, into = os.pipe()
+    os.write(into, text.encode())
+    os.close(into)
+    return out
+
+
+def test_a_pipe_is_stored_and_its_bad_rows_are_put_here(tmp_path, monkeypatch):
+    shop = opened_shop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    lines = shop.feedback.read_text().splitlines()[:4]
+    out = piped("\n".join([*lines, "{"]))
+    found = shop.call("feedback", "import", f"/dev/fd/{out}")
+    os.close(out)
+    assert (found["accepted"], found["rejected"]) == (4, 1)
+    assert json.loads((tmp_path / found["rejects_file"]).read_text())["raw"] == "{"
+    assert "save it to a file first" in strictly(shop, lines)
+    assert shop.call("feedback", "stats")["searches"] == 2
+
+
+def strictly(shop: Shop, lines: list[str]) -> str:
+    out = piped("\n".join(lines))
+    said = shop.call("feedback", "import", "--strict", f"/dev/fd/{out}", code=2)
+    os.close(out)
+    return said
+
+
+def test_what_was_refused_is_not_read_while_it_is_written(tmp_path):
+    shop = opened_shop(tmp_path)
+    path = tmp_path / "a.jsonl"
+    path.write_text("{\n")
+    rejects = Path(shop.call("feedback", "import", str(path))["rejects_file"])
+    before = rejects.read_bytes()
+    said = shop.call("feedback", "import", str(path), str(rejects), code=2)
+    assert "--rejects" in said
+    said = shop.call("feedback", "import", str(path), "--rejects", str(path), code=2)
+    assert "--rejects" in said
+    assert (path.read_text(), rejects.read_bytes()) == ("{\n", before)
+
+
+def test_query_ids_are_not_overwritten_with_refused_rows(tmp_path):
+    shop = opened_shop(tmp_path / "shop")
+    words = as_csv(shop, tmp_path)
+    said = shop.call("feedback", "import", *words, "--rejects", words[-1], code=2)
+    assert "--rejects" in said
+
+
+def test_a_folder_is_no_file(tmp_path, monkeypatch):
+    shop = opened_shop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "/"):
+        assert "Is a directory" in shop.call("feedback", "import", name, code=2)

@@ -155,6 +155,15 @@ def test_a_function_that_fails_is_named(tmp_path, destination, name):
     assert not destination.queries.kept
 
 
+def test_half_a_surrogate_is_one_bad_row(tmp_path, destination):
+    texts = ("fine", "half \ud83d", "fine too")
+    rows = [{"query_id": str(at), "text": text} for at, text in enumerate(texts)]
+    strict = Embedding("model:embed", lambda texts: [[len(one.encode()), 1, 0, 0] for one in texts])
+    path = write(tmp_path / "f", *rows)
+    report = import_rows([embedded(opened(path), strict)], destination)
+    assert (report.accepted, report.lines) == (2, {"wrong type": [f"{path}:2"]})
+
+
 def test_vectors_that_do_not_fit_are_bad_rows(tmp_path, destination):
     short = Embedding("model:embed", lambda texts: np.ones((len(texts), 3)))
     source = opened(write(tmp_path / "f", {"query_id": "a", "text": "x"}))

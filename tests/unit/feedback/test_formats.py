@@ -1,6 +1,6 @@
 import csv
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from nudge_sync.feedback import (
 )
 
 DIMENSION = 4
+MAY_DAY = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
 HEADER = "query_id,point_id,action,position,time,grade,session,client"
 CLICK = "q1,7,click,2,1700000000,,s1,c1"
 LABEL = "q1,8,relevant,,2023-11-14T22:13:20Z,2,,"
@@ -114,7 +115,7 @@ BAD_CSV = {
     "open quote": ("not CSV", '"q1,7,click,2,,,,'),
     "text after a quote": ("not CSV", '"q1"x,7,click,2,,,,'),
     "carriage return": ("not CSV", "q1,7,cl\rick,2,,,,"),
-    "a field too long": ("not CSV", f"q1,7,{'x' * 200_000},2,,,,"),
+    "a field too long": ("too large", f"q1,7,{'x' * 200_000},2,,,,"),
     "too few fields": ("not CSV", "q1,7"),
     "too many fields": ("not CSV", CLICK + ",more"),
     "nul": ("not CSV", "q\x001,7,click,2,,,,"),
@@ -134,6 +135,7 @@ BAD_CSV = {
     "grade text": ("wrong type", "q1,7,click,,,good,,"),
     "time text": ("unparsable time", "q1,7,click,2,yesterday,,,"),
     "time nan": ("unparsable time", "q1,7,click,2,nan,,,"),
+    "no such day": ("unparsable time", "q1,7,click,2,20261301,,,"),
     "same event again": ("duplicate", CLICK),
 }
 
@@ -209,7 +211,72 @@ def test_a_day_that_python_cannot_hold_is_a_bad_row(tmp_path, destination):
     path = tmp_path / "f.parquet"
     pq.write_table(pa.table(columns | {"time": days}), path)
     report = import_rows([opened(path)], destination)
-    assert (report.accepted, report.lines) == (1, {"wrong type": [f"{path}:2"]})
+    assert (report.accepted, report.lines) == (1, {"unparsable time": [f"{path}:2"]})
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_a_day_in_parquet_is_its_midnight(tmp_path, destination, kind):
+    columns = {"query_id": ["a", "b"], "point_id": [1, 1], "action": ["click"] * 2}
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table(columns | {"time": pa.array([date(2026, 5, 1), None], kind)}), path)
+    report = import_rows([opened(path)], destination)
+    assert report.rejected == 0
+    assert [one["timestamp"] for one in documents(destination.events)] == [MAY_DAY, 0.0]
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us")])
+def test_the_last_day_of_all_is_no_millisecond_of_1978(tmp_path, destination, kind):
+    columns = {"query_id": ["a"], "point_id": [1], "action": ["click"]}
+    days = pa.array([date(9999, 12, 31)], pa.date32()).cast(kind)
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table(columns | {"time": days}), path)
+    assert import_rows([opened(path)], destination).reasons == {"unparsable time": 1}
+
+
+@pytest.mark.parametrize("name", ["time", "timestamp"])
+def test_eight_digits_are_a_day_as_in_json_lines(tmp_path, destination, name):
+    path = write(tmp_path / "f.csv", f"query_id,point_id,action,{name}", "q1,7,click,20260501")
+    import_rows([opened(path)], destination)
+    assert documents(destination.events)[0]["timestamp"] == MAY_DAY
+    row = {"query_id": "q1", "point_id": 7, "action": "click", name: "20260501"}
+    again = import_rows([json_lines(write(tmp_path / "f.jsonl", row))], destination)
+    assert again.unchanged == 1
+
+
+FLAT = (
+    "query_id,action_name,event_attributes.object.object_id,"
+    "event_attributes.position.ordinal,event_attributes.session_id"
+)
+
+
+def test_flattened_ubi_is_understood(tmp_path, destination):
+    rows = [dict(zip(FLAT.split(","), ("q1", "click", "4", 2, "s1"), strict=True))]
+    sources = [
+        opened(write(tmp_path / "f.csv", FLAT, "q1,click,4,2,s1")),
+        opened(table(tmp_path / "f.parquet", rows)),
+    ]
+    for source in sources:
+        assert import_rows([source], destination).accepted == 1
+    [event] = documents(destination.events)
+    assert (event["object_id"], event["position"], event["session_id"]) == (4, 2, "s1")
+
+
+def test_a_vector_in_csv_may_be_long(tmp_path, destination):
+    vector = f"[0.5, 0, 0, 1.{'0' * 200_000}]"
+    path = write(tmp_path / "f.csv", "query_id,query_vector", f'b,"{vector}"')
+    limit = csv.field_size_limit()
+    assert import_rows([opened(path)], destination).accepted == 1
+    np.testing.assert_array_equal(destination.queries.kept["b"].vector, [0.5, 0, 0, 1])
+    assert csv.field_size_limit() == limit
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path, destination, queries):
+    vectors, ids = queries
+    ids.write_text(ids.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    labels = write(tmp_path / "qrels.txt", "\ufeffq1 0 7 1", "q2 0 8 1")
+    report = import_rows([qrels(labels, vectors, ids)], destination)
+    assert (report.accepted, report.rejected, report.without_search) == (5, 0, 0)
+    assert sorted(destination.queries.kept) == ["q1", "q2", "swept wings"]
 
 
 def test_parquet_that_is_none_is_refused(tmp_path, destination):
@@ -274,6 +341,16 @@ def test_labels_beside_the_search_they_are_about_are_no_duplicate(tmp_path, dest
     report = import_rows(sources, destination, strict=True)
     assert (report.searches, report.events, report.rejected) == (4, 1, 0)
     assert destination.queries.kept["q1"].document["shown"] == [7, 8]
+
+
+def test_a_new_version_of_a_logged_search_counts_beside_labels(tmp_path, destination, queries):
+    import_rows([opened(write(tmp_path / "old.jsonl", SHOWN))], destination)
+    sources = [
+        opened(write(tmp_path / "new.jsonl", SHOWN | {"shown": [1, 2]})),
+        qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), *queries),
+    ]
+    import_rows(sources, destination)
+    assert destination.queries.kept["q1"].document["shown"] == [1, 2]
 
 
 def test_queries_embedded_anew_replace_those_known_by_a_vector_alone(

@@ -1,12 +1,16 @@
 import json
+import re
 from pathlib import Path
+from time import time
 
 import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
+from nudge_sync.errors import InputError
 from nudge_sync.feedback import Destination, RowsRefused, import_rows, json_lines, load, qrels
 from nudge_sync.feedback.ids import PointIds
+from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.feedback.seen import Seen
 
 DIMENSION = 4
@@ -83,6 +87,7 @@ BAD = {
     "vector as text": ("wrong type", {"query_id": "a", "query_vector": "1,0,0,0"}),
     "text that is a list": ("wrong type", SEARCH | {"text": ["x"]}),
     "long text": ("too large", SEARCH | {"text": "x" * 70_000}),
+    "long text outside ASCII": ("too large", SEARCH | {"text": "é" * 10_001}),
     "shown is no list": ("wrong type", SEARCH | {"shown": 3}),
     "shown holds null": ("wrong type", SEARCH | {"shown": [None]}),
     "propensities do not fit": ("out of range", SEARCH | {"shown": [1], "propensities": [1, 1]}),
@@ -91,6 +96,9 @@ BAD = {
     "negative time": ("unparsable time", SEARCH | {"time": -1}),
     "time nan": ("unparsable time", EVENT | {"time": float("nan")}),
     "time true": ("unparsable time", EVENT | {"time": True}),
+    "search of another century": ("unparsable time", SEARCH | {"time": 20_000_000_000}),
+    "event of another century": ("unparsable time", EVENT | {"time": "2999-01-01"}),
+    "the last day of all": ("unparsable time", SEARCH | {"time": "9999-12-31"}),
     "time far": ("unparsable time", EVENT | {"time": 10**400}),
     "time a list": ("unparsable time", EVENT | {"time": [1]}),
     "no action": ("missing field", {"query_id": "q1", "point": 1}),
@@ -147,7 +155,7 @@ def test_bytes_that_are_not_utf8(tmp_path, destination):
 
 
 @pytest.mark.parametrize(
-    ("time", "expected"),
+    ("when", "expected"),
     [
         ("2023-11-14T22:13:20Z", 1_700_000_000.0),
         ("2023-11-14 23:13:20+01:00", 1_700_000_000.0),
@@ -156,9 +164,59 @@ def test_bytes_that_are_not_utf8(tmp_path, destination):
         (None, 0.0),
     ],
 )
-def test_times(tmp_path, destination, time, expected):
-    import_rows([json_lines(write(tmp_path / "f", SEARCH | {"time": time}))], destination)
+def test_times(tmp_path, destination, when, expected):
+    import_rows([json_lines(write(tmp_path / "f", SEARCH | {"time": when}))], destination)
     assert destination.queries.kept["q1"].document["timestamp"] == expected
+
+
+def test_what_is_dated_in_the_future_is_refused_and_says_so(tmp_path, destination):
+    ahead = [SEARCH | {"query_id": str(hours), "time": time() + 3600 * hours} for hours in (1, 48)]
+    report = import_rows([json_lines(write(tmp_path / "f", *ahead))], destination)
+    assert list(destination.queries.kept) == ["1"]
+    [(_, bad)] = report.refusals
+    assert "more than a day ahead" in str(bad)
+
+
+def test_an_array_of_one_vector_is_named_by_its_shape():
+    with pytest.raises(BadRow, match=re.escape("shape (1, 4), the collection has 4")):
+        interpreted(SEARCH | {"query_vector": np.ones((1, 4))}, DIMENSION)
+
+
+def test_what_is_too_large_is_counted_as_it_is_stored():
+    with pytest.raises(BadRow, match=r"60000 bytes of JSON .* outside ASCII takes 6"):
+        interpreted(SEARCH | {"text": "é" * 10_001}, DIMENSION)
+
+
+REJECTS = {
+    "itself": "f",
+    "by another way": "folder/../f",
+    "through a link": "link",
+    "under another name": "twin",
+}
+
+
+@pytest.mark.parametrize("name", REJECTS)
+@pytest.mark.parametrize("strict", [False, True])
+def test_refused_rows_never_go_into_a_file_that_is_read(tmp_path, destination, name, strict):
+    path = write(tmp_path / "f", SEARCH, "{")
+    before = path.read_bytes()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "twin").hardlink_to(path)
+    rejects = tmp_path / REJECTS[name]
+    sources = [json_lines(write(tmp_path / "other", SEARCH)), json_lines(path)]
+    with pytest.raises(InputError, match="name another file with --rejects"):
+        import_rows(sources, destination, rejects=rejects, strict=strict)
+    assert path.read_bytes() == before
+    assert not destination.queries.kept
+
+
+def test_refused_rows_never_make_a_file_that_is_read_next(tmp_path, destination):
+    rejects = tmp_path / "rejects"
+    sources = [json_lines(write(tmp_path / "f", "{")), json_lines(rejects)]
+    with pytest.raises(InputError, match="name another file with --rejects"):
+        import_rows(sources, destination, rejects=rejects)
+    assert not rejects.exists()
 
 
 def test_events_may_come_before_their_search(tmp_path, destination):
