@@ -9,16 +9,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Self
 from uuid import uuid4
 from weakref import WeakSet
 
-import numpy as np
-
 from nudge_sync.connector import Collection, Database, Records
-from nudge_sync.feedback.ids import PointIds
+from nudge_sync.feedback.ids import matched
+from nudge_sync.feedback.plain import copied, plain
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.rows import interpreted
 from nudge_sync.patience import patient_collection
@@ -108,7 +107,7 @@ class FeedbackLog:
             row = {
                 "type": "search",
                 "query_id": known,
-                "query_vector": _copied(query_vector),
+                "query_vector": copied(query_vector),
                 "shown": list(shown_ids),
                 "text": text,
                 "session": session,
@@ -252,7 +251,7 @@ class FeedbackLog:
         # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
         rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
         items = [item for row in rows if (item := self._interpret(row, place)) is not None]
-        items = _matched(items, place.collection)
+        items = matched(items, place.collection)
         searches = [search_record(item) for item in items if isinstance(item, Search)]
         events = [event_record(item) for item in items if isinstance(item, Event)]
         if searches:
@@ -268,7 +267,7 @@ class FeedbackLog:
         try:
             if callable(row.get("query_vector")):
                 row["query_vector"] = row["query_vector"]()
-            return interpreted(_plain(row), place.dimension)
+            return interpreted(plain(row), place.dimension)
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
             self._last_error = f"{type(bad).__name__}: {bad}"
             return None
@@ -289,46 +288,6 @@ class FeedbackLog:
                 self._database.close()
             except Exception as error:  # noqa: BLE001
                 self._last_error = f"{type(error).__name__}: {error}"
-
-
-def _matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
-    """The items with ids as the collection holds them; one that it lacks may come to it later."""
-    if not items:
-        return []
-    ids = PointIds(collection)
-    ids.look_up(item.object_id for item in items if isinstance(item, Event))
-    ids.learn(id_ for item in items if isinstance(item, Search) for id_ in item.shown)
-    return [
-        replace(item, shown=tuple(map(ids.likely, item.shown)))
-        if isinstance(item, Search)
-        else replace(item, object_id=ids.likely(item.object_id))
-        for item in items
-    ]
-
-
-def _copied(vector: Any) -> Any:
-    # The caller may change it before it is stored.
-    if callable(vector):
-        return vector
-    return vector.copy() if isinstance(vector, np.ndarray) else list(vector)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what clients use as ids and numbers made into what JSON has."""
-    plain = {key: _simple(value) for key, value in row.items() if key != "query_vector"}
-    if "shown" in row:
-        plain["shown"] = [_simple(id_) for id_ in row["shown"]]
-    for name in row.keys() & {"query_vector", "propensities"}:
-        plain[name] = np.asarray(row[name], np.float64)
-    return plain
-
-
-def _simple(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, str | int | float | list | None):
-        return value
-    return str(value)
 
 
 def _store_what_waits() -> None:

@@ -50,7 +50,7 @@ def with_vectors(
             search = {"query_id": names[at], "query_vector": np.asarray(matrix[at])}
             yield Row(str(ids), at + 1, names[at], search, bare=True)
 
-    return Source(rows, lambda: sum(source.size() for _, source in sources))
+    return Source(rows, lambda: sum(source.size() for _, source in sources), (*files, vectors, ids))
 
 
 def _note(row: Row, places: Mapping[str, int], logged: set[int], asked: set[int] | None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from nudge_sync.connector import Collection, PointId
+from nudge_sync.feedback.records import Event, Search
 
 _BATCH = 1000
 _SAMPLE = 100
@@ -88,3 +90,18 @@ def _uuid(written: PointId) -> str | None:
 
 def _order(id_: PointId) -> tuple[bool, str]:
     return isinstance(id_, str), str(id_)
+
+
+def matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
+    """The items with ids as the collection holds them; one that it lacks may come to it later."""
+    if not items:
+        return []
+    ids = PointIds(collection)
+    ids.look_up(item.object_id for item in items if isinstance(item, Event))
+    ids.learn(id_ for item in items if isinstance(item, Search) for id_ in item.shown)
+    return [
+        replace(item, shown=tuple(map(ids.likely, item.shown)))
+        if isinstance(item, Search)
+        else replace(item, object_id=ids.likely(item.object_id))
+        for item in items
+    ]
