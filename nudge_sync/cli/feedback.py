@@ -344,4 +344,5 @@ def _draw_stats(result: dict[str, Any]) -> None:
     pairs("", {name: value for name, value in result.items() if name != "funnel"})
     stages = [tuple(stage.values()) for stage in result["funnel"]]
     table("\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages)
-    say(f"\n{Coverage(result['judged'], result['points'])}")
+    typer.echo()
+    say(str(Coverage(result["judged"], result["points"])))
