@@ -43,7 +43,7 @@ class Limits:
 
     batches: int = 32
     connections: int = 200
-    """Of more, one on which no request is under way is closed."""
+    """Of more, the oldest on which no request is under way is closed."""
     body: float = 30.0
     """From a request's head to the end of its body."""
     grace: int = 10
@@ -236,25 +236,27 @@ def _unexplained() -> JSONResponse:
     return JSONResponse(content, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-class _Connection(H11Protocol):
-    """One that gives way to others while no request is under way on it.
+def _connections(most: int) -> type[H11Protocol]:
+    """Connections of which, at more than so many, the oldest without a request gives way.
 
-    uvicorn waits for a first request for ever, and its `limit_concurrency` closes nothing: it
-    turns requests away while others are silent.
+    uvicorn waits for a first request for ever, and its own limit closes nothing: it turns requests
+    away while others are silent.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, in the place of another where there are too many."""
-        super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
-            others = (one for one in self.connections if isinstance(one, _Connection))
-            waiting = (one for one in others if one is not self and one.is_waiting())
-            next(waiting, self).transport.close()
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.since = self.loop.time()
+            if len(self.connections) > most:
+                others = (one for one in self.connections if isinstance(one, Connection))
+                waiting = (one for one in others if one is not self and one.is_waiting())
+                min(waiting, key=lambda one: one.since, default=self).transport.close()
 
-    def is_waiting(self) -> bool:
-        """Whether it is open and its last request, if there was one, is answered."""
-        answered = self.cycle is None or self.cycle.response_complete
-        return answered and not self.transport.is_closing()
+        def is_waiting(self) -> bool:
+            answered = self.cycle is None or self.cycle.response_complete
+            return answered and not self.transport.is_closing()
+
+    return Connection
 
 
 @contextmanager
@@ -267,13 +269,13 @@ def taking(host: str, port: int, app: FastAPI, limits: Limits = USUAL) -> Iterat
     settings = uvicorn.Config(
         app,
         loop="asyncio",
-        http=_Connection,
+        http=_connections(limits.connections),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=limits.connections + 1,
+        backlog=limits.connections,
         timeout_graceful_shutdown=limits.grace,
     )
     server = uvicorn.Server(settings)

@@ -51,8 +51,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     415: {"description": "not application/json"},
     422: {"description": "nothing stored: `refused` names the bad rows, counted from 0, and why"},
     503: {
-        "description": "the database is busy or away, or too many batches are in hand; "
-        "send the batch again after Retry-After"
+        "description": "the database is busy or away, too many batches are in hand, or the "
+        "daemon is ending; send the batch again after Retry-After"
     },
 }
 
