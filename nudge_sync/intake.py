@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.feedback.batches import Batches, Kind, rows_in
@@ -29,30 +32,68 @@ from nudge_sync.status import admitted
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_ROWS = 10_000
-_RETRY_SECONDS = 5
-_MOST_AT_ONCE = 32
-_GRACE_SECONDS = 10
+_RETRY = {"Retry-After": "5"}
+_CLIENT_LEFT = 499
+"""What nginx's log calls it; nobody is there to be answered."""
 
 
-def application(batches: Batches, token: str = "", gauges: Gauges | None = None) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken at once, and how long is waited, in seconds."""
+
+    batches: int = 32
+    connections: int = 200
+    """Of more, the oldest on which no request is under way is closed."""
+    body: float = 30.0
+    """From a request's head to the end of its body."""
+    grace: int = 10
+    """For the batches in hand, at the end."""
+
+
+USUAL = Limits()
+
+
+def application(
+    batches: Batches,
+    token: str = "",
+    gauges: Gauges | None = None,
+    limits: Limits = USUAL,
+) -> FastAPI:
     """The application that stores what is posted to it; with a token, only for its bearers.
 
     gauges: told of every batch.
     """
     app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
-    desk = _Desk(batches, token, gauges or Gauges())
+    desk = _Desk(batches, token, gauges or Gauges(), limits)
     _add(app, desk, "search", "/v1/searches")
     _add(app, desk, "event", "/v1/events")
     return app
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Desk:
-    """Where batches are handed in."""
+    """Where batches are handed in; all of it but the storing happens on one thread."""
 
     batches: Batches
     token: str
     gauges: Gauges
+    limits: Limits
+    in_hand: int = field(default=0, init=False)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Inside, one batch more is in hand. Raises HTTPException where there are too many."""
+        if self.in_hand >= self.limits.batches:
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too many batches at once; send the batch again later",
+                _RETRY,
+            )
+        self.in_hand += 1
+        try:
+            yield
+        finally:
+            self.in_hand -= 1
 
 
 def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
@@ -61,28 +102,43 @@ def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
         request: Request,
         collection: str | None = None,
         partial: bool = False,  # noqa: FBT001, FBT002
-    ) -> JSONResponse:
+    ) -> Response:
         name = ""
         try:
             _refuse_strangers(request, desk.token)
             name = _chosen(collection, desk.batches)
-            rows = _rows(await _body(request))
+            with desk.place():
+                rows = _rows(await _whole(request, desk.limits.body))
+                answer: Response = await run_in_threadpool(
+                    _answer, desk, name, kind, rows, partial=partial
+                )
         except HTTPException as refused:
             desk.gauges.batch(name, kind, refused.status_code)
             raise
-        answer = await run_in_threadpool(_answer, desk, name, kind, rows, partial=partial)
+        except ClientDisconnect:
+            answer = Response(status_code=_CLIENT_LEFT)
+        except asyncio.CancelledError:
+            # The server ends and has waited long enough; the client is still there.
+            answer = _later("the daemon is ending; send the batch again later")
         desk.gauges.batch(name, kind, answer.status_code)
         return answer
 
 
 def _refuse_strangers(request: Request, token: str) -> None:
-    if not admitted(token, request.headers.get("authorization", "")):
+    if not admitted(token, _bearing(request.headers.get("authorization", ""))):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
     # A page in somebody's browser can post any other type to this machine without being asked.
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind.lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
+
+
+def _bearing(authorization: str) -> str:
+    """The header with its scheme in the usual case; RFC 9110, 11.1 leaves the case open."""
+    scheme, space, token = authorization.partition(" ")
+    return f"Bearer{space}{token}" if scheme.lower() == "bearer" else authorization
 
 
 def _chosen(collection: str | None, batches: Batches) -> str:
@@ -94,6 +150,18 @@ def _chosen(collection: str | None, batches: Batches) -> str:
     if collection not in batches.vectors:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"no such collection; there are: {known}")
     return collection
+
+
+async def _whole(request: Request, patience: float) -> bytes:
+    try:
+        async with asyncio.timeout(patience):
+            return await _body(request)
+    except TimeoutError:
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body was not there within {patience:g} seconds; send smaller batches",
+            {"Connection": "close"},
+        ) from None
 
 
 async def _body(request: Request) -> bytes:
@@ -156,11 +224,11 @@ def _failed(name: str, error: NudgeSyncError) -> JSONResponse:
     say(level, "batch not stored", collection=name, error=kind, reason=str(error))
     if not error.transient:
         return _unexplained()
-    return JSONResponse(
-        {"detail": "the database is busy or away; send the batch again later"},
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        {"Retry-After": str(_RETRY_SECONDS)},
-    )
+    return _later("the database is busy or away; send the batch again later")
+
+
+def _later(why: str) -> JSONResponse:
+    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY)
 
 
 def _unexplained() -> JSONResponse:
@@ -168,8 +236,31 @@ def _unexplained() -> JSONResponse:
     return JSONResponse(content, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def _connections(most: int) -> type[H11Protocol]:
+    """Connections of which, at more than so many, the oldest without a request gives way.
+
+    uvicorn waits for a first request for ever, and its own limit closes nothing: it turns requests
+    away while others are silent.
+    """
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.since = self.loop.time()
+            if len(self.connections) > most:
+                others = (one for one in self.connections if isinstance(one, Connection))
+                waiting = (one for one in others if one is not self and one.is_waiting())
+                min(waiting, key=lambda one: one.since, default=self).transport.close()
+
+        def is_waiting(self) -> bool:
+            answered = self.cycle is None or self.cycle.response_complete
+            return answered and not self.transport.is_closing()
+
+    return Connection
+
+
 @contextmanager
-def taking(host: str, port: int, app: FastAPI) -> Iterator[int]:
+def taking(host: str, port: int, app: FastAPI, limits: Limits = USUAL) -> Iterator[int]:
     """Serve `app` in the background; gives the port. Raises ConfigError where it cannot be had.
 
     On leaving, batches in hand are stored.
@@ -178,14 +269,14 @@ def taking(host: str, port: int, app: FastAPI) -> Iterator[int]:
     settings = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=_connections(limits.connections),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_AT_ONCE,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=limits.connections,
+        timeout_graceful_shutdown=limits.grace,
     )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, args=([listening],), name="intake", daemon=True)

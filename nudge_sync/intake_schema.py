@@ -46,10 +46,14 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or no collection chosen"},
     401: {"description": "a bearer token is needed"},
     404: {"description": "no such collection"},
+    408: {"description": "the body took too long: send smaller batches"},
     413: {"description": "too many bytes or rows"},
     415: {"description": "not application/json"},
     422: {"description": "nothing stored: `refused` names the bad rows, counted from 0, and why"},
-    503: {"description": "the database is busy or away; send the batch again after Retry-After"},
+    503: {
+        "description": "the database is busy or away, too many batches are in hand, or the "
+        "daemon is ending; send the batch again after Retry-After"
+    },
 }
 
 

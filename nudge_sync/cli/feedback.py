@@ -207,9 +207,11 @@ def export(
     whom = Whom(client, session, query, before)
 
     def work(job: Any) -> None:
-        for row in exported(job.target.queries, job.target.events, whom):
+        everything = feedback_of(job.target, job.settings.feedback)
+        asked = whom.asked(everything)
+        for row in exported(job.target.queries, job.target.events, whom, asked):
             typer.echo(json.dumps(row))
-        more = feedback_of(job.target, job.settings.feedback).outside(whom.where())
+        more = everything.outside(whom.where(), asked)
         for name, count in more.items():
             complain(f'"{name}" holds {count} more, in your application\'s own log: look there')
 
@@ -236,8 +238,10 @@ def forget(
 
     def work(job: Any) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
-        done = remove(job.target.queries, job.target.events, whom)
-        left = feedback_of(job.target, job.settings.feedback).outside(whom.where())
+        everything = feedback_of(job.target, job.settings.feedback)
+        asked = whom.asked(everything)
+        left = everything.outside(whom.where(), asked)
+        done = remove(job.target.queries, job.target.events, whom, asked)
         return {"collection": job.target.name, **done.summary(), "left": left}
 
     result = _one(config, collection, work)
@@ -350,4 +354,5 @@ def _draw_stats(result: dict[str, Any]) -> None:
     pairs("", {name: value for name, value in result.items() if name != "funnel"})
     stages = [tuple(stage.values()) for stage in result["funnel"]]
     table("\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages)
-    say(f"\n{Coverage(result['judged'], result['points'])}")
+    typer.echo()
+    say(str(Coverage(result["judged"], result["points"])))

@@ -115,7 +115,7 @@ def demand_somebody(yes: bool) -> None:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """What the core reports its batches to: bars on stderr, and the way out at a signal.
+    """What the core reports its batches to: bars on a terminal, and the way out at a signal.
 
     The first SIGINT or SIGTERM ends after the batch in hand, by raising Interrupted from the
     report; a second one ends at once.
@@ -128,13 +128,15 @@ def progress() -> Iterator[Progress]:
     console = Console(stderr=True)
     bars = Bars(*columns, console=console, transient=True)
     tasks: dict[str, Any] = {}
+    drawn = console.is_terminal
     stop = Stop()
 
     def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            bars.start()
-            tasks[stage] = bars.add_task(stage, total=total or None)
-        bars.update(tasks[stage], completed=done, total=total or None)
+        if drawn:
+            if stage not in tasks:
+                bars.start()
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
         stop.check()
 
     def said() -> None:

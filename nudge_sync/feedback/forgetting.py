@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.mapped import Feedback
 from nudge_sync.feedback.rows import BadRow, seconds
 
 _BATCH = 1000
@@ -41,6 +42,14 @@ class Whom:
             raise InputError("name one client, one session, one query, or a day (--before)")
         return found
 
+    def asked(self, feedback: Feedback) -> set[str]:
+        """The query ids of their searches, wherever those are kept; events on them are theirs too.
+
+        None of a query, whose events name it themselves, nor of a time: of that only what is of
+        that time itself.
+        """
+        return feedback.asked(self.where()) if self.client or self.session else set()
+
 
 def _moment(day: str) -> float:
     try:
@@ -61,43 +70,51 @@ class Forgotten:
         return asdict(self)
 
 
-def held(queries: Records, events: Records, whom: Whom) -> Iterator[list[Record]]:
+def held(
+    queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()
+) -> Iterator[list[Record]]:
     """Every search and event of somebody, and every event on one of those searches; of a time only
     what is of that time itself.
 
+    asked: query ids of theirs, also of searches that are kept elsewhere: see `Whom.asked`.
     Searches come first; no event comes twice.
     """
     where = whom.where()
-    asked: list[str] = []
+    theirs: set[str] = set()
     for batch in queries.scan(where):
-        asked += [record.key for record in batch]
+        theirs.update(record.key for record in batch)
         yield batch
+    for keys in _batches(sorted(set(asked) - theirs)):
+        if others := queries.get(keys):
+            yield others
     own: set[str] = set()
     for batch in events.scan(where, vectors=False):
         own.update(record.key for record in batch)
         yield batch
-    if "query_id" in where or "timestamp" in where:
+    if whom.query or whom.before:
         return
-    for query in asked:
+    for query in sorted(theirs.union(asked)):
         for batch in events.scan({"query_id": query}, vectors=False):
-            if others := [record for record in batch if record.key not in own]:
-                yield others
+            if more := [record for record in batch if record.key not in own]:
+                yield more
 
 
-def forget(queries: Records, events: Records, whom: Whom) -> Forgotten:
+def forget(queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()) -> Forgotten:
     """Remove all of it; the next cycle leaves the vectors as if it had never been.
 
     Events go first: what a crash leaves behind is found by the same call.
     """
-    searches, acts = _keys(queries, events, whom)
+    searches, acts = _keys(held(queries, events, whom, asked))
     _delete(events, acts)
     _delete(queries, searches)
     return Forgotten(len(searches), len(acts))
 
 
-def exported(queries: Records, events: Records, whom: Whom) -> Iterator[dict[str, Any]]:
+def exported(
+    queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """All of it as rows that `feedback import` reads."""
-    for batch in held(queries, events, whom):
+    for batch in held(queries, events, whom, asked):
         for record in batch:
             is_search = "shown" in record.document
             row = {"type": "search" if is_search else "event", **record.document}
@@ -106,15 +123,20 @@ def exported(queries: Records, events: Records, whom: Whom) -> Iterator[dict[str
             yield row
 
 
-def _keys(queries: Records, events: Records, whom: Whom) -> tuple[list[str], list[str]]:
+def _keys(found: Iterator[list[Record]]) -> tuple[list[str], list[str]]:
     searches: list[str] = []
     acts: list[str] = []
-    for batch in held(queries, events, whom):
+    for batch in found:
         is_search = "shown" in batch[0].document
         (searches if is_search else acts).extend(record.key for record in batch)
     return searches, acts
 
 
 def _delete(records: Records, keys: Sequence[str]) -> None:
+    for batch in _batches(keys):
+        records.delete(batch)
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(keys), _BATCH):
-        records.delete(keys[start : start + _BATCH])
+        yield keys[start : start + _BATCH]

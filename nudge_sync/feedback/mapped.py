@@ -5,7 +5,7 @@ Nothing is written there. Fields are renamed record by record, as the configurat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
@@ -33,14 +33,24 @@ class Feedback:
     queries: Records
     events: Records
 
-    def outside(self, where: Where) -> dict[str, int]:
-        """How many searches and events that match are in the application's own log, which only
-        the application removes: collection -> count.
+    def asked(self, where: Where) -> set[str]:
+        """The query ids of all searches that match, in the sidecar's records or in the log."""
+        found = {one.key for batch in self.queries.scan(where, vectors=False) for one in batch}
+        if isinstance(self.queries, _Joined):
+            # Also of a search that both know and whose client only the log says.
+            for batch in self.queries.log.scan(where, vectors=False):
+                found.update(one.key for one in batch)
+        return found
+
+    def outside(self, where: Where, asked: Collection[str] = ()) -> dict[str, int]:
+        """How many searches and events that match, or belong to a search in `asked`, are in the
+        application's own log, which only the application removes: collection -> count.
         """
         logs = [one.log for one in (self.queries, self.events) if isinstance(one, _Joined)]
         found: dict[str, int] = {}
         for log in logs:
-            count = sum(map(len, log.scan(where, vectors=False)))
+            records = (one.document for batch in log.scan(None, vectors=False) for one in batch)
+            count = sum(_matches(one, where) or one.get("query_id") in asked for one in records)
             found[log.collection] = found.get(log.collection, 0) + count
         return {name: count for name, count in found.items() if count}
 

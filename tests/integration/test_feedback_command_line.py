@@ -21,3 +21,14 @@ def test_judgements_and_forget(tmp_path: Path) -> None:
     assert gone["searches"] + gone["events"] == len(rows)
     stats = shop.call("feedback", "stats")
     assert (stats["searches"], stats["events"], stats["judged"]) == (0, 0, 0)
+
+
+def test_nothing_but_the_result_is_printed_where_nobody_watches(tmp_path: Path) -> None:
+    shop = opened_shop(tmp_path)
+    words = ("feedback", "import", str(shop.feedback), "--json")
+    out, said = shop.child(*words).communicate()
+    assert (json.loads(out)["accepted"], said) == (1800, "")
+    out, said = shop.child("feedback", "stats").communicate()
+    assert said == ""
+    blank, last = out.splitlines()[-2:]
+    assert (blank, last[:18]) == ("", "40 of 400 points (")

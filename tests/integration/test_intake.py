@@ -6,7 +6,9 @@ import http.client
 import json
 import re
 import signal
-from contextlib import contextmanager
+import socket
+from contextlib import ExitStack, closing, contextmanager
+from select import select
 from threading import Barrier, Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -17,7 +19,7 @@ from worlds import DIMENSION, opened
 
 from nudge_sync.feedback.batches import Batches
 from nudge_sync.gauges import Gauges
-from nudge_sync.intake import MAX_BODY_BYTES, MAX_ROWS, application, taking
+from nudge_sync.intake import MAX_BODY_BYTES, MAX_ROWS, USUAL, Limits, application, taking
 
 PATIENCE = 300
 """Seconds that nothing takes, also on a busy machine."""
@@ -47,14 +49,47 @@ class Door:
     def post(self, path: str, rows: object) -> tuple[int, dict]:
         return self.call(path, json.dumps(rows).encode())[:2]
 
+    def silent(self) -> socket.socket:
+        """A connection on which nothing is said."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    def halfway(self) -> socket.socket:
+        """A batch whose body the intake waits for."""
+        made = self.silent()
+        made.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert made.recv(1000).startswith(b"HTTP/1.1 100 ")
+        return made
+
 
 @contextmanager
 def door(
-    world, token: str = "", vectors: dict[str, str] | None = None, gauges: Gauges | None = None
+    world,
+    token: str = "",
+    vectors: dict[str, str] | None = None,
+    gauges: Gauges | None = None,
+    limits: Limits = USUAL,
 ):
     batches = Batches(world.reopen, vectors or {"docs": ""})
-    with taking("127.0.0.1", 0, application(batches, token, gauges)) as port:
+    app = application(batches, token, gauges, limits)
+    with taking("127.0.0.1", 0, app, limits) as port:
         yield Door(port, token)
+
+
+def answer_on(connection: socket.socket) -> tuple[int, dict, dict]:
+    """What comes back on a connection that was written to by hand."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return answer.status, json.loads(answer.read()), dict(answer.headers)
+
+
+def batches_in(gauges: Gauges) -> dict[str, float]:
+    """Batches of events by status."""
+    pattern = r'^nudge_sync_feedback_batches_total\{.*status="(\d+)"\} (\S+)$'
+    found = re.findall(pattern, gauges.page().decode(), re.MULTILINE)
+    return {status: float(count) for status, count in found}
 
 
 @pytest.fixture
@@ -137,6 +172,82 @@ def test_a_page_in_a_browser_cannot_post_to_it(world):
         assert (
             at.call("/v1/searches", body, Content_Type="application/json; charset=utf-8")[0] == 200
         )
+
+
+def test_words_that_know_no_case(world):
+    body = json.dumps(SEARCH).encode()
+    with door(world, "s3cret") as at:
+        for scheme in ("bearer", "BEARER"):
+            assert at.call("/v1/searches", body, Authorization=f"{scheme} s3cret")[0] == 200
+            assert at.call("/v1/searches", body, Authorization=f"{scheme} S3CRET")[0] == 401
+        assert at.call("/v1/searches", body, Content_Type="Application/JSON")[0] == 200
+
+
+def test_silent_connections_shut_nobody_out(world):
+    limits = Limits(connections=4)
+    with door(world, limits=limits) as at, ExitStack() as stack:
+        others = [stack.enter_context(closing(at.silent())) for _ in range(3 * limits.connections)]
+        assert at.post("/v1/searches", SEARCH)[0] == 200
+        closed, _, _ = select(others, [], [], PATIENCE)
+        assert len(closed) == len(others) + 1 - limits.connections
+    assert stored(world) == (1, 0)
+
+
+def test_many_silent_connections_shut_nobody_out(world):
+    with door(world) as at, ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(closing(at.silent()))
+        assert at.post("/v1/searches", SEARCH)[0] == 200
+
+
+def test_more_batches_at_once_than_are_taken(world):
+    gauges = Gauges()
+    limits = Limits(batches=2)
+    with (
+        door(world, gauges=gauges, limits=limits) as at,
+        closing(at.halfway()) as one,
+        closing(at.halfway()),
+    ):
+        status, said, headers = at.call("/v1/events", b"[]")
+        assert (status, headers["retry-after"]) == (503, "5")
+        assert "again" in said["detail"]
+        one.sendall(b"[]")
+        assert answer_on(one)[0] == 200
+        assert at.post("/v1/events", [])[0] == 200
+    assert batches_in(gauges) == {"503": 1, "200": 2, "499": 1}
+
+
+def test_a_body_that_does_not_come(world):
+    gauges = Gauges()
+    with (
+        door(world, gauges=gauges, limits=Limits(body=0.1)) as at,
+        closing(at.halfway()) as slow,
+    ):
+        status, said, headers = answer_on(slow)
+        assert (status, headers["connection"]) == (408, "close")
+        assert "0.1 seconds" in said["detail"]
+        assert slow.recv(1) == b""
+    assert batches_in(gauges) == {"408": 1}
+
+
+def test_a_client_that_leaves_is_counted_and_no_error(world, caplog):
+    gauges = Gauges()
+    with door(world, gauges=gauges) as at:
+        at.halfway().close()
+    assert batches_in(gauges) == {"499": 1}
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+def test_the_end_while_a_client_is_slow(world, caplog):
+    gauges = Gauges()
+    with ExitStack() as stack:
+        with door(world, gauges=gauges, limits=Limits(grace=0)) as at:
+            slow = stack.enter_context(closing(at.halfway()))
+        status, said, headers = answer_on(slow)
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert "ending" in said["detail"]
+    assert batches_in(gauges) == {"503": 1}
+    assert not [one for one in caplog.records if one.exc_info]
 
 
 def test_too_many_rows_or_bytes(world):

@@ -20,6 +20,7 @@ import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback import load
+from nudge_sync.feedback.forgetting import Whom, exported, forget
 from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.judged import judgements_of
@@ -158,6 +159,44 @@ def test_logged_and_own_feedback_are_one(quick: World):
     assert both.outside({"client_id": "c4"}) == {"search_log": 1}
 
 
+def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
+    fill(quick, "search_log", quick.numbers.queries[:10], searches(quick, range(10)))
+    quick.teach([2, 3])
+    target = quick.target()
+    queries, events = target.queries, target.events
+    events.put([event_record(Event("q7", "relevant", 5)), event_record(Event("q8", "click", 5))])
+    both = feedback_of(target, FeedbackSettings(searches=SEARCHES))
+    for whom, name in ((Whom(client="c2"), "q2"), (Whom(session="s7"), "q7")):
+        asked = whom.asked(both)
+        rows = list(exported(queries, events, whom, asked))
+        assert {row["query_id"] for row in rows} == {name}
+        assert both.outside(whom.where(), asked) == {"search_log": 1}
+        gone = forget(queries, events, whom, asked)
+        assert (gone.searches, gone.events) == (name == "q2", 1)
+        assert not list(exported(queries, events, whom, asked))
+    left = [one.document["query_id"] for batch in events.scan() for one in batch]
+    assert (sorted(left), queries.count()) == (["q3", "q8"], 1)
+
+
+def test_what_a_log_holds_on_a_client_whose_searches_are_ours(quick: World):
+    fill(quick, "click_log", np.ones((10, 2), np.float32), events(quick, range(10)))
+    target = quick.target()
+    mine = {"q3": "alice", "q4": "bob", "q5": "alice"}
+    vector = quick.numbers.queries[0]
+    target.queries.put(
+        [search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
+    )
+    both = feedback_of(target, FeedbackSettings(events=EVENTS))
+    alice = Whom(client="alice")
+    assert both.outside(alice.where(), alice.asked(both)) == {"click_log": 2}
+    early = Whom(before="2023-11-14")
+    assert both.outside(early.where(), early.asked(both)) == {}
+    late = Whom(before="2023-11-15")
+    assert both.outside(late.where(), late.asked(both)) == {"click_log": 10}
+    query = Whom(query="q4")
+    assert both.outside(query.where(), query.asked(both)) == {"click_log": 1}
+
+
 def test_clicks_may_stand_in_the_search_itself(quick: World):
     rows = [{"clicked": [3, 4]}, {"clicked": []}, {}, {"clicked": 5}, {"clicked": [None]}]
     fill(quick, "search_log", quick.numbers.queries[: len(rows)], rows)
@@ -289,13 +328,15 @@ def test_the_command_line_learns_from_a_log_and_leaves_it_alone(tmp_path: Path):
     told = shop.call("explain", str(shop.numbers.answers[0]))
     assert all(one["text"] == f"question {one['query_id'][1:]}" for one in told["pulls"])
     assert told["pulls"]
+    there = {"search_log": QUERIES // 50, "click_log": QUERIES // 50}
     left = shop.call("forget", "--client", "c4", "--yes", code=1)
-    assert left == {
-        "collection": "docs",
-        "searches": 0,
-        "events": 0,
-        "left": {"search_log": QUERIES // 50},
-    }
+    assert left == {"collection": "docs", "searches": 0, "events": 0, "left": there}
+    out, said = shop.child("feedback", "export", "--client", "c1").communicate()
+    assert [(row["query_id"], row["object_id"]) for row in map(json.loads, out.splitlines())] == [
+        ("q1", 7)
+    ], said
+    left = shop.call("forget", "--client", "c1", "--yes", code=1)
+    assert left == {"collection": "docs", "searches": 0, "events": 1, "left": there}
     assert shop.call("forget", "--client", "nobody", "--yes")["left"] == {}
     out, said = shop.child("feedback", "export", "--client", "c4").communicate()
     assert (out, '"search_log" holds' in said) == ("", True), said
