@@ -125,7 +125,7 @@ def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
 
 
 def _refuse_strangers(request: Request, token: str) -> None:
-    if not admitted(token, _bearing(request.headers.get("authorization", ""))):
+    if not admitted(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
@@ -133,12 +133,6 @@ def _refuse_strangers(request: Request, token: str) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind.lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
-
-
-def _bearing(authorization: str) -> str:
-    """The header with its scheme in the usual case; RFC 9110, 11.1 leaves the case open."""
-    scheme, space, token = authorization.partition(" ")
-    return f"Bearer{space}{token}" if scheme.lower() == "bearer" else authorization
 
 
 def _chosen(collection: str | None, batches: Batches) -> str:

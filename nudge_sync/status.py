@@ -51,9 +51,10 @@ class Pages:
 
 def admitted(token: str, authorization: str) -> bool:
     """Whether the header bears the token, if there is one; takes equally long for any other."""
-    expected = f"Bearer {token}".encode()
-    given = authorization.encode("utf-8", "replace")
-    return not token or hmac.compare_digest(given, expected)
+    # RFC 9110, 11.1: the scheme's case is open.
+    scheme, _, given = authorization.partition(" ")
+    bears = hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+    return not token or (bears and scheme.lower() == "bearer")
 
 
 def _probe(reason: str) -> Page:

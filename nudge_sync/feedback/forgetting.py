@@ -9,6 +9,7 @@ from typing import Any
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.mapped import Feedback
+from nudge_sync.feedback.records import DIGEST
 from nudge_sync.feedback.rows import BadRow, seconds
 
 _BATCH = 1000
@@ -120,6 +121,7 @@ def exported(
             row = {"type": "search" if is_search else "event", **record.document}
             if record.vector is not None:
                 row["query_vector"] = record.vector.tolist()
+            row.pop(DIGEST, None)
             yield row
 
 

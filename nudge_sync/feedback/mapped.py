@@ -252,9 +252,11 @@ class _Joined:
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
         found = {one.key: one for one in self._own.get(keys, vectors=vectors)}
-        if missing := set(keys) - found.keys():
-            for batch in self.log.scan(None, vectors=vectors):
-                found |= {one.key: one for one in batch if one.key in missing}
+        missing = set(keys) - found.keys()
+        for batch in self.log.scan(None, vectors=vectors) if missing else ():
+            found |= {one.key: one for one in batch if one.key in missing}
+            if missing <= found.keys():
+                break
         return [found[key] for key in keys if key in found]
 
     def count(self, where: Where | None = None) -> int:
