@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync import digest, lease
+from nudge_sync import digest, erasure, lease
 from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
@@ -72,7 +72,8 @@ def plan(target: Target, settings: CollectionSettings, progress: Progress = sile
     refuse_unsupported(target.facts)
     ledger = Ledger(target.ledger, target.place)
     judgements = judgements_of(target, settings, progress)
-    return make_plan(target, settings, judgements, ledger, progress)
+    afresh = erasure.noted(target.ledger, target.place).pending
+    return make_plan(target, settings, judgements, ledger, progress, afresh=afresh)
 
 
 def apply(
@@ -85,8 +86,9 @@ def apply(
 
     Finishes first what an earlier process left unfinished. Points whose feedback is gone go back
     to their originals even where the gate refuses; and where the plan is made now, before that, so
-    that what is found decides as if they had never been moved. A loss that shows on the live index
-    is rolled back at once.
+    that what is found decides as if they had never been moved. After `forget` nothing stays as it
+    is for its own sake: where the gate refuses, all points go back. A loss that shows on the live
+    index is rolled back at once.
     Raises GateRefused (with `plan` and `applied`), StalePlan, InputError for a plan whose vectors
     do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
     DatabaseError, and what `progress` raises.
@@ -96,15 +98,21 @@ def apply(
         progress = held.beating(progress)
         writer = Writer(target, settings.write, held, progress)
         finish_pending(writer, settings)
+        removed = erasure.noted(target.ledger, target.place)
         judgements = judgements_of(target, settings, progress)
         back: _Back = None, Tally()
         if plan is None:
             back = _send_back(writer, judgements)
-            plan = make_plan(target, settings, judgements, writer.ledger, progress)
+            plan = make_plan(
+                target, settings, judgements, writer.ledger, progress, afresh=removed.pending
+            )
         else:
             refuse_unfit(plan, target.facts)
             refuse_stale(target, settings, judgements, writer.ledger, plan)
-        applied = _with(_carried_out(writer, settings, plan, held_out(judgements)), back)
+        probe = None if removed.pending else held_out(judgements)
+        applied = _with(_carried_out(writer, settings, plan, probe), back)
+        if removed.pending:
+            erasure.settle(target.ledger, target.place, removed.asked)
         collect(target, writer.ledger, settings.write)
     if not plan.gate.passed:
         raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
@@ -142,7 +150,12 @@ def _with(applied: Applied, sent: _Back) -> Applied:
     )
 
 
-def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe) -> Applied:
+def _carried_out(
+    writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe | None
+) -> Applied:
+    """probe: what to look for through the live index afterwards; None: a loss may not bring back
+    what was there before.
+    """
     change, skipped, gone = _change(writer, plan)
     if plan.held is None and writer.target.facts.metric != "dot":
         # On dot-product collections NUDGE-M may go further, by steps rather than angles.
@@ -151,7 +164,8 @@ def _carried_out(writer: Writer, settings: CollectionSettings, plan: Plan, probe
     if not len(change):
         return Applied(plan, None, drifted=skipped, missing=gone)
     parent = head(writer.ledger.entries())
-    entry = writer.ledger.open("apply", parent, None, _details(plan, change))
+    measured = plan.gate.passed and probe is not None
+    entry = writer.ledger.open("apply", parent, None, _details(plan, change, measured=measured))
     entry, tally = carry_out(writer, entry, change)
     live = conclude(writer, settings, entry, probe)
     return Applied(
@@ -192,13 +206,13 @@ def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> ND
     return np.asarray(then == np.array(digest.of_vectors(live), dtype=object), np.bool_)
 
 
-def _details(plan: Plan, change: Change) -> dict[str, Any]:
+def _details(plan: Plan, change: Change, *, measured: bool) -> dict[str, Any]:
     shown = {**plan.summary(), "gate": asdict(plan.gate)}
     left_out = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
     return {
         "rows": len(change),
         "inputs": plan.inputs,
-        "live": plan.found if plan.gate.passed else None,
+        "live": plan.found if measured else None,
         "plan": {name: value for name, value in shown.items() if name not in left_out},
         "digest": digest.of_document(digest.of_vectors(plan.vectors)),
     }

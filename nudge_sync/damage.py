@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from nudge_sync import lease, shape
+from nudge_sync import erasure, lease, shape
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.revisions import read_entry
@@ -37,6 +37,8 @@ def damaged(target: Target) -> Iterator[str]:
 
     if _fails(lease.holder, target.ledger):
         yield f"{names[0]} {lease.KEY!r}"
+    if _fails(lambda ledger: erasure.noted(ledger, place), target.ledger):
+        yield f"{names[0]} {erasure.KEY!r}"
     yield from _among(target.ledger.scan(_REVISIONS, vectors=False), names[0], entry)
     for records, name, check in (
         (target.originals, names[1], original),

@@ -32,8 +32,12 @@ def make_plan(
     judgements: Judgements,
     ledger: Ledger,
     progress: Progress,
+    *,
+    afresh: bool = False,
 ) -> Plan:
     """What a cycle would write now, what it gains, and whether it may.
+
+    afresh: nothing of what is live may stay for its own sake, as feedback was removed.
 
     Where nothing that a plan depends on changed since the head revision, and every point holds
     what that revision says, the plan is that revision again, with nothing to write: an index that
@@ -55,7 +59,9 @@ def make_plan(
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
     origin["inputs"] = inputs
-    return _planned(target, settings, points, dataset, choice, origin=origin, entries=entries)
+    return _planned(
+        target, settings, points, dataset, choice, origin=origin, entries=entries, afresh=afresh
+    )
 
 
 def refuse_stale(
@@ -107,13 +113,15 @@ def _planned(
     *,
     origin: dict[str, Any],
     entries: list[Revision],
+    afresh: bool,
 ) -> Plan:
     metric, similarity = settings.solver.metric, _similarity(target)
     live, originals, after = (
         _scores(vectors, dataset, similarity)
         for vectors in (dataset.points.live, dataset.points.originals, choice.vectors)
     )
-    held = Held(originals[metric], live[metric], after[metric], dataset.bystanders)
+    base = originals if afresh else live
+    held = Held(originals[metric], base[metric], after[metric], dataset.bystanders)
     wanted = points.originals.copy()
     wanted[dataset.rows] = choice.vectors
     rows = _differing(target, wanted, points)
@@ -126,7 +134,7 @@ def _planned(
         points=target.facts.points,
     )
     if not gate.passed:
-        fallback = _fallback(dataset, held)
+        fallback = dataset.points.originals if afresh else _fallback(dataset, held)
         wanted[dataset.rows] = fallback
         rows = _differing(target, wanted, points)
         after = _scores(fallback, dataset, similarity)

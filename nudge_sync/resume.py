@@ -53,7 +53,7 @@ def _finish(writer: Writer, settings: CollectionSettings, entry: Revision) -> di
 
 
 def conclude(
-    writer: Writer, settings: CollectionSettings, entry: Revision, probe: Probe
+    writer: Writer, settings: CollectionSettings, entry: Revision, probe: Probe | None
 ) -> LiveCheck | None:
     """Measure a written revision through the live index and note it applied.
 
@@ -61,7 +61,7 @@ def conclude(
     (a rollback, points that only went back to their originals) is not measured now: None.
     """
     before = entry.details.get("live")
-    if entry.kind == "rollback" or before is None:
+    if entry.kind == "rollback" or before is None or probe is None:
         writer.ledger.move(entry, "applied")
         return None
     # Rows that wait for the index may not be found yet: that would look like a loss.

@@ -241,7 +241,7 @@ def forget(
         everything = feedback_of(job.target, job.settings.feedback)
         asked = whom.asked(everything)
         left = everything.outside(whom.where(), asked)
-        done = remove(job.target.queries, job.target.events, whom, asked)
+        done = remove(job.target, whom, asked)
         return {"collection": job.target.name, **done.summary(), "left": left}
 
     result = _one(config, collection, work)

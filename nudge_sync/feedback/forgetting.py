@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nudge_sync import erasure
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.mapped import Feedback
 from nudge_sync.feedback.records import DIGEST
 from nudge_sync.feedback.rows import BadRow, seconds
+from nudge_sync.target import Target
 
 _BATCH = 1000
 _DATED = 1.0
@@ -100,12 +102,33 @@ def held(
                 yield more
 
 
-def forget(queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()) -> Forgotten:
+def forget(target: Target, whom: Whom, asked: Collection[str] = ()) -> Forgotten:
     """Remove all of it; the next cycle leaves the vectors as if it had never been.
 
-    Events go first: what a crash leaves behind is found by the same call.
+    That it has to is noted before anything goes. Raises LeaseLost, DamagedRecord, DatabaseError.
+    """
+
+    def note() -> None:
+        erasure.ask(target.ledger, target.place)
+
+    return remove(target.queries, target.events, whom, asked, first=note)
+
+
+def remove(
+    queries: Records,
+    events: Records,
+    whom: Whom,
+    asked: Collection[str] = (),
+    *,
+    first: Callable[[], None] | None = None,
+) -> Forgotten:
+    """Remove all of it, events first: what a crash leaves behind is found by the same call.
+
+    first: called before anything goes, if there is anything.
     """
     searches, acts = _keys(held(queries, events, whom, asked))
+    if first is not None and (searches or acts):
+        first()
     _delete(events, acts)
     _delete(queries, searches)
     return Forgotten(len(searches), len(acts))

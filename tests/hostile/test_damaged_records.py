@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from worlds import JUDGED, SETTINGS, World, opened
 
-from nudge_sync import cycle, digest, lease, resume, verify
+from nudge_sync import cycle, digest, erasure, lease, resume, verify
 from nudge_sync.compare import same
 from nudge_sync.connector import Record
+from nudge_sync.damage import damaged
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.revisions import Ledger, Revision
 from nudge_sync.rollback import roll_back
@@ -397,6 +398,15 @@ def test_a_lease_with_a_flipped_bit_is_not_believed(applied):
     document["lease"]["expires"] += 1
     applied.put(LEDGER, "lease", document, None)
     refused(applied, "lease", "apply")
+
+
+def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(applied):
+    erasure.ask(applied.world.target().ledger, "docs")
+    document = applied.document(LEDGER, "erasure")
+    document["erasure"]["done"] += 1
+    applied.put(LEDGER, "erasure", document, None)
+    refused(applied, "erasure", "apply")
+    assert f"{LEDGER} 'erasure'" in list(damaged(applied.world.target()))
 
 
 def test_whatever_the_ledger_wrote_is_read_again(applied):

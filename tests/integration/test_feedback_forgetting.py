@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from worlds import DIMENSION, SETTINGS, World, unit
 
-from nudge_sync import cycle
+from nudge_sync import cycle, erasure
 from nudge_sync.config import SolverSettings
+from nudge_sync.errors import GateRefused
 from nudge_sync.feedback import Destination, import_rows, json_lines
 from nudge_sync.feedback.forgetting import Whom, exported, forget
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
@@ -25,7 +26,7 @@ def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> Non
     assert world.live().tobytes() != never_heard_of_them
 
     target = world.target()
-    gone = forget(target.queries, target.events, Whom(client="c1"))
+    gone = forget(target, Whom(client="c1"))
     assert gone.events == 300
     cycle.apply(world.target(), SETTINGS)
     assert world.live().tobytes() == never_heard_of_them
@@ -51,13 +52,46 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
     moved = (world.live() != world.numbers.vectors).any(axis=1)
     assert moved[300:330].sum() > 20
 
-    forget(target.queries, target.events, Whom(client="x"))
+    forget(target, Whom(client="x"))
     cycle.apply(world.target(), settings)
     assert world.live().tobytes() == never_heard_of_them
     assert cycle.apply(world.target(), settings).written == 0
     assert verify(world.target()).clean
     assert roll_back(world.target(), settings, originals=True).identical > 60
     assert world.live().tobytes() == world.numbers.vectors.tobytes()
+
+
+def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(world: World) -> None:
+    """Neither as what is live anyhow, nor as what did better with more feedback."""
+    world.teach(range(50))
+    with pytest.raises(GateRefused):
+        cycle.apply(world.target(), SETTINGS)
+    world.teach(range(50, 900), client="c1")
+    cycle.apply(world.target(), SETTINGS)
+    assert world.live().tobytes() != world.numbers.vectors.tobytes()
+    forget(world.target(), Whom(client="c1"))
+    assert cycle.plan(world.target(), SETTINGS).moved > 0
+    for _ in range(2):
+        with pytest.raises(GateRefused):
+            cycle.apply(world.target(), SETTINGS)
+        assert world.live().tobytes() == world.numbers.vectors.tobytes()
+    # What is taught from now on may stay again.
+    assert not erasure.noted(world.target().ledger, "docs").pending
+
+
+def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(world: World) -> None:
+    """As here, where points went further than they now shall: otherwise such a loss is refused."""
+    little = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n", angle=0.1)})
+    world.teach(range(400))
+    cycle.apply(world.target(), little)
+    never_heard_of_them = world.live().tobytes()
+    world.teach(range(400, 900), client="c1")
+    cycle.apply(world.target(), SETTINGS)
+    with pytest.raises(GateRefused, match="against what is live now"):
+        cycle.apply(world.target(), little)
+    forget(world.target(), Whom(client="c1"))
+    cycle.apply(world.target(), little)
+    assert world.live().tobytes() == never_heard_of_them
 
 
 def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, tmp_path) -> None:
@@ -70,7 +104,7 @@ def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, 
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     before = target.events.count()
-    forget(target.queries, target.events, Whom(client="c1"))
+    forget(target, Whom(client="c1"))
     assert target.events.count() == 10
     assert not list(exported(target.queries, target.events, Whom(client="c1")))
     place = Destination(target.queries, target.events, target.collection)

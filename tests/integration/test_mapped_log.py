@@ -20,7 +20,7 @@ import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback import load
-from nudge_sync.feedback.forgetting import Whom, exported, forget
+from nudge_sync.feedback.forgetting import Whom, exported, remove
 from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.judged import judgements_of
@@ -171,7 +171,7 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
         rows = list(exported(queries, events, whom, asked))
         assert {row["query_id"] for row in rows} == {name}
         assert both.outside(whom.where(), asked) == {"search_log": 1}
-        gone = forget(queries, events, whom, asked)
+        gone = remove(queries, events, whom, asked)
         assert (gone.searches, gone.events) == (name == "q2", 1)
         assert not list(exported(queries, events, whom, asked))
     left = [one.document["query_id"] for batch in events.scan() for one in batch]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.forgetting import Whom, exported, forget
+from nudge_sync.feedback.forgetting import Whom, exported, remove
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 
 
@@ -41,11 +41,11 @@ def stored(new_records):
 )
 def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, events):
     rows = list(exported(*stored, whom))
-    gone = forget(*stored, whom)
+    gone = remove(*stored, whom)
     assert gone.summary() == {"searches": searches, "events": events}
     assert len(rows) == searches + events
     assert (stored[0].count(), stored[1].count()) == (3 - searches, 5 - events)
-    assert forget(*stored, whom).summary() == {"searches": 0, "events": 0}
+    assert remove(*stored, whom).summary() == {"searches": 0, "events": 0}
 
 
 def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
@@ -56,10 +56,10 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
         events.put([event_record(Event(name, "click", 1, timestamp=time))])
     whom = Whom(before="2026-05-01")
     assert len(list(exported(queries, events, whom))) == 4
-    assert forget(queries, events, whom).summary() == {"searches": 2, "events": 2}
+    assert remove(queries, events, whom).summary() == {"searches": 2, "events": 2}
     left = [{one.document["query_id"] for one in next(some.scan())} for some in (queries, events)]
     assert left == [{"undated", "day"}] * 2
-    assert forget(queries, events, Whom(before="1970-01-01")).events == 0
+    assert remove(queries, events, Whom(before="1970-01-01")).events == 0
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
 )
 def test_exactly_one_has_to_be_named(stored, whom):
     with pytest.raises(InputError):
-        forget(*stored, whom)
+        remove(*stored, whom)
