@@ -132,7 +132,7 @@ def test_an_address_that_is_none_is_a_configuration_error(host):
         *(
             "",
             TOKEN,
-            f"bearer {TOKEN}",
+            f"bearer {TOKEN[:-1]}",
             f"Bearer {TOKEN} ",
             f"Bearer  {TOKEN}",
             "Bearer",
@@ -149,7 +149,8 @@ def test_an_address_that_is_none_is_a_configuration_error(host):
 )
 def test_only_the_token_opens(port, given):
     assert status(port, "/metrics", Authorization=given) == 401
-    assert status(port, "/metrics", Authorization=f"Bearer {TOKEN}") == 200
+    for scheme in ("Bearer", "bearer"):
+        assert status(port, "/metrics", Authorization=f"{scheme} {TOKEN}") == 200
 
 
 @pytest.mark.parametrize(
