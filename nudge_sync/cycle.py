@@ -24,12 +24,12 @@ from nudge_sync.planning import make_plan, refuse_stale
 from nudge_sync.progress import Progress, silent
 from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.retention import collect
-from nudge_sync.revisions import Ledger, head
+from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.target import Target, refuse_unsupported
 from nudge_sync.verify import unsettled
 from nudge_sync.write import Change, Tally, Writer, carry_out
 
-_Back: TypeAlias = tuple[int | None, Tally]
+_Back: TypeAlias = tuple[Revision | None, Tally]
 """A revision and what became of its rows; None: nothing had to go back."""
 _GONE = "the feedback on these points is gone: they went back before anything was planned"
 
@@ -101,6 +101,7 @@ def apply(
         removed = erasure.noted(target.ledger, target.place)
         judgements = judgements_of(target, settings, progress)
         back: _Back = None, Tally()
+        made_now = plan is None
         if plan is None:
             back = _send_back(writer, judgements)
             plan = make_plan(
@@ -110,8 +111,8 @@ def apply(
             refuse_unfit(plan, target.facts)
             refuse_stale(target, settings, judgements, writer.ledger, plan)
         probe = None if removed.pending else held_out(judgements)
-        applied = _with(_carried_out(writer, settings, plan, probe), back)
-        if removed.pending:
+        applied = _with(writer, _carried_out(writer, settings, plan, probe), back)
+        if removed.pending and made_now:
             erasure.settle(target.ledger, target.place, removed.asked)
         collect(target, writer.ledger, settings.write)
     if not plan.gate.passed:
@@ -134,16 +135,20 @@ def _send_back(writer: Writer, judgements: Judgements) -> _Back:
     details = {"rows": len(change), "reasons": [_GONE], "live": None}
     entry = writer.ledger.open("apply", head(entries), None, details)
     entry, tally = carry_out(writer, entry, change)
-    writer.ledger.move(entry, "applied")
-    return entry.number, tally
+    return writer.ledger.move(entry, "applied"), tally
 
 
-def _with(applied: Applied, sent: _Back) -> Applied:
+def _with(writer: Writer, applied: Applied, sent: _Back) -> Applied:
     """The same, with the rows that went back first."""
-    number, back = sent
+    entry, back = sent
+    revision = applied.revision
+    if entry is not None and revision is None:
+        # It is all there is to this plan: as long as nothing changes, the plan is this revision.
+        noted = {"inputs": applied.plan.inputs, "plan": _shown(applied.plan)}
+        revision = writer.ledger.annotate(entry, **noted).number
     return replace(
         applied,
-        revision=number if applied.revision is None else applied.revision,
+        revision=revision,
         written=applied.written + back.written,
         drifted=in_order([*applied.drifted, *back.drifted]),
         missing=in_order([*applied.missing, *back.missing]),
@@ -207,15 +212,19 @@ def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> ND
 
 
 def _details(plan: Plan, change: Change, *, measured: bool) -> dict[str, Any]:
-    shown = {**plan.summary(), "gate": asdict(plan.gate)}
-    left_out = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
     return {
         "rows": len(change),
         "inputs": plan.inputs,
         "live": plan.found if measured else None,
-        "plan": {name: value for name, value in shown.items() if name not in left_out},
+        "plan": _shown(plan),
         "digest": digest.of_document(digest.of_vectors(plan.vectors)),
     }
+
+
+def _shown(plan: Plan) -> dict[str, Any]:
+    shown = {**plan.summary(), "gate": asdict(plan.gate)}
+    left_out = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
+    return {name: value for name, value in shown.items() if name not in left_out}
 
 
 def _refusal(plan: Plan, applied: Applied, message: str) -> GateRefused:

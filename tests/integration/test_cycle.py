@@ -116,6 +116,8 @@ def test_forgetting_everything_brings_the_originals_back_although_the_gate_refus
         cycle.apply(world.target(), SETTINGS)
     assert (refused.value.applied.written, refused.value.applied.revision) == (JUDGED, 2)
     assert world.live().tobytes() == before.tobytes()
+    # As long as nothing changes there is nothing to compute.
+    assert "nothing changed since revision 2" in cycle.plan(world.target(), SETTINGS).reasons
 
 
 def test_a_point_that_the_application_embeds_again_has_a_new_original(any_world: World) -> None:
