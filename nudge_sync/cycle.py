@@ -14,7 +14,6 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
-from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out, in_order
 from nudge_sync.originals import recognise
@@ -71,9 +70,9 @@ def plan(target: Target, settings: CollectionSettings, progress: Progress = sile
     """
     refuse_unsupported(target.facts)
     ledger = Ledger(target.ledger, target.place)
+    removed = erasure.noted(target.ledger, target.place)
     judgements = judgements_of(target, settings, progress)
-    afresh = erasure.noted(target.ledger, target.place).pending
-    return make_plan(target, settings, judgements, ledger, progress, afresh=afresh)
+    return make_plan(target, settings, judgements, ledger, progress, removed=removed)
 
 
 def apply(
@@ -101,18 +100,17 @@ def apply(
         removed = erasure.noted(target.ledger, target.place)
         judgements = judgements_of(target, settings, progress)
         back: _Back = None, Tally()
-        made_now = plan is None
+        gone = without_feedback(target, judgements)
         if plan is None:
-            back = _send_back(writer, judgements)
-            plan = make_plan(
-                target, settings, judgements, writer.ledger, progress, afresh=removed.pending
-            )
+            back = _send_back(writer, gone)
+            plan = make_plan(target, settings, judgements, writer.ledger, progress, removed=removed)
         else:
             refuse_unfit(plan, target.facts)
-            refuse_stale(target, settings, judgements, writer.ledger, plan)
+            refuse_stale(target, settings, judgements, writer.ledger, plan, removed=removed)
         probe = None if removed.pending else held_out(judgements)
         applied = _with(writer, _carried_out(writer, settings, plan, probe), back)
-        if removed.pending and made_now:
+        # A plan that sends points back was made while they were not back: one more cycle is due.
+        if removed.pending and not set(gone).intersection(plan.ids):
             erasure.settle(target.ledger, target.place, removed.asked)
         collect(target, writer.ledger, settings.write)
     if not plan.gate.passed:
@@ -122,9 +120,9 @@ def apply(
     return applied
 
 
-def _send_back(writer: Writer, judgements: Judgements) -> _Back:
+def _send_back(writer: Writer, gone: list[PointId]) -> _Back:
     target, entries = writer.target, writer.ledger.entries()
-    points = recognise(target, without_feedback(target, judgements), ledger=writer.ledger)
+    points = recognise(target, gone, ledger=writer.ledger)
     moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
     if not moved.any():
         return None, Tally()

@@ -65,9 +65,12 @@ def points_in_play(
 
 def without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
     """The points that were moved once and of which no judgement says anything now."""
-    said = {*judgements.point_ids, *judgements.expected.point_ids}
     moved_before = Shadow(target.originals, target.place).ids()
-    return in_order([point for point in moved_before if point not in said])
+    return in_order({*moved_before} - _spoken_of(judgements))
+
+
+def _spoken_of(judgements: Judgements) -> set[PointId]:
+    return {*judgements.point_ids, *judgements.expected.point_ids}
 
 
 def build(
@@ -75,15 +78,16 @@ def build(
     judgements: Judgements,
     points: Recognised,
     *,
+    rows: NDArray[np.intp],
     exact: bool,
     progress: Progress,
 ) -> Dataset:
     """Search for the unjudged points near each query, and split.
 
+    points: all that are in play; rows: those `concerned`.
     Nothing is scanned, whatever the size of the collection, and nothing is written.
     Raises DatabaseError.
     """
-    rows = _concerned(target, judgements, points)
     points = points.only(rows)
     weights, left_out = _weights(judgements, points)
     relevance = _relevance(judgements, points, weights)
@@ -112,13 +116,13 @@ def build(
     )
 
 
-def _concerned(target: Target, judgements: Judgements, points: Recognised) -> NDArray[np.intp]:
+def concerned(target: Target, judgements: Judgements, points: Recognised) -> NDArray[np.intp]:
     """The rows of points that are judged or were shown, and of those that are not where they were.
 
     What lost its feedback and is back at its original is found by search, like any other point:
     as if it had never been moved.
     """
-    said = {*judgements.point_ids, *judgements.expected.point_ids}
+    said = _spoken_of(judgements)
     moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
     return np.flatnonzero(moved | np.array([point in said for point in points.ids], np.bool_))
 

@@ -61,5 +61,5 @@ def _change(ledger: Records, place: str, change: Callable[[Erasure], Erasure]) -
             return
     raise LeaseLost(
         f'others change what "{place}__nudge_revisions" says of removed feedback all the time; '
-        "nothing was removed, do it again"
+        "do it again"
     )

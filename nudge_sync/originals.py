@@ -48,9 +48,6 @@ class Recognised:
     enter: NDArray[np.bool_]
     """Rows whose original is not the newest in the shadow: whoever moves them has to enter it."""
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
     def only(self, rows: NDArray[np.intp]) -> Recognised:
         """Some of the rows, in the order given; what is missing stays."""
         return Recognised(

@@ -11,7 +11,8 @@ from nudge_sync import digest
 from nudge_sync.compare import angles, same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
-from nudge_sync.dataset import Dataset, build, points_in_play
+from nudge_sync.dataset import Dataset, build, concerned, points_in_play
+from nudge_sync.erasure import Erasure
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import METRICS, Scores
@@ -33,12 +34,11 @@ def make_plan(
     ledger: Ledger,
     progress: Progress,
     *,
-    afresh: bool = False,
+    removed: Erasure,
 ) -> Plan:
     """What a cycle would write now, what it gains, and whether it may.
 
-    afresh: nothing of what is live may stay for its own sake, as feedback was removed.
-
+    removed: where that is pending, nothing of what is live may stay for its own sake.
     Where nothing that a plan depends on changed since the head revision, and every point holds
     what that revision says, the plan is that revision again, with nothing to write: an index that
     answers a little differently after each write cannot make a collection wander.
@@ -47,18 +47,23 @@ def make_plan(
     # After the points: without the lease, what a cycle writes meanwhile is known to be ours.
     entries = ledger.entries()
     current = head(entries)
-    inputs = _inputs(settings, judgements, points)
-    origin = {**_origin(target, settings, judgements, points), "head": current}
+    feedback = _feedback_digest(judgements, removed)
+    rows = concerned(target, judgements, points)
+    inputs = _inputs(settings, feedback, points.only(rows))
+    origin = {**_origin(target, settings, feedback, points), "head": current}
     for entry in entries:
         is_head = entry.number == current and entry.details.get("inputs") == inputs
         is_head = is_head and has_figures(entry.details.get("plan", {}))
         if is_head and not unsettled(target, points, entries, current):
             return _unchanged(points, entry, origin)
-    dataset = build(target, judgements, points, exact=settings.solver.exact, progress=progress)
+    dataset = build(
+        target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
+    )
     progress("solve", 0, 1)
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
     origin["inputs"] = inputs
+    afresh = removed.pending
     return _planned(
         target, settings, points, dataset, choice, origin=origin, entries=entries, afresh=afresh
     )
@@ -70,12 +75,14 @@ def refuse_stale(
     judgements: Judgements,
     ledger: Ledger,
     plan: Plan,
+    *,
+    removed: Erasure,
 ) -> None:
     """Raise StalePlan, naming what changed, unless the plan still fits."""
     now = {
         "collection": target.facts.collection,
         "revision": head(ledger.entries()),
-        "feedback": _feedback_digest(judgements),
+        "feedback": _feedback_digest(judgements, removed),
         "settings": _settings_digest(settings),
     }
     then = {
@@ -188,11 +195,11 @@ def _unchanged(points: Recognised, entry: Revision, origin: dict[str, Any]) -> P
 
 
 def _origin(
-    target: Target, settings: CollectionSettings, judgements: Judgements, points: Recognised
+    target: Target, settings: CollectionSettings, feedback: str, points: Recognised
 ) -> dict[str, Any]:
     return {
         "collection": target.facts.collection,
-        "feedback": _feedback_digest(judgements),
+        "feedback": feedback,
         "settings": _settings_digest(settings),
         "drifted": [points.ids[row] for row in points.where(Standing.DRIFTED)],
         "missing": points.missing,
@@ -245,20 +252,21 @@ def _means(values: Scores) -> dict[str, float]:
     return {name: float(np.mean(found)) if len(found) else 0.0 for name, found in values.items()}
 
 
-def _inputs(settings: CollectionSettings, judgements: Judgements, points: Recognised) -> str:
+def _inputs(settings: CollectionSettings, feedback: str, points: Recognised) -> str:
     """A digest of everything that decides where the points go, but for the index's answers."""
     return digest.of_document(
         [
             version("nudge-sync"),
             _settings_digest(settings),
-            _feedback_digest(judgements),
+            feedback,
             points.ids,
             digest.of_bytes(points.originals.tobytes()),
         ]
     )
 
 
-def _feedback_digest(judgements: Judgements) -> str:
+def _feedback_digest(judgements: Judgements, removed: Erasure) -> str:
+    """Also of how often feedback was removed: a plan from before that no longer fits."""
     said = judgements.expected
     arrays = (
         judgements.query_vectors,
@@ -268,7 +276,9 @@ def _feedback_digest(judgements: Judgements) -> str:
         said.gains,
     )
     ids = digest.of_document([judgements.query_ids, judgements.point_ids, said.point_ids])
-    return digest.of_document([ids, *(digest.of_bytes(array.tobytes()) for array in arrays)])
+    return digest.of_document(
+        [ids, removed.asked, *(digest.of_bytes(array.tobytes()) for array in arrays)]
+    )
 
 
 def _settings_digest(settings: CollectionSettings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -286,8 +285,7 @@ def _sources(
     if labels or vectors is None:
         found = [*map(opened, files), *labels]
     else:
-        source = with_vectors(files, *vectors, others=embed is not None)
-        found = [replace(source, files=(*files, *vectors))]
+        found = [with_vectors(files, *vectors, others=embed is not None)]
     if embed is None:
         return found
     embedding = Embedding.named(embed)

@@ -134,9 +134,10 @@ def _without_bots(
     for kind, names in (("client", log.clients), ("session", log.sessions)):
         asked = getattr(log.searches, kind)
         acted = _actor(getattr(clicks, kind), asked[clicks.search], names)
-        named = clicks.only(acted != _nobody(names))
+        is_named = acted != _nobody(names)
+        named = clicks.only(is_named)
         suspects = bots.suspicious(
-            acted[acted != _nobody(names)], groups[named.search], named.point, settings.outliers
+            acted[is_named], groups[named.search], named.point, settings.outliers
         )
         aside += [f"{kind} {names[code]}" for code in suspects.tolist()]
         good_search &= ~np.isin(asked, suspects)

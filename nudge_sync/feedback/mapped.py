@@ -35,12 +35,11 @@ class Feedback:
 
     def asked(self, where: Where) -> set[str]:
         """The query ids of all searches that match, in the sidecar's records or in the log."""
-        found = {one.key for batch in self.queries.scan(where, vectors=False) for one in batch}
-        if isinstance(self.queries, _Joined):
-            # Also of a search that both know and whose client only the log says.
-            for batch in self.queries.log.scan(where, vectors=False):
-                found.update(one.key for one in batch)
-        return found
+        queries = self.queries
+        # Each for itself: of a search that both know, only the log may say the client.
+        parts = (queries.own, queries.log) if isinstance(queries, _Joined) else (queries,)
+        scans = (part.scan(where, vectors=False) for part in parts)
+        return {one.key for scan in scans for batch in scan for one in batch}
 
     def outside(self, where: Where, asked: Collection[str] = ()) -> dict[str, int]:
         """How many searches and events that match, or belong to a search in `asked`, are in the
@@ -239,19 +238,19 @@ class _Joined:
     """The sidecar's own records, then those of a log that are not among them; writes stay there."""
 
     def __init__(self, own: Records, log: _Log) -> None:
-        self._own = own
+        self.own = own
         self.log = log
 
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = _BATCH
     ) -> Iterator[list[Record]]:
         """See `Records`."""
-        yield from self._own.scan(where, vectors=vectors, batch_size=batch_size)
-        yield from self.log.others(self._own, where, vectors=vectors)
+        yield from self.own.scan(where, vectors=vectors, batch_size=batch_size)
+        yield from self.log.others(self.own, where, vectors=vectors)
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
-        found = {one.key: one for one in self._own.get(keys, vectors=vectors)}
+        found = {one.key: one for one in self.own.get(keys, vectors=vectors)}
         missing = set(keys) - found.keys()
         for batch in self.log.scan(None, vectors=vectors) if missing else ():
             found |= {one.key: one for one in batch if one.key in missing}
@@ -261,24 +260,24 @@ class _Joined:
 
     def count(self, where: Where | None = None) -> int:
         """See `Records`."""
-        others = self.log.others(self._own, where, vectors=False)
-        return self._own.count(where) + sum(map(len, others))
+        others = self.log.others(self.own, where, vectors=False)
+        return self.own.count(where) + sum(map(len, others))
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
-        self._own.put(records)
+        self.own.put(records)
 
     def swap(self, record: Record, expected: int | None) -> bool:
         """See `Records`."""
-        return self._own.swap(record, expected)
+        return self.own.swap(record, expected)
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Records`."""
-        self._own.delete(keys)
+        self.own.delete(keys)
 
     def drop(self) -> None:
         """See `Records`."""
-        self._own.drop()
+        self.own.drop()
 
 
 def _at(document: Mapping[str, Any], field: str) -> Any:

@@ -8,7 +8,7 @@ from worlds import DIMENSION, SETTINGS, World, unit
 
 from nudge_sync import cycle, erasure
 from nudge_sync.config import SolverSettings
-from nudge_sync.errors import GateRefused
+from nudge_sync.errors import GateRefused, StalePlan
 from nudge_sync.feedback import Destination, import_rows, json_lines
 from nudge_sync.feedback.forgetting import Whom, exported, forget
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
@@ -110,3 +110,22 @@ def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, 
     place = Destination(target.queries, target.events, target.collection)
     report = import_rows([json_lines(path)], place)
     assert (report.rejected, target.events.count()) == (0, before)
+
+
+def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(world: World) -> None:
+    """As `apply` without --yes does it; and a plan from before the removal is refused."""
+    settings = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n")})
+    world.teach(range(600))
+    cycle.apply(world.target(), settings)
+    world.teach(range(600, 900), client="c1")
+    before = cycle.plan(world.target(), settings)
+    target = world.target()
+    target.queries.put([search_record(Search("c2", world.numbers.queries[0], client_id="c2"))])
+    forget(target, Whom(client="c2"))
+    with pytest.raises(StalePlan, match="feedback"):
+        cycle.apply(world.target(), settings, before)
+    forget(world.target(), Whom(client="c1"))
+    for _ in range(2):
+        looked_at = cycle.plan(world.target(), settings)
+        cycle.apply(world.target(), settings, looked_at)
+    assert not erasure.noted(world.target().ledger, "docs").pending
