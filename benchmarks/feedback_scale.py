@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.collecting import rarely_collected
+from nudge_sync.base.gc_pause import rarely_collected
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import judged

@@ -30,10 +30,10 @@ from applications import application  # noqa: E402
 from milvus_server import milvus_server  # noqa: E402
 from ram import folder  # noqa: E402
 
+from nudge_sync.base.progress import silent  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
 from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
 from nudge_sync.pace import Pace  # noqa: E402
-from nudge_sync.progress import silent  # noqa: E402
 
 Search = Callable[[Float32], object]
 

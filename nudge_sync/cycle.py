@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync import digest, erasure, lease
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
@@ -20,7 +21,6 @@ from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import refuse_turned, refuse_unfit
 from nudge_sync.planning import make_plan, refuse_stale
-from nudge_sync.progress import Progress, silent
 from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.retention import collect
 from nudge_sync.revisions import Ledger, Revision, head

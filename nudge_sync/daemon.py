@@ -23,6 +23,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from nudge_sync import cycle
+from nudge_sync.base.progress import Progress
+from nudge_sync.base.signals import Stop
 from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
 from nudge_sync.drill import drill
@@ -30,9 +32,7 @@ from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, 
 from nudge_sync.feedback.reading import EVENTS, SEARCHES
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
-from nudge_sync.progress import Progress
 from nudge_sync.status import Pages, answering, refuse_open_door
-from nudge_sync.stop import Stop
 from nudge_sync.target import Target, open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)

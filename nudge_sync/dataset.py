@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.compare import same
 from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order
 from nudge_sync.originals import Recognised, Shadow, recognise
-from nudge_sync.progress import Progress
 from nudge_sync.revisions import Ledger
 from nudge_sync.solve.problem import PARTS, Queries
 from nudge_sync.target import Target

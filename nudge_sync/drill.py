@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import shape
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.patience import patient_records
-from nudge_sync.progress import Progress, silent
 from nudge_sync.shape import HistoryLine, OriginalLine
 from nudge_sync.target import Target
 

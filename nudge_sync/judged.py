@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judgements import Judgements, load
 from nudge_sync.feedback.mapped import feedback_of
-from nudge_sync.progress import Progress, silent
 from nudge_sync.target import Target
 
 

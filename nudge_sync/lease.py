@@ -16,9 +16,9 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from nudge_sync import digest, shape
+from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Document, Record, Records
 from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncError
-from nudge_sync.progress import Progress
 from nudge_sync.revisions import now
 
 KEY = "lease"

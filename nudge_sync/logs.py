@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from nudge_sync.visible import visible
+from nudge_sync.base.terminal import visible
 
 LOGGER = logging.getLogger("nudge_sync")
 _OWN = "details"

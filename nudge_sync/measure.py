@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.config import GateSettings, MetricName
 from nudge_sync.connector import Collection, Float32, PointId
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.metrics import Metric, parse
-from nudge_sync.progress import Progress
 from nudge_sync.solve.ranked import ideal
 
 METRICS: tuple[MetricName, ...] = get_args(MetricName)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Collection
 from nudge_sync.errors import Unreachable
-from nudge_sync.progress import Progress
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at an index that falls behind."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import digest
+from nudge_sync.base.progress import Progress
 from nudge_sync.compare import angles, same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
@@ -19,7 +20,6 @@ from nudge_sync.measure import METRICS, Scores
 from nudge_sync.originals import Recognised, Standing
 from nudge_sync.plan import Gate, Held, Plan, judge, rounded
 from nudge_sync.planformat import has_figures
-from nudge_sync.progress import Progress
 from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.solve import Choice, fit, metric_values
 from nudge_sync.solve.problem import Similarity

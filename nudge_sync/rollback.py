@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import digest, lease
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.errors import InputError
 from nudge_sync.history import History
 from nudge_sync.originals import Recognised, Shadow, Standing, recognise
-from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Revision, head, lineage, pending, restorable
 from nudge_sync.target import Target, refuse_unsupported
 from nudge_sync.write import Change, Tally, Writer, carry_out

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync import metrics
+from nudge_sync.base.threads import limited, spread
 from nudge_sync.errors import InputError
 from nudge_sync.explanation import Explanation, explain
 from nudge_sync.judgements import Relevant, matrix
@@ -30,7 +31,6 @@ from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Ro
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
-from nudge_sync.workers import limited, spread
 
 
 @dataclass(frozen=True)

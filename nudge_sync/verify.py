@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nudge_sync import lease
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.compare import same
 from nudge_sync.connector import PointId
 from nudge_sync.damage import all_named
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History
 from nudge_sync.originals import Notes, Recognised, Shadow, Standing, holds, recognise
-from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Ledger, Revision, head, lineage, pending
 from nudge_sync.target import Target
 

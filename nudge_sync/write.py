@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync import digest
+from nudge_sync.base.progress import Progress
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Float32, PointId, Points, Record, WriteReport
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
@@ -23,7 +24,6 @@ from nudge_sync.lease import HeldLease
 from nudge_sync.originals import holds
 from nudge_sync.pace import Pace
 from nudge_sync.patience import guarded
-from nudge_sync.progress import Progress
 from nudge_sync.revisions import Ledger, Revision, State, pending
 from nudge_sync.shadow import Shadow
 from nudge_sync.target import Target

@@ -10,8 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from nudge_sync.base.terminal import visible
 from nudge_sync.errors import Interrupted, NudgeSyncError
-from nudge_sync.visible import visible
 
 EVERYWHERE = {"--config": True, "-c": True, "--collection": True, "--json": False}
 """Options of the verbs that may also stand before the verb -> whether a value follows."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.cli import options
 from nudge_sync.cli.output import emit, progress, table
 from nudge_sync.errors import ConfigError
-from nudge_sync.progress import Progress
 
 if TYPE_CHECKING:
     from nudge_sync.evaluate.study import Settings
@@ -180,11 +180,11 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Compare methods on queries that nothing was chosen by; write nothing to any database."""
+    from nudge_sync.base.threads import limited
     from nudge_sync.cli.tasks import CollectionSource, DatasetSource, FileSource
     from nudge_sync.evaluate import methods, report, score, study
     from nudge_sync.evaluate import protocol as protocols
     from nudge_sync.evaluate.task import SIMILARITIES
-    from nudge_sync.workers import limited
 
     if html is not None:
         report.demand(html)

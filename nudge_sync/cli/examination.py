@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from nudge_sync import lease
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.cli.workspace import Job
 from nudge_sync.feedback.coverage import coverage_of
 from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.judged import judgements_of
-from nudge_sync.progress import Progress, silent
 from nudge_sync.revisions import Ledger, head, pending
 from nudge_sync.target import refusals
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import typer
 
+from nudge_sync.base.progress import Progress
+from nudge_sync.base.signals import Stop, on_signal
+from nudge_sync.base.terminal import visible
 from nudge_sync.errors import ConfigError
-from nudge_sync.progress import Progress
-from nudge_sync.stop import Stop, on_signal
-from nudge_sync.visible import visible
 
 
 def emit(result: Any, as_json: bool, draw: Callable[[Any], None]) -> None:

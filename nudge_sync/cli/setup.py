@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.cli import options
 from nudge_sync.cli.output import emit, pairs, progress, say
 from nudge_sync.errors import ConfigError
-from nudge_sync.progress import Progress
 
 _DATABASES = {
     "qdrant": """[database]

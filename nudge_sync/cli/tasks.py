@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.cli.workspace import chosen, opened
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.files import Files, load
 from nudge_sync.evaluate.task import Similarity, Task
-from nudge_sync.progress import Progress
 
 
 @dataclass(frozen=True)

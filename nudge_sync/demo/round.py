@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import cycle
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Collection, Database, Float32, PointId, Points
 from nudge_sync.demo import places
 from nudge_sync.demo.requests import Requests, Tools, load, split
 from nudge_sync.feedback import Destination, import_rows, labelled
 from nudge_sync.metrics import parse
-from nudge_sync.progress import Progress, silent
 from nudge_sync.rollback import roll_back
 from nudge_sync.target import Target, open_target
 

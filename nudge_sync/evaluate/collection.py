@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.dataset import points_in_play
 from nudge_sync.evaluate.task import Similarity, Task, answered, unit
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.originals import Recognised
-from nudge_sync.progress import Progress
 from nudge_sync.target import Target
 
 NEAR = 50

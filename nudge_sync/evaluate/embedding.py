@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.beir import Text, Texts
-from nudge_sync.progress import Progress, silent
 
 Embed: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
 """A vector (d,) for each text, in order."""

@@ -8,6 +8,7 @@ from itertools import count, pairwise
 
 import numpy as np
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, moved
 from nudge_sync.evaluate.protocol import Split, split
@@ -15,7 +16,6 @@ from nudge_sync.evaluate.score import METRICS, score
 from nudge_sync.evaluate.statistics import bootstrap_intervals
 from nudge_sync.evaluate.study import Float64, Study
 from nudge_sync.evaluate.task import Grades, Rows, Task
-from nudge_sync.progress import Progress, silent
 
 TURNING: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
 """The methods that take a fixed angle."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nudge_sync.arrays import mapped
+from nudge_sync.base.npy import mapped
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import Float32, Similarity, Task, answered, checked, unit
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.dataset import points_in_play
 from nudge_sync.errors import InputError
@@ -19,7 +20,6 @@ from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.records import search_of
 from nudge_sync.measure import HELD_SHARE, hashed
 from nudge_sync.originals import Recognised
-from nudge_sync.progress import Progress
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.task import attraction
 from nudge_sync.solve.topk import best

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, Trained, angles, train
@@ -17,7 +18,6 @@ from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split
 from nudge_sync.evaluate.score import score
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import Rows, Task
-from nudge_sync.progress import Progress, silent
 
 Float64: TypeAlias = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.threads import spread
 from nudge_sync.connector import Float32
-from nudge_sync.workers import spread
 
 Int64 = NDArray[np.int64]
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ids import PointIds
@@ -18,7 +19,6 @@ from nudge_sync.feedback.report import ImportReport, Rejects, check_apart
 from nudge_sync.feedback.rows import BadRow, interpreted
 from nudge_sync.feedback.seen import Seen
 from nudge_sync.feedback.sources import Row, Source, check_lasting
-from nudge_sync.progress import Progress, silent
 
 _Good: TypeAlias = tuple[Row, Search | Event]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.threads import spread
 from nudge_sync.feedback.columns import Actions, Chosen, Searches
 from nudge_sync.feedback.sorting import different, ordered
-from nudge_sync.workers import spread
 
 DEEPEST = 100
 """Places further down count as this one."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.feedback.behaviour import weighed
@@ -15,7 +16,6 @@ from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.funnel import Stage
 from nudge_sync.feedback.labels import latest, overruled
 from nudge_sync.feedback.reading import read
-from nudge_sync.progress import Progress, silent
 
 __all__ = ["Expected", "Judgements", "Stage", "judged", "load"]
 

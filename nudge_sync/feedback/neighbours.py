@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from nudge_sync.base.threads import spread
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.pbm import Pairs
-from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 SHARPNESS = 6.0

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
+from nudge_sync.base.threads import spread
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.bots import outliers
 from nudge_sync.feedback.impressions import Impressions
 from nudge_sync.feedback.pbm import ClickModel, Pairs, log_likelihood
 from nudge_sync.feedback.sorting import different
-from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 POPULARITY = (0.0, 1.0, 2.0, 4.0)

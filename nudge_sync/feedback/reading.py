@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from time import time
 
-from nudge_sync.collecting import rarely_collected
+from nudge_sync.base.gc_pause import rarely_collected
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.assembling import assembled
@@ -14,7 +15,6 @@ from nudge_sync.feedback.columns import Log
 from nudge_sync.feedback.decay import read_from
 from nudge_sync.feedback.gathering import Asked, Events, Numbers
 from nudge_sync.feedback.sieve import YEAR_10000, Sieve
-from nudge_sync.progress import Progress, silent
 
 EVENTS, SEARCHES = "events", "searches"
 """The stages of `read`. How many there are is not asked: some logs are counted by reading them."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.arrays import mapped
+from nudge_sync.base.npy import mapped
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.rows import BadRow, parsed

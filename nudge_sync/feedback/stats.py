@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.judgements import Judgements, judged
 from nudge_sync.feedback.reading import read
-from nudge_sync.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import betaln, expit
 
+from nudge_sync.base.threads import spread
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.impressions import DEEPEST, Impressions
 from nudge_sync.feedback.neighbours import hints
 from nudge_sync.feedback.pbm import Pairs
-from nudge_sync.workers import spread
 
 Float64 = NDArray[np.float64]
 SPREADS = np.geomspace(0.5, 500, 13)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
+from nudge_sync.base.threads import limited
 from nudge_sync.errors import InputError
 from nudge_sync.solve import choose
 from nudge_sync.solve.measure import metric_values
@@ -24,7 +25,6 @@ from nudge_sync.solve.problem import (
 )
 from nudge_sync.solve.ranked import answered
 from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
-from nudge_sync.workers import limited
 
 __all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
 

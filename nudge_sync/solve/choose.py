@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.threads import spread
 from nudge_sync.solve.contrast import Settings, sharpness
 from nudge_sync.solve.curves import curves
 from nudge_sync.solve.measure import metric_values
@@ -21,7 +22,6 @@ from nudge_sync.solve.problem import Choice, Float32, Float64, Queries, Rows
 from nudge_sync.solve.ranked import ideal
 from nudge_sync.solve.steps import Steps, steps
 from nudge_sync.solve.task import Split, Task, judges, solve
-from nudge_sync.workers import spread
 
 CERTAIN = 1.645
 """Standard errors by which a method has to beat doing nothing: one chance in twenty."""

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.threads import spread
 from nudge_sync.solve.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows
 from nudge_sync.solve.ranked import lookup
 from nudge_sync.solve.topk import best
-from nudge_sync.workers import spread
 
 MANY = 200_000_000
 """Points times queries from which a step over all of them takes too long: some seconds."""

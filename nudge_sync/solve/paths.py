@@ -14,10 +14,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
+from nudge_sync.base.threads import spread
 from nudge_sync.solve.problem import Float32, Float64, Similarity
 from nudge_sync.solve.rotation import TINY, Plane, plane, rotate
 from nudge_sync.solve.translation import translate
-from nudge_sync.workers import spread
 
 Way: TypeAlias = Literal["nudge-n", "nudge-m"]
 CHUNK = 512

@@ -11,6 +11,7 @@ from commands import opened_shop
 from worlds import JUDGED, SETTINGS, World
 
 from nudge_sync import cycle, digest
+from nudge_sync.base.signals import Stop
 from nudge_sync.config import load
 from nudge_sync.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.drill import drill, scratch_of
@@ -20,7 +21,6 @@ from nudge_sync.leftovers import sweep
 from nudge_sync.resume import resume
 from nudge_sync.revisions import Ledger
 from nudge_sync.rollback import roll_back
-from nudge_sync.stop import Stop
 
 
 def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from nudge_sync.collecting import rarely_collected
+from nudge_sync.base.gc_pause import rarely_collected
 
 
 def test_the_last_one_out_puts_back_what_the_first_one_found():

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from nudge_sync.workers import limited, spread
+from nudge_sync.base.threads import limited, spread
 
 
 def used(threads, items=40):

@@ -1,0 +1,1 @@
+"""Tools that know nothing of vectors or databases: progress, threads, signals, files."""
