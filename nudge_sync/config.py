@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nudge_sync.connector.settings import Model, validated
 from nudge_sync.errors import ConfigError
-from nudge_sync.validation import Model, validated
 
 MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]

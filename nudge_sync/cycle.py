@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from nudge_sync import digest, erasure, lease
 from nudge_sync.base.progress import Progress, silent
-from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
+from nudge_sync.connector.vectors import same
 from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
 from nudge_sync.judged import judgements_of

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.compare import same
 from nudge_sync.connector import Float32, Metric, PointId
+from nudge_sync.connector.vectors import same
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order

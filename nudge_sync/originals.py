@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync import digest
-from nudge_sync.compare import same
 from nudge_sync.connector import Float32, PointId, Points, Record
+from nudge_sync.connector.vectors import same
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History
 from nudge_sync.revisions import Ledger, Revision, head, lineage

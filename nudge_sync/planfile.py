@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nudge_sync import digest
-from nudge_sync.compare import angles
 from nudge_sync.connector import CollectionFacts, Float32, PointId
+from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import InputError
 from nudge_sync.plan import Gate, Plan
 from nudge_sync.planformat import (

@@ -9,9 +9,9 @@ import numpy as np
 
 from nudge_sync import digest
 from nudge_sync.base.progress import Progress
-from nudge_sync.compare import angles, same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
+from nudge_sync.connector.vectors import angles, same
 from nudge_sync.dataset import Dataset, build, concerned, points_in_play
 from nudge_sync.erasure import Erasure
 from nudge_sync.errors import StalePlan

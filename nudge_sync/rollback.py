@@ -10,9 +10,9 @@ import numpy as np
 
 from nudge_sync import digest, lease
 from nudge_sync.base.progress import Progress, silent
-from nudge_sync.compare import same
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
+from nudge_sync.connector.vectors import same
 from nudge_sync.errors import InputError
 from nudge_sync.history import History
 from nudge_sync.originals import Recognised, Shadow, Standing, recognise

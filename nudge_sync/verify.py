@@ -5,8 +5,8 @@ from typing import Any
 
 from nudge_sync import lease
 from nudge_sync.base.progress import Progress, silent
-from nudge_sync.compare import same
 from nudge_sync.connector import PointId
+from nudge_sync.connector.vectors import same
 from nudge_sync.damage import all_named
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.history import History

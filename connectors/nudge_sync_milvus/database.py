@@ -7,8 +7,8 @@ from typing import Any
 from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import DatabaseFacts, Record
-from nudge_sync.secret import refuse_in_table
-from nudge_sync.validation import validated
+from nudge_sync.connector.secrets import refuse_in_table
+from nudge_sync.connector.settings import validated
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.layout import layout
 from nudge_sync_milvus.making import load

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from nudge_sync.config import Section
+from nudge_sync.connector.secrets import VariableName, found, refuse_in_address
 from nudge_sync.errors import ConfigError
-from nudge_sync.secret import VariableName, found, refuse_in_address
 
 DEFAULT_PORT = 19530
 HTTPS_PORT = 443

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nudge_sync.connector import DatabaseFacts, Record
+from nudge_sync.connector.secrets import refuse_in_table
+from nudge_sync.connector.settings import validated
 from nudge_sync.errors import ConfigError
-from nudge_sync.secret import refuse_in_table
-from nudge_sync.validation import validated
 from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.records import QdrantRecords
 from nudge_sync_qdrant.session import CONDITIONAL, Session

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from qdrant_client import QdrantClient
 
 from nudge_sync.config import Section
+from nudge_sync.connector.secrets import VariableName, found, refuse_in_address
 from nudge_sync.errors import ConfigError
-from nudge_sync.secret import VariableName, found, refuse_in_address
 
 
 class Settings(Section):

@@ -11,8 +11,8 @@ from typing import Any
 from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, ScrollRequest
 
 from nudge_sync.connector import DatabaseFacts, Metric, Record
+from nudge_sync.connector.settings import validated
 from nudge_sync.errors import ConfigError, UnsupportedCollection
-from nudge_sync.validation import validated
 from nudge_sync_qdrant_edge.collection import EdgeCollection
 from nudge_sync_qdrant_edge.records import EdgeRecords
 from nudge_sync_qdrant_edge.settings import Settings

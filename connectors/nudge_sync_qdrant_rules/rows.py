@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.compare import same
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
+from nudge_sync.connector.vectors import same
 from nudge_sync.errors import InputError, WriteNotVerified
 
 Read = Callable[[Sequence[PointId]], Points]

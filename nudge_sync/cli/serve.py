@@ -54,9 +54,9 @@ def serve(
     """Run cycles on their schedules; answer /healthz, /readyz and /metrics. SIGTERM ends it."""
     from nudge_sync.base.signals import Stop, on_signal
     from nudge_sync.config import load
+    from nudge_sync.connector.secrets import found
     from nudge_sync.daemon import serve as run
     from nudge_sync.logs import set_up
-    from nudge_sync.secret import found
     from nudge_sync.status import TOKEN
 
     asked = {

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import numpy as np
 
-from nudge_sync.compare import same
 from nudge_sync.connector import (
     Collection,
     CollectionFacts,
@@ -18,6 +17,7 @@ from nudge_sync.connector import (
     Metric,
     PointId,
 )
+from nudge_sync.connector.vectors import same
 
 DIMENSION = 24
 POINTS = 60

@@ -14,8 +14,8 @@ import pytest
 from worlds import JUDGED, SETTINGS, World, opened
 
 from nudge_sync import cycle, digest, erasure, lease, resume, verify
-from nudge_sync.compare import same
 from nudge_sync.connector import Record
+from nudge_sync.connector.vectors import same
 from nudge_sync.damage import damaged
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.revisions import Ledger, Revision

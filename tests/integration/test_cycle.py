@@ -5,7 +5,7 @@ import pytest
 from worlds import JUDGED, POINTS, SETTINGS, World, unit
 
 from nudge_sync import cycle, resume, verify
-from nudge_sync.compare import same
+from nudge_sync.connector.vectors import same
 from nudge_sync.errors import GateRefused, InputError
 from nudge_sync.planfile import load, save
 from nudge_sync.revisions import Ledger

@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field
 
 from nudge_sync.config import Config, Section, load, seconds
+from nudge_sync.connector.settings import validated
 from nudge_sync.errors import ConfigError
-from nudge_sync.validation import validated
 
 MINIMAL = '[database]\nconnector = "qdrant-edge"\npath = "data"\n[collections.docs]\n'
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
-from nudge_sync.compare import angles, same
+from nudge_sync.connector.vectors import angles, same
 from nudge_sync.measure import DEPTH, METRICS, hashed, ranked
 from nudge_sync.solve import Queries, metric_values
 

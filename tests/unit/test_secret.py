@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from nudge_sync.connector.secrets import found, refuse_in_address, refuse_in_table
 from nudge_sync.errors import ConfigError
-from nudge_sync.secret import found, refuse_in_address, refuse_in_table
 
 
 @pytest.fixture
