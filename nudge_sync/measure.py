@@ -16,7 +16,7 @@ from nudge_sync.config import GateSettings, MetricName
 from nudge_sync.connector import Collection, Float32, PointId
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.metrics import Metric, parse
-from nudge_sync.solve.ranked import ideal
+from nudge_sync.solve.relevance import ideal
 
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 DEPTH = 10

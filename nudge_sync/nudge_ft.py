@@ -14,8 +14,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.solve.nudge_n import lengths, unit
 from nudge_sync.solve.problem import Float32, Method
-from nudge_sync.solve.rotation import lengths, unit
 from nudge_sync.tuning import Options, fitted
 
 __all__ = ["NUDGEM", "NUDGEN", "QueriesAnswersDict"]

@@ -21,8 +21,9 @@ from nudge_sync.originals import Recognised, Standing
 from nudge_sync.plan import Gate, Held, Plan, judge, rounded
 from nudge_sync.planformat import has_figures
 from nudge_sync.revisions import Ledger, Revision, head
-from nudge_sync.solve import Choice, fit, metric_values
-from nudge_sync.solve.problem import Similarity
+from nudge_sync.solve.fit import fit
+from nudge_sync.solve.problem import Choice, Similarity
+from nudge_sync.solve.score import metric_values
 from nudge_sync.target import Target
 from nudge_sync.verify import unsettled
 

@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix, vstack
 from nudge_sync.base.threads import spread
 from nudge_sync.errors import InputError
 from nudge_sync.judgements import matrix
-from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.line_search.paths import chunks
+from nudge_sync.solve.nudge_n import TINY, lengths, single, unit
 from nudge_sync.solve.problem import Float32, Rows, Similarity
-from nudge_sync.solve.rotation import TINY, lengths, single, unit
 from nudge_sync.solve.topk import best
 
 MATRIX = 2

@@ -25,10 +25,10 @@ from nudge_sync.prepared import (
     unit_queries,
     unjudged_scores,
 )
-from nudge_sync.solve import MAX_ANGLE, checked, choose_and_learn
-from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.fit import MAX_ANGLE, checked, choose_and_learn
+from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
-from nudge_sync.solve.ranked import answered
+from nudge_sync.solve.relevance import answered
 from nudge_sync.solve.task import ENOUGH, Split, splits
 from nudge_sync.solve.topk import Best, best
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.errors import InputError
-from nudge_sync.solve.rotation import lengths
+from nudge_sync.solve.nudge_n import lengths
 
 Float32: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = NDArray[np.intp]

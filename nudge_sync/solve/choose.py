@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.threads import spread
-from nudge_sync.solve.contrast import Settings, sharpness
-from nudge_sync.solve.curves import curves
-from nudge_sync.solve.measure import metric_values
-from nudge_sync.solve.paths import Way, chunks, paths
+from nudge_sync.solve.line_search.curves import curves
+from nudge_sync.solve.line_search.paths import Way, chunks, paths
+from nudge_sync.solve.line_search.step_function import Steps, steps
+from nudge_sync.solve.nudge_c import Settings, sharpness
 from nudge_sync.solve.problem import Choice, Float32, Float64, Queries, Rows
-from nudge_sync.solve.ranked import ideal
-from nudge_sync.solve.steps import Steps, steps
+from nudge_sync.solve.relevance import ideal
+from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.task import Split, Task, judges, solve
 
 CERTAIN = 1.645

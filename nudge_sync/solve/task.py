@@ -14,10 +14,10 @@ from scipy.sparse import csr_matrix
 from nudge_sync.base.threads import spread
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import Metric
-from nudge_sync.solve.contrast import Settings, contrast, evidence
-from nudge_sync.solve.paths import Pulls, chunks, pulls, travel
+from nudge_sync.solve.line_search.paths import Pulls, chunks, pulls, travel
+from nudge_sync.solve.nudge_c import Settings, contrast, evidence
 from nudge_sync.solve.problem import PARTS, Float32, Float64, Queries, Rows, Similarity
-from nudge_sync.solve.ranked import answered, canonical
+from nudge_sync.solve.relevance import answered, canonical
 
 WIDE = 4096
 """Rows written at once, where writing is all."""

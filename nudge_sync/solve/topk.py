@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.threads import cores, spread
-from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.line_search.paths import chunks
+from nudge_sync.solve.nudge_n import TINY, lengths, single
 from nudge_sync.solve.problem import Float32, Rows, Similarity
-from nudge_sync.solve.ranked import positions
-from nudge_sync.solve.rotation import TINY, lengths, single
+from nudge_sync.solve.relevance import positions
 
 QUERY_BLOCK, DOCUMENT_BLOCK = 1024, 2048
 ROUNDING = 2e-6

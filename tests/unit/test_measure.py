@@ -8,7 +8,8 @@ from scipy.sparse import csr_matrix, random_array
 
 from nudge_sync.connector.vectors import angles, same
 from nudge_sync.measure import DEPTH, METRICS, hashed, ranked
-from nudge_sync.solve import Queries, metric_values
+from nudge_sync.solve.problem import Queries
+from nudge_sync.solve.score import metric_values
 
 
 def test_ranked_lists_score_what_vectors_score() -> None:

@@ -9,8 +9,9 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
 from nudge_sync.errors import InputError
-from nudge_sync.solve import Queries, metric_values
-from nudge_sync.solve.rotation import unit
+from nudge_sync.solve.nudge_n import unit
+from nudge_sync.solve.problem import Queries
+from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.topk import best
 
 

@@ -7,9 +7,12 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.errors import InputError
-from nudge_sync.solve import Queries, answered, fit, metric_values
 from nudge_sync.solve.choose import ahead
-from nudge_sync.solve.rotation import lengths, unit
+from nudge_sync.solve.fit import fit
+from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.problem import Queries
+from nudge_sync.solve.relevance import answered
+from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.topk import best
 
 

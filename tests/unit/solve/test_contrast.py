@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from nudge_sync.solve.contrast import Settings, contrast, evidence
-from nudge_sync.solve.rotation import lengths, unit
+from nudge_sync.solve.nudge_c import Settings, contrast, evidence
+from nudge_sync.solve.nudge_n import lengths, unit
 
 
 def made(seed, n=30, q=40, d=8):
@@ -111,8 +111,8 @@ def test_zero_vectors_stay(zero):
 def test_looking_at_the_near_points_alone_comes_to_the_same(monkeypatch):
     points, queries, grades, rivals = made(5, n=100, q=60)
     whole = climb(points, queries, grades, rivals)
-    monkeypatch.setattr("nudge_sync.solve.contrast.MANY", 0)
+    monkeypatch.setattr("nudge_sync.solve.nudge_c.MANY", 0)
     np.testing.assert_allclose(climb(points, queries, grades, rivals), whole, atol=1e-4)
-    monkeypatch.setattr("nudge_sync.solve.near.NEAREST", 60)
+    monkeypatch.setattr("nudge_sync.solve.sparse_softmax.NEAREST", 60)
     few = climb(points, queries, grades, rivals)
     assert np.einsum("ij,ij->i", few, whole).mean() > 0.99

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
-from nudge_sync.solve import Queries, metric_values
-from nudge_sync.solve.curves import curves
-from nudge_sync.solve.paths import paths, pulls, travel
-from nudge_sync.solve.ranked import ideal
-from nudge_sync.solve.rotation import lengths, unit
-from nudge_sync.solve.steps import roundest, steps
+from nudge_sync.solve.line_search.curves import curves
+from nudge_sync.solve.line_search.paths import paths, pulls, travel
+from nudge_sync.solve.line_search.step_function import roundest, steps
+from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.problem import Queries
+from nudge_sync.solve.relevance import ideal
+from nudge_sync.solve.score import metric_values
 
 NAMES = ["ndcg@10", "recall@10", "recall@1", "mrr@10", "ndcg@3", "mrr@2"]
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nudge_sync.solve.rotation import lengths, plane, rotate, unit
-from nudge_sync.solve.translation import translate
+from nudge_sync.solve.nudge_m import translate
+from nudge_sync.solve.nudge_n import lengths, plane, rotate, unit
 
 finite = st.floats(-1e3, 1e3, width=32)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.solve.nudge_n import TINY, Plane, keep_still, mixed
 from nudge_sync.solve.problem import Float32
-from nudge_sync.solve.rotation import TINY, Plane, keep_still, mixed
 
 
 def translate(vectors: Float32, pulls: NDArray[np.floating], found: Plane, step: float) -> Float32:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.solve.curves import Curves
+from nudge_sync.solve.line_search.curves import Curves
 from nudge_sync.solve.problem import Float64, Rows
 
 

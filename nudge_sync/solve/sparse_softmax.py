@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.threads import spread
-from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows
-from nudge_sync.solve.ranked import lookup
+from nudge_sync.solve.relevance import lookup
 from nudge_sync.solve.topk import best
 
 MANY = 200_000_000

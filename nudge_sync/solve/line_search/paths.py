@@ -15,9 +15,9 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.base.threads import spread
+from nudge_sync.solve.nudge_m import translate
+from nudge_sync.solve.nudge_n import TINY, Plane, plane, rotate
 from nudge_sync.solve.problem import Float32, Float64, Similarity
-from nudge_sync.solve.rotation import TINY, Plane, plane, rotate
-from nudge_sync.solve.translation import translate
 
 Way: TypeAlias = Literal["nudge-n", "nudge-m"]
 CHUNK = 512

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.solve.near import MANY, Near, near, responsibility
-from nudge_sync.solve.paths import chunks
+from nudge_sync.solve.line_search.paths import chunks
+from nudge_sync.solve.nudge_n import TINY, keep_still, lengths, unit
 from nudge_sync.solve.problem import Float32, Similarity
-from nudge_sync.solve.rotation import TINY, keep_still, lengths, unit
+from nudge_sync.solve.sparse_softmax import MANY, Near, near, responsibility
 
 QUERY_BLOCK, BLOCK = 512, 1 << 23
 """Queries, and scores, held at once: at most 32 MB of them."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.metrics import Metric
-from nudge_sync.solve.crossings import Crossings, crossings
-from nudge_sync.solve.curves import Curves
+from nudge_sync.solve.line_search.crossings import Crossings, crossings
+from nudge_sync.solve.line_search.curves import Curves
 from nudge_sync.solve.problem import Float64, Rows
-from nudge_sync.solve.ranked import positions
+from nudge_sync.solve.relevance import positions
 
 PAIRS = 1 << 19
 """Pairs of curves looked at together: about 150 MB while they are."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.threads import spread
 from nudge_sync.metrics import Metric
-from nudge_sync.solve.paths import Paths, chunks
+from nudge_sync.solve.line_search.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
-from nudge_sync.solve.ranked import lookup, positions
+from nudge_sync.solve.relevance import lookup, positions
 
 QUERY_BLOCK, POINT_BLOCK = 1024, 1024
 CROWDED = 0.25

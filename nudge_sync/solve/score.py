@@ -6,7 +6,7 @@ import numpy as np
 
 from nudge_sync import metrics
 from nudge_sync.solve.problem import Float32, Float64, Queries, Similarity
-from nudge_sync.solve.ranked import ideal, lookup
+from nudge_sync.solve.relevance import ideal, lookup
 from nudge_sync.solve.topk import best
 
 
