@@ -39,7 +39,7 @@ from nudge_sync.feedback.records import (  # noqa: E402
     search_record,
 )
 from nudge_sync.rollback import roll_back  # noqa: E402
-from nudge_sync.target import Target, open_target  # noqa: E402
+from nudge_sync.store.target import Target, open_target  # noqa: E402
 
 POINTS, DIMENSION, QUERIES, ANSWERED = 80, 8, 60, 8
 KEPT = 3

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync import digest, erasure, lease
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
@@ -17,15 +16,16 @@ from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out, in_order
-from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import refuse_turned, refuse_unfit
 from nudge_sync.planning import make_plan, refuse_stale
 from nudge_sync.resume import conclude, finish_pending
-from nudge_sync.retention import collect
-from nudge_sync.revisions import Ledger, Revision, head
-from nudge_sync.target import Target, refuse_unsupported
-from nudge_sync.verify import unsettled
+from nudge_sync.store import checksum, erasure, lease
+from nudge_sync.store.gc import collect
+from nudge_sync.store.ledger import Ledger, Revision, head
+from nudge_sync.store.provenance import recognise
+from nudge_sync.store.target import Target, refuse_unsupported
+from nudge_sync.store.verify import unsettled
 from nudge_sync.write import Change, Tally, Writer, carry_out
 
 _Back: TypeAlias = tuple[Revision | None, Tally]
@@ -206,7 +206,7 @@ def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> ND
     if plan.held is not None:
         return same(live, plan.held[rows], rescales=target.facts.rescales)
     then = np.array([plan.live[row] for row in rows], dtype=object)
-    return np.asarray(then == np.array(digest.of_vectors(live), dtype=object), np.bool_)
+    return np.asarray(then == np.array(checksum.of_vectors(live), dtype=object), np.bool_)
 
 
 def _details(plan: Plan, change: Change, *, measured: bool) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _details(plan: Plan, change: Change, *, measured: bool) -> dict[str, Any]:
         "inputs": plan.inputs,
         "live": plan.found if measured else None,
         "plan": _shown(plan),
-        "digest": digest.of_document(digest.of_vectors(plan.vectors)),
+        "digest": checksum.of_document(checksum.of_vectors(plan.vectors)),
     }
 
 

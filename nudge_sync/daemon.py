@@ -27,13 +27,13 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.base.signals import Stop
 from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
-from nudge_sync.drill import drill
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
 from nudge_sync.feedback.reading import EVENTS, SEARCHES
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
 from nudge_sync.status import Pages, answering, refuse_open_door
-from nudge_sync.target import Target, open_target
+from nudge_sync.store.restore_drill import drill
+from nudge_sync.store.target import Target, open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_AT_ONCE = 4

@@ -14,10 +14,10 @@ from nudge_sync.connector.vectors import same
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order
-from nudge_sync.originals import Recognised, Shadow, recognise
-from nudge_sync.revisions import Ledger
 from nudge_sync.solve.problem import PARTS, Queries
-from nudge_sync.target import Target
+from nudge_sync.store.ledger import Ledger
+from nudge_sync.store.provenance import Recognised, Shadow, recognise
+from nudge_sync.store.target import Target
 
 _WIDEST = 16384
 """The largest answer that every database gives."""

@@ -4,7 +4,7 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judgements import Judgements, load
 from nudge_sync.feedback.mapped import feedback_of
-from nudge_sync.target import Target
+from nudge_sync.store.target import Target
 
 
 def judgements_of(

@@ -20,8 +20,8 @@ from nudge_sync.feedback.ids import matched
 from nudge_sync.feedback.plain import copied, plain
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.rows import interpreted
-from nudge_sync.patience import patient_collection
-from nudge_sync.target import open_target
+from nudge_sync.store.retry import patient_collection
+from nudge_sync.store.target import open_target
 
 QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
 """What wrapped retrievers call them in the metadata of what they return."""

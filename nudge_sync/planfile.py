@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from nudge_sync import digest
 from nudge_sync.connector import CollectionFacts, Float32, PointId
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import InputError
@@ -35,6 +34,7 @@ from nudge_sync.planformat import (
     header_of,
     row_of,
 )
+from nudge_sync.store import checksum
 
 _ROUNDING = 1e-3
 """Radians that float32 may add to an angle."""
@@ -103,7 +103,7 @@ def _read(file: BinaryIO) -> Plan:
     lines = _lines(file)
     first = next(lines, b"")
     header, plain = header_of(first)
-    seen, rows = digest.Lines(digest.of_document(plain)), []
+    seen, rows = checksum.Lines(checksum.of_document(plain)), []
     for number, line in enumerate(lines, 2):
         seen.add(line)
         rows.append(row_of(line, number))
@@ -142,7 +142,7 @@ def _row(plan: Plan, number: int) -> str:
 
 
 def _digest(header: dict[str, Any], rows: list[str]) -> str:
-    lines = digest.Lines(digest.of_document(header))
+    lines = checksum.Lines(checksum.of_document(header))
     for row in rows:
         lines.add(row.encode())
     return lines.digest()

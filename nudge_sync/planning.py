@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync import digest
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
 from nudge_sync.connector.vectors import angles, same
 from nudge_sync.dataset import Dataset, build, concerned, points_in_play
-from nudge_sync.erasure import Erasure
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.measure import METRICS, Scores
-from nudge_sync.originals import Recognised, Standing
 from nudge_sync.plan import Gate, Held, Plan, judge, rounded
 from nudge_sync.planformat import has_figures
-from nudge_sync.revisions import Ledger, Revision, head
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice, Similarity
 from nudge_sync.solve.score import metric_values
-from nudge_sync.target import Target
-from nudge_sync.verify import unsettled
+from nudge_sync.store import checksum
+from nudge_sync.store.erasure import Erasure
+from nudge_sync.store.ledger import Ledger, Revision, head
+from nudge_sync.store.provenance import Recognised, Standing
+from nudge_sync.store.target import Target
+from nudge_sync.store.verify import unsettled
 
 
 def make_plan(
@@ -164,7 +164,7 @@ def _planned(
         gate=gate,
         ids=[points.ids[row] for row in rows],
         vectors=wanted[rows],
-        live=digest.of_vectors(points.live[rows]),
+        live=checksum.of_vectors(points.live[rows]),
         held=points.live[rows],
         angles=[round(float(angle), 6) for angle in apart],
     )
@@ -255,13 +255,13 @@ def _means(values: Scores) -> dict[str, float]:
 
 def _inputs(settings: CollectionSettings, feedback: str, points: Recognised) -> str:
     """A digest of everything that decides where the points go, but for the index's answers."""
-    return digest.of_document(
+    return checksum.of_document(
         [
             version("nudge-sync"),
             _settings_digest(settings),
             feedback,
             points.ids,
-            digest.of_bytes(points.originals.tobytes()),
+            checksum.of_bytes(points.originals.tobytes()),
         ]
     )
 
@@ -276,12 +276,12 @@ def _feedback_digest(judgements: Judgements, removed: Erasure) -> str:
         said.query_rows,
         said.gains,
     )
-    ids = digest.of_document([judgements.query_ids, judgements.point_ids, said.point_ids])
-    return digest.of_document(
-        [ids, removed.asked, *(digest.of_bytes(array.tobytes()) for array in arrays)]
+    ids = checksum.of_document([judgements.query_ids, judgements.point_ids, said.point_ids])
+    return checksum.of_document(
+        [ids, removed.asked, *(checksum.of_bytes(array.tobytes()) for array in arrays)]
     )
 
 
 def _settings_digest(settings: CollectionSettings) -> str:
     relevant = settings.model_dump(mode="json", include={"solver", "gate", "feedback", "vector"})
-    return digest.of_document(relevant)
+    return checksum.of_document(relevant)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from nudge_sync import lease
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out, live_check, live_means
 from nudge_sync.pace import Pace
-from nudge_sync.revisions import Revision, pending
 from nudge_sync.rollback import undo
-from nudge_sync.target import Target, refuse_unsupported
+from nudge_sync.store import lease
+from nudge_sync.store.ledger import Revision, pending
+from nudge_sync.store.target import Target, refuse_unsupported
 from nudge_sync.write import Writer, roll_forward, supersede
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync import digest, lease
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import InputError
-from nudge_sync.history import History
-from nudge_sync.originals import Recognised, Shadow, Standing, recognise
-from nudge_sync.revisions import Revision, head, lineage, pending, restorable
-from nudge_sync.target import Target, refuse_unsupported
+from nudge_sync.store import checksum, lease
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import Revision, head, lineage, pending, restorable
+from nudge_sync.store.provenance import Recognised, Shadow, Standing, recognise
+from nudge_sync.store.target import Target, refuse_unsupported
 from nudge_sync.write import Change, Tally, Writer, carry_out
 
 
@@ -146,7 +146,7 @@ def _wanted(target: Target, points: Recognised, line: list[int]) -> Float32:
     found = History(target.history, target.place).latest(line, points.ids, vectors=True)
     for row, point in enumerate(points.ids):
         record = found.get(point)
-        original = digest.of_vector(points.originals[row])
+        original = checksum.of_vector(points.originals[row])
         if record is not None and record.document["original"] == original:
             wanted[row] = np.asarray(record.vector, np.float32)
     return wanted

@@ -14,19 +14,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync import digest
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Float32, PointId, Points, Record, WriteReport
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
-from nudge_sync.history import History
-from nudge_sync.lease import HeldLease
-from nudge_sync.originals import holds
 from nudge_sync.pace import Pace
-from nudge_sync.patience import guarded
-from nudge_sync.revisions import Ledger, Revision, State, pending
-from nudge_sync.shadow import Shadow
-from nudge_sync.target import Target
+from nudge_sync.store import checksum
+from nudge_sync.store.history import History
+from nudge_sync.store.lease import HeldLease
+from nudge_sync.store.ledger import Ledger, Revision, State, pending
+from nudge_sync.store.provenance import holds
+from nudge_sync.store.retry import guarded
+from nudge_sync.store.shadow import Shadow
+from nudge_sync.store.target import Target
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _write_again(writer: Writer, records: list[Record]) -> WriteReport:
 
 def _is_ours(record: Record, live: Float32, *, rescales: bool) -> bool:
     """Whether a row still holds what the revision replaces, or holds its vector already."""
-    return digest.of_vector(live) == record.document["replaced"] or holds(
+    return checksum.of_vector(live) == record.document["replaced"] or holds(
         record, live, rescales=rescales
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from nudge_sync import lease
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.cli.workspace import Job
 from nudge_sync.feedback.coverage import coverage_of
 from nudge_sync.feedback.mapped import feedback_of
 from nudge_sync.judged import judgements_of
-from nudge_sync.revisions import Ledger, head, pending
-from nudge_sync.target import refusals
+from nudge_sync.store import lease
+from nudge_sync.store.ledger import Ledger, head, pending
+from nudge_sync.store.target import refusals
 
 
 def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:

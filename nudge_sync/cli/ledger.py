@@ -47,7 +47,7 @@ def log(
     as_json: options.Json = False,
 ) -> None:
     """Every revision of a collection, oldest first."""
-    from nudge_sync.revisions import Ledger
+    from nudge_sync.store.ledger import Ledger
 
     def work(job: Any) -> list[dict[str, Any]]:
         entries = Ledger(job.target.ledger, job.target.place).entries()
@@ -63,7 +63,7 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """One revision: method, parameters, scores, counts, timings."""
-    from nudge_sync.revisions import Ledger
+    from nudge_sync.store.ledger import Ledger
 
     def work(job: Any) -> dict[str, Any]:
         return Ledger(job.target.ledger, job.target.place).entry(revision).summary()
@@ -82,8 +82,8 @@ def verify(
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
     from nudge_sync.cli.drawing import draw_change
     from nudge_sync.cli.workspace import Job, each
-    from nudge_sync.drill import drill as exercise
-    from nudge_sync.verify import verify as compare
+    from nudge_sync.store.restore_drill import drill as exercise
+    from nudge_sync.store.verify import verify as compare
 
     def work(job: Job) -> dict[str, Any]:
         with progress() as report:
@@ -109,7 +109,7 @@ def unlock(
     as_json: options.Json = False,
 ) -> None:
     """Say who holds the lease and since when; with --force, take it away."""
-    from nudge_sync import lease
+    from nudge_sync.store import lease
 
     def work(job: Any) -> dict[str, Any]:
         # With --force a lease that cannot even be read is replaced.
@@ -138,10 +138,10 @@ def gc(
     """
     from nudge_sync.cli.drawing import draw_change
     from nudge_sync.cli.workspace import Job, each
-    from nudge_sync.lease import held
-    from nudge_sync.leftovers import sweep
-    from nudge_sync.retention import collect
-    from nudge_sync.revisions import Ledger
+    from nudge_sync.store.gc import collect
+    from nudge_sync.store.lease import held
+    from nudge_sync.store.ledger import Ledger
+    from nudge_sync.store.leftovers import sweep
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write

@@ -13,7 +13,7 @@ from nudge_sync.cli.entry import complain, exit_code
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, NudgeSyncError
-from nudge_sync.target import Target, open_target
+from nudge_sync.store.target import Target, open_target
 
 
 @dataclass(frozen=True)

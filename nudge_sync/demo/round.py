@@ -18,7 +18,7 @@ from nudge_sync.demo.requests import Requests, Tools, load, split
 from nudge_sync.feedback import Destination, import_rows, labelled
 from nudge_sync.metrics import parse
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import Target, open_target
+from nudge_sync.store.target import Target, open_target
 
 METRICS = ("ndcg@10", "recall@10", "recall@1")
 _DEPTH = 10

@@ -12,8 +12,8 @@ from nudge_sync.connector import Float32, PointId
 from nudge_sync.dataset import points_in_play
 from nudge_sync.evaluate.task import Similarity, Task, answered, unit
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.originals import Recognised
-from nudge_sync.target import Target
+from nudge_sync.store.provenance import Recognised
+from nudge_sync.store.target import Target
 
 NEAR = 50
 """Unjudged points near a query that join the task; every metric looks at ten places."""

@@ -19,11 +19,11 @@ from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.records import search_of
 from nudge_sync.measure import HELD_SHARE, hashed
-from nudge_sync.originals import Recognised
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.task import attraction
 from nudge_sync.solve.topk import best
-from nudge_sync.target import Target
+from nudge_sync.store.provenance import Recognised
+from nudge_sync.store.target import Target
 
 NEAREST = 1000
 """Queries at most that are looked at: those that judge the point, and the nearest to it."""

@@ -16,7 +16,7 @@ from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED
 from nudge_sync.feedback.report import ImportReport
 from nudge_sync.feedback.rows import BadRow
 from nudge_sync.feedback.sources import Row, Source
-from nudge_sync.target import state_name
+from nudge_sync.store.target import state_name
 
 Kind = Literal["search", "event"]
 _PATIENCE = 5.0

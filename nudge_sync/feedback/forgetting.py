@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nudge_sync import erasure
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.mapped import Feedback
 from nudge_sync.feedback.records import DIGEST
 from nudge_sync.feedback.rows import BadRow, seconds
-from nudge_sync.target import Target
+from nudge_sync.store import erasure
+from nudge_sync.store.target import Target
 
 _BATCH = 1000
 _DATED = 1.0

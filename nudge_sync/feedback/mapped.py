@@ -17,7 +17,7 @@ from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.records import DIGEST, Event, Search, event_document, search_record
 from nudge_sync.feedback.rows import BadRow, understood
-from nudge_sync.target import Target
+from nudge_sync.store.target import Target
 
 _BATCH = 1000
 _NAMED = 20

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from worlds import JUDGED, SETTINGS, World, opened
 
-from nudge_sync import cycle, digest, erasure, lease, resume, verify
+from nudge_sync import cycle, resume
 from nudge_sync.connector import Record
 from nudge_sync.connector.vectors import same
-from nudge_sync.damage import damaged
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
-from nudge_sync.revisions import Ledger, Revision
 from nudge_sync.rollback import roll_back
+from nudge_sync.store import checksum, erasure, lease, verify
+from nudge_sync.store.integrity import damaged
+from nudge_sync.store.ledger import Ledger, Revision
 from nudge_sync_milvus.documents import entry_of
 from nudge_sync_qdrant_rules import payloads
 
@@ -55,7 +56,7 @@ class Applied:
         vector = self.records[name][key][1]
         body = {k: v for k, v in document.items() if k not in {"seal", "vector"}}
         change(body)
-        record = digest.sealed(key, body, vector)
+        record = checksum.sealed(key, body, vector)
         self.put(name, key, record.document, vector)
 
 
@@ -181,7 +182,7 @@ def test_a_document_that_is_no_document(applied, name, content):
     key = applied.keys(name)[-1]
     applied.put(name, key, content, applied.records[name][key][1])
     with pytest.raises(DamagedRecord):
-        digest.opened([Record(key, content)], name)
+        checksum.opened([Record(key, content)], name)
 
 
 def _milvus(text: str) -> Any:

@@ -13,14 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worlds import JUDGED, SETTINGS, World, opened
 
-from nudge_sync import cycle, digest, lease, shape
+from nudge_sync import cycle
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.resume import resume
-from nudge_sync.revisions import Revision, read_entry
 from nudge_sync.rollback import roll_back
+from nudge_sync.store import checksum, lease, schema
+from nudge_sync.store.ledger import Revision, read_entry
+from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
-from nudge_sync.verify import verify
 from nudge_sync_milvus.documents import Entry, entry_of
 from nudge_sync_qdrant_rules import payloads
 
@@ -65,14 +66,14 @@ def record_or_named(read: Callable[[], Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "whole"), [(shape.OriginalLine, ORIGINAL), (shape.HistoryLine, LINE)]
+    ("kind", "whole"), [(schema.OriginalLine, ORIGINAL), (schema.HistoryLine, LINE)]
 )
 @given(data=st.data())
 def test_any_original_or_history_record(kind, whole, data):
     body, vector = data.draw(altered(whole)), data.draw(VECTORS)
-    record = digest.sealed("1:7", body, vector)
+    record = checksum.sealed("1:7", body, vector)
     for vectors in (True, False):
-        read = partial(shape.opened, [record], "docs__nudge_x", kind, vectors=vectors)
+        read = partial(schema.opened, [record], "docs__nudge_x", kind, vectors=vectors)
         found = record_or_named(read, "1:7")
         if found:
             document = found[0].document
@@ -81,7 +82,7 @@ def test_any_original_or_history_record(kind, whole, data):
 
 @given(entry=altered(ENTRY) | JSON, around=altered({"kind": "revision", "generation": 1}))
 def test_any_ledger_entry(entry, around):
-    record = digest.sealed("revision:00000001", {**around, "entry": entry})
+    record = checksum.sealed("revision:00000001", {**around, "entry": entry})
     found = record_or_named(lambda: read_entry(record, "docs__nudge_revisions"), "revision:0000")
     if found is not None:
         assert isinstance(found, Revision)
@@ -93,7 +94,7 @@ def test_any_ledger_entry(entry, around):
 def test_any_lease(content, generation):
     records = MemoryDatabase().records("docs__nudge_revisions")
     document = {"kind": "lease", "generation": generation, "lease": content}
-    records.put([digest.sealed(lease.KEY, jsonable(document))])
+    records.put([checksum.sealed(lease.KEY, jsonable(document))])
     holder = record_or_named(lambda: lease.holder(records), lease.KEY)
     if holder is not None:
         holder.describe()
@@ -150,7 +151,7 @@ def test_no_stored_record_makes_a_verb_fail_otherwise(world, name, at, forged, d
     body = {k: v for k, v in json.loads(text).items() if not forged or k not in {"seal", "vector"}}
     changed = jsonable(data.draw(altered(body)))
     if forged and name in NAMES:
-        changed = digest.sealed(key, changed, vector).document
+        changed = checksum.sealed(key, changed, vector).document
     store.records[name][key] = (json.dumps(changed), vector)
     try:
         each_verb(world, before, damage=name in NAMES and not forged)

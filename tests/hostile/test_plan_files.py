@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from plans import plan
 from worlds import SETTINGS, opened
 
-from nudge_sync import cycle, digest, planfile, planformat
+from nudge_sync import cycle, planfile, planformat
 from nudge_sync.connector import CollectionFacts
 from nudge_sync.errors import InputError
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import load, refuse_unfit, save
+from nudge_sync.store import checksum
 
 Lines = list[dict[str, Any]]
 
@@ -36,8 +37,8 @@ def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
     change(lines)
     header = {k: v for k, v in lines[0].items() if k not in {"format", "rows", "digest"}}
     rows = [json.dumps(line) for line in lines[1:]]
-    text = "\n".join([digest.of_document(header), *rows])
-    counted = {"rows": len(rows), "digest": digest.of_bytes(text.encode())}
+    text = "\n".join([checksum.of_document(header), *rows])
+    counted = {"rows": len(rows), "digest": checksum.of_bytes(text.encode())}
     lines[0] |= counted
     path.write_text("\n".join([json.dumps(lines[0]), *rows]) + "\n", encoding="utf-8")
     return path

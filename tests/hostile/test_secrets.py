@@ -18,8 +18,8 @@ from click.testing import Result
 from commands import Shop, opened_shop
 from typer.testing import CliRunner
 
-from nudge_sync import patience
 from nudge_sync.cli.app import app
+from nudge_sync.store import retry
 
 PLANTED = {
     "QDRANT_API_KEY": "planted-qdrant-7f3a",
@@ -51,7 +51,7 @@ VERBS = [
 def planted(monkeypatch):
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(patience, "DELAYS", ())
+    monkeypatch.setattr(retry, "DELAYS", ())
 
 
 @pytest.fixture(scope="module")

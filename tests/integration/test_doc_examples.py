@@ -19,7 +19,7 @@ from sentences import DIMENSION, TEXTS, embedded
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.config import load
-from nudge_sync.target import open_target
+from nudge_sync.store.target import open_target
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {

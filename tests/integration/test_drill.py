@@ -10,17 +10,18 @@ import pytest
 from commands import opened_shop
 from worlds import JUDGED, SETTINGS, World
 
-from nudge_sync import cycle, digest
+from nudge_sync import cycle
 from nudge_sync.base.signals import Stop
 from nudge_sync.config import load
 from nudge_sync.daemon import Daemon, drill_trigger, trigger
-from nudge_sync.drill import drill, scratch_of
 from nudge_sync.errors import Interrupted
-from nudge_sync.history import History
-from nudge_sync.leftovers import sweep
 from nudge_sync.resume import resume
-from nudge_sync.revisions import Ledger
 from nudge_sync.rollback import roll_back
+from nudge_sync.store import checksum
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import Ledger
+from nudge_sync.store.leftovers import sweep
+from nudge_sync.store.restore_drill import drill, scratch_of
 
 
 def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:
@@ -97,7 +98,7 @@ def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(world
     record = History(target.history, "docs").at(1, [2], vectors=True)[2]
     assert record.vector is not None
     world.upsert([2], record.vector[None])
-    held = digest.of_vectors(world.live([2]))[0] == record.document["vector"]
+    held = checksum.of_vectors(world.live([2]))[0] == record.document["vector"]
     assert sweep(world.target()) == noted - held
 
 

@@ -12,12 +12,13 @@ from commands import Shop, opened_shop
 from plans import plan
 from typer.testing import CliRunner
 
-from nudge_sync import digest, errors, lease, patience
+from nudge_sync import errors
 from nudge_sync.cli.app import app
 from nudge_sync.cli.entry import exit_code
 from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.planfile import save
+from nudge_sync.store import checksum, lease, retry
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def taught(tmp_path_factory) -> Shop:
 
 @pytest.fixture
 def shop(taught: Shop, tmp_path: Path, monkeypatch) -> Shop:
-    monkeypatch.setattr(patience, "DELAYS", ())
+    monkeypatch.setattr(retry, "DELAYS", ())
     return taught.copied(tmp_path / "copy")
 
 
@@ -76,7 +77,7 @@ def test_1_a_lease_that_is_held(shop: Shop):
     moment = lease.now()
     somebody = lease.Lease("t", "elsewhere", "//1/1", moment, moment + 10**6, 1000.0, 1)
     document = {"kind": "lease", "generation": 1, "lease": asdict(somebody)}
-    records.put([digest.sealed("lease", document)])
+    records.put([checksum.sealed("lease", document)])
     opened.close()
     for words in (["apply", "--yes"], ["rollback", "--yes"], ["resume"], ["gc"], ["unlock"]):
         code, said = run(shop, *words)

@@ -8,13 +8,13 @@ import pytest
 from places import SETTINGS, Place
 from ram import folder
 
-from nudge_sync import patience
 from nudge_sync.errors import DatabaseError
 from nudge_sync.resume import resume
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import Target, open_target
+from nudge_sync.store import retry
+from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
-from nudge_sync.verify import verify
 
 ENGINES = [
     "memory",
@@ -29,8 +29,8 @@ FIRST_ORIGINALS = 3
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "DELAYS", (0.0,) * 2)
-    monkeypatch.setattr(patience, "SWAP_DELAYS", (0.0,) * 2)
+    monkeypatch.setattr(retry, "DELAYS", (0.0,) * 2)
+    monkeypatch.setattr(retry, "SWAP_DELAYS", (0.0,) * 2)
 
 
 @pytest.fixture(params=ENGINES)

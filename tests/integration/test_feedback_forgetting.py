@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from worlds import DIMENSION, SETTINGS, World, unit
 
-from nudge_sync import cycle, erasure
+from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.errors import GateRefused, StalePlan
 from nudge_sync.feedback import Destination, import_rows, json_lines
@@ -14,7 +14,8 @@ from nudge_sync.feedback.forgetting import Whom, exported, forget
 from nudge_sync.feedback.records import Event, Search, event_record, search_record
 from nudge_sync.rollback import roll_back
 from nudge_sync.solve.problem import Method
-from nudge_sync.verify import verify
+from nudge_sync.store import erasure
+from nudge_sync.store.verify import verify
 
 
 def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> None:

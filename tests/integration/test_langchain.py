@@ -26,7 +26,7 @@ from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback import load
 from nudge_sync.langchain import LoggedRetriever
-from nudge_sync.target import open_target
+from nudge_sync.store.target import open_target
 
 QUERY = "swept wings"
 

@@ -13,11 +13,11 @@ from pauses import Paused
 from places import SETTINGS, Place
 from ram import folder
 
-from nudge_sync import lease
 from nudge_sync.errors import LeaseHeld, LeaseLost
 from nudge_sync.resume import resume
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import open_target
+from nudge_sync.store import lease
+from nudge_sync.store.target import open_target
 from nudge_sync.testing.faults import When
 
 ENGINES = ["qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server)]

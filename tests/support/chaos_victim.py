@@ -12,12 +12,13 @@ from threading import Timer
 import numpy as np
 from handmade import handmade, near
 
-from nudge_sync import cycle, patience
+from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import Target, open_target
+from nudge_sync.store import retry
+from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, kill
 
 POINTS, DIMENSION = 60, 8
@@ -47,7 +48,7 @@ class Order:
     seed: int = 0
     originals: bytes = b""
     """What the nudged vectors are made from: (POINTS, DIMENSION) float32."""
-    delays: tuple[float, ...] = patience.DELAYS
+    delays: tuple[float, ...] = retry.DELAYS
 
 
 def wanted(order: Order) -> dict[int, np.ndarray]:
@@ -59,7 +60,7 @@ def wanted(order: Order) -> dict[int, np.ndarray]:
 
 def victim(order: Order, death: Death, begun: Event | None = None) -> None:
     """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
-    patience.DELAYS = order.delays
+    retry.DELAYS = order.delays
     strike = begun.set if begun else _stop if death.only_stop else kill
     database = connect(order.connector, order.section)
     faulty = FaultyDatabase(database, Faults(death.at, death.when, strike))

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync import cycle, digest
+from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
 from nudge_sync.plan import Gate, Plan
-from nudge_sync.target import Target
+from nudge_sync.store import checksum
+from nudge_sync.store.target import Target
 
 
 def handmade(
@@ -30,11 +31,11 @@ def handmade(
     vectors = np.array([wanted[int(point)] for point in held.ids], np.float32)
     return replace(
         made,
-        inputs=digest.of_bytes(vectors.tobytes()),
+        inputs=checksum.of_bytes(vectors.tobytes()),
         ids=held.ids,
         vectors=vectors.reshape(held.vectors.shape),
         held=held.vectors,
-        live=digest.of_vectors(held.vectors),
+        live=checksum.of_vectors(held.vectors),
         angles=[0.1] * len(held),
         gate=Gate(passed=True, reasons=[]),
         found={name: float(loses) for name in made.found},

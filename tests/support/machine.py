@@ -20,16 +20,18 @@ from hypothesis.stateful import (
 from model import Bits, Model, Vectors
 from ram import folder
 
-from nudge_sync import cycle, lease
+from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import DatabaseError, GateRefused, InputError, LeaseHeld, StalePlan
-from nudge_sync.originals import recognise
 from nudge_sync.plan import Plan
 from nudge_sync.resume import resume
-from nudge_sync.revisions import Ledger, pending, restorable
 from nudge_sync.rollback import roll_back
-from nudge_sync.target import Target, open_target
+from nudge_sync.store import lease
+from nudge_sync.store.ledger import Ledger, pending, restorable
+from nudge_sync.store.provenance import recognise
+from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import (
     WRITES,
     Crash,
@@ -39,7 +41,6 @@ from nudge_sync.testing.faults import (
     disk_full,
     time_out,
 )
-from nudge_sync.verify import verify
 
 POINTS, DIMENSION = 7, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2, keep_log=2))

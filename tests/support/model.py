@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nudge_sync.revisions import Revision, head, pending
+from nudge_sync.store.ledger import Revision, head, pending
 
 Bits = bytes
 Vectors = dict[int, Bits]

@@ -8,7 +8,7 @@ from typing import Self
 
 from nudge_sync.connector import Database
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.target import Target, open_target
+from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When
 
 PATIENCE = 300.0

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync import digest
 from nudge_sync.plan import Gate, Plan
+from nudge_sync.store import checksum
 
 SCORES = {"ndcg@10": 0.5, "recall@10": 0.5, "recall@1": 0.25, "mrr@10": 0.5}
 
@@ -18,9 +18,9 @@ def plan(rows: int = 3, dimension: int = 4, **changed: Any) -> Plan:
     made: dict[str, Any] = {
         "collection": "docs",
         "head": 0,
-        "feedback": digest.of_bytes(b"feedback"),
-        "settings": digest.of_bytes(b"settings"),
-        "inputs": digest.of_bytes(b"inputs"),
+        "feedback": checksum.of_bytes(b"feedback"),
+        "settings": checksum.of_bytes(b"settings"),
+        "inputs": checksum.of_bytes(b"inputs"),
         "metric": "ndcg@10",
         "method": "nudge-n",
         "parameters": {"angle": 0.3},
@@ -35,7 +35,7 @@ def plan(rows: int = 3, dimension: int = 4, **changed: Any) -> Plan:
         "gate": Gate(passed=True, reasons=["it helps"], queries=20, gain=0.1, interval=(0.05, 0.2)),
         "ids": list(range(rows)),
         "vectors": vectors,
-        "live": digest.of_vectors(vectors),
+        "live": checksum.of_vectors(vectors),
         "angles": [0.25] * rows,
         "drifted": [7, "u"],
         "missing": [],

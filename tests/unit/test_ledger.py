@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError, LeaseLost
-from nudge_sync.pruning import prune
-from nudge_sync.revisions import Ledger, head, lineage, restorable
+from nudge_sync.store.ledger import Ledger, head, lineage, restorable
+from nudge_sync.store.pruning import prune
 from nudge_sync.testing.memory import MemoryDatabase
 
 

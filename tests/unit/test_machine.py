@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from machine import Machine
 
-from nudge_sync import patience
+from nudge_sync.store import retry
 
 
 class InMemory(Machine):
@@ -24,8 +24,8 @@ class OnEdge(Machine):
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "DELAYS", (0.0,) * 3)
-    monkeypatch.setattr(patience, "SWAP_DELAYS", (0.0,) * 3)
+    monkeypatch.setattr(retry, "DELAYS", (0.0,) * 3)
+    monkeypatch.setattr(retry, "SWAP_DELAYS", (0.0,) * 3)
 
 
 def tried(examples: int, steps: int) -> settings:

@@ -10,7 +10,7 @@ import pytest
 from nudge_sync import FeedbackLog
 from nudge_sync.feedback.batches import Batches
 from nudge_sync.feedback.forgetting import Whom
-from nudge_sync.target import open_target
+from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
 DIMENSION = 4

@@ -10,7 +10,7 @@ import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
 from nudge_sync import FeedbackLog
 from nudge_sync.errors import DatabaseError, NudgeSyncError, Unreachable
-from nudge_sync.target import open_target
+from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase, MemoryRecords
 
 DIMENSION = 4

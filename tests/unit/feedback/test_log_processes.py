@@ -114,7 +114,7 @@ def test_forked_workers_share_no_query_ids_and_each_has_one_writer():
 
 @pytest.mark.parametrize("database", ["given", "function"])
 def test_what_waits_when_the_process_ends_is_stored_in_milvus_lite(tmp_path, database):
-    from nudge_sync.target import open_target  # noqa: PLC0415
+    from nudge_sync.store.target import open_target  # noqa: PLC0415
     from nudge_sync_milvus import connect  # noqa: PLC0415
 
     path = str(tmp_path / "milvus.db")

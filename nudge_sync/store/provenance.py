@@ -9,14 +9,14 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync import digest
 from nudge_sync.connector import Float32, PointId, Points, Record
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.history import History
-from nudge_sync.revisions import Ledger, Revision, head, lineage
-from nudge_sync.shadow import Original, Shadow
-from nudge_sync.target import Target
+from nudge_sync.store import checksum
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import Ledger, Revision, head, lineage
+from nudge_sync.store.shadow import Original, Shadow
+from nudge_sync.store.target import Target
 
 __all__ = ["Notes", "Recognised", "Shadow", "Standing", "holds", "recognise"]
 
@@ -119,7 +119,7 @@ def _held_originals(
 ) -> list[Original | None]:
     """For each row the newest original that is live there, if one is."""
     if not target.facts.rescales:
-        found = digest.of_vectors(live)
+        found = checksum.of_vectors(live)
         return [
             next((note for note in reversed(several) if note.digest == bits), None)
             for several, bits in zip(own, found, strict=True)
@@ -209,7 +209,7 @@ def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
 def holds(record: Record, live: Float32, *, rescales: bool) -> bool:
     """Whether `live` (d,) is the vector of a history record."""
     if not rescales:
-        return bool(record.document["vector"] == digest.of_vector(live))
+        return bool(record.document["vector"] == checksum.of_vector(live))
     if record.vector is None:
         raise DamagedRecord(f"record {record.key!r} has lost its vector")
     return _alike(live, record.vector)

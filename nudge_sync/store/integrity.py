@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from nudge_sync import erasure, lease, shape
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.revisions import read_entry
-from nudge_sync.target import Target
+from nudge_sync.store import erasure, lease, schema
+from nudge_sync.store.ledger import read_entry
+from nudge_sync.store.target import Target
 
 MOST_NAMED = 20
 """Records that a message names; all are counted."""
@@ -30,10 +30,10 @@ def damaged(target: Target) -> Iterator[str]:
         return read_entry(record, names[0])
 
     def original(record: Record) -> object:
-        return shape.opened([record], names[1], shape.OriginalLine, vectors=True)
+        return schema.opened([record], names[1], schema.OriginalLine, vectors=True)
 
     def line(record: Record) -> object:
-        return shape.opened([record], names[2], shape.HistoryLine, vectors=True)
+        return schema.opened([record], names[2], schema.HistoryLine, vectors=True)
 
     if _fails(lease.holder, target.ledger):
         yield f"{names[0]} {lease.KEY!r}"

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from nudge_sync import digest, shape
 from nudge_sync.connector import Record, Records
 from nudge_sync.errors import InputError, LeaseLost
+from nudge_sync.store import checksum, schema
 
 State = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
 Kind = Literal["apply", "rollback"]
@@ -29,7 +29,7 @@ class Revision:
     anything was written.  superseded: given up half-way, its rows taken over by a later revision.
     """
 
-    __pydantic_config__ = shape.NOTHING_ELSE
+    __pydantic_config__ = schema.NOTHING_ELSE
 
     number: int
     kind: Kind
@@ -53,17 +53,17 @@ class Details(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    rows: shape.Count = 0
+    rows: schema.Count = 0
     inputs: str = ""
     plan: dict[str, Any] = {}
     live: dict[str, float | bool | dict[str, float]] | None = None
     collected: bool = False
-    planned_at: shape.Moment = 0
-    writing_at: shape.Moment = 0
-    written_at: shape.Moment = 0
-    applied_at: shape.Moment = 0
-    abandoned_at: shape.Moment = 0
-    superseded_at: shape.Moment = 0
+    planned_at: schema.Moment = 0
+    writing_at: schema.Moment = 0
+    written_at: schema.Moment = 0
+    applied_at: schema.Moment = 0
+    abandoned_at: schema.Moment = 0
+    superseded_at: schema.Moment = 0
 
 
 class Ledger:
@@ -135,7 +135,7 @@ class Ledger:
 
     def _store(self, entry: Revision, expected: int | None) -> None:
         document = {"kind": "revision", "generation": entry.generation, "entry": asdict(entry)}
-        record = digest.sealed(_key(entry.number), document)
+        record = checksum.sealed(_key(entry.number), document)
         if not self.records.swap(record, expected):
             raise LeaseLost(
                 f"revision {entry.number} was changed by another process; nothing more was "
@@ -154,14 +154,14 @@ def read_entry(record: Record, place: str) -> Revision:
 
     Raises DamagedRecord.
     """
-    digest.opened([record], place)
-    entry = shape.built(Revision, record.document.get("entry"), record, place)
+    checksum.opened([record], place)
+    entry = schema.built(Revision, record.document.get("entry"), record, place)
     # A parent is always older: what follows parents must come to an end.
     if not 0 <= entry.parent < entry.number or not 0 <= entry.to <= entry.number:
-        raise shape.misshapen(record, place, "its parent is not an older revision")
+        raise schema.misshapen(record, place, "its parent is not an older revision")
     if record.key != _key(entry.number):
-        raise shape.misshapen(record, place, "it stands under another revision's key")
-    shape.built(Details, entry.details, record, place)
+        raise schema.misshapen(record, place, "it stands under another revision's key")
+    schema.built(Details, entry.details, record, place)
     return entry
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nudge_sync import digest, shape
 from nudge_sync.connector import Float32, PointId, Record, Records
+from nudge_sync.store import checksum, schema
 
 
 class History:
@@ -32,13 +32,13 @@ class History:
         rows = zip(ids, vectors, replaced, originals, strict=True)
         self.records.put(
             [
-                digest.sealed(
+                checksum.sealed(
                     _key(revision, point),
                     {
                         "revision": revision,
                         "id": point,
-                        "original": digest.of_vector(original),
-                        "replaced": digest.of_vector(old),
+                        "original": checksum.of_vector(original),
+                        "replaced": checksum.of_vector(old),
                     },
                     vector,
                 )
@@ -49,7 +49,7 @@ class History:
     def of(self, revision: int) -> Iterator[list[Record]]:
         """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
         for batch in self.records.scan({"revision": revision}):
-            yield shape.opened(batch, self._place, shape.HistoryLine, vectors=True)
+            yield schema.opened(batch, self._place, schema.HistoryLine, vectors=True)
 
     def latest(
         self, line: Sequence[int], ids: Sequence[PointId], *, vectors: bool
@@ -71,7 +71,7 @@ class History:
         """The records of one revision for those of `ids` that it touched."""
         keys = [_key(revision, point) for point in ids]
         stored = self.records.get(keys, vectors=vectors)
-        records = shape.opened(stored, self._place, shape.HistoryLine, vectors=vectors)
+        records = schema.opened(stored, self._place, schema.HistoryLine, vectors=vectors)
         return {record.document["id"]: record for record in records}
 
     def forget(self, revision: int) -> int:
@@ -89,7 +89,7 @@ class History:
         return {
             record.document["id"]: record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)
-            for record in shape.opened(batch, self._place, shape.HistoryLine, vectors=False)
+            for record in schema.opened(batch, self._place, schema.HistoryLine, vectors=False)
         }
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from nudge_sync import digest, shape
 from nudge_sync.connector import Records
 from nudge_sync.errors import LeaseLost
+from nudge_sync.store import checksum, schema
 
 KEY = "erasure"
 _TRIES = 10
@@ -21,11 +21,11 @@ _TRIES = 10
 class Erasure:
     """How often feedback was removed, and how many of these times the vectors have forgotten."""
 
-    __pydantic_config__ = shape.NOTHING_ELSE
+    __pydantic_config__ = schema.NOTHING_ELSE
 
-    asked: shape.Count = 0
-    done: shape.Count = 0
-    generation: shape.Count = 0
+    asked: schema.Count = 0
+    done: schema.Count = 0
+    generation: schema.Count = 0
 
     @property
     def pending(self) -> bool:
@@ -37,8 +37,8 @@ def noted(ledger: Records, place: str) -> Erasure:
     """What the ledger's records say of it. Raises DamagedRecord."""
     name = f"{place}__nudge_revisions"
     for record in ledger.get([KEY]):
-        digest.opened([record], name)
-        return shape.built(Erasure, record.document.get("erasure"), record, name)
+        checksum.opened([record], name)
+        return schema.built(Erasure, record.document.get("erasure"), record, name)
     return Erasure()
 
 
@@ -57,7 +57,7 @@ def _change(ledger: Records, place: str, change: Callable[[Erasure], Erasure]) -
         now = noted(ledger, place)
         then = replace(change(now), generation=now.generation + 1)
         document = {"generation": then.generation, "erasure": asdict(then)}
-        if ledger.swap(digest.sealed(KEY, document), now.generation or None):
+        if ledger.swap(checksum.sealed(KEY, document), now.generation or None):
             return
     raise LeaseLost(
         f'others change what "{place}__nudge_revisions" says of removed feedback all the time; '

@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from nudge_sync import digest
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
+from nudge_sync.store import checksum
 
 T = TypeVar("T")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
@@ -74,7 +74,7 @@ def opened(
 
     vectors: each also has its vector. Raises DamagedRecord that names the first one that fails.
     """
-    for record in digest.opened(records, place):
+    for record in checksum.opened(records, place):
         found = built(line, record.document, record, place)
         if found.key != record.key:
             raise misshapen(record, place, "it stands under another point's key")

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync import shape
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.patience import patient_records
-from nudge_sync.shape import HistoryLine, OriginalLine
-from nudge_sync.target import Target
+from nudge_sync.store import schema
+from nudge_sync.store.retry import patient_records
+from nudge_sync.store.schema import HistoryLine, OriginalLine
+from nudge_sync.store.target import Target
 
 SAMPLE = 1000
 """Records of each kind that are restored if nothing else is said."""
@@ -169,7 +169,7 @@ def _whole(
     whole = []
     for record in stored:
         try:
-            whole += shape.opened([record], kind, line, vectors=True)
+            whole += schema.opened([record], kind, line, vectors=True)
         except DamagedRecord:
             _name(found.damaged, f"{kind} {record.key}")
     return whole

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nudge_sync import digest, shape
 from nudge_sync.connector import Float32, PointId, Record, Records
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
-from nudge_sync.revisions import now
+from nudge_sync.store import checksum, schema
+from nudge_sync.store.ledger import now
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Shadow:
         Raises WriteNotVerified; then nothing may be written over them.
         """
         records = [
-            digest.sealed(f"{revision}:{point}", _document(revision, point), vector)
+            checksum.sealed(f"{revision}:{point}", _document(revision, point), vector)
             for point, vector in zip(ids, vectors, strict=True)
         ]
         self.records.put(records)
@@ -53,7 +53,7 @@ class Shadow:
         """The originals of every point that was ever moved, oldest first. Raises DamagedRecord."""
         found: dict[PointId, list[Original]] = {}
         for batch in self.records.scan(vectors=False):
-            for record in shape.opened(batch, self._place, shape.OriginalLine, vectors=False):
+            for record in schema.opened(batch, self._place, schema.OriginalLine, vectors=False):
                 note = _note(record)
                 found.setdefault(note.point, []).append(note)
         for several in found.values():
@@ -75,7 +75,7 @@ class Shadow:
         """The vectors of these originals, by key. Raises DamagedRecord."""
         keys = list(dict.fromkeys(note.key for note in notes))
         stored = self.records.get(keys)
-        records = shape.opened(stored, self._place, shape.OriginalLine, vectors=True)
+        records = schema.opened(stored, self._place, schema.OriginalLine, vectors=True)
         found = {record.key: _vector(record) for record in records}
         for key in keys:
             if key not in found:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from nudge_sync import digest
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED
-from nudge_sync.patience import patient_collection, patient_records
+from nudge_sync.store import checksum
+from nudge_sync.store.retry import patient_collection, patient_records
 
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
 
@@ -41,7 +41,7 @@ def state_name(collection: str, vector: str) -> str:
     """What the names of the sidecar's own collections start with."""
     if not vector:
         return collection
-    plain = vector if _PLAIN.fullmatch(vector) else digest.of_bytes(vector.encode())[:12]
+    plain = vector if _PLAIN.fullmatch(vector) else checksum.of_bytes(vector.encode())[:12]
     return f"{collection}__{plain}"
 
 

@@ -3,16 +3,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nudge_sync import lease
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import same
-from nudge_sync.damage import all_named
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.history import History
-from nudge_sync.originals import Notes, Recognised, Shadow, Standing, holds, recognise
-from nudge_sync.revisions import Ledger, Revision, head, lineage, pending
-from nudge_sync.target import Target
+from nudge_sync.store import lease
+from nudge_sync.store.history import History
+from nudge_sync.store.integrity import all_named
+from nudge_sync.store.ledger import Ledger, Revision, head, lineage, pending
+from nudge_sync.store.provenance import Notes, Recognised, Shadow, Standing, holds, recognise
+from nudge_sync.store.target import Target
 
 _BATCH = 10_000
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nudge_sync import digest
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import PointId
-from nudge_sync.history import History
-from nudge_sync.originals import holds, recognise
-from nudge_sync.pruning import prune
-from nudge_sync.revisions import PENDING, Ledger, Revision, head, lineage, restorable
-from nudge_sync.shadow import Shadow
-from nudge_sync.target import Target
+from nudge_sync.store import checksum
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import PENDING, Ledger, Revision, head, lineage, restorable
+from nudge_sync.store.provenance import holds, recognise
+from nudge_sync.store.pruning import prune
+from nudge_sync.store.shadow import Shadow
+from nudge_sync.store.target import Target
 
 
 def collect(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
@@ -119,7 +119,7 @@ def _forget_originals(target: Target, ledger: Ledger) -> int:
     ids = list(several)
     used = _made_from(target, ids, ledger.entries())
     held = recognise(target, ids, several, ledger)
-    for point, original in zip(held.ids, digest.of_vectors(held.originals), strict=True):
+    for point, original in zip(held.ids, checksum.of_vectors(held.originals), strict=True):
         used[point].add(original)
     spare = [
         note

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nudge_sync.connector import Record
-from nudge_sync.drill import scratch_of
-from nudge_sync.history import History
-from nudge_sync.originals import holds
-from nudge_sync.revisions import Ledger, Revision
-from nudge_sync.target import Target
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import Ledger, Revision
+from nudge_sync.store.provenance import holds
+from nudge_sync.store.restore_drill import scratch_of
+from nudge_sync.store.target import Target
 
 
 def sweep(target: Target) -> int:

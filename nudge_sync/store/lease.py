@@ -15,11 +15,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from nudge_sync import digest, shape
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Document, Record, Records
 from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncError
-from nudge_sync.revisions import now
+from nudge_sync.store import checksum, schema
+from nudge_sync.store.ledger import now
 
 KEY = "lease"
 _PLACE = "__nudge_revisions"
@@ -54,16 +54,16 @@ def elapsed(since: Instant, until: Instant) -> float:
 class Lease:
     """Who may write; times in milliseconds since 1970, by the holder's clock."""
 
-    __pydantic_config__ = shape.NOTHING_ELSE
+    __pydantic_config__ = schema.NOTHING_ELSE
 
     token: str
     host: str
     process: Annotated[str, Field(pattern=r"\A[^/]*/[^/]*/[0-9]{1,7}/[^/]*\z")]
     """Boot, process-id namespace, process id and start time: tells a dead process for certain."""
-    acquired: shape.Moment
-    expires: shape.Moment
+    acquired: schema.Moment
+    expires: schema.Moment
     seconds: Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
-    generation: shape.Count
+    generation: schema.Count
 
     def describe(self) -> str:
         """Who holds it since when, for people."""
@@ -179,7 +179,7 @@ def _replace_damaged(records: Records) -> None:
     # The clock, because nobody may have come to hold the new lease's generation already.
     moment = now()
     lease = Lease("", "", _process(0), moment, 0, 1.0, generation=moment)
-    records.put([digest.sealed(KEY, _document(lease))])
+    records.put([checksum.sealed(KEY, _document(lease))])
 
 
 def _acquire(records: Records, seconds: float) -> Lease:
@@ -211,7 +211,7 @@ def _extended(lease: Lease) -> Lease:
 
 
 def _swap(records: Records, lease: Lease, expected: int | None) -> bool:
-    return records.swap(digest.sealed(KEY, _document(lease)), expected)
+    return records.swap(checksum.sealed(KEY, _document(lease)), expected)
 
 
 def _document(lease: Lease) -> Document:
@@ -228,11 +228,11 @@ def _stored(records: Records) -> Lease | None:
 
 
 def _read(record: Record) -> Lease:
-    lease = shape.built(
-        Lease, digest.opened([record], _PLACE)[0].document.get("lease"), record, _PLACE
+    lease = schema.built(
+        Lease, checksum.opened([record], _PLACE)[0].document.get("lease"), record, _PLACE
     )
     if record.document.get("generation") != lease.generation:
-        raise shape.misshapen(record, _PLACE, "two generations")
+        raise schema.misshapen(record, _PLACE, "two generations")
     return lease
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from nudge_sync.revisions import Ledger, Revision
+from nudge_sync.store.ledger import Ledger, Revision
 
 
 def prune(ledger: Ledger, wanted: Collection[int], keep: int) -> int:

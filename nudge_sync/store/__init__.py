@@ -1,0 +1,1 @@
+"""What stands in the user's database beside the collection, and what it proves."""
