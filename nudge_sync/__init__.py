@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nudge_sync.log import FeedbackLog
-    from nudge_sync.tuning import Fit, finetune
+    from nudge_sync.tuning.finetune import Fit, finetune
 
 __all__ = ["FeedbackLog", "Fit", "finetune"]
 
 _HOMES = {
     "FeedbackLog": "nudge_sync.log",
-    "Fit": "nudge_sync.tuning",
-    "finetune": "nudge_sync.tuning",
+    "Fit": "nudge_sync.tuning.finetune",
+    "finetune": "nudge_sync.tuning.finetune",
 }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.solve.nudge_n import lengths, unit
 from nudge_sync.solve.problem import Float32, Method
-from nudge_sync.tuning import Options, fitted
+from nudge_sync.tuning.finetune import Options, fitted
 
 __all__ = ["NUDGEM", "NUDGEN", "QueriesAnswersDict"]
 

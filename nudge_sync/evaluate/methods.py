@@ -14,7 +14,7 @@ from nudge_sync.config import MethodName, MetricName
 from nudge_sync.evaluate import adaptor
 from nudge_sync.evaluate.protocol import Split
 from nudge_sync.evaluate.task import Float32, Rows, Task
-from nudge_sync.tuning import finetune
+from nudge_sync.tuning.finetune import finetune
 
 EvaluatedMethod: TypeAlias = Literal["nothing", "nudge-m", "nudge-n", "nudge-c", "auto", "adaptor"]
 METHODS: tuple[EvaluatedMethod, ...] = get_args(EvaluatedMethod)

@@ -14,7 +14,6 @@ from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.dataset import points_in_play
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.collection import near_points, read_points
-from nudge_sync.explanation import Explanation, Pull, Shift, explain
 from nudge_sync.feedback.ids import PointIds
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.records import search_of
@@ -24,6 +23,7 @@ from nudge_sync.solve.task import attraction
 from nudge_sync.solve.topk import best
 from nudge_sync.store.provenance import Recognised
 from nudge_sync.store.target import Target
+from nudge_sync.tuning.explain import Explanation, Pull, Shift, explain
 
 NEAREST = 1000
 """Queries at most that are looked at: those that judge the point, and the nearest to it."""

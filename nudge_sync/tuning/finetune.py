@@ -14,9 +14,14 @@ from scipy.sparse import csr_matrix, vstack
 from nudge_sync import metrics
 from nudge_sync.base.threads import limited, spread
 from nudge_sync.errors import InputError
-from nudge_sync.explanation import Explanation, explain
-from nudge_sync.judgements import Relevant, matrix
-from nudge_sync.prepared import (
+from nudge_sync.solve.fit import MAX_ANGLE, checked, choose_and_learn
+from nudge_sync.solve.line_search.paths import chunks
+from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
+from nudge_sync.solve.relevance import answered
+from nudge_sync.solve.task import ENOUGH, Split, splits
+from nudge_sync.solve.topk import Best, best
+from nudge_sync.tuning.explain import Explanation, explain
+from nudge_sync.tuning.inputs import (
     Candidates,
     document_rows,
     judged_rows,
@@ -25,12 +30,7 @@ from nudge_sync.prepared import (
     unit_queries,
     unjudged_scores,
 )
-from nudge_sync.solve.fit import MAX_ANGLE, checked, choose_and_learn
-from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
-from nudge_sync.solve.relevance import answered
-from nudge_sync.solve.task import ENOUGH, Split, splits
-from nudge_sync.solve.topk import Best, best
+from nudge_sync.tuning.qrels import Relevant, matrix
 
 
 @dataclass(frozen=True)

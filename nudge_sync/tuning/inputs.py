@@ -10,11 +10,11 @@ from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync.base.threads import spread
 from nudge_sync.errors import InputError
-from nudge_sync.judgements import matrix
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import TINY, lengths, single, unit
 from nudge_sync.solve.problem import Float32, Rows, Similarity
 from nudge_sync.solve.topk import best
+from nudge_sync.tuning.qrels import matrix
 
 MATRIX = 2
 """Dimensions of an array of rows."""

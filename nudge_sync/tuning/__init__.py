@@ -1,0 +1,1 @@
+"""`nudge_sync.finetune`: the solver on arrays and files, without a database."""
