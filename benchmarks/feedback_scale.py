@@ -24,8 +24,8 @@ from nudge_sync.base.gc_pause import rarely_collected
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import judged
-from nudge_sync.feedback.reading import read
-from nudge_sync.feedback.records import DIGEST, vector_digest
+from nudge_sync.feedback.log.load import read
+from nudge_sync.feedback.schema.records import DIGEST, vector_digest
 
 DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
 BLOCK, MEASURED = 100_000, 1_000_000

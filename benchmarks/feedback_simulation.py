@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback.columns import Actions, Log, Searches
 from nudge_sync.feedback.judgements import Judgements, judged
+from nudge_sync.feedback.log.columns import Actions, Log, Searches
 from nudge_sync.tuning.finetune import finetune
 
 SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"

@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nudge_sync.log import FeedbackLog
+    from nudge_sync.feedback_log import FeedbackLog
     from nudge_sync.tuning.finetune import Fit, finetune
 
 __all__ = ["FeedbackLog", "Fit", "finetune"]
 
 _HOMES = {
-    "FeedbackLog": "nudge_sync.log",
+    "FeedbackLog": "nudge_sync.feedback_log",
     "Fit": "nudge_sync.tuning.finetune",
     "finetune": "nudge_sync.tuning.finetune",
 }

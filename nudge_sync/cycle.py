@@ -14,7 +14,7 @@ from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import same
 from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
-from nudge_sync.judged import judgements_of
+from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.measure import LiveCheck, Probe, held_out, in_order
 from nudge_sync.plan import Plan
 from nudge_sync.planfile import refuse_turned, refuse_unfit

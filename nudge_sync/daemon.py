@@ -28,7 +28,7 @@ from nudge_sync.base.signals import Stop
 from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
-from nudge_sync.feedback.reading import EVENTS, SEARCHES
+from nudge_sync.feedback.log.load import EVENTS, SEARCHES
 from nudge_sync.gauges import Gauges
 from nudge_sync.logs import say
 from nudge_sync.status import Pages, answering, refuse_open_door
@@ -113,7 +113,7 @@ class Daemon:
             return
         # Imported here: FastAPI is an extra.
         try:
-            from nudge_sync.feedback.batches import Batches  # noqa: PLC0415
+            from nudge_sync.feedback.ingest.batches import Batches  # noqa: PLC0415
             from nudge_sync.intake import application, taking  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(

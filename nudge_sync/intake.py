@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
-from nudge_sync.feedback.batches import Batches, Kind, rows_in
-from nudge_sync.feedback.importing import RowsRefused
-from nudge_sync.feedback.report import ImportReport
-from nudge_sync.feedback.rows import BadRow
+from nudge_sync.feedback.ingest.batches import Batches, Kind, rows_in
+from nudge_sync.feedback.ingest.importer import RowsRefused
+from nudge_sync.feedback.ingest.report import ImportReport
+from nudge_sync.feedback.schema.rows import BadRow
 from nudge_sync.gauges import Gauges
 from nudge_sync.intake_schema import described
 from nudge_sync.logs import say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nudge_sync.feedback.batches import Kind
+from nudge_sync.feedback.ingest.batches import Kind
 
 _ID = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _WHO: dict[str, Any] = {

@@ -15,7 +15,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import model_validator
 
-from nudge_sync.log import POINT_ID, QUERY_ID, FeedbackLog
+from nudge_sync.feedback_log import POINT_ID, QUERY_ID, FeedbackLog
 
 _IDS = ("_id", "pk")
 """Where langchain-qdrant and langchain-milvus leave the point's id."""

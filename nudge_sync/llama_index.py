@@ -10,7 +10,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from nudge_sync.log import POINT_ID, QUERY_ID, FeedbackLog
+from nudge_sync.feedback_log import POINT_ID, QUERY_ID, FeedbackLog
 
 
 class LoggedRetriever(BaseRetriever):

@@ -8,8 +8,8 @@ from typing import Any
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.cli.workspace import Job
 from nudge_sync.feedback.coverage import coverage_of
-from nudge_sync.feedback.mapped import feedback_of
-from nudge_sync.judged import judgements_of
+from nudge_sync.feedback.judged import judgements_of
+from nudge_sync.feedback.log.external import feedback_of
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger, head, pending
 from nudge_sync.store.target import refusals

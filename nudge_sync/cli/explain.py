@@ -42,8 +42,8 @@ def explain(
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
     from nudge_sync.cli.workspace import chosen, opened
     from nudge_sync.evaluate.point import as_object, explain_point
-    from nudge_sync.feedback.mapped import feedback_of
-    from nudge_sync.judged import judgements_of
+    from nudge_sync.feedback.judged import judgements_of
+    from nudge_sync.feedback.log.external import feedback_of
 
     with opened(config) as workspace, progress() as said:
         job = workspace.job(chosen(workspace.config, collection, everything=False)[0])

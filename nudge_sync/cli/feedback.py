@@ -94,8 +94,8 @@ def import_(
     as_json: options.Json = False,
 ) -> None:
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
-    from nudge_sync.feedback import Destination, RowsRefused, import_rows
-    from nudge_sync.feedback.mapped import feedback_of
+    from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
+    from nudge_sync.feedback.log.external import feedback_of
 
     sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
     folder = beir / "qrels" if beir else None
@@ -124,7 +124,7 @@ def stats(
     as_json: options.Json = False,
 ) -> None:
     """What is stored, and what of it turns into judgements."""
-    from nudge_sync.feedback.mapped import feedback_of
+    from nudge_sync.feedback.log.external import feedback_of
     from nudge_sync.feedback.stats import stats as count
 
     def work(job: Any) -> dict[str, Any]:
@@ -168,10 +168,10 @@ def judgements(
     as_json: options.Json = False,
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
-    from nudge_sync.feedback.ids import PointIds
-    from nudge_sync.feedback.mapped import feedback_of
-    from nudge_sync.feedback.reading import read
-    from nudge_sync.feedback.why import reasons
+    from nudge_sync.feedback.explain import reasons
+    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.load import read
+    from nudge_sync.feedback.schema.point_ids import PointIds
 
     def work(job: Any) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
@@ -200,8 +200,8 @@ def export(
     before: Before = "",
 ) -> None:
     """Print everything held on a client, session or query, or of old times, as JSON lines."""
-    from nudge_sync.feedback.forgetting import Whom, exported
-    from nudge_sync.feedback.mapped import feedback_of
+    from nudge_sync.feedback.erase import Whom, exported
+    from nudge_sync.feedback.log.external import feedback_of
 
     whom = Whom(client, session, query, before)
 
@@ -228,9 +228,9 @@ def forget(
     as_json: options.Json = False,
 ) -> None:
     """Remove the feedback of a client, session, query or old time; the next cycle undoes it."""
-    from nudge_sync.feedback.forgetting import Whom
-    from nudge_sync.feedback.forgetting import forget as remove
-    from nudge_sync.feedback.mapped import feedback_of
+    from nudge_sync.feedback.erase import Whom
+    from nudge_sync.feedback.erase import forget as remove
+    from nudge_sync.feedback.log.external import feedback_of
 
     whom = Whom(client, session, query, before)
     whom.where()
@@ -277,7 +277,8 @@ def _sources(
     vectors: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback import Embedding, embedded, opened, with_vectors
+    from nudge_sync.feedback.ingest.embedding import Embedding, embedded
+    from nudge_sync.feedback.ingest.formats import opened, with_vectors
 
     labels = _labels(judgements, folder, vectors, embed)
     if not (files or labels):
@@ -298,7 +299,7 @@ def _labels(
     vectors: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback import beir, beir_texts, qrels
+    from nudge_sync.feedback.ingest.sources import beir, beir_texts, qrels
 
     if judgements and folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
@@ -313,7 +314,7 @@ def _labels(
 
 def _rejects_of(path: Path) -> Path:
     """Beside the file; of a pipe, beside which often nothing can be written, right here."""
-    from nudge_sync.feedback.sources import is_pipe
+    from nudge_sync.feedback.ingest.sources import is_pipe
 
     folder = Path() if is_pipe(path) else path.parent
     return folder / f"{path.name}.rejects.jsonl"

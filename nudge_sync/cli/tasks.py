@@ -83,7 +83,7 @@ class CollectionSource:
     def task(self, progress: Progress) -> tuple[Task, MetricName]:
         """The task, and the metric that the collection's settings choose by."""
         from nudge_sync.evaluate.collection import task_of
-        from nudge_sync.judged import judgements_of
+        from nudge_sync.feedback.judged import judgements_of
 
         with opened(self.config) as workspace:
             name = chosen(workspace.config, self.collection, everything=False)[0]

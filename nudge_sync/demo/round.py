@@ -15,7 +15,8 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Collection, Database, Float32, PointId, Points
 from nudge_sync.demo import places
 from nudge_sync.demo.requests import Requests, Tools, load, split
-from nudge_sync.feedback import Destination, import_rows, labelled
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import labelled
 from nudge_sync.metrics import parse
 from nudge_sync.rollback import roll_back
 from nudge_sync.store.target import Target, open_target

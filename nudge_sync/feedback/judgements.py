@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
-from nudge_sync.feedback.behaviour import weighed
-from nudge_sync.feedback.columns import Log
-from nudge_sync.feedback.funnel import Stage
+from nudge_sync.feedback.clicks.funnel import Stage
+from nudge_sync.feedback.clicks.pipeline import weighed
 from nudge_sync.feedback.labels import latest, overruled
-from nudge_sync.feedback.reading import read
+from nudge_sync.feedback.log.columns import Log
+from nudge_sync.feedback.log.load import read
 
 __all__ = ["Expected", "Judgements", "Stage", "judged", "load"]
 
@@ -69,7 +69,7 @@ def load(
     """The judgements that the records hold.
 
     Of labels on the same (query, point) the latest wins, of equally late ones the lowest, and a
-    label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.behaviour`.
+    label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.clicks.pipeline`.
     Queries that are not stored, or of another dimension, are left out and counted.
     """
     return judged(read(queries, events, settings, dimension, progress), settings)

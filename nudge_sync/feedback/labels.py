@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.columns import Actions
+from nudge_sync.feedback.log.columns import Actions
 
 
 def latest(labels: Actions) -> Actions:

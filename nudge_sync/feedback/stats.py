@@ -9,7 +9,7 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.judgements import Judgements, judged
-from nudge_sync.feedback.reading import read
+from nudge_sync.feedback.log.load import read
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync.feedback.records import EVENTS_INDEXED, QUERIES_INDEXED
+from nudge_sync.feedback.schema.records import EVENTS_INDEXED, QUERIES_INDEXED
 from nudge_sync.store import checksum
 from nudge_sync.store.retry import patient_collection, patient_records
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from nudge_sync.config import CollectionSettings, FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.errors import InputError
-from nudge_sync.feedback import Destination, RowsRefused, import_rows, json_lines, load, qrels
+from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
+from nudge_sync.feedback.ingest.sources import json_lines, qrels
+from nudge_sync.feedback.judgements import load
 from nudge_sync.feedback.stats import stats
 from nudge_sync.testing.memory import MemoryDatabase
 

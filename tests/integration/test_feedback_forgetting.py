@@ -9,9 +9,10 @@ from worlds import DIMENSION, SETTINGS, World, unit
 from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.errors import GateRefused, StalePlan
-from nudge_sync.feedback import Destination, import_rows, json_lines
-from nudge_sync.feedback.forgetting import Whom, exported, forget
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.erase import Whom, exported, forget
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import json_lines
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync.rollback import roll_back
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure

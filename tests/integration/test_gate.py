@@ -13,7 +13,7 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import GateRefused
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
 

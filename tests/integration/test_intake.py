@@ -17,7 +17,7 @@ import pytest
 from commands import opened_shop
 from worlds import DIMENSION, opened
 
-from nudge_sync.feedback.batches import Batches
+from nudge_sync.feedback.ingest.batches import Batches
 from nudge_sync.gauges import Gauges
 from nudge_sync.intake import MAX_BODY_BYTES, MAX_ROWS, USUAL, Limits, application, taking
 

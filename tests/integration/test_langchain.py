@@ -24,7 +24,7 @@ from nudge_sync import FeedbackLog
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
-from nudge_sync.feedback import load
+from nudge_sync.feedback.judgements import load
 from nudge_sync.langchain import LoggedRetriever
 from nudge_sync.store.target import open_target
 

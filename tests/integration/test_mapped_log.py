@@ -19,11 +19,11 @@ import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
-from nudge_sync.feedback import load
-from nudge_sync.feedback.forgetting import Whom, exported, remove
-from nudge_sync.feedback.mapped import feedback_of
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.judged import judgements_of
+from nudge_sync.feedback.erase import Whom, exported, remove
+from nudge_sync.feedback.judged import judgements_of
+from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.log.external import feedback_of
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync_qdrant_edge import connect
 
 SEARCHES = SearchLog(

@@ -8,7 +8,7 @@ from worlds import SETTINGS, unit
 
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.counted import Counted
 from nudge_sync_qdrant_edge import connect, ingest

@@ -12,7 +12,7 @@ from applications import Application, application
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
 from nudge_sync.connector import Database, Float32, Metric, PointId
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync.store.target import Target, open_target
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900

@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback import bots, load, pbm
-from nudge_sync.feedback.beliefs import Beliefs, weights
-from nudge_sync.feedback.caps import distinct, within_cap
-from nudge_sync.feedback.coec import click_ratio
-from nudge_sync.feedback.decay import worth
-from nudge_sync.feedback.grouping import merged
-from nudge_sync.feedback.impressions import Impressions
-from nudge_sync.feedback.ipw import click_share
-from nudge_sync.feedback.neighbours import hints
-from nudge_sync.feedback.pushed import push_rates, scattered
-from nudge_sync.feedback.reading import read
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.telling import telling
-from nudge_sync.feedback.why import reasons
+from nudge_sync.feedback.clicks import bots, pbm
+from nudge_sync.feedback.clicks.caps import distinct, within_cap
+from nudge_sync.feedback.clicks.coec import click_ratio
+from nudge_sync.feedback.clicks.decay import worth
+from nudge_sync.feedback.clicks.impressions import Impressions
+from nudge_sync.feedback.clicks.ipw import click_share
+from nudge_sync.feedback.clicks.neighbours import hints
+from nudge_sync.feedback.clicks.promoted import push_rates, scattered
+from nudge_sync.feedback.clicks.query_groups import merged
+from nudge_sync.feedback.clicks.relevance import Beliefs, weights
+from nudge_sync.feedback.clicks.signal_test import telling
+from nudge_sync.feedback.explain import reasons
+from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.log.load import read
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 
 DIMENSION, PLACES, SESSIONS = 16, 8, 40
 DAY = 86_400.0

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback import (
-    Destination,
-    Embedding,
-    beir_texts,
-    embedded,
-    import_rows,
-    opened,
-    with_vectors,
-)
+from nudge_sync.feedback.ingest.embedding import Embedding, embedded
+from nudge_sync.feedback.ingest.formats import opened, with_vectors
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import beir_texts
 
 DIMENSION = 4
 
@@ -83,7 +78,7 @@ def test_a_text_is_embedded_once_and_many_at_a_time(tmp_path, destination, embed
 
 
 def test_more_texts_than_are_kept_are_all_embedded(monkeypatch, embedding):
-    monkeypatch.setattr("nudge_sync.feedback.embedding._KEPT", 3)
+    monkeypatch.setattr("nudge_sync.feedback.ingest.embedding._KEPT", 3)
     for texts in (["a", "bb"], ["bb", "ccc", "dddd"], ["a", "a"]):
         assert [embedding.vectors(texts)[text][0] for text in texts] == list(map(len, texts))
 

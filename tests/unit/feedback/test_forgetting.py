@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.forgetting import Whom, exported, remove
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.erase import Whom, exported, remove
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 
 
 @pytest.fixture

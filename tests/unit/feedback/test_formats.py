@@ -11,16 +11,9 @@ from typer.testing import CliRunner
 
 from nudge_sync.cli.feedback import app
 from nudge_sync.errors import InputError
-from nudge_sync.feedback import (
-    Destination,
-    RowsRefused,
-    beir,
-    import_rows,
-    json_lines,
-    opened,
-    qrels,
-    with_vectors,
-)
+from nudge_sync.feedback.ingest.formats import opened, with_vectors
+from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
+from nudge_sync.feedback.ingest.sources import beir, json_lines, qrels
 
 DIMENSION = 4
 MAY_DAY = datetime(2026, 5, 1, tzinfo=UTC).timestamp()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nudge_sync import FeedbackLog
-from nudge_sync.feedback.batches import Batches
-from nudge_sync.feedback.forgetting import Whom
+from nudge_sync.feedback.erase import Whom
+from nudge_sync.feedback.ingest.batches import Batches
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 

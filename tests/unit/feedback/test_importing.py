@@ -8,10 +8,12 @@ import pytest
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.errors import InputError
-from nudge_sync.feedback import Destination, RowsRefused, import_rows, json_lines, load, qrels
-from nudge_sync.feedback.ids import PointIds
-from nudge_sync.feedback.rows import BadRow, interpreted
-from nudge_sync.feedback.seen import Seen
+from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
+from nudge_sync.feedback.ingest.seen_keys import Seen
+from nudge_sync.feedback.ingest.sources import json_lines, qrels
+from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.schema.point_ids import PointIds
+from nudge_sync.feedback.schema.rows import BadRow, interpreted
 
 DIMENSION = 4
 SEARCH = {"query_id": "q1", "query_vector": [3, 0, 0, 4], "text": "wing", "time": 1_700_000_000}
@@ -266,7 +268,7 @@ def test_qrels(tmp_path, destination):
 
 
 def test_seen_remembers_across_its_parts(monkeypatch):
-    monkeypatch.setattr("nudge_sync.feedback.seen._RECENT", 8)
+    monkeypatch.setattr("nudge_sync.feedback.ingest.seen_keys._RECENT", 8)
     seen = Seen()
     assert all(seen.add(str(number)) for number in range(100))
     assert not any(seen.add(str(number)) for number in range(100))

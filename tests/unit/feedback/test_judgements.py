@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback import Destination, import_rows, labelled, load
-from nudge_sync.feedback.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import labelled
+from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync.feedback.stats import stats
 
 DIMENSION = 3

@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback import (
-    Destination,
-    Embedding,
-    embedded,
-    import_rows,
-    json_lines,
-    opened,
-    qrels,
-    with_vectors,
-)
-from nudge_sync.feedback.tables import csv_lines
+from nudge_sync.feedback.ingest.embedding import Embedding, embedded
+from nudge_sync.feedback.ingest.formats import opened, with_vectors
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import json_lines, qrels
+from nudge_sync.feedback.ingest.tables import csv_lines
 
 DIMENSION = 4
 SEARCH = json.dumps({"query_id": "q1", "query_vector": [1, 0, 0, 0]})

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
-from nudge_sync.feedback import gathering, reading
-from nudge_sync.feedback.numbering import Names, Numbered, Points
-from nudge_sync.feedback.reading import read
-from nudge_sync.feedback.records import DIGEST, Event, Search, event_record, search_record
-from nudge_sync.feedback.sorting import ordered
-from nudge_sync.feedback.texts import Collected
+from nudge_sync.feedback.log import builder, load
+from nudge_sync.feedback.log.id_encoding import Names, Numbered, Points
+from nudge_sync.feedback.log.load import read
+from nudge_sync.feedback.log.sorting import ordered
+from nudge_sync.feedback.log.strings import Collected
+from nudge_sync.feedback.schema.records import DIGEST, Event, Search, event_record, search_record
 
 DIMENSION = 4
 PIECES = ["a", "b", "\0", "ä", "\ud800", "\udfff", "\ue000", "😀", "a long common beginning "]
@@ -99,7 +99,7 @@ def columns(log):
 def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):
     settings = FeedbackSettings()
     whole = columns(read(*records, settings, DIMENSION))
-    monkeypatch.setattr(gathering, "_MANY", 3)
+    monkeypatch.setattr(builder, "_MANY", 3)
     by_few = [InBatches(one, 7) for one in records]
     assert columns(read(*by_few, settings, DIMENSION)) == whole
     assert whole[3] == 1
@@ -116,7 +116,7 @@ def test_reading_tells_how_far_it_is(records):
 def test_what_is_older_than_the_history_is_not_read(new_records, monkeypatch):
     day = 86_400.0
     now = 20_000 * day + 5_000
-    monkeypatch.setattr(reading, "time", lambda: now)
+    monkeypatch.setattr(load, "time", lambda: now)
     queries, events = new_records(), new_records()
     times = {"undated": 0.0, "old": now - 2.1 * day, "morning": now - 2 * day - 4_000, "new": now}
     for name, time in times.items():

@@ -1,0 +1,1 @@
+"""The click model: from impressions and clicks to the probability of relevance."""

@@ -1,0 +1,1 @@
+"""Files and streams of feedback into the sidecar's own collections."""

@@ -1,0 +1,1 @@
+"""The stored log, read into columns of numbers."""

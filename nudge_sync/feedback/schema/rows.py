@@ -1,0 +1,293 @@
+"""One row of feedback, as somebody wrote it, made into a search or an event."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from nudge_sync.connector import Float32, PointId
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.schema.records import (
+    MAX_DOCUMENT_BYTES,
+    Event,
+    Search,
+    event_record,
+    search_record,
+)
+
+MAX_GRADE = 1e6
+_YEAR_9999 = 253_402_300_800.0
+MILLISECONDS_FROM = 1e11
+"""Numbers from here on are milliseconds since 1970; in seconds this is the year 5138."""
+_DAY = 86_400.0
+_UINT64 = 2**64
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "vector": ("query_vector", "vector", "embedding"),
+    "text": ("text", "user_query", "query"),
+    "time": ("time", "timestamp"),
+    "shown": ("shown", "shown_ids", "query_response_hit_ids", "query_response_object_ids"),
+    "action": ("action", "action_name"),
+    "point": ("point", "point_id", "object_id", "event_attributes.object.object_id"),
+    "position": ("position", "event_attributes.position.ordinal"),
+    "session": ("session", "session_id", "event_attributes.session_id"),
+    "client": ("client", "client_id"),
+}
+
+
+class BadRow(InputError):
+    """A row of feedback that cannot be taken; `reason` is one of a short list."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The JSON object in `text`. Raises BadRow."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRow("not JSON", str(error)) from None
+    if not isinstance(row, dict):
+        raise BadRow("not JSON", "an object is expected")
+    return row
+
+
+def interpreted(row: Mapping[str, Any], dimension: int) -> Search | Event:
+    """The search or the event that `row` describes.
+
+    A row with a `type` of "search" or "event" is that; else one with a query vector is a search
+    and one with an action an event. Ids are left as written. Raises BadRow.
+    """
+    item = understood(row, dimension)
+    _check_size(item)
+    return item
+
+
+def understood(row: Mapping[str, Any], dimension: int) -> Search | Event:
+    """The same, however large: for what is not to be stored. Raises BadRow."""
+    kind = row.get("type")
+    if kind not in ("search", "query", "event", None):
+        raise BadRow("wrong type", 'type must be "search" or "event"')
+    is_event = kind == "event" or (kind is None and not has_vector(row))
+    return _event(row) if is_event else _search(row, dimension)
+
+
+def lacks_vector(row: Mapping[str, Any]) -> bool:
+    """Whether the row is a search, as far as it says, that comes without its vector."""
+    acts = _first(row, "action") is not None
+    return row.get("type") != "event" and not has_vector(row) and not acts
+
+
+def has_vector(row: Mapping[str, Any]) -> bool:
+    """Whether the row brings its query's vector."""
+    return _first(row, "vector") is not None
+
+
+def text_of(row: Mapping[str, Any]) -> str:
+    """What was typed; empty where the row does not say. Raises BadRow for what is no text."""
+    text = _first(row, "text")
+    return _clean(text) if isinstance(text, str) else ""
+
+
+def _search(row: Mapping[str, Any], dimension: int) -> Search:
+    shown = _shown(_first(row, "shown"))
+    return Search(
+        query_id=_query_id(row),
+        vector=query_vector(_first(row, "vector"), dimension),
+        text=_string(row, "text"),
+        timestamp=_moment(row),
+        shown=shown,
+        propensities=_propensities(row.get("propensities"), len(shown)),
+        session_id=_string(row, "session"),
+        client_id=_string(row, "client"),
+    )
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    action = _first(row, "action")
+    point = _first(row, "point")
+    position = _first(row, "position")
+    session = _string(row, "session")
+    attributes = row.get("event_attributes")
+    if isinstance(attributes, Mapping):
+        session = session or _string(attributes, "session")
+        point = _inner(attributes, "object", "object_id") if point is None else point
+        position = _inner(attributes, "position", "ordinal") if position is None else position
+    if action is None or point is None:
+        raise BadRow("missing field", "an event needs query_id, action and point")
+    if not isinstance(action, str) or not action:
+        raise BadRow("wrong type", "action must be a string")
+    return Event(
+        query_id=_query_id(row),
+        action_name=_clean(action),
+        object_id=_point(point),
+        position=_position(position),
+        grade=_grade(row.get("grade")),
+        timestamp=_moment(row),
+        session_id=session,
+        client_id=_string(row, "client"),
+    )
+
+
+def query_vector(value: Any, dimension: int) -> Float32:
+    """The vector (d,) as float32. Raises BadRow where it is not one of `dimension` finite numbers
+    with a direction.
+    """
+    if value is None:
+        raise BadRow("missing field", "a search needs query_vector")
+    vector = _numbers(value)
+    if vector.shape != (dimension,):
+        found = f"{vector.size} components" if vector.ndim == 1 else f"shape {vector.shape}"
+        raise BadRow("wrong dimension", f"{found}, the collection has {dimension} components")
+    with np.errstate(over="ignore"):
+        narrow = vector.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise BadRow("not finite", "the query vector holds NaN or infinity")
+    norm = float(np.linalg.norm(narrow.astype(np.float64)))
+    if norm < float(np.finfo(np.float32).tiny):
+        raise BadRow("zero vector")
+    return narrow
+
+
+def _numbers(value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if not isinstance(value, list) or any(type(part) not in (int, float) for part in value):
+        raise BadRow("wrong type", "query_vector must be a list of numbers")
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError:
+        raise BadRow("not finite", "the query vector holds a number too large") from None
+
+
+def seconds(value: Any) -> float:
+    """Seconds since 1970 of a number (milliseconds are recognised) or an ISO 8601 text; None is 0.
+
+    A text without a time zone is in UTC. Raises BadRow.
+    """
+    if value is None:
+        return 0.0
+    try:
+        number = _iso(value) if isinstance(value, str) else float(value)
+    except (ValueError, TypeError, OverflowError):
+        raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
+    if number >= MILLISECONDS_FROM and not isinstance(value, str):
+        number /= 1000.0
+    if isinstance(value, bool) or not 0 <= number < _YEAR_9999:
+        raise BadRow("unparsable time", "outside the years 1970 to 9999")
+    return number
+
+
+def _moment(row: Mapping[str, Any]) -> float:
+    """When it was. What is dated in the future would make all other behaviour old."""
+    moment = seconds(_first(row, "time"))
+    if moment > time.time() + _DAY:
+        raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
+    return moment
+
+
+def _iso(text: str) -> float:
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _query_id(row: Mapping[str, Any]) -> str:
+    value = row.get("query_id")
+    if value is None or value == "":
+        raise BadRow("missing field", "query_id")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadRow("wrong type", "query_id must be a string")
+    return _clean(str(value))
+
+
+def _point(value: Any) -> PointId:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise BadRow("wrong type", "a point id must be an integer or a string")
+    if isinstance(value, int) and abs(value) >= _UINT64:
+        raise BadRow("unknown point", "the id has more than 64 bits")
+    return _clean(value) if isinstance(value, str) else value
+
+
+def _shown(value: Any) -> tuple[PointId, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise BadRow("wrong type", "shown must be a list of point ids")
+    return tuple(_point(part) for part in value)
+
+
+def _propensities(value: Any, shown: int) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    parts = _numbers(value)
+    if parts.shape != (shown,) or not ((parts > 0) & (parts <= 1)).all():
+        raise BadRow("out of range", "propensities: one in (0, 1] for each shown id")
+    return tuple(parts.tolist())
+
+
+def _position(value: Any) -> int | None:
+    if value is None:
+        return None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
+        raise BadRow("wrong type", "position must be a whole number")
+    if not 1 <= value <= MAX_GRADE:
+        raise BadRow("out of range", "position: 1 is the top")
+    return int(value)
+
+
+def _grade(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadRow("wrong type", "grade must be a number")
+    if not -MAX_GRADE <= value <= MAX_GRADE:
+        raise BadRow("out of range", f"grade must be finite and at most {MAX_GRADE:.0f}")
+    return float(value)
+
+
+def _string(row: Mapping[str, Any], field: str) -> str:
+    value = _first(row, field)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadRow("wrong type", f"{field} must be a string")
+    return _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow("wrong type", "text with half a surrogate pair") from None
+    return text
+
+
+def _first(row: Mapping[str, Any], field: str) -> Any:
+    return next((row[name] for name in _NAMES[field] if row.get(name) is not None), None)
+
+
+def _inner(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
+    value = attributes.get(outer)
+    return value.get(inner) if isinstance(value, Mapping) else None
+
+
+def _check_size(item: Search | Event) -> None:
+    record = search_record(item) if isinstance(item, Search) else event_record(item)
+    if len(json.dumps(record.document)) > MAX_DOCUMENT_BYTES:
+        # As the connectors write it.
+        raise BadRow(
+            "too large",
+            f"over {MAX_DOCUMENT_BYTES} bytes of JSON without the vector, "
+            "where a letter outside ASCII takes 6 or 12",
+        )
