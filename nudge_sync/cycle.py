@@ -12,13 +12,13 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import same
-from nudge_sync.dataset import without_feedback
 from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.measure import LiveCheck, Probe, held_out, in_order
-from nudge_sync.plan import Plan
-from nudge_sync.planfile import refuse_turned, refuse_unfit
-from nudge_sync.planning import make_plan, refuse_stale
+from nudge_sync.planning.dataset import without_feedback
+from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, in_order
+from nudge_sync.planning.make_plan import make_plan, refuse_stale
+from nudge_sync.planning.plan import Plan
+from nudge_sync.planning.plan_file import refuse_turned, refuse_unfit
 from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.store import checksum, erasure, lease
 from nudge_sync.store.gc import collect

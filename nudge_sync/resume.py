@@ -7,8 +7,8 @@ from typing import Any
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.measure import LiveCheck, Probe, held_out, live_check, live_means
 from nudge_sync.pace import Pace
+from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, live_check, live_means
 from nudge_sync.rollback import undo
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Revision, pending

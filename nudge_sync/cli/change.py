@@ -51,8 +51,9 @@ def plan(
     as_json: options.Json = False,
 ) -> None:
     """Compute new vectors and what they gain on held-out queries; write nothing."""
-    from nudge_sync import cycle, planfile
+    from nudge_sync import cycle
     from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.planning import plan_file
 
     if out is not None and everything:
         raise ConfigError("--out keeps the plan of one collection; say which, not --all")
@@ -61,7 +62,7 @@ def plan(
         with progress() as report:
             made = cycle.plan(job.target, _settings(job, exact), report)
         if out is not None:
-            planfile.save(made, out)
+            plan_file.save(made, out)
         return made.summary()
 
     _finish(each(config, collection, everything, work), as_json)
@@ -77,13 +78,14 @@ def apply(
     as_json: options.Json = False,
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
-    from nudge_sync import cycle, planfile
+    from nudge_sync import cycle
     from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.planning import plan_file
 
     if plan_file is not None and everything:
         raise ConfigError("--plan is the plan of one collection; say which, not --all")
     demand_somebody(yes)
-    given = planfile.load(plan_file) if plan_file else None
+    given = plan_file.load(plan_file) if plan_file else None
 
     def work(job: Job) -> dict[str, Any]:
         settings, made = _settings(job, exact), given

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId
-from nudge_sync.dataset import points_in_play
 from nudge_sync.evaluate.task import Similarity, Task, answered, unit
 from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.planning.dataset import points_in_play
 from nudge_sync.store.provenance import Recognised
 from nudge_sync.store.target import Target
 

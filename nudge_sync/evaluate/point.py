@@ -11,13 +11,13 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId, Records
-from nudge_sync.dataset import points_in_play
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.collection import near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import PointIds
 from nudge_sync.feedback.schema.records import search_of
-from nudge_sync.measure import HELD_SHARE, hashed
+from nudge_sync.planning.dataset import points_in_play
+from nudge_sync.planning.held_out import HELD_SHARE, hashed
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.task import attraction
 from nudge_sync.solve.topk import best

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from plans import plan
 from worlds import SETTINGS, opened
 
-from nudge_sync import cycle, planfile, planformat
+from nudge_sync import cycle
 from nudge_sync.connector import CollectionFacts
 from nudge_sync.errors import InputError
-from nudge_sync.plan import Plan
-from nudge_sync.planfile import load, refuse_unfit, save
+from nudge_sync.planning import plan_file, plan_file_schema
+from nudge_sync.planning.plan import Plan
+from nudge_sync.planning.plan_file import load, refuse_unfit, save
 from nudge_sync.store import checksum
 
 Lines = list[dict[str, Any]]
@@ -61,14 +62,14 @@ def test_an_empty_plan_survives_too(tmp_path):
 
 
 def test_the_header_knows_every_field_of_a_plan():
-    named = set(planformat.Header.model_fields) - {"format", "rows", "digest"}
+    named = set(plan_file_schema.Header.model_fields) - {"format", "rows", "digest"}
     rows = {"ids", "vectors", "live", "angles", "held"}
     assert named | rows == {field.name for field in fields(Plan)}
 
 
 def test_the_page_names_every_field(root):
     page = (root / "docs" / "plan-file.md").read_text(encoding="utf-8")
-    for model in (planformat.Header, planformat.Row):
+    for model in (plan_file_schema.Header, plan_file_schema.Row):
         assert [name for name in model.model_fields if f"`{name}`" not in page] == []
 
 
@@ -217,7 +218,7 @@ def test_a_damaged_file_is_refused(tmp_path, number):
 
 
 def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(planfile, "HEADER_BYTES", 1000)
+    monkeypatch.setattr(plan_file, "HEADER_BYTES", 1000)
     path = tmp_path / "plan"
     path.write_bytes(b" " * 5000)
     assert "longer than 1000 bytes" in refusal(path)
@@ -226,7 +227,7 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
 def test_rows_without_end_are_not_read_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "plan"
     save(plan(rows=9), path)
-    monkeypatch.setattr(planfile, "MAX_ROWS", 3)
+    monkeypatch.setattr(plan_file, "MAX_ROWS", 3)
     assert "more than 3 rows" in refusal(path)
 
 

@@ -7,7 +7,7 @@ from worlds import JUDGED, POINTS, SETTINGS, World, unit
 from nudge_sync import cycle, resume
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import GateRefused, InputError
-from nudge_sync.planfile import load, save
+from nudge_sync.planning.plan_file import load, save
 from nudge_sync.rollback import roll_back
 from nudge_sync.store import verify
 from nudge_sync.store.ledger import Ledger

@@ -17,7 +17,7 @@ from nudge_sync.cli.app import app
 from nudge_sync.cli.entry import exit_code
 from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.planfile import save
+from nudge_sync.planning.plan_file import save
 from nudge_sync.store import checksum, lease, retry
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
-from nudge_sync.plan import Gate, Plan
+from nudge_sync.planning.plan import Gate, Plan
 from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 

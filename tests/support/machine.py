@@ -24,7 +24,7 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import DatabaseError, GateRefused, InputError, LeaseHeld, StalePlan
-from nudge_sync.plan import Plan
+from nudge_sync.planning.plan import Plan
 from nudge_sync.resume import resume
 from nudge_sync.rollback import roll_back
 from nudge_sync.store import lease

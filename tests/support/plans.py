@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.plan import Gate, Plan
+from nudge_sync.planning.plan import Gate, Plan
 from nudge_sync.store import checksum
 
 SCORES = {"ndcg@10": 0.5, "recall@10": 0.5, "recall@1": 0.25, "mrr@10": 0.5}

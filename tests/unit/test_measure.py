@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from nudge_sync.connector.vectors import angles, same
-from nudge_sync.measure import DEPTH, METRICS, hashed, ranked
+from nudge_sync.planning.held_out import DEPTH, METRICS, hashed, ranked
 from nudge_sync.solve.problem import Queries
 from nudge_sync.solve.score import metric_values
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nudge_sync.config import GateSettings
-from nudge_sync.plan import Gate, Held, interval, judge
+from nudge_sync.planning.plan import Gate, Held, interval, judge
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 

@@ -13,7 +13,15 @@ from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.measure import CHUNK, DEPTH, HELD_SHARE, found_means, hashed, held_out, in_order
+from nudge_sync.planning.held_out import (
+    CHUNK,
+    DEPTH,
+    HELD_SHARE,
+    found_means,
+    hashed,
+    held_out,
+    in_order,
+)
 from nudge_sync.solve.problem import PARTS, Queries
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import Recognised, Shadow, recognise

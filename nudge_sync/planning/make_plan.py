@@ -11,12 +11,12 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
 from nudge_sync.connector.vectors import angles, same
-from nudge_sync.dataset import Dataset, build, concerned, points_in_play
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.measure import METRICS, Scores
-from nudge_sync.plan import Gate, Held, Plan, judge, rounded
-from nudge_sync.planformat import has_figures
+from nudge_sync.planning.dataset import Dataset, build, concerned, points_in_play
+from nudge_sync.planning.held_out import METRICS, Scores
+from nudge_sync.planning.plan import Gate, Held, Plan, judge, rounded
+from nudge_sync.planning.plan_file_schema import has_figures
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice, Similarity
 from nudge_sync.solve.score import metric_values

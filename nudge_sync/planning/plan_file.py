@@ -22,8 +22,8 @@ import numpy as np
 from nudge_sync.connector import CollectionFacts, Float32, PointId
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import InputError
-from nudge_sync.plan import Gate, Plan
-from nudge_sync.planformat import (
+from nudge_sync.planning.plan import Gate, Plan
+from nudge_sync.planning.plan_file_schema import (
     FORMAT,
     HEADER_BYTES,
     MAX_ROWS,
