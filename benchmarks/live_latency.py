@@ -33,7 +33,7 @@ from ram import folder  # noqa: E402
 from nudge_sync.base.progress import silent  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
 from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
-from nudge_sync.pace import Pace  # noqa: E402
+from nudge_sync.writing.pacing import Pace  # noqa: E402
 
 Search = Callable[[Float32], object]
 

@@ -19,14 +19,14 @@ from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, in_order
 from nudge_sync.planning.make_plan import make_plan, refuse_stale
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_turned, refuse_unfit
-from nudge_sync.resume import conclude, finish_pending
 from nudge_sync.store import checksum, erasure, lease
 from nudge_sync.store.gc import collect
 from nudge_sync.store.ledger import Ledger, Revision, head
 from nudge_sync.store.provenance import recognise
 from nudge_sync.store.target import Target, refuse_unsupported
 from nudge_sync.store.verify import unsettled
-from nudge_sync.write import Change, Tally, Writer, carry_out
+from nudge_sync.writing.resume import conclude, finish_pending
+from nudge_sync.writing.two_phase import Change, Tally, Writer, carry_out
 
 _Back: TypeAlias = tuple[Revision | None, Tally]
 """A revision and what became of its rows; None: nothing had to go back."""

@@ -111,7 +111,7 @@ def rollback(
 ) -> None:
     """Write back what an earlier revision held; by default, undo the last one."""
     from nudge_sync.cli.workspace import Job, each
-    from nudge_sync.rollback import roll_back
+    from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
         raise ConfigError("say --to or --originals, not both")
@@ -135,8 +135,8 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Finish or undo what a crash left half-way; `apply` does so by itself."""
-    from nudge_sync import resume as resuming
     from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.writing import resume as resuming
 
     def work(job: Job) -> dict[str, Any]:
         with progress() as report:

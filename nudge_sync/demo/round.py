@@ -18,8 +18,8 @@ from nudge_sync.demo.requests import Requests, Tools, load, split
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import labelled
 from nudge_sync.metrics import parse
-from nudge_sync.rollback import roll_back
 from nudge_sync.store.target import Target, open_target
+from nudge_sync.writing.rollback import roll_back
 
 METRICS = ("ndcg@10", "recall@10", "recall@1")
 _DEPTH = 10

@@ -12,12 +12,12 @@ import pytest
 from chaos_rig import Rig
 from chaos_victim import POINTS, SETTINGS, Death, victim
 
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import recognise
 from nudge_sync.store.target import open_target
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 SECOND_BATCH = 15
 """The call that writes it: lease, entry, ten notes, the state, one batch."""

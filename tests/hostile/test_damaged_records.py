@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from worlds import JUDGED, SETTINGS, World, opened
 
-from nudge_sync import cycle, resume
+from nudge_sync import cycle
 from nudge_sync.connector import Record
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import checksum, erasure, lease, verify
 from nudge_sync.store.integrity import damaged
 from nudge_sync.store.ledger import Ledger, Revision
+from nudge_sync.writing import resume
+from nudge_sync.writing.rollback import roll_back
 from nudge_sync_milvus.documents import entry_of
 from nudge_sync_qdrant_rules import payloads
 

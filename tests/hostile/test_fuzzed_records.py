@@ -16,12 +16,12 @@ from worlds import JUDGED, SETTINGS, World, opened
 from nudge_sync import cycle
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import checksum, lease, schema
 from nudge_sync.store.ledger import Revision, read_entry
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 from nudge_sync_milvus.documents import Entry, entry_of
 from nudge_sync_qdrant_rules import payloads
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from worlds import JUDGED, POINTS, SETTINGS, World, unit
 
-from nudge_sync import cycle, resume
+from nudge_sync import cycle
 from nudge_sync.connector.vectors import same
 from nudge_sync.errors import GateRefused, InputError
 from nudge_sync.planning.plan_file import load, save
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import verify
 from nudge_sync.store.ledger import Ledger
+from nudge_sync.writing import resume
+from nudge_sync.writing.rollback import roll_back
 
 
 def test_a_cycle_helps_moves_only_judged_points_and_comes_back(any_world: World) -> None:

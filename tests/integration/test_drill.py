@@ -15,13 +15,13 @@ from nudge_sync.base.signals import Stop
 from nudge_sync.config import load
 from nudge_sync.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.errors import Interrupted
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.leftovers import sweep
 from nudge_sync.store.restore_drill import drill, scratch_of
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 
 def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:

@@ -9,12 +9,12 @@ from places import SETTINGS, Place
 from ram import folder
 
 from nudge_sync.errors import DatabaseError
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import retry
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 ENGINES = [
     "memory",

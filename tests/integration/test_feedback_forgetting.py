@@ -13,10 +13,10 @@ from nudge_sync.feedback.erase import Whom, exported, forget
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import json_lines
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
-from nudge_sync.rollback import roll_back
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
 from nudge_sync.store.verify import verify
+from nudge_sync.writing.rollback import roll_back
 
 
 def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> None:

@@ -14,11 +14,11 @@ from places import SETTINGS, Place
 from ram import folder
 
 from nudge_sync.errors import LeaseHeld, LeaseLost
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import lease
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.faults import When
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 ENGINES = ["qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server)]
 CALLS = 14

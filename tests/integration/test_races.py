@@ -23,12 +23,12 @@ import nudge_sync_qdrant_edge
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store.provenance import recognise
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 POINTS, DIMENSION = 40, 8
 SECONDS = 4.0

@@ -17,13 +17,13 @@ from chaos_victim import DIMENSION, POINTS, SETTINGS, Death, Order, victim, want
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store.ledger import Ledger, pending
 from nudge_sync.store.provenance import recognise
 from nudge_sync.store.target import open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 VERBS = ("apply", "apply", "undo", "apply", "originals")
 CALLS = {"apply": 22, "undo": 15, "originals": 15}

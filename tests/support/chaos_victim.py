@@ -16,10 +16,10 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import connect
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import retry
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, kill
+from nudge_sync.writing.rollback import roll_back
 
 POINTS, DIMENSION = 60, 8
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=8, keep_revisions=3))

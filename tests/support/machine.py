@@ -25,8 +25,6 @@ from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import DatabaseError, GateRefused, InputError, LeaseHeld, StalePlan
 from nudge_sync.planning.plan import Plan
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger, pending, restorable
 from nudge_sync.store.provenance import recognise
@@ -41,6 +39,8 @@ from nudge_sync.testing.faults import (
     disk_full,
     time_out,
 )
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 POINTS, DIMENSION = 7, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2, keep_log=2))

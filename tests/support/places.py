@@ -11,12 +11,12 @@ from handmade import handmade, near
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database, Float32
-from nudge_sync.resume import resume
-from nudge_sync.rollback import roll_back
 from nudge_sync.store import lease
 from nudge_sync.store.provenance import recognise
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 
 POINTS, DIMENSION = 10, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4))

@@ -18,7 +18,7 @@ from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Revision, head, lineage, pending, restorable
 from nudge_sync.store.provenance import Recognised, Shadow, Standing, recognise
 from nudge_sync.store.target import Target, refuse_unsupported
-from nudge_sync.write import Change, Tally, Writer, carry_out
+from nudge_sync.writing.two_phase import Change, Tally, Writer, carry_out
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.pace import Pace
 from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, live_check, live_means
-from nudge_sync.rollback import undo
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Revision, pending
 from nudge_sync.store.target import Target, refuse_unsupported
-from nudge_sync.write import Writer, roll_forward, supersede
+from nudge_sync.writing.pacing import Pace
+from nudge_sync.writing.rollback import undo
+from nudge_sync.writing.two_phase import Writer, roll_forward, supersede
 
 
 def resume(

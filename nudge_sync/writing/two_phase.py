@@ -18,7 +18,6 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Float32, PointId, Points, Record, WriteReport
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
-from nudge_sync.pace import Pace
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.lease import HeldLease
@@ -27,6 +26,7 @@ from nudge_sync.store.provenance import holds
 from nudge_sync.store.retry import guarded
 from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
+from nudge_sync.writing.pacing import Pace
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Writing a plan in two phases, undoing it, and finishing what a crash left."""
