@@ -10,7 +10,7 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.cli.workspace import chosen, opened
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
-from nudge_sync.evaluate.files import Files, load
+from nudge_sync.evaluate.sources.files import Files, load
 from nudge_sync.evaluate.task import Similarity, Task
 
 
@@ -54,7 +54,7 @@ class DatasetSource:
 
     def task(self, similarity: Similarity | None, progress: Progress) -> Task:
         """The task, embedded unless the cache has it. Raises InputError, ConfigError."""
-        from nudge_sync.evaluate import beir, embedding
+        from nudge_sync.evaluate.sources import beir, embedding
 
         path = Path(self.dataset)
         cache = self.cache or default_cache()
@@ -82,7 +82,7 @@ class CollectionSource:
 
     def task(self, progress: Progress) -> tuple[Task, MetricName]:
         """The task, and the metric that the collection's settings choose by."""
-        from nudge_sync.evaluate.collection import task_of
+        from nudge_sync.evaluate.sources.collection import task_of
         from nudge_sync.feedback.judged import judgements_of
 
         with opened(self.config) as workspace:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.evaluate import beir
-from nudge_sync.evaluate.files import Files, load
+from nudge_sync.evaluate.sources import beir
+from nudge_sync.evaluate.sources.files import Files, load
 
 
 def folder(path: Path) -> Path:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate import beir, embedding
-from nudge_sync.evaluate.files import Files, load
+from nudge_sync.evaluate.sources import beir, embedding
+from nudge_sync.evaluate.sources.files import Files, load
 
 DOCUMENTS = {"d1": "cats purr", "d2": "dogs bark", "d3": "cats and dogs"}
 QUERIES = {"q1": "what purrs", "q2": "what barks", "q3": "nobody judged this"}

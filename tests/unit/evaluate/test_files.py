@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.files import Files, load, read_qrels
+from nudge_sync.evaluate.sources.files import Files, load, read_qrels
 
 
 @pytest.fixture

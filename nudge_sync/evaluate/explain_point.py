@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.collection import near_points, read_points
+from nudge_sync.evaluate.sources.collection import near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import PointIds
 from nudge_sync.feedback.schema.records import search_of

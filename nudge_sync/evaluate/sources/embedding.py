@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
-from nudge_sync.evaluate.beir import Text, Texts
+from nudge_sync.evaluate.sources.beir import Text, Texts
 
 Embed: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
 """A vector (d,) for each text, in order."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
-from nudge_sync.evaluate.files import read_qrels
+from nudge_sync.evaluate.sources.files import read_qrels
 
 Text: TypeAlias = tuple[str, str]
 """An id and what it stands for."""

@@ -1,0 +1,1 @@
+"""Where an evaluation takes documents, queries and judgements from."""
