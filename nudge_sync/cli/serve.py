@@ -55,9 +55,9 @@ def serve(
     from nudge_sync.base.signals import Stop, on_signal
     from nudge_sync.config import load
     from nudge_sync.connector.secrets import found
-    from nudge_sync.daemon import serve as run
-    from nudge_sync.logs import set_up
-    from nudge_sync.status import TOKEN
+    from nudge_sync.serve.daemon import serve as run
+    from nudge_sync.serve.log_lines import set_up
+    from nudge_sync.serve.probes import TOKEN
 
     asked = {
         "host": host,

@@ -12,7 +12,7 @@ import pytest
 from commands import Shop, opened_shop
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.status import Pages, answering, refuse_open_door
+from nudge_sync.serve.probes import Pages, answering, refuse_open_door
 
 TOKEN = "a-token-of-some-length"
 PAGES = Pages(lambda: "", lambda: "", lambda: b"metrics 1\n", TOKEN)

@@ -13,8 +13,8 @@ from worlds import JUDGED, SETTINGS, World
 from nudge_sync import cycle
 from nudge_sync.base.signals import Stop
 from nudge_sync.config import load
-from nudge_sync.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.errors import Interrupted
+from nudge_sync.serve.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger

@@ -18,8 +18,15 @@ from commands import opened_shop
 from worlds import DIMENSION, opened
 
 from nudge_sync.feedback.ingest.batches import Batches
-from nudge_sync.gauges import Gauges
-from nudge_sync.intake import MAX_BODY_BYTES, MAX_ROWS, USUAL, Limits, application, taking
+from nudge_sync.serve.feedback_api import (
+    MAX_BODY_BYTES,
+    MAX_ROWS,
+    USUAL,
+    Limits,
+    application,
+    taking,
+)
+from nudge_sync.serve.prometheus import Gauges
 
 PATIENCE = 300
 """Seconds that nothing takes, also on a busy machine."""

@@ -2,10 +2,10 @@ import logging
 
 import pytest
 
-from nudge_sync import daemon
 from nudge_sync.base.signals import Stop
-from nudge_sync.daemon import Daemon
 from nudge_sync.errors import Interrupted
+from nudge_sync.serve import daemon
+from nudge_sync.serve.daemon import Daemon
 
 
 def test_a_line_now_and_then_says_how_much_feedback_was_read(caplog, monkeypatch):

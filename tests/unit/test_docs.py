@@ -15,7 +15,7 @@ from nudge_sync.cli.app import app
 from nudge_sync.cli.entry import INTERRUPTED, PIPE_CLOSED
 from nudge_sync.config import load
 from nudge_sync.feedback.schema.rows import interpreted
-from nudge_sync.gauges import Gauges
+from nudge_sync.serve.prometheus import Gauges
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -29,9 +29,9 @@ from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
 from nudge_sync.feedback.log.load import EVENTS, SEARCHES
-from nudge_sync.gauges import Gauges
-from nudge_sync.logs import say
-from nudge_sync.status import Pages, answering, refuse_open_door
+from nudge_sync.serve.log_lines import say
+from nudge_sync.serve.probes import Pages, answering, refuse_open_door
+from nudge_sync.serve.prometheus import Gauges
 from nudge_sync.store.restore_drill import drill
 from nudge_sync.store.target import Target, open_target
 
@@ -114,7 +114,7 @@ class Daemon:
         # Imported here: FastAPI is an extra.
         try:
             from nudge_sync.feedback.ingest.batches import Batches  # noqa: PLC0415
-            from nudge_sync.intake import application, taking  # noqa: PLC0415
+            from nudge_sync.serve.feedback_api import application, taking  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(
                 f"serve.feedback_port lacks a package ({error}); "

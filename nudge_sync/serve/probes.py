@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.gauges import CONTENT_TYPE
+from nudge_sync.serve.prometheus import CONTENT_TYPE
 
 TOKEN = "NUDGE_SYNC_TOKEN"  # noqa: S105 - the variable's name
 _OPEN = {"/healthz", "/readyz"}

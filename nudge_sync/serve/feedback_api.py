@@ -25,10 +25,10 @@ from nudge_sync.feedback.ingest.batches import Batches, Kind, rows_in
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.schema.rows import BadRow
-from nudge_sync.gauges import Gauges
-from nudge_sync.intake_schema import described
-from nudge_sync.logs import say
-from nudge_sync.status import admitted
+from nudge_sync.serve.log_lines import say
+from nudge_sync.serve.openapi import described
+from nudge_sync.serve.probes import admitted
+from nudge_sync.serve.prometheus import Gauges
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_ROWS = 10_000

@@ -1,0 +1,1 @@
+"""The daemon: schedules, probes, metrics and the HTTP interface for feedback."""
