@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli import change, feedback, ledger, setup
-from nudge_sync.cli.demo import demo
-from nudge_sync.cli.entry import Verbs
-from nudge_sync.cli.evaluate import evaluate
-from nudge_sync.cli.explain import explain
-from nudge_sync.cli.serve import serve
+from nudge_sync.cli.main import Verbs
+from nudge_sync.cli.verbs import change, feedback, ledger, setup
+from nudge_sync.cli.verbs.demo import demo
+from nudge_sync.cli.verbs.evaluate import evaluate
+from nudge_sync.cli.verbs.explain import explain
+from nudge_sync.cli.verbs.serve import serve
 
 app = typer.Typer(
     cls=Verbs,

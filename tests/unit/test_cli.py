@@ -15,9 +15,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
-from nudge_sync.cli.entry import EVERYWHERE
+from nudge_sync.cli.main import EVERYWHERE
 from nudge_sync.cli.output import plain
-from nudge_sync.cli.setup import template
+from nudge_sync.cli.verbs.setup import template
 from nudge_sync.config import (
     CollectionSettings,
     Config,

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.entry import INTERRUPTED, PIPE_CLOSED
+from nudge_sync.cli.main import INTERRUPTED, PIPE_CLOSED
 from nudge_sync.config import load
 from nudge_sync.feedback.schema.rows import interpreted
 from nudge_sync.serve.prometheus import Gauges

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet as pq
 from typer.testing import CliRunner
 
-from nudge_sync.cli.feedback import app
+from nudge_sync.cli.verbs.feedback import app
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.formats import opened, with_vectors
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows

@@ -80,8 +80,8 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
-    from nudge_sync.cli.drawing import draw_change
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.tables import draw_change
     from nudge_sync.store.restore_drill import drill as exercise
     from nudge_sync.store.verify import verify as compare
 
@@ -136,8 +136,8 @@ def gc(
 
     Never a point's newest original, nor one that a vector of the history was made from.
     """
-    from nudge_sync.cli.drawing import draw_change
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.tables import draw_change
     from nudge_sync.store.gc import collect
     from nudge_sync.store.lease import held
     from nudge_sync.store.ledger import Ledger
@@ -156,7 +156,7 @@ def gc(
 
 
 def _one(config: Any, collection: str | None, work: Any) -> Any:
-    from nudge_sync.cli.workspace import each
+    from nudge_sync.cli.run import each
 
     return each(config, collection, False, work)[0]
 

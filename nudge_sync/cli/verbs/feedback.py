@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.entry import Verbs, complain
+from nudge_sync.cli.main import Verbs, complain
 from nudge_sync.cli.output import confirm, emit, pairs, progress, say, table
 from nudge_sync.errors import ConfigError, InputError
 
@@ -329,7 +329,7 @@ def _pair(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
 
 
 def _one(config: Path, collection: str | None, work: Any) -> Any:
-    from nudge_sync.cli.workspace import each
+    from nudge_sync.cli.run import each
 
     return each(config, collection, False, work)[0]
 

@@ -61,7 +61,7 @@ def init(
 
 def check(config: options.Config = options.CONFIG, as_json: options.Json = False) -> None:
     """Connect, and say what is there and what would be refused."""
-    from nudge_sync.cli.workspace import opened
+    from nudge_sync.cli.run import opened
 
     with opened(config) as workspace, progress() as said:
         facts = workspace.database.describe()
@@ -87,7 +87,7 @@ def check(config: options.Config = options.CONFIG, as_json: options.Json = False
 
 def _examined(workspace: Any, name: str, said: Progress) -> dict[str, Any]:
     """One collection: facts, feedback, ledger, and what stands in the way."""
-    from nudge_sync.cli.examination import examine
+    from nudge_sync.cli.check_collection import examine
     from nudge_sync.errors import Interrupted, NudgeSyncError, Unauthorised, Unreachable
 
     try:

@@ -40,7 +40,7 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
-    from nudge_sync.cli.workspace import chosen, opened
+    from nudge_sync.cli.run import chosen, opened
     from nudge_sync.evaluate.explain_point import as_object, explain_point
     from nudge_sync.feedback.judged import judgements_of
     from nudge_sync.feedback.log.external import feedback_of

@@ -181,7 +181,7 @@ def evaluate(
 ) -> None:
     """Compare methods on queries that nothing was chosen by; write nothing to any database."""
     from nudge_sync.base.threads import limited
-    from nudge_sync.cli.tasks import CollectionSource, DatasetSource, FileSource
+    from nudge_sync.cli.evaluate_sources import CollectionSource, DatasetSource, FileSource
     from nudge_sync.evaluate import methods, report, score, study
     from nudge_sync.evaluate import protocol as protocols
     from nudge_sync.evaluate.task import SIMILARITIES

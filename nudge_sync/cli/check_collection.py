@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nudge_sync.base.progress import Progress, silent
-from nudge_sync.cli.workspace import Job
+from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import coverage_of
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.feedback.log.external import feedback_of

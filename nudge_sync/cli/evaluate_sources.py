@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.cli.workspace import chosen, opened
+from nudge_sync.cli.run import chosen, opened
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.sources.files import Files, load

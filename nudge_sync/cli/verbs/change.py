@@ -52,7 +52,7 @@ def plan(
 ) -> None:
     """Compute new vectors and what they gain on held-out queries; write nothing."""
     from nudge_sync import cycle
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
     from nudge_sync.planning import plan_file
 
     if out is not None and everything:
@@ -79,7 +79,7 @@ def apply(
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
     from nudge_sync.planning import plan_file
 
     if plan_file is not None and everything:
@@ -110,7 +110,7 @@ def rollback(
     as_json: options.Json = False,
 ) -> None:
     """Write back what an earlier revision held; by default, undo the last one."""
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
     from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
@@ -135,7 +135,7 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Finish or undo what a crash left half-way; `apply` does so by itself."""
-    from nudge_sync.cli.workspace import Job, each
+    from nudge_sync.cli.run import Job, each
     from nudge_sync.writing import resume as resuming
 
     def work(job: Job) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _question(name: str, summary: dict[str, Any]) -> str:
 
 
 def _finish(outcome: tuple[Any, int], as_json: bool) -> None:
-    from nudge_sync.cli.drawing import draw_change
+    from nudge_sync.cli.tables import draw_change
 
     result, code = outcome
     emit(result, as_json, draw_change)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nudge_sync import config as configuration
-from nudge_sync.cli.entry import complain, exit_code
+from nudge_sync.cli.main import complain, exit_code
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, NudgeSyncError
