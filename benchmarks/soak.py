@@ -32,7 +32,7 @@ from nudge_sync.config import (  # noqa: E402
 )
 from nudge_sync.connector import Float32  # noqa: E402
 from nudge_sync.errors import GateRefused  # noqa: E402
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record  # noqa: E402
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
 

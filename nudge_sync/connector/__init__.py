@@ -25,6 +25,7 @@ from nudge_sync.connector.contract import (
 )
 
 __all__ = [
+    "ENTRY_POINT_GROUP",
     "Collection",
     "CollectionFacts",
     "Connect",
@@ -32,7 +33,6 @@ __all__ = [
     "DatabaseFacts",
     "Document",
     "DocumentReader",
-    "ENTRY_POINT_GROUP",
     "Float32",
     "Health",
     "Hits",

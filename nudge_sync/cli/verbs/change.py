@@ -80,12 +80,12 @@ def apply(
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
     from nudge_sync.cli.run import Job, each
-    from nudge_sync.planning import plan_file
+    from nudge_sync.planning.plan_file import load
 
     if plan_file is not None and everything:
         raise ConfigError("--plan is the plan of one collection; say which, not --all")
     demand_somebody(yes)
-    given = plan_file.load(plan_file) if plan_file else None
+    given = load(plan_file) if plan_file else None
 
     def work(job: Job) -> dict[str, Any]:
         settings, made = _settings(job, exact), given
