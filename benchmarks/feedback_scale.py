@@ -23,7 +23,7 @@ import numpy as np
 from nudge_sync.base.gc_pause import rarely_collected
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
-from nudge_sync.feedback.judgements import judged
+from nudge_sync.feedback.judgements import build_judgements
 from nudge_sync.feedback.log.load import read
 from nudge_sync.feedback.schema.records import DIGEST, vector_digest
 
@@ -144,7 +144,7 @@ def main() -> None:
     settings = FeedbackSettings()
     log = read(searches, events, settings, DIMENSION, told)
     taken_in, held = time.process_time() - start[1], peak() - before
-    found = judged(log, settings)
+    found = build_judgements(log, settings)
     wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
     print(f"{asked.events} events, {searches.searches} searches, {asked.queries} queries")
     print(

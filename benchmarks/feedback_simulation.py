@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback.judgements import Judgements, judged
+from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
 from nudge_sync.tuning.finetune import finetune
 
@@ -161,7 +161,7 @@ def believed(found: Judgements, queries: int) -> tuple[Grades, Grades]:
     rows = [int(name.split()[0]) for name in found.query_ids]
     for at, point, weight in zip(found.query_rows, found.point_ids, found.weights, strict=True):
         pulls[rows[at]][int(point)] = float(weight)
-    of = found.expected
+    of = found.expected_gains
     for at, point, gain in zip(of.query_rows, of.point_ids, of.gains, strict=True):
         gains[rows[at]][int(point)] = float(gain)
     return pulls, gains
@@ -267,7 +267,7 @@ def run(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
     of = trial.of
     who = np.sort(np.concatenate([trial.train, trial.validation]))
     log, pushed = simulated(of, who, case, np.random.default_rng(seed + 100))
-    found = judged(log, FeedbackSettings())
+    found = build_judgements(log, FeedbackSettings())
     pulls, gains = believed(found, len(of.queries))
     raw = raw_clicks(log, len(of.queries))
     mine = trial.learned(pulls, gains)

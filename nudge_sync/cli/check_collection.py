@@ -7,7 +7,7 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.cli.run import Job
-from nudge_sync.feedback.coverage import coverage_of
+from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.feedback.log.external import feedback_of
 from nudge_sync.store import lease
@@ -22,7 +22,7 @@ def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
     holder = lease.holder(target.ledger)
     logged = feedback_of(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    evidence = coverage_of(judgements_of(target, job.settings, progress), target.facts.points)
+    evidence = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,

@@ -14,13 +14,13 @@ from nudge_sync.feedback.schema.rows import BadRow, seconds
 from nudge_sync.store import erasure
 from nudge_sync.store.target import Target
 
-_BATCH = 1000
-_DATED = 1.0
+_BATCH_SIZE = 1000
+_EARLIEST_TIMESTAMP = 1.0
 """Seconds since 1970; who does not know a moment says 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whom:
+class FeedbackSelector:
     """One client, one session, one query, or everybody before a day."""
 
     client: str = ""
@@ -29,40 +29,43 @@ class Whom:
     before: str = ""
     """ISO 8601, in UTC where it names no zone; what is undated is not meant."""
 
-    def where(self) -> Where:
+    def to_filter(self) -> Where:
         """The filter. Raises InputError unless exactly one of the four is named."""
-        named = {
+        ids = {
             "client_id": self.client,
             "session_id": self.session,
             "query_id": self.query,
         }
-        found: dict[str, Scalar | tuple[float, float]] = {
-            field: value for field, value in named.items() if value
+        conditions: dict[str, Scalar | tuple[float, float]] = {
+            field: value for field, value in ids.items() if value
         }
         if self.before:
-            found["timestamp"] = (_DATED, max(_moment(self.before), _DATED))
-        if len(found) != 1:
+            conditions["timestamp"] = (
+                _EARLIEST_TIMESTAMP,
+                max(_parse_day(self.before), _EARLIEST_TIMESTAMP),
+            )
+        if len(conditions) != 1:
             raise InputError("name one client, one session, one query, or a day (--before)")
-        return found
+        return conditions
 
-    def asked(self, feedback: Feedback) -> set[str]:
+    def find_query_ids(self, feedback: Feedback) -> set[str]:
         """The query ids of their searches, wherever those are kept; events on them are theirs too.
 
         None of a query, whose events name it themselves, nor of a time: of that only what is of
         that time itself.
         """
-        return feedback.asked(self.where()) if self.client or self.session else set()
+        return feedback.asked(self.to_filter()) if self.client or self.session else set()
 
 
-def _moment(day: str) -> float:
+def _parse_day(day: str) -> float:
     try:
         return seconds(day)
-    except BadRow as bad:
-        raise InputError(f"--before {day!r} is no day such as 2026-05-01: {bad.detail}") from None
+    except BadRow as error:
+        raise InputError(f"--before {day!r} is no day such as 2026-05-01: {error.detail}") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ErasedCounts:
     """How many records are gone."""
 
     searches: int
@@ -73,8 +76,8 @@ class Forgotten:
         return asdict(self)
 
 
-def held(
-    queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()
+def scan_feedback(
+    queries: Records, events: Records, selector: FeedbackSelector, query_ids: Collection[str] = ()
 ) -> Iterator[list[Record]]:
     """Every search and event of somebody, and every event on one of those searches; of a time only
     what is of that time itself.
@@ -82,63 +85,67 @@ def held(
     asked: query ids of theirs, also of searches that are kept elsewhere: see `Whom.asked`.
     Searches come first; no event comes twice.
     """
-    where = whom.where()
-    theirs: set[str] = set()
+    where = selector.to_filter()
+    own_query_ids: set[str] = set()
     for batch in queries.scan(where):
-        theirs.update(record.key for record in batch)
+        own_query_ids.update(record.key for record in batch)
         yield batch
-    for keys in _batches(sorted(set(asked) - theirs)):
-        if others := queries.get(keys):
-            yield others
-    own: set[str] = set()
+    for keys in _split_keys(sorted(set(query_ids) - own_query_ids)):
+        if listed_searches := queries.get(keys):
+            yield listed_searches
+    own_event_keys: set[str] = set()
     for batch in events.scan(where, vectors=False):
-        own.update(record.key for record in batch)
+        own_event_keys.update(record.key for record in batch)
         yield batch
-    if whom.query or whom.before:
+    if selector.query or selector.before:
         return
-    for query in sorted(theirs.union(asked)):
-        for batch in events.scan({"query_id": query}, vectors=False):
-            if more := [record for record in batch if record.key not in own]:
-                yield more
+    for query_id in sorted(own_query_ids.union(query_ids)):
+        for batch in events.scan({"query_id": query_id}, vectors=False):
+            if other_events := [record for record in batch if record.key not in own_event_keys]:
+                yield other_events
 
 
-def forget(target: Target, whom: Whom, asked: Collection[str] = ()) -> Forgotten:
+def erase_feedback(
+    target: Target, selector: FeedbackSelector, query_ids: Collection[str] = ()
+) -> ErasedCounts:
     """Remove all of it; the next cycle leaves the vectors as if it had never been.
 
     That it has to is noted before anything goes. Raises LeaseLost, DamagedRecord, DatabaseError.
     """
 
-    def note() -> None:
+    def request_erasure() -> None:
         erasure.ask(target.ledger, target.place)
 
-    return remove(target.queries, target.events, whom, asked, first=note)
+    return delete_feedback(
+        target.queries, target.events, selector, query_ids, before_delete=request_erasure
+    )
 
 
-def remove(
+def delete_feedback(
     queries: Records,
     events: Records,
-    whom: Whom,
-    asked: Collection[str] = (),
+    selector: FeedbackSelector,
+    query_ids: Collection[str] = (),
     *,
-    first: Callable[[], None] | None = None,
-) -> Forgotten:
+    before_delete: Callable[[], None] | None = None,
+) -> ErasedCounts:
     """Remove all of it, events first: what a crash leaves behind is found by the same call.
 
     first: called before anything goes, if there is anything.
     """
-    searches, acts = _keys(held(queries, events, whom, asked))
-    if first is not None and (searches or acts):
-        first()
-    _delete(events, acts)
-    _delete(queries, searches)
-    return Forgotten(len(searches), len(acts))
+    search_keys, event_keys = _collect_keys(scan_feedback(queries, events, selector, query_ids))
+    if before_delete is not None and (search_keys or event_keys):
+        before_delete()
+    _delete_in_batches(events, event_keys)
+    _delete_in_batches(queries, search_keys)
+    return ErasedCounts(len(search_keys), len(event_keys))
 
 
-def exported(
-    queries: Records, events: Records, whom: Whom, asked: Collection[str] = ()
+def export_rows(
+    queries: Records, events: Records, selector: FeedbackSelector, query_ids: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """All of it as rows that `feedback import` reads."""
-    for batch in held(queries, events, whom, asked):
+    for batch in scan_feedback(queries, events, selector, query_ids):
         for record in batch:
             is_search = "shown" in record.document
             row = {"type": "search" if is_search else "event", **record.document}
@@ -148,20 +155,20 @@ def exported(
             yield row
 
 
-def _keys(found: Iterator[list[Record]]) -> tuple[list[str], list[str]]:
-    searches: list[str] = []
-    acts: list[str] = []
-    for batch in found:
+def _collect_keys(batches: Iterator[list[Record]]) -> tuple[list[str], list[str]]:
+    search_keys: list[str] = []
+    event_keys: list[str] = []
+    for batch in batches:
         is_search = "shown" in batch[0].document
-        (searches if is_search else acts).extend(record.key for record in batch)
-    return searches, acts
+        (search_keys if is_search else event_keys).extend(record.key for record in batch)
+    return search_keys, event_keys
 
 
-def _delete(records: Records, keys: Sequence[str]) -> None:
-    for batch in _batches(keys):
+def _delete_in_batches(records: Records, keys: Sequence[str]) -> None:
+    for batch in _split_keys(keys):
         records.delete(batch)
 
 
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), _BATCH):
-        yield keys[start : start + _BATCH]
+def _split_keys(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _BATCH_SIZE):
+        yield keys[start : start + _BATCH_SIZE]

@@ -9,14 +9,14 @@ import numpy as np
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.clicks.pipeline import Weighed, weighed
-from nudge_sync.feedback.clicks.relevance import least_belief
-from nudge_sync.feedback.labels import latest, overruled
+from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
+from nudge_sync.feedback.clicks.relevance import min_relevance
+from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Log
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class JudgementReason:
     """One query's word on a point, whether it counts or not."""
 
     query_id: str
@@ -36,55 +36,63 @@ class Reason:
         return asdict(self)
 
 
-def reasons(log: Log, settings: FeedbackSettings, point: PointId) -> list[Reason]:
+def explain_judgements(
+    log: Log, settings: FeedbackSettings, point: PointId
+) -> list[JudgementReason]:
     """Every query that says something of the point: labels, then behaviour, surest first."""
-    rows = [row for row, id_ in enumerate(log.points) if id_ == point]
-    if not rows:
+    point_rows = [row for row, id_ in enumerate(log.points) if id_ == point]
+    if not point_rows:
         return []
-    return [*_labels(log, rows[0]), *_behaviour(log, settings, rows[0])]
+    return [*_explain_labels(log, point_rows[0]), *_explain_behaviour(log, settings, point_rows[0])]
 
 
-def _labels(log: Log, point: int) -> list[Reason]:
-    said = latest(log.labels)
-    said = said.only((said.point == point) & (said.search >= 0))
+def _explain_labels(log: Log, point: int) -> list[JudgementReason]:
+    labels = keep_latest_labels(log.labels)
+    labels = labels.only((labels.point == point) & (labels.search >= 0))
     return [
-        Reason(log.searches.names[search], "label", float(weight), "somebody said so")
-        for search, weight in zip(said.search.tolist(), said.weight.tolist(), strict=True)
+        JudgementReason(log.searches.names[search], "label", float(weight), "somebody said so")
+        for search, weight in zip(labels.search.tolist(), labels.weight.tolist(), strict=True)
     ]
 
 
-def _behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[Reason]:
+def _explain_behaviour(log: Log, settings: FeedbackSettings, point: int) -> list[JudgementReason]:
     if not len(log.behaviour):
         return []
-    done = weighed(log, settings)
-    of = done.beliefs
-    rows = np.flatnonzero((of.point == point) & (of.people > 0))
-    said = latest(log.labels)
-    silent = overruled(said.only(said.search >= 0), done.groups, of.search, of.point)
+    estimates = estimate_relevance(log, settings)
+    pairs = estimates.pairs
+    rows = np.flatnonzero((pairs.point == point) & (pairs.people > 0))
+    labels = keep_latest_labels(log.labels)
+    overruled = is_overruled(
+        labels.only(labels.search >= 0), estimates.query_groups, pairs.search, pairs.point
+    )
     return [
-        Reason(
-            query_id=log.searches.names[int(of.search[row])],
+        JudgementReason(
+            query_id=log.searches.names[int(pairs.search[row])],
             source="behaviour",
-            weight=None if silent[row] or np.isnan(done.weights[row]) else float(done.weights[row]),
-            why="a label overrules it" if silent[row] else _why(done, row, settings),
-            belief=float(of.belief[row]),
-            people=int(of.people[row]),
-            shown=float(of.shown[row]),
-            clicked=float(of.clicked[row]),
-            place=int(of.place[row]),
+            weight=None
+            if overruled[row] or np.isnan(estimates.weights[row])
+            else float(estimates.weights[row]),
+            why="a label overrules it"
+            if overruled[row]
+            else _explain_pair(estimates, row, settings),
+            belief=float(pairs.relevance[row]),
+            people=int(pairs.people[row]),
+            shown=float(pairs.shown[row]),
+            clicked=float(pairs.clicked[row]),
+            place=int(pairs.rank[row]),
         )
-        for row in rows[np.argsort(-of.belief[rows], kind="stable")].tolist()
+        for row in rows[np.argsort(-pairs.relevance[rows], kind="stable")].tolist()
     ]
 
 
-def _why(done: Weighed, row: int, settings: FeedbackSettings) -> str:
-    of = done.beliefs
-    if not np.isnan(done.weights[row]):
+def _explain_pair(estimates: BehaviourEstimates, row: int, settings: FeedbackSettings) -> str:
+    pairs = estimates.pairs
+    if not np.isnan(estimates.weights[row]):
         return "enough different people, more often than its place explains"
-    if of.pushed[row]:
+    if pairs.promoted[row]:
         return "the point is clicked wherever it stands"
-    if of.people[row] < min(settings.min_sessions, of.asking[row]):
+    if pairs.people[row] < min(settings.min_sessions, pairs.searchers[row]):
         return "too few different people"
-    if of.belief[row] < least_belief(settings):
+    if pairs.relevance[row] < min_relevance(settings):
         return "no more clicks than its place would get anyhow"
     return "none of the point's clicks is sure enough to move it"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
-from nudge_sync.feedback.judgements import Judgements, load
+from nudge_sync.feedback.judgements import Judgements, read_judgements
 from nudge_sync.feedback.log.external import feedback_of
 from nudge_sync.store.target import Target
 
@@ -13,4 +13,4 @@ def judgements_of(
     """The judgements of a collection, from all its feedback, by its own settings."""
     found = feedback_of(target, settings.feedback)
     dimension = target.facts.dimension
-    return load(found.queries, found.events, settings.feedback, dimension, progress)
+    return read_judgements(found.queries, found.events, settings.feedback, dimension, progress)

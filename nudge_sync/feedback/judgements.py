@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
-from nudge_sync.feedback.clicks.funnel import Stage
-from nudge_sync.feedback.clicks.pipeline import weighed
-from nudge_sync.feedback.labels import latest, overruled
+from nudge_sync.feedback.clicks.funnel import FunnelStage
+from nudge_sync.feedback.clicks.pipeline import estimate_relevance
+from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.load import read
 
-__all__ = ["Expected", "Judgements", "Stage", "judged", "load"]
+__all__ = ["ExpectedGains", "FunnelStage", "Judgements", "build_judgements", "read_judgements"]
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedGains:
     """What a ranking is worth, for choosing and measuring: labels as said, and everything that was
     shown at its likelihood, also what is too doubtful to pull anything. Judged by the judgements
     alone, points that people rarely look at would seem worthless, and too small a move best.
@@ -48,18 +48,18 @@ class Judgements:
     """(m,): within a query in the order of their text."""
     weights: NDArray[np.float64]
     """(m,): above 0 pulls; 0 or below is recorded and pulls nothing."""
-    funnel: list[Stage]
-    expected: Expected
-    set_aside: list[str] = field(default_factory=list)
+    funnel: list[FunnelStage]
+    expected_gains: ExpectedGains
+    suspected_bots: list[str] = field(default_factory=list)
     """Clients and sessions taken for bots."""
-    pushed: list[PointId] = field(default_factory=list)
+    promoted_points: list[PointId] = field(default_factory=list)
     """Points that somebody clicks wherever they stand."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
 
 
-def load(
+def read_judgements(
     queries: Records,
     events: Records,
     settings: FeedbackSettings,
@@ -72,77 +72,95 @@ def load(
     label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.clicks.pipeline`.
     Queries that are not stored, or of another dimension, are left out and counted.
     """
-    return judged(read(queries, events, settings, dimension, progress), settings)
+    return build_judgements(read(queries, events, settings, dimension, progress), settings)
 
 
-def judged(log: Log, settings: FeedbackSettings) -> Judgements:
+def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
     """The judgements of a log."""
-    events = len(log.labels) + len(log.behaviour)
-    funnel = [Stage("actions", events, log.unused, "an action without a weight")]
+    event_count = len(log.labels) + len(log.behaviour)
+    funnel = [FunnelStage("actions", event_count, log.unused, "an action without a weight")]
     if log.unreadable:
         reason = "no search or event as this version knows them"
-        funnel.insert(0, Stage("records", events + log.unused, log.unreadable, reason))
-    said = latest(log.labels)
+        funnel.insert(0, FunnelStage("records", event_count + log.unused, log.unreadable, reason))
+    labels = keep_latest_labels(log.labels)
     funnel.append(
-        Stage("labels", len(said), len(log.labels) - len(said), "a later label on the same point")
+        FunnelStage(
+            "labels", len(labels), len(log.labels) - len(labels), "a later label on the same point"
+        )
     )
-    known = said.search >= 0
-    known[known] = log.searches.vector[said.search[known]] >= 0
+    has_query_vector = labels.search >= 0
+    has_query_vector[has_query_vector] = log.searches.vector[labels.search[has_query_vector]] >= 0
     reason = "no search is stored, or its vector does not fit"
-    funnel.append(Stage("labelled queries", int(known.sum()), int((~known).sum()), reason))
-    said = said.only(known)
-    done = weighed(log, settings) if len(log.behaviour) else None
-    if done is None:
-        return _judgements(log, _Pairs(said.search, said.point, said.weight), None, funnel)
-    of = done.beliefs
-    free = ~overruled(said, done.groups, of.search, of.point)
-    behaved = _Pairs(of.search, of.point, done.weights).only(free & ~np.isnan(done.weights))
-    hoped = _Pairs(of.search, of.point, done.gains).only(free)
-    labels = _Pairs(said.search, said.point, said.weight)
+    funnel.append(
+        FunnelStage(
+            "labelled queries", int(has_query_vector.sum()), int((~has_query_vector).sum()), reason
+        )
+    )
+    labels = labels.only(has_query_vector)
+    estimates = estimate_relevance(log, settings) if len(log.behaviour) else None
+    if estimates is None:
+        return _assemble_judgements(
+            log, _PairValues(labels.search, labels.point, labels.weight), None, funnel
+        )
+    pairs = estimates.pairs
+    not_overruled = ~is_overruled(labels, estimates.query_groups, pairs.search, pairs.point)
+    behaviour_weights = _PairValues(pairs.search, pairs.point, estimates.weights).select(
+        not_overruled & ~np.isnan(estimates.weights)
+    )
+    behaviour_gains = _PairValues(pairs.search, pairs.point, estimates.expected_gain).select(
+        not_overruled
+    )
+    label_values = _PairValues(labels.search, labels.point, labels.weight)
     return replace(
-        _judgements(
+        _assemble_judgements(
             log,
-            labels.and_then(behaved),
-            labels.and_then(hoped),
-            [*funnel, *done.funnel],
+            label_values.combine_first(behaviour_weights),
+            label_values.combine_first(behaviour_gains),
+            [*funnel, *estimates.funnel],
         ),
-        set_aside=done.set_aside,
-        pushed=[log.points[row] for row in done.pushed],
+        suspected_bots=estimates.suspected_bots,
+        promoted_points=[log.points[row] for row in estimates.promoted_points],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
+class _PairValues:
     search: NDArray[Any]
     point: NDArray[Any]
     value: NDArray[np.float64]
 
-    def only(self, keep: NDArray[Any]) -> _Pairs:
-        return _Pairs(self.search[keep], self.point[keep], self.value[keep])
+    def select(self, keep: NDArray[Any]) -> _PairValues:
+        return _PairValues(self.search[keep], self.point[keep], self.value[keep])
 
-    def and_then(self, other: _Pairs) -> _Pairs:
+    def combine_first(self, other: _PairValues) -> _PairValues:
         """These, and the other's where these say nothing; sorted by search and point."""
         search = np.concatenate([self.search, other.search]).astype(np.int64)
         point = np.concatenate([self.point, other.point]).astype(np.int64)
-        first = np.unique(search << 32 | point, return_index=True)[1]
-        return _Pairs(search, point, np.concatenate([self.value, other.value])).only(first)
+        first_rows = np.unique(search << 32 | point, return_index=True)[1]
+        return _PairValues(search, point, np.concatenate([self.value, other.value])).select(
+            first_rows
+        )
 
 
-def _judgements(log: Log, pairs: _Pairs, hoped: _Pairs | None, funnel: list[Stage]) -> Judgements:
+def _assemble_judgements(
+    log: Log, pairs: _PairValues, expected_gains: _PairValues | None, funnel: list[FunnelStage]
+) -> Judgements:
     # Searches and points are sorted by their text already.
-    queries, rows = np.unique(pairs.search, return_inverse=True)
-    hoped = pairs if hoped is None else hoped
-    hoped = hoped.only((hoped.value > 0) & np.isin(hoped.search, queries))
+    searches, query_rows = np.unique(pairs.search, return_inverse=True)
+    expected_gains = pairs if expected_gains is None else expected_gains
+    expected_gains = expected_gains.select(
+        (expected_gains.value > 0) & np.isin(expected_gains.search, searches)
+    )
     return Judgements(
-        query_ids=[log.searches.names[row] for row in queries.tolist()],
-        query_vectors=log.vectors[log.searches.vector[queries]],
-        query_rows=rows.astype(np.int64),
+        query_ids=[log.searches.names[row] for row in searches.tolist()],
+        query_vectors=log.vectors[log.searches.vector[searches]],
+        query_rows=query_rows.astype(np.int64),
         point_ids=[log.points[row] for row in pairs.point.tolist()],
         weights=pairs.value,
         funnel=funnel,
-        expected=Expected(
-            query_rows=np.searchsorted(queries, hoped.search).astype(np.int64),
-            point_ids=[log.points[row] for row in hoped.point.tolist()],
-            gains=hoped.value,
+        expected_gains=ExpectedGains(
+            query_rows=np.searchsorted(searches, expected_gains.search).astype(np.int64),
+            point_ids=[log.points[row] for row in expected_gains.point.tolist()],
+            gains=expected_gains.value,
         ),
     )

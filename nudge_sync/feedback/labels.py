@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from nudge_sync.feedback.log.columns import Actions
 
 
-def latest(labels: Actions) -> Actions:
+def keep_latest_labels(labels: Actions) -> Actions:
     """One row a (search, point): the latest, and of equally late ones the lowest."""
     order = np.lexsort((-labels.weight, labels.time, labels.point, labels.search))
-    rows = labels.only(order)
-    last = np.ones(len(rows), np.bool_)
-    last[:-1] = (np.diff(rows.search) != 0) | (np.diff(rows.point) != 0)
-    return rows.only(last)
+    sorted_labels = labels.only(order)
+    is_last = np.ones(len(sorted_labels), np.bool_)
+    is_last[:-1] = (np.diff(sorted_labels.search) != 0) | (np.diff(sorted_labels.point) != 0)
+    return sorted_labels.only(is_last)
 
 
-def overruled(
-    said: Actions,
-    groups: NDArray[np.int32],
+def is_overruled(
+    labels: Actions,
+    query_groups: NDArray[np.int32],
     search: NDArray[np.int64],
     point: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
@@ -28,6 +28,8 @@ def overruled(
 
     said: labels on stored searches; groups: (s,), for each search its group, or -1.
     """
-    of = groups[said.search]
-    labelled = of[of >= 0].astype(np.int64) << 32 | said.point[of >= 0]
-    return np.isin(groups[search].astype(np.int64) << 32 | point, labelled)
+    label_groups = query_groups[labels.search]
+    labelled_pairs = (
+        label_groups[label_groups >= 0].astype(np.int64) << 32 | labels.point[label_groups >= 0]
+    )
+    return np.isin(query_groups[search].astype(np.int64) << 32 | point, labelled_pairs)

@@ -8,7 +8,7 @@ from typing import Any
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
-from nudge_sync.feedback.judgements import Judgements, judged
+from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.load import read
 
 
@@ -24,11 +24,15 @@ class FeedbackStats:
     """In the collection."""
 
     @property
-    def judged(self) -> int:
+    def judged_points(self) -> int:
         """Points with a judgement that pulls."""
-        of = self.judgements
+        judgements = self.judgements
         return len(
-            {id_ for id_, weight in zip(of.point_ids, of.weights, strict=True) if weight > 0}
+            {
+                id_
+                for id_, weight in zip(judgements.point_ids, judgements.weights, strict=True)
+                if weight > 0
+            }
         )
 
     def summary(self) -> dict[str, Any]:
@@ -42,16 +46,16 @@ class FeedbackStats:
             "judgements": len(weights),
             "positive": int((weights > 0).sum()),
             "negative": int((weights <= 0).sum()),
-            "judged": self.judged,
+            "judged": self.judged_points,
             "points": self.points,
-            "coverage": self.judged / self.points if self.points else 0.0,
-            "set_aside": self.judgements.set_aside,
-            "pushed": self.judgements.pushed,
+            "coverage": self.judged_points / self.points if self.points else 0.0,
+            "set_aside": self.judgements.suspected_bots,
+            "pushed": self.judgements.promoted_points,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
         }
 
 
-def stats(
+def count_feedback(
     queries: Records,
     events: Records,
     collection: Collection,
@@ -65,6 +69,6 @@ def stats(
         searches=len(log.searches.names),
         events=sum(log.actions.values()),
         actions=dict(sorted(log.actions.items())),
-        judgements=judged(log, settings),
+        judgements=build_judgements(log, settings),
         points=facts.points,
     )

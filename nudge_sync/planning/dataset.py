@@ -63,7 +63,7 @@ def points_in_play(
     ledger: from a caller that has it. Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     moved_before = Shadow(target.originals, target.place).ids()
-    ids = in_order([*judgements.point_ids, *judgements.expected.point_ids, *moved_before])
+    ids = in_order([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_before])
     progress("read", 0, len(ids))
     points = recognise(target, ids, ledger=ledger)
     progress("read", len(ids), len(ids))
@@ -78,7 +78,7 @@ def without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
 
 
 def _spoken_of(judgements: Judgements) -> set[PointId]:
-    return {*judgements.point_ids, *judgements.expected.point_ids}
+    return {*judgements.point_ids, *judgements.expected_gains.point_ids}
 
 
 def build(
@@ -171,7 +171,7 @@ def _relevance(judgements: Judgements, points: Recognised, weights: csr_matrix) 
 
     Behaviour is worth what it is expected to be, also where it is too doubtful to pull.
     """
-    said = judgements.expected
+    said = judgements.expected_gains
     pairs = (said.query_rows, said.point_ids, said.gains)
     gains = _matrix(pairs, len(judgements.query_ids), points)[0].tocoo()
     width = np.int64(weights.shape[1])
@@ -189,7 +189,7 @@ def _relevance(judgements: Judgements, points: Recognised, weights: csr_matrix) 
 
 def _labelled(judgements: Judgements) -> bool:
     """Whether all there is are labels: then what pulls is what finding it is worth."""
-    positive, said = judgements.weights > 0, judgements.expected
+    positive, said = judgements.weights > 0, judgements.expected_gains
     ids = [judgements.point_ids[row] for row in np.flatnonzero(positive)]
     return (
         ids == said.point_ids

@@ -79,7 +79,7 @@ def in_order(ids: Iterable[PointId]) -> list[PointId]:
 
 def held_out(judgements: Judgements) -> Probe:
     """The queries that the cycle keeps out of every choice."""
-    said = judgements.expected
+    said = judgements.expected_gains
     ids = in_order(said.point_ids)
     column = {point: number for number, point in enumerate(ids)}
     cells = (said.query_rows, np.array([column[point] for point in said.point_ids], np.int64))

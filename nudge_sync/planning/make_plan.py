@@ -268,7 +268,7 @@ def _inputs(settings: CollectionSettings, feedback: str, points: Recognised) -> 
 
 def _feedback_digest(judgements: Judgements, removed: Erasure) -> str:
     """Also of how often feedback was removed: a plan from before that no longer fits."""
-    said = judgements.expected
+    said = judgements.expected_gains
     arrays = (
         judgements.query_vectors,
         judgements.query_rows,

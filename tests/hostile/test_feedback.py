@@ -18,8 +18,8 @@ from nudge_sync.connector import Record
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
 from nudge_sync.feedback.ingest.sources import json_lines, qrels
-from nudge_sync.feedback.judgements import load
-from nudge_sync.feedback.stats import stats
+from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.feedback.stats import count_feedback
 from nudge_sync.testing.memory import MemoryDatabase
 
 DIMENSION = 4
@@ -189,7 +189,7 @@ def test_any_json_is_taken_or_named(tmp_path, rows):
     place = destination()
     report = imported(tmp_path / "rows", [json.dumps(row).encode() for row in rows], place)
     assert report.accepted + report.rejected == len(rows)
-    load(place.queries, place.events, FeedbackSettings(min_sessions=1), DIMENSION)
+    read_judgements(place.queries, place.events, FeedbackSettings(min_sessions=1), DIMENSION)
     again = imported(tmp_path / "rows", [json.dumps(row).encode() for row in rows], place)
     assert again.unchanged == again.accepted == report.accepted
 
@@ -268,11 +268,11 @@ def test_a_stored_record_of_another_shape_is_left_out_and_counted(number):
     good = {"query_id": "good", "action_name": "relevant", "object_id": 2}
     place.queries.put([Record("good", {"query_id": "good"}, vector)])
     place.events.put([Record("good", good)])
-    found = load(place.queries, place.events, CollectionSettings().feedback, DIMENSION)
+    found = read_judgements(place.queries, place.events, CollectionSettings().feedback, DIMENSION)
     assert (found.query_ids, found.point_ids) == (["good"], [2])
     assert found.funnel[0].name == "records"
     assert found.funnel[0].removed in {1, 2}
-    stats(place.queries, place.events, place.collection, FeedbackSettings()).summary()
+    count_feedback(place.queries, place.events, place.collection, FeedbackSettings()).summary()
 
 
 VECTORS: list[Callable[[], Any]] = [
@@ -290,6 +290,6 @@ def test_a_stored_query_without_direction_is_left_out(number):
     place = destination()
     place.queries.put([Record("q", {"query_id": "q"}, VECTORS[number]())])
     place.events.put([Record("e", {"query_id": "q", "action_name": "relevant", "object_id": 2})])
-    found = load(place.queries, place.events, FeedbackSettings(), DIMENSION)
+    found = read_judgements(place.queries, place.events, FeedbackSettings(), DIMENSION)
     assert np.isfinite(found.query_vectors).all()
     assert len(found) in {0, 1}

@@ -9,7 +9,7 @@ from worlds import DIMENSION, SETTINGS, World, unit
 from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.errors import GateRefused, StalePlan
-from nudge_sync.feedback.erase import Whom, exported, forget
+from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback, export_rows
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import json_lines
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
@@ -28,7 +28,7 @@ def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(world: World) -> Non
     assert world.live().tobytes() != never_heard_of_them
 
     target = world.target()
-    gone = forget(target, Whom(client="c1"))
+    gone = erase_feedback(target, FeedbackSelector(client="c1"))
     assert gone.events == 300
     cycle.apply(world.target(), SETTINGS)
     assert world.live().tobytes() == never_heard_of_them
@@ -54,7 +54,7 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
     moved = (world.live() != world.numbers.vectors).any(axis=1)
     assert moved[300:330].sum() > 20
 
-    forget(target, Whom(client="x"))
+    erase_feedback(target, FeedbackSelector(client="x"))
     cycle.apply(world.target(), settings)
     assert world.live().tobytes() == never_heard_of_them
     assert cycle.apply(world.target(), settings).written == 0
@@ -71,7 +71,7 @@ def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(world
     world.teach(range(50, 900), client="c1")
     cycle.apply(world.target(), SETTINGS)
     assert world.live().tobytes() != world.numbers.vectors.tobytes()
-    forget(world.target(), Whom(client="c1"))
+    erase_feedback(world.target(), FeedbackSelector(client="c1"))
     assert cycle.plan(world.target(), SETTINGS).moved > 0
     for _ in range(2):
         with pytest.raises(GateRefused):
@@ -91,7 +91,7 @@ def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(world: W
     cycle.apply(world.target(), SETTINGS)
     with pytest.raises(GateRefused, match="against what is live now"):
         cycle.apply(world.target(), little)
-    forget(world.target(), Whom(client="c1"))
+    erase_feedback(world.target(), FeedbackSelector(client="c1"))
     cycle.apply(world.target(), little)
     assert world.live().tobytes() == never_heard_of_them
 
@@ -100,15 +100,15 @@ def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, 
     world.teach(range(20), client="c1")
     world.teach(range(20, 30), client="c2")
     target = world.target()
-    rows = list(exported(target.queries, target.events, Whom(client="c1")))
+    rows = list(export_rows(target.queries, target.events, FeedbackSelector(client="c1")))
     assert {row["client_id"] for row in rows} == {"c1"}
     path = tmp_path / "c1.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     before = target.events.count()
-    forget(target, Whom(client="c1"))
+    erase_feedback(target, FeedbackSelector(client="c1"))
     assert target.events.count() == 10
-    assert not list(exported(target.queries, target.events, Whom(client="c1")))
+    assert not list(export_rows(target.queries, target.events, FeedbackSelector(client="c1")))
     place = Destination(target.queries, target.events, target.collection)
     report = import_rows([json_lines(path)], place)
     assert (report.rejected, target.events.count()) == (0, before)
@@ -123,10 +123,10 @@ def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(world: World)
     before = cycle.plan(world.target(), settings)
     target = world.target()
     target.queries.put([search_record(Search("c2", world.numbers.queries[0], client_id="c2"))])
-    forget(target, Whom(client="c2"))
+    erase_feedback(target, FeedbackSelector(client="c2"))
     with pytest.raises(StalePlan, match="feedback"):
         cycle.apply(world.target(), settings, before)
-    forget(world.target(), Whom(client="c1"))
+    erase_feedback(world.target(), FeedbackSelector(client="c1"))
     for _ in range(2):
         looked_at = cycle.plan(world.target(), settings)
         cycle.apply(world.target(), settings, looked_at)

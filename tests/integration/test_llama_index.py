@@ -23,7 +23,7 @@ from nudge_sync import FeedbackLog
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
-from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.llama_index import LoggedRetriever
 from nudge_sync.store.target import open_target
 
@@ -159,7 +159,7 @@ def test_clicks_become_judgements(library: Library):
     assert set(search.document["shown"]) <= set(library.ids)
     said = {name: search.document[name] for name in ("text", "session_id", "client_id")}
     assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
-    judged = load(target.queries, target.events, FeedbackSettings(), DIMENSION)
+    judged = read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
     assert judged.point_ids == [chosen["nudge_point_id"]]
     assert judged.query_vectors[0] == pytest.approx(embedded(QUERY), abs=1e-6)
 

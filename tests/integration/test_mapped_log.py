@@ -19,9 +19,9 @@ import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
-from nudge_sync.feedback.erase import Whom, exported, remove
+from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.log.external import feedback_of
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 from nudge_sync_qdrant_edge import connect
@@ -126,7 +126,7 @@ def imported(world: World, rows: range) -> Any:
             for one in acts
         ]
     )
-    return load(target.queries, target.events, FeedbackSettings(), DIMENSION)
+    return read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
 
 
 def test_a_mapped_log_says_what_an_import_of_it_would(any_world: World, tmp_path: Path):
@@ -166,14 +166,17 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
     queries, events = target.queries, target.events
     events.put([event_record(Event("q7", "relevant", 5)), event_record(Event("q8", "click", 5))])
     both = feedback_of(target, FeedbackSettings(searches=SEARCHES))
-    for whom, name in ((Whom(client="c2"), "q2"), (Whom(session="s7"), "q7")):
-        asked = whom.asked(both)
-        rows = list(exported(queries, events, whom, asked))
+    for whom, name in (
+        (FeedbackSelector(client="c2"), "q2"),
+        (FeedbackSelector(session="s7"), "q7"),
+    ):
+        asked = whom.find_query_ids(both)
+        rows = list(export_rows(queries, events, whom, asked))
         assert {row["query_id"] for row in rows} == {name}
-        assert both.outside(whom.where(), asked) == {"search_log": 1}
-        gone = remove(queries, events, whom, asked)
+        assert both.outside(whom.to_filter(), asked) == {"search_log": 1}
+        gone = delete_feedback(queries, events, whom, asked)
         assert (gone.searches, gone.events) == (name == "q2", 1)
-        assert not list(exported(queries, events, whom, asked))
+        assert not list(export_rows(queries, events, whom, asked))
     left = [one.document["query_id"] for batch in events.scan() for one in batch]
     assert (sorted(left), queries.count()) == (["q3", "q8"], 1)
 
@@ -187,14 +190,14 @@ def test_what_a_log_holds_on_a_client_whose_searches_are_ours(quick: World):
         [search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
     )
     both = feedback_of(target, FeedbackSettings(events=EVENTS))
-    alice = Whom(client="alice")
-    assert both.outside(alice.where(), alice.asked(both)) == {"click_log": 2}
-    early = Whom(before="2023-11-14")
-    assert both.outside(early.where(), early.asked(both)) == {}
-    late = Whom(before="2023-11-15")
-    assert both.outside(late.where(), late.asked(both)) == {"click_log": 10}
-    query = Whom(query="q4")
-    assert both.outside(query.where(), query.asked(both)) == {"click_log": 1}
+    alice = FeedbackSelector(client="alice")
+    assert both.outside(alice.to_filter(), alice.find_query_ids(both)) == {"click_log": 2}
+    early = FeedbackSelector(before="2023-11-14")
+    assert both.outside(early.to_filter(), early.find_query_ids(both)) == {}
+    late = FeedbackSelector(before="2023-11-15")
+    assert both.outside(late.to_filter(), late.find_query_ids(both)) == {"click_log": 10}
+    query = FeedbackSelector(query="q4")
+    assert both.outside(query.to_filter(), query.find_query_ids(both)) == {"click_log": 1}
 
 
 def test_clicks_may_stand_in_the_search_itself(quick: World):
@@ -209,7 +212,7 @@ def test_clicks_may_stand_in_the_search_itself(quick: World):
     said = [(one["query_id"], one["object_id"]) for one in acts if "query_id" in one]
     assert said == [("0", 3), ("0", 4), ("3", 5)]
     assert {one["action_name"] for one in acts if "query_id" in one} == {"click"}
-    read = load(found.queries, found.events, own, DIMENSION)
+    read = read_judgements(found.queries, found.events, own, DIMENSION)
     assert (read.funnel[0].name, read.funnel[0].removed) == ("records", 1)
     keys = {record.key for batch in found.queries.scan(vectors=False) for record in batch}
     assert keys == {"1000", "1001", "1002", "1003", "1004"}

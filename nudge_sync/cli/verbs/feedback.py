@@ -125,7 +125,7 @@ def stats(
 ) -> None:
     """What is stored, and what of it turns into judgements."""
     from nudge_sync.feedback.log.external import feedback_of
-    from nudge_sync.feedback.stats import stats as count
+    from nudge_sync.feedback.stats import count_feedback as count
 
     def work(job: Any) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
@@ -168,7 +168,7 @@ def judgements(
     as_json: options.Json = False,
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
-    from nudge_sync.feedback.explain import reasons
+    from nudge_sync.feedback.explain import explain_judgements
     from nudge_sync.feedback.log.external import feedback_of
     from nudge_sync.feedback.log.load import read
     from nudge_sync.feedback.schema.point_ids import PointIds
@@ -184,7 +184,7 @@ def judgements(
         logged = feedback_of(target, settings)
         with progress() as said:
             log = read(logged.queries, logged.events, settings, dimension, said)
-        found = [reason.summary() for reason in reasons(log, settings, known)]
+        found = [reason.summary() for reason in explain_judgements(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}
 
     emit(_one(config, collection, work), as_json, _draw_judgements)
@@ -200,17 +200,17 @@ def export(
     before: Before = "",
 ) -> None:
     """Print everything held on a client, session or query, or of old times, as JSON lines."""
-    from nudge_sync.feedback.erase import Whom, exported
+    from nudge_sync.feedback.erase import FeedbackSelector, export_rows
     from nudge_sync.feedback.log.external import feedback_of
 
-    whom = Whom(client, session, query, before)
+    whom = FeedbackSelector(client, session, query, before)
 
     def work(job: Any) -> None:
         everything = feedback_of(job.target, job.settings.feedback)
-        asked = whom.asked(everything)
-        for row in exported(job.target.queries, job.target.events, whom, asked):
+        asked = whom.find_query_ids(everything)
+        for row in export_rows(job.target.queries, job.target.events, whom, asked):
             typer.echo(json.dumps(row))
-        more = everything.outside(whom.where(), asked)
+        more = everything.outside(whom.to_filter(), asked)
         for name, count in more.items():
             complain(f'"{name}" holds {count} more, in your application\'s own log: look there')
 
@@ -228,18 +228,18 @@ def forget(
     as_json: options.Json = False,
 ) -> None:
     """Remove the feedback of a client, session, query or old time; the next cycle undoes it."""
-    from nudge_sync.feedback.erase import Whom
-    from nudge_sync.feedback.erase import forget as remove
+    from nudge_sync.feedback.erase import FeedbackSelector
+    from nudge_sync.feedback.erase import erase_feedback as remove
     from nudge_sync.feedback.log.external import feedback_of
 
-    whom = Whom(client, session, query, before)
-    whom.where()
+    whom = FeedbackSelector(client, session, query, before)
+    whom.to_filter()
 
     def work(job: Any) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
         everything = feedback_of(job.target, job.settings.feedback)
-        asked = whom.asked(everything)
-        left = everything.outside(whom.where(), asked)
+        asked = whom.find_query_ids(everything)
+        left = everything.outside(whom.to_filter(), asked)
         done = remove(job.target, whom, asked)
         return {"collection": job.target.name, **done.summary(), "left": left}
 

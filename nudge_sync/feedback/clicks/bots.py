@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 
 from nudge_sync.feedback.log.sorting import changes, ordered
 
-_LEAST_SPREAD = 0.5
+_MIN_DEVIATION = 0.5
 """In logarithms: where all clients are alike, one may still do e times as much."""
 
 
-def outliers(counts: NDArray[np.int64], limit: float) -> NDArray[np.bool_]:
+def is_outlier(counts: NDArray[np.int64], limit: float) -> NDArray[np.bool_]:
     """Which counts lie more than `limit` robust deviations above the median, on a log scale."""
     if not counts.size:
         return np.zeros(0, np.bool_)
-    logs = np.log1p(counts)
-    middle = np.median(logs)
-    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _LEAST_SPREAD)
-    return np.asarray((logs - middle) / spread > limit)
+    log_counts = np.log1p(counts)
+    median = np.median(log_counts)
+    deviation = max(1.4826 * float(np.median(np.abs(log_counts - median))), _MIN_DEVIATION)
+    return np.asarray((log_counts - median) / deviation > limit)
 
 
-def suspicious(
+def find_bots(
     actor: NDArray[np.int32],
-    group: NDArray[np.int32],
+    query_group: NDArray[np.int32],
     point: NDArray[np.int32],
     limit: float,
 ) -> NDArray[np.int32]:
@@ -33,12 +33,16 @@ def suspicious(
     """
     if not len(actor):
         return actor
-    order, fresh = ordered([actor, point, group])
-    ranked = actor[order]
-    first = np.flatnonzero(changes(ranked))
-    many = np.diff(np.append(first, len(ranked)))
-    by, clicked = ranked[fresh], point[order[fresh]]
-    pair = np.flatnonzero(changes(by) | changes(clicked))
-    queries = np.diff(np.append(pair, len(by)))
-    widest = np.maximum.reduceat(queries, np.flatnonzero(changes(by[pair])))
-    return np.asarray(ranked[first][outliers(many, limit) | outliers(widest, limit)])
+    order, is_new = ordered([actor, point, query_group])
+    sorted_actor = actor[order]
+    starts = np.flatnonzero(changes(sorted_actor))
+    click_counts = np.diff(np.append(starts, len(sorted_actor)))
+    distinct_actor, distinct_point = sorted_actor[is_new], point[order[is_new]]
+    pair_starts = np.flatnonzero(changes(distinct_actor) | changes(distinct_point))
+    query_counts = np.diff(np.append(pair_starts, len(distinct_actor)))
+    max_query_counts = np.maximum.reduceat(
+        query_counts, np.flatnonzero(changes(distinct_actor[pair_starts]))
+    )
+    return np.asarray(
+        sorted_actor[starts][is_outlier(click_counts, limit) | is_outlier(max_query_counts, limit)]
+    )

@@ -10,25 +10,27 @@ from numpy.typing import NDArray
 from nudge_sync.feedback.log.sorting import changes, ordered
 
 
-def within_cap(keys: Sequence[NDArray[np.int32]], cap: int) -> NDArray[np.bool_]:
+def is_within_cap(keys: Sequence[NDArray[np.int32]], cap: int) -> NDArray[np.bool_]:
     """Which rows are among the first `cap` of those with the same keys, in the order given."""
-    rows = len(keys[0])
-    order, fresh = ordered(keys)
-    run = np.cumsum(fresh, dtype=np.int32)
-    keep = np.ones(rows, np.bool_)
+    row_count = len(keys[0])
+    order, is_new = ordered(keys)
+    run = np.cumsum(is_new, dtype=np.int32)
+    keep = np.ones(row_count, np.bool_)
     # Beyond the first `cap` of a run, the row so many before is of the same one.
-    keep[order[cap:]] = run[cap:] != run[: max(0, rows - cap)]
+    keep[order[cap:]] = run[cap:] != run[: max(0, row_count - cap)]
     return keep
 
 
-def distinct(keys: Sequence[NDArray[np.int32]], among: NDArray[np.int32]) -> NDArray[np.int64]:
+def count_distinct(
+    keys: Sequence[NDArray[np.int32]], values: NDArray[np.int32]
+) -> NDArray[np.int64]:
     """For each row, how many different values `among` takes in the rows with the same keys."""
-    rows = len(among)
-    if not rows:
+    row_count = len(values)
+    if not row_count:
         return np.zeros(0, np.int64)
-    order, fresh = ordered([*keys, among])
-    other = np.logical_or.reduce([changes(key[order]) for key in keys])
-    group = np.cumsum(other, dtype=np.int32) - 1
-    result = np.empty(rows, np.int64)
-    result[order] = np.bincount(group[fresh])[group]
-    return result
+    order, is_new = ordered([*keys, values])
+    is_new_key = np.logical_or.reduce([changes(key[order]) for key in keys])
+    run = np.cumsum(is_new_key, dtype=np.int32) - 1
+    counts = np.empty(row_count, np.int64)
+    counts[order] = np.bincount(run[is_new])[run]
+    return counts

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FunnelStage:
     """What one stage kept and what it removed, and why."""
 
     name: str

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
-from nudge_sync.feedback.clicks.impressions import DEEPEST, Impressions
+from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
 
 Float64 = NDArray[np.float64]
-_LOW, _HIGH = 1e-5, 0.98
-_PLACES = DEEPEST + 1
-_LONGEST = 16.0
-_SETTLED = 1e-3
-OPEN = 0.2
+_MIN_PROBABILITY, _MAX_PROBABILITY = 1e-5, 0.98
+_RANK_COUNT = MAX_RANK + 1
+_MAX_STEP_LENGTH = 16.0
+_TOLERANCE = 1e-3
+DEFAULT_PRIOR = 0.2
 """How likely anything is relevant, as long as nothing is known."""
 
 
@@ -30,18 +30,23 @@ OPEN = 0.2
 class ClickModel:
     """What was learned about clicking; the same for all queries."""
 
-    look: Float64
+    examination: Float64
     """(places,): how likely each place is looked at, against the first. Place 0 is unknown, and
     taken to be looked at."""
-    appeal: float
+    attractiveness_relevant: float
     """Of a relevant point that is looked at."""
-    noise: float
+    attractiveness_irrelevant: float
     """Of any other."""
     prior: Float64
     """(places,): how likely a point that usually stands there is relevant, before any click."""
 
 
-UNTAUGHT = ClickModel(np.ones(_PLACES), appeal=0.8, noise=0.1, prior=np.full(_PLACES, OPEN))
+DEFAULT_MODEL = ClickModel(
+    np.ones(_RANK_COUNT),
+    attractiveness_relevant=0.8,
+    attractiveness_irrelevant=0.1,
+    prior=np.full(_RANK_COUNT, DEFAULT_PRIOR),
+)
 """Where no lists were logged at all."""
 
 
@@ -49,34 +54,41 @@ UNTAUGHT = ClickModel(np.ones(_PLACES), appeal=0.8, noise=0.1, prior=np.full(_PL
 class Pairs:
     """Impressions by pair (group of queries, point)."""
 
-    row: NDArray[np.int64]
+    pair_of_impression: NDArray[np.int64]
     """(m,): the pair of each impression row."""
-    group: NDArray[np.int64]
+    query_group: NDArray[np.int64]
     point: NDArray[np.int64]
-    place: NDArray[np.int64]
+    rank: NDArray[np.int64]
     """(p,): where each pair is mostly shown."""
 
     def __len__(self) -> int:
-        return len(self.group)
+        return len(self.query_group)
 
     def sum(self, values: Float64) -> Float64:
         """For each pair the sum over its impression rows."""
-        return np.asarray(np.bincount(self.row, weights=values, minlength=len(self)), np.float64)
+        return np.asarray(
+            np.bincount(self.pair_of_impression, weights=values, minlength=len(self)), np.float64
+        )
 
 
-def pairs(seen: Impressions) -> Pairs:
+def group_by_pair(impressions: Impressions) -> Pairs:
     """The pairs of the impressions, in their order."""
-    fresh = np.ones(len(seen), np.bool_)
-    fresh[1:] = (np.diff(seen.group) != 0) | (np.diff(seen.point) != 0)
-    row = np.cumsum(fresh) - 1
-    total = np.bincount(row, weights=seen.shown)
-    depth = np.bincount(row, weights=seen.shown * seen.position)
-    place = np.rint(depth / np.maximum(total, 1e-300)).astype(np.int64)
-    return Pairs(row, seen.group[fresh], seen.point[fresh], np.minimum(place, DEEPEST))
+    is_new = np.ones(len(impressions), np.bool_)
+    is_new[1:] = (np.diff(impressions.query_group) != 0) | (np.diff(impressions.point) != 0)
+    pair_of_impression = np.cumsum(is_new) - 1
+    shown = np.bincount(pair_of_impression, weights=impressions.shown)
+    rank_sum = np.bincount(pair_of_impression, weights=impressions.shown * impressions.rank)
+    rank = np.rint(rank_sum / np.maximum(shown, 1e-300)).astype(np.int64)
+    return Pairs(
+        pair_of_impression,
+        impressions.query_group[is_new],
+        impressions.point[is_new],
+        np.minimum(rank, MAX_RANK),
+    )
 
 
-def fitted(
-    seen: Impressions, of: Pairs, *, rounds: int = 60, smoothing: float = 20.0
+def fit_click_model(
+    impressions: Impressions, pairs: Pairs, *, max_rounds: int = 60, smoothing: float = 20.0
 ) -> ClickModel:
     """The model that makes the impressions likeliest, each place held near its neighbours.
 
@@ -85,153 +97,195 @@ def fitted(
     from the first two (SQUAREM, Varadhan and Roland 2008); it ends when nothing changes.
     """
 
-    def step(at: Float64) -> Float64:
-        model = _model(at)
-        belief = relevance(seen, of, model)
-        return _coordinates(_improved(seen, of, model, belief, smoothing))
+    def advance(coordinates: Float64) -> Float64:
+        model = _from_coordinates(coordinates)
+        posterior = relevance_posterior(impressions, pairs, model)
+        return _to_coordinates(_update_model(impressions, pairs, model, posterior, smoothing))
 
-    if not len(seen):
-        return _model(_coordinates(UNTAUGHT))
-    here = _coordinates(_first_guess(seen))
-    for _ in range(rounds):
-        once = step(here)
-        twice = step(once)
-        change, bend = once - here, twice - 2 * once + here
-        length = float(np.linalg.norm(change)) / max(float(np.linalg.norm(bend)), 1e-12)
-        length = min(max(length, 1.0), _LONGEST)
-        there = step(here + 2 * length * change + length**2 * bend)
-        settled = float(np.abs(there - here).max()) < _SETTLED
-        here = there
-        if settled:
+    if not len(impressions):
+        return _from_coordinates(_to_coordinates(DEFAULT_MODEL))
+    current = _to_coordinates(_guess_model(impressions))
+    for _ in range(max_rounds):
+        after_one = advance(current)
+        after_two = advance(after_one)
+        change, curvature = after_one - current, after_two - 2 * after_one + current
+        step_length = float(np.linalg.norm(change)) / max(float(np.linalg.norm(curvature)), 1e-12)
+        step_length = min(max(step_length, 1.0), _MAX_STEP_LENGTH)
+        updated = advance(current + 2 * step_length * change + step_length**2 * curvature)
+        is_converged = float(np.abs(updated - current).max()) < _TOLERANCE
+        current = updated
+        if is_converged:
             break
-    return _model(here)
+    return _from_coordinates(current)
 
 
-def _coordinates(model: ClickModel) -> Float64:
+def _to_coordinates(model: ClickModel) -> Float64:
     """The model as a point of a space without borders."""
-    appeals = logit([model.appeal, model.noise])
-    return np.concatenate([np.log(model.look), logit(model.prior), appeals])
+    attractiveness_logits = logit([model.attractiveness_relevant, model.attractiveness_irrelevant])
+    return np.concatenate([np.log(model.examination), logit(model.prior), attractiveness_logits])
 
 
-def _model(at: Float64) -> ClickModel:
-    appeal, noise = np.clip(expit(at[-2:]), _LOW, _HIGH)
-    look = np.exp(np.clip(at[:_PLACES], np.log(1e-4), 0.0))
-    prior = np.clip(expit(at[_PLACES:-2]), 1e-4, 0.9)
+def _from_coordinates(coordinates: Float64) -> ClickModel:
+    attractiveness_relevant, attractiveness_irrelevant = np.clip(
+        expit(coordinates[-2:]), _MIN_PROBABILITY, _MAX_PROBABILITY
+    )
+    examination = np.exp(np.clip(coordinates[:_RANK_COUNT], np.log(1e-4), 0.0))
+    prior = np.clip(expit(coordinates[_RANK_COUNT:-2]), 1e-4, 0.9)
     # Nothing was logged about place 0, and nothing is learned about it.
-    look[0], prior[0] = 1.0, OPEN
-    return ClickModel(look, float(appeal), float(min(noise, appeal)), prior)
+    examination[0], prior[0] = 1.0, DEFAULT_PRIOR
+    return ClickModel(
+        examination,
+        float(attractiveness_relevant),
+        float(min(attractiveness_irrelevant, attractiveness_relevant)),
+        prior,
+    )
 
 
-def relevance(
-    seen: Impressions, of: Pairs, model: ClickModel, push: Float64 | None = None
+def relevance_posterior(
+    impressions: Impressions, pairs: Pairs, model: ClickModel, promotion_rate: Float64 | None = None
 ) -> Float64:
     """(p,): how likely each pair is relevant, given its clicks.
 
     push: (m,) or None: how likely a click comes from somebody who clicks this point anywhere.
     """
-    return np.asarray(expit(prior_odds(of, model) + of.sum(evidence(seen, model, push))))
+    return np.asarray(
+        expit(
+            prior_log_odds(pairs, model)
+            + pairs.sum(log_likelihood_ratio(impressions, model, promotion_rate))
+        )
+    )
 
 
-def prior_odds(of: Pairs, model: ClickModel) -> Float64:
+def prior_log_odds(pairs: Pairs, model: ClickModel) -> Float64:
     """(p,): log odds of relevance before any click."""
-    return np.asarray(np.log(model.prior / (1 - model.prior))[of.place])
+    return np.asarray(np.log(model.prior / (1 - model.prior))[pairs.rank])
 
 
-def evidence(seen: Impressions, model: ClickModel, push: Float64 | None = None) -> Float64:
+def log_likelihood_ratio(
+    impressions: Impressions, model: ClickModel, promotion_rate: Float64 | None = None
+) -> Float64:
     """(m,): log likelihood of each impression row if relevant, less that if not."""
-    good, bad = (log_likelihood(seen, model, appeal, push) for appeal in _appeals(model))
-    return good - bad
+    if_relevant, if_irrelevant = (
+        log_likelihood(impressions, model, appeal, promotion_rate)
+        for appeal in _attractiveness_by_relevance(model)
+    )
+    return if_relevant - if_irrelevant
 
 
 def log_likelihood(
-    seen: Impressions, model: ClickModel, appeal: float, push: Float64 | None = None
+    impressions: Impressions,
+    model: ClickModel,
+    attractiveness: float,
+    promotion_rate: Float64 | None = None,
 ) -> Float64:
     """(m,): of each impression row, for points of this appeal."""
-    chance = model.look[seen.position] * appeal
-    if push is not None:
-        chance = chance + push - chance * push
+    click_probability = model.examination[impressions.rank] * attractiveness
+    if promotion_rate is not None:
+        click_probability = click_probability + promotion_rate - click_probability * promotion_rate
     # More clicks than impressions: where nothing was listed.
-    missed = np.maximum(seen.shown - seen.clicked, 0)
-    return np.asarray(seen.clicked * np.log(chance) + missed * np.log1p(-chance))
-
-
-def _appeals(model: ClickModel) -> tuple[float, float]:
-    return model.appeal, model.noise
-
-
-def _first_guess(seen: Impressions) -> ClickModel:
-    rate = _rates(seen, np.ones(len(seen)))
-    top = max(float(rate[1:].max(initial=0.0)), 1e-3)
-    return ClickModel(
-        look=np.clip(rate / top, 1e-3, 1.0),
-        appeal=min(max(2 * top, 0.3), 0.9),
-        noise=min(max(0.2 * top, 0.01), 0.2),
-        prior=np.full(_PLACES, 0.2),
+    unclicked = np.maximum(impressions.shown - impressions.clicked, 0)
+    return np.asarray(
+        impressions.clicked * np.log(click_probability) + unclicked * np.log1p(-click_probability)
     )
 
 
-def _rates(seen: Impressions, weights: Float64) -> Float64:
-    clicked = _by_place(seen.position, weights * seen.clicked)
-    shown = _by_place(seen.position, weights * seen.shown)
-    overall = (clicked.sum() + 0.5) / (shown.sum() + 1)
-    return np.asarray((clicked + overall) / (shown + 1))
+def _attractiveness_by_relevance(model: ClickModel) -> tuple[float, float]:
+    return model.attractiveness_relevant, model.attractiveness_irrelevant
 
 
-def _improved(
-    seen: Impressions, of: Pairs, model: ClickModel, belief: Float64, smoothing: float
+def _guess_model(impressions: Impressions) -> ClickModel:
+    click_rates = _click_rates(impressions, np.ones(len(impressions)))
+    top_rate = max(float(click_rates[1:].max(initial=0.0)), 1e-3)
+    return ClickModel(
+        examination=np.clip(click_rates / top_rate, 1e-3, 1.0),
+        attractiveness_relevant=min(max(2 * top_rate, 0.3), 0.9),
+        attractiveness_irrelevant=min(max(0.2 * top_rate, 0.01), 0.2),
+        prior=np.full(_RANK_COUNT, 0.2),
+    )
+
+
+def _click_rates(impressions: Impressions, weights: Float64) -> Float64:
+    clicked = _sum_by_rank(impressions.rank, weights * impressions.clicked)
+    shown = _sum_by_rank(impressions.rank, weights * impressions.shown)
+    overall_rate = (clicked.sum() + 0.5) / (shown.sum() + 1)
+    return np.asarray((clicked + overall_rate) / (shown + 1))
+
+
+def _update_model(
+    impressions: Impressions, pairs: Pairs, model: ClickModel, posterior: Float64, smoothing: float
 ) -> ClickModel:
-    likely = belief[of.row]
-    missed = np.maximum(seen.shown - seen.clicked, 0)
-    look = model.look[seen.position]
-    looked, drawn = np.zeros(len(seen)), []
-    for share, appeal in zip((likely, 1 - likely), _appeals(model), strict=True):
-        unclicked_look = look * (1 - appeal) / (1 - look * appeal)
-        seen_it = share * (seen.clicked + missed * unclicked_look)
-        looked += seen_it
-        drawn.append((float((share * seen.clicked).sum()) + 1e-3) / (float(seen_it.sum()) + 1e-2))
-    curve = _look(seen, looked, smoothing)
-    appeal, noise = (min(max(value * curve[1], _LOW), _HIGH) for value in drawn)
+    impression_posterior = posterior[pairs.pair_of_impression]
+    unclicked = np.maximum(impressions.shown - impressions.clicked, 0)
+    examination = model.examination[impressions.rank]
+    examined, click_rates = np.zeros(len(impressions)), []
+    for class_probability, attractiveness in zip(
+        (impression_posterior, 1 - impression_posterior),
+        _attractiveness_by_relevance(model),
+        strict=True,
+    ):
+        examined_if_unclicked = (
+            examination * (1 - attractiveness) / (1 - examination * attractiveness)
+        )
+        class_examined = class_probability * (
+            impressions.clicked + unclicked * examined_if_unclicked
+        )
+        examined += class_examined
+        click_rates.append(
+            (float((class_probability * impressions.clicked).sum()) + 1e-3)
+            / (float(class_examined.sum()) + 1e-2)
+        )
+    examination_curve = _estimate_examination(impressions, examined, smoothing)
+    attractiveness, attractiveness_irrelevant = (
+        min(max(value * examination_curve[1], _MIN_PROBABILITY), _MAX_PROBABILITY)
+        for value in click_rates
+    )
     return ClickModel(
-        look=np.clip(curve / curve[1], 1e-4, 1.0),
-        appeal=max(appeal, min(1.5 * noise, _HIGH)),
-        noise=noise,
-        prior=_prior(of, belief),
+        examination=np.clip(examination_curve / examination_curve[1], 1e-4, 1.0),
+        attractiveness_relevant=max(
+            attractiveness, min(1.5 * attractiveness_irrelevant, _MAX_PROBABILITY)
+        ),
+        attractiveness_irrelevant=attractiveness_irrelevant,
+        prior=_estimate_prior(pairs, posterior),
     )
 
 
-def _look(seen: Impressions, looked: Float64, smoothing: float) -> Float64:
-    at = _by_place(seen.position, looked)
-    shown = _by_place(seen.position, seen.shown)
-    smooth = _power_law(at, shown)
-    return np.asarray(np.clip((at + smoothing * smooth) / (shown + smoothing), _LOW, 1.0))
+def _estimate_examination(impressions: Impressions, examined: Float64, smoothing: float) -> Float64:
+    examined_at_rank = _sum_by_rank(impressions.rank, examined)
+    shown = _sum_by_rank(impressions.rank, impressions.shown)
+    power_law = _fit_power_law(examined_at_rank, shown)
+    return np.asarray(
+        np.clip(
+            (examined_at_rank + smoothing * power_law) / (shown + smoothing), _MIN_PROBABILITY, 1.0
+        )
+    )
 
 
-def _power_law(at: Float64, shown: Float64) -> Float64:
+def _fit_power_law(examined: Float64, shown: Float64) -> Float64:
     """The curve a / r^b nearest to the rates at / shown; place 0 gets the mean rate."""
-    places = np.arange(1, _PLACES)
-    used = (shown[1:] > 0) & (at[1:] > 0)
-    mean = float((at.sum() + 1e-3) / (shown.sum() + 1e-2))
-    if used.sum() < 2:  # noqa: PLR2004 - a line needs two points
-        return np.full(_PLACES, mean)
-    x = np.log(places[used])
-    y = np.log(at[1:][used] / shown[1:][used])
-    slope, start = np.polyfit(x, y, 1, w=np.sqrt(at[1:][used]))
-    curve = np.exp(start + min(slope, 0.0) * np.log(places))
-    return np.concatenate([[mean], np.clip(curve, _LOW, 1.0)])
+    ranks = np.arange(1, _RANK_COUNT)
+    has_data = (shown[1:] > 0) & (examined[1:] > 0)
+    mean_rate = float((examined.sum() + 1e-3) / (shown.sum() + 1e-2))
+    if has_data.sum() < 2:  # noqa: PLR2004 - a line needs two points
+        return np.full(_RANK_COUNT, mean_rate)
+    x = np.log(ranks[has_data])
+    y = np.log(examined[1:][has_data] / shown[1:][has_data])
+    slope, intercept = np.polyfit(x, y, 1, w=np.sqrt(examined[1:][has_data]))
+    curve = np.exp(intercept + min(slope, 0.0) * np.log(ranks))
+    return np.concatenate([[mean_rate], np.clip(curve, _MIN_PROBABILITY, 1.0)])
 
 
-def _prior(of: Pairs, belief: Float64) -> Float64:
+def _estimate_prior(pairs: Pairs, posterior: Float64) -> Float64:
     """How often each place holds a relevant point: never more often than a place above it.
 
     Without that order a place little looked at, of many relevant points, fits the clicks as well.
     """
-    hits = _by_place(of.place, belief)
-    standing = _by_place(of.place, np.ones(len(of)))
-    overall = (hits.sum() + 1) / (standing.sum() + 10)
-    rates = (hits + 10 * overall) / (standing + 10)
-    rates[1:] = isotonic_regression(rates[1:], weights=standing[1:] + 0.1, increasing=False).x
+    relevant_at_rank = _sum_by_rank(pairs.rank, posterior)
+    pairs_at_rank = _sum_by_rank(pairs.rank, np.ones(len(pairs)))
+    overall_rate = (relevant_at_rank.sum() + 1) / (pairs_at_rank.sum() + 10)
+    rates = (relevant_at_rank + 10 * overall_rate) / (pairs_at_rank + 10)
+    rates[1:] = isotonic_regression(rates[1:], weights=pairs_at_rank[1:] + 0.1, increasing=False).x
     return np.asarray(np.clip(rates, 1e-4, 0.9))
 
 
-def _by_place(places: NDArray[np.int64], values: Float64) -> Float64:
-    return np.asarray(np.bincount(places, weights=values, minlength=_PLACES), np.float64)
+def _sum_by_rank(ranks: NDArray[np.int64], values: Float64) -> Float64:
+    return np.asarray(np.bincount(ranks, weights=values, minlength=_RANK_COUNT), np.float64)

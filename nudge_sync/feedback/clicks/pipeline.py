@@ -11,314 +11,398 @@ from scipy.special import expit
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks import bots, neighbours, pbm
-from nudge_sync.feedback.clicks.bots import outliers
-from nudge_sync.feedback.clicks.caps import distinct, within_cap
-from nudge_sync.feedback.clicks.coec import click_ratio
-from nudge_sync.feedback.clicks.decay import worth
-from nudge_sync.feedback.clicks.funnel import Stage
-from nudge_sync.feedback.clicks.impressions import Impressions, collected, positions
-from nudge_sync.feedback.clicks.ipw import click_share
-from nudge_sync.feedback.clicks.promoted import clicked_unseen, push_rates, scattered
-from nudge_sync.feedback.clicks.query_groups import merged
-from nudge_sync.feedback.clicks.relevance import Beliefs, gains, weights
-from nudge_sync.feedback.clicks.signal_test import telling
+from nudge_sync.feedback.clicks.bots import is_outlier
+from nudge_sync.feedback.clicks.caps import count_distinct, is_within_cap
+from nudge_sync.feedback.clicks.coec import compute_coec
+from nudge_sync.feedback.clicks.decay import compute_decay_factors
+from nudge_sync.feedback.clicks.funnel import FunnelStage
+from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions, find_ranks
+from nudge_sync.feedback.clicks.ipw import compute_ipw_click_rate
+from nudge_sync.feedback.clicks.promoted import (
+    estimate_promotion_rates,
+    find_clicked_unshown,
+    find_points_without_topic,
+)
+from nudge_sync.feedback.clicks.query_groups import group_queries
+from nudge_sync.feedback.clicks.relevance import (
+    PairRelevance,
+    compute_expected_gain,
+    compute_weights,
+)
+from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
 from nudge_sync.feedback.log.columns import NO_ONE, Chosen, Log, Names
 from nudge_sync.feedback.log.sorting import changes, different
 
-_TWICE = 2.0
-_LIKELY = 0.5
-_ENOUGH = 100_000
+_COEC_PRIOR_STRENGTH = 2.0
+_RELEVANCE_THRESHOLD = 0.5
+_MAX_FITTED_IMPRESSIONS = 100_000
 """Rows of impressions."""
-_ROUNDS = 2
+_NEIGHBOUR_ROUNDS = 2
 """Times that similar queries hear of each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class BehaviourEstimates:
     """What behaviour says, and what was left out on the way."""
 
-    groups: NDArray[np.int32]
+    query_groups: NDArray[np.int32]
     """(s,): the group of queries that each search belongs to, or -1."""
-    beliefs: Beliefs
+    pairs: PairRelevance
     weights: NDArray[np.float64]
     """(p,): how much each pair pulls; NaN for pairs that do not count."""
-    gains: NDArray[np.float64]
+    expected_gain: NDArray[np.float64]
     """(p,): what finding the point is worth, all that was shown taken at its likelihood; 0 where
     next to nothing."""
-    funnel: list[Stage]
-    set_aside: list[str] = field(default_factory=list)
+    funnel: list[FunnelStage]
+    suspected_bots: list[str] = field(default_factory=list)
     """Clients and sessions taken for bots."""
-    pushed: list[int] = field(default_factory=list)
+    promoted_points: list[int] = field(default_factory=list)
     """Points clicked wherever they stand; rows of `Log.points`."""
 
 
-def weighed(log: Log, settings: FeedbackSettings) -> Weighed:
+def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimates:
     """Every stage from behaviour to weights. Nothing in it depends on the order of the records."""
-    funnel: list[Stage] = []
-    usable = _usable(log, settings, funnel)
-    clicks, groups, aside = _without_bots(log, usable, settings, funnel)
-    clicks = _capped(log, clicks, groups, settings, funnel)
-    age = worth(log.searches.time, settings.half_life_days)
-    seen = collected(log.searches, groups, clicks, age)
-    of = pbm.pairs(seen)
-    belief, pushed, sure = _believed(log.vectors, seen, of, usable.unseen, settings)
-    beliefs = _beliefs(log, clicks, groups, seen, of, belief=belief, pushed=pushed)
-    pulls = weights(beliefs, settings, funnel, sure)
-    hopes = gains(beliefs)
-    return Weighed(groups, beliefs, pulls, hopes, funnel, aside, np.flatnonzero(pushed).tolist())
+    funnel: list[FunnelStage] = []
+    usable = _select_usable_clicks(log, settings, funnel)
+    clicks, query_groups, suspected_bots = _remove_bots(log, usable, settings, funnel)
+    clicks = _apply_caps(log, clicks, query_groups, settings, funnel)
+    decay_factors = compute_decay_factors(log.searches.time, settings.half_life_days)
+    impressions = collect_impressions(log.searches, query_groups, clicks, decay_factors)
+    pairs = pbm.group_by_pair(impressions)
+    relevance, promoted, click_signal = _estimate_posterior(
+        log.vectors, impressions, pairs, usable.promoted_unshown, settings
+    )
+    pair_relevance = _build_pair_relevance(
+        log, clicks, query_groups, impressions, pairs, relevance=relevance, promoted=promoted
+    )
+    weights = compute_weights(pair_relevance, settings, funnel, click_signal)
+    expected_gain = compute_expected_gain(pair_relevance)
+    return BehaviourEstimates(
+        query_groups,
+        pair_relevance,
+        weights,
+        expected_gain,
+        funnel,
+        suspected_bots,
+        np.flatnonzero(promoted).tolist(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Usable:
+class _UsableClicks:
     clicks: Chosen
-    honest: NDArray[np.bool_]
+    trusted_searches: NDArray[np.bool_]
     """(s,): searches that do not push."""
-    unseen: NDArray[np.bool_]
+    promoted_unshown: NDArray[np.bool_]
     """(points,): clicked where they were not shown."""
 
 
-def _usable(log: Log, settings: FeedbackSettings, funnel: list[Stage]) -> _Usable:
+def _select_usable_clicks(
+    log: Log, settings: FeedbackSettings, funnel: list[FunnelStage]
+) -> _UsableClicks:
     """Clicks on what was shown, one a point and search."""
     clicks = Chosen(log.behaviour, np.arange(len(log.behaviour), dtype=np.int32))
     search = clicks.search
-    known = search >= 0
-    known[known] = log.searches.vector[search[known]] >= 0
+    has_query_vector = search >= 0
+    has_query_vector[has_query_vector] = log.searches.vector[search[has_query_vector]] >= 0
     reason = "no search is stored, or its vector does not fit"
-    clicks = _kept(clicks, known, "searches", reason, funnel)
-    places = positions(log.searches, clicks)
-    unseen = clicked_unseen(clicks.point, places >= 0, len(log.points), settings.outliers)
-    honest = np.ones(len(log.searches.names), np.bool_)
-    honest[clicks.search[(places < 0) & unseen[clicks.point]]] = False
-    fine, reason = honest[clicks.search], "the search pushes points that it did not show"
-    clicks, places = _kept(clicks, fine, "pushing", reason, funnel), places[fine]
-    was_shown = places >= 0
-    clicks = _kept(clicks, was_shown, "showings", "the search did not show that point", funnel)
-    clicks = _kept(
+    clicks = _filter_clicks(clicks, has_query_vector, "searches", reason, funnel)
+    ranks = find_ranks(log.searches, clicks)
+    promoted_unshown = find_clicked_unshown(
+        clicks.point, ranks >= 0, len(log.points), settings.outliers
+    )
+    trusted_searches = np.ones(len(log.searches.names), np.bool_)
+    trusted_searches[clicks.search[(ranks < 0) & promoted_unshown[clicks.point]]] = False
+    is_trusted, reason = (
+        trusted_searches[clicks.search],
+        "the search pushes points that it did not show",
+    )
+    clicks, ranks = _filter_clicks(clicks, is_trusted, "pushing", reason, funnel), ranks[is_trusted]
+    was_shown = ranks >= 0
+    clicks = _filter_clicks(
+        clicks, was_shown, "showings", "the search did not show that point", funnel
+    )
+    clicks = _filter_clicks(
         clicks,
-        _strongest(clicks),
+        _is_strongest_action(clicks),
         "repeats",
         "the strongest action on a point counts, once",
         funnel,
     )
-    return _Usable(clicks, honest, unseen)
+    return _UsableClicks(clicks, trusted_searches, promoted_unshown)
 
 
-def _kept(
-    clicks: Chosen, keep: NDArray[np.bool_], name: str, reason: str, funnel: list[Stage]
+def _filter_clicks(
+    clicks: Chosen, keep: NDArray[np.bool_], name: str, reason: str, funnel: list[FunnelStage]
 ) -> Chosen:
-    funnel.append(Stage(name, int(keep.sum()), int((~keep).sum()), reason))
+    funnel.append(FunnelStage(name, int(keep.sum()), int((~keep).sum()), reason))
     return clicks.only(keep)
 
 
-def _strongest(clicks: Chosen) -> NDArray[np.bool_]:
+def _is_strongest_action(clicks: Chosen) -> NDArray[np.bool_]:
     """The first of the heaviest actions on each point of each search."""
-    fresh = changes(clicks.search) | changes(clicks.point)
-    run = np.cumsum(fresh, dtype=np.int32) - 1
-    last = np.append(np.flatnonzero(fresh), len(clicks))[1:] - 1
+    is_new = changes(clicks.search) | changes(clicks.point)
+    run = np.cumsum(is_new, dtype=np.int32) - 1
+    last_rows = np.append(np.flatnonzero(is_new), len(clicks))[1:] - 1
     # Actions are sorted by search, point and weight.
     weight = clicks.weight
-    heaviest = np.flatnonzero(weight == weight[last][run])
-    found = np.zeros(len(clicks), np.bool_)
-    found[heaviest[changes(run[heaviest])]] = True
-    return found
+    heaviest_rows = np.flatnonzero(weight == weight[last_rows][run])
+    is_strongest = np.zeros(len(clicks), np.bool_)
+    is_strongest[heaviest_rows[changes(run[heaviest_rows])]] = True
+    return is_strongest
 
 
-def _without_bots(
-    log: Log, usable: _Usable, settings: FeedbackSettings, funnel: list[Stage]
+def _remove_bots(
+    log: Log, usable: _UsableClicks, settings: FeedbackSettings, funnel: list[FunnelStage]
 ) -> tuple[Chosen, NDArray[np.int32], list[str]]:
     clicks = usable.clicks
-    groups = _groups(log, clicks, settings.merge_cosine)
-    aside: list[str] = []
-    good_search = usable.honest.copy()
-    good_click = np.ones(len(clicks), np.bool_)
+    query_groups = _assign_query_groups(log, clicks, settings.merge_cosine)
+    suspected_bots: list[str] = []
+    keep_search = usable.trusted_searches.copy()
+    keep_click = np.ones(len(clicks), np.bool_)
     for kind, names in (("client", log.clients), ("session", log.sessions)):
-        asked = getattr(log.searches, kind)
-        acted = _actor(getattr(clicks, kind), asked[clicks.search], names)
-        is_named = acted != _nobody(names)
-        named = clicks.only(is_named)
-        suspects = bots.suspicious(
-            acted[is_named], groups[named.search], named.point, settings.outliers
+        search_actor = getattr(log.searches, kind)
+        click_actor = _resolve_actor(getattr(clicks, kind), search_actor[clicks.search], names)
+        is_known = click_actor != _unknown_code(names)
+        known_clicks = clicks.only(is_known)
+        suspects = bots.find_bots(
+            click_actor[is_known],
+            query_groups[known_clicks.search],
+            known_clicks.point,
+            settings.outliers,
         )
-        aside += [f"{kind} {names[code]}" for code in suspects.tolist()]
-        good_search &= ~np.isin(asked, suspects)
-        good_click &= ~np.isin(acted, suspects)
-    good_click &= good_search[clicks.search]
-    kept = _kept(clicks, good_click, "bots", "clients far outside the distribution", funnel)
-    return kept, np.where(good_search, groups, -1).astype(np.int32), aside
+        suspected_bots += [f"{kind} {names[code]}" for code in suspects.tolist()]
+        keep_search &= ~np.isin(search_actor, suspects)
+        keep_click &= ~np.isin(click_actor, suspects)
+    keep_click &= keep_search[clicks.search]
+    remaining = _filter_clicks(
+        clicks, keep_click, "bots", "clients far outside the distribution", funnel
+    )
+    return remaining, np.where(keep_search, query_groups, -1).astype(np.int32), suspected_bots
 
 
-def _groups(log: Log, clicks: Chosen, cosine: float) -> NDArray[np.int32]:
+def _assign_query_groups(log: Log, clicks: Chosen, min_cosine: float) -> NDArray[np.int32]:
     """(s,): for each search the row of the vector that leads its group, or -1: nobody acted."""
-    used = different(log.searches.vector[clicks.search]).astype(np.int64)
-    leads = np.full(len(log.vectors) + 1, -1, np.int32)
-    leads[used] = merged(log.vectors, used, cosine)
-    return leads[log.searches.vector]
+    vector_rows = different(log.searches.vector[clicks.search]).astype(np.int64)
+    leader = np.full(len(log.vectors) + 1, -1, np.int32)
+    leader[vector_rows] = group_queries(log.vectors, vector_rows, min_cosine)
+    return leader[log.searches.vector]
 
 
-def _nobody(names: Names) -> int:
+def _unknown_code(names: Names) -> int:
     return 0 if names and names[0] == NO_ONE else -1
 
 
-def _actor(own: NDArray[np.int32], of_search: NDArray[np.int32], names: Names) -> NDArray[np.int32]:
-    return np.where(own == _nobody(names), of_search, own).astype(np.int32)
+def _resolve_actor(
+    click_actor: NDArray[np.int32], search_actor: NDArray[np.int32], names: Names
+) -> NDArray[np.int32]:
+    return np.where(click_actor == _unknown_code(names), search_actor, click_actor).astype(np.int32)
 
 
-def _people(log: Log, clicks: Chosen) -> NDArray[np.int32]:
+def _identify_people(log: Log, clicks: Chosen) -> NDArray[np.int32]:
     """(e,): one number a person: the client if known, else the session, else the search."""
-    client = _actor(clicks.client, log.searches.client[clicks.search], log.clients)
-    session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)
-    return _persons(log, client, session, clicks.search)
+    client = _resolve_actor(clicks.client, log.searches.client[clicks.search], log.clients)
+    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.sessions)
+    return _number_people(log, client, session, clicks.search)
 
 
-def _persons(
+def _number_people(
     log: Log, client: NDArray[np.int32], session: NDArray[np.int32], search: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    before = len(log.clients)
+    session_offset = len(log.clients)
     by_session = np.where(
-        session != _nobody(log.sessions), before + session, before + len(log.sessions) + search
+        session != _unknown_code(log.sessions),
+        session_offset + session,
+        session_offset + len(log.sessions) + search,
     )
-    return np.where(client != _nobody(log.clients), client, by_session).astype(np.int32)
+    return np.where(client != _unknown_code(log.clients), client, by_session).astype(np.int32)
 
 
-def _askers(log: Log, groups: NDArray[np.int32]) -> NDArray[np.int64]:
+def _count_searchers(log: Log, query_groups: NDArray[np.int32]) -> NDArray[np.int64]:
     """For each group how many different people searched for it."""
-    rows = np.flatnonzero(groups >= 0).astype(np.int32)
-    persons = _persons(log, log.searches.client[rows], log.searches.session[rows], rows)
-    found = np.zeros(len(log.vectors), np.int64)
-    found[groups[rows]] = distinct([groups[rows]], persons)
-    return found
+    search_rows = np.flatnonzero(query_groups >= 0).astype(np.int32)
+    people = _number_people(
+        log, log.searches.client[search_rows], log.searches.session[search_rows], search_rows
+    )
+    searchers = np.zeros(len(log.vectors), np.int64)
+    searchers[query_groups[search_rows]] = count_distinct([query_groups[search_rows]], people)
+    return searchers
 
 
-def _capped(
+def _apply_caps(
     log: Log,
     clicks: Chosen,
-    groups: NDArray[np.int32],
+    query_groups: NDArray[np.int32],
     settings: FeedbackSettings,
-    funnel: list[Stage],
+    funnel: list[FunnelStage],
 ) -> Chosen:
     order = np.argsort(clicks.time, kind="stable").astype(np.int32)
-    people = _people(log, clicks)[order]
-    keep = within_cap([people, groups[clicks.search][order], clicks.point[order]], 1)
-    keep &= within_cap([people], settings.client_cap)
-    session = _actor(clicks.session, log.searches.session[clicks.search], log.sessions)[order]
-    keep &= (session == _nobody(log.sessions)) | within_cap([session], settings.session_cap)
-    first = np.flatnonzero(keep)
-    points = clicks.point[order[first]]
-    keep[first] = within_cap([people[first], points], settings.point_cap)
+    people = _identify_people(log, clicks)[order]
+    keep = is_within_cap([people, query_groups[clicks.search][order], clicks.point[order]], 1)
+    keep &= is_within_cap([people], settings.client_cap)
+    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.sessions)[
+        order
+    ]
+    keep &= (session == _unknown_code(log.sessions)) | is_within_cap(
+        [session], settings.session_cap
+    )
+    kept_rows = np.flatnonzero(keep)
+    points = clicks.point[order[kept_rows]]
+    keep[kept_rows] = is_within_cap([people[kept_rows], points], settings.point_cap)
     reason = "beyond what one client or session may say"
-    funnel.append(Stage("caps", int(keep.sum()), int((~keep).sum()), reason))
+    funnel.append(FunnelStage("caps", int(keep.sum()), int((~keep).sum()), reason))
     return clicks.only(np.sort(order[keep]))
 
 
-def _believed(
+def _estimate_posterior(
     vectors: Float32,
-    seen: Impressions,
-    of: pbm.Pairs,
-    unseen: NDArray[np.bool_],
+    impressions: Impressions,
+    pairs: pbm.Pairs,
+    promoted_unshown: NDArray[np.bool_],
     settings: FeedbackSettings,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
     """(p,): how likely each pair is relevant; (points,): which points are pushed; and how likely
     it is that clicks say anything on relevance.
     """
-    if not len(seen):
-        return np.zeros(0), unseen, 1.0
+    if not len(impressions):
+        return np.zeros(0), promoted_unshown, 1.0
     if settings.bias == "coec":
-        ratio = click_ratio(seen, of)
-        return ratio / (ratio + _TWICE), unseen, 1.0
+        ratio = compute_coec(impressions, pairs)
+        return ratio / (ratio + _COEC_PRIOR_STRENGTH), promoted_unshown, 1.0
     # Points clicked on far more queries than others teach nothing: if they are pushed, they would
     # teach that people look where they stand.
-    odd = unseen | outliers(_queries_clicked(seen, of, len(unseen)), settings.outliers)
-    some, of_some = _sample(seen, ~odd)
-    model = pbm.fitted(some, of_some)
+    is_suspicious = promoted_unshown | is_outlier(
+        _count_clicked_queries(impressions, pairs, len(promoted_unshown)), settings.outliers
+    )
+    sample, sample_pairs = _sample_impressions(impressions, ~is_suspicious)
+    model = pbm.fit_click_model(sample, sample_pairs)
     if settings.bias == "ipw":
-        return click_share(seen, of, model.look), unseen, 1.0
-    rates = push_rates(seen, of, model)
-    pushed = unseen.copy()
-    pushed[: len(rates)] |= rates > 0
-    likely = pbm.relevance(seen, of, model, rates[of.point][of.row]) >= _LIKELY
-    pushed |= scattered(vectors, of, likely, len(pushed), settings.outliers)
-    belief = _with_neighbours(
-        vectors, seen, of, model, push=rates[of.point], pushed=pushed[of.point]
+        return compute_ipw_click_rate(impressions, pairs, model.examination), promoted_unshown, 1.0
+    promotion_rates = estimate_promotion_rates(impressions, pairs, model)
+    promoted = promoted_unshown.copy()
+    promoted[: len(promotion_rates)] |= promotion_rates > 0
+    is_relevant = (
+        pbm.relevance_posterior(
+            impressions, pairs, model, promotion_rates[pairs.point][pairs.pair_of_impression]
+        )
+        >= _RELEVANCE_THRESHOLD
     )
-    if not len(some):
-        return belief, pushed, 1.0
-    sure = telling(vectors, *_sample(seen, ~(odd | pushed)))
-    doubted = sure * belief + (1 - sure) * np.minimum(belief, pbm.OPEN)
-    return np.where(of.place > 0, doubted, belief), pushed, sure
+    promoted |= find_points_without_topic(
+        vectors, pairs, is_relevant, len(promoted), settings.outliers
+    )
+    relevance = _refine_with_neighbours(
+        vectors,
+        impressions,
+        pairs,
+        model,
+        promotion_rate=promotion_rates[pairs.point],
+        promoted=promoted[pairs.point],
+    )
+    if not len(sample):
+        return relevance, promoted, 1.0
+    click_signal = estimate_click_signal(
+        vectors, *_sample_impressions(impressions, ~(is_suspicious | promoted))
+    )
+    discounted = click_signal * relevance + (1 - click_signal) * np.minimum(
+        relevance, pbm.DEFAULT_PRIOR
+    )
+    return np.where(pairs.rank > 0, discounted, relevance), promoted, click_signal
 
 
-def _queries_clicked(seen: Impressions, of: pbm.Pairs, points: int) -> NDArray[np.int64]:
+def _count_clicked_queries(
+    impressions: Impressions, pairs: pbm.Pairs, point_count: int
+) -> NDArray[np.int64]:
     """(points,): on how many different queries each is clicked; 0 where it is never shown."""
-    return np.bincount(of.point, weights=of.sum(seen.clicked) > 0, minlength=points).astype(
-        np.int64
-    )
+    return np.bincount(
+        pairs.point, weights=pairs.sum(impressions.clicked) > 0, minlength=point_count
+    ).astype(np.int64)
 
 
-def _sample(seen: Impressions, points: NDArray[np.bool_]) -> tuple[Impressions, pbm.Pairs]:
+def _sample_impressions(
+    impressions: Impressions, included: NDArray[np.bool_]
+) -> tuple[Impressions, pbm.Pairs]:
     """The impressions of `points` in logged lists; of one group in so many, where there are more
     than clicking can be learned from.
     """
-    every = max(1, -(-len(seen) // _ENOUGH))
-    ranks = np.cumsum(np.diff(seen.group, prepend=-1) != 0)
-    some = seen.only((seen.position > 0) & points[seen.point] & (ranks % every == 0))
-    return some, pbm.pairs(some)
+    stride = max(1, -(-len(impressions) // _MAX_FITTED_IMPRESSIONS))
+    group_numbers = np.cumsum(np.diff(impressions.query_group, prepend=-1) != 0)
+    sample = impressions.select(
+        (impressions.rank > 0) & included[impressions.point] & (group_numbers % stride == 0)
+    )
+    return sample, pbm.group_by_pair(sample)
 
 
-def _with_neighbours(
+def _refine_with_neighbours(
     vectors: Float32,
-    seen: Impressions,
-    of: pbm.Pairs,
+    impressions: Impressions,
+    pairs: pbm.Pairs,
     model: pbm.ClickModel,
     *,
-    push: NDArray[np.float64],
-    pushed: NDArray[np.bool_],
+    promotion_rate: NDArray[np.float64],
+    promoted: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    prior = pbm.prior_odds(of, model)
-    own = of.sum(pbm.evidence(seen, model, push[of.row]))
-    belief = expit(prior + own)
-    for _ in range(_ROUNDS):
-        surprise = np.where(pushed, 0.0, belief - expit(prior))
-        hint = neighbours.hints(vectors, of, surprise)
-        belief = expit(neighbours.odds(prior, hint, belief) + own)
-    return np.asarray(belief)
+    prior_log_odds = pbm.prior_log_odds(pairs, model)
+    own_log_odds = pairs.sum(
+        pbm.log_likelihood_ratio(impressions, model, promotion_rate[pairs.pair_of_impression])
+    )
+    relevance = expit(prior_log_odds + own_log_odds)
+    for _ in range(_NEIGHBOUR_ROUNDS):
+        residual = np.where(promoted, 0.0, relevance - expit(prior_log_odds))
+        features = neighbours.compute_neighbour_features(vectors, pairs, residual)
+        relevance = expit(
+            neighbours.fit_log_odds(prior_log_odds, features, relevance) + own_log_odds
+        )
+    return np.asarray(relevance)
 
 
-def _beliefs(
+def _build_pair_relevance(
     log: Log,
     clicks: Chosen,
-    groups: NDArray[np.int32],
-    seen: Impressions,
-    of: pbm.Pairs,
+    query_groups: NDArray[np.int32],
+    impressions: Impressions,
+    pairs: pbm.Pairs,
     *,
-    belief: NDArray[np.float64],
-    pushed: NDArray[np.bool_],
-) -> Beliefs:
-    pair = (of.group << 32) | of.point
-    row = np.searchsorted(pair, groups[clicks.search].astype(np.int64) << 32 | clicks.point)
-    counts = np.bincount(row, minlength=len(of))
-    value = np.bincount(row, weights=clicks.weight, minlength=len(of)) / np.maximum(counts, 1)
-    people = np.zeros(len(of), np.int64)
-    people[row] = distinct([row.astype(np.int32)], _people(log, clicks))
-    return Beliefs(
-        search=_standing_for(log, clicks, groups)[of.group] if len(of) else of.group,
-        point=of.point,
-        belief=belief,
-        value=value,
+    relevance: NDArray[np.float64],
+    promoted: NDArray[np.bool_],
+) -> PairRelevance:
+    pair_keys = (pairs.query_group << 32) | pairs.point
+    pair_rows = np.searchsorted(
+        pair_keys, query_groups[clicks.search].astype(np.int64) << 32 | clicks.point
+    )
+    action_counts = np.bincount(pair_rows, minlength=len(pairs))
+    action_weight = np.bincount(
+        pair_rows, weights=clicks.weight, minlength=len(pairs)
+    ) / np.maximum(action_counts, 1)
+    people = np.zeros(len(pairs), np.int64)
+    people[pair_rows] = count_distinct([pair_rows.astype(np.int32)], _identify_people(log, clicks))
+    return PairRelevance(
+        search=_find_representative_searches(log, clicks, query_groups)[pairs.query_group]
+        if len(pairs)
+        else pairs.query_group,
+        point=pairs.point,
+        relevance=relevance,
+        action_weight=action_weight,
         people=people,
-        asking=_askers(log, groups)[of.group],
-        shown=of.sum(seen.shown),
-        clicked=of.sum(seen.clicked),
-        passed=of.sum(seen.passed),
-        place=of.place,
-        pushed=pushed[of.point],
+        searchers=_count_searchers(log, query_groups)[pairs.query_group],
+        shown=pairs.sum(impressions.shown),
+        clicked=pairs.sum(impressions.clicked),
+        skipped=pairs.sum(impressions.skipped),
+        rank=pairs.rank,
+        promoted=promoted[pairs.point],
     )
 
 
-def _standing_for(log: Log, clicks: Chosen, groups: NDArray[np.int32]) -> NDArray[np.int64]:
+def _find_representative_searches(
+    log: Log, clicks: Chosen, query_groups: NDArray[np.int32]
+) -> NDArray[np.int64]:
     """For each group its earliest search that somebody acted on; it stays when new ones come."""
-    acted = different(clicks.search).astype(np.int64)
-    order = acted[np.lexsort((acted, log.searches.time[acted], groups[acted]))]
-    group, first = np.unique(groups[order], return_index=True)
-    found = np.full(len(log.vectors), -1, np.int64)
-    found[group] = order[first]
-    return found
+    acted_searches = different(clicks.search).astype(np.int64)
+    sorted_searches = acted_searches[
+        np.lexsort(
+            (acted_searches, log.searches.time[acted_searches], query_groups[acted_searches])
+        )
+    ]
+    query_group, first = np.unique(query_groups[sorted_searches], return_index=True)
+    representatives = np.full(len(log.vectors), -1, np.int64)
+    representatives[query_group] = sorted_searches[first]
+    return representatives

@@ -9,22 +9,22 @@ from scipy.special import betaln, expit
 
 from nudge_sync.base.threads import spread
 from nudge_sync.connector import Float32
-from nudge_sync.feedback.clicks.impressions import DEEPEST, Impressions
-from nudge_sync.feedback.clicks.neighbours import hints
+from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
 from nudge_sync.feedback.clicks.pbm import Pairs
 
 Float64 = NDArray[np.float64]
-SPREADS = np.geomspace(0.5, 500, 13)
+BETA_CONCENTRATIONS = np.geomspace(0.5, 500, 13)
 """Of the beta distribution that a pair's click rate may be drawn from; small is wide."""
-_LEAST, _MOST = 1e-6, 0.98
-_ROUNDS = 2
-_ELSEWHERE = 5
+_MIN_RATE, _MAX_RATE = 1e-6, 0.98
+_SCALING_ROUNDS = 2
+_MIN_QUERIES_PER_POINT = 5
 """A point on fewer queries than this cannot be told to be clicked whatever is asked."""
-_NEARER = 1
+_FEATURE_COLUMN = 1
 """Column of `hints`."""
 
 
-def telling(vectors: Float32, seen: Impressions, of: Pairs) -> float:
+def estimate_click_signal(vectors: Float32, impressions: Impressions, pairs: Pairs) -> float:
     """How likely it is, from 0 to 1, that clicks go with pairs of a query and a point.
 
     Against it stands that they go with places, with queries that draw more clicks, and with points
@@ -34,62 +34,89 @@ def telling(vectors: Float32, seen: Impressions, of: Pairs) -> float:
     the same pair is clicked again more often, or less, than chance allows; and who is asked
     something alike clicks on the same point.
     """
-    shown, clicked = of.sum(seen.shown), of.sum(seen.clicked)
+    shown, clicked = pairs.sum(impressions.shown), pairs.sum(impressions.clicked)
     if not clicked.any():
         return 0.0
-    rate = expected(seen, of) / shown
-    sign = max(_repeated(shown, clicked, rate), _shared(vectors, of, shown, clicked, rate))
-    return float(expit(sign - np.log(len(of)) / 2))
+    expected_rate = predict_clicks(impressions, pairs) / shown
+    evidence = max(
+        _find_evidence_in_repeats(shown, clicked, expected_rate),
+        _find_evidence_in_neighbours(vectors, pairs, shown, clicked, expected_rate),
+    )
+    return float(expit(evidence - np.log(len(pairs)) / 2))
 
 
-def expected(seen: Impressions, of: Pairs) -> Float64:
+def predict_clicks(impressions: Impressions, pairs: Pairs) -> Float64:
     """(p,): the clicks of each pair that places, queries and points explain each on its own.
 
     No place is taken to be looked at more than one above it.
     """
-    shown, clicked = of.sum(seen.shown), of.sum(seen.clicked)
-    found = of.sum(seen.shown * _by_place(seen)[seen.position])
-    often = np.bincount(of.point)[of.point] >= _ELSEWHERE
-    for _ in range(_ROUNDS):
-        found = found * _drawn(of.group, clicked, found)
-        found = np.where(often, found * _drawn(of.point, clicked, found), found)
-    return np.asarray(np.clip(found, _LEAST * shown, _MOST * shown))
+    shown, clicked = pairs.sum(impressions.shown), pairs.sum(impressions.clicked)
+    expected_clicks = pairs.sum(
+        impressions.shown * _click_rates_by_rank(impressions)[impressions.rank]
+    )
+    has_many_queries = np.bincount(pairs.point)[pairs.point] >= _MIN_QUERIES_PER_POINT
+    for _ in range(_SCALING_ROUNDS):
+        expected_clicks = expected_clicks * _shrink_click_ratios(
+            pairs.query_group, clicked, expected_clicks
+        )
+        expected_clicks = np.where(
+            has_many_queries,
+            expected_clicks * _shrink_click_ratios(pairs.point, clicked, expected_clicks),
+            expected_clicks,
+        )
+    return np.asarray(np.clip(expected_clicks, _MIN_RATE * shown, _MAX_RATE * shown))
 
 
-def _drawn(key: NDArray[np.int64], clicked: Float64, expected: Float64) -> Float64:
+def _shrink_click_ratios(
+    keys: NDArray[np.int64], clicked: Float64, expected_clicks: Float64
+) -> Float64:
     """(p,): by how much each key draws more clicks than expected, as far as chance would not.
 
     The mean of a gamma distribution whose spread is taken from how all keys differ.
     """
-    drawn, due = np.bincount(key, weights=clicked), np.bincount(key, weights=expected)
-    spread = max(float(((drawn - due) ** 2 - due).sum()), _LEAST) / max(float(due @ due), _LEAST)
-    return np.asarray(((drawn + 1 / spread) / (due + 1 / spread))[key])
+    clicked_by_key, expected_by_key = (
+        np.bincount(keys, weights=clicked),
+        np.bincount(keys, weights=expected_clicks),
+    )
+    variance = max(
+        float(((clicked_by_key - expected_by_key) ** 2 - expected_by_key).sum()), _MIN_RATE
+    ) / max(float(expected_by_key @ expected_by_key), _MIN_RATE)
+    return np.asarray(((clicked_by_key + 1 / variance) / (expected_by_key + 1 / variance))[keys])
 
 
-def _by_place(seen: Impressions) -> Float64:
-    shown = np.bincount(seen.position, weights=seen.shown, minlength=DEEPEST + 1)
-    clicked = np.bincount(seen.position, weights=seen.clicked, minlength=DEEPEST + 1)
-    rate = clicked / np.maximum(shown, _LEAST)
-    rate[1:] = isotonic_regression(rate[1:], weights=shown[1:] + _LEAST, increasing=False).x
-    return np.asarray(rate)
+def _click_rates_by_rank(impressions: Impressions) -> Float64:
+    shown = np.bincount(impressions.rank, weights=impressions.shown, minlength=MAX_RANK + 1)
+    clicked = np.bincount(impressions.rank, weights=impressions.clicked, minlength=MAX_RANK + 1)
+    click_rate = clicked / np.maximum(shown, _MIN_RATE)
+    click_rate[1:] = isotonic_regression(
+        click_rate[1:], weights=shown[1:] + _MIN_RATE, increasing=False
+    ).x
+    return np.asarray(click_rate)
 
 
-def _repeated(shown: Float64, clicked: Float64, rate: Float64) -> float:
+def _find_evidence_in_repeats(shown: Float64, clicked: Float64, expected_rate: Float64) -> float:
     """The log likelihood that is gained where pairs may differ in their rate: beta-binomial."""
-    missed = np.maximum(shown - clicked, 0)
-    alike = float((clicked * np.log(rate) + missed * np.log1p(-rate)).sum())
+    unclicked = np.maximum(shown - clicked, 0)
+    binomial_log_likelihood = float(
+        (clicked * np.log(expected_rate) + unclicked * np.log1p(-expected_rate)).sum()
+    )
 
-    def likelihood(of: float) -> float:
-        a, b = rate * of, (1 - rate) * of
-        return float((betaln(clicked + a, missed + b) - betaln(a, b)).sum())
+    def beta_binomial_log_likelihood(concentration: float) -> float:
+        a, b = expected_rate * concentration, (1 - expected_rate) * concentration
+        return float((betaln(clicked + a, unclicked + b) - betaln(a, b)).sum())
 
-    return max(spread(likelihood, SPREADS.tolist())) - alike
+    return (
+        max(spread(beta_binomial_log_likelihood, BETA_CONCENTRATIONS.tolist()))
+        - binomial_log_likelihood
+    )
 
 
-def _shared(vectors: Float32, of: Pairs, shown: Float64, clicked: Float64, rate: Float64) -> float:
+def _find_evidence_in_neighbours(
+    vectors: Float32, pairs: Pairs, shown: Float64, clicked: Float64, expected_rate: Float64
+) -> float:
     """Likewise, where similar queries may speak for each other on a point: a score test."""
-    surprise = clicked - shown * rate
-    heard = hints(vectors, of, surprise)[:, _NEARER]
-    doubt = float((shown * rate * (1 - rate) * heard**2).sum())
-    score = float((surprise * heard).sum())
-    return score**2 / (2 * doubt) if score > 0 and doubt > 0 else 0.0
+    residual = clicked - shown * expected_rate
+    feature = compute_neighbour_features(vectors, pairs, residual)[:, _FEATURE_COLUMN]
+    variance = float((shown * expected_rate * (1 - expected_rate) * feature**2).sum())
+    score = float((residual * feature).sum())
+    return score**2 / (2 * variance) if score > 0 and variance > 0 else 0.0

@@ -10,7 +10,7 @@ from nudge_sync.base.gc_pause import rarely_collected
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
-from nudge_sync.feedback.clicks.decay import read_from
+from nudge_sync.feedback.clicks.decay import find_history_start
 from nudge_sync.feedback.log.builder import Asked, Events, Numbers
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.freeze import assembled
@@ -69,7 +69,10 @@ def _taken(
 def _windows(history_days: float | None) -> list[Where]:
     if history_days is None:
         return [{}]
-    undated, dated = (0.0, _SECOND), (max(read_from(history_days, time()), _SECOND), YEAR_10000)
+    undated, dated = (
+        (0.0, _SECOND),
+        (max(find_history_start(history_days, time()), _SECOND), YEAR_10000),
+    )
     return [{"timestamp": undated}, {"timestamp": dated}]
 
 

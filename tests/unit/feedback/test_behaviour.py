@@ -5,18 +5,18 @@ import pytest
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks import bots, pbm
-from nudge_sync.feedback.clicks.caps import distinct, within_cap
-from nudge_sync.feedback.clicks.coec import click_ratio
-from nudge_sync.feedback.clicks.decay import worth
+from nudge_sync.feedback.clicks.caps import count_distinct, is_within_cap
+from nudge_sync.feedback.clicks.coec import compute_coec
+from nudge_sync.feedback.clicks.decay import compute_decay_factors
 from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.ipw import click_share
-from nudge_sync.feedback.clicks.neighbours import hints
-from nudge_sync.feedback.clicks.promoted import push_rates, scattered
-from nudge_sync.feedback.clicks.query_groups import merged
-from nudge_sync.feedback.clicks.relevance import Beliefs, weights
-from nudge_sync.feedback.clicks.signal_test import telling
-from nudge_sync.feedback.explain import reasons
-from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.clicks.ipw import compute_ipw_click_rate
+from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
+from nudge_sync.feedback.clicks.promoted import estimate_promotion_rates, find_points_without_topic
+from nudge_sync.feedback.clicks.query_groups import group_queries
+from nudge_sync.feedback.clicks.relevance import PairRelevance, compute_weights
+from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
+from nudge_sync.feedback.explain import explain_judgements
+from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.log.load import read
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 
@@ -36,56 +36,56 @@ def simulated(seed=0, groups=300, points=120, push=(), share=0.0):
     clicked = rng.binomial(SESSIONS, chance).astype(np.float64)
     group, at = np.divmod(np.arange(groups * PLACES), PLACES)
     seen = Impressions(
-        group=group,
+        query_group=group,
         point=lists.ravel(),
-        position=at + 1,
+        rank=at + 1,
         shown=np.full(len(group), float(SESSIONS)),
         clicked=clicked.ravel(),
-        passed=np.zeros(len(group)),
+        skipped=np.zeros(len(group)),
     )
-    order = np.lexsort((seen.position, seen.point, seen.group))
-    seen = seen.only(order)
+    order = np.lexsort((seen.rank, seen.point, seen.query_group))
+    seen = seen.select(order)
     return seen, good.ravel()[order]
 
 
 def test_the_click_model_finds_looks_appeals_and_relevance():
     seen, good = simulated()
-    of = pbm.pairs(seen)
-    model = pbm.fitted(seen, of)
-    assert model.appeal == pytest.approx(0.8, abs=0.05)
-    assert model.noise == pytest.approx(0.1, abs=0.03)
-    np.testing.assert_allclose(model.look[1:6], 1 / np.arange(1, 6), atol=0.04)
-    belief = pbm.relevance(seen, of, model)
+    of = pbm.group_by_pair(seen)
+    model = pbm.fit_click_model(seen, of)
+    assert model.attractiveness_relevant == pytest.approx(0.8, abs=0.05)
+    assert model.attractiveness_irrelevant == pytest.approx(0.1, abs=0.03)
+    np.testing.assert_allclose(model.examination[1:6], 1 / np.arange(1, 6), atol=0.04)
+    belief = pbm.relevance_posterior(seen, of, model)
     assert ((belief > 0.5) == good).mean() > 0.93
     assert belief[good].mean() == pytest.approx(belief[belief > 0.5].mean(), abs=0.15)
 
 
 def test_points_clicked_wherever_they_stand_are_told_from_relevant_ones():
     seen, _ = simulated(push=[3, 4], share=0.25)
-    of = pbm.pairs(seen)
-    rates = push_rates(seen, of, pbm.fitted(seen, of))
+    of = pbm.group_by_pair(seen)
+    rates = estimate_promotion_rates(seen, of, pbm.fit_click_model(seen, of))
     assert set(np.flatnonzero(rates)) == {3, 4}
     assert rates[3] == pytest.approx(0.25, abs=0.1)
 
 
 def clicked_by_chance(seen, rate, seed=0):
     """The same showings, where a look at place r, 1 / r likely, ends in a click at `rate`."""
-    clicked = np.random.default_rng(seed).binomial(SESSIONS, rate / seen.position)
+    clicked = np.random.default_rng(seed).binomial(SESSIONS, rate / seen.rank)
     return replace(seen, clicked=clicked.astype(np.float64))
 
 
 def test_clicks_tell_answers_only_where_they_go_with_pairs():
     seen, _ = simulated()
-    of = pbm.pairs(seen)
+    of = pbm.group_by_pair(seen)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(300, DIMENSION))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     by_place = clicked_by_chance(seen, 0.4)
-    by_query = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 300)[seen.group])
+    by_query = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 300)[seen.query_group])
     by_point = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 120)[seen.point])
-    assert telling(vectors, seen, of) > 0.99
+    assert estimate_click_signal(vectors, seen, of) > 0.99
     for said in (by_place, by_query, by_point):
-        assert telling(vectors, said, of) < 0.1
+        assert estimate_click_signal(vectors, said, of) < 0.1
 
 
 def test_similar_queries_tell_answers_where_nothing_was_shown_twice():
@@ -97,23 +97,26 @@ def test_similar_queries_tell_answers_where_nothing_was_shown_twice():
     group, at = np.divmod(np.arange(shown.size), 20)
     once, never = np.ones(shown.size), np.zeros(shown.size)
     seen = Impressions(group, shown.ravel(), at + 1, once, clicked.ravel() * 1.0, never)
-    seen = seen.only(np.lexsort((seen.point, seen.group)))
-    of = pbm.pairs(seen)
-    assert telling(vectors, seen, of) > 0.99
-    assert telling(rng.permutation(vectors), seen, of) < 0.1
+    seen = seen.select(np.lexsort((seen.point, seen.query_group)))
+    of = pbm.group_by_pair(seen)
+    assert estimate_click_signal(vectors, seen, of) > 0.99
+    assert estimate_click_signal(rng.permutation(vectors), seen, of) < 0.1
 
 
 def test_ratio_and_share_free_clicks_from_their_place():
     seen, good = simulated()
-    of = pbm.pairs(seen)
-    for value in (click_ratio(seen, of), click_share(seen, of, 1 / np.maximum(np.arange(101), 1))):
+    of = pbm.group_by_pair(seen)
+    for value in (
+        compute_coec(seen, of),
+        compute_ipw_click_rate(seen, of, 1 / np.maximum(np.arange(101), 1)),
+    ):
         assert np.median(value[good]) > 2 * np.median(value[~good])
 
 
 def test_near_queries_speak_for_each_other_and_far_ones_do_not():
     vectors = np.array([[1, 0], [1, 0], [-1, 0]], np.float32)
     of = pbm.Pairs(np.arange(3), np.arange(3), np.zeros(3, np.int64), np.ones(3, np.int64))
-    found = hints(vectors, of, np.array([0.0, 0.9, -0.9]))
+    found = compute_neighbour_features(vectors, of, np.array([0.0, 0.9, -0.9]))
     assert found[0, 0] > 0.6
     assert abs(found[2, 2]) < 0.01
 
@@ -124,11 +127,11 @@ def test_merging_follows_the_first_near_one():
     rows = np.concatenate([base, base + 1e-4 * rng.normal(size=base.shape), -base])
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     every = np.arange(120)
-    leads = merged(rows, every, 0.995)
+    leads = group_queries(rows, every, 0.995)
     np.testing.assert_array_equal(leads, [*range(40), *range(40), *range(80, 120)])
-    np.testing.assert_array_equal(merged(rows, every, 1.0), every)
-    np.testing.assert_array_equal(merged(rows, every[40:], 0.995), every[40:])
-    assert not len(merged(rows, every[:0], 0.995))
+    np.testing.assert_array_equal(group_queries(rows, every, 1.0), every)
+    np.testing.assert_array_equal(group_queries(rows, every[40:], 0.995), every[40:])
+    assert not len(group_queries(rows, every[:0], 0.995))
 
 
 def test_merging_finds_the_near_ones_among_more_than_are_compared_at_once():
@@ -137,7 +140,7 @@ def test_merging_finds_the_near_ones_among_more_than_are_compared_at_once():
     rows = np.repeat(base, rng.integers(1, 5, 1500), axis=0)
     rows += 0.05 * rng.normal(size=rows.shape) * rng.random((len(rows), 1))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    leads = merged(rows, np.arange(len(rows)), 0.995)
+    leads = group_queries(rows, np.arange(len(rows)), 0.995)
     np.testing.assert_array_equal(leads[leads], leads)
     assert np.einsum("ij,ij->i", rows, rows[leads]).min() > 0.995 - 1e-6
     leaders = np.unique(leads)
@@ -149,29 +152,29 @@ def test_merging_bears_a_crowd_of_alike_queries():
     rng = np.random.default_rng(0)
     rows = 1 + 0.01 * rng.normal(size=(2000, 32))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    assert set(merged(rows, np.arange(2000), 0.995)) == {0}
+    assert set(group_queries(rows, np.arange(2000), 0.995)) == {0}
 
 
 def test_caps_and_distinct_counts():
     people, points = np.array([1, 1, 2, 1], np.int32), np.array([5, 6, 5, 5], np.int32)
-    np.testing.assert_array_equal(within_cap([people], 2), [True, True, True, False])
-    np.testing.assert_array_equal(within_cap([people, points], 1), [True, True, True, False])
-    np.testing.assert_array_equal(distinct([points], people), [2, 1, 2, 2])
+    np.testing.assert_array_equal(is_within_cap([people], 2), [True, True, True, False])
+    np.testing.assert_array_equal(is_within_cap([people, points], 1), [True, True, True, False])
+    np.testing.assert_array_equal(count_distinct([points], people), [2, 1, 2, 2])
     nothing = np.zeros(0, np.int32)
-    assert within_cap([nothing], 1).shape == distinct([nothing], nothing).shape == (0,)
+    assert is_within_cap([nothing], 1).shape == count_distinct([nothing], nothing).shape == (0,)
 
 
 def test_old_behaviour_counts_for_less():
     times = np.array([1e9, 1e9 - 10 * DAY, 0.0])
-    np.testing.assert_allclose(worth(times, 10.0), [1, 0.5, 1])
-    np.testing.assert_array_equal(worth(times, None), np.ones(3))
-    np.testing.assert_array_equal(worth(np.zeros(3), 10.0), np.ones(3))
+    np.testing.assert_allclose(compute_decay_factors(times, 10.0), [1, 0.5, 1])
+    np.testing.assert_array_equal(compute_decay_factors(times, None), np.ones(3))
+    np.testing.assert_array_equal(compute_decay_factors(np.zeros(3), 10.0), np.ones(3))
 
 
 def test_neither_a_wrong_clock_nor_great_age_takes_the_others_worth():
     times = np.full(480, 1e9)
     times[0], times[1] = 4e9, 1.0
-    found = worth(times, 1.0)
+    found = compute_decay_factors(times, 1.0)
     np.testing.assert_array_equal(found[[0, 2, 479]], [1, 1, 1])
     assert 0 < found[1] < 1e-20
 
@@ -181,7 +184,7 @@ def test_a_client_that_clicks_one_point_everywhere_is_a_bot():
     bot = np.full(60, 99, np.int32)
     group = np.concatenate([np.arange(150) % 40, np.arange(60)]).astype(np.int32)
     point = np.concatenate([np.arange(150) % 70, np.zeros(60, int)]).astype(np.int32)
-    assert bots.suspicious(np.concatenate([people, bot]), group, point, 5.0).tolist() == [99]
+    assert bots.find_bots(np.concatenate([people, bot]), group, point, 5.0).tolist() == [99]
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ def log(new_records):
 
 
 def judged(log, **settings):
-    return load(*log, FeedbackSettings(**settings), DIMENSION)
+    return read_judgements(*log, FeedbackSettings(**settings), DIMENSION)
 
 
 def noise(new_records, groups, searches, points=4000):
@@ -258,38 +261,38 @@ def pairs_believed(*rows):
     """Beliefs, each acted on once: point, belief, place."""
     points, belief, place = (np.array(column) for column in zip(*rows, strict=True))
     ones = np.ones(len(rows))
-    return Beliefs(
+    return PairRelevance(
         search=np.arange(len(rows)),
         point=points,
-        belief=belief,
-        value=ones,
+        relevance=belief,
+        action_weight=ones,
         people=ones.astype(np.int64),
-        asking=ones.astype(np.int64),
+        searchers=ones.astype(np.int64),
         shown=ones,
         clicked=ones,
-        passed=0 * ones,
-        place=place,
-        pushed=np.zeros(len(rows), np.bool_),
+        skipped=0 * ones,
+        rank=place,
+        promoted=np.zeros(len(rows), np.bool_),
     )
 
 
 def test_a_click_pulls_by_how_likely_it_is_right():
     of = pairs_believed((0, 0.95, 1), (1, 0.9, 3), (1, 0.4, 2), (1, 0.29, 2))
-    found = weights(of, FeedbackSettings(), [], 1.0)
+    found = compute_weights(of, FeedbackSettings(), [], 1.0)
     np.testing.assert_allclose(found, [0.95, 0.9, 0.4, np.nan])
 
 
 @pytest.mark.parametrize("bias", ["coec", "ipw"])
 def test_what_is_no_likelihood_pulls_from_a_half_on(bias):
     of = pairs_believed((0, 0.6, 1), (1, 0.4, 3))
-    found = weights(of, FeedbackSettings(bias=bias), [], 1.0)
+    found = compute_weights(of, FeedbackSettings(bias=bias), [], 1.0)
     np.testing.assert_allclose(found, [0.6, np.nan])
 
 
 def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logged():
     of = pairs_believed((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
     funnel = []
-    found = weights(of, FeedbackSettings(), funnel, 1.0)
+    found = compute_weights(of, FeedbackSettings(), funnel, 1.0)
     np.testing.assert_allclose(found, [np.nan, 0.8, 0.8, 0.8])
     assert (funnel[-1].name, funnel[-1].removed) == ("doubt", 1)
 
@@ -304,7 +307,7 @@ def test_a_label_overrules_clicks(log):
 def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
     found = judged(log)
     pulled = {(row, point) for row, point in zip(found.query_rows, found.point_ids, strict=True)}
-    of = found.expected
+    of = found.expected_gains
     hoped = {(row, point) for row, point in zip(of.query_rows, of.point_ids, strict=True)}
     assert pulled <= hoped
     assert (of.gains > 0).all()
@@ -312,13 +315,13 @@ def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
 
 def test_reasons(log):
     full = read(*log, FeedbackSettings(), DIMENSION)
-    (reason,) = reasons(full, FeedbackSettings(), 103)
+    (reason,) = explain_judgements(full, FeedbackSettings(), 103)
     assert (reason.query_id, reason.people, reason.place) == ("3 00", 15, 2)
     assert reason.weight
-    (other,) = reasons(full, FeedbackSettings(), 3)
+    (other,) = explain_judgements(full, FeedbackSettings(), 3)
     assert other.weight is None
     assert other.why
-    assert reasons(full, FeedbackSettings(), 555) == []
+    assert explain_judgements(full, FeedbackSettings(), 555) == []
 
 
 def test_clicks_without_lists_or_names_count_too(new_records):
@@ -340,9 +343,9 @@ def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_
     unlikely = [(group, 110) for group in range(400)]
     group, point = np.array(sorted({*everywhere, *popular, *others, *unlikely})).T
     of = pbm.Pairs(np.arange(len(group)), group, point, np.ones(len(group), np.int64))
-    found = scattered(vectors, of, point != 110, 120, 5.0)
+    found = find_points_without_topic(vectors, of, point != 110, 120, 5.0)
     assert np.flatnonzero(found).tolist() == [0]
-    assert not scattered(vectors, of, point == 111, 120, 5.0).any()
+    assert not find_points_without_topic(vectors, of, point == 111, 120, 5.0).any()
 
 
 def test_a_label_on_any_search_for_a_query_overrules_what_was_clicked_there(log):
@@ -351,9 +354,9 @@ def test_a_label_on_any_search_for_a_query_overrules_what_was_clicked_there(log)
     events.put([event_record(Event("5 07", "not_relevant", 105, timestamp=2e9))])
     found = judged(log)
     assert [w for w, id_ in pulls(found) if id_ == 105] == [-1.0]
-    assert 105 not in found.expected.point_ids
+    assert 105 not in found.expected_gains.point_ids
     full = read(queries, events, FeedbackSettings(), DIMENSION)
-    told = {one.source: one for one in reasons(full, FeedbackSettings(), 105)}
+    told = {one.source: one for one in explain_judgements(full, FeedbackSettings(), 105)}
     assert (told["behaviour"].weight, told["behaviour"].why) == (None, "a label overrules it")
     assert told["label"].weight == -1.0
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.erase import Whom, exported, remove
+from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
 
 
@@ -32,20 +32,20 @@ def stored(new_records):
 @pytest.mark.parametrize(
     ("whom", "searches", "events"),
     [
-        (Whom(client="ann"), 2, 4),
-        (Whom(client="bob"), 1, 2),
-        (Whom(session="s1"), 1, 2),
-        (Whom(query="q3"), 1, 2),
-        (Whom(client="nobody"), 0, 0),
+        (FeedbackSelector(client="ann"), 2, 4),
+        (FeedbackSelector(client="bob"), 1, 2),
+        (FeedbackSelector(session="s1"), 1, 2),
+        (FeedbackSelector(query="q3"), 1, 2),
+        (FeedbackSelector(client="nobody"), 0, 0),
     ],
 )
 def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, events):
-    rows = list(exported(*stored, whom))
-    gone = remove(*stored, whom)
+    rows = list(export_rows(*stored, whom))
+    gone = delete_feedback(*stored, whom)
     assert gone.summary() == {"searches": searches, "events": events}
     assert len(rows) == searches + events
     assert (stored[0].count(), stored[1].count()) == (3 - searches, 5 - events)
-    assert remove(*stored, whom).summary() == {"searches": 0, "events": 0}
+    assert delete_feedback(*stored, whom).summary() == {"searches": 0, "events": 0}
 
 
 def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
@@ -54,23 +54,23 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
     for name, time in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
         queries.put([search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
         events.put([event_record(Event(name, "click", 1, timestamp=time))])
-    whom = Whom(before="2026-05-01")
-    assert len(list(exported(queries, events, whom))) == 4
-    assert remove(queries, events, whom).summary() == {"searches": 2, "events": 2}
+    whom = FeedbackSelector(before="2026-05-01")
+    assert len(list(export_rows(queries, events, whom))) == 4
+    assert delete_feedback(queries, events, whom).summary() == {"searches": 2, "events": 2}
     left = [{one.document["query_id"] for one in next(some.scan())} for some in (queries, events)]
     assert left == [{"undated", "day"}] * 2
-    assert remove(queries, events, Whom(before="1970-01-01")).events == 0
+    assert delete_feedback(queries, events, FeedbackSelector(before="1970-01-01")).events == 0
 
 
 @pytest.mark.parametrize(
     "whom",
     [
-        Whom(),
-        Whom(client="a", session="b"),
-        Whom(client="a", before="2026-05-01"),
-        Whom(before="x"),
+        FeedbackSelector(),
+        FeedbackSelector(client="a", session="b"),
+        FeedbackSelector(client="a", before="2026-05-01"),
+        FeedbackSelector(before="x"),
     ],
 )
 def test_exactly_one_has_to_be_named(stored, whom):
     with pytest.raises(InputError):
-        remove(*stored, whom)
+        delete_feedback(*stored, whom)

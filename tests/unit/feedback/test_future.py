@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nudge_sync import FeedbackLog
-from nudge_sync.feedback.erase import Whom
+from nudge_sync.feedback.erase import FeedbackSelector
 from nudge_sync.feedback.ingest.batches import Batches
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
@@ -43,5 +43,5 @@ def test_over_http(database):
 
 
 def test_a_day_to_forget_before_may_be_to_come():
-    low, high = Whom(before="9999-12-31").where()["timestamp"]
+    low, high = FeedbackSelector(before="9999-12-31").to_filter()["timestamp"]
     assert low <= time() < high

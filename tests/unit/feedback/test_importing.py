@@ -11,7 +11,7 @@ from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
 from nudge_sync.feedback.ingest.seen_keys import Seen
 from nudge_sync.feedback.ingest.sources import json_lines, qrels
-from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.point_ids import PointIds
 from nudge_sync.feedback.schema.rows import BadRow, interpreted
 
@@ -44,7 +44,7 @@ def test_good_rows_become_a_judgement(tmp_path, destination):
         "without_search": 0,
         "rejects_file": None,
     }
-    judged = load(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
+    judged = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
     assert judged.query_ids == ["q1"]
     assert judged.point_ids == [7]
     np.testing.assert_allclose(judged.query_vectors, [[0.6, 0, 0, 0.8]], atol=1e-7)
@@ -226,7 +226,10 @@ def test_events_may_come_before_their_search(tmp_path, destination):
     assert first.without_search == 1
     second = import_rows([json_lines(write(tmp_path / "b", SEARCH))], destination)
     assert second.without_search == 0
-    assert len(load(destination.queries, destination.events, FeedbackSettings(), DIMENSION)) == 1
+    assert (
+        len(read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION))
+        == 1
+    )
 
 
 def test_ubi_words(tmp_path, destination):
@@ -262,7 +265,7 @@ def test_qrels(tmp_path, destination):
     source = qrels(tmp_path / "qrels", tmp_path / "q.npy", tmp_path / "q.txt")
     report = import_rows([source], destination)
     assert report.reasons == {"unknown query": 1, "unknown point": 1, "wrong type": 1}
-    judged = load(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
+    judged = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
     assert judged.query_ids == ["a", "b", "c"]
     assert judged.weights.tolist() == [2.0, 0.0, -1.0]
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import labelled
-from nudge_sync.feedback.judgements import load
+from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.stats import stats
+from nudge_sync.feedback.stats import count_feedback
 
 DIMENSION = 3
 
@@ -26,7 +26,9 @@ def destination(new_records, ids_only):
 
 
 def judged(destination, **settings):
-    return load(destination.queries, destination.events, FeedbackSettings(**settings), DIMENSION)
+    return read_judgements(
+        destination.queries, destination.events, FeedbackSettings(**settings), DIMENSION
+    )
 
 
 def search(name, *vector, **more):
@@ -108,7 +110,9 @@ def test_stats(destination):
         [search("q", 1, 0, 0)],
         [Event("q", "relevant", 1), Event("q", "relevant", 2, grade=0.0), Event("q", "hover", 1)],
     )
-    counted = stats(destination.queries, destination.events, destination.collection, SETTINGS)
+    counted = count_feedback(
+        destination.queries, destination.events, destination.collection, SETTINGS
+    )
     summary = json.loads(json.dumps(counted.summary()))
     assert summary["actions"] == {"hover": 1, "relevant": 2}
     assert (summary["positive"], summary["negative"], summary["coverage"]) == (1, 1, 0.1)
