@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.output import confirm, demand_somebody, emit, progress
 from nudge_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Job
+    from nudge_sync.config import CollectionSettings
 
 Out = Annotated[
     Path | None,
@@ -52,7 +56,7 @@ def plan(
 ) -> None:
     """Compute new vectors and what they gain on held-out queries; write nothing."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.planning import plan_file
 
     if out is not None and everything:
@@ -79,7 +83,7 @@ def apply(
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.planning.plan_file import load
 
     if plan_file is not None and everything:
@@ -110,7 +114,7 @@ def rollback(
     as_json: options.Json = False,
 ) -> None:
     """Write back what an earlier revision held; by default, undo the last one."""
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
@@ -135,7 +139,7 @@ def resume(
     as_json: options.Json = False,
 ) -> None:
     """Finish or undo what a crash left half-way; `apply` does so by itself."""
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.writing import resume as resuming
 
     def work(job: Job) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def resume(
     _finish(each(config, collection, everything, work), as_json)
 
 
-def _settings(job: Any, exact: bool) -> Any:
+def _settings(job: Job, exact: bool) -> CollectionSettings:
     solver = job.settings.solver.model_copy(update={"exact": True})
     return job.settings.model_copy(update={"solver": solver}) if exact else job.settings
 

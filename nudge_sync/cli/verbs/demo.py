@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.output import emit, progress, table
+
+if TYPE_CHECKING:
+    from nudge_sync.demo.round import Outcome
 
 On = Annotated[
     str,
@@ -41,7 +44,7 @@ def demo(
     emit(outcome.summary, as_json, lambda summary: _draw(summary, outcome))
 
 
-def _draw(summary: dict[str, Any], outcome: Any) -> None:
+def _draw(summary: dict[str, Any], outcome: Outcome) -> None:
     typer.echo(
         f"{summary['documents']} tools on {summary['engine']}; {summary['judged']} of them have "
         f"feedback, {summary['method']} moved {summary['moved']}.\n"

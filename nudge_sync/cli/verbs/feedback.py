@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from nudge_sync.cli import options
 from nudge_sync.cli.main import Verbs, complain
 from nudge_sync.cli.output import confirm, emit, pairs, progress, say, table
 from nudge_sync.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Job
 
 app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: import it, count it.")
 
@@ -102,7 +105,7 @@ def import_(
     first = next(path for path in (*(files or []), qrels, folder) if path is not None)
     rejects = rejects or _rejects_of(first)
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         target = job.target
         searches = feedback_of(target, job.settings.feedback).queries
         place = Destination(target.queries, target.events, target.collection, searches)
@@ -127,7 +130,7 @@ def stats(
     from nudge_sync.feedback.log.external import feedback_of
     from nudge_sync.feedback.stats import count_feedback as count
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
         found = feedback_of(target, settings)
         with progress() as said:
@@ -173,7 +176,7 @@ def judgements(
     from nudge_sync.feedback.log.load import read
     from nudge_sync.feedback.schema.point_ids import PointIds
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
         ids = PointIds(target.collection)
         ids.look_up([point])
@@ -205,7 +208,7 @@ def export(
 
     whom = FeedbackSelector(client, session, query, before)
 
-    def work(job: Any) -> None:
+    def work(job: Job) -> None:
         everything = feedback_of(job.target, job.settings.feedback)
         asked = whom.find_query_ids(everything)
         for row in export_rows(job.target.queries, job.target.events, whom, asked):
@@ -235,7 +238,7 @@ def forget(
     whom = FeedbackSelector(client, session, query, before)
     whom.to_filter()
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
         everything = feedback_of(job.target, job.settings.feedback)
         asked = whom.find_query_ids(everything)

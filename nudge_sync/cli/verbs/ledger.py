@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.output import emit, pairs, progress, say, table
 from nudge_sync.errors import LeaseHeld
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Job
 
 Number = Annotated[
     int, typer.Argument(metavar="REVISION", envvar="NUDGE_SYNC_SHOW_REVISION", help="Its number.")
@@ -49,7 +52,7 @@ def log(
     """Every revision of a collection, oldest first."""
     from nudge_sync.store.ledger import Ledger
 
-    def work(job: Any) -> list[dict[str, Any]]:
+    def work(job: Job) -> list[dict[str, Any]]:
         entries = Ledger(job.target.ledger, job.target.place).entries()
         return [entry.summary() for entry in entries]
 
@@ -65,7 +68,7 @@ def show(
     """One revision: method, parameters, scores, counts, timings."""
     from nudge_sync.store.ledger import Ledger
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         return Ledger(job.target.ledger, job.target.place).entry(revision).summary()
 
     emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
@@ -80,7 +83,7 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.cli.tables import draw_change
     from nudge_sync.store.restore_drill import drill as exercise
     from nudge_sync.store.verify import verify as compare
@@ -111,7 +114,7 @@ def unlock(
     """Say who holds the lease and since when; with --force, take it away."""
     from nudge_sync.store import lease
 
-    def work(job: Any) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any]:
         # With --force a lease that cannot even be read is replaced.
         holder = None if force else lease.holder(job.target.ledger)
         if holder is not None:
@@ -136,7 +139,7 @@ def gc(
 
     Never a point's newest original, nor one that a vector of the history was made from.
     """
-    from nudge_sync.cli.run import Job, each
+    from nudge_sync.cli.run import each
     from nudge_sync.cli.tables import draw_change
     from nudge_sync.store.gc import collect
     from nudge_sync.store.lease import held

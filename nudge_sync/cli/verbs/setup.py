@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.cli import options
 from nudge_sync.cli.output import emit, pairs, progress, say
 from nudge_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Workspace
 
 _DATABASES = {
     "qdrant": """[database]
@@ -85,7 +88,7 @@ def check(config: options.Config = options.CONFIG, as_json: options.Json = False
     raise typer.Exit(1 if problems else 0)
 
 
-def _examined(workspace: Any, name: str, said: Progress) -> dict[str, Any]:
+def _examined(workspace: Workspace, name: str, said: Progress) -> dict[str, Any]:
     """One collection: facts, feedback, ledger, and what stands in the way."""
     from nudge_sync.cli.check_collection import examine
     from nudge_sync.errors import Interrupted, NudgeSyncError, Unauthorised, Unreachable
