@@ -16,11 +16,13 @@ from nudge_sync.connector import (
     WriteReport,
 )
 from nudge_sync.errors import InputError, Unreachable, UnsupportedCollection
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.columns import vectors_of
+from nudge_sync_milvus.create import LoadState, load_state
 from nudge_sync_milvus.filters import key_can_exist
+from nudge_sync_milvus.guarded_write import Change, Rewrite, checked
 from nudge_sync_milvus.layout import METRICS, Index, Layout, index_of, layout
-from nudge_sync_milvus.making import LoadState, load_state
-from nudge_sync_milvus.rows import WINDOW, Rows, Table, by_keys, pages
+from nudge_sync_milvus.query import WINDOW, Rows, Table, by_keys, pages
 from nudge_sync_milvus.search import (
     FULL_PRECISION,
     hits_of,
@@ -31,8 +33,6 @@ from nudge_sync_milvus.search import (
     similarity,
 )
 from nudge_sync_milvus.settings import Settings
-from nudge_sync_milvus.wire import Wire
-from nudge_sync_milvus.writing import Change, Rewrite, checked
 
 ROW_ROOM = 512
 PENDING_SHARE = 0.1

@@ -9,13 +9,13 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import DatabaseFacts, Record
 from nudge_sync.connector.secrets import refuse_in_table
 from nudge_sync.connector.settings import validated
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.collection import MilvusCollection
+from nudge_sync_milvus.create import load
 from nudge_sync_milvus.layout import layout
-from nudge_sync_milvus.making import load
-from nudge_sync_milvus.reading import documents
+from nudge_sync_milvus.log_documents import documents
 from nudge_sync_milvus.records import MilvusRecords
 from nudge_sync_milvus.settings import REQUEST_BYTES, Settings
-from nudge_sync_milvus.wire import Wire
 
 PARTIAL_SINCE = (2, 6, 2)
 LITE = "milvus_lite-"

@@ -9,9 +9,9 @@ from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.errors import ConfigError
 from nudge_sync_milvus.columns import key_column, vector_column
+from nudge_sync_milvus.create import Field, exists, make_collection
 from nudge_sync_milvus.database import MilvusDatabase
 from nudge_sync_milvus.layout import META, METRICS
-from nudge_sync_milvus.making import Field, exists, make_collection
 
 ROWS_AT_ONCE = 1_000
 

@@ -8,8 +8,8 @@ from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Metric
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync_milvus.failures import IndexMissing
-from nudge_sync_milvus.wire import Wire
+from nudge_sync_milvus.client import Wire
+from nudge_sync_milvus.errors import IndexMissing
 
 METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "euclid"}
 FLOAT_VECTOR = schema_pb2.DataType.FloatVector

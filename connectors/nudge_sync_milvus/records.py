@@ -11,8 +11,14 @@ from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Record, Where
 from nudge_sync.errors import CollectionNotFound, InputError
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.columns import vector_column, vectors_of
-from nudge_sync_milvus.documents import (
+from nudge_sync_milvus.create import Field, LoadState, load_state, make_collection
+from nudge_sync_milvus.errors import MessageTooLarge, NotLoaded
+from nudge_sync_milvus.filters import among, both, literal
+from nudge_sync_milvus.lite import SWAPS
+from nudge_sync_milvus.query import WINDOW, Rows, Table, by_keys, pages, rows_of
+from nudge_sync_milvus.record_codec import (
     INDEXED,
     KEY,
     LEAST_DIMENSION,
@@ -29,12 +35,6 @@ from nudge_sync_milvus.documents import (
     texts_of,
     vector_of,
 )
-from nudge_sync_milvus.failures import MessageTooLarge, NotLoaded
-from nudge_sync_milvus.filters import among, both, literal
-from nudge_sync_milvus.lite import SWAPS
-from nudge_sync_milvus.making import Field, LoadState, load_state, make_collection
-from nudge_sync_milvus.rows import WINDOW, Rows, Table, by_keys, pages, rows_of
-from nudge_sync_milvus.wire import Wire
 
 KEY_BYTES = 160
 ROWS_AT_ONCE = 1_000

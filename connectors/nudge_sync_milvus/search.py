@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Float32, Hits, Metric, PointId, Points
+from nudge_sync_milvus.client import STRONG, pairs
 from nudge_sync_milvus.columns import floats
 from nudge_sync_milvus.layout import Index, Layout
-from nudge_sync_milvus.wire import STRONG, pairs
 
 QUERIES_AT_ONCE = 1_000
 QUERY_BYTES = 16 * 1024 * 1024

@@ -33,12 +33,12 @@ from nudge_sync.connector import (
     WriteReport,
 )
 from nudge_sync.errors import InputError, Unauthorised, UnsupportedCollection
+from nudge_sync_qdrant.client import NoSuchPoint, Session
 from nudge_sync_qdrant.layout import layout
-from nudge_sync_qdrant.reading import Reader, plain_id
-from nudge_sync_qdrant.session import NoSuchPoint, Session
-from nudge_sync_qdrant_rules import rows
-from nudge_sync_qdrant_rules.cosine import refuse_rescaled
-from nudge_sync_qdrant_rules.ids import possible
+from nudge_sync_qdrant.query import Reader, plain_id
+from nudge_sync_qdrant_common import guarded_write
+from nudge_sync_qdrant_common.cosine import refuse_rescaled
+from nudge_sync_qdrant_common.ids import possible
 
 _ROWS = 1000
 _WRITE_ROWS = 200
@@ -127,10 +127,12 @@ class QdrantCollection:
         """See `Collection`."""
         if self._layout.problems:
             raise UnsupportedCollection("; ".join(self._layout.problems))
-        points, expected = rows.checked(points, expected, self._layout.dimension)
+        points, expected = guarded_write.checked(points, expected, self._layout.dimension)
         if self._layout.metric == "cosine":
             refuse_rescaled(points, self._place)
-        return rows.in_batches(points, expected, min(_WRITE_ROWS, self._limit), self._write)
+        return guarded_write.in_batches(
+            points, expected, min(_WRITE_ROWS, self._limit), self._write
+        )
 
     def health(self) -> Health:
         """See `Collection`. Green is ready; yellow and grey are not, and red is not either."""
@@ -161,7 +163,7 @@ class QdrantCollection:
             else:
                 self._update([made[point] for point in due.ids])
 
-        return rows.replace(
+        return guarded_write.replace(
             points,
             expected,
             read=self.read,
@@ -199,7 +201,7 @@ class QdrantCollection:
         self._set_mark(points.ids, token)
         try:
             live = self.read(points.ids)
-            state = rows.compare(points, expected, live, rescales=self._rescales)
+            state = guarded_write.compare(points, expected, live, rescales=self._rescales)
             if state.pending:
                 marked = FieldCondition(key=str(self._mark), match=MatchValue(value=token))
                 due = [made[points.ids[row]] for row in state.pending]

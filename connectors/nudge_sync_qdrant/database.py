@@ -9,11 +9,11 @@ from nudge_sync.connector import DatabaseFacts, Record
 from nudge_sync.connector.secrets import refuse_in_table
 from nudge_sync.connector.settings import validated
 from nudge_sync.errors import ConfigError
+from nudge_sync_qdrant.client import CONDITIONAL, Session
 from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.records import QdrantRecords
-from nudge_sync_qdrant.session import CONDITIONAL, Session
 from nudge_sync_qdrant.settings import Settings
-from nudge_sync_qdrant_rules.documents import document
+from nudge_sync_qdrant_common.log_documents import document
 
 
 def connect(section: Mapping[str, Any]) -> QdrantDatabase:

@@ -33,8 +33,8 @@ from nudge_sync.errors import (
     Unreachable,
     UnsupportedCollection,
 )
-from nudge_sync_qdrant.session import CONDITIONAL, MODES, Session
-from nudge_sync_qdrant_rules import payloads
+from nudge_sync_qdrant.client import CONDITIONAL, MODES, Session
+from nudge_sync_qdrant_common import record_codec
 
 _VECTOR = "vector"
 _SWAP = "swap"
@@ -67,7 +67,7 @@ class QdrantRecords:
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
-        points = [self._point(item) for item in payloads.checked(records, self._dimension)]
+        points = [self._point(item) for item in record_codec.checked(records, self._dimension)]
         if not points:
             return
         self._ensure()
@@ -76,10 +76,10 @@ class QdrantRecords:
 
     def swap(self, record: Record, expected: int | None) -> bool:
         """See `Records`."""
-        (item,) = payloads.checked([record], self._dimension)
+        (item,) = record_codec.checked([record], self._dimension)
         with self._session.lock:
             stored = self.get([item.key], vectors=False)
-            held = payloads.generation(stored[0].document) if stored else None
+            held = record_codec.generation(stored[0].document) if stored else None
             if held != expected or bool(stored) != (expected is not None):
                 return False
             self._ensure()
@@ -91,7 +91,7 @@ class QdrantRecords:
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
-        ids = [payloads.point_id(key) for key in dict.fromkeys(keys)]
+        ids = [record_codec.point_id(key) for key in dict.fromkeys(keys)]
         stored: dict[str, Record] = {}
         for start in range(0, len(ids), _ROWS):
             part = self._retrieve(ids[start : start + _ROWS], vectors=vectors)
@@ -124,7 +124,7 @@ class QdrantRecords:
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Records`."""
-        ids = [payloads.point_id(key) for key in dict.fromkeys(keys)]
+        ids = [record_codec.point_id(key) for key in dict.fromkeys(keys)]
         for start in range(0, len(ids), _ROWS):
             try:
                 with self._session.asking(self._place):
@@ -179,14 +179,14 @@ class QdrantRecords:
         if expected is None and self._session.at_least(MODES):
             return {"update_mode": UpdateMode.INSERT_ONLY}
         # A record that is there has a generation of 0 or more, so -1 never matches: insert only.
-        token = payloads.token("generation", -1 if expected is None else expected)
+        token = record_codec.token("generation", -1 if expected is None else expected)
         condition: dict[str, Any] = {"update_filter": Filter(must=[_has(token)])}
         if expected is not None and self._session.at_least(MODES):
             condition["update_mode"] = UpdateMode.UPDATE_ONLY
         return condition
 
     def _mark_of(self, key: str) -> str | None:
-        found = self._retrieve([payloads.point_id(key)], vectors=False)
+        found = self._retrieve([record_codec.point_id(key)], vectors=False)
         return (found[0].payload or {}).get(_SWAP) if found else None
 
     def _retrieve(self, ids: list[str], *, vectors: bool) -> list[StoredPoint]:
@@ -274,8 +274,10 @@ class QdrantRecords:
     def _index(self, known: set[str]) -> None:
         if self._session.local:
             return  # Local mode has no payload indexes, and warns of it.
-        numbers = {payloads.number_path(name): PayloadSchemaType.FLOAT for name in self._indexed}
-        for field, schema in {payloads.TOKENS: PayloadSchemaType.KEYWORD, **numbers}.items():
+        numbers = {
+            record_codec.number_path(name): PayloadSchemaType.FLOAT for name in self._indexed
+        }
+        for field, schema in {record_codec.TOKENS: PayloadSchemaType.KEYWORD, **numbers}.items():
             if field not in known:
                 with self._session.asking(self._place):
                     self._session.client.create_payload_index(self._name, field, schema, wait=True)
@@ -283,14 +285,16 @@ class QdrantRecords:
     def _point(self, record: Record) -> PointStruct:
         vector = {} if record.vector is None else {_VECTOR: record.vector.tolist()}
         return PointStruct(
-            id=payloads.point_id(record.key), vector=vector, payload=payloads.payload(record)
+            id=record_codec.point_id(record.key),
+            vector=vector,
+            payload=record_codec.payload(record),
         )
 
     def _record(self, point: StoredPoint) -> Record:
         vectors: Any = point.vector or {}
         numbers = vectors.get(_VECTOR) if isinstance(vectors, dict) else vectors
         vector = np.array(numbers, dtype=np.float32) if numbers else None
-        return payloads.record(point.payload or {}, vector)
+        return record_codec.record(point.payload or {}, vector)
 
 
 def _batches(points: list[PointStruct], dimension: int) -> Iterator[list[PointStruct]]:
@@ -310,13 +314,13 @@ def _batches(points: list[PointStruct], dimension: int) -> Iterator[list[PointSt
 
 
 def _filter(where: Where) -> Filter | None:
-    equal = [_has(token) for token in payloads.equalities(where)]
+    equal = [_has(token) for token in record_codec.equalities(where)]
     between = [
         FieldCondition(key=path, range=Range(gte=low, lt=high))
-        for path, low, high in payloads.ranges(where)
+        for path, low, high in record_codec.ranges(where)
     ]
     return Filter(must=[*equal, *between]) if equal or between else None
 
 
 def _has(token: str) -> FieldCondition:
-    return FieldCondition(key=payloads.TOKENS, match=MatchValue(value=token))
+    return FieldCondition(key=record_codec.TOKENS, match=MatchValue(value=token))

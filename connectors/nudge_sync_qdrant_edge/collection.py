@@ -36,10 +36,10 @@ from nudge_sync.connector import (
     WriteReport,
 )
 from nudge_sync.errors import DatabaseError, InputError, UnsupportedCollection
-from nudge_sync_qdrant_edge.shards import Shards, translated
-from nudge_sync_qdrant_rules import rows
-from nudge_sync_qdrant_rules.cosine import refuse_rescaled
-from nudge_sync_qdrant_rules.ids import FIRST_UUID, possible
+from nudge_sync_qdrant_common import guarded_write
+from nudge_sync_qdrant_common.cosine import refuse_rescaled
+from nudge_sync_qdrant_common.ids import FIRST_UUID, possible
+from nudge_sync_qdrant_edge.client import Shards, translated
 
 _METRICS: dict[str, Metric] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "euclid"}
 _READ_ROWS = 1000
@@ -151,10 +151,10 @@ class EdgeCollection:
         """See `Collection`."""
         if self._problems():
             raise UnsupportedCollection("; ".join(self._problems()))
-        points, expected = rows.checked(points, expected, self._dimension)
+        points, expected = guarded_write.checked(points, expected, self._dimension)
         if self._config["distance"] == "Cosine":
             refuse_rescaled(points, self._place)
-        return rows.in_batches(points, expected, _WRITE_ROWS, self._write)
+        return guarded_write.in_batches(points, expected, _WRITE_ROWS, self._write)
 
     def _write(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
@@ -166,7 +166,9 @@ class EdgeCollection:
             else:
                 self._change(UpdateOperation.update_vectors([made[i] for i in due.ids]))
 
-        return rows.replace(points, expected, read=self.read, update=update, place=self._place)
+        return guarded_write.replace(
+            points, expected, read=self.read, update=update, place=self._place
+        )
 
     def health(self) -> Health:
         """Always ready: nothing runs behind the caller's back; the application optimises."""
@@ -187,7 +189,7 @@ class EdgeCollection:
         ids: list[int | UUID | str] = [*points.ids]
         self._change(UpdateOperation.set_payload(ids, {key: token}))
         try:
-            state = rows.compare(points, expected, self.read(points.ids), rescales=False)
+            state = guarded_write.compare(points, expected, self.read(points.ids), rescales=False)
             if state.pending:
                 marked = Filter(must=[FieldCondition(key, MatchValue(token))])
                 due = [made[points.ids[row]] for row in state.pending]

@@ -13,11 +13,11 @@ from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Scrol
 from nudge_sync.connector import DatabaseFacts, Metric, Record
 from nudge_sync.connector.settings import validated
 from nudge_sync.errors import ConfigError, UnsupportedCollection
+from nudge_sync_qdrant_common.log_documents import document
+from nudge_sync_qdrant_edge.client import Shards, translated
 from nudge_sync_qdrant_edge.collection import EdgeCollection
 from nudge_sync_qdrant_edge.records import EdgeRecords
 from nudge_sync_qdrant_edge.settings import Settings
-from nudge_sync_qdrant_edge.shards import Shards, translated
-from nudge_sync_qdrant_rules.documents import document
 
 _DISTANCES = {"cosine": Distance.Cosine, "dot": Distance.Dot, "euclid": Distance.Euclid}
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from qdrant_edge import Point, UpdateOperation
 
 from nudge_sync.connector import Float32, Metric, PointId
+from nudge_sync_qdrant_edge.client import translated
 from nudge_sync_qdrant_edge.database import EdgeDatabase
-from nudge_sync_qdrant_edge.shards import translated
 
 _ROWS = 1000
 

@@ -28,8 +28,8 @@ from qdrant_edge import Record as EdgePoint
 
 from nudge_sync.connector import Record, Where
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync_qdrant_edge.shards import Shards, translated
-from nudge_sync_qdrant_rules import payloads
+from nudge_sync_qdrant_common import record_codec
+from nudge_sync_qdrant_edge.client import Shards, translated
 
 _ROWS = 1000
 
@@ -45,7 +45,7 @@ class EdgeRecords:
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
-        stored = payloads.checked(records, self._dimension)
+        stored = record_codec.checked(records, self._dimension)
         if not stored:
             return
         batches = [
@@ -62,7 +62,7 @@ class EdgeRecords:
         """See `Records`."""
         with self._shards.lock:
             stored = self.get([record.key], vectors=False)
-            held = payloads.generation(stored[0].document) if stored else None
+            held = record_codec.generation(stored[0].document) if stored else None
             if held != expected or bool(stored) != (expected is not None):
                 return False
             self.put([record])
@@ -73,7 +73,7 @@ class EdgeRecords:
         shard = self._find()
         if shard is None or not keys:
             return []
-        wanted: list[int | UUID | str] = [payloads.point_id(key) for key in dict.fromkeys(keys)]
+        wanted: list[int | UUID | str] = [record_codec.point_id(key) for key in dict.fromkeys(keys)]
         stored: dict[str, Record] = {}
         with translated(self._name):
             for start in range(0, len(wanted), _ROWS):
@@ -108,7 +108,7 @@ class EdgeRecords:
         """See `Records`."""
         if not keys or self._find() is None:
             return
-        ids: list[int | UUID | str] = [payloads.point_id(key) for key in keys]
+        ids: list[int | UUID | str] = [record_codec.point_id(key) for key in keys]
         self._shards.update(self._name, UpdateOperation.delete_points(ids))
         self._shards.flush(last=self._name)
 
@@ -156,25 +156,28 @@ class EdgeRecords:
         return EdgeConfig(vectors=params, payload_memory=Memory.Cold)
 
     def _indexes(self) -> Mapping[str, PayloadSchemaType]:
-        numbers = {payloads.number_path(name): PayloadSchemaType.Float for name in self._indexed}
-        return {payloads.TOKENS: PayloadSchemaType.Keyword, **numbers}
+        numbers = {
+            record_codec.number_path(name): PayloadSchemaType.Float for name in self._indexed
+        }
+        return {record_codec.TOKENS: PayloadSchemaType.Keyword, **numbers}
 
     def _point(self, record: Record) -> Point:
         vector: Any = {} if record.vector is None else record.vector.tolist()
-        return Point(payloads.point_id(record.key), vector, payloads.payload(record))
+        return Point(record_codec.point_id(record.key), vector, record_codec.payload(record))
 
     def _record(self, point: EdgePoint) -> Record:
         vector = np.array(point.vector, dtype=np.float32) if point.vector else None
-        return payloads.record(point.payload or {}, vector)
+        return record_codec.record(point.payload or {}, vector)
 
 
 def _filter(where: Where) -> Filter | None:
     equal = [
-        FieldCondition(payloads.TOKENS, MatchValue(each)) for each in payloads.equalities(where)
+        FieldCondition(record_codec.TOKENS, MatchValue(each))
+        for each in record_codec.equalities(where)
     ]
     between = [
         FieldCondition(path, range=RangeFloat(gte=low, lt=high))
-        for path, low, high in payloads.ranges(where)
+        for path, low, high in record_codec.ranges(where)
     ]
     conditions = [*equal, *between]
     return Filter(must=list(conditions)) if conditions else None

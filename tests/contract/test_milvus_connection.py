@@ -21,7 +21,7 @@ from nudge_sync.connector import Record, connect
 from nudge_sync.errors import CollectionNotFound, Unauthorised, Unreachable, UnsupportedCollection
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import ingest
-from nudge_sync_milvus.failures import Secrets, raise_for_status
+from nudge_sync_milvus.errors import Secrets, raise_for_status
 
 NAME = "nudge_connection"
 

@@ -19,7 +19,7 @@ from nudge_sync.connector import Points, Record
 from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import MilvusDatabase, Settings, ingest
-from nudge_sync_milvus.rows import Table, pages
+from nudge_sync_milvus.query import Table, pages
 
 NAME = "nudge_rows"
 SERVER = pytest.param("server", marks=pytest.mark.milvus_server)

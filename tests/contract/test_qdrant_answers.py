@@ -28,10 +28,10 @@ from nudge_sync.errors import (
     Unreachable,
     UnsupportedCollection,
 )
+from nudge_sync_qdrant.client import CONDITIONAL, MODES
 from nudge_sync_qdrant.collection import query_limit, row_limit
 from nudge_sync_qdrant.layout import layout
-from nudge_sync_qdrant.session import CONDITIONAL, MODES
-from nudge_sync_qdrant_rules import payloads
+from nudge_sync_qdrant_common import record_codec
 
 SECRET = "s3cr3t-k3y"
 
@@ -133,8 +133,8 @@ class Replicas(Answers):
     copies = 2
 
     def answer(self):
-        record = payloads.payload(Record("1:7", {"revision": 1}))
-        point = {"id": payloads.point_id("1:7"), "payload": record, "version": 1}
+        record = record_codec.payload(Record("1:7", {"revision": 1}))
+        point = {"id": record_codec.point_id("1:7"), "payload": record, "version": 1}
         info = described({}).model_dump(mode="json")
         info["config"]["params"]["replication_factor"] = self.copies
         if self.command == "GET":

@@ -22,8 +22,8 @@ from nudge_sync.store.integrity import damaged
 from nudge_sync.store.ledger import Ledger, Revision
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
-from nudge_sync_milvus.documents import entry_of
-from nudge_sync_qdrant_rules import payloads
+from nudge_sync_milvus.record_codec import entry_of
+from nudge_sync_qdrant_common import record_codec
 
 ORIGINALS, HISTORY, LEDGER = (
     f"docs__nudge_{name}" for name in ("originals", "history", "revisions")
@@ -191,7 +191,7 @@ def _milvus(text: str) -> Any:
 
 
 def _qdrant(text: str) -> Any:
-    return payloads.record({"key": '"k"', "document": text}, None)
+    return record_codec.record({"key": '"k"', "document": text}, None)
 
 
 TEXTS = [

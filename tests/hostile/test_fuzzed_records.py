@@ -22,8 +22,8 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
-from nudge_sync_milvus.documents import Entry, entry_of
-from nudge_sync_qdrant_rules import payloads
+from nudge_sync_milvus.record_codec import Entry, entry_of
+from nudge_sync_qdrant_common import record_codec
 
 JSON = st.recursive(
     st.none()
@@ -123,7 +123,7 @@ def test_any_texts_of_milvus(texts):
 
 @given(payload=st.dictionaries(st.sampled_from(["key", "document", "tokens", "x"]), JSON | TEXTS))
 def test_any_payload_of_qdrant(payload):
-    found = record_or_named(lambda: payloads.record(payload, None), "")
+    found = record_or_named(lambda: record_codec.record(payload, None), "")
     assert found is None or isinstance(found, Record)
 
 

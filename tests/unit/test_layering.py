@@ -105,7 +105,7 @@ def test_connectors_know_only_the_contract(folder):
 
 
 def test_connectors_do_not_know_each_other():
-    shared = {"nudge_sync_qdrant_rules"}
+    shared = {"nudge_sync_qdrant_common"}
     for folder in connectors():
         others = {each.name for each in connectors()} - {folder.name} - shared
         for path in modules(folder):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from nudge_sync.errors import CollectionNotFound, Unreachable
-from nudge_sync_milvus.failures import IndexMissing
-from nudge_sync_milvus.wire import Wire, pairs
+from nudge_sync_milvus.client import Wire, pairs
+from nudge_sync_milvus.errors import IndexMissing
 
 LoadState = common_pb2.LoadState
 LOAD_SECONDS = 60.0

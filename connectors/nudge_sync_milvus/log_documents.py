@@ -9,11 +9,11 @@ from typing import Any
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Record
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.columns import vectors_of
+from nudge_sync_milvus.create import load
 from nudge_sync_milvus.layout import META, VECTOR_TYPES, layout
-from nudge_sync_milvus.making import load
-from nudge_sync_milvus.rows import Rows, Table, pages
-from nudge_sync_milvus.wire import Wire
+from nudge_sync_milvus.query import Rows, Table, pages
 
 _READABLE = {
     getattr(schema_pb2.DataType, name)

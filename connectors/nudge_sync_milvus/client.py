@@ -7,7 +7,7 @@ import grpc
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from nudge_sync.errors import ConfigError, Unreachable
-from nudge_sync_milvus.failures import Secrets, encoded, from_rpc, raise_for_status
+from nudge_sync_milvus.errors import Secrets, encoded, from_rpc, raise_for_status
 from nudge_sync_milvus.lite import LiteServer
 from nudge_sync_milvus.settings import Settings
 

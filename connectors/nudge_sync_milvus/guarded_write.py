@@ -12,11 +12,11 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
 from nudge_sync.errors import InputError, UnsupportedCollection, WriteNotVerified
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.columns import alike, key_column, sendable, vector_column, vectors_of
-from nudge_sync_milvus.failures import MessageTooLarge
+from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
-from nudge_sync_milvus.rows import Rows, Table, by_keys
-from nudge_sync_milvus.wire import Wire
+from nudge_sync_milvus.query import Rows, Table, by_keys
 
 ROWS_AT_ONCE = 2_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""

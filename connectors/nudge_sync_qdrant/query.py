@@ -11,9 +11,9 @@ from qdrant_client.models import Record as StoredPoint
 
 from nudge_sync.connector import PointId, Points
 from nudge_sync.errors import Unreachable
+from nudge_sync_qdrant.client import Session
 from nudge_sync_qdrant.layout import Layout
-from nudge_sync_qdrant.session import Session
-from nudge_sync_qdrant_rules.ids import FIRST_UUID, possible
+from nudge_sync_qdrant_common.ids import FIRST_UUID, possible
 
 
 class Reader:

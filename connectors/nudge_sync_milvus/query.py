@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.connector import PointId
+from nudge_sync_milvus.client import Wire
 from nudge_sync_milvus.columns import keys_of, named, picked
-from nudge_sync_milvus.failures import MessageTooLarge
+from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.filters import after, among, both, chunks, up_to
-from nudge_sync_milvus.wire import Wire
 
 WINDOW = 16_384
 """Milvus's largest limit."""
