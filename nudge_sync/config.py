@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nudge_sync.connector.settings import Model, validated
+from nudge_sync.connector.settings import SettingsModel, validate_settings
 from nudge_sync.errors import ConfigError
 
 MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
@@ -320,11 +320,11 @@ def _tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _checked(path: Path, model: type[Model], table: Any, where: str) -> Model:
+def _checked(path: Path, model: type[SettingsModel], table: Any, where: str) -> SettingsModel:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {where}: expected a table, [{where}]")
     try:
-        return validated(model, table, where, tuple(_SHARED.items()))
+        return validate_settings(model, table, where, tuple(_SHARED.items()))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.planning.dataset import without_feedback
@@ -123,7 +123,7 @@ def apply(
 def _send_back(writer: Writer, gone: list[PointId]) -> _Back:
     target, entries = writer.target, writer.ledger.entries()
     points = recognise(target, gone, ledger=writer.ledger)
-    moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
+    moved = ~is_same_vector(points.live, points.originals, rescales=target.facts.rescales)
     if not moved.any():
         return None, Tally()
     # Those that somebody else put back too: this revision has to say where they are.
@@ -204,7 +204,7 @@ def _change(writer: Writer, plan: Plan) -> tuple[Change, list[PointId], list[Poi
 def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> NDArray[np.bool_]:
     """(n,): whether what is live is what these rows of the plan held when it was made."""
     if plan.held is not None:
-        return same(live, plan.held[rows], rescales=target.facts.rescales)
+        return is_same_vector(live, plan.held[rows], rescales=target.facts.rescales)
     then = np.array([plan.live[row] for row in rows], dtype=object)
     return np.asarray(then == np.array(checksum.of_vectors(live), dtype=object), np.bool_)
 

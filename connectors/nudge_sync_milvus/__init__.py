@@ -8,13 +8,13 @@ from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.database import MilvusDatabase, connect
 from nudge_sync_milvus.ingest import ingest
 from nudge_sync_milvus.records import MilvusRecords
-from nudge_sync_milvus.settings import Settings
+from nudge_sync_milvus.settings import MilvusSettings
 
 __all__ = [
     "MilvusCollection",
     "MilvusDatabase",
     "MilvusRecords",
-    "Settings",
+    "MilvusSettings",
     "connect",
     "ingest",
 ]

@@ -7,13 +7,18 @@ import grpc
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from nudge_sync.errors import ConfigError, Unreachable
-from nudge_sync_milvus.errors import Secrets, encoded, from_rpc, raise_for_status
+from nudge_sync_milvus.errors import (
+    SecretRedactor,
+    encode_token,
+    raise_for_status,
+    translate_grpc_error,
+)
 from nudge_sync_milvus.lite import LiteServer
-from nudge_sync_milvus.settings import Settings
+from nudge_sync_milvus.settings import MilvusSettings
 
 STRONG = common_pb2.ConsistencyLevel.Strong
 SESSION = common_pb2.ConsistencyLevel.Session
-CHANNEL = (
+_CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),
@@ -23,7 +28,7 @@ CHANNEL = (
 )
 
 
-class Wire:
+class Connection:
     """One gRPC channel to Milvus, through the messages that pymilvus generates.
 
     pymilvus's own client is left out on purpose: it turns columns into Python rows and back,
@@ -31,34 +36,34 @@ class Wire:
     and logs what it raises.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._lite = LiteServer(settings.uri) if settings.lite else None
-        self.address = self._lite.address if self._lite else settings.address
+    def __init__(self, settings: MilvusSettings) -> None:
+        self._lite_server = LiteServer(settings.uri) if settings.is_lite else None
+        self.address = self._lite_server.address if self._lite_server else settings.address
         self._timeout = settings.timeout
-        self._channel = _channel(self.address, settings)
+        self._channel = _open_channel(self.address, settings)
         self._stub = milvus_pb2_grpc.MilvusServiceStub(self._channel)
-        token = settings.token()
-        self._metadata = _metadata(settings, token)
-        self._secrets = Secrets(token)
-        self._open = True
+        token = settings.read_token()
+        self._metadata = _build_metadata(settings, token)
+        self._redactor = SecretRedactor(token)
+        self._is_open = True
 
     def call(self, method: str, request: Any) -> Any:
         """The answer to one request.
 
         Raises what `failures` makes of a failed call or of a status that is not success.
         """
-        where = f"Milvus at {self.address}, {method}{_subject(request)}"
-        if not self._open:
-            raise Unreachable(f"{where}: the connection was closed")
+        request_label = f"Milvus at {self.address}, {method}{_describe_subject(request)}"
+        if not self._is_open:
+            raise Unreachable(f"{request_label}: the connection was closed")
         try:
             answer = getattr(self._stub, method)(
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
-            told = str(error)
-            cause = error if self._secrets.hidden(told) == told else None
-            raise from_rpc(error, where, self._secrets) from cause
-        raise_for_status(getattr(answer, "status", answer), where, self._secrets)
+            error_text = str(error)
+            cause = error if self._redactor.redact(error_text) == error_text else None
+            raise translate_grpc_error(error, request_label, self._redactor) from cause
+        raise_for_status(getattr(answer, "status", answer), request_label, self._redactor)
         return answer
 
     def query(
@@ -68,7 +73,7 @@ class Wire:
         fields: list[str],
         *,
         partition: str = "",
-        since: int = 0,
+        guarantee_timestamp: int = 0,
         limit: int = 0,
         ordered: bool = False,
     ) -> Any:
@@ -79,16 +84,16 @@ class Wire:
         server keeps by itself where there is a `limit`.
         """
         options = {"limit": str(limit)} if limit else {}
-        if ordered and self._lite:
+        if ordered and self._lite_server:
             options["iterator"] = "True"
         request = milvus_pb2.QueryRequest(
             collection_name=collection,
             expr=filter_,
             output_fields=fields,
             partition_names=[partition] if partition else [],
-            consistency_level=SESSION if since else STRONG,
-            guarantee_timestamp=since,
-            query_params=pairs(options),
+            consistency_level=SESSION if guarantee_timestamp else STRONG,
+            guarantee_timestamp=guarantee_timestamp,
+            query_params=to_key_value_pairs(options),
         )
         return self.call("Query", request)
 
@@ -98,50 +103,52 @@ class Wire:
         return int(answer.fields_data[0].scalars.long_data.data[0])
 
     @property
-    def lite(self) -> bool:
+    def is_lite(self) -> bool:
         """Whether the other end is Milvus Lite in this process."""
-        return self._lite is not None
+        return self._lite_server is not None
 
     def close(self) -> None:
         """End the connection, and a Milvus Lite server that it started."""
-        if self._open:
-            self._open = False
+        if self._is_open:
+            self._is_open = False
             self._channel.close()
-            if self._lite:
-                self._lite.release()
+            if self._lite_server:
+                self._lite_server.release()
 
 
-def pairs(options: dict[str, str]) -> list[Any]:
+def to_key_value_pairs(options: dict[str, str]) -> list[Any]:
     """`options` as Milvus's key-value messages."""
     return [common_pb2.KeyValuePair(key=key, value=value) for key, value in options.items()]
 
 
-def _subject(request: Any) -> str:
+def _describe_subject(request: Any) -> str:
     name = getattr(request, "collection_name", "")
     return f' of "{name}"' if name else ""
 
 
-def _metadata(settings: Settings, token: str) -> tuple[tuple[str, str], ...]:
+def _build_metadata(settings: MilvusSettings, token: str) -> tuple[tuple[str, str], ...]:
     headers = [("dbname", settings.db_name)] if settings.db_name else []
     if token:
-        headers.append(("authorization", encoded(token)))
+        headers.append(("authorization", encode_token(token)))
     return tuple(headers)
 
 
-def _channel(address: str, settings: Settings) -> Any:
-    if not settings.secure or settings.lite:
-        return grpc.insecure_channel(address, options=CHANNEL)
+def _open_channel(address: str, settings: MilvusSettings) -> Any:
+    if not settings.is_secure or settings.is_lite:
+        return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
     name = settings.server_name
-    options = (*CHANNEL, ("grpc.ssl_target_name_override", name)) if name else CHANNEL
+    options = (
+        (*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", name)) if name else _CHANNEL_OPTIONS
+    )
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=_pem(settings.server_pem_path or settings.ca_pem_path),
-        private_key=_pem(settings.client_key_path),
-        certificate_chain=_pem(settings.client_pem_path),
+        root_certificates=_read_pem(settings.server_pem_path or settings.ca_pem_path),
+        private_key=_read_pem(settings.client_key_path),
+        certificate_chain=_read_pem(settings.client_pem_path),
     )
     return grpc.secure_channel(address, credentials, options=options)
 
 
-def _pem(path: str) -> bytes | None:
+def _read_pem(path: str) -> bytes | None:
     try:
         return Path(path).read_bytes() if path else None
     except OSError as error:

@@ -16,27 +16,27 @@ from nudge_sync.connector import (
     WriteReport,
 )
 from nudge_sync.errors import InputError, Unreachable, UnsupportedCollection
-from nudge_sync_milvus.client import Wire
-from nudge_sync_milvus.columns import vectors_of
-from nudge_sync_milvus.create import LoadState, load_state
-from nudge_sync_milvus.filters import key_can_exist
-from nudge_sync_milvus.guarded_write import Change, Rewrite, checked
-from nudge_sync_milvus.layout import METRICS, Index, Layout, index_of, layout
-from nudge_sync_milvus.query import WINDOW, Rows, Table, by_keys, pages
+from nudge_sync_milvus.client import Connection
+from nudge_sync_milvus.columns import extract_vectors
+from nudge_sync_milvus.create import LoadState, get_load_state
+from nudge_sync_milvus.filters import is_possible_key
+from nudge_sync_milvus.guarded_write import GuardedWrite, WriteChunk, check_write
+from nudge_sync_milvus.layout import METRICS, Layout, VectorIndex, describe_index, resolve_layout
+from nudge_sync_milvus.query import MAX_QUERY_ROWS, CollectionRef, Rows, read_rows, scan_rows
 from nudge_sync_milvus.search import (
-    FULL_PRECISION,
-    hits_of,
-    nearest,
-    search_batches,
-    search_params,
-    search_request,
+    FULL_PRECISION_INDEXES,
+    build_search_request,
+    choose_search_params,
+    parse_hits,
+    search_exact,
     similarity,
+    split_queries,
 )
-from nudge_sync_milvus.settings import Settings
+from nudge_sync_milvus.settings import MilvusSettings
 
-ROW_ROOM = 512
-PENDING_SHARE = 0.1
-PENDING_ROWS = 10_000
+_ROW_OVERHEAD_BYTES = 512
+_MAX_PENDING_SHARE = 0.1
+_MAX_PENDING_ROWS = 10_000
 
 
 class MilvusCollection:
@@ -68,105 +68,115 @@ class MilvusCollection:
 
     def __init__(
         self,
-        wire: Wire,
+        connection: Connection,
         name: str,
         vector: str,
         *,
-        settings: Settings,
-        partial: bool,
+        settings: MilvusSettings,
+        partial_update: bool,
         request_bytes: int,
     ) -> None:
-        self._wire = wire
+        self._connection = connection
         self._name = name
         self._vector = vector
         self._settings = settings
-        self._partial = partial
+        self._partial_update = partial_update
         self._request_bytes = request_bytes
 
     def describe(self) -> CollectionFacts:
         """See the contract. A collection that is not loaded has a problem, and no exact count."""
-        shape = self._shape()
-        index = index_of(self._wire, shape)
+        layout = self._resolve_layout()
+        index = describe_index(self._connection, layout)
         try:
-            points, loaded = self._wire.count(shape.collection), True
+            points, is_loaded = self._connection.count(layout.collection), True
         except Unreachable:
-            if self._loaded(shape):
+            if self._is_loaded(layout):
                 raise
-            points, loaded = self._estimate(shape), False
+            points, is_loaded = self._estimate_points(layout), False
         return CollectionFacts(
             name=self._name,
-            collection=shape.collection,
-            vector="" if shape.default_vector else shape.vector,
-            dimension=shape.dimension,
+            collection=layout.collection,
+            vector="" if layout.is_default_vector else layout.vector,
+            dimension=layout.dimension,
             metric=METRICS.get(index.metric, "cosine"),
-            integer_ids=shape.integer_keys,
+            integer_ids=layout.integer_keys,
             points=points,
             precision="float32",
             rescales=False,
             problems=(
-                *self._problems(shape),
-                *_index_problems(shape, index, loaded=loaded),
+                *self._list_problems(layout),
+                *_list_index_problems(layout, index, is_loaded=is_loaded),
             ),
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
         """See the contract. Strong consistency."""
-        shape = self._shape()
-        possible = {key: None for key in ids if _possible(shape, key)}
-        found: dict[PointId, Float32] = {}
-        for rows in self._rows(shape, list(possible)):
-            points = _points(rows, shape)
-            found.update(zip(points.ids, points.vectors, strict=True))
-        kept = [key for key in ids if _possible(shape, key) and key in found]
-        vectors = np.array([found[key] for key in kept], dtype=np.float32)
-        return Points(kept, vectors.reshape(-1, shape.dimension))
+        layout = self._resolve_layout()
+        possible_ids = {key: None for key in ids if _is_possible_id(layout, key)}
+        vector_by_id: dict[PointId, Float32] = {}
+        for rows in self._read_rows(layout, list(possible_ids)):
+            points = _to_points(rows, layout)
+            vector_by_id.update(zip(points.ids, points.vectors, strict=True))
+        present_ids = [key for key in ids if _is_possible_id(layout, key) and key in vector_by_id]
+        vectors = np.array([vector_by_id[key] for key in present_ids], dtype=np.float32)
+        return Points(present_ids, vectors.reshape(-1, layout.dimension))
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See the contract. Pages by key; what a page lost is found by its key and read."""
-        shape = self._shape()
-        at_once = self._at_once(shape)
-        for rows in pages(self._wire, _table(shape), [shape.vector], at_once=at_once):
-            points = _points(rows, shape)
+        layout = self._resolve_layout()
+        row_limit = self._compute_row_limit(layout)
+        for rows in scan_rows(
+            self._connection, _to_ref(layout), [layout.vector], row_limit=row_limit
+        ):
+            points = _to_points(rows, layout)
             for start in range(0, len(points), batch_size):
-                part = slice(start, start + batch_size)
-                yield Points(points.ids[part], points.vectors[part])
+                span = slice(start, start + batch_size)
+                yield Points(points.ids[span], points.vectors[span])
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See the contract, and the class."""
-        shape = self._shape()
-        index = index_of(self._wire, shape)
-        metric = _metric(shape, index)
-        if queries.ndim != 2 or queries.shape[1] != shape.dimension:  # noqa: PLR2004
+        layout = self._resolve_layout()
+        index = describe_index(self._connection, layout)
+        metric = _require_metric(layout, index)
+        if queries.ndim != 2 or queries.shape[1] != layout.dimension:  # noqa: PLR2004
             raise InputError(
-                f"expected queries of shape (q, {shape.dimension}), got {queries.shape}"
+                f"expected queries of shape (q, {layout.dimension}), got {queries.shape}"
             )
         if not len(queries) or k < 1:
             return Hits([[] for _ in queries], [np.empty(0, np.float32) for _ in queries])
-        if k > WINDOW or (exact and index.kind != "FLAT"):
-            batches = self.scan(self._at_once(shape))
-            return nearest(queries, k, metric, batches)
-        return self._indexed(shape, index, queries, k)
+        if k > MAX_QUERY_ROWS or (exact and index.kind != "FLAT"):
+            batches = self.scan(self._compute_row_limit(layout))
+            return search_exact(queries, k, metric, batches)
+        return self._search_index(layout, index, queries, k)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See the contract, and the class for the window."""
-        shape = self._shape()
-        checked(points, expected, shape.dimension)
-        problems = list(self._problems(shape))
+        layout = self._resolve_layout()
+        check_write(points, expected, layout.dimension)
+        problems = list(self._list_problems(layout))
         if problems:
             raise UnsupportedCollection("; ".join(problems))
-        rows = [row for row, key in enumerate(points.ids) if _possible(shape, key)]
-        report = WriteReport(missing=[key for key in points.ids if not _possible(shape, key)])
-        work = Rewrite(self._wire, shape, partial=self._partial, request_bytes=self._request_bytes)
-        changes = [
-            Change([points.ids[row] for row in run], points.vectors[run], expected[run])
+        rows = [row for row, key in enumerate(points.ids) if _is_possible_id(layout, key)]
+        report = WriteReport(
+            missing=[key for key in points.ids if not _is_possible_id(layout, key)]
+        )
+        guarded_write = GuardedWrite(
+            self._connection,
+            layout,
+            partial_update=self._partial_update,
+            request_bytes=self._request_bytes,
+        )
+        chunks = [
+            WriteChunk([points.ids[row] for row in run], points.vectors[run], expected[run])
             for run in (
-                rows[start : start + work.at_once] for start in range(0, len(rows), work.at_once)
+                rows[start : start + guarded_write.row_limit]
+                for start in range(0, len(rows), guarded_write.row_limit)
             )
         ]
-        for part in work.chunks(changes):
-            report.written.extend(part.written)
-            report.drifted.extend(part.drifted)
-            report.missing.extend(part.missing)
+        for chunk_report in guarded_write.write_chunks(chunks):
+            report.written.extend(chunk_report.written)
+            report.drifted.extend(chunk_report.drifted)
+            report.missing.extend(chunk_report.missing)
         return report
 
     def health(self) -> Health:
@@ -175,114 +185,131 @@ class MilvusCollection:
         Until then Milvus searches them by brute force or through a coarse interim index: slower,
         and with fewer hits (half of them were missing on random vectors).
         """
-        shape = self._shape()
-        if not self._loaded(shape):
-            return Health(ready=False, reason=_not_loaded(shape))
-        index = index_of(self._wire, shape)
+        layout = self._resolve_layout()
+        if not self._is_loaded(layout):
+            return Health(ready=False, reason=_explain_not_loaded(layout))
+        index = describe_index(self._connection, layout)
         if index.failure:
             return Health(ready=False, reason=f"the index failed: {index.failure}")
-        allowed = min(PENDING_ROWS, int(PENDING_SHARE * index.rows))
-        if index.pending > allowed:
-            reason = f"{index.pending} of {index.rows} rows wait to be indexed"
+        max_pending = min(_MAX_PENDING_ROWS, int(_MAX_PENDING_SHARE * index.row_count))
+        if index.pending_rows > max_pending:
+            reason = f"{index.pending_rows} of {index.row_count} rows wait to be indexed"
             return Health(ready=False, reason=reason)
         return Health(ready=True)
 
-    def _shape(self) -> Layout:
-        return layout(self._wire, self._name, self._vector)
+    def _resolve_layout(self) -> Layout:
+        return resolve_layout(self._connection, self._name, self._vector)
 
-    def _at_once(self, shape: Layout) -> int:
-        return max(1, min(WINDOW, self._request_bytes // (4 * shape.dimension + ROW_ROOM)))
+    def _compute_row_limit(self, layout: Layout) -> int:
+        return max(
+            1,
+            min(
+                MAX_QUERY_ROWS, self._request_bytes // (4 * layout.dimension + _ROW_OVERHEAD_BYTES)
+            ),
+        )
 
-    def _rows(self, shape: Layout, ids: Sequence[PointId]) -> Iterator[Rows]:
-        at_once = self._at_once(shape)
-        return by_keys(self._wire, _table(shape), ids, [shape.vector], at_once=at_once)
+    def _read_rows(self, layout: Layout, ids: Sequence[PointId]) -> Iterator[Rows]:
+        row_limit = self._compute_row_limit(layout)
+        return read_rows(
+            self._connection, _to_ref(layout), ids, [layout.vector], row_limit=row_limit
+        )
 
-    def _problems(self, shape: Layout) -> Iterator[str]:
-        if shape.auto_id:
+    def _list_problems(self, layout: Layout) -> Iterator[str]:
+        if layout.auto_id:
             yield (
                 f'collection "{self._name}" makes its primary keys by itself (auto_id); an upsert '
                 "would fail or change them: copy it into a collection with keys of your own"
             )
-        if shape.structs and not self._partial:
+        if layout.struct_fields and not self._partial_update:
             yield (
                 f'collection "{self._name}" has struct fields, which only Milvus 2.6.2 and later '
                 "can leave alone in an upsert: update the server"
             )
 
-    def _loaded(self, shape: Layout) -> bool:
-        return bool(load_state(self._wire, shape.collection) == LoadState.LoadStateLoaded)
+    def _is_loaded(self, layout: Layout) -> bool:
+        return bool(
+            get_load_state(self._connection, layout.collection) == LoadState.LoadStateLoaded
+        )
 
-    def _estimate(self, shape: Layout) -> int:
-        request = milvus_pb2.GetCollectionStatisticsRequest(collection_name=shape.collection)
-        stats = self._wire.call("GetCollectionStatistics", request).stats
+    def _estimate_points(self, layout: Layout) -> int:
+        request = milvus_pb2.GetCollectionStatisticsRequest(collection_name=layout.collection)
+        stats = self._connection.call("GetCollectionStatistics", request).stats
         return next((int(pair.value) for pair in stats if pair.key == "row_count"), 0)
 
-    def _indexed(self, shape: Layout, index: Index, queries: Float32, k: int) -> Hits:
-        metric = _metric(shape, index)
-        again = index.kind not in FULL_PRECISION
-        wanted = min(WINDOW, 2 * k) if again else k
-        params = search_params(index, wanted, self._settings.ef, self._settings.search_params)
+    def _search_index(self, layout: Layout, index: VectorIndex, queries: Float32, k: int) -> Hits:
+        metric = _require_metric(layout, index)
+        needs_rescore = index.kind not in FULL_PRECISION_INDEXES
+        hit_count = min(MAX_QUERY_ROWS, 2 * k) if needs_rescore else k
+        params = choose_search_params(
+            index, hit_count, self._settings.ef, self._settings.search_params
+        )
         hits = Hits([], [])
-        for batch in search_batches(queries, wanted):
-            answer = self._wire.call("Search", search_request(shape, index, batch, wanted, params))
-            part = hits_of(answer.results, metric)
-            part = self._rescored(shape, part, batch, k, metric) if again else part
-            hits.ids.extend(part.ids)
-            hits.scores.extend(part.scores)
+        for batch in split_queries(queries, hit_count):
+            answer = self._connection.call(
+                "Search", build_search_request(layout, index, batch, hit_count, params)
+            )
+            batch_hits = parse_hits(answer.results, metric)
+            batch_hits = (
+                self._rescore(layout, batch_hits, batch, k, metric) if needs_rescore else batch_hits
+            )
+            hits.ids.extend(batch_hits.ids)
+            hits.scores.extend(batch_hits.scores)
         return hits
 
-    def _rescored(
-        self, shape: Layout, hits: Hits, queries: Float32, k: int, metric: Metric
+    def _rescore(
+        self, layout: Layout, hits: Hits, queries: Float32, k: int, metric: Metric
     ) -> Hits:
         points = self.read(list({key: None for keys in hits.ids for key in keys}))
-        place = {key: row for row, key in enumerate(points.ids)}
-        better = Hits([], [])
+        row_by_id = {key: row for row, key in enumerate(points.ids)}
+        rescored = Hits([], [])
         for query, keys in zip(queries, hits.ids, strict=True):
-            known = [key for key in keys if key in place]
-            rows = points.vectors[[place[key] for key in known]].reshape(-1, shape.dimension)
-            scores = similarity(query[None, :], rows, metric)[0]
+            known_keys = [key for key in keys if key in row_by_id]
+            vectors = points.vectors[[row_by_id[key] for key in known_keys]].reshape(
+                -1, layout.dimension
+            )
+            scores = similarity(query[None, :], vectors, metric)[0]
             order = np.argsort(-scores, kind="stable")[:k]
-            better.ids.append([known[row] for row in order])
-            better.scores.append(scores[order])
-        return better
+            rescored.ids.append([known_keys[row] for row in order])
+            rescored.scores.append(scores[order])
+        return rescored
 
 
-def _table(shape: Layout) -> Table:
-    return Table(shape.collection, shape.key, shape.integer_keys)
+def _to_ref(layout: Layout) -> CollectionRef:
+    return CollectionRef(layout.collection, layout.key_field, layout.integer_keys)
 
 
-def _possible(shape: Layout, key: PointId) -> bool:
-    return key_can_exist(key, integers=shape.integer_keys, max_bytes=shape.key_bytes)
+def _is_possible_id(layout: Layout, key: PointId) -> bool:
+    return is_possible_key(key, integers=layout.integer_keys, max_bytes=layout.max_key_bytes)
 
 
-def _points(rows: Rows, shape: Layout) -> Points:
+def _to_points(rows: Rows, layout: Layout) -> Points:
     if not len(rows):
-        return Points([], np.empty((0, shape.dimension), dtype=np.float32))
-    vectors, valid = vectors_of(rows.columns[shape.vector])
+        return Points([], np.empty((0, layout.dimension), dtype=np.float32))
+    vectors, valid = extract_vectors(rows.columns[layout.vector])
     if valid.all():
         return Points(rows.keys, np.array(vectors, dtype=np.float32))
-    kept = np.flatnonzero(valid)
-    return Points([rows.keys[row] for row in kept], vectors[kept])
+    valid_rows = np.flatnonzero(valid)
+    return Points([rows.keys[row] for row in valid_rows], vectors[valid_rows])
 
 
-def _index_problems(shape: Layout, index: Index, *, loaded: bool) -> Iterator[str]:
+def _list_index_problems(layout: Layout, index: VectorIndex, *, is_loaded: bool) -> Iterator[str]:
     if not index.kind:
-        yield f'field "{shape.vector}" has no index; create one and load the collection'
+        yield f'field "{layout.vector}" has no index; create one and load the collection'
     elif index.metric not in METRICS:
-        yield f'metric {index.metric} of field "{shape.vector}" is not supported'
-    if not loaded:
-        yield _not_loaded(shape)
+        yield f'metric {index.metric} of field "{layout.vector}" is not supported'
+    if not is_loaded:
+        yield _explain_not_loaded(layout)
 
 
-def _metric(shape: Layout, index: Index) -> Metric:
+def _require_metric(layout: Layout, index: VectorIndex) -> Metric:
     metric = METRICS.get(index.metric)
     if metric is None:
         raise UnsupportedCollection(
-            f'field "{shape.vector}" of collection "{shape.name}" has no index with metric '
+            f'field "{layout.vector}" of collection "{layout.name}" has no index with metric '
             "COSINE, IP or L2; create one and load the collection"
         )
     return metric
 
 
-def _not_loaded(shape: Layout) -> str:
-    return f'collection "{shape.name}" is not loaded; load it'
+def _explain_not_loaded(layout: Layout) -> str:
+    return f'collection "{layout.name}" is not loaded; load it'

@@ -11,8 +11,8 @@ from pymilvus.grpc_gen import schema_pb2
 
 from nudge_sync.connector import Float32, PointId
 
-DENSE = {"float_vector", "binary_vector", "float16_vector", "bfloat16_vector", "int8_vector"}
-ARRAY_KINDS = {
+_DENSE_KINDS = {"float_vector", "binary_vector", "float16_vector", "bfloat16_vector", "int8_vector"}
+_ARRAY_KINDS = {
     schema_pb2.DataType.Bool: "bool_data",
     schema_pb2.DataType.Int8: "int_data",
     schema_pb2.DataType.Int16: "int_data",
@@ -21,34 +21,34 @@ ARRAY_KINDS = {
     schema_pb2.DataType.Float: "float_data",
     schema_pb2.DataType.Double: "double_data",
 }
-FLOATS_TAG = b"\n"
+_FLOATS_TAG = b"\n"
 """How protobuf announces field 1, length-delimited: FloatArray's packed `data`."""
 
 
-def named(answer: Any, name: str) -> Any:
+def find_column(answer: Any, name: str) -> Any:
     """The column `name` of an answer, or None."""
     return next((field for field in answer.fields_data if field.field_name == name), None)
 
 
-def keys_of(field: Any) -> list[PointId]:
+def extract_keys(column: Any) -> list[PointId]:
     """The primary keys in a column."""
-    return list(getattr(field.scalars, field.scalars.WhichOneof("data")).data)
+    return list(getattr(column.scalars, column.scalars.WhichOneof("data")).data)
 
 
-def floats(array: Any) -> Float32:
+def unpack_floats(array: Any) -> Float32:
     """The numbers of a FloatArray message, bit for bit, without a Python object each."""
     count = len(array.data)
     packed = array.SerializeToString()
     return np.frombuffer(packed, dtype="<f4", offset=len(packed) - 4 * count)
 
 
-def float_array(values: Float32) -> Any:
+def pack_floats(values: Float32) -> Any:
     """A FloatArray message with the numbers of `values`, bit for bit."""
     packed = np.ascontiguousarray(values, dtype="<f4").tobytes()
-    return schema_pb2.FloatArray.FromString(FLOATS_TAG + _varint(len(packed)) + packed)
+    return schema_pb2.FloatArray.FromString(_FLOATS_TAG + _encode_varint(len(packed)) + packed)
 
 
-def _varint(number: int) -> bytes:
+def _encode_varint(number: int) -> bytes:
     out = bytearray()
     while number > 127:  # noqa: PLR2004 - seven bits a byte
         out.append(number & 127 | 128)
@@ -57,31 +57,31 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def vectors_of(field: Any) -> tuple[Float32, NDArray[np.bool_]]:
+def extract_vectors(column: Any) -> tuple[Float32, NDArray[np.bool_]]:
     """The vectors of a float vector column, (n, d), and which rows have one at all, (n,)."""
-    stored = floats(field.vectors.float_vector).reshape(-1, field.vectors.dim)
-    if not field.valid_data:
+    stored = unpack_floats(column.vectors.float_vector).reshape(-1, column.vectors.dim)
+    if not column.valid_data:
         return stored, np.ones(len(stored), dtype=bool)
-    valid = np.array(field.valid_data, dtype=bool)
+    valid = np.array(column.valid_data, dtype=bool)
     if len(stored) == len(valid):
         return stored, valid
-    full = np.zeros((len(valid), field.vectors.dim), dtype=np.float32)
+    full = np.zeros((len(valid), column.vectors.dim), dtype=np.float32)
     full[valid] = stored
     return full, valid
 
 
-def vector_column(name: str, values: Float32) -> Any:
+def build_vector_column(name: str, values: Float32) -> Any:
     """A float vector column that holds `values`: (n, d)."""
     return schema_pb2.FieldData(
         type=schema_pb2.DataType.FloatVector,
         field_name=name,
         vectors=schema_pb2.VectorField(
-            dim=values.shape[1], float_vector=float_array(values.reshape(-1))
+            dim=values.shape[1], float_vector=pack_floats(values.reshape(-1))
         ),
     )
 
 
-def key_column(name: str, keys: Sequence[PointId]) -> Any:
+def build_key_column(name: str, keys: Sequence[PointId]) -> Any:
     """A primary key column."""
     column = schema_pb2.FieldData(field_name=name)
     if keys and isinstance(keys[0], str):
@@ -93,60 +93,64 @@ def key_column(name: str, keys: Sequence[PointId]) -> Any:
     return column
 
 
-def sendable(field: Any, count: int) -> Any:
+def to_request_column(column: Any, count: int) -> Any:
     """A column of `count` rows as it was answered, in the form that an upsert takes.
 
     A null takes a place in an answer and none in a request. An empty array is answered as nothing
     at all, and a request that says so makes Milvus 2.3 crash.
     """
-    arrays = field.scalars.WhichOneof("data") == "array_data"
-    if not arrays and not field.valid_data:
-        return field
-    part = picked(field, range(count))
+    arrays = column.scalars.WhichOneof("data") == "array_data"
+    if not arrays and not column.valid_data:
+        return column
+    request_column = select_rows(column, range(count))
     if arrays:
-        kind = ARRAY_KINDS.get(part.scalars.array_data.element_type, "string_data")
-        for row in part.scalars.array_data.data:
+        values_field = _ARRAY_KINDS.get(
+            request_column.scalars.array_data.element_type, "string_data"
+        )
+        for row in request_column.scalars.array_data.data:
             if row.WhichOneof("data") is None:
-                getattr(row, kind).SetInParent()
-    return part
+                getattr(row, values_field).SetInParent()
+    return request_column
 
 
-def picked(field: Any, rows: Sequence[int]) -> Any:
+def select_rows(column: Any, rows: Sequence[int]) -> Any:
     """The column with `rows` only, in that order, and no place for a null beside its mark."""
-    part = schema_pb2.FieldData(
-        type=field.type, field_name=field.field_name, is_dynamic=field.is_dynamic
+    selection = schema_pb2.FieldData(
+        type=column.type, field_name=column.field_name, is_dynamic=column.is_dynamic
     )
-    part.valid_data.extend([field.valid_data[row] for row in rows] if field.valid_data else [])
-    kind = field.WhichOneof("field")
-    places = _places(field, rows)
+    selection.valid_data.extend(
+        [column.valid_data[row] for row in rows] if column.valid_data else []
+    )
+    kind = column.WhichOneof("field")
+    indices = _find_values(column, rows)
     if kind == "scalars":
-        _pick_scalars(field.scalars, part.scalars, places)
+        _copy_scalars(column.scalars, selection.scalars, indices)
     elif kind == "vectors":
-        _pick_vectors(field.vectors, part.vectors, places)
-    return part
+        _copy_vectors(column.vectors, selection.vectors, indices)
+    return selection
 
 
-def _places(field: Any, rows: Sequence[int]) -> list[int]:
-    valid = field.valid_data
+def _find_values(column: Any, rows: Sequence[int]) -> list[int]:
+    valid = column.valid_data
     if not valid:
         return list(rows)
-    wanted = [row for row in rows if valid[row]]
-    if _length(field) == len(valid):
-        return wanted
-    position = np.cumsum(np.array(valid, dtype=np.int64)) - 1
-    return [int(position[row]) for row in wanted]
+    valid_rows = [row for row in rows if valid[row]]
+    if _count_values(column) == len(valid):
+        return valid_rows
+    value_index = np.cumsum(np.array(valid, dtype=np.int64)) - 1
+    return [int(value_index[row]) for row in valid_rows]
 
 
-def _length(field: Any) -> int:
-    holder = getattr(field, field.WhichOneof("field"))
+def _count_values(column: Any) -> int:
+    holder = getattr(column, column.WhichOneof("field"))
     kind = holder.WhichOneof("data")
     array = getattr(holder, kind)
-    if kind in DENSE:
-        return len(_packed(kind, array)) // _width(kind, holder.dim)
+    if kind in _DENSE_KINDS:
+        return len(_to_bytes(kind, array)) // _compute_vector_bytes(kind, holder.dim)
     return len(array.contents if kind == "sparse_float_vector" else array.data)
 
 
-def _pick_scalars(source: Any, target: Any, places: Sequence[int]) -> None:
+def _copy_scalars(source: Any, target: Any, indices: Sequence[int]) -> None:
     kind = source.WhichOneof("data")
     if kind is None:
         return
@@ -154,59 +158,65 @@ def _pick_scalars(source: Any, target: Any, places: Sequence[int]) -> None:
     copy.SetInParent()
     if kind == "array_data":
         copy.element_type = array.element_type
-    copy.data.extend([array.data[place] for place in places])
+    copy.data.extend([array.data[place] for place in indices])
 
 
-def _pick_vectors(source: Any, target: Any, places: Sequence[int]) -> None:
+def _copy_vectors(source: Any, target: Any, indices: Sequence[int]) -> None:
     kind = source.WhichOneof("data")
     target.dim = source.dim
     if kind is None:
         return
     array = getattr(source, kind)
-    if kind in DENSE:
-        _pick_dense(kind, source.dim, array, target, places)
+    if kind in _DENSE_KINDS:
+        _copy_dense_vectors(kind, source.dim, array, target, indices)
         return
     copy = getattr(target, kind)
     copy.SetInParent()
     if kind == "sparse_float_vector":
         copy.dim = array.dim
-        copy.contents.extend([array.contents[place] for place in places])
+        copy.contents.extend([array.contents[place] for place in indices])
     else:
         copy.dim, copy.element_type = array.dim, array.element_type
-        copy.data.extend([array.data[place] for place in places])
+        copy.data.extend([array.data[place] for place in indices])
 
 
-def _pick_dense(kind: str, dim: int, array: Any, target: Any, places: Sequence[int]) -> None:
-    rows = np.frombuffer(_packed(kind, array), dtype=np.uint8).reshape(-1, _width(kind, dim))
-    chosen = rows[list(places)].tobytes()
+def _copy_dense_vectors(
+    kind: str, dim: int, array: Any, target: Any, indices: Sequence[int]
+) -> None:
+    rows = np.frombuffer(_to_bytes(kind, array), dtype=np.uint8).reshape(
+        -1, _compute_vector_bytes(kind, dim)
+    )
+    chosen = rows[list(indices)].tobytes()
     if kind == "float_vector":
-        target.float_vector.CopyFrom(float_array(np.frombuffer(chosen, dtype="<f4")))
+        target.float_vector.CopyFrom(pack_floats(np.frombuffer(chosen, dtype="<f4")))
     else:
         setattr(target, kind, chosen)
 
 
-def _packed(kind: str, array: Any) -> bytes:
-    return floats(array).tobytes() if kind == "float_vector" else array
+def _to_bytes(kind: str, array: Any) -> bytes:
+    return unpack_floats(array).tobytes() if kind == "float_vector" else array
 
 
-def _width(kind: str, dim: int) -> int:
+def _compute_vector_bytes(kind: str, dim: int) -> int:
     bits = {"float_vector": 32, "binary_vector": 1, "int8_vector": 8}
     return dim * bits.get(kind, 16) // 8
 
 
-def alike(left: Any, left_rows: Sequence[int], right: Any, right_rows: Sequence[int]) -> bool:
+def is_same_data(
+    left: Any, left_rows: Sequence[int], right: Any, right_rows: Sequence[int]
+) -> bool:
     """Whether two columns hold the same, byte for byte, in these rows."""
     whole = len(left_rows) == len(right_rows) and list(left_rows) == list(right_rows)
     if whole and left.SerializeToString() == right.SerializeToString():
         return True
-    return _fingerprint(left, left_rows) == _fingerprint(right, right_rows)
+    return _serialise_rows(left, left_rows) == _serialise_rows(right, right_rows)
 
 
-def _fingerprint(field: Any, rows: Sequence[int]) -> bytes:
-    part = picked(field, rows)
-    if part.WhichOneof("field") == "vectors":
+def _serialise_rows(column: Any, rows: Sequence[int]) -> bytes:
+    selection = select_rows(column, rows)
+    if selection.WhichOneof("field") == "vectors":
         # A sparse column's dimension is that of its longest row, whichever rows came along.
-        part.vectors.dim = 0
-        if part.vectors.WhichOneof("data") == "sparse_float_vector":
-            part.vectors.sparse_float_vector.dim = 0
-    return bytes(part.SerializeToString(deterministic=True))
+        selection.vectors.dim = 0
+        if selection.vectors.WhichOneof("data") == "sparse_float_vector":
+            selection.vectors.sparse_float_vector.dim = 0
+    return bytes(selection.SerializeToString(deterministic=True))

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from nudge_sync.errors import CollectionNotFound, Unreachable
-from nudge_sync_milvus.client import Wire, pairs
-from nudge_sync_milvus.errors import IndexMissing
+from nudge_sync_milvus.client import Connection, to_key_value_pairs
+from nudge_sync_milvus.errors import IndexNotFound
 
 LoadState = common_pb2.LoadState
-LOAD_SECONDS = 60.0
-POLL_SECONDS = 0.1
+_LOAD_TIMEOUT_SECONDS = 60.0
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FieldSchema:
     """A field of a collection to be made."""
 
     name: str
@@ -24,10 +24,10 @@ class Field:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_collection(
-    wire: Wire,
+def ensure_collection(
+    connection: Connection,
     name: str,
-    fields: Sequence[Field],
+    fields: Sequence[FieldSchema],
     index: Mapping[str, str],
     *,
     dynamic: bool = False,
@@ -36,56 +36,64 @@ def make_collection(
 
     The first field is the primary key. The first FLOAT_VECTOR field gets the index.
     """
-    vector = next(item.name for item in fields if item.kind == schema_pb2.DataType.FloatVector)
-    if not exists(wire, name):
-        _create(wire, name, fields, dynamic=dynamic)
-    if not _indexed(wire, name, vector):
+    vector_field = next(
+        item.name for item in fields if item.kind == schema_pb2.DataType.FloatVector
+    )
+    if not has_collection(connection, name):
+        _create_collection(connection, name, fields, dynamic=dynamic)
+    if not _has_index(connection, name, vector_field):
         request = milvus_pb2.CreateIndexRequest(
-            collection_name=name, field_name=vector, extra_params=pairs(dict(index))
+            collection_name=name,
+            field_name=vector_field,
+            extra_params=to_key_value_pairs(dict(index)),
         )
-        wire.call("CreateIndex", request)
-    load(wire, name)
+        connection.call("CreateIndex", request)
+    load_collection(connection, name)
 
 
-def exists(wire: Wire, name: str) -> bool:
+def has_collection(connection: Connection, name: str) -> bool:
     """Whether there is a collection `name`, or an alias."""
     try:
-        wire.call("DescribeCollection", milvus_pb2.DescribeCollectionRequest(collection_name=name))
+        connection.call(
+            "DescribeCollection", milvus_pb2.DescribeCollectionRequest(collection_name=name)
+        )
     except CollectionNotFound:
         return False
     return True
 
 
-def load(wire: Wire, name: str) -> None:
+def load_collection(connection: Connection, name: str) -> None:
     """Have the collection loaded when this returns: the one wait in this connector.
 
     Raises Unreachable after a minute.
     """
-    wire.call("LoadCollection", milvus_pb2.LoadCollectionRequest(collection_name=name))
-    deadline = time.monotonic() + LOAD_SECONDS
-    while load_state(wire, name) != LoadState.LoadStateLoaded:
+    connection.call("LoadCollection", milvus_pb2.LoadCollectionRequest(collection_name=name))
+    deadline = time.monotonic() + _LOAD_TIMEOUT_SECONDS
+    while get_load_state(connection, name) != LoadState.LoadStateLoaded:
         if time.monotonic() > deadline:
             raise Unreachable(f'collection "{name}" is still being loaded; try again')
-        time.sleep(POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
-def load_state(wire: Wire, name: str) -> int:
+def get_load_state(connection: Connection, name: str) -> int:
     """The collection's LoadState: also that it does not exist."""
     request = milvus_pb2.GetLoadStateRequest(collection_name=name)
     try:
-        return int(wire.call("GetLoadState", request).state)
+        return int(connection.call("GetLoadState", request).state)
     except CollectionNotFound:
         return int(LoadState.LoadStateNotExist)
 
 
-def _create(wire: Wire, name: str, fields: Sequence[Field], *, dynamic: bool) -> None:
+def _create_collection(
+    connection: Connection, name: str, fields: Sequence[FieldSchema], *, dynamic: bool
+) -> None:
     schema = schema_pb2.CollectionSchema(name=name, enable_dynamic_field=dynamic)
-    for place, item in enumerate(fields):
+    for position, item in enumerate(fields):
         schema.fields.add(
             name=item.name,
             data_type=item.kind,
-            is_primary_key=place == 0,
-            type_params=pairs(dict(item.params)),
+            is_primary_key=position == 0,
+            type_params=to_key_value_pairs(dict(item.params)),
         )
     request = milvus_pb2.CreateCollectionRequest(
         collection_name=name,
@@ -93,12 +101,12 @@ def _create(wire: Wire, name: str, fields: Sequence[Field], *, dynamic: bool) ->
         shards_num=1,
         consistency_level=common_pb2.ConsistencyLevel.Strong,
     )
-    wire.call("CreateCollection", request)
+    connection.call("CreateCollection", request)
 
 
-def _indexed(wire: Wire, name: str, vector: str) -> bool:
+def _has_index(connection: Connection, name: str, vector: str) -> bool:
     request = milvus_pb2.DescribeIndexRequest(collection_name=name, field_name=vector)
     try:
-        return bool(wire.call("DescribeIndex", request).index_descriptions)
-    except IndexMissing:
+        return bool(connection.call("DescribeIndex", request).index_descriptions)
+    except IndexNotFound:
         return False

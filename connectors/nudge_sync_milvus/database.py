@@ -7,18 +7,18 @@ from typing import Any
 from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import DatabaseFacts, Record
-from nudge_sync.connector.secrets import refuse_in_table
-from nudge_sync.connector.settings import validated
-from nudge_sync_milvus.client import Wire
+from nudge_sync.connector.secrets import refuse_secrets_in_table
+from nudge_sync.connector.settings import validate_settings
+from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
-from nudge_sync_milvus.create import load
-from nudge_sync_milvus.layout import layout
-from nudge_sync_milvus.log_documents import documents
+from nudge_sync_milvus.create import load_collection
+from nudge_sync_milvus.layout import resolve_layout
+from nudge_sync_milvus.log_documents import scan_log_documents
 from nudge_sync_milvus.records import MilvusRecords
-from nudge_sync_milvus.settings import REQUEST_BYTES, Settings
+from nudge_sync_milvus.settings import MAX_REQUEST_BYTES, MilvusSettings
 
-PARTIAL_SINCE = (2, 6, 2)
-LITE = "milvus_lite-"
+_PARTIAL_UPDATE_RELEASE = (2, 6, 2)
+_LITE_VERSION_MARKER = "milvus_lite-"
 
 
 def connect(section: Mapping[str, Any]) -> MilvusDatabase:
@@ -26,67 +26,72 @@ def connect(section: Mapping[str, Any]) -> MilvusDatabase:
 
     Raises ConfigError, Unreachable, Unauthorised.
     """
-    refuse_in_table(section, "database", "MILVUS_TOKEN", "token_file")
-    return MilvusDatabase(validated(Settings, section, "database"))
+    refuse_secrets_in_table(section, "database", "MILVUS_TOKEN", "token_file")
+    return MilvusDatabase(validate_settings(MilvusSettings, section, "database"))
 
 
 class MilvusDatabase:
     """A connection to Milvus 2.3 to 3.x, or a Milvus Lite file in this process."""
 
-    def __init__(self, settings: Settings, *, request_bytes: int = REQUEST_BYTES) -> None:
+    def __init__(self, settings: MilvusSettings, *, request_bytes: int = MAX_REQUEST_BYTES) -> None:
         self._settings = settings
         self._request_bytes = request_bytes
-        self.wire = Wire(settings)
+        self.connection = Connection(settings)
         try:
-            self._version = self._ask_version()
+            self._version = self._fetch_version()
         except BaseException:
-            self.wire.close()
+            self.connection.close()
             raise
 
     def describe(self) -> DatabaseFacts:
         """See the contract."""
-        self._version = self._ask_version()
-        product = "Milvus Lite" if self._lite else "Milvus"
-        return DatabaseFacts(product, self._version.removeprefix(LITE), atomic_swap=False)
+        self._version = self._fetch_version()
+        product = "Milvus Lite" if self._is_lite else "Milvus"
+        return DatabaseFacts(
+            product, self._version.removeprefix(_LITE_VERSION_MARKER), atomic_swap=False
+        )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
         """See the contract. Milvus Lite forgets what was loaded when it ends: it is loaded here."""
-        layout(self.wire, name, vector)
-        if self._lite:
-            load(self.wire, name)
+        resolve_layout(self.connection, name, vector)
+        if self._is_lite:
+            load_collection(self.connection, name)
         return MilvusCollection(
-            self.wire,
+            self.connection,
             name,
             vector,
             settings=self._settings,
-            partial=self._lite or _numbers(self._version) >= PARTIAL_SINCE,
+            partial_update=self._is_lite
+            or _parse_version(self._version) >= _PARTIAL_UPDATE_RELEASE,
             request_bytes=self._request_bytes,
         )
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MilvusRecords:
         """See the contract."""
-        return MilvusRecords(self.wire, name, dimension, indexed, request_bytes=self._request_bytes)
+        return MilvusRecords(
+            self.connection, name, dimension, indexed, request_bytes=self._request_bytes
+        )
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
         """See the contract."""
-        return documents(self.wire, name, vector, batch_size)
+        return scan_log_documents(self.connection, name, vector, batch_size)
 
     def close(self) -> None:
         """See the contract."""
-        self.wire.close()
+        self.connection.close()
 
     @property
-    def _lite(self) -> bool:
-        return self._version.startswith(LITE)
+    def _is_lite(self) -> bool:
+        return self._version.startswith(_LITE_VERSION_MARKER)
 
-    def _ask_version(self) -> str:
-        answer = self.wire.call("GetVersion", milvus_pb2.GetVersionRequest())
+    def _fetch_version(self) -> str:
+        answer = self.connection.call("GetVersion", milvus_pb2.GetVersionRequest())
         return str(answer.version).removeprefix("v")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _parse_version(version: str) -> tuple[int, ...]:
     """The leading numbers of a version: 2.6.2-rc1 is (2, 6, 2)."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()

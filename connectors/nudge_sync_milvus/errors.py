@@ -9,11 +9,13 @@ from pymilvus.grpc_gen import common_pb2
 
 from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
 
-REASON_LENGTH = 400
+_MAX_REASON_LENGTH = 400
 # Service not ready or unavailable, too many requests, rate limit, quota; a collection or a
 # partition not or not fully loaded; replica, channel or node not there yet.
-PASSING = frozenset({2, 4, 8, 9, 101, 103, 201, 202, 400, 401, 500, 501, 503, 901, 902, 903, 905})
-PASSING_CODES = frozenset(
+_TRANSIENT_CODES = frozenset(
+    {2, 4, 8, 9, 101, 103, 201, 202, 400, 401, 500, 501, 503, 901, 902, 903, 905}
+)
+_TRANSIENT_GRPC_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -24,95 +26,99 @@ PASSING_CODES = frozenset(
     }
 )
 # What a server that ran out of time says, under the code of any unexpected error.
-PASSING_WORDS = ("context Done", "context canceled", "context deadline exceeded")
-REFUSED_CODES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+_TRANSIENT_REASONS = ("context Done", "context canceled", "context deadline exceeded")
+_UNAUTHORISED_GRPC_CODES = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+)
 
 
 class MessageTooLarge(DatabaseError):
     """A request or an answer is larger than one message may be."""
 
 
-class NotLoaded(Unreachable):
+class CollectionNotLoaded(Unreachable):
     """The collection is not loaded, or not yet."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"{message}; load the collection, or wait until it is")
 
 
-class IndexMissing(DatabaseError):
+class IndexNotFound(DatabaseError):
     """The vector field has no index."""
 
 
 # Milvus's merr codes, and the enum before them, which Milvus still sends beside them.
-MEANINGS: dict[int, type[DatabaseError]] = {
+_ERRORS_BY_CODE: dict[int, type[DatabaseError]] = {
     100: CollectionNotFound,
-    101: NotLoaded,
-    700: IndexMissing,
+    101: CollectionNotLoaded,
+    700: IndexNotFound,
     1400: Unauthorised,
     1401: Unauthorised,
 }
-LEGACY_MEANINGS: dict[int, type[DatabaseError]] = {
+_ERRORS_BY_LEGACY_CODE: dict[int, type[DatabaseError]] = {
     common_pb2.ErrorCode.CollectionNotExists: CollectionNotFound,
-    common_pb2.ErrorCode.IndexNotExist: IndexMissing,
+    common_pb2.ErrorCode.IndexNotExist: IndexNotFound,
     common_pb2.ErrorCode.SchemaMismatch: Unreachable,
-    101: NotLoaded,
+    101: CollectionNotLoaded,
 }
 
 
-class Secrets:
+class SecretRedactor:
     """What no message may repeat, whatever a server says back."""
 
     def __init__(self, token: str) -> None:
         _, _, password = token.partition(":")
-        forms = (token, encoded(token), password)
+        forms = (token, encode_token(token), password)
         self._forms = sorted({form for form in forms if form}, key=len, reverse=True)
 
-    def hidden(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """The text with each secret as three stars."""
         for form in self._forms:
             text = text.replace(form, "***")
         return text
 
 
-def encoded(token: str) -> str:
+def encode_token(token: str) -> str:
     """The token as it goes over the wire."""
     return base64.b64encode(token.encode()).decode()
 
 
-def from_rpc(error: grpc.RpcError, where: str, secrets: Secrets) -> DatabaseError:
+def translate_grpc_error(
+    error: grpc.RpcError, where: str, secrets: SecretRedactor
+) -> DatabaseError:
     """What a failed call means. `where` says which request to which server."""
-    code, details = error.code(), secrets.hidden(error.details() or "")
-    message = f"{where}: {code.name.lower().replace('_', ' ')}: {shortened(details)}"
-    if code in REFUSED_CODES:
+    code, details = error.code(), secrets.redact(error.details() or "")
+    message = f"{where}: {code.name.lower().replace('_', ' ')}: {shorten_reason(details)}"
+    if code in _UNAUTHORISED_GRPC_CODES:
         return Unauthorised(message)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         larger = "larger than max" in details or "exceeds" in details
         return MessageTooLarge(message) if larger else Unreachable(message)
-    return Unreachable(message) if code in PASSING_CODES else DatabaseError(message)
+    return Unreachable(message) if code in _TRANSIENT_GRPC_CODES else DatabaseError(message)
 
 
-def raise_for_status(status: Any, where: str, secrets: Secrets) -> None:
+def raise_for_status(status: Any, where: str, secrets: SecretRedactor) -> None:
     """Raise what a Milvus status says went wrong, if anything did."""
     if status.code == 0 and status.error_code == 0:
         return
-    reason = shortened(secrets.hidden(status.reason))
+    reason = shorten_reason(secrets.redact(status.reason))
     cause = MilvusException(status.code or status.error_code, reason)
-    raise _meaning(status, f"{where}: {reason}") from cause
+    raise _translate_status(status, f"{where}: {reason}") from cause
 
 
-def shortened(reason: str) -> str:
+def shorten_reason(reason: str) -> str:
     """A reason without the middle of the long filter that it may repeat."""
-    if len(reason) <= REASON_LENGTH:
+    if len(reason) <= _MAX_REASON_LENGTH:
         return reason
-    return f"{reason[: REASON_LENGTH // 2]} ... {reason[-REASON_LENGTH // 2 :]}"
+    return f"{reason[: _MAX_REASON_LENGTH // 2]} ... {reason[-_MAX_REASON_LENGTH // 2 :]}"
 
 
-def _meaning(status: Any, message: str) -> DatabaseError:
-    kind = MEANINGS.get(status.code) or LEGACY_MEANINGS.get(status.error_code)
-    if kind is not None:
-        return kind(message)
+def _translate_status(status: Any, message: str) -> DatabaseError:
+    error_class = _ERRORS_BY_CODE.get(status.code) or _ERRORS_BY_LEGACY_CODE.get(status.error_code)
+    if error_class is not None:
+        return error_class(message)
     if "exceeds" in status.reason and "size" in status.reason:
         return MessageTooLarge(message)
-    passing = status.code in PASSING or status.retriable
-    passing = passing or any(words in status.reason for words in PASSING_WORDS)
-    return Unreachable(message) if passing else DatabaseError(message)
+    is_transient = status.code in _TRANSIENT_CODES or status.retriable
+    is_transient = is_transient or any(words in status.reason for words in _TRANSIENT_REASONS)
+    return Unreachable(message) if is_transient else DatabaseError(message)

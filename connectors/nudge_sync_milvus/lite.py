@@ -6,11 +6,11 @@ from threading import Lock
 
 from nudge_sync.errors import ConfigError, Unreachable
 
-SWAPS = Lock()
+SWAP_LOCK = Lock()
 """Held while a record is swapped: where threads write at once, Milvus Lite may lose a write, and
 with it a claim. No other process has the file open."""
-_LOCK = Lock()
-_HOLDERS: Counter[str] = Counter()
+_HOLDERS_LOCK = Lock()
+_HOLDER_COUNTS: Counter[str] = Counter()
 
 
 class LiteServer:
@@ -32,25 +32,25 @@ class LiteServer:
         self._path = str(Path(path).absolute())
         if not Path(self._path).parent.is_dir():
             raise ConfigError(f"database.uri: the folder of {path} does not exist")
-        with _LOCK:
-            self._ours = bool(_HOLDERS[self._path]) or not self._running()
+        with _HOLDERS_LOCK:
+            self._is_owner = bool(_HOLDER_COUNTS[self._path]) or not self._is_running()
             uri = self._manager.start_and_get_uri(self._path)
             if uri is None:
                 raise Unreachable(
                     f"{path}: Milvus Lite cannot open it; is another process using it?"
                 )
-            if self._ours:
-                _HOLDERS[self._path] += 1
+            if self._is_owner:
+                _HOLDER_COUNTS[self._path] += 1
         self.address = str(uri).removeprefix("http://")
 
     def release(self) -> None:
         """Let go of the file."""
-        with _LOCK:
-            if not self._ours:
+        with _HOLDERS_LOCK:
+            if not self._is_owner:
                 return
-            _HOLDERS[self._path] -= 1
-            if _HOLDERS[self._path] == 0:
+            _HOLDER_COUNTS[self._path] -= 1
+            if _HOLDER_COUNTS[self._path] == 0:
                 self._manager.release_server(self._path)
 
-    def _running(self) -> bool:
+    def _is_running(self) -> bool:
         return self._path in getattr(self._manager, "_servers", {})

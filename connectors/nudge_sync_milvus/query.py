@@ -9,25 +9,31 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.connector import PointId
-from nudge_sync_milvus.client import Wire
-from nudge_sync_milvus.columns import keys_of, named, picked
+from nudge_sync_milvus.client import Connection
+from nudge_sync_milvus.columns import extract_keys, find_column, select_rows
 from nudge_sync_milvus.errors import MessageTooLarge
-from nudge_sync_milvus.filters import after, among, both, chunks, up_to
+from nudge_sync_milvus.filters import (
+    build_after_filter,
+    build_keys_filter,
+    build_up_to_filter,
+    join_filters,
+    split_keys,
+)
 
-WINDOW = 16_384
+MAX_QUERY_ROWS = 16_384
 """Milvus's largest limit."""
 
 
-EARLIEST = 1
+_NO_WAIT_TIMESTAMP = 1
 """A timestamp that asks for no waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CollectionRef:
     """Where to read: a collection and its primary key field."""
 
-    collection: str
-    key: str
+    name: str
+    key_field: str
     integer_keys: bool
 
 
@@ -41,101 +47,120 @@ class Rows:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def only(self, places: Sequence[int]) -> Rows:
+    def select(self, indices: Sequence[int]) -> Rows:
         """Those rows, in that order."""
-        if list(places) == list(range(len(self))):
+        if list(indices) == list(range(len(self))):
             return self
-        columns = {name: picked(column, places) for name, column in self.columns.items()}
-        return Rows([self.keys[place] for place in places], columns)
+        columns = {name: select_rows(column, indices) for name, column in self.columns.items()}
+        return Rows([self.keys[place] for place in indices], columns)
 
 
-def by_keys(
-    wire: Wire,
-    table: Table,
+def read_rows(
+    connection: Connection,
+    ref: CollectionRef,
     keys: Sequence[PointId],
     fields: Sequence[str],
     *,
-    at_once: int,
+    row_limit: int,
     partition: str = "",
-    since: int = 0,
+    guarantee_timestamp: int = 0,
 ) -> Iterator[Rows]:
     """The rows with these keys, in the server's order, at most `at_once` a request.
 
     An answer that is too large for one message is asked for again in halves.
     """
-    for run in chunks(keys, min(at_once, WINDOW)):
+    for chunk in split_keys(keys, min(row_limit, MAX_QUERY_ROWS)):
         try:
-            answer = wire.query(
-                table.collection,
-                among(table.key, run),
-                [table.key, *fields],
+            answer = connection.query(
+                ref.name,
+                build_keys_filter(ref.key_field, chunk),
+                [ref.key_field, *fields],
                 partition=partition,
-                since=since,
+                guarantee_timestamp=guarantee_timestamp,
             )
         except MessageTooLarge:
-            if len(run) == 1:
+            if len(chunk) == 1:
                 raise
-            half = (len(run) + 1) // 2
-            yield from by_keys(
-                wire, table, run, fields, at_once=half, partition=partition, since=since
+            half = (len(chunk) + 1) // 2
+            yield from read_rows(
+                connection,
+                ref,
+                chunk,
+                fields,
+                row_limit=half,
+                partition=partition,
+                guarantee_timestamp=guarantee_timestamp,
             )
         else:
-            yield rows_of(table, answer)
+            yield parse_rows(ref, answer)
 
 
-def pages(
-    wire: Wire, table: Table, fields: Sequence[str], *, at_once: int, where: str = ""
+def scan_rows(
+    connection: Connection,
+    ref: CollectionRef,
+    fields: Sequence[str],
+    *,
+    row_limit: int,
+    where: str = "",
 ) -> Iterator[Rows]:
     """Every row that `where` selects, once, in runs of about `at_once`, by ranges of keys.
 
     A page cut off by a limit has been seen to lose rows, so each range's keys are asked for again
     without a limit, and what the page left out is read by key.
     """
-    at_once = min(at_once, WINDOW)
-    last: PointId | None = None
+    row_limit = min(row_limit, MAX_QUERY_ROWS)
+    last_key: PointId | None = None
     while True:
-        beyond = both(after(table.key, last, integers=table.integer_keys), where)
-        page, seen, at_once = _page(wire, table, fields, beyond, at_once)
-        full = len(page) >= at_once
-        end = max(page.keys, key=_order) if full else None
-        yield _once(page)
-        span = both(beyond, up_to(table.key, end))
-        answer = wire.query(table.collection, span, [table.key], since=seen)
-        lost = set(rows_of(table, answer).keys) - set(page.keys)
-        yield from by_keys(wire, table, sorted(lost, key=_order), fields, at_once=at_once)
-        if not full:
+        remaining_filter = join_filters(
+            build_after_filter(ref.key_field, last_key, integers=ref.integer_keys), where
+        )
+        page, page_timestamp, row_limit = _read_page(
+            connection, ref, fields, remaining_filter, row_limit
+        )
+        is_full = len(page) >= row_limit
+        end_key = max(page.keys, key=_sort_key) if is_full else None
+        yield _drop_duplicates(page)
+        page_filter = join_filters(remaining_filter, build_up_to_filter(ref.key_field, end_key))
+        answer = connection.query(
+            ref.name, page_filter, [ref.key_field], guarantee_timestamp=page_timestamp
+        )
+        lost_keys = set(parse_rows(ref, answer).keys) - set(page.keys)
+        yield from read_rows(
+            connection, ref, sorted(lost_keys, key=_sort_key), fields, row_limit=row_limit
+        )
+        if not is_full:
             return
-        last = end
+        last_key = end_key
 
 
-def _page(
-    wire: Wire, table: Table, fields: Sequence[str], filter_: str, at_once: int
+def _read_page(
+    connection: Connection, ref: CollectionRef, fields: Sequence[str], filter_: str, row_limit: int
 ) -> tuple[Rows, int, int]:
     """A page, the moment it shows as far as the server tells it, and its largest size."""
     while True:
         try:
-            answer = wire.query(
-                table.collection, filter_, [table.key, *fields], limit=at_once, ordered=True
+            answer = connection.query(
+                ref.name, filter_, [ref.key_field, *fields], limit=row_limit, ordered=True
             )
         except MessageTooLarge:
-            if at_once == 1:
+            if row_limit == 1:
                 raise
-            at_once = (at_once + 1) // 2
+            row_limit = (row_limit + 1) // 2
         else:
-            return rows_of(table, answer), answer.session_ts or EARLIEST, at_once
+            return parse_rows(ref, answer), answer.session_ts or _NO_WAIT_TIMESTAMP, row_limit
 
 
-def rows_of(table: Table, answer: Any) -> Rows:
+def parse_rows(ref: CollectionRef, answer: Any) -> Rows:
     """The rows of an answer."""
     columns = {str(column.field_name): column for column in answer.fields_data}
-    key = named(answer, table.key)
-    return Rows(keys_of(key) if key is not None else [], columns)
+    key_column = find_column(answer, ref.key_field)
+    return Rows(extract_keys(key_column) if key_column is not None else [], columns)
 
 
-def _once(page: Rows) -> Rows:
-    places = np.sort(np.array(list({key: place for place, key in enumerate(page.keys)}.values())))
-    return page if len(places) == len(page) else page.only([int(place) for place in places])
+def _drop_duplicates(page: Rows) -> Rows:
+    indices = np.sort(np.array(list({key: place for place, key in enumerate(page.keys)}.values())))
+    return page if len(indices) == len(page) else page.select([int(place) for place in indices])
 
 
-def _order(key: PointId) -> tuple[int, str]:
+def _sort_key(key: PointId) -> tuple[int, str]:
     return (key, "") if isinstance(key, int) else (0, key)

@@ -11,39 +11,46 @@ from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Record, Where
 from nudge_sync.errors import CollectionNotFound, InputError
-from nudge_sync_milvus.client import Wire
-from nudge_sync_milvus.columns import vector_column, vectors_of
-from nudge_sync_milvus.create import Field, LoadState, load_state, make_collection
-from nudge_sync_milvus.errors import MessageTooLarge, NotLoaded
-from nudge_sync_milvus.filters import among, both, literal
-from nudge_sync_milvus.lite import SWAPS
-from nudge_sync_milvus.query import WINDOW, Rows, Table, by_keys, pages, rows_of
+from nudge_sync_milvus.client import Connection
+from nudge_sync_milvus.columns import build_vector_column, extract_vectors
+from nudge_sync_milvus.create import FieldSchema, LoadState, ensure_collection, get_load_state
+from nudge_sync_milvus.errors import CollectionNotLoaded, MessageTooLarge
+from nudge_sync_milvus.filters import build_keys_filter, format_literal, join_filters
+from nudge_sync_milvus.lite import SWAP_LOCK
+from nudge_sync_milvus.query import (
+    MAX_QUERY_ROWS,
+    CollectionRef,
+    Rows,
+    parse_rows,
+    read_rows,
+    scan_rows,
+)
 from nudge_sync_milvus.record_codec import (
-    INDEXED,
-    KEY,
-    LEAST_DIMENSION,
-    TEXT_BYTES,
-    TEXTS,
-    VECTOR,
+    INDEX_FIELD,
+    KEY_FIELD,
+    MAX_TEXT_BYTES,
+    MIN_DIMENSION,
+    TEXT_FIELDS,
+    VECTOR_FIELD,
     Entry,
-    entry_of,
-    filter_of,
-    index_of,
-    key_digest,
-    matches,
-    settles,
-    texts_of,
-    vector_of,
+    build_filter,
+    decode_record,
+    encode_index,
+    encode_record,
+    encode_vector,
+    hash_key,
+    is_exact_filter,
+    is_match,
 )
 
-KEY_BYTES = 160
-ROWS_AT_ONCE = 1_000
-CLAIM = "~"
+_MAX_KEY_BYTES = 160
+_MAX_REQUEST_ROWS = 1_000
+_CLAIM_MARKER = "~"
 """Sorts after every digest: claims stay out of scans and counts."""
-CLAIM_SECONDS = 60.0
-ROW_ROOM = 4_096
+_CLAIM_TTL_SECONDS = 60.0
+_ROW_OVERHEAD_BYTES = 4_096
 T = TypeVar("T")
-RECORDS_ONLY = f'{KEY} < "{CLAIM}"'
+_RECORDS_FILTER = f'{KEY_FIELD} < "{_CLAIM_MARKER}"'
 
 
 class MilvusRecords:
@@ -66,132 +73,143 @@ class MilvusRecords:
 
     def __init__(
         self,
-        wire: Wire,
+        connection: Connection,
         name: str,
         dimension: int,
         indexed: Sequence[str],
         *,
         request_bytes: int,
     ) -> None:
-        self._wire = wire
+        self._connection = connection
         self._name = name
         self._dimension = dimension
         self._indexed = tuple(indexed)
         self._request_bytes = request_bytes
-        self._table = Table(name, KEY, integer_keys=False)
+        self._ref = CollectionRef(name, KEY_FIELD, integer_keys=False)
 
     def put(self, records: Sequence[Record]) -> None:
         """See the contract."""
         if not records:
             return
-        latest = {self._checked(record).key: record for record in records}
+        latest = {self._check_record(record).key: record for record in records}
         entries = [Entry(record, "") for record in latest.values()]
-        keys = [key_digest(key) for key in latest]
-        for start in range(0, len(entries), ROWS_AT_ONCE):
-            stop = start + ROWS_AT_ONCE
+        keys = [hash_key(key) for key in latest]
+        for start in range(0, len(entries), _MAX_REQUEST_ROWS):
+            stop = start + _MAX_REQUEST_ROWS
             self._store(keys[start:stop], entries[start:stop])
 
     def swap(self, record: Record, expected: int | None) -> bool:
         """See the contract, and the class."""
-        self._checked(record)
-        with SWAPS if self._wire.lite else nullcontext():
+        self._check_record(record)
+        with SWAP_LOCK if self._connection.is_lite else nullcontext():
             return self._swap(record, expected)
 
     def _swap(self, record: Record, expected: int | None) -> bool:
-        key = key_digest(record.key)
-        if not self._may_swap(key, "", expected):
+        key = hash_key(record.key)
+        if not self._can_swap(key, "", expected):
             return False
         nonce = secrets.token_hex(8)
-        claim = f"{CLAIM}{key}:{nonce}"
-        began = time.monotonic()
+        claim = f"{_CLAIM_MARKER}{key}:{nonce}"
+        started = time.monotonic()
         self._store([claim], [Entry(Record(claim, {"at": time.time()}), nonce)])
         try:
-            free = self._may_swap(key, claim, expected)
-            if not free or time.monotonic() - began > CLAIM_SECONDS:
+            may_write = self._can_swap(key, claim, expected)
+            if not may_write or time.monotonic() - started > _CLAIM_TTL_SECONDS:
                 return False
             self._store([key], [Entry(record, nonce)])
         finally:
             self._remove([claim])
-        return time.monotonic() - began < CLAIM_SECONDS or self._holds(key, nonce)
+        return time.monotonic() - started < _CLAIM_TTL_SECONDS or self._has_nonce(key, nonce)
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See the contract."""
-        wanted = {key: key_digest(key) for key in keys}
-        found = {
+        digest_by_key = {key: hash_key(key) for key in keys}
+        record_by_digest = {
             digest: entry.record
-            for rows in self._rows(list(dict.fromkeys(wanted.values())), vectors=vectors)
-            for digest, entry in self._entries(rows)
+            for rows in self._read_rows(
+                list(dict.fromkeys(digest_by_key.values())), vectors=vectors
+            )
+            for digest, entry in self._decode_rows(rows)
         }
-        return [found[wanted[key]] for key in keys if wanted[key] in found]
+        return [
+            record_by_digest[digest_by_key[key]]
+            for key in keys
+            if digest_by_key[key] in record_by_digest
+        ]
 
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
         """See the contract."""
         condition = dict(where or {})
-        filter_ = both(RECORDS_ONLY, filter_of(condition, self._indexed))
-        fields = self._fields(vectors=vectors)
-        at_once = self._at_once(vectors=vectors)
-        if not self._ready():
+        filter_ = join_filters(_RECORDS_FILTER, build_filter(condition, self._indexed))
+        fields = self._list_fields(vectors=vectors)
+        row_limit = self._compute_row_limit(vectors=vectors)
+        if not self._ensure_loaded():
             return
-        for rows in pages(self._wire, self._table, fields, at_once=at_once, where=filter_):
-            records = [entry.record for _, entry in self._entries(rows)]
-            found = [record for record in records if matches(record.document, condition)]
+        for rows in scan_rows(
+            self._connection, self._ref, fields, row_limit=row_limit, where=filter_
+        ):
+            records = [entry.record for _, entry in self._decode_rows(rows)]
+            matching = [record for record in records if is_match(record.document, condition)]
             yield from (
-                found[start : start + batch_size] for start in range(0, len(found), batch_size)
+                matching[start : start + batch_size]
+                for start in range(0, len(matching), batch_size)
             )
 
     def delete(self, keys: Sequence[str]) -> None:
         """See the contract."""
-        digests = [key_digest(key) for key in keys]
-        for start in range(0, len(digests), ROWS_AT_ONCE):
+        digests = [hash_key(key) for key in keys]
+        for start in range(0, len(digests), _MAX_REQUEST_ROWS):
             try:
-                self._remove(digests[start : start + ROWS_AT_ONCE])
+                self._remove(digests[start : start + _MAX_REQUEST_ROWS])
             except CollectionNotFound:
                 return
 
     def count(self, where: Where | None = None) -> int:
         """See the contract."""
         condition = dict(where or {})
-        if not settles(condition, self._indexed):
+        if not is_exact_filter(condition, self._indexed):
             return sum(len(batch) for batch in self.scan(condition, vectors=False))
-        filter_ = both(RECORDS_ONLY, filter_of(condition, self._indexed))
-        return self._loaded(lambda: self._wire.count(self._name, filter_), 0)
+        filter_ = join_filters(_RECORDS_FILTER, build_filter(condition, self._indexed))
+        return self._read_loaded(lambda: self._connection.count(self._name, filter_), 0)
 
     def drop(self) -> None:
         """See the contract."""
         try:
             request = milvus_pb2.DropCollectionRequest(collection_name=self._name)
-            self._wire.call("DropCollection", request)
+            self._connection.call("DropCollection", request)
         except CollectionNotFound:
             return
 
-    def _checked(self, record: Record) -> Record:
+    def _check_record(self, record: Record) -> Record:
         if not record.key:
             raise InputError("a record's key is empty")
-        texts_of(record)
-        vector_of(record, self._dimension)
+        encode_record(record)
+        encode_vector(record, self._dimension)
         return record
 
-    def _make(self) -> None:
+    def _ensure_collection(self) -> None:
         fields = [
-            Field(KEY, schema_pb2.DataType.VarChar, {"max_length": str(KEY_BYTES)}),
-            Field(
-                VECTOR,
-                schema_pb2.DataType.FloatVector,
-                {"dim": str(max(self._dimension, LEAST_DIMENSION))},
+            FieldSchema(
+                KEY_FIELD, schema_pb2.DataType.VarChar, {"max_length": str(_MAX_KEY_BYTES)}
             ),
-            Field(INDEXED, schema_pb2.DataType.JSON),
+            FieldSchema(
+                VECTOR_FIELD,
+                schema_pb2.DataType.FloatVector,
+                {"dim": str(max(self._dimension, MIN_DIMENSION))},
+            ),
+            FieldSchema(INDEX_FIELD, schema_pb2.DataType.JSON),
             *(
-                Field(name, schema_pb2.DataType.VarChar, {"max_length": str(TEXT_BYTES)})
-                for name in TEXTS
+                FieldSchema(name, schema_pb2.DataType.VarChar, {"max_length": str(MAX_TEXT_BYTES)})
+                for name in TEXT_FIELDS
             ),
         ]
         index = {"index_type": "FLAT", "metric_type": "IP"}
-        make_collection(self._wire, self._name, fields, index)
+        ensure_collection(self._connection, self._name, fields, index)
 
     def _store(self, keys: list[str], entries: list[Entry]) -> None:
-        request = self._request(keys, entries)
+        request = self._build_request(keys, entries)
         if request.ByteSize() <= self._request_bytes or len(keys) == 1:
             try:
                 self._upsert(request)
@@ -204,18 +222,19 @@ class MilvusRecords:
         self._store(keys[:half], entries[:half])
         self._store(keys[half:], entries[half:])
 
-    def _request(self, keys: list[str], entries: list[Entry]) -> Any:
-        texts = [texts_of(entry.record, entry.nonce) for entry in entries]
-        vectors = np.array([vector_of(entry.record, self._dimension) for entry in entries])
+    def _build_request(self, keys: list[str], entries: list[Entry]) -> Any:
+        texts = [encode_record(entry.record, entry.nonce) for entry in entries]
+        vectors = np.array([encode_vector(entry.record, self._dimension) for entry in entries])
         columns = [
-            _text_column(KEY, keys),
-            vector_column(VECTOR, vectors),
-            _json_column(
-                INDEXED, [index_of(entry.record.document, self._indexed) for entry in entries]
+            _build_text_column(KEY_FIELD, keys),
+            build_vector_column(VECTOR_FIELD, vectors),
+            _build_json_column(
+                INDEX_FIELD,
+                [encode_index(entry.record.document, self._indexed) for entry in entries],
             ),
             *(
-                _text_column(name, [row[place] for row in texts])
-                for place, name in enumerate(TEXTS)
+                _build_text_column(name, [row[place] for row in texts])
+                for place, name in enumerate(TEXT_FIELDS)
             ),
         ]
         return milvus_pb2.UpsertRequest(
@@ -224,92 +243,107 @@ class MilvusRecords:
 
     def _upsert(self, request: Any) -> None:
         try:
-            self._wire.call("Upsert", request)
+            self._connection.call("Upsert", request)
         except CollectionNotFound:
-            self._make()
-            self._wire.call("Upsert", request)
+            self._ensure_collection()
+            self._connection.call("Upsert", request)
 
     def _remove(self, keys: Sequence[str]) -> None:
-        request = milvus_pb2.DeleteRequest(collection_name=self._name, expr=among(KEY, keys))
-        self._wire.call("Delete", request)
-
-    def _may_swap(self, key: str, claim: str, expected: int | None) -> bool:
-        """Whether the stored generation is the expected one, and nobody else claims the key."""
-        span = f"{CLAIM}{key}"
-        filter_ = (
-            f"{KEY} == {literal(key)} or "
-            f"({KEY} > {literal(span + ':')} and {KEY} < {literal(span + ';')})"
+        request = milvus_pb2.DeleteRequest(
+            collection_name=self._name, expr=build_keys_filter(KEY_FIELD, keys)
         )
-        generation, stale = None, []
-        for found, entry in self._found(filter_):
-            if found == key:
+        self._connection.call("Delete", request)
+
+    def _can_swap(self, key: str, claim: str, expected: int | None) -> bool:
+        """Whether the stored generation is the expected one, and nobody else claims the key."""
+        claim_stem = f"{_CLAIM_MARKER}{key}"
+        filter_ = (
+            f"{KEY_FIELD} == {format_literal(key)} or "
+            f"({KEY_FIELD} > {format_literal(claim_stem + ':')} and {KEY_FIELD} < {format_literal(claim_stem + ';')})"
+        )
+        generation, stale_claims = None, []
+        for row_key, entry in self._find_entries(filter_):
+            if row_key == key:
                 generation = entry.record.document.get("generation")
-            elif time.time() - float(entry.record.document["at"]) > CLAIM_SECONDS:
-                stale.append(found)
-            elif found != claim:
+            elif time.time() - float(entry.record.document["at"]) > _CLAIM_TTL_SECONDS:
+                stale_claims.append(row_key)
+            elif row_key != claim:
                 return False
-        if stale:
-            self._remove(stale)
+        if stale_claims:
+            self._remove(stale_claims)
         return bool(generation == expected)
 
-    def _holds(self, key: str, nonce: str) -> bool:
-        return any(entry.nonce == nonce for _, entry in self._found(among(KEY, [key])))
-
-    def _found(self, filter_: str) -> list[tuple[str, Entry]]:
-        answer = self._loaded(
-            lambda: self._wire.query(self._name, filter_, self._fields(vectors=False)), None
+    def _has_nonce(self, key: str, nonce: str) -> bool:
+        return any(
+            entry.nonce == nonce
+            for _, entry in self._find_entries(build_keys_filter(KEY_FIELD, [key]))
         )
-        return [] if answer is None else list(self._entries(rows_of(self._table, answer)))
 
-    def _rows(self, keys: list[str], *, vectors: bool) -> list[Rows]:
+    def _find_entries(self, filter_: str) -> list[tuple[str, Entry]]:
+        answer = self._read_loaded(
+            lambda: self._connection.query(self._name, filter_, self._list_fields(vectors=False)),
+            None,
+        )
+        return [] if answer is None else list(self._decode_rows(parse_rows(self._ref, answer)))
+
+    def _read_rows(self, keys: list[str], *, vectors: bool) -> list[Rows]:
         def read() -> list[Rows]:
-            fields, at_once = self._fields(vectors=vectors), self._at_once(vectors=vectors)
-            return list(by_keys(self._wire, self._table, keys, fields, at_once=at_once))
+            fields, row_limit = (
+                self._list_fields(vectors=vectors),
+                self._compute_row_limit(vectors=vectors),
+            )
+            return list(read_rows(self._connection, self._ref, keys, fields, row_limit=row_limit))
 
         nothing: list[Rows] = []
-        return self._loaded(read, nothing)
+        return self._read_loaded(read, nothing)
 
-    def _loaded(self, read: Callable[[], T], nothing: T) -> T:
+    def _read_loaded(self, read: Callable[[], T], default: T) -> T:
         """What `read` gives, after loading the collection if need be; `nothing` without one."""
         try:
             return read()
         except CollectionNotFound:
-            return nothing
-        except NotLoaded:
-            self._make()
+            return default
+        except CollectionNotLoaded:
+            self._ensure_collection()
         return read()
 
-    def _ready(self) -> bool:
-        state = load_state(self._wire, self._name)
+    def _ensure_loaded(self) -> bool:
+        state = get_load_state(self._connection, self._name)
         if state == LoadState.LoadStateNotExist:
             return False
         if state != LoadState.LoadStateLoaded:
-            self._make()
+            self._ensure_collection()
         return True
 
-    def _fields(self, *, vectors: bool) -> list[str]:
-        return [*TEXTS, VECTOR] if vectors and self._dimension else [*TEXTS]
+    def _list_fields(self, *, vectors: bool) -> list[str]:
+        return [*TEXT_FIELDS, VECTOR_FIELD] if vectors and self._dimension else [*TEXT_FIELDS]
 
-    def _at_once(self, *, vectors: bool) -> int:
-        width = 4 * self._dimension if vectors else 0
-        return max(1, min(WINDOW, self._request_bytes // (width + ROW_ROOM)))
+    def _compute_row_limit(self, *, vectors: bool) -> int:
+        vector_bytes = 4 * self._dimension if vectors else 0
+        return max(
+            1, min(MAX_QUERY_ROWS, self._request_bytes // (vector_bytes + _ROW_OVERHEAD_BYTES))
+        )
 
-    def _entries(self, rows: Rows) -> Iterator[tuple[str, Entry]]:
-        texts = [rows.columns[name].scalars.string_data.data for name in TEXTS] if rows.keys else []
-        column = rows.columns.get(VECTOR)
-        stored = vectors_of(column)[0] if column is not None and rows.keys else None
+    def _decode_rows(self, rows: Rows) -> Iterator[tuple[str, Entry]]:
+        texts = (
+            [rows.columns[name].scalars.string_data.data for name in TEXT_FIELDS]
+            if rows.keys
+            else []
+        )
+        column = rows.columns.get(VECTOR_FIELD)
+        vectors = extract_vectors(column)[0] if column is not None and rows.keys else None
         for row, key in enumerate(rows.keys):
-            vector = stored[row] if stored is not None else None
-            yield str(key), entry_of([text[row] for text in texts], vector, self._dimension)
+            vector = vectors[row] if vectors is not None else None
+            yield str(key), decode_record([text[row] for text in texts], vector, self._dimension)
 
 
-def _text_column(name: str, values: Sequence[str]) -> Any:
+def _build_text_column(name: str, values: Sequence[str]) -> Any:
     column = schema_pb2.FieldData(field_name=name, type=schema_pb2.DataType.VarChar)
     column.scalars.string_data.data.extend(values)
     return column
 
 
-def _json_column(name: str, values: Sequence[bytes]) -> Any:
+def _build_json_column(name: str, values: Sequence[bytes]) -> Any:
     column = schema_pb2.FieldData(field_name=name, type=schema_pb2.DataType.JSON)
     column.scalars.json_data.data.extend(values)
     return column

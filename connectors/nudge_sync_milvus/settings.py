@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from nudge_sync.config import Section
-from nudge_sync.connector.secrets import VariableName, found, refuse_in_address
+from nudge_sync.connector.secrets import VariableName, read_secret, refuse_secrets_in_address
 from nudge_sync.errors import ConfigError
 
-DEFAULT_PORT = 19530
-HTTPS_PORT = 443
-SCHEMES = ("http", "https", "tcp", "grpc")
-REQUEST_BYTES = 48 * 1024 * 1024
+_DEFAULT_PORT = 19530
+_HTTPS_PORT = 443
+_SCHEMES = ("http", "https", "tcp", "grpc")
+MAX_REQUEST_BYTES = 48 * 1024 * 1024
 """Milvus takes and gives 64 MiB a message; the rest is room for what a row's estimate misses."""
 
 
-class Settings(Section):
+class MilvusSettings(Section):
     """The `[database]` table for Milvus. Secrets come from the environment."""
 
     uri: str = "http://127.0.0.1:19530"
@@ -42,12 +42,12 @@ class Settings(Section):
     """HNSW's ef; at least k is used whatever is set."""
 
     @property
-    def lite(self) -> bool:
+    def is_lite(self) -> bool:
         """Whether this is a Milvus Lite file."""
         return self.uri.endswith(".db") and "://" not in self.uri
 
     @property
-    def secure(self) -> bool:
+    def is_secure(self) -> bool:
         """Whether the connection is encrypted."""
         return self.uri.lower().startswith("https://")
 
@@ -57,19 +57,19 @@ class Settings(Section):
 
         Raises ConfigError for an address of another form, and for one that holds credentials.
         """
-        refuse_in_address(self.uri, "database.uri", self.token_env)
+        refuse_secrets_in_address(self.uri, "database.uri", self.token_env)
         parts = urlsplit(self.uri)
         try:
             host, port = parts.hostname, parts.port
         except ValueError:
             host, port = None, None
-        if parts.scheme.lower() not in SCHEMES or not host:
+        if parts.scheme.lower() not in _SCHEMES or not host:
             raise ConfigError(
                 "database.uri: expected http://host:port, https://host:port or a path to a .db file"
             )
         host = f"[{host}]" if ":" in host else host
-        return f"{host}:{port or (HTTPS_PORT if self.secure else DEFAULT_PORT)}"
+        return f"{host}:{port or (_HTTPS_PORT if self.is_secure else _DEFAULT_PORT)}"
 
-    def token(self) -> str:
+    def read_token(self) -> str:
         """The secret in the environment or in its file, or "". Raises ConfigError."""
-        return found(self.token_env, self.token_file, "database.token_file")
+        return read_secret(self.token_env, self.token_file, "database.token_file")

@@ -23,14 +23,14 @@ from nudge_sync.errors import (
     Unauthorised,
     Unreachable,
 )
-from nudge_sync_qdrant.settings import Settings, client
+from nudge_sync_qdrant.settings import QdrantSettings, create_client
 
-CONDITIONAL = (1, 16)
+CONDITIONAL_UPDATE_RELEASE = (1, 16)
 """Since when updates take a filter; older servers ignore it without a word."""
-MODES = (1, 17)
+UPDATE_MODE_RELEASE = (1, 17)
 """Since when an upsert can be told to insert only or to update only; likewise ignored before."""
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 502, 503, 504})
-_TRANSIENT_CODES = frozenset(
+_TRANSIENT_HTTP_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+_TRANSIENT_GRPC_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -39,80 +39,80 @@ _TRANSIENT_CODES = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
-_NO_COLLECTION = re.compile(r"Collection .*(doesn't exist|not found)", re.DOTALL)
-_LONGEST = 500
+_NO_COLLECTION_PATTERN = re.compile(r"Collection .*(doesn't exist|not found)", re.DOTALL)
+_MAX_REASON_LENGTH = 500
 
 
-class NoSuchPoint(DatabaseError):
+class PointNotFound(DatabaseError):
     """A point of the request is gone; others of the request may have been updated."""
 
 
-class Session:
+class Connection:
     """One client. Local mode is not made for threads, so there each request waits for its turn."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: QdrantSettings) -> None:
         self.settings = settings
         self.lock = RLock()
-        self._key = settings.api_key()
-        with self.asking("the database"):
-            self.client: QdrantClient = client(settings)
+        self._api_key = settings.read_api_key()
+        with self.translate_errors("the database"):
+            self.client: QdrantClient = create_client(settings)
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether this is qdrant-client's local mode."""
-        return self.settings.local
+        return self.settings.is_local
 
     @cached_property
     def version(self) -> str:
         """What the server (in local mode: the client) calls its version."""
-        with self.asking("the server"):
+        with self.translate_errors("the server"):
             return str(self.client.info().version)
 
-    def at_least(self, release: tuple[int, int]) -> bool:
+    def is_at_least(self, release: tuple[int, int]) -> bool:
         """Whether the server is of this release or a later one."""
         numbers = re.match(r"v?(\d+)\.(\d+)", self.version)
-        found = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-        return self.local or found >= release
+        server_release = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+        return self.is_local or server_release >= release
 
     @contextmanager
-    def asking(self, place: str) -> Iterator[None]:
+    def translate_errors(self, subject: str) -> Iterator[None]:
         """Around a request: `place` is what it is about, for messages."""
-        with self.lock if self.local else nullcontext():
+        with self.lock if self.is_local else nullcontext():
             try:
                 yield
             except NudgeSyncError:
                 raise
             except Exception as error:
-                if self._tells(error):
-                    raise self._translated(place, error) from None
-                raise self._translated(place, error) from error
+                if self._contains_api_key(error):
+                    raise self._translate_error(subject, error) from None
+                raise self._translate_error(subject, error) from error
 
-    def done(self, place: str, result: UpdateResult) -> None:
+    def require_completed(self, subject: str, result: UpdateResult) -> None:
         """Raise Unreachable unless the update was carried out, and not only taken in."""
         if result.status != UpdateStatus.COMPLETED:
             raise Unreachable(
-                f"{place}: the server took an update but says {result.status.value}, not completed"
+                f"{subject}: the server took an update but says {result.status.value}, not completed"
             )
 
     def close(self) -> None:
         """Close the client; may be called twice."""
-        with self.asking("the database"):
+        with self.translate_errors("the database"):
             self.client.close()
 
-    def _tells(self, error: Exception) -> bool:
+    def _contains_api_key(self, error: Exception) -> bool:
         """Whether the client's own exception repeats the key: then nobody gets to see it."""
-        return bool(self._key) and str(self._key) in f"{error} {_kind(error)[1]}"
+        return bool(self._api_key) and str(self._api_key) in f"{error} {_classify_error(error)[1]}"
 
-    def _translated(self, place: str, error: Exception) -> NudgeSyncError:
-        kind, text = _kind(error)
-        if self._key:
-            text = text.replace(self._key, "***")
-        return kind(f"{place}: {text[:_LONGEST]}")
+    def _translate_error(self, subject: str, error: Exception) -> NudgeSyncError:
+        error_class, text = _classify_error(error)
+        if self._api_key:
+            text = text.replace(self._api_key, "***")
+        return error_class(f"{subject}: {text[:_MAX_REASON_LENGTH]}")
 
 
-def _kind(error: Exception) -> tuple[type[DatabaseError], str]:
+def _classify_error(error: Exception) -> tuple[type[DatabaseError], str]:
     if isinstance(error, UnexpectedResponse):
-        return _of_status(error.status_code or 0, _message(error))
+        return _classify_http_status(error.status_code or 0, _extract_message(error))
     if isinstance(error, ResponseHandlingException):
         source = error.source
         if isinstance(source, ValidationError):
@@ -121,44 +121,44 @@ def _kind(error: Exception) -> tuple[type[DatabaseError], str]:
     if isinstance(error, ResourceExhaustedResponse):
         return Unreachable, f"{error} (try again after {error.retry_after_s} s)"
     if isinstance(error, grpc.RpcError):
-        return _of_code(error)
-    return _of_local(error)
+        return _classify_grpc_error(error)
+    return _classify_local_error(error)
 
 
-def _of_local(error: Exception) -> tuple[type[DatabaseError], str]:
+def _classify_local_error(error: Exception) -> tuple[type[DatabaseError], str]:
     if isinstance(error, KeyError):
-        return NoSuchPoint, f"No point with id {error}"
+        return PointNotFound, f"No point with id {error}"
     if isinstance(error, RuntimeError) and "already accessed" in str(error):
         return Unreachable, "the directory is open in another process"
-    return _of_text(str(error))
+    return _classify_message(str(error))
 
 
-def _of_status(status: int, text: str) -> tuple[type[DatabaseError], str]:
+def _classify_http_status(status: int, text: str) -> tuple[type[DatabaseError], str]:
     if status in {401, 403}:
         return Unauthorised, f"{status} {text}"
-    if status in _TRANSIENT_STATUS:
+    if status in _TRANSIENT_HTTP_STATUSES:
         return Unreachable, f"{status} {text}"
-    return _of_text(text)
+    return _classify_message(text)
 
 
-def _of_code(error: Any) -> tuple[type[DatabaseError], str]:
+def _classify_grpc_error(error: Any) -> tuple[type[DatabaseError], str]:
     code, text = error.code(), str(error.details())
     if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
         return Unauthorised, text
-    if code in _TRANSIENT_CODES:
+    if code in _TRANSIENT_GRPC_CODES:
         return Unreachable, f"{code.name} {text}"
-    return _of_text(text)
+    return _classify_message(text)
 
 
-def _of_text(text: str) -> tuple[type[DatabaseError], str]:
+def _classify_message(text: str) -> tuple[type[DatabaseError], str]:
     if "No point with id" in text:
-        return NoSuchPoint, text
-    if _NO_COLLECTION.search(text):
+        return PointNotFound, text
+    if _NO_COLLECTION_PATTERN.search(text):
         return CollectionNotFound, text
     return DatabaseError, text
 
 
-def _message(error: UnexpectedResponse) -> str:
+def _extract_message(error: UnexpectedResponse) -> str:
     try:
         return str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):

@@ -11,7 +11,7 @@ from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync_qdrant.database import QdrantDatabase
 
 _DISTANCES = {"cosine": Distance.COSINE, "dot": Distance.DOT, "euclid": Distance.EUCLID}
-_ROWS = 500
+_BATCH_ROWS = 500
 
 
 def ingest(
@@ -28,19 +28,19 @@ def ingest(
 
     Raises DatabaseError if there is such a collection already.
     """
-    session = database.session
+    connection = database.connection
     params = VectorParams(size=vectors.shape[1], distance=_DISTANCES[metric])
-    with session.asking(f'"{name}"'):
-        session.client.create_collection(
+    with connection.translate_errors(f'"{name}"'):
+        connection.client.create_collection(
             name, vectors_config={vector: params} if vector else params
         )
-        for start in range(0, len(ids), _ROWS):
+        for start in range(0, len(ids), _BATCH_ROWS):
             points = [
                 PointStruct(
                     id=point_id,
                     vector={vector: vectors[row].tolist()} if vector else vectors[row].tolist(),
                     payload=payloads[row] if payloads is not None else {},
                 )
-                for row, point_id in enumerate(ids[start : start + _ROWS], start)
+                for row, point_id in enumerate(ids[start : start + _BATCH_ROWS], start)
             ]
-            session.client.upsert(name, points, wait=True)
+            connection.client.upsert(name, points, wait=True)

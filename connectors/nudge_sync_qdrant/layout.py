@@ -29,49 +29,53 @@ class Layout:
     problems: tuple[str, ...]
 
 
-def layout(name: str, vector: str, info: CollectionInfo) -> Layout:
+def resolve_layout(name: str, vector: str, info: CollectionInfo) -> Layout:
     """The layout of `vector`; "" is the default one, or the only one there is.
 
     Raises UnsupportedCollection for a vector that is not there, sparse, a multi-vector or of
     another distance.
     """
-    dense = _dense(info)
-    chosen = next(iter(dense)) if not vector and len(dense) == 1 else vector
-    if chosen not in dense:
+    dense = _list_dense_vectors(info)
+    vector_name = next(iter(dense)) if not vector and len(dense) == 1 else vector
+    if vector_name not in dense:
         sparse = sorted(info.config.params.sparse_vectors or {})
-        raise UnsupportedCollection(_no_vector(name, chosen, sorted(dense), sparse))
-    params = dense[chosen]
-    what = f'vector "{chosen}" of "{name}"'
+        raise UnsupportedCollection(
+            _explain_missing_vector(name, vector_name, sorted(dense), sparse)
+        )
+    params = dense[vector_name]
+    subject = f'vector "{vector_name}" of "{name}"'
     if params.multivector_config is not None:
         raise UnsupportedCollection(
-            f"{what} is a multi-vector; a single dense vector a point would work"
+            f"{subject} is a multi-vector; a single dense vector a point would work"
         )
     if params.distance not in _METRICS:
         raise UnsupportedCollection(
-            f"{what} uses {params.distance.value} distance; Cosine, Dot and Euclid would work"
+            f"{subject} uses {params.distance.value} distance; Cosine, Dot and Euclid would work"
         )
     precision = (params.datatype or Datatype.FLOAT32).value
     return Layout(
-        vector=chosen,
+        vector=vector_name,
         dimension=params.size,
         metric=_METRICS[params.distance],
         precision=precision,
-        problems=_problems(what, name, precision, info),
+        problems=_list_problems(subject, name, precision, info),
     )
 
 
-def _dense(info: CollectionInfo) -> dict[str, VectorParams]:
+def _list_dense_vectors(info: CollectionInfo) -> dict[str, VectorParams]:
     vectors = info.config.params.vectors
     if vectors is None:
         return {}
     return vectors if isinstance(vectors, dict) else {"": vectors}
 
 
-def _problems(what: str, name: str, precision: str, info: CollectionInfo) -> tuple[str, ...]:
+def _list_problems(
+    subject: str, name: str, precision: str, info: CollectionInfo
+) -> tuple[str, ...]:
     problems = []
     if precision != Datatype.FLOAT32.value:
         problems.append(
-            f"{what} is stored as {precision}, which keeps no float32 bit for bit; "
+            f"{subject} is stored as {precision}, which keeps no float32 bit for bit; "
             "a float32 vector would work"
         )
     if info.config.params.sharding_method == ShardingMethod.CUSTOM:
@@ -89,7 +93,7 @@ def _problems(what: str, name: str, precision: str, info: CollectionInfo) -> tup
     return tuple(problems)
 
 
-def _no_vector(name: str, vector: str, dense: list[str], sparse: list[str]) -> str:
+def _explain_missing_vector(name: str, vector: str, dense: list[str], sparse: list[str]) -> str:
     known = ", ".join(json.dumps(each) for each in dense) or "none"
     if vector in sparse:
         return (

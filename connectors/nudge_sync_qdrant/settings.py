@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 from qdrant_client import QdrantClient
 
 from nudge_sync.config import Section
-from nudge_sync.connector.secrets import VariableName, found, refuse_in_address
+from nudge_sync.connector.secrets import VariableName, read_secret, refuse_secrets_in_address
 from nudge_sync.errors import ConfigError
 
 
-class Settings(Section):
+class QdrantSettings(Section):
     """One of `url`, `path` and `location`, and how to get there."""
 
     url: str | None = None
@@ -45,25 +45,25 @@ class Settings(Section):
     write wins. Costs three more requests a batch."""
 
     @model_validator(mode="after")
-    def _one_place(self) -> Settings:
+    def _check_location(self) -> QdrantSettings:
         if sum(place is not None for place in (self.url, self.path, self.location)) != 1:
             raise ValueError("set one of url, path and location")
         if (self.client_certificate is None) != (self.client_key is None):
             raise ValueError("client_certificate and client_key go together")
-        refuse_in_address(self.url or "", "database.url", self.api_key_env)
+        refuse_secrets_in_address(self.url or "", "database.url", self.api_key_env)
         return self
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether this is qdrant-client's own re-implementation."""
         return self.url is None
 
-    def api_key(self) -> str | None:
+    def read_api_key(self) -> str | None:
         """The key in the environment or in its file, if there is one. Raises ConfigError."""
-        return found(self.api_key_env, self.api_key_file, "database.api_key_file") or None
+        return read_secret(self.api_key_env, self.api_key_file, "database.api_key_file") or None
 
 
-def client(settings: Settings) -> QdrantClient:
+def create_client(settings: QdrantSettings) -> QdrantClient:
     """A client; nothing is asked of a server yet. Raises ConfigError."""
     try:
         if settings.path is not None:
@@ -74,35 +74,35 @@ def client(settings: Settings) -> QdrantClient:
         with warnings.catch_warnings():
             # A key over http is what a compose network does; the README says when not to.
             warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-            return QdrantClient(**_remote(settings))
+            return QdrantClient(**_build_remote_options(settings))
     except (OSError, ValueError) as error:
         # Not the error's own text: a URL may hold a password.
         raise ConfigError(f"database: {type(error).__name__} in url or certificates") from error
 
 
-def _remote(settings: Settings) -> dict[str, Any]:
+def _build_remote_options(settings: QdrantSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "url": settings.url,
         "prefer_grpc": settings.prefer_grpc,
         "grpc_port": settings.grpc_port,
         "timeout": settings.timeout,
-        "api_key": settings.api_key(),
+        "api_key": settings.read_api_key(),
         "check_compatibility": False,
     }
     if settings.ca_certificate is not None or settings.client_certificate is not None:
-        options["verify"] = _context(settings)
-        options["grpc_options"] = _credentials(settings)
+        options["verify"] = _create_ssl_context(settings)
+        options["grpc_options"] = _read_credentials(settings)
     return options
 
 
-def _context(settings: Settings) -> ssl.SSLContext:
+def _create_ssl_context(settings: QdrantSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ca_certificate)
     if settings.client_certificate is not None:
         context.load_cert_chain(settings.client_certificate, settings.client_key)
     return context
 
 
-def _credentials(settings: Settings) -> dict[str, Any]:
+def _read_credentials(settings: QdrantSettings) -> dict[str, Any]:
     files = {
         "root_certificates": settings.ca_certificate,
         "certificate_chain": settings.client_certificate,

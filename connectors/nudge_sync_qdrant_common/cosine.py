@@ -9,17 +9,19 @@ from nudge_sync.errors import InputError
 
 # segment/src/spaces/tools.rs: a row is left as it is if its squared length is within this of 1,
 # or exactly 0.
-TOLERANCE = 1e-6
+UNIT_LENGTH_TOLERANCE = 1e-6
 
 
-def refuse_rescaled(points: Points, place: str) -> None:
+def refuse_rescaled(points: Points, subject: str) -> None:
     """Raise InputError if a cosine collection would rescale a row as it is written."""
-    squared = np.einsum("ij,ij->i", points.vectors, points.vectors, dtype=np.float64)
-    bad = np.flatnonzero((np.abs(squared - 1.0) > TOLERANCE) & (squared != 0.0))
-    if len(bad):
-        row = int(bad[0])
+    squared_lengths = np.einsum("ij,ij->i", points.vectors, points.vectors, dtype=np.float64)
+    rescaled_rows = np.flatnonzero(
+        (np.abs(squared_lengths - 1.0) > UNIT_LENGTH_TOLERANCE) & (squared_lengths != 0.0)
+    )
+    if len(rescaled_rows):
+        row = int(rescaled_rows[0])
         raise InputError(
-            f"point {points.ids[row]} in {place}: its new vector has length "
-            f"{squared[row] ** 0.5:.7g}, and a cosine collection rescales what is not of unit "
+            f"point {points.ids[row]} in {subject}: its new vector has length "
+            f"{squared_lengths[row] ** 0.5:.7g}, and a cosine collection rescales what is not of unit "
             "length; use a unit-length method (nudge-n or nudge-c)"
         )

@@ -9,16 +9,16 @@ from nudge_sync.connector import PointId
 
 FIRST_UUID = "00000000-0000-0000-0000-000000000000"
 """Scrolling from here meets only UUIDs: Qdrant sorts all integers before them."""
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def possible(ids: Sequence[PointId]) -> list[PointId]:
+def select_possible_ids(ids: Sequence[PointId]) -> list[PointId]:
     """Those of `ids` that a collection can hold, each once, in order."""
-    return list(dict.fromkeys(i for i in ids if _possible(i)))
+    return list(dict.fromkeys(i for i in ids if _is_possible_id(i)))
 
 
-def _possible(point_id: PointId) -> bool:
+def _is_possible_id(point_id: PointId) -> bool:
     # type() and not isinstance(): True is no id, though Python calls it an int.
     if type(point_id) is int:
         return 0 <= point_id < 2**64
-    return type(point_id) is str and _CANONICAL.fullmatch(point_id) is not None
+    return type(point_id) is str and _CANONICAL_UUID.fullmatch(point_id) is not None

@@ -9,15 +9,15 @@ import numpy as np
 from nudge_sync.connector import Record
 
 
-def document(point: Any, vector: str | None) -> Record:
+def to_log_document(point: Any, vector: str | None) -> Record:
     """The point's id as text, its payload, and `vector`; "" is the default one, or the only one."""
-    found = None if vector is None else _numbers(point.vector, vector)
-    return Record(str(point.id), dict(point.payload or {}), found)
+    values = None if vector is None else _select_vector(point.vector, vector)
+    return Record(str(point.id), dict(point.payload or {}), values)
 
 
-def _numbers(stored: Any, vector: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+def _select_vector(stored: Any, vector: str) -> np.ndarray[Any, np.dtype[np.float32]] | None:
     if isinstance(stored, dict):
-        alone = next(iter(stored.values())) if len(stored) == 1 and not vector else None
-        stored = stored.get(vector, alone)
-    dense = isinstance(stored, list) and bool(stored) and not isinstance(stored[0], list)
-    return np.array(stored, dtype=np.float32) if dense else None
+        only_vector = next(iter(stored.values())) if len(stored) == 1 and not vector else None
+        stored = stored.get(vector, only_vector)
+    is_dense = isinstance(stored, list) and bool(stored) and not isinstance(stored[0], list)
+    return np.array(stored, dtype=np.float32) if is_dense else None

@@ -19,8 +19,8 @@ from nudge_sync.errors import (
     Unreachable,
 )
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_CONFIG = "edge_config.json"
+_COLLECTION_NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_CONFIG_FILE = "edge_config.json"
 
 
 class Shards:
@@ -29,23 +29,27 @@ class Shards:
     The engine locks a shard for one process. `lock` serialises what has to be one step.
     """
 
-    def __init__(self, path: Path, opened: Mapping[str, EdgeShard], *, sync: bool) -> None:
+    def __init__(self, path: Path, open_shards: Mapping[str, EdgeShard], *, sync: bool) -> None:
         self.path = path
         self.lock = RLock()
-        self._open = dict(opened)
-        self._lent = frozenset(opened)
+        self._open_shards = dict(open_shards)
+        self._borrowed_names = frozenset(open_shards)
         self._unflushed: set[str] = set()
         self._sync = sync
-        self._closed = False
+        self._is_closed = False
 
     def find(self, name: str) -> EdgeShard | None:
         """The shard `name`, or None where there is no such directory. Raises Unreachable."""
         with self.lock:
-            if self._closed:
+            if self._is_closed:
                 raise DatabaseError(f"{self.path} was closed")
-            if name not in self._open and _NAME.fullmatch(name) and self._exists(name):
-                self._open[name] = self._load(name)
-            return self._open.get(name)
+            if (
+                name not in self._open_shards
+                and _COLLECTION_NAME_PATTERN.fullmatch(name)
+                and self._has_shard(name)
+            ):
+                self._open_shards[name] = self._load(name)
+            return self._open_shards.get(name)
 
     def get(self, name: str) -> EdgeShard:
         """The shard `name`. Raises CollectionNotFound."""
@@ -56,25 +60,25 @@ class Shards:
 
     def create(self, name: str, config: EdgeConfig, *indexes: UpdateOperation) -> EdgeShard:
         """A new, empty shard; `indexes` are applied to it. Raises InputError."""
-        if not _NAME.fullmatch(name):
+        if not _COLLECTION_NAME_PATTERN.fullmatch(name):
             raise InputError(
                 f"{name[:80]!r} cannot name a collection here: use up to 200 letters, digits, "
                 "dots, underscores and hyphens, no dot or hyphen first"
             )
-        with self.lock, translated(name):
-            if self._exists(name):
+        with self.lock, translate_errors(name):
+            if self._has_shard(name):
                 raise InputError(f'the collection "{name}" exists already in {self.path}')
             # Made aside and moved, so that a process killed here leaves no half of a shard.
-            aside = self.path / f".new-{name}"
-            shutil.rmtree(aside, ignore_errors=True)
-            shard = EdgeShard.create(str(aside), config)
+            staging_path = self.path / f".new-{name}"
+            shutil.rmtree(staging_path, ignore_errors=True)
+            shard = EdgeShard.create(str(staging_path), config)
             for index in indexes:
                 shard.update(index)
             shard.flush()
             shard.close()
-            aside.rename(self.path / name)
-            self._open[name] = self._load(name)
-            return self._open[name]
+            staging_path.rename(self.path / name)
+            self._open_shards[name] = self._load(name)
+            return self._open_shards[name]
 
     def drop(self, name: str) -> None:
         """Remove the shard and its files; nothing happens where there is none."""
@@ -82,25 +86,25 @@ class Shards:
             shard = self.find(name)
             if shard is None:
                 return
-            del self._open[name]
+            del self._open_shards[name]
             self._unflushed.discard(name)
-            with translated(name):
+            with translate_errors(name):
                 shard.close()
-                aside = self.path / f".old-{name}"
-                shutil.rmtree(aside, ignore_errors=True)
-                (self.path / name).rename(aside)
-                shutil.rmtree(aside)
+                trash_path = self.path / f".old-{name}"
+                shutil.rmtree(trash_path, ignore_errors=True)
+                (self.path / name).rename(trash_path)
+                shutil.rmtree(trash_path)
 
-    def config(self, name: str) -> str:
+    def read_config(self, name: str) -> str:
         """The JSON text of the shard's configuration, which the engine keeps beside the data."""
         self.get(name)
-        with translated(name):
-            return (self.path / name / _CONFIG).read_text(encoding="utf-8")
+        with translate_errors(name):
+            return (self.path / name / _CONFIG_FILE).read_text(encoding="utf-8")
 
     def update(self, name: str, operation: UpdateOperation) -> None:
         """Apply the operation: it survives a killed process, and a power cut once flushed."""
         shard = self.get(name)
-        with translated(name):
+        with translate_errors(name):
             shard.update(operation)
         self._unflushed.add(name)
 
@@ -110,38 +114,38 @@ class Shards:
             if not self._sync:
                 return
             for name in sorted(self._unflushed, key=last.__eq__):
-                shard = self._open[name]
+                shard = self._open_shards[name]
                 self._unflushed.discard(name)
-                with translated(name):
+                with translate_errors(name):
                     shard.flush()
 
     def close(self) -> None:
         """Flush everything, and close what was opened here; may be called twice."""
         with self.lock:
-            if self._closed:
+            if self._is_closed:
                 return
-            self._closed = True
-            with ExitStack() as all_of_them:
-                for name, shard in self._open.items():
-                    all_of_them.callback(self._let_go, name, shard)
-            self._open.clear()
+            self._is_closed = True
+            with ExitStack() as stack:
+                for name, shard in self._open_shards.items():
+                    stack.callback(self._release, name, shard)
+            self._open_shards.clear()
 
-    def _let_go(self, name: str, shard: EdgeShard) -> None:
-        with translated(name):
+    def _release(self, name: str, shard: EdgeShard) -> None:
+        with translate_errors(name):
             shard.flush()
-            if name not in self._lent:
+            if name not in self._borrowed_names:
                 shard.close()
 
-    def _exists(self, name: str) -> bool:
+    def _has_shard(self, name: str) -> bool:
         return (self.path / name / "segments").is_dir()
 
     def _load(self, name: str) -> EdgeShard:
-        with translated(name):
+        with translate_errors(name):
             return EdgeShard.load(str(self.path / name))
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """The engine's exceptions, which are all plain `Exception`, as nudge-sync's own."""
     try:
         yield

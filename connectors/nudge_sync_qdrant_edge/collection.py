@@ -38,14 +38,14 @@ from nudge_sync.connector import (
 from nudge_sync.errors import DatabaseError, InputError, UnsupportedCollection
 from nudge_sync_qdrant_common import guarded_write
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
-from nudge_sync_qdrant_common.ids import FIRST_UUID, possible
-from nudge_sync_qdrant_edge.client import Shards, translated
+from nudge_sync_qdrant_common.ids import FIRST_UUID, select_possible_ids
+from nudge_sync_qdrant_edge.client import Shards, translate_errors
 
 _METRICS: dict[str, Metric] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "euclid"}
-_READ_ROWS = 1000
-_WRITE_ROWS = 100
+_MAX_REQUEST_ROWS = 1000
+_WRITE_BATCH_ROWS = 100
 """Few, because a row is open to being overwritten from its batch's read to its batch's update."""
-_QUERIES = 64
+_MAX_REQUEST_QUERIES = 64
 
 
 class EdgeCollection:
@@ -73,7 +73,7 @@ class EdgeCollection:
         self._vector = vector
         self._config = config
         self._dimension = int(config["size"])
-        self._place = f'"{name}"'
+        self._subject = f'"{name}"'
         self._mark = mark
 
     def describe(self) -> CollectionFacts:
@@ -81,8 +81,8 @@ class EdgeCollection:
         shard = self._shards.get(self._name)
         metric = _METRICS.get(self._config["distance"])
         if metric is None or self._config.get("multivector_config"):
-            raise UnsupportedCollection(self._unsupported())
-        with translated(self._name):
+            raise UnsupportedCollection(self._explain_unsupported())
+        with translate_errors(self._name):
             points = shard.count(CountRequest(exact=True))
             uuids, _ = shard.scroll(ScrollRequest(offset=UUID(FIRST_UUID), limit=1))
         return CollectionFacts(
@@ -95,23 +95,25 @@ class EdgeCollection:
             points=points,
             precision=self._precision(),
             rescales=False,
-            problems=self._problems(),
+            problems=self._list_problems(),
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
         """See `Collection`."""
         shard = self._shards.get(self._name)
-        wanted = possible(ids)
-        found: list[PointId] = []
+        possible_ids = select_possible_ids(ids)
+        found_ids: list[PointId] = []
         blocks = [np.empty((0, self._dimension), dtype=np.float32)]
-        with translated(self._name):
-            for start in range(0, len(wanted), _READ_ROWS):
-                batch: list[int | UUID | str] = [*wanted[start : start + _READ_ROWS]]
-                stored = shard.retrieve(batch, with_payload=False, with_vector=self._with_vector())
-                part = self._points(stored)
-                found += part.ids
+        with translate_errors(self._name):
+            for start in range(0, len(possible_ids), _MAX_REQUEST_ROWS):
+                batch: list[int | UUID | str] = [*possible_ids[start : start + _MAX_REQUEST_ROWS]]
+                stored = shard.retrieve(
+                    batch, with_payload=False, with_vector=self._vector_selector()
+                )
+                part = self._to_points(stored)
+                found_ids += part.ids
                 blocks.append(part.vectors)
-        return _in_order(ids, Points(found, np.concatenate(blocks)))
+        return _order_points(ids, Points(found_ids, np.concatenate(blocks)))
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See `Collection`."""
@@ -121,12 +123,12 @@ class EdgeCollection:
                 offset=offset,
                 limit=batch_size,
                 with_payload=False,
-                with_vector=self._with_vector(),
+                with_vector=self._vector_selector(),
             )
             shard = self._shards.get(self._name)
-            with translated(self._name):
-                found, offset = shard.scroll(request)
-                points = self._points(found)
+            with translate_errors(self._name):
+                stored, offset = shard.scroll(request)
+                points = self._to_points(stored)
             if len(points):
                 yield points
             if offset is None:
@@ -142,32 +144,36 @@ class EdgeCollection:
         hits = Hits([], [])
         if k < 1:
             return Hits([[] for _ in queries], [np.empty(0, dtype=np.float32) for _ in queries])
-        with translated(self._name):
-            for start in range(0, len(queries), _QUERIES):
-                self._search(shard, queries[start : start + _QUERIES], k, exact=exact, into=hits)
+        with translate_errors(self._name):
+            for start in range(0, len(queries), _MAX_REQUEST_QUERIES):
+                self._search_batch(
+                    shard, queries[start : start + _MAX_REQUEST_QUERIES], k, exact=exact, hits=hits
+                )
         return hits
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection`."""
-        if self._problems():
-            raise UnsupportedCollection("; ".join(self._problems()))
-        points, expected = guarded_write.checked(points, expected, self._dimension)
+        if self._list_problems():
+            raise UnsupportedCollection("; ".join(self._list_problems()))
+        points, expected = guarded_write.check_write(points, expected, self._dimension)
         if self._config["distance"] == "Cosine":
-            refuse_rescaled(points, self._place)
-        return guarded_write.in_batches(points, expected, _WRITE_ROWS, self._write)
+            refuse_rescaled(points, self._subject)
+        return guarded_write.write_batches(points, expected, _WRITE_BATCH_ROWS, self._write_batch)
 
-    def _write(self, points: Points, expected: Float32) -> WriteReport:
+    def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
-        made = self._made(points)
+        updates = self._build_updates(points)
 
-        def update(due: Points, held: Float32) -> None:
+        def update(pending: Points, pending_expected: Float32) -> None:
             if self._mark:
-                self._update_marked(due, held, made)
+                self._update_marked(pending, pending_expected, updates)
             else:
-                self._change(UpdateOperation.update_vectors([made[i] for i in due.ids]))
+                self._apply_update(
+                    UpdateOperation.update_vectors([updates[i] for i in pending.ids])
+                )
 
-        return guarded_write.replace(
-            points, expected, read=self.read, update=update, place=self._place
+        return guarded_write.compare_and_write(
+            points, expected, read=self.read, update=update, subject=self._subject
         )
 
     def health(self) -> Health:
@@ -175,29 +181,38 @@ class EdgeCollection:
         self._shards.get(self._name)
         return Health(ready=True)
 
-    def _made(self, points: Points) -> dict[PointId, PointVectors]:
+    def _build_updates(self, points: Points) -> dict[PointId, PointVectors]:
         name = self._vector
         # A row at a time: freeing its floats at once is twice as fast as one large `tolist`.
         lists = (row.tolist() for row in points.vectors)
-        pairs, can_be = zip(points.ids, lists, strict=True), set(possible(points.ids))
-        return {i: PointVectors(i, {name: row} if name else row) for i, row in pairs if i in can_be}
+        pairs, possible_ids = (
+            zip(points.ids, lists, strict=True),
+            set(select_possible_ids(points.ids)),
+        )
+        return {
+            i: PointVectors(i, {name: row} if name else row)
+            for i, row in pairs
+            if i in possible_ids
+        }
 
     def _update_marked(
-        self, points: Points, expected: Float32, made: Mapping[PointId, PointVectors]
+        self, points: Points, expected: Float32, updates: Mapping[PointId, PointVectors]
     ) -> None:
         key, token = str(self._mark), uuid4().hex
         ids: list[int | UUID | str] = [*points.ids]
-        self._change(UpdateOperation.set_payload(ids, {key: token}))
+        self._apply_update(UpdateOperation.set_payload(ids, {key: token}))
         try:
-            state = guarded_write.compare(points, expected, self.read(points.ids), rescales=False)
-            if state.pending:
-                marked = Filter(must=[FieldCondition(key, MatchValue(token))])
-                due = [made[points.ids[row]] for row in state.pending]
-                self._change(UpdateOperation.update_vectors(due, marked))
+            comparison = guarded_write.compare_rows(
+                points, expected, self.read(points.ids), rescales=False
+            )
+            if comparison.pending:
+                mark_condition = Filter(must=[FieldCondition(key, MatchValue(token))])
+                pending = [updates[points.ids[row]] for row in comparison.pending]
+                self._apply_update(UpdateOperation.update_vectors(pending, mark_condition))
         finally:
-            self._change(UpdateOperation.delete_payload(ids, [key]))
+            self._apply_update(UpdateOperation.delete_payload(ids, [key]))
 
-    def _change(self, operation: UpdateOperation) -> None:
+    def _apply_update(self, operation: UpdateOperation) -> None:
         try:
             self._shards.update(self._name, operation)
         except DatabaseError as error:
@@ -205,24 +220,24 @@ class EdgeCollection:
             if "No point with id" not in str(error):
                 raise
 
-    def _points(self, found: Sequence[EdgePoint]) -> Points:
+    def _to_points(self, stored: Sequence[EdgePoint]) -> Points:
         ids: list[PointId] = []
         pack = Struct(f"={self._dimension}f").pack_into
         width = 4 * self._dimension
         # Four times faster than an array from the lists, and only one row's floats live at a time.
-        buffer = bytearray(width * len(found))
-        for point in found:
+        buffer = bytearray(width * len(stored))
+        for point in stored:
             vector: Any = point.vector
             if isinstance(vector, dict):
                 vector = vector.get(self._vector)
             if vector:
                 pack(buffer, width * len(ids), *vector)
-                ids.append(plain_id(point.id))
+                ids.append(to_point_id(point.id))
         matrix = np.frombuffer(buffer, dtype=np.float32).reshape(-1, self._dimension)
         return Points(ids, matrix[: len(ids)])
 
-    def _search(
-        self, shard: EdgeShard, queries: Float32, k: int, *, exact: bool, into: Hits
+    def _search_batch(
+        self, shard: EdgeShard, queries: Float32, k: int, *, exact: bool, hits: Hits
     ) -> None:
         params = SearchParams(exact=exact, quantization=QuantizationSearchParams(rescore=True))
         requests = [
@@ -237,39 +252,41 @@ class EdgeCollection:
         ]
         sign = -1.0 if self._config["distance"] == "Euclid" else 1.0
         for answers in shard.query_batch(QueryBatchRequest(requests)):
-            found = (answer.id for answer in answers)
-            into.ids.append([i if isinstance(i, int) else str(i) for i in found])
+            point_ids = (answer.id for answer in answers)
+            hits.ids.append([i if isinstance(i, int) else str(i) for i in point_ids])
             scores = np.array([answer.score for answer in answers], dtype=np.float32)
-            into.scores.append(sign * scores)
+            hits.scores.append(sign * scores)
 
-    def _with_vector(self) -> list[str]:
+    def _vector_selector(self) -> list[str]:
         return [self._vector]
 
     def _precision(self) -> str:
         return str(self._config.get("datatype") or "float32")
 
-    def _problems(self) -> tuple[str, ...]:
+    def _list_problems(self) -> tuple[str, ...]:
         if self._precision() == "float32":
             return ()
-        what = f'vector "{self._vector}" of "{self._name}" is stored as {self._precision()}'
-        return (f"{what}, which keeps no float32 bit for bit; a float32 vector would work",)
+        subject = f'vector "{self._vector}" of "{self._name}" is stored as {self._precision()}'
+        return (f"{subject}, which keeps no float32 bit for bit; a float32 vector would work",)
 
-    def _unsupported(self) -> str:
-        what = f'vector "{self._vector}" of "{self._name}"'
+    def _explain_unsupported(self) -> str:
+        subject = f'vector "{self._vector}" of "{self._name}"'
         if self._config.get("multivector_config"):
-            return f"{what} is a multi-vector; a single dense vector a point would work"
-        return f"{what} uses {self._config['distance']} distance; Cosine, Dot and Euclid would work"
+            return f"{subject} is a multi-vector; a single dense vector a point would work"
+        return (
+            f"{subject} uses {self._config['distance']} distance; Cosine, Dot and Euclid would work"
+        )
 
 
-def plain_id(point_id: int | str | UUID) -> PointId:
+def to_point_id(point_id: int | str | UUID) -> PointId:
     """The id as the contract has it."""
     return point_id if isinstance(point_id, int) else str(point_id)
 
 
-def _in_order(ids: Sequence[PointId], found: Points) -> Points:
-    if found.ids == list(ids):
-        return found
-    row = {point_id: number for number, point_id in enumerate(found.ids)}
+def _order_points(ids: Sequence[PointId], points: Points) -> Points:
+    if points.ids == list(ids):
+        return points
+    row_by_id = {point_id: number for number, point_id in enumerate(points.ids)}
     # type(): True and 1 are equal, but only one of them is an id.
-    order = [i for i in ids if type(i) is not bool and i in row]
-    return Points(order, found.vectors[[row[i] for i in order]])
+    present_ids = [i for i in ids if type(i) is not bool and i in row_by_id]
+    return Points(present_ids, points.vectors[[row_by_id[i] for i in present_ids]])

@@ -11,13 +11,13 @@ from typing import Any
 from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, ScrollRequest
 
 from nudge_sync.connector import DatabaseFacts, Metric, Record
-from nudge_sync.connector.settings import validated
+from nudge_sync.connector.settings import validate_settings
 from nudge_sync.errors import ConfigError, UnsupportedCollection
-from nudge_sync_qdrant_common.log_documents import document
-from nudge_sync_qdrant_edge.client import Shards, translated
+from nudge_sync_qdrant_common.log_documents import to_log_document
+from nudge_sync_qdrant_edge.client import Shards, translate_errors
 from nudge_sync_qdrant_edge.collection import EdgeCollection
 from nudge_sync_qdrant_edge.records import EdgeRecords
-from nudge_sync_qdrant_edge.settings import Settings
+from nudge_sync_qdrant_edge.settings import EdgeSettings
 
 _DISTANCES = {"cosine": Distance.Cosine, "dot": Distance.Dot, "euclid": Distance.Euclid}
 
@@ -30,7 +30,7 @@ def connect(
     shards: collections that this process has open already, by name; their directories have to be
     `path/name`. They are used as they are and not closed. Raises ConfigError.
     """
-    settings = validated(Settings, section, "database")
+    settings = validate_settings(EdgeSettings, section, "database")
     path = settings.path.expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -61,12 +61,14 @@ class EdgeDatabase:
 
     def collection(self, name: str, vector: str = "") -> EdgeCollection:
         """See `Database`."""
-        config = json.loads(self._shards.config(name))
+        config = json.loads(self._shards.read_config(name))
         dense, sparse = config.get("vectors") or {}, config.get("sparse_vectors") or {}
-        chosen = next(iter(dense)) if not vector and len(dense) == 1 else vector
-        if chosen not in dense:
-            raise UnsupportedCollection(_no_vector(name, chosen, list(dense), list(sparse)))
-        collection = EdgeCollection(self._shards, name, chosen, dense[chosen], self._mark)
+        vector_name = next(iter(dense)) if not vector and len(dense) == 1 else vector
+        if vector_name not in dense:
+            raise UnsupportedCollection(
+                _explain_missing_vector(name, vector_name, list(dense), list(sparse))
+            )
+        collection = EdgeCollection(self._shards, name, vector_name, dense[vector_name], self._mark)
         collection.describe()
         return collection
 
@@ -98,9 +100,9 @@ class EdgeDatabase:
                 with_vector=[vector] if vector else vector is not None,
             )
             shard = self._shards.get(name)
-            with translated(name):
-                found, offset = shard.scroll(request)
-                records = [document(point, vector) for point in found]
+            with translate_errors(name):
+                points, offset = shard.scroll(request)
+                records = [to_log_document(point, vector) for point in points]
             if records:
                 yield records
             if offset is None:
@@ -111,7 +113,7 @@ class EdgeDatabase:
         self._shards.close()
 
 
-def _no_vector(name: str, vector: str, dense: list[str], sparse: list[str]) -> str:
+def _explain_missing_vector(name: str, vector: str, dense: list[str], sparse: list[str]) -> str:
     known = ", ".join(json.dumps(each) for each in sorted(dense)) or "none"
     if vector in sparse:
         return (

@@ -9,10 +9,10 @@ from uuid import UUID
 from qdrant_edge import Point, UpdateOperation
 
 from nudge_sync.connector import Float32, Metric, PointId
-from nudge_sync_qdrant_edge.client import translated
+from nudge_sync_qdrant_edge.client import translate_errors
 from nudge_sync_qdrant_edge.database import EdgeDatabase
 
-_ROWS = 1000
+_BATCH_ROWS = 1000
 
 
 def ingest(
@@ -31,15 +31,15 @@ def ingest(
     """
     database.create_collection(name, vectors.shape[1], metric, vector)
     shard = database.shard(name)
-    with translated(name):
-        for start in range(0, len(ids), _ROWS):
+    with translate_errors(name):
+        for start in range(0, len(ids), _BATCH_ROWS):
             points = [
                 Point(
                     UUID(point_id) if isinstance(point_id, str) else point_id,
                     {vector: vectors[row].tolist()},
                     payloads[row] if payloads is not None else {},
                 )
-                for row, point_id in enumerate(ids[start : start + _ROWS], start)
+                for row, point_id in enumerate(ids[start : start + _BATCH_ROWS], start)
             ]
             shard.update(UpdateOperation.upsert_points(points))
         shard.flush()

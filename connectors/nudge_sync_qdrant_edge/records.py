@@ -29,9 +29,9 @@ from qdrant_edge import Record as EdgePoint
 from nudge_sync.connector import Record, Where
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync_qdrant_common import record_codec
-from nudge_sync_qdrant_edge.client import Shards, translated
+from nudge_sync_qdrant_edge.client import Shards, translate_errors
 
-_ROWS = 1000
+_MAX_REQUEST_ROWS = 1000
 
 
 class EdgeRecords:
@@ -45,15 +45,15 @@ class EdgeRecords:
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records`."""
-        stored = record_codec.checked(records, self._dimension)
-        if not stored:
+        checked_records = record_codec.check_records(records, self._dimension)
+        if not checked_records:
             return
         batches = [
-            [self._point(item) for item in stored[start : start + _ROWS]]
-            for start in range(0, len(stored), _ROWS)
+            [self._to_point(item) for item in checked_records[start : start + _MAX_REQUEST_ROWS]]
+            for start in range(0, len(checked_records), _MAX_REQUEST_ROWS)
         ]
         with self._shards.lock:
-            self._ensure()
+            self._ensure_collection()
             for points in batches:
                 self._shards.update(self._name, UpdateOperation.upsert_points(points))
             self._shards.flush(last=self._name)
@@ -62,24 +62,24 @@ class EdgeRecords:
         """See `Records`."""
         with self._shards.lock:
             stored = self.get([record.key], vectors=False)
-            held = record_codec.generation(stored[0].document) if stored else None
-            if held != expected or bool(stored) != (expected is not None):
+            stored_generation = record_codec.get_generation(stored[0].document) if stored else None
+            if stored_generation != expected or bool(stored) != (expected is not None):
                 return False
             self.put([record])
             return True
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
-        shard = self._find()
+        shard = self._find_shard()
         if shard is None or not keys:
             return []
-        wanted: list[int | UUID | str] = [record_codec.point_id(key) for key in dict.fromkeys(keys)]
+        ids: list[int | UUID | str] = [record_codec.hash_key(key) for key in dict.fromkeys(keys)]
         stored: dict[str, Record] = {}
-        with translated(self._name):
-            for start in range(0, len(wanted), _ROWS):
-                batch = wanted[start : start + _ROWS]
-                found = shard.retrieve(batch, with_payload=True, with_vector=vectors)
-                stored |= {item.key: item for item in map(self._record, found)}
+        with translate_errors(self._name):
+            for start in range(0, len(ids), _MAX_REQUEST_ROWS):
+                batch = ids[start : start + _MAX_REQUEST_ROWS]
+                points = shard.retrieve(batch, with_payload=True, with_vector=vectors)
+                stored |= {item.key: item for item in map(self._to_record, points)}
         return [stored[key] for key in keys if key in stored]
 
     def scan(
@@ -87,8 +87,8 @@ class EdgeRecords:
     ) -> Iterator[list[Record]]:
         """See `Records`."""
         offset: Any = None
-        condition = _filter(where or {})
-        while (shard := self._find()) is not None:
+        condition = _build_filter(where or {})
+        while (shard := self._find_shard()) is not None:
             request = ScrollRequest(
                 offset=offset,
                 limit=batch_size,
@@ -96,9 +96,9 @@ class EdgeRecords:
                 with_payload=True,
                 with_vector=vectors,
             )
-            with translated(self._name):
-                found, offset = shard.scroll(request)
-                batch = [self._record(item) for item in found]
+            with translate_errors(self._name):
+                points, offset = shard.scroll(request)
+                batch = [self._to_record(item) for item in points]
             if batch:
                 yield batch
             if offset is None:
@@ -106,78 +106,78 @@ class EdgeRecords:
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Records`."""
-        if not keys or self._find() is None:
+        if not keys or self._find_shard() is None:
             return
-        ids: list[int | UUID | str] = [record_codec.point_id(key) for key in keys]
+        ids: list[int | UUID | str] = [record_codec.hash_key(key) for key in keys]
         self._shards.update(self._name, UpdateOperation.delete_points(ids))
         self._shards.flush(last=self._name)
 
     def count(self, where: Where | None = None) -> int:
         """See `Records`."""
-        shard = self._find()
+        shard = self._find_shard()
         if shard is None:
             return 0
-        with translated(self._name):
-            return shard.count(CountRequest(exact=True, filter=_filter(where or {})))
+        with translate_errors(self._name):
+            return shard.count(CountRequest(exact=True, filter=_build_filter(where or {})))
 
     def drop(self) -> None:
         """See `Records`."""
         self._shards.drop(self._name)
 
-    def _find(self) -> EdgeShard | None:
+    def _find_shard(self) -> EdgeShard | None:
         shard = self._shards.find(self._name)
         if shard is not None:
             self._refuse_other_dimension()
         return shard
 
     def _refuse_other_dimension(self) -> None:
-        size = json.loads(self._shards.config(self._name))["vectors"][""]["size"]
+        size = json.loads(self._shards.read_config(self._name))["vectors"][""]["size"]
         if self._dimension and size != self._dimension:
             raise UnsupportedCollection(
                 f'"{self._name}" holds vectors of {size} numbers, not {self._dimension}; drop it, '
                 "or give the collection another name"
             )
 
-    def _ensure(self) -> None:
-        if self._find() is None:
-            self._shards.create(self._name, self._layout())
+    def _ensure_collection(self) -> None:
+        if self._find_shard() is None:
+            self._shards.create(self._name, self._build_config())
         shard = self._shards.get(self._name)
-        with translated(self._name):
+        with translate_errors(self._name):
             known = set(shard.info().payload_schema)
-        for field, schema in self._indexes().items():
+        for field, schema in self._list_indexes().items():
             if field not in known:
                 self._shards.update(self._name, UpdateOperation.create_field_index(field, schema))
 
-    def _layout(self) -> EdgeConfig:
+    def _build_config(self) -> EdgeConfig:
         # Dot, because cosine rescales. Where there is no vector one number stays unused: the
         # engine wants at least one.
         size = max(self._dimension, 1)
         params = EdgeVectorParams(size=size, distance=Distance.Dot, memory=Memory.Cold)
         return EdgeConfig(vectors=params, payload_memory=Memory.Cold)
 
-    def _indexes(self) -> Mapping[str, PayloadSchemaType]:
+    def _list_indexes(self) -> Mapping[str, PayloadSchemaType]:
         numbers = {
-            record_codec.number_path(name): PayloadSchemaType.Float for name in self._indexed
+            record_codec.build_number_path(name): PayloadSchemaType.Float for name in self._indexed
         }
-        return {record_codec.TOKENS: PayloadSchemaType.Keyword, **numbers}
+        return {record_codec.TERMS_FIELD: PayloadSchemaType.Keyword, **numbers}
 
-    def _point(self, record: Record) -> Point:
+    def _to_point(self, record: Record) -> Point:
         vector: Any = {} if record.vector is None else record.vector.tolist()
-        return Point(record_codec.point_id(record.key), vector, record_codec.payload(record))
+        return Point(record_codec.hash_key(record.key), vector, record_codec.encode_record(record))
 
-    def _record(self, point: EdgePoint) -> Record:
+    def _to_record(self, point: EdgePoint) -> Record:
         vector = np.array(point.vector, dtype=np.float32) if point.vector else None
-        return record_codec.record(point.payload or {}, vector)
+        return record_codec.decode_record(point.payload or {}, vector)
 
 
-def _filter(where: Where) -> Filter | None:
-    equal = [
-        FieldCondition(record_codec.TOKENS, MatchValue(each))
-        for each in record_codec.equalities(where)
+def _build_filter(where: Where) -> Filter | None:
+    term_conditions = [
+        FieldCondition(record_codec.TERMS_FIELD, MatchValue(each))
+        for each in record_codec.to_terms(where)
     ]
-    between = [
+    range_conditions = [
         FieldCondition(path, range=RangeFloat(gte=low, lt=high))
-        for path, low, high in record_codec.ranges(where)
+        for path, low, high in record_codec.to_ranges(where)
     ]
-    conditions = [*equal, *between]
+    conditions = [*term_conditions, *range_conditions]
     return Filter(must=list(conditions)) if conditions else None

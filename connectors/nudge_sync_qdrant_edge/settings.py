@@ -10,7 +10,7 @@ from pydantic import Field
 from nudge_sync.config import Section
 
 
-class Settings(Section):
+class EdgeSettings(Section):
     """Where the shards are, and how surely a write is kept."""
 
     path: Path

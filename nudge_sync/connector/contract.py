@@ -275,15 +275,15 @@ def connect(name: str, section: Mapping[str, Any]) -> Database:
 
     Raises ConfigError for an unknown name, or where the connector's client is not installed.
     """
-    found = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+    entries = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in entries:
+        known = ", ".join(sorted(entries)) or "none"
         raise ConfigError(f"no connector is called {name!r}; installed are: {known}")
     try:
-        function: Connect = found[name].load()
+        connect_function: Connect = entries[name].load()
     except ImportError as error:
         raise ConfigError(
             f"the connector {name!r} lacks a package ({error}); "
             f"install it with: pip install 'nudge-sync[{name}]'"
         ) from error
-    return function(section)
+    return connect_function(section)

@@ -16,9 +16,9 @@ from nudge_sync.errors import ConfigError
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
 """The name of an environment variable: the secret itself, put there by mistake, mostly is none."""
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_LARGEST = 65_536
-_SECRETS = frozenset(
+_NON_OWNER_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
+_MAX_SECRET_BYTES = 65_536
+_SECRET_KEYS = frozenset(
     {
         "apikey",
         "accesskey",
@@ -43,46 +43,48 @@ _SECRETS = frozenset(
 )
 
 
-def found(variable: str, file: Path | None, option: str) -> str:
+def read_secret(variable: str, file: Path | None, option: str) -> str:
     """The secret in the environment variable, else in the file, else "".
 
     option: the key of the TOML file that names the file. Raises ConfigError where the file cannot
     be read, is not one line of text, or can be read by anybody but its owner.
     """
-    given = os.environ.get(variable, "")
-    return given or (_in_file(file.expanduser(), option) if file is not None else "")
+    value = os.environ.get(variable, "")
+    return value or (_read_secret_file(file.expanduser(), option) if file is not None else "")
 
 
-def refuse_in_table(section: Mapping[str, Any], where: str, variable: str, option: str) -> None:
+def refuse_secrets_in_table(
+    section: Mapping[str, Any], location: str, variable: str, option: str
+) -> None:
     """Raise ConfigError where a key of the table names a secret; its value is not repeated."""
     for key in section:
-        if re.sub("[^a-z]", "", str(key).lower()) in _SECRETS:
+        if re.sub("[^a-z]", "", str(key).lower()) in _SECRET_KEYS:
             raise ConfigError(
-                f"{where}.{key}: a secret does not belong in the file; put it into the environment "
+                f"{location}.{key}: a secret does not belong in the file; put it into the environment "
                 f"variable {variable}, or into a file of your own that {option} names"
             )
 
 
-def refuse_in_address(address: str, where: str, variable: str) -> None:
+def refuse_secrets_in_address(address: str, location: str, variable: str) -> None:
     """Raise ConfigError where an address holds more than scheme, host, port and path."""
     try:
         parts = urlsplit(address)
     except ValueError:
-        raise ConfigError(f"{where}: not an address") from None
+        raise ConfigError(f"{location}: not an address") from None
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(
-            f"{where}: leave credentials and parameters out of the address; put the secret into "
+            f"{location}: leave credentials and parameters out of the address; put the secret into "
             f"the environment variable {variable}"
         )
 
 
-def _in_file(path: Path, option: str) -> str:
+def _read_secret_file(path: Path, option: str) -> str:
     try:
         # A pipe that nobody writes to would keep a plain open waiting.
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(number, "rb") as file:
-            _refuse_open(os.fstat(file.fileno()), option)
-            content = file.read(_LARGEST + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            _refuse_shared_file(os.fstat(file.fileno()), option)
+            content = file.read(_MAX_SECRET_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file name"
         # Not the path: somebody may have put the secret itself there.
@@ -91,15 +93,15 @@ def _in_file(path: Path, option: str) -> str:
         secret = content.decode().strip("\r\n")
     except UnicodeDecodeError:
         secret = ""
-    if not secret.isprintable() or not secret or len(content) > _LARGEST:
+    if not secret.isprintable() or not secret or len(content) > _MAX_SECRET_BYTES:
         raise ConfigError(f"{option}: the file should hold the secret in one line of text, alone")
     return secret
 
 
-def _refuse_open(status: os.stat_result, option: str) -> None:
+def _refuse_shared_file(status: os.stat_result, option: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{option}: not a regular file")
-    if status.st_mode & _OTHERS:
+    if status.st_mode & _NON_OWNER_MODE_BITS:
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigError(
             f"{option}: others can read the file or write to it (mode {mode:04o}); chmod 600"

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from nudge_sync.errors import ConfigError
 
-Model = TypeVar("Model", bound=BaseModel)
+SettingsModel = TypeVar("Model", bound=BaseModel)
 Sections = Sequence[tuple[str, type[BaseModel]]]
 
 
-def validated(
-    model: type[Model], table: Mapping[str, Any], where: str, sections: Sections = ()
-) -> Model:
+def validate_settings(
+    model: type[SettingsModel], table: Mapping[str, Any], location: str, sections: Sections = ()
+) -> SettingsModel:
     """The table as a `model`.
 
     sections: tables allowed beside the model's own, where a misplaced key may belong.
@@ -28,41 +28,45 @@ def validated(
         return model.model_validate(dict(table))
     except ValidationError as error:
         items = error.errors(include_input=False, include_url=False, include_context=False)
-        sentences = (_sentence(model, where, item, sections) for item in items)
+        sentences = (_describe_error(model, location, item, sections) for item in items)
         raise ConfigError("; ".join(dict.fromkeys(sentences))) from None
 
 
-def _sentence(model: type[BaseModel], where: str, item: Any, sections: Sections) -> str:
+def _describe_error(model: type[BaseModel], location: str, item: Any, sections: Sections) -> str:
     path = [str(part) for part in item["loc"]]
-    place = ".".join(part for part in (where, *path) if part)
+    key_path = ".".join(part for part in (location, *path) if part)
     if item["type"] != "extra_forbidden":
         message = str(item["msg"]).removeprefix("Value error, ")
-        return f"{place}: {message}" if place else message
-    known = [key for parent in _models_at(model, path[:-1]) for key in parent.model_fields]
-    known += [name for name, _ in sections if place == path[-1]]
-    near = get_close_matches(path[-1], known, n=1) or _elsewhere(path[-1], sections)
-    return f"{place}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+        return f"{key_path}: {message}" if key_path else message
+    known = [key for parent in _find_models(model, path[:-1]) for key in parent.model_fields]
+    known += [name for name, _ in sections if key_path == path[-1]]
+    suggestions = get_close_matches(path[-1], known, n=1) or _suggest_from_sections(
+        path[-1], sections
+    )
+    return f"{key_path}: unknown key" + (
+        f"; did you mean {suggestions[0]!r}?" if suggestions else ""
+    )
 
 
-def _elsewhere(key: str, sections: Sections) -> list[str]:
+def _suggest_from_sections(key: str, sections: Sections) -> list[str]:
     """The key of another section that `key` resembles, as section.key."""
     known = {inner: f"{name}.{inner}" for name, model in sections for inner in model.model_fields}
     return [known[near] for near in get_close_matches(key, known, n=1)]
 
 
-def _models_at(model: type[BaseModel], path: Sequence[str]) -> list[type[BaseModel]]:
+def _find_models(model: type[BaseModel], path: Sequence[str]) -> list[type[BaseModel]]:
     """The models that the value at `path` inside `model` may be read into."""
     annotations: list[Any] = [model]
     for part in path:
-        annotations = [inner for outer in annotations for inner in _inside(outer, part)]
-    return [found for annotation in annotations for found in _models(annotation)]
+        annotations = [inner for outer in annotations for inner in _descend(outer, part)]
+    return [found for annotation in annotations for found in _list_models(annotation)]
 
 
-def _inside(annotation: Any, part: str) -> Iterator[Any]:
+def _descend(annotation: Any, part: str) -> Iterator[Any]:
     """The annotations that `part` of a location leads to."""
     if get_origin(annotation) in {Annotated, Union, UnionType}:
         for alternative in get_args(annotation):
-            yield from _inside(alternative, part)
+            yield from _descend(alternative, part)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if part in annotation.model_fields:
             yield annotation.model_fields[part].annotation
@@ -73,9 +77,9 @@ def _inside(annotation: Any, part: str) -> Iterator[Any]:
         yield from get_args(annotation)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _list_models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in {Annotated, Union, UnionType}:
         for alternative in get_args(annotation):
-            yield from _models(alternative)
+            yield from _list_models(alternative)

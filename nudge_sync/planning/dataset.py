@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, Metric, PointId
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.held_out import (
@@ -131,7 +131,7 @@ def concerned(target: Target, judgements: Judgements, points: Recognised) -> NDA
     as if it had never been moved.
     """
     said = _spoken_of(judgements)
-    moved = ~same(points.live, points.originals, rescales=target.facts.rescales)
+    moved = ~is_same_vector(points.live, points.originals, rescales=target.facts.rescales)
     return np.flatnonzero(moved | np.array([point in said for point in points.ids], np.bool_))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
-from nudge_sync.connector.vectors import angles, same
+from nudge_sync.connector.vectors import angles, is_same_vector
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.dataset import Dataset, build, concerned, points_in_play
@@ -208,7 +208,7 @@ def _origin(
 
 
 def _differing(target: Target, wanted: Float32, points: Recognised) -> list[int]:
-    unchanged = same(wanted, points.live, rescales=target.facts.rescales)
+    unchanged = is_same_vector(wanted, points.live, rescales=target.facts.rescales)
     return [int(row) for row in np.flatnonzero(~unchanged)]
 
 

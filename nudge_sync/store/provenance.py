@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.connector import Float32, PointId, Points, Record
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
@@ -134,7 +134,7 @@ def _held_originals(
 
 
 def _alike(left: Float32, right: Float32) -> bool:
-    return bool(same(left[None], right[None], rescales=True)[0])
+    return bool(is_same_vector(left[None], right[None], rescales=True)[0])
 
 
 def _originals(target: Target, live: Float32, used: Sequence[Original | None]) -> Float32:

@@ -5,7 +5,7 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import PointId
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import lease
 from nudge_sync.store.history import History
@@ -108,7 +108,7 @@ def _settled(target: Target, points: Recognised, line: list[int]) -> list[bool]:
     """Row by row, whether a point holds what the revision says that `line` starts with."""
     rescales = target.facts.rescales
     noted = History(target.history, target.place).latest(line, points.ids, vectors=rescales)
-    originals = same(points.live, points.originals, rescales=rescales)
+    originals = is_same_vector(points.live, points.originals, rescales=rescales)
     return [
         holds(noted[point], points.live[row], rescales=rescales)
         if point in noted

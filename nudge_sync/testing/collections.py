@@ -83,7 +83,7 @@ class CollectionConformance:
         assert case.same(points.vectors, case.vectors[order])
 
     def test_read_leaves_out_missing(self, case: Case) -> None:
-        asked = [case.ids[3], _absent(case), case.ids[1], _absent(case)]
+        asked = [case.ids[3], _make_absent_id(case), case.ids[1], _make_absent_id(case)]
         points = case.collection.read(asked)
         assert points.ids == [case.ids[3], case.ids[1]]
         assert case.same(points.vectors, case.vectors[[3, 1]])
@@ -94,20 +94,20 @@ class CollectionConformance:
         assert case.same(points.vectors, case.vectors[[2, 0, 2]])
 
     def test_read_nothing(self, case: Case) -> None:
-        for ids in ([], [_absent(case)]):
+        for ids in ([], [_make_absent_id(case)]):
             points = case.collection.read(ids)
             assert points.ids == []
             assert points.vectors.shape == (0, DIMENSION)
             assert points.vectors.dtype == np.float32
 
     def test_read_ids_that_cannot_be(self, case: Case) -> None:
-        impossible = list(case.engine.foreign_ids) if case.facts.integer_ids else []
-        points = case.collection.read([*impossible, case.ids[0], *impossible])
+        foreign_ids = list(case.engine.foreign_ids) if case.facts.integer_ids else []
+        points = case.collection.read([*foreign_ids, case.ids[0], *foreign_ids])
         assert points.ids == [case.ids[0]]
 
     def test_read_any_number_of_ids(self, case: Case) -> None:
-        absent = _many_absent(case, 5000)
-        points = case.collection.read([*case.ids[:30], *absent, *case.ids[30:]])
+        absent_ids = _make_absent_ids(case, 5000)
+        points = case.collection.read([*case.ids[:30], *absent_ids, *case.ids[30:]])
         assert points.ids == case.ids
         assert case.same(points.vectors, case.vectors)
 
@@ -135,12 +135,12 @@ class CollectionConformance:
     def test_exact_search_is_brute_force(self, case: Case) -> None:
         queries = unit_rows(9, seed=3)
         hits = case.collection.search(queries, 10, exact=True)
-        wanted = _scores(case, queries)
+        expected_scores = _scores(case, queries)
         assert len(hits.ids) == len(hits.scores) == len(queries)
         for row, (ids, scores) in enumerate(zip(hits.ids, hits.scores, strict=True)):
-            best = np.argsort(-wanted[row])[:10]
+            best = np.argsort(-expected_scores[row])[:10]
             assert ids == [case.ids[each] for each in best]
-            np.testing.assert_allclose(scores, wanted[row][best], atol=1e-4)
+            np.testing.assert_allclose(scores, expected_scores[row][best], atol=1e-4)
 
     def test_scores_fall(self, case: Case) -> None:
         for scores in case.collection.search(unit_rows(4, seed=4), 20).scores:
@@ -155,8 +155,8 @@ class CollectionConformance:
         assert len(hits.ids) == 300
         assert hits.ids[0] == hits.ids[149]
         assert hits.ids[150] == hits.ids[299]
-        nothing = np.empty((0, DIMENSION), dtype=np.float32)
-        assert case.collection.search(nothing, 3).ids == []
+        no_queries = np.empty((0, DIMENSION), dtype=np.float32)
+        assert case.collection.search(no_queries, 3).ids == []
 
     def test_search_sees_what_was_written(self, case: Case) -> None:
         new = unit_rows(1, seed=7)
@@ -192,11 +192,11 @@ class CollectionConformance:
 
     def test_write_leaves_drifted_rows(self, case: Case) -> None:
         case.engine.backdoor.upsert(case.name, case.ids[:2], unit_rows(2, seed=11))
-        theirs = case.stored(case.ids[:2])
+        application_vectors = case.stored(case.ids[:2])
         report = case.collection.write(Points(case.ids[:4], unit_rows(4, 12)), case.vectors[:4])
         assert sorted(map(str, report.drifted)) == sorted(map(str, case.ids[:2]))
         assert sorted(map(str, report.written)) == sorted(map(str, case.ids[2:4]))
-        assert case.same(case.stored(case.ids[:2]), theirs)
+        assert case.same(case.stored(case.ids[:2]), application_vectors)
 
     def test_one_bit_is_drift(self, case: Case) -> None:
         if case.facts.rescales:
@@ -208,25 +208,25 @@ class CollectionConformance:
         assert case.same(case.stored(case.ids[:1]), case.vectors[:1])
 
     def test_write_creates_nothing(self, case: Case) -> None:
-        gone = _absent(case)
-        ids = [gone, case.ids[0]]
+        absent_id = _make_absent_id(case)
+        ids = [absent_id, case.ids[0]]
         expected = np.concatenate([unit_rows(1, 14), case.vectors[:1]])
         report = case.collection.write(Points(ids, unit_rows(2, 15)), expected)
-        assert report == WriteReport(written=[case.ids[0]], missing=[gone])
+        assert report == WriteReport(written=[case.ids[0]], missing=[absent_id])
         assert case.engine.backdoor.count(case.name) == POINTS
-        assert gone not in case.engine.backdoor.read(case.name, [gone])
+        assert absent_id not in case.engine.backdoor.read(case.name, [absent_id])
 
     def test_write_to_ids_that_cannot_be(self, case: Case) -> None:
-        impossible = list(case.engine.foreign_ids) if case.facts.integer_ids else []
-        rows = unit_rows(len(impossible), 16)
-        report = case.collection.write(Points(impossible, rows), rows)
-        assert report.missing == impossible
+        foreign_ids = list(case.engine.foreign_ids) if case.facts.integer_ids else []
+        rows = unit_rows(len(foreign_ids), 16)
+        report = case.collection.write(Points(foreign_ids, rows), rows)
+        assert report.missing == foreign_ids
         assert not report.written
         assert case.engine.backdoor.count(case.name) == POINTS
 
     def test_write_nothing(self, case: Case) -> None:
-        nothing = np.empty((0, DIMENSION), dtype=np.float32)
-        assert case.collection.write(Points([], nothing), nothing) == WriteReport()
+        no_rows = np.empty((0, DIMENSION), dtype=np.float32)
+        assert case.collection.write(Points([], no_rows), no_rows) == WriteReport()
 
     def test_nothing_is_written_of_what_is_not_finite(self, case: Case) -> None:
         for bad in (np.nan, np.inf, -np.inf):
@@ -238,13 +238,13 @@ class CollectionConformance:
 
     def test_arrays_stay_as_they_were(self, case: Case) -> None:
         new, expected = unit_rows(4, seed=18), case.vectors[:4].copy()
-        kept = new.copy(), expected.copy()
+        copies = new.copy(), expected.copy()
         for rows in (new, expected):
             rows.flags.writeable = False
         case.collection.write(Points(case.ids[:4], new), expected)
         case.collection.search(new, 3)
-        assert np.array_equal(new, kept[0])
-        assert np.array_equal(expected, kept[1])
+        assert np.array_equal(new, copies[0])
+        assert np.array_equal(expected, copies[1])
 
     def test_write_arrays_that_are_not_contiguous(self, case: Case) -> None:
         new = np.asfortranarray(unit_rows(6, seed=19))
@@ -253,13 +253,13 @@ class CollectionConformance:
         assert case.same(case.stored(case.ids[:6]), np.ascontiguousarray(new))
 
     def test_write_any_number_of_rows(self, case: Case) -> None:
-        absent = _many_absent(case, 2500)
-        ids = [*absent[:1200], *case.ids, *absent[1200:]]
+        absent_ids = _make_absent_ids(case, 2500)
+        ids = [*absent_ids[:1200], *case.ids, *absent_ids[1200:]]
         rows = np.concatenate([unit_rows(1200, 20), case.vectors, unit_rows(1300, 21)])
         new = unit_rows(len(ids), seed=22)
         report = case.collection.write(Points(ids, new), rows)
         assert sorted(map(str, report.written)) == sorted(map(str, case.ids))
-        assert len(report.missing) == len(absent)
+        assert len(report.missing) == len(absent_ids)
         assert case.same(case.stored(case.ids), new[1200 : 1200 + POINTS])
 
     def test_any_length_where_the_metric_allows(self, case: Case) -> None:
@@ -276,8 +276,8 @@ class CollectionConformance:
         new = unit_rows(3, seed=23)
         case.collection.write(Points(case.ids[:3], new), case.vectors[:3])
         case.engine.database = case.engine.reopen()
-        again = case.engine.database.collection(case.name, case.engine.vector)
-        assert case.same(again.read(case.ids[:3]).vectors, new)
+        reopened = case.engine.database.collection(case.name, case.engine.vector)
+        assert case.same(reopened.read(case.ids[:3]).vectors, new)
 
     def test_close_twice(self, engine: Engine) -> None:
         engine.database = engine.reopen()
@@ -285,11 +285,11 @@ class CollectionConformance:
         engine.database.close()
 
 
-def _absent(case: Case) -> PointId:
-    return _many_absent(case, 1)[0]
+def _make_absent_id(case: Case) -> PointId:
+    return _make_absent_ids(case, 1)[0]
 
 
-def _many_absent(case: Case, count: int) -> list[PointId]:
+def _make_absent_ids(case: Case, count: int) -> list[PointId]:
     if case.facts.integer_ids:
         return list(range(10**6, 10**6 + count))
     return case.engine.string_ids(POINTS + count)[POINTS:]
@@ -297,7 +297,7 @@ def _many_absent(case: Case, count: int) -> list[PointId]:
 
 def _scores(case: Case, queries: Float32) -> Float32:
     if case.metric == "euclid":
-        apart: Float32 = -np.linalg.norm(queries[:, None] - case.vectors[None], axis=2)
-        return apart
+        negated_distances: Float32 = -np.linalg.norm(queries[:, None] - case.vectors[None], axis=2)
+        return negated_distances
     dots: Float32 = queries @ case.vectors.T
     return dots

@@ -17,7 +17,7 @@ from nudge_sync.connector import (
     Metric,
     PointId,
 )
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 
 DIMENSION = 24
 POINTS = 60
@@ -103,13 +103,13 @@ class Case:
 
     def stored(self, ids: Sequence[PointId]) -> Float32:
         """(n, d): what the backdoor finds; every id has to be there."""
-        found = self.engine.backdoor.read(self.name, ids)
-        return np.array([found[point_id] for point_id in ids], dtype=np.float32)
+        vectors_by_id = self.engine.backdoor.read(self.name, ids)
+        return np.array([vectors_by_id[point_id] for point_id in ids], dtype=np.float32)
 
     def same(self, left: Float32, right: Float32) -> bool:
         """Whether both hold the same vectors: bit for bit, unless the collection rescales."""
-        alike = left.shape == right.shape and left.dtype == right.dtype == np.float32
-        return alike and bool(same(left, right, rescales=self.facts.rescales).all())
+        same_form = left.shape == right.shape and left.dtype == right.dtype == np.float32
+        return same_form and bool(is_same_vector(left, right, rescales=self.facts.rescales).all())
 
 
 def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Case:

@@ -70,12 +70,12 @@ class Faults:
         self.calls.append(name)
         if len(self.calls) != self.at:
             return call(*args, **named)
-        return self._go_wrong(call, args, named)
+        return self._inject_fault(call, args, named)
 
-    def _go_wrong(self, call: Callable[..., Any], args: Sequence[Any], named: Any) -> Any:
+    def _inject_fault(self, call: Callable[..., Any], args: Sequence[Any], named: Any) -> Any:
         result = None
         if self.when == "half":
-            result = call(*_first_half(args), **named)
+            result = call(*_halve_args(args), **named)
         elif self.when == "after":
             result = call(*args, **named)
         try:
@@ -100,12 +100,14 @@ class FaultyDatabase:
 
     def collection(self, name: str, vector: str = "") -> Collection:
         """See `Database`."""
-        return cast(Collection, _Faulty(self.inner.collection(name, vector), name, self.faults))
+        return cast(
+            Collection, _FaultyProxy(self.inner.collection(name, vector), name, self.faults)
+        )
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
         """See `Database`."""
         return cast(
-            Records, _Faulty(self.inner.records(name, dimension, indexed), name, self.faults)
+            Records, _FaultyProxy(self.inner.records(name, dimension, indexed), name, self.faults)
         )
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class FaultyDatabase:
         self.inner.close()
 
 
-class _Faulty:
+class _FaultyProxy:
     def __init__(self, wrapped: object, name: str, faults: Faults) -> None:
         self._wrapped = wrapped
         self._name = name
@@ -127,16 +129,16 @@ class _Faulty:
         return self._faults.run(name, call, args, named)
 
 
-def _first_half(args: Sequence[Any]) -> list[Any]:
+def _halve_args(args: Sequence[Any]) -> list[Any]:
     """The arguments of a call on rows, with the first half of them; a single row stays whole."""
-    return [_half(each) for each in args]
+    return [_halve(each) for each in args]
 
 
-def _half(rows: Any) -> Any:
+def _halve(rows: Any) -> Any:
     if isinstance(rows, Points):
         middle = (len(rows) + 1) // 2
         return Points(rows.ids[:middle], rows.vectors[:middle])
     if isinstance(rows, list) or hasattr(rows, "shape"):
-        several: list[Any] | Float32 = rows
-        return several[: (len(several) + 1) // 2]
+        sequence: list[Any] | Float32 = rows
+        return sequence[: (len(sequence) + 1) // 2]
     return rows

@@ -83,23 +83,23 @@ class RecordsConformance:
         rows[2, :4] = [3.4028235e38, -3.4028235e38, 1e-38, 1 / 3]
         rows[4] = np.random.default_rng(1).standard_normal(DIMENSION) * 1e6
         records.put([Record(f"k{row}", {}, rows[row]) for row in range(5)])
-        found = records.get([f"k{row}" for row in range(5)])
-        assert [_bits(item.vector) for item in found] == [_bits(row) for row in rows]
+        stored = records.get([f"k{row}" for row in range(5)])
+        assert [_to_bytes(item.vector) for item in stored] == [_to_bytes(row) for row in rows]
 
     def test_documents_come_back(self, records: Records) -> None:
         records.put([Record(f"d{row}", each) for row, each in enumerate(_DOCUMENTS)])
-        found = records.get([f"d{row}" for row in range(len(_DOCUMENTS))])
-        assert [item.document for item in found] == list(_DOCUMENTS)
-        assert [repr(item.document) for item in found] == [repr(each) for each in _DOCUMENTS]
+        stored = records.get([f"d{row}" for row in range(len(_DOCUMENTS))])
+        assert [item.document for item in stored] == list(_DOCUMENTS)
+        assert [repr(item.document) for item in stored] == [repr(each) for each in _DOCUMENTS]
 
     def test_keys_are_any_strings(self, records: Records) -> None:
         records.put([Record(key, {"row": row}) for row, key in enumerate(_KEYS)])
-        found = records.get(_KEYS)
-        assert [(item.key, item.document["row"]) for item in found] == [
+        stored = records.get(_KEYS)
+        assert [(item.key, item.document["row"]) for item in stored] == [
             (key, row) for row, key in enumerate(_KEYS)
         ]
-        scanned = {item.key for batch in records.scan() for item in batch}
-        assert scanned == set(_KEYS)
+        scanned_keys = {item.key for batch in records.scan() for item in batch}
+        assert scanned_keys == set(_KEYS)
         for key in _KEYS:
             records.delete([key])
             assert records.get([key]) == []
@@ -107,15 +107,15 @@ class RecordsConformance:
 
     def test_order_missing_and_repeated_keys(self, records: Records) -> None:
         records.put([Record(key, {}) for key in "abc"])
-        found = records.get(["c", "x", "a", "c"])
-        assert [item.key for item in found] == ["c", "a", "c"]
+        stored = records.get(["c", "x", "a", "c"])
+        assert [item.key for item in stored] == ["c", "a", "c"]
 
     def test_put_replaces_everything(self, records: Records) -> None:
         records.put([Record("a", {"old": 1, "kind": "x"}, unit_rows(1, 2)[0])])
         records.put([Record("a", {"new": 2})])
-        (found,) = records.get(["a"])
-        assert found.document == {"new": 2}
-        assert found.vector is None
+        (stored,) = records.get(["a"])
+        assert stored.document == {"new": 2}
+        assert stored.vector is None
         assert records.count() == 1
         assert records.count({"kind": "x"}) == 0
 
@@ -127,8 +127,8 @@ class RecordsConformance:
     def test_vectors_only_where_asked_for(self, records: Records) -> None:
         vector = unit_rows(1, 3)[0]
         records.put([Record("with", {}, vector), Record("without", {})])
-        assert [_bits(item.vector) for item in records.get(["with", "without"])] == [
-            _bits(vector),
+        assert [_to_bytes(item.vector) for item in records.get(["with", "without"])] == [
+            _to_bytes(vector),
             None,
         ]
         assert records.get(["with"], vectors=False)[0].vector is None
@@ -148,9 +148,9 @@ class RecordsConformance:
         keys = [f"key {row}" for row in range(2500)]
         records.put([Record(key, {"revision": row}, rows[row]) for row, key in enumerate(keys)])
         assert records.count() == 2500
-        found = records.get(keys)
-        assert [item.key for item in found] == keys
-        assert np.array_equal(np.array([item.vector for item in found]), rows)
+        stored = records.get(keys)
+        assert [item.key for item in stored] == keys
+        assert np.array_equal(np.array([item.vector for item in stored]), rows)
         batches = list(records.scan(batch_size=400))
         assert sorted(item.key for batch in batches for item in batch) == sorted(keys)
         records.delete(keys[:2000])
@@ -168,43 +168,45 @@ class RecordsConformance:
     # Where
 
     def test_where(self, records: Records) -> None:
-        _fill(records)
-        assert _keys(records, {"kind": "even"}) == ["0", "2", "4", "6", "8"]
-        assert _keys(records, {"revision": 3}) == ["3"]
-        assert _keys(records, {"live": True}) == ["0", "3", "6", "9"]
-        assert _keys(records, {"live": False}) == ["1", "2", "4", "5", "7", "8"]
-        assert _keys(records, {"share": 0.75}) == ["3"]
-        assert _keys(records, {"kind": "even", "live": True}) == ["0", "6"]
-        assert _keys(records, {}) == _keys(records, None) == [str(row) for row in range(10)]
+        _put_ten_records(records)
+        assert _find_keys(records, {"kind": "even"}) == ["0", "2", "4", "6", "8"]
+        assert _find_keys(records, {"revision": 3}) == ["3"]
+        assert _find_keys(records, {"live": True}) == ["0", "3", "6", "9"]
+        assert _find_keys(records, {"live": False}) == ["1", "2", "4", "5", "7", "8"]
+        assert _find_keys(records, {"share": 0.75}) == ["3"]
+        assert _find_keys(records, {"kind": "even", "live": True}) == ["0", "6"]
+        assert (
+            _find_keys(records, {}) == _find_keys(records, None) == [str(row) for row in range(10)]
+        )
 
     def test_ranges(self, records: Records) -> None:
-        _fill(records)
-        assert _keys(records, {"revision": (3, 6)}) == ["3", "4", "5"]
-        assert _keys(records, {"share": (0.5, 1.0)}) == ["2", "3"]
-        assert _keys(records, {"time": (1.7e9 + 7, 1.7e9 + 99)}) == ["7", "8", "9"]
-        assert _keys(records, {"revision": (8, float("inf"))}) == ["8", "9"]
-        assert _keys(records, {"revision": (5, 5)}) == []
-        assert _keys(records, {"kind": "even", "revision": (3, 7)}) == ["4", "6"]
+        _put_ten_records(records)
+        assert _find_keys(records, {"revision": (3, 6)}) == ["3", "4", "5"]
+        assert _find_keys(records, {"share": (0.5, 1.0)}) == ["2", "3"]
+        assert _find_keys(records, {"time": (1.7e9 + 7, 1.7e9 + 99)}) == ["7", "8", "9"]
+        assert _find_keys(records, {"revision": (8, float("inf"))}) == ["8", "9"]
+        assert _find_keys(records, {"revision": (5, 5)}) == []
+        assert _find_keys(records, {"kind": "even", "revision": (3, 7)}) == ["4", "6"]
 
     def test_where_nothing_matches(self, records: Records) -> None:
-        _fill(records)
+        _put_ten_records(records)
         for value in ("eve", "EVEN", "even ", 'even" or "1" == "1', "ev%", "", "\0"):
-            assert _keys(records, {"kind": value}) == []
-        assert _keys(records, {"revision": "3"}) == []
-        assert _keys(records, {"kind": 3}) == []
-        assert _keys(records, {"share": 3.5, "kind": "even"}) == []
+            assert _find_keys(records, {"kind": value}) == []
+        assert _find_keys(records, {"revision": "3"}) == []
+        assert _find_keys(records, {"kind": 3}) == []
+        assert _find_keys(records, {"share": 3.5, "kind": "even"}) == []
 
     def test_where_strings_of_all_sorts(self, records: Records) -> None:
         values = [*_KEYS[:-2], "y" * 1000, "y" * 1001, "", "true", "1", "null"]
         records.put([Record(str(row), {"kind": value}) for row, value in enumerate(values)])
         for row, value in enumerate(values):
-            assert _keys(records, {"kind": value}) == [str(row)]
+            assert _find_keys(records, {"kind": value}) == [str(row)]
 
     def test_where_follows_changes(self, records: Records) -> None:
-        _fill(records)
+        _put_ten_records(records)
         records.put([Record("0", {"kind": "odd"})])
         records.delete(["2"])
-        assert _keys(records, {"kind": "even"}) == ["4", "6", "8"]
+        assert _find_keys(records, {"kind": "even"}) == ["4", "6", "8"]
 
     # Swap
 
@@ -221,16 +223,16 @@ class RecordsConformance:
     def test_swap_keeps_the_vector(self, records: Records) -> None:
         vector = unit_rows(1, 6)[0]
         assert records.swap(Record("a", {"generation": 1}, vector), expected=None)
-        assert _bits(records.get(["a"])[0].vector) == _bits(vector)
+        assert _to_bytes(records.get(["a"])[0].vector) == _to_bytes(vector)
 
     def test_swap_is_one_step(self, engine: Engine, records: Records) -> None:
         if not engine.database.describe().atomic_swap:
             pytest.skip("this database has no atomic swap, and says so")
         for generation in range(1, 8):
-            won = _race(records, generation)
-            assert len(won) == 1
-            (held,) = records.get(["lease"])
-            assert held.document == {"generation": generation, "by": won[0]}
+            winners = _race_swaps(records, generation)
+            assert len(winners) == 1
+            (lease,) = records.get(["lease"])
+            assert lease.document == {"generation": generation, "by": winners[0]}
 
     # Durability
 
@@ -239,28 +241,28 @@ class RecordsConformance:
         records.put([Record("a", {"kind": "x"}, vector)])
         records.swap(Record("lease", {"generation": 1}), expected=None)
         engine.database = engine.reopen()
-        again = engine.database.records(NAME, DIMENSION, _INDEXED)
-        found = again.get(["a", "lease"])
-        assert [item.document for item in found] == [{"kind": "x"}, {"generation": 1}]
-        assert _bits(found[0].vector) == _bits(vector)
-        assert _keys(again, {"kind": "x"}) == ["a"]
+        reopened = engine.database.records(NAME, DIMENSION, _INDEXED)
+        stored = reopened.get(["a", "lease"])
+        assert [item.document for item in stored] == [{"kind": "x"}, {"generation": 1}]
+        assert _to_bytes(stored[0].vector) == _to_bytes(vector)
+        assert _find_keys(reopened, {"kind": "x"}) == ["a"]
 
     def test_drop(self, engine: Engine, records: Records) -> None:
-        _fill(records)
-        other = engine.database.records(NAME, DIMENSION, _INDEXED)
+        _put_ten_records(records)
+        other_handle = engine.database.records(NAME, DIMENSION, _INDEXED)
         records.drop()
-        for each in (records, other):
-            assert each.count() == 0
-            assert each.get(["1"]) == []
-        other.put([Record("new", {})])
-        assert _keys(records, None) == ["new"]
+        for handle in (records, other_handle):
+            assert handle.count() == 0
+            assert handle.get(["1"]) == []
+        other_handle.put([Record("new", {})])
+        assert _find_keys(records, None) == ["new"]
 
 
-def _bits(vector: Float32 | None) -> bytes | None:
+def _to_bytes(vector: Float32 | None) -> bytes | None:
     return None if vector is None else np.asarray(vector, dtype=np.float32).tobytes()
 
 
-def _fill(records: Records) -> None:
+def _put_ten_records(records: Records) -> None:
     records.put(
         [
             Record(
@@ -278,26 +280,26 @@ def _fill(records: Records) -> None:
     )
 
 
-def _keys(records: Records, where: Any) -> list[str]:
-    found = sorted(item.key for batch in records.scan(where, vectors=False) for item in batch)
-    assert records.count(where) == len(found)
-    return found
+def _find_keys(records: Records, where: Any) -> list[str]:
+    keys = sorted(item.key for batch in records.scan(where, vectors=False) for item in batch)
+    assert records.count(where) == len(keys)
+    return keys
 
 
-def _race(records: Records, generation: int) -> list[int]:
+def _race_swaps(records: Records, generation: int) -> list[int]:
     """Who of four threads won the swap to `generation`."""
     expected = generation - 1 or None
-    barrier, won = Barrier(4), []
+    barrier, winners = Barrier(4), []
 
     def swap(number: int) -> None:
         lease = Record("lease", {"generation": generation, "by": number})
         barrier.wait()
         if records.swap(lease, expected):
-            won.append(number)
+            winners.append(number)
 
     threads = [Thread(target=swap, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return won
+    return winners

@@ -72,18 +72,18 @@ class MemoryDatabase:
         with self.store.lock:
             stored = self.store.find(name)
             table = None if vector is None else stored.tables.get(vector)
-            found = [
-                Record(str(id_), dict(payload), _row(table, id_))
+            records = [
+                Record(str(id_), dict(payload), _copy_vector(table, id_))
                 for id_, payload in stored.payloads.items()
             ]
-        for start in range(0, len(found), batch_size):
-            yield found[start : start + batch_size]
+        for start in range(0, len(records), batch_size):
+            yield records[start : start + batch_size]
 
     def close(self) -> None:
         """See `Database`."""
 
 
-def _row(table: VectorTable | None, point_id: PointId) -> Float32 | None:
+def _copy_vector(table: VectorTable | None, point_id: PointId) -> Float32 | None:
     known = table is not None and point_id in table.row
     return table.matrix[table.row[point_id]].copy() if table is not None and known else None
 
@@ -115,9 +115,9 @@ class MemoryCollection:
     def read(self, ids: Sequence[PointId]) -> Points:
         """See `Collection`."""
         with self._store.lock:
-            table, kind = self._table(), self._kind()
-            found = [i for i in ids if type(i) is kind and i in table.row]
-            return Points(found, table.matrix[[table.row[i] for i in found]])
+            table, id_type = self._table(), self._id_type()
+            present_ids = [i for i in ids if type(i) is id_type and i in table.row]
+            return Points(present_ids, table.matrix[[table.row[i] for i in present_ids]])
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See `Collection`."""
@@ -144,8 +144,10 @@ class MemoryCollection:
         report = WriteReport()
         with self._store.lock:
             table = self._table()
-            for point_id, new, before in zip(points.ids, points.vectors, expected, strict=True):
-                self._write(table, point_id, new, before, report)
+            for point_id, new, expected_vector in zip(
+                points.ids, points.vectors, expected, strict=True
+            ):
+                self._write_row(table, point_id, new, expected_vector, report)
         return report
 
     def health(self) -> Health:
@@ -153,24 +155,24 @@ class MemoryCollection:
         self._table()
         return self._store.health
 
-    def _write(
+    def _write_row(
         self,
         table: VectorTable,
         point_id: PointId,
         new: Float32,
-        before: Float32,
+        expected: Float32,
         report: WriteReport,
     ) -> None:
-        if type(point_id) is not self._kind() or point_id not in table.row:
+        if type(point_id) is not self._id_type() or point_id not in table.row:
             report.missing.append(point_id)
             return
         live = table.matrix[table.row[point_id]]
-        if not _same(table, live, before) and not _same(table, live, new):
+        if not _is_same_vector(table, live, expected) and not _is_same_vector(table, live, new):
             report.drifted.append(point_id)
             return
-        if not _same(table, live, new):
+        if not _is_same_vector(table, live, new):
             table.set(point_id, new)
-        if not _same(table, table.matrix[table.row[point_id]], new):
+        if not _is_same_vector(table, table.matrix[table.row[point_id]], new):
             raise WriteNotVerified(f"point {point_id}: read back differs from what was written")
         report.written.append(point_id)
 
@@ -184,7 +186,7 @@ class MemoryCollection:
     def _table(self) -> VectorTable:
         return self._store.find(self._name).tables[self._vector]
 
-    def _kind(self) -> type:
+    def _id_type(self) -> type:
         return int if self._store.find(self._name).integer_ids else str
 
 
@@ -206,11 +208,11 @@ class MemoryRecords:
     def swap(self, record: Record, expected: int | None) -> bool:
         """See `Records`."""
         with self._store.lock:
-            held = self.get([record.key], vectors=False)
-            if expected is None and held:
+            stored = self.get([record.key], vectors=False)
+            if expected is None and stored:
                 return False
             if expected is not None and (
-                not held or held[0].document.get("generation") != expected
+                not stored or stored[0].document.get("generation") != expected
             ):
                 return False
             self.put([record])
@@ -220,8 +222,8 @@ class MemoryRecords:
         """See `Records`."""
         with self._store.lock:
             table = self._records()
-            found = [(key, *table[key]) for key in keys if key in table]
-        return [_loaded(key, text, vector, vectors=vectors) for key, text, vector in found]
+            rows = [(key, *table[key]) for key in keys if key in table]
+        return [_to_record(key, text, vector, vectors=vectors) for key, text, vector in rows]
 
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
@@ -229,7 +231,7 @@ class MemoryRecords:
         """See `Records`."""
         with self._store.lock:
             keys = list(self._records())
-        matching = [item for item in self.get(keys) if _matches(item.document, where or {})]
+        matching = [item for item in self.get(keys) if _is_match(item.document, where or {})]
         for start in range(0, len(matching), batch_size):
             part = matching[start : start + batch_size]
             yield part if vectors else [replace(item, vector=None) for item in part]
@@ -268,8 +270,8 @@ class MemoryRecords:
 
 def _scores(table: VectorTable, query: Float32) -> Float32:
     if table.metric == "euclid":
-        away: Float32 = -np.linalg.norm(table.vectors - query, axis=1)
-        return away
+        negated_distances: Float32 = -np.linalg.norm(table.vectors - query, axis=1)
+        return negated_distances
     scores: Float32 = table.vectors @ query
     if table.metric == "dot":
         return scores
@@ -278,22 +280,22 @@ def _scores(table: VectorTable, query: Float32) -> Float32:
     return cosines
 
 
-def _same(table: VectorTable, left: Float32, right: Float32) -> bool:
+def _is_same_vector(table: VectorTable, left: Float32, right: Float32) -> bool:
     if table.rescales:
         return bool((np.abs(left - right) <= _TOLERANCE).all())
     return left.tobytes() == right.astype(np.float32).tobytes()
 
 
-def _loaded(key: str, text: str, vector: Float32 | None, *, vectors: bool) -> Record:
+def _to_record(key: str, text: str, vector: Float32 | None, *, vectors: bool) -> Record:
     copy = vector.copy() if vectors and vector is not None else None
     return Record(key=key, document=json.loads(text), vector=copy)
 
 
-def _matches(document: dict[str, Any], where: Where) -> bool:
-    return all(_fits(document.get(name), want) for name, want in where.items())
+def _is_match(document: dict[str, Any], where: Where) -> bool:
+    return all(_is_value_match(document.get(name), want) for name, want in where.items())
 
 
-def _fits(value: Any, want: Scalar | tuple[float, float]) -> bool:
+def _is_value_match(value: Any, want: Scalar | tuple[float, float]) -> bool:
     if isinstance(want, tuple):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and want[0] <= value < want[1]

@@ -107,9 +107,9 @@ class MemoryStore:
             stored = self.find(name)
             for row, point_id in enumerate(ids):
                 stored.tables[vector].set(point_id, vectors[row])
-                given = payloads[row] if payloads is not None else None
-                if given is not None or point_id not in stored.payloads:
-                    stored.payloads[point_id] = given or {}
+                payload = payloads[row] if payloads is not None else None
+                if payload is not None or point_id not in stored.payloads:
+                    stored.payloads[point_id] = payload or {}
 
     def delete(self, name: str, ids: Sequence[PointId]) -> None:
         """Remove points."""

@@ -11,7 +11,7 @@ import numpy as np
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum, lease
 from nudge_sync.store.history import History
@@ -132,7 +132,7 @@ def _proven(
     live = target.collection.read(ids)
     rows = {point: row for row, point in enumerate(ids)}
     held = wanted[[rows[point] for point in live.ids]]
-    equal = same(live.vectors, held, rescales=target.facts.rescales)
+    equal = is_same_vector(live.vectors, held, rescales=target.facts.rescales)
     spared = set(done.drifted)
     identical = sum(
         bool(found) and point not in spared for found, point in zip(equal, live.ids, strict=True)
@@ -154,7 +154,7 @@ def _wanted(target: Target, points: Recognised, line: list[int]) -> Float32:
 
 def _change(target: Target, points: Recognised, wanted: Float32) -> tuple[Change, list[PointId]]:
     drifted = points.where(Standing.DRIFTED)
-    differs = ~same(points.live, wanted, rescales=target.facts.rescales)
+    differs = ~is_same_vector(points.live, wanted, rescales=target.facts.rescales)
     differs[drifted] = False
     rows = np.flatnonzero(differs)
     change = Change(

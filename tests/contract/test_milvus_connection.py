@@ -21,7 +21,7 @@ from nudge_sync.connector import Record, connect
 from nudge_sync.errors import CollectionNotFound, Unauthorised, Unreachable, UnsupportedCollection
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import ingest
-from nudge_sync_milvus.errors import Secrets, raise_for_status
+from nudge_sync_milvus.errors import SecretRedactor, raise_for_status
 
 NAME = "nudge_connection"
 
@@ -82,7 +82,7 @@ def test_a_server_that_throws_the_token_back_does_not_get_it_shown(monkeypatch, 
 def test_a_server_that_runs_out_of_time_may_be_asked_again():
     spent = common_pb2.Status(code=65535, reason="proxy TaskCondition context Done")
     with pytest.raises(Unreachable):
-        raise_for_status(spent, "Milvus", Secrets(""))
+        raise_for_status(spent, "Milvus", SecretRedactor(""))
 
 
 def test_a_server_that_does_not_answer():

@@ -18,8 +18,8 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import Points, Record
 from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
 from nudge_sync.testing.engine import unit_rows
-from nudge_sync_milvus import MilvusDatabase, Settings, ingest
-from nudge_sync_milvus.query import Table, pages
+from nudge_sync_milvus import MilvusDatabase, MilvusSettings, ingest
+from nudge_sync_milvus.query import CollectionRef, scan_rows
 
 NAME = "nudge_rows"
 SERVER = pytest.param("server", marks=pytest.mark.milvus_server)
@@ -71,7 +71,7 @@ def opened(client, uri):
     databases = []
 
     def open_database(**options):
-        databases.append(MilvusDatabase(Settings(uri=uri), **options))
+        databases.append(MilvusDatabase(MilvusSettings(uri=uri), **options))
         return databases[-1]
 
     yield open_database
@@ -165,7 +165,7 @@ def test_a_page_that_loses_rows(opened):
     database.wire.query = lossy
     found = [
         key
-        for part in pages(database.wire, Table(NAME, "id", True), [], at_once=10)
+        for part in scan_rows(database.wire, CollectionRef(NAME, "id", True), [], row_limit=10)
         for key in part.keys
     ]
     assert sorted(found) == list(range(40))

@@ -28,9 +28,9 @@ from nudge_sync.errors import (
     Unreachable,
     UnsupportedCollection,
 )
-from nudge_sync_qdrant.client import CONDITIONAL, MODES
-from nudge_sync_qdrant.collection import query_limit, row_limit
-from nudge_sync_qdrant.layout import layout
+from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
+from nudge_sync_qdrant.collection import compute_query_limit, compute_row_limit
+from nudge_sync_qdrant.layout import resolve_layout
 from nudge_sync_qdrant_common import record_codec
 
 SECRET = "s3cr3t-k3y"
@@ -133,8 +133,8 @@ class Replicas(Answers):
     copies = 2
 
     def answer(self):
-        record = record_codec.payload(Record("1:7", {"revision": 1}))
-        point = {"id": record_codec.point_id("1:7"), "payload": record, "version": 1}
+        record = record_codec.encode_record(Record("1:7", {"revision": 1}))
+        point = {"id": record_codec.hash_key("1:7"), "payload": record, "version": 1}
         info = described({}).model_dump(mode="json")
         info["config"]["params"]["replication_factor"] = self.copies
         if self.command == "GET":
@@ -250,8 +250,8 @@ def test_grpc_answers_become_errors(monkeypatch, code, text, kind):
 def test_what_a_version_can_do(server, version, conditional, modes):
     server.body = {"title": "qdrant", "version": version}
     session = connect("qdrant", server.section).session
-    assert session.at_least(CONDITIONAL) is conditional
-    assert session.at_least(MODES) is modes
+    assert session.at_least(CONDITIONAL_UPDATE_RELEASE) is conditional
+    assert session.at_least(UPDATE_MODE_RELEASE) is modes
 
 
 def test_a_mark_needs_conditional_updates(server):
@@ -305,9 +305,11 @@ COSINE = {"size": 4, "distance": "Cosine"}
 
 
 def test_layouts_that_fit():
-    assert layout("docs", "", described(COSINE)).vector == ""
-    assert layout("docs", "", described({"title": COSINE})).vector == "title"
-    found = layout("docs", "b", described({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}}))
+    assert resolve_layout("docs", "", described(COSINE)).vector == ""
+    assert resolve_layout("docs", "", described({"title": COSINE})).vector == "title"
+    found = resolve_layout(
+        "docs", "b", described({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}})
+    )
     assert (found.vector, found.dimension, found.metric) == ("b", 3, "euclid")
 
 
@@ -324,7 +326,7 @@ def test_layouts_that_fit():
 )
 def test_layouts_that_do_not(vector, vectors, message):
     with pytest.raises(UnsupportedCollection, match=message):
-        layout("docs", vector, described(vectors, {"words": {}}))
+        resolve_layout("docs", vector, described(vectors, {"words": {}}))
 
 
 @pytest.mark.parametrize(
@@ -337,19 +339,19 @@ def test_layouts_that_do_not(vector, vectors, message):
     ],
 )
 def test_problems(info, problem):
-    (found,) = layout("docs", "", info).problems
+    (found,) = resolve_layout("docs", "", info).problems
     assert problem in found
     assert "would work" in found
 
 
 def test_requests_are_bounded():
-    assert row_limit(384, described(COSINE)) == 992
-    assert row_limit(4, described(COSINE)) == 1000
-    assert row_limit(500_000, described(COSINE)) == 1
+    assert compute_row_limit(384, described(COSINE)) == 992
+    assert compute_row_limit(4, described(COSINE)) == 1000
+    assert compute_row_limit(500_000, described(COSINE)) == 1
     strict = {"enabled": True, "upsert_max_batchsize": 50}
-    assert row_limit(4, described(COSINE, strict=strict)) == 50
-    assert query_limit(described(COSINE, strict=strict)) == 64
+    assert compute_row_limit(4, described(COSINE, strict=strict)) == 50
+    assert compute_query_limit(described(COSINE, strict=strict)) == 64
     strict = {"enabled": True, "search_max_batchsize": 8}
-    assert query_limit(described(COSINE, strict=strict)) == 8
+    assert compute_query_limit(described(COSINE, strict=strict)) == 8
     strict = {"enabled": False, "search_max_batchsize": 8}
-    assert query_limit(described(COSINE, strict=strict)) == 64
+    assert compute_query_limit(described(COSINE, strict=strict)) == 64

@@ -15,14 +15,14 @@ from worlds import JUDGED, SETTINGS, World, opened
 
 from nudge_sync import cycle
 from nudge_sync.connector import Record
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, erasure, lease, verify
 from nudge_sync.store.integrity import damaged
 from nudge_sync.store.ledger import Ledger, Revision
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
-from nudge_sync_milvus.record_codec import entry_of
+from nudge_sync_milvus.record_codec import decode_record
 from nudge_sync_qdrant_common import record_codec
 
 ORIGINALS, HISTORY, LEDGER = (
@@ -187,11 +187,11 @@ def test_a_document_that_is_no_document(applied, name, content):
 
 
 def _milvus(text: str) -> Any:
-    return entry_of([text], None, 4)
+    return decode_record([text], None, 4)
 
 
 def _qdrant(text: str) -> Any:
-    return record_codec.record({"key": '"k"', "document": text}, None)
+    return record_codec.decode_record({"key": '"k"', "document": text}, None)
 
 
 TEXTS = [
@@ -219,7 +219,7 @@ def test_a_stored_text_that_is_no_record(read, text):
 def test_vectors_of_another_dimension_are_other_vectors():
     four, six = np.ones((2, 4), np.float32), np.ones((2, 6), np.float32)
     for rescales in (True, False):
-        assert same(four, six, rescales=rescales).tolist() == [False, False]
+        assert is_same_vector(four, six, rescales=rescales).tolist() == [False, False]
 
 
 SHAPES: list[Callable[[dict[str, Any]], Any]] = [

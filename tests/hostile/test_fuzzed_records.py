@@ -22,7 +22,7 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
-from nudge_sync_milvus.record_codec import Entry, entry_of
+from nudge_sync_milvus.record_codec import Entry, decode_record
 from nudge_sync_qdrant_common import record_codec
 
 JSON = st.recursive(
@@ -117,13 +117,13 @@ TEXTS = st.text(max_size=60) | JSON.map(json.dumps)
 
 @given(texts=st.lists(st.builds("{}{}".format, st.sampled_from(["", "=", "z"]), TEXTS)))
 def test_any_texts_of_milvus(texts):
-    found = record_or_named(lambda: entry_of(texts, np.zeros(4, np.float32), 4), "")
+    found = record_or_named(lambda: decode_record(texts, np.zeros(4, np.float32), 4), "")
     assert found is None or isinstance(found, Entry)
 
 
 @given(payload=st.dictionaries(st.sampled_from(["key", "document", "tokens", "x"]), JSON | TEXTS))
 def test_any_payload_of_qdrant(payload):
-    found = record_or_named(lambda: record_codec.record(payload, None), "")
+    found = record_or_named(lambda: record_codec.decode_record(payload, None), "")
     assert found is None or isinstance(found, Record)
 
 

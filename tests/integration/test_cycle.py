@@ -5,7 +5,7 @@ import pytest
 from worlds import JUDGED, POINTS, SETTINGS, World, unit
 
 from nudge_sync import cycle
-from nudge_sync.connector.vectors import same
+from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused, InputError
 from nudge_sync.planning.plan_file import load, save
 from nudge_sync.store import verify
@@ -24,14 +24,14 @@ def test_a_cycle_helps_moves_only_judged_points_and_comes_back(any_world: World)
     assert applied.live.after["ndcg@10"] > applied.live.before["ndcg@10"] + 0.05
     assert applied.written == applied.plan.moved == JUDGED
     rescales = any_world.target().facts.rescales
-    changed = ~same(before, after, rescales=rescales)
+    changed = ~is_same_vector(before, after, rescales=rescales)
     assert list(np.flatnonzero(changed)) == list(range(JUDGED))
     state = verify.verify(any_world.target())
     assert (state.points, state.as_written, state.clean) == (JUDGED, JUDGED, True)
 
     back = roll_back(any_world.target(), SETTINGS, originals=True)
     assert (back.points, back.restored, back.identical) == (JUDGED, JUDGED, JUDGED)
-    assert same(any_world.live(), before, rescales=rescales).all()
+    assert is_same_vector(any_world.live(), before, rescales=rescales).all()
     assert verify.verify(any_world.target()).original == JUDGED
 
 
@@ -43,7 +43,7 @@ def test_cycles_over_unchanged_feedback_are_one_cycle(any_world: World) -> None:
         again = cycle.apply(any_world.target(), SETTINGS)
         assert (again.plan.moved, again.written, again.revision) == (0, 0, None)
     rescales = any_world.target().facts.rescales
-    assert same(any_world.live(), once, rescales=rescales).all()
+    assert is_same_vector(any_world.live(), once, rescales=rescales).all()
 
 
 def test_a_cycle_does_not_depend_on_the_one_before(world: World) -> None:

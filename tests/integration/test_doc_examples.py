@@ -43,7 +43,7 @@ class Words(Embeddings):
 def names() -> Iterator[dict[str, Any]]:
     """What an application has at hand where an example begins."""
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
-    client = database.session.client
+    client = database.connection.client
     client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
     store = QdrantVectorStore(client, "docs", embedding=Words())
     ids = list(range(len(TEXTS)))

@@ -58,7 +58,7 @@ class Library:
 def on_qdrant(folder: Path) -> Library:
     # One client for both: a folder of local mode lets one in.
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
-    client: QdrantClient = database.session.client
+    client: QdrantClient = database.connection.client
     client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
     words, ids = Words(), list(range(100, 100 + len(TEXTS)))
     store = QdrantVectorStore(client, "docs", embedding=words)
@@ -177,7 +177,7 @@ class Letters(SparseEmbeddings):
 
 def hybrid_qdrant(folder: Path) -> Library:
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
-    client: QdrantClient = database.session.client
+    client: QdrantClient = database.connection.client
     client.create_collection(
         "docs",
         {"dense": VectorParams(size=DIMENSION, distance=Distance.COSINE)},

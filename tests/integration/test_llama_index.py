@@ -61,7 +61,7 @@ class Library:
 
 def on_qdrant(folder: Path) -> tuple[Any, Any]:
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
-    return QdrantVectorStore("docs", client=database.session.client), database
+    return QdrantVectorStore("docs", client=database.connection.client), database
 
 
 def on_milvus(folder: Path) -> tuple[Any, Any]:

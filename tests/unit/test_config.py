@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from nudge_sync.config import Config, Section, load, seconds
-from nudge_sync.connector.settings import validated
+from nudge_sync.connector.settings import validate_settings
 from nudge_sync.errors import ConfigError
 
 MINIMAL = '[database]\nconnector = "qdrant-edge"\npath = "data"\n[collections.docs]\n'
@@ -147,9 +147,11 @@ class Both(Section):
 )
 def test_the_nearest_key_is_found_through_unions_mappings_and_lists(table, nearest):
     with pytest.raises(ConfigError, match=f"did you mean '{nearest}'"):
-        validated(Both, table, "database")
+        validate_settings(Both, table, "database")
 
 
 def test_a_key_like_no_other_gets_no_suggestion():
     with pytest.raises(ConfigError, match=r"zzz: unknown key$"):
-        validated(Config, {"database": {"connector": "x"}, "collections": {"a": {}}, "zzz": 1}, "")
+        validate_settings(
+            Config, {"database": {"connector": "x"}, "collections": {"a": {}}, "zzz": 1}, ""
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
-from nudge_sync.connector.vectors import angles, same
+from nudge_sync.connector.vectors import angles, is_same_vector
 from nudge_sync.planning.held_out import DEPTH, METRICS, hashed, ranked
 from nudge_sync.solve.problem import Queries
 from nudge_sync.solve.score import metric_values
@@ -42,8 +42,8 @@ def test_same_is_bit_for_bit_unless_the_collection_rescales() -> None:
     right = np.array(
         [[-0.0, 1.0], [0.5, np.nextafter(0.5, 1, dtype=np.float32)], [np.nan, 1.0]], np.float32
     )
-    assert same(left, right, rescales=False).tolist() == [False, False, True]
-    assert same(left[:2], right[:2], rescales=True).tolist() == [True, True]
+    assert is_same_vector(left, right, rescales=False).tolist() == [False, False, True]
+    assert is_same_vector(left[:2], right[:2], rescales=True).tolist() == [True, True]
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-7, 1e-3, 1.0, np.pi / 2, 3.0])

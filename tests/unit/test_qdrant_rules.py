@@ -14,7 +14,7 @@ from nudge_sync.connector import Points, Record
 from nudge_sync.errors import DamagedRecord, InputError, WriteNotVerified
 from nudge_sync_qdrant_common import guarded_write, record_codec
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
-from nudge_sync_qdrant_common.ids import possible
+from nudge_sync_qdrant_common.ids import select_possible_ids
 
 SCALARS = st.one_of(
     st.text(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans()
@@ -49,8 +49,8 @@ class World:
             self.vectors[point_id] = vector.copy()
 
     def replace(self, points, expected):
-        return guarded_write.replace(
-            points, expected, read=self.read, update=self.update, place='"docs"'
+        return guarded_write.compare_and_write(
+            points, expected, read=self.read, update=self.update, subject='"docs"'
         )
 
 
@@ -123,14 +123,14 @@ def test_an_engine_that_only_says_it_wrote():
 )
 def test_rows_that_cannot_be_written(ids, new, expected):
     with pytest.raises(InputError):
-        guarded_write.checked(Points(ids, new), expected, 8)
+        guarded_write.check_write(Points(ids, new), expected, 8)
 
 
 def test_possible_ids():
     name = "0f2f6fd6-0000-4000-8000-000000000001"
     asked = [1, 1, 0, -1, 2**64 - 1, 2**64, "1", name, name.upper(), UUID(name).hex, True, 1.0]
-    assert possible(asked) == [1, 0, 2**64 - 1, name]
-    assert possible([True, 1, False, 0]) == [1, 0]
+    assert select_possible_ids(asked) == [1, 0, 2**64 - 1, name]
+    assert select_possible_ids([True, 1, False, 0]) == [1, 0]
 
 
 def test_cosine_takes_unit_rows_and_zeros():
@@ -143,8 +143,8 @@ def test_cosine_takes_unit_rows_and_zeros():
 
 @given(st.text(min_size=1), st.dictionaries(st.text(), DOCUMENTS, max_size=6))
 def test_records_come_back_from_payloads(key, document):
-    stored = json.loads(json.dumps(record_codec.payload(Record(key, document))))
-    assert record_codec.record(stored, None) == Record(key, document)
+    stored = json.loads(json.dumps(record_codec.encode_record(Record(key, document))))
+    assert record_codec.decode_record(stored, None) == Record(key, document)
 
 
 @given(st.text(), SCALARS, SCALARS)
@@ -152,21 +152,21 @@ def test_tokens_are_equal_where_values_are(name, one, other):
     alike = type(one) is type(other) and one == other
     numbers = not isinstance(one, bool | str) and not isinstance(other, bool | str)
     if alike or (numbers and one == other and abs(one) < 2**53):
-        assert record_codec.token(name, one) == record_codec.token(name, other)
+        assert record_codec.encode_term(name, one) == record_codec.encode_term(name, other)
     elif one != other or isinstance(one, bool) != isinstance(other, bool):
-        assert record_codec.token(name, one) != record_codec.token(name, other)
+        assert record_codec.encode_term(name, one) != record_codec.encode_term(name, other)
 
 
 @pytest.mark.parametrize("document", [{"a": float("nan")}, {"a": {1}}, {"a": object()}])
 def test_what_json_cannot_hold(document):
     with pytest.raises(InputError, match="not JSON"):
-        record_codec.payload(Record("key", document))
+        record_codec.encode_record(Record("key", document))
 
 
 @pytest.mark.parametrize("stored", [{}, {"key": '"a"'}, {"key": "{", "document": "{}"}])
 def test_damaged_payloads_are_named(stored):
     with pytest.raises(DamagedRecord):
-        record_codec.record(stored, None)
+        record_codec.decode_record(stored, None)
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_damaged_payloads_are_named(stored):
 )
 def test_records_that_cannot_be_stored(record):
     with pytest.raises(InputError):
-        record_codec.checked([record], 2)
+        record_codec.check_records([record], 2)

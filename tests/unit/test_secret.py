@@ -4,7 +4,11 @@ import os
 
 import pytest
 
-from nudge_sync.connector.secrets import found, refuse_in_address, refuse_in_table
+from nudge_sync.connector.secrets import (
+    read_secret,
+    refuse_secrets_in_address,
+    refuse_secrets_in_table,
+)
 from nudge_sync.errors import ConfigError
 
 
@@ -17,41 +21,41 @@ def file(tmp_path):
 
 
 def test_the_environment_comes_first_then_the_file(file, monkeypatch):
-    assert found("NUDGE_TEST_KEY", None, "database.api_key_file") == ""
-    assert found("NUDGE_TEST_KEY", file, "database.api_key_file") == "s3cret"
+    assert read_secret("NUDGE_TEST_KEY", None, "database.api_key_file") == ""
+    assert read_secret("NUDGE_TEST_KEY", file, "database.api_key_file") == "s3cret"
     monkeypatch.setenv("NUDGE_TEST_KEY", "from the environment")
-    assert found("NUDGE_TEST_KEY", file, "database.api_key_file") == "from the environment"
+    assert read_secret("NUDGE_TEST_KEY", file, "database.api_key_file") == "from the environment"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o666, 0o610, 0o601])
 def test_a_file_that_others_can_reach_is_refused(file, mode):
     file.chmod(mode)
     with pytest.raises(ConfigError, match=f"mode {mode:04o}.*chmod 600") as refused:
-        found("NUDGE_TEST_KEY", file, "database.api_key_file")
+        read_secret("NUDGE_TEST_KEY", file, "database.api_key_file")
     assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o600, 0o700])
 def test_a_file_of_ones_own_is_read(file, mode):
     file.chmod(mode)
-    assert found("NUDGE_TEST_KEY", file, "x") == "s3cret"
+    assert read_secret("NUDGE_TEST_KEY", file, "x") == "s3cret"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb", b"a\x00b", b"\xff\xfe", b"x" * 70_000])
 def test_a_file_of_something_else_is_refused(file, content):
     file.write_bytes(content)
     with pytest.raises(ConfigError, match="one line of text"):
-        found("NUDGE_TEST_KEY", file, "x")
+        read_secret("NUDGE_TEST_KEY", file, "x")
 
 
 def test_no_file_and_no_regular_file(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(ConfigError, match="cannot be read"):
-            found("NUDGE_TEST_KEY", path, "x")
+            read_secret("NUDGE_TEST_KEY", path, "x")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe, 0o600)
     with pytest.raises(ConfigError, match="not a regular file"):
-        found("NUDGE_TEST_KEY", pipe, "x")
+        read_secret("NUDGE_TEST_KEY", pipe, "x")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_no_file_and_no_regular_file(tmp_path):
 )
 def test_a_secret_in_the_table_is_refused_without_being_repeated(key):
     with pytest.raises(ConfigError) as refused:
-        refuse_in_table({key: "hunter2"}, "database", "QDRANT_API_KEY", "api_key_file")
+        refuse_secrets_in_table({key: "hunter2"}, "database", "QDRANT_API_KEY", "api_key_file")
     message = str(refused.value)
     assert "QDRANT_API_KEY" in message
     assert f"database.{key}" in message
@@ -68,7 +72,7 @@ def test_a_secret_in_the_table_is_refused_without_being_repeated(key):
 
 def test_settings_about_secrets_are_no_secrets():
     names = ("api_key_env", "api_key_file", "client_key", "client_key_path", "token_env", "url")
-    refuse_in_table(dict.fromkeys(names, "x"), "database", "V", "f")
+    refuse_secrets_in_table(dict.fromkeys(names, "x"), "database", "V", "f")
 
 
 @pytest.mark.parametrize(
@@ -84,10 +88,10 @@ def test_settings_about_secrets_are_no_secrets():
 )
 def test_an_address_with_credentials_is_refused_without_being_repeated(address):
     with pytest.raises(ConfigError) as refused:
-        refuse_in_address(address, "database.url", "QDRANT_API_KEY")
+        refuse_secrets_in_address(address, "database.url", "QDRANT_API_KEY")
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("address", ["http://host:6333", "https://[::1]:443/prefix", "docs.db", ""])
 def test_a_plain_address_is_taken(address):
-    refuse_in_address(address, "database.url", "QDRANT_API_KEY")
+    refuse_secrets_in_address(address, "database.url", "QDRANT_API_KEY")

@@ -54,7 +54,7 @@ def serve(
     """Run cycles on their schedules; answer /healthz, /readyz and /metrics. SIGTERM ends it."""
     from nudge_sync.base.signals import Stop, on_signal
     from nudge_sync.config import load
-    from nudge_sync.connector.secrets import found
+    from nudge_sync.connector.secrets import read_secret
     from nudge_sync.serve.daemon import serve as run
     from nudge_sync.serve.log_lines import set_up
     from nudge_sync.serve.probes import TOKEN
@@ -68,7 +68,7 @@ def serve(
     given = {name: value for name, value in asked.items() if value is not None}
     settings = load(config)
     settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
-    token = found(TOKEN, settings.serve.token_file, "serve.token_file")
+    token = read_secret(TOKEN, settings.serve.token_file, "serve.token_file")
     set_up(settings.serve.log_format)
     with on_signal(Stop()) as stop:
         run(settings, stop, token, at_once=now)
