@@ -24,8 +24,8 @@ from nudge_sync.base.gc_pause import rarely_collected
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import build_judgements
-from nudge_sync.feedback.log.load import read
-from nudge_sync.feedback.schema.records import DIGEST, vector_digest
+from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, compute_vector_digest
 
 DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
 BLOCK, MEASURED = 100_000, 1_000_000
@@ -60,7 +60,7 @@ class Searches(MadeUp):
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
         """As a database gives them that is not asked for the vectors."""
         lists = self.lists.tolist()
-        self.digests = list(map(vector_digest, self.vectors))
+        self.digests = list(map(compute_vector_digest, self.vectors))
         for start in range(0, self.searches, self.batch):
             stop = min(start + self.batch, self.searches)
             yield [
@@ -78,7 +78,7 @@ class Searches(MadeUp):
             "shown": lists[self.query[at]],
             "session_id": f"session {at // 3}",
             "client_id": f"client {at // 9}",
-            DIGEST: self.digests[self.query[at]],
+            VECTOR_DIGEST_FIELD: self.digests[self.query[at]],
         }
 
 
@@ -142,7 +142,7 @@ def main() -> None:
     own = alone([searches, events], min(1.0, MEASURED / asked.events))
     start = time.perf_counter(), time.process_time()
     settings = FeedbackSettings()
-    log = read(searches, events, settings, DIMENSION, told)
+    log = load_log(searches, events, settings, DIMENSION, told)
     taken_in, held = time.process_time() - start[1], peak() - before
     found = build_judgements(log, settings)
     wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]

@@ -122,12 +122,12 @@ def _log(
     count = len(query)
     person = np.arange(1, count + 1, dtype=np.int32)
     searches = Searches(
-        names=[f"{q:06d} {s:03d}" for q in who for s in range(case.sessions)],
-        vector=query.astype(np.int32),
+        query_ids=[f"{q:06d} {s:03d}" for q in who for s in range(case.sessions)],
+        vector_row=query.astype(np.int32),
         time=np.zeros(count),
         session=person,
         client=person,
-        starts=np.arange(count + 1, dtype=np.int64) * DEPTH,
+        shown_starts=np.arange(count + 1, dtype=np.int64) * DEPTH,
         shown=shown.ravel(),
     )
     order = np.lexsort((point, search))
@@ -136,20 +136,20 @@ def _log(
         search=search[order].astype(np.int32),
         point=point[order].astype(np.int32),
         weight=np.ones(len(order)),
-        position=nothing,
+        rank=nothing,
         time=np.zeros(len(order)),
         session=nothing,
         client=nothing,
     )
     people = ["", *(f"{number:08d}" for number in range(count))]
-    none = clicks.only(np.zeros(0, np.int64))
+    none = clicks.select(np.zeros(0, np.int64))
     points: list[Any] = list(range(len(of.documents)))
     return Log(searches, none, clicks, points, people, people, of.queries, {}, 0)
 
 
 def raw_clicks(log: Log, queries: int) -> Grades:
     grades: Grades = [{} for _ in range(queries)]
-    rows = log.searches.vector[log.behaviour.search].tolist()
+    rows = log.searches.vector_row[log.behaviour.search].tolist()
     for row, point in zip(rows, log.behaviour.point.tolist(), strict=True):
         grades[row][point] = grades[row].get(point, 0.0) + 1.0
     return grades
@@ -245,7 +245,7 @@ def ceiling(trial: Trial, shown: Any) -> float:
 def quality_shown(of: Corpus, log: Log) -> float:
     """NDCG@10 of the lists that were shown, every judgement taken for relevant."""
     k = 10
-    query = log.searches.vector
+    query = log.searches.vector_row
     good = of.good(query, log.searches.shown.reshape(-1, DEPTH)[:, :k])
     discount = 1 / np.log2(np.arange(2, k + 2))
     answers = np.array([min(len(grades), k) for grades in of.relevant])[query]
@@ -256,7 +256,7 @@ def ever_shown(of: Corpus, log: Log) -> list[set[int]]:
     """The documents that were shown at least once for each query."""
     found: list[set[int]] = [set() for _ in of.relevant]
     for query, row in zip(
-        log.searches.vector.tolist(), log.searches.shown.reshape(-1, DEPTH), strict=True
+        log.searches.vector_row.tolist(), log.searches.shown.reshape(-1, DEPTH), strict=True
     ):
         found[query].update(row.tolist())
     return found

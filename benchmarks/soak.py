@@ -32,7 +32,7 @@ from nudge_sync.config import (  # noqa: E402
 )
 from nudge_sync.connector import Float32  # noqa: E402
 from nudge_sync.errors import GateRefused  # noqa: E402
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record  # noqa: E402
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record  # noqa: E402
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
 
@@ -81,11 +81,11 @@ def teach(target: Target, vectors: Float32, cycle_number: int) -> set[int]:
     target.events.drop()
     names = [f"{cycle_number}-{row}" for row in range(QUERIES)]
     target.queries.put(
-        [search_record(Search(name, row)) for name, row in zip(names, queries, strict=True)]
+        [to_search_record(Search(name, row)) for name, row in zip(names, queries, strict=True)]
     )
     target.events.put(
         [
-            event_record(Event(name, "relevant", int(points[answer])))
+            to_event_record(Event(name, "relevant", int(points[answer])))
             for name, answer in zip(names, answers, strict=True)
         ]
     )

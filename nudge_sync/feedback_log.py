@@ -16,20 +16,20 @@ from uuid import uuid4
 from weakref import WeakSet
 
 from nudge_sync.connector import Collection, Database, Records
-from nudge_sync.feedback.schema.plain import copied, plain
-from nudge_sync.feedback.schema.point_ids import matched
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.schema.rows import interpreted
+from nudge_sync.feedback.schema.plain import copy_vector, to_plain_row
+from nudge_sync.feedback.schema.point_ids import resolve_point_ids
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.store.retry import patient_collection
 from nudge_sync.store.target import open_target
 
-QUERY_ID, POINT_ID = "nudge_query_id", "nudge_point_id"
+QUERY_ID_KEY, POINT_ID_KEY = "nudge_query_id", "nudge_point_id"
 """What wrapped retrievers call them in the metadata of what they return."""
-_BATCH = 500
-_LONGEST_PAUSE = 30.0
-_HOPELESS = 8
+_BATCH_SIZE = 500
+_MAX_PAUSE = 30.0
+_MAX_REFUSALS = 8
 """Times in a row that an open database refuses a batch, not in passing, until it is let go."""
-_EXIT_SECONDS = 2.0
+_EXIT_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LogCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Connection:
     queries: Records
     events: Records
     collection: Collection
@@ -74,17 +74,19 @@ class FeedbackLog:
         capacity: int = 10_000,
         flush_seconds: float = 1.0,
     ) -> None:
-        self._open: Callable[[], Database] = database if callable(database) else lambda: database
-        self._opens = callable(database)
-        self._collection, self._vector = collection, vector
-        self._capacity, self._pause = capacity, flush_seconds
+        self._open_database: Callable[[], Database] = (
+            database if callable(database) else lambda: database
+        )
+        self._owns_database = callable(database)
+        self._collection_name, self._vector_name = collection, vector
+        self._capacity, self._flush_seconds = capacity, flush_seconds
         self._closed = False
         self._stored = self._dropped = self._refused = 0
         self._last_error = ""
-        self._begin()
-        self._start()
+        self._reset()
+        self._start_thread()
         _LOGS.add(self)
-        atexit.register(self.close, _EXIT_SECONDS)
+        atexit.register(self.close, _EXIT_TIMEOUT)
 
     def search(
         self,
@@ -103,11 +105,11 @@ class FeedbackLog:
         background; shown_ids: best first.
         """
         try:
-            known = query_id or f"{self._prefix}{next(self._numbers):x}"
+            assigned_id = query_id or f"{self._id_prefix}{next(self._counter):x}"
             row = {
                 "type": "search",
-                "query_id": known,
-                "query_vector": copied(query_vector),
+                "query_id": assigned_id,
+                "query_vector": copy_vector(query_vector),
                 "shown": list(shown_ids),
                 "text": text,
                 "session": session,
@@ -116,11 +118,11 @@ class FeedbackLog:
             }
             if propensities is not None:
                 row["propensities"] = list(propensities)
-            self._offer(row)
+            self._enqueue(row)
         except Exception as error:  # noqa: BLE001 - a search never fails for its log
             self.refuse(error)
             return str(query_id)
-        return known
+        return assigned_id
 
     def click(self, query_id: str, point_id: Any, **more: Any) -> None:
         """Somebody opened a point; `more` as for `event`."""
@@ -138,7 +140,7 @@ class FeedbackLog:
         """Anything else somebody did; `more`: position, grade, session, client, time."""
         try:
             row = {"time": time.time(), **more, "type": "event"}
-            self._offer(row | {"query_id": query_id, "action": action, "point": point_id})
+            self._enqueue(row | {"query_id": query_id, "action": action, "point": point_id})
         except Exception as error:  # noqa: BLE001
             self.refuse(error)
 
@@ -161,10 +163,10 @@ class FeedbackLog:
         """
         dropped, end = self._dropped, time.monotonic() + timeout
         while self._queue and time.monotonic() < end and self._is_working():
-            self._emptied.clear()
+            self._drained.clear()
             self._wake.set()
             if self._queue:
-                self._emptied.wait(max(0.0, min(0.1, end - time.monotonic())))
+                self._drained.wait(max(0.0, min(0.1, end - time.monotonic())))
         return not self._queue and self._dropped == dropped
 
     def close(self, timeout: float = 10.0) -> None:
@@ -173,7 +175,7 @@ class FeedbackLog:
             end = time.monotonic() + timeout
             self.flush(timeout)
             self._closed = True
-            self._ending.set()
+            self._closing.set()
             self._wake.set()
             if self._thread is not None:
                 self._thread.join(max(1.0, end - time.monotonic()))
@@ -185,124 +187,126 @@ class FeedbackLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Have nothing waiting and nothing open: in a new process."""
         self._queue: deque[dict[str, Any]] = deque()
-        self._numbers, self._prefix = count(), uuid4().hex[:16] + "-"
+        self._counter, self._id_prefix = count(), uuid4().hex[:16] + "-"
         self._database: Database | None = None
-        self._place: _Place | None = None
-        self._wake, self._emptied = threading.Event(), threading.Event()
-        self._ending, self._starting = threading.Event(), threading.Lock()
+        self._connection: _Connection | None = None
+        self._wake, self._drained = threading.Event(), threading.Event()
+        self._closing, self._start_lock = threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def _start(self) -> None:
-        with self._starting:
+    def _start_thread(self) -> None:
+        with self._start_lock:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="nudge-sync-log", daemon=True)
+                thread = threading.Thread(target=self._run, name="nudge-sync-log", daemon=True)
                 thread.start()
                 self._thread = thread
 
     def _is_working(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _offer(self, row: dict[str, Any]) -> None:
+    def _enqueue(self, row: dict[str, Any]) -> None:
         if self._closed or len(self._queue) >= self._capacity:
             self._dropped += 1
             return
         if self._thread is None:
-            self._start()
+            self._start_thread()
         self._queue.append(row)
 
-    def _work(self) -> None:
-        pause = shortest = min(self._pause, _LONGEST_PAUSE)
+    def _run(self) -> None:
+        pause = min_pause = min(self._flush_seconds, _MAX_PAUSE)
         refusals, due = 0, 0.0
         while not self._closed:
             self._wake.wait(pause)
             self._wake.clear()
             try:
                 while self._queue and not self._closed:
-                    self._store_some(self._opened())
-                    pause, refusals, due = shortest, 0, 0.0
+                    self._store_batch(self._connect())
+                    pause, refusals, due = min_pause, 0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
                 self._last_error = f"{type(error).__name__}: {error}"
                 # What a flush had tried early counts for nothing, however often it is called.
                 if time.monotonic() >= due:
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = min(2 * pause, _MAX_PAUSE)
                     due = time.monotonic() + pause
                     refusals += self._is_refused(error)
-                if refusals == _HOPELESS:
-                    self._give_up_on_some()
+                if refusals == _MAX_REFUSALS:
+                    self._drop_batch()
                     refusals = 0
-                self._place = None
-                self._ending.wait(shortest)
-            self._emptied.set()
-        self._let_go()
+                self._connection = None
+                self._closing.wait(min_pause)
+            self._drained.set()
+        self._close_database()
 
     def _is_refused(self, error: Exception) -> bool:
         """Whether an open database would not take a batch, rather than being away."""
-        return self._place is not None and not getattr(error, "transient", False)
+        return self._connection is not None and not getattr(error, "transient", False)
 
-    def _give_up_on_some(self) -> None:
-        for _ in range(min(_BATCH, len(self._queue))):
+    def _drop_batch(self) -> None:
+        for _ in range(min(_BATCH_SIZE, len(self._queue))):
             self._queue.popleft()
             self._dropped += 1
 
-    def _store_some(self, place: _Place) -> None:
+    def _store_batch(self, connection: _Connection) -> None:
         # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
-        rows = [self._queue[at] for at in range(min(_BATCH, len(self._queue)))]
-        items = [item for row in rows if (item := self._interpret(row, place)) is not None]
-        items = matched(items, place.collection)
-        searches = [search_record(item) for item in items if isinstance(item, Search)]
-        events = [event_record(item) for item in items if isinstance(item, Event)]
+        rows = [self._queue[i] for i in range(min(_BATCH_SIZE, len(self._queue)))]
+        items = [item for row in rows if (item := self._parse_row(row, connection)) is not None]
+        items = resolve_point_ids(items, connection.collection)
+        searches = [to_search_record(item) for item in items if isinstance(item, Search)]
+        events = [to_event_record(item) for item in items if isinstance(item, Event)]
         if searches:
-            place.queries.put(list({record.key: record for record in searches}.values()))
+            connection.queries.put(list({record.key: record for record in searches}.values()))
         if events:
-            place.events.put(list({record.key: record for record in events}.values()))
+            connection.events.put(list({record.key: record for record in events}.values()))
         self._stored += len(items)
         self._refused += len(rows) - len(items)
         for _ in rows:
             self._queue.popleft()
 
-    def _interpret(self, row: dict[str, Any], place: _Place) -> Search | Event | None:
+    def _parse_row(self, row: dict[str, Any], connection: _Connection) -> Search | Event | None:
         try:
             if callable(row.get("query_vector")):
                 row["query_vector"] = row["query_vector"]()
-            return interpreted(plain(row), place.dimension)
+            return parse_storable_row(to_plain_row(row), connection.dimension)
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
             self._last_error = f"{type(bad).__name__}: {bad}"
             return None
 
-    def _opened(self) -> _Place:
+    def _connect(self) -> _Connection:
         if self._database is None:
-            self._database = self._open()
-        if self._place is None:
-            target = open_target(self._database, self._collection, self._vector)
-            named = patient_collection(self._database.collection(self._collection, self._vector))
+            self._database = self._open_database()
+        if self._connection is None:
+            target = open_target(self._database, self._collection_name, self._vector_name)
+            collection = patient_collection(
+                self._database.collection(self._collection_name, self._vector_name)
+            )
             dimension = target.facts.dimension
-            self._place = _Place(target.queries, target.events, named, dimension)
-        return self._place
+            self._connection = _Connection(target.queries, target.events, collection, dimension)
+        return self._connection
 
-    def _let_go(self) -> None:
-        if self._opens and self._database is not None:
+    def _close_database(self) -> None:
+        if self._owns_database and self._database is not None:
             try:
                 self._database.close()
             except Exception as error:  # noqa: BLE001
                 self._last_error = f"{type(error).__name__}: {error}"
 
 
-def _store_what_waits() -> None:
+def _flush_logs() -> None:
     for log in list(_LOGS):
-        log.flush(_EXIT_SECONDS)
+        log.flush(_EXIT_TIMEOUT)
 
 
-def _begin_in_child() -> None:
+def _reset_logs() -> None:
     for log in list(_LOGS):
-        log._begin()  # noqa: SLF001
+        log._reset()  # noqa: SLF001
 
 
 _LOGS: WeakSet[FeedbackLog] = WeakSet()
-os.register_at_fork(after_in_child=_begin_in_child)
+os.register_at_fork(after_in_child=_reset_logs)
 # Before concurrent.futures lets go of its threads, without which Milvus Lite stores nothing more:
 # what is registered last runs first, hence the import. Threads of the application may still run
 # and log: the logs are closed by atexit.
-getattr(threading, "_register_atexit", atexit.register)(_store_what_waits)
+getattr(threading, "_register_atexit", atexit.register)(_flush_logs)

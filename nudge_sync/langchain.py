@@ -15,9 +15,9 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStoreRetriever
 from pydantic import model_validator
 
-from nudge_sync.feedback_log import POINT_ID, QUERY_ID, FeedbackLog
+from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
-_IDS = ("_id", "pk")
+_POINT_ID_KEYS = ("_id", "pk")
 """Where langchain-qdrant and langchain-milvus leave the point's id."""
 
 
@@ -39,77 +39,96 @@ class LoggedRetriever(VectorStoreRetriever):
     is looked at too."""
 
     @model_validator(mode="after")
-    def _has_a_model(self) -> LoggedRetriever:
-        if not isinstance(self._embedder(), Embeddings):
+    def _check_embedder(self) -> LoggedRetriever:
+        if not isinstance(self._get_embedder(), Embeddings):
             raise ValueError("the store has no embedding model of its own: name one, embeddings=")  # noqa: TRY004
         return self
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        if not self._is_by_vector():
-            found = super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
-            return self._logged(query, self._later(query), found, run_manager.metadata)
-        vector = self._embedder().embed_query(query)
-        named = self.search_kwargs | kwargs
+        if not self._is_vector_search():
+            documents = super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+            return self._log_search(
+                query, self._defer_embedding(query), documents, run_manager.metadata
+            )
+        vector = self._get_embedder().embed_query(query)
+        search_options = self.search_kwargs | kwargs
         if self.search_type == "mmr":
-            found = self.vectorstore.max_marginal_relevance_search_by_vector(vector, **named)
+            documents = self.vectorstore.max_marginal_relevance_search_by_vector(
+                vector, **search_options
+            )
         else:
-            found = self.vectorstore.similarity_search_by_vector(vector, **named)
-        return self._logged(query, vector, found, run_manager.metadata)
+            documents = self.vectorstore.similarity_search_by_vector(vector, **search_options)
+        return self._log_search(query, vector, documents, run_manager.metadata)
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        if not self._is_by_vector():
-            found = await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
-            return self._logged(query, self._later(query), found, run_manager.metadata)
-        vector = await self._embedder().aembed_query(query)
-        named = self.search_kwargs | kwargs
+        if not self._is_vector_search():
+            documents = await super()._aget_relevant_documents(
+                query, run_manager=run_manager, **kwargs
+            )
+            return self._log_search(
+                query, self._defer_embedding(query), documents, run_manager.metadata
+            )
+        vector = await self._get_embedder().aembed_query(query)
+        search_options = self.search_kwargs | kwargs
         if self.search_type == "mmr":
-            found = await self.vectorstore.amax_marginal_relevance_search_by_vector(vector, **named)
+            documents = await self.vectorstore.amax_marginal_relevance_search_by_vector(
+                vector, **search_options
+            )
         else:
-            found = await self.vectorstore.asimilarity_search_by_vector(vector, **named)
-        return self._logged(query, vector, found, run_manager.metadata)
+            documents = await self.vectorstore.asimilarity_search_by_vector(
+                vector, **search_options
+            )
+        return self._log_search(query, vector, documents, run_manager.metadata)
 
-    def _is_by_vector(self) -> bool:
+    def _is_vector_search(self) -> bool:
         """Whether one dense vector is all that the store would search by."""
         mode = getattr(self.vectorstore, "retrieval_mode", "dense")
         fields = getattr(self.vectorstore, "vector_fields", ())
-        plain = getattr(mode, "value", mode) == "dense" and len(fields) <= 1
-        return plain and self.search_type in {"similarity", "mmr"}
+        is_dense = getattr(mode, "value", mode) == "dense" and len(fields) <= 1
+        return is_dense and self.search_type in {"similarity", "mmr"}
 
-    def _later(self, query: str) -> Callable[[], list[float]]:
-        return partial(self._embedder().embed_query, query)
+    def _defer_embedding(self, query: str) -> Callable[[], list[float]]:
+        return partial(self._get_embedder().embed_query, query)
 
-    def _embedder(self) -> Any:
+    def _get_embedder(self) -> Any:
         return self.embeddings or self.vectorstore.embeddings
 
-    def _logged(
-        self, query: str, vector: Any, found: list[Document], run: Mapping[str, Any]
+    def _log_search(
+        self, query: str, vector: Any, documents: list[Document], run_metadata: Mapping[str, Any]
     ) -> list[Document]:
         try:
-            ids = [self._point_id(document) for document in found]
+            ids = [self._get_point_id(document) for document in documents]
             query_id = self.log.search(
-                vector, ids, text=query, session=_who(run, "session"), client=_who(run, "client")
+                vector,
+                ids,
+                text=query,
+                session=_get_actor_id(run_metadata, "session"),
+                client=_get_actor_id(run_metadata, "client"),
             )
-            return [_marked(one, query_id, id_) for one, id_ in zip(found, ids, strict=True)]
+            return [
+                _add_log_ids(result, query_id, id_)
+                for result, id_ in zip(documents, ids, strict=True)
+            ]
         except Exception as error:  # noqa: BLE001 - a search never fails for its log
             self.log.refuse(error)
-            return found
+            return documents
 
-    def _point_id(self, document: Document) -> Any:
+    def _get_point_id(self, document: Document) -> Any:
         if self.id_key:
             return document.metadata.get(self.id_key)
-        named = (document.metadata.get(name) for name in _IDS)
-        return next((id_ for id_ in named if id_ is not None), document.id)
+        candidates = (document.metadata.get(name) for name in _POINT_ID_KEYS)
+        return next((id_ for id_ in candidates if id_ is not None), document.id)
 
 
-def _who(run: Mapping[str, Any], name: str) -> str:
-    return str(run.get(name) or run.get(f"{name}_id") or "")
+def _get_actor_id(run_metadata: Mapping[str, Any], name: str) -> str:
+    return str(run_metadata.get(name) or run_metadata.get(f"{name}_id") or "")
 
 
-def _marked(document: Document, query_id: str, point_id: Any) -> Document:
+def _add_log_ids(document: Document, query_id: str, point_id: Any) -> Document:
     # A copy: a store may hand out the metadata that it keeps.
-    marks = {QUERY_ID: query_id, POINT_ID: point_id}
+    marks = {QUERY_ID_KEY: query_id, POINT_ID_KEY: point_id}
     return document.model_copy(update={"metadata": {**document.metadata, **marks}})

@@ -10,7 +10,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from nudge_sync.feedback_log import POINT_ID, QUERY_ID, FeedbackLog
+from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
 
 class LoggedRetriever(BaseRetriever):
@@ -37,54 +37,58 @@ class LoggedRetriever(BaseRetriever):
         model = embed_model or getattr(retriever, "_embed_model", None)
         if not isinstance(model, BaseEmbedding):
             raise ValueError("the retriever has no embedding model of its own: name embed_model=")  # noqa: TRY004
-        self._model = model
+        self._embedder = model
         self._session, self._client = session, client
         super().__init__(callback_manager=retriever.callback_manager)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        if _is_without_vector(query_bundle):
-            vector = self._model.get_agg_embedding_from_queries(query_bundle.embedding_strs)
+        if _needs_embedding(query_bundle):
+            vector = self._embedder.get_agg_embedding_from_queries(query_bundle.embedding_strs)
             query_bundle = replace(query_bundle, embedding=vector)
-        return self._logged(query_bundle, self._retriever.retrieve(query_bundle))
+        return self._log_search(query_bundle, self._retriever.retrieve(query_bundle))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        if _is_without_vector(query_bundle):
-            vector = await self._model.aget_agg_embedding_from_queries(query_bundle.embedding_strs)
+        if _needs_embedding(query_bundle):
+            vector = await self._embedder.aget_agg_embedding_from_queries(
+                query_bundle.embedding_strs
+            )
             query_bundle = replace(query_bundle, embedding=vector)
-        return self._logged(query_bundle, await self._retriever.aretrieve(query_bundle))
+        return self._log_search(query_bundle, await self._retriever.aretrieve(query_bundle))
 
-    def _logged(self, query: QueryBundle, found: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    def _log_search(
+        self, query: QueryBundle, nodes: Sequence[NodeWithScore]
+    ) -> list[NodeWithScore]:
         try:
             query_id = self._log.search(
                 query.embedding,
-                [one.node.node_id for one in found],
+                [node.node.node_id for node in nodes],
                 text=query.query_str,
-                session=_said(self._session),
-                client=_said(self._client),
+                session=_get_actor_id(self._session),
+                client=_get_actor_id(self._client),
             )
-            return [_marked(one, query_id) for one in found]
+            return [_add_log_ids(node, query_id) for node in nodes]
         except Exception as error:  # noqa: BLE001 - a search never fails for its log
             self._log.refuse(error)
-            return list(found)
+            return list(nodes)
 
 
-def _is_without_vector(query: QueryBundle) -> bool:
+def _needs_embedding(query: QueryBundle) -> bool:
     return query.embedding is None and bool(query.embedding_strs)
 
 
-def _said(who: str | Callable[[], str]) -> str:
-    return str(who() if callable(who) else who)
+def _get_actor_id(actor: str | Callable[[], str]) -> str:
+    return str(actor() if callable(actor) else actor)
 
 
-def _marked(found: NodeWithScore, query_id: str) -> NodeWithScore:
-    node = found.node
-    marks: dict[str, Any] = {QUERY_ID: query_id, POINT_ID: node.node_id}
+def _add_log_ids(scored_node: NodeWithScore, query_id: str) -> NodeWithScore:
+    node = scored_node.node
+    marks: dict[str, Any] = {QUERY_ID_KEY: query_id, POINT_ID_KEY: node.node_id}
     # Copies: a docstore hands out the nodes that it keeps.
-    copied = node.model_copy(
+    marked_node = node.model_copy(
         update={
             "metadata": {**node.metadata, **marks},
             "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *marks],
             "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *marks],
         }
     )
-    return NodeWithScore(node=copied, score=found.score)
+    return NodeWithScore(node=marked_node, score=scored_node.score)

@@ -9,7 +9,7 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.feedback.log.external import feedback_of
+from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger, head, pending
 from nudge_sync.store.target import refusals
@@ -20,7 +20,7 @@ def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
     target = job.target
     entries = Ledger(target.ledger, target.place).entries()
     holder = lease.holder(target.ledger)
-    logged = feedback_of(target, job.settings.feedback)
+    logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     evidence = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}

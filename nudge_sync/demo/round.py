@@ -16,7 +16,7 @@ from nudge_sync.connector import Collection, Database, Float32, PointId, Points
 from nudge_sync.demo import places
 from nudge_sync.demo.requests import Requests, Tools, load, split
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import labelled
+from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.metrics import parse
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.writing.rollback import roll_back
@@ -75,7 +75,7 @@ def teach(target: Target, requests: Requests, progress: Progress) -> None:
         name: dict.fromkeys(answers, 1.0)
         for name, answers in zip(requests.names, requests.answers, strict=True)
     }
-    source = labelled(requests.names, requests.vectors, relevant)
+    source = build_judgement_source(requests.names, requests.vectors, relevant)
     place = Destination(target.queries, target.events, target.collection)
     import_rows([source], place, progress=progress)
 

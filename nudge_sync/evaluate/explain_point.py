@@ -14,8 +14,8 @@ from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.sources.collection import near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.feedback.schema.point_ids import PointIds
-from nudge_sync.feedback.schema.records import search_of
+from nudge_sync.feedback.schema.point_ids import PointIdResolver
+from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.planning.dataset import points_in_play
 from nudge_sync.planning.held_out import HELD_SHARE, hashed
 from nudge_sync.solve.problem import Similarity
@@ -102,9 +102,9 @@ def explain_point(
 
 
 def _found(target: Target, written: PointId) -> PointId:
-    ids = PointIds(target.collection)
+    ids = PointIdResolver(target.collection)
     ids.look_up([written])
-    point = ids.found(written)
+    point = ids.get(written)
     if point is None:
         raise InputError(f'"{target.name}" has no point {written!r}')
     return point
@@ -163,7 +163,7 @@ def _column(weights: NDArray[np.float64], row: int, count: int) -> csr_matrix:
 
 
 def _texts(searches: Records, names: list[str]) -> list[str]:
-    found = [search_of(record) for record in searches.get(names, vectors=False)]
+    found = [parse_search_record(record) for record in searches.get(names, vectors=False)]
     text_of = {search.query_id: search.text for search in found}
     return [text_of.get(name, "") for name in names]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.log.external import Feedback
-from nudge_sync.feedback.schema.records import DIGEST
-from nudge_sync.feedback.schema.rows import BadRow, seconds
+from nudge_sync.feedback.log.external import FeedbackRecords
+from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
+from nudge_sync.feedback.schema.rows import BadRow, parse_timestamp
 from nudge_sync.store import erasure
 from nudge_sync.store.target import Target
 
@@ -48,18 +48,18 @@ class FeedbackSelector:
             raise InputError("name one client, one session, one query, or a day (--before)")
         return conditions
 
-    def find_query_ids(self, feedback: Feedback) -> set[str]:
+    def find_query_ids(self, feedback: FeedbackRecords) -> set[str]:
         """The query ids of their searches, wherever those are kept; events on them are theirs too.
 
         None of a query, whose events name it themselves, nor of a time: of that only what is of
         that time itself.
         """
-        return feedback.asked(self.to_filter()) if self.client or self.session else set()
+        return feedback.find_query_ids(self.to_filter()) if self.client or self.session else set()
 
 
 def _parse_day(day: str) -> float:
     try:
-        return seconds(day)
+        return parse_timestamp(day)
     except BadRow as error:
         raise InputError(f"--before {day!r} is no day such as 2026-05-01: {error.detail}") from None
 
@@ -151,7 +151,7 @@ def export_rows(
             row = {"type": "search" if is_search else "event", **record.document}
             if record.vector is not None:
                 row["query_vector"] = record.vector.tolist()
-            row.pop(DIGEST, None)
+            row.pop(VECTOR_DIGEST_FIELD, None)
             yield row
 
 

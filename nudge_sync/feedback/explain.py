@@ -40,7 +40,7 @@ def explain_judgements(
     log: Log, settings: FeedbackSettings, point: PointId
 ) -> list[JudgementReason]:
     """Every query that says something of the point: labels, then behaviour, surest first."""
-    point_rows = [row for row, id_ in enumerate(log.points) if id_ == point]
+    point_rows = [row for row, id_ in enumerate(log.point_ids) if id_ == point]
     if not point_rows:
         return []
     return [*_explain_labels(log, point_rows[0]), *_explain_behaviour(log, settings, point_rows[0])]
@@ -48,9 +48,9 @@ def explain_judgements(
 
 def _explain_labels(log: Log, point: int) -> list[JudgementReason]:
     labels = keep_latest_labels(log.labels)
-    labels = labels.only((labels.point == point) & (labels.search >= 0))
+    labels = labels.select((labels.point == point) & (labels.search >= 0))
     return [
-        JudgementReason(log.searches.names[search], "label", float(weight), "somebody said so")
+        JudgementReason(log.searches.query_ids[search], "label", float(weight), "somebody said so")
         for search, weight in zip(labels.search.tolist(), labels.weight.tolist(), strict=True)
     ]
 
@@ -63,11 +63,11 @@ def _explain_behaviour(log: Log, settings: FeedbackSettings, point: int) -> list
     rows = np.flatnonzero((pairs.point == point) & (pairs.people > 0))
     labels = keep_latest_labels(log.labels)
     overruled = is_overruled(
-        labels.only(labels.search >= 0), estimates.query_groups, pairs.search, pairs.point
+        labels.select(labels.search >= 0), estimates.query_groups, pairs.search, pairs.point
     )
     return [
         JudgementReason(
-            query_id=log.searches.names[int(pairs.search[row])],
+            query_id=log.searches.query_ids[int(pairs.search[row])],
             source="behaviour",
             weight=None
             if overruled[row] or np.isnan(estimates.weights[row])

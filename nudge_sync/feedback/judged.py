@@ -3,7 +3,7 @@ from __future__ import annotations
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judgements import Judgements, read_judgements
-from nudge_sync.feedback.log.external import feedback_of
+from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store.target import Target
 
 
@@ -11,6 +11,6 @@ def judgements_of(
     target: Target, settings: CollectionSettings, progress: Progress = silent
 ) -> Judgements:
     """The judgements of a collection, from all its feedback, by its own settings."""
-    found = feedback_of(target, settings.feedback)
+    found = open_feedback(target, settings.feedback)
     dimension = target.facts.dimension
     return read_judgements(found.queries, found.events, settings.feedback, dimension, progress)

@@ -15,7 +15,7 @@ from nudge_sync.feedback.clicks.funnel import FunnelStage
 from nudge_sync.feedback.clicks.pipeline import estimate_relevance
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Log
-from nudge_sync.feedback.log.load import read
+from nudge_sync.feedback.log.load import load_log
 
 __all__ = ["ExpectedGains", "FunnelStage", "Judgements", "build_judgements", "read_judgements"]
 
@@ -72,16 +72,23 @@ def read_judgements(
     label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.clicks.pipeline`.
     Queries that are not stored, or of another dimension, are left out and counted.
     """
-    return build_judgements(read(queries, events, settings, dimension, progress), settings)
+    return build_judgements(load_log(queries, events, settings, dimension, progress), settings)
 
 
 def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
     """The judgements of a log."""
     event_count = len(log.labels) + len(log.behaviour)
-    funnel = [FunnelStage("actions", event_count, log.unused, "an action without a weight")]
-    if log.unreadable:
+    funnel = [
+        FunnelStage("actions", event_count, log.unweighted_events, "an action without a weight")
+    ]
+    if log.unreadable_records:
         reason = "no search or event as this version knows them"
-        funnel.insert(0, FunnelStage("records", event_count + log.unused, log.unreadable, reason))
+        funnel.insert(
+            0,
+            FunnelStage(
+                "records", event_count + log.unweighted_events, log.unreadable_records, reason
+            ),
+        )
     labels = keep_latest_labels(log.labels)
     funnel.append(
         FunnelStage(
@@ -89,14 +96,16 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
         )
     )
     has_query_vector = labels.search >= 0
-    has_query_vector[has_query_vector] = log.searches.vector[labels.search[has_query_vector]] >= 0
+    has_query_vector[has_query_vector] = (
+        log.searches.vector_row[labels.search[has_query_vector]] >= 0
+    )
     reason = "no search is stored, or its vector does not fit"
     funnel.append(
         FunnelStage(
             "labelled queries", int(has_query_vector.sum()), int((~has_query_vector).sum()), reason
         )
     )
-    labels = labels.only(has_query_vector)
+    labels = labels.select(has_query_vector)
     estimates = estimate_relevance(log, settings) if len(log.behaviour) else None
     if estimates is None:
         return _assemble_judgements(
@@ -119,7 +128,7 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
             [*funnel, *estimates.funnel],
         ),
         suspected_bots=estimates.suspected_bots,
-        promoted_points=[log.points[row] for row in estimates.promoted_points],
+        promoted_points=[log.point_ids[row] for row in estimates.promoted_points],
     )
 
 
@@ -152,15 +161,15 @@ def _assemble_judgements(
         (expected_gains.value > 0) & np.isin(expected_gains.search, searches)
     )
     return Judgements(
-        query_ids=[log.searches.names[row] for row in searches.tolist()],
-        query_vectors=log.vectors[log.searches.vector[searches]],
+        query_ids=[log.searches.query_ids[row] for row in searches.tolist()],
+        query_vectors=log.query_vectors[log.searches.vector_row[searches]],
         query_rows=query_rows.astype(np.int64),
-        point_ids=[log.points[row] for row in pairs.point.tolist()],
+        point_ids=[log.point_ids[row] for row in pairs.point.tolist()],
         weights=pairs.value,
         funnel=funnel,
         expected_gains=ExpectedGains(
             query_rows=np.searchsorted(searches, expected_gains.search).astype(np.int64),
-            point_ids=[log.points[row] for row in expected_gains.point.tolist()],
+            point_ids=[log.point_ids[row] for row in expected_gains.point.tolist()],
             gains=expected_gains.value,
         ),
     )

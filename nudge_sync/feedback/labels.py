@@ -11,10 +11,10 @@ from nudge_sync.feedback.log.columns import Actions
 def keep_latest_labels(labels: Actions) -> Actions:
     """One row a (search, point): the latest, and of equally late ones the lowest."""
     order = np.lexsort((-labels.weight, labels.time, labels.point, labels.search))
-    sorted_labels = labels.only(order)
+    sorted_labels = labels.select(order)
     is_last = np.ones(len(sorted_labels), np.bool_)
     is_last[:-1] = (np.diff(sorted_labels.search) != 0) | (np.diff(sorted_labels.point) != 0)
-    return sorted_labels.only(is_last)
+    return sorted_labels.select(is_last)
 
 
 def is_overruled(

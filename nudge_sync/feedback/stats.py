@@ -9,7 +9,7 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.judgements import Judgements, build_judgements
-from nudge_sync.feedback.log.load import read
+from nudge_sync.feedback.log.load import load_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ def count_feedback(
 ) -> FeedbackStats:
     """What is stored for the collection, counted."""
     facts = collection.describe()
-    log = read(queries, events, settings, facts.dimension, progress)
+    log = load_log(queries, events, settings, facts.dimension, progress)
     return FeedbackStats(
-        searches=len(log.searches.names),
-        events=sum(log.actions.values()),
-        actions=dict(sorted(log.actions.items())),
+        searches=len(log.searches.query_ids),
+        events=sum(log.action_counts.values()),
+        actions=dict(sorted(log.action_counts.items())),
         judgements=build_judgements(log, settings),
         points=facts.points,
     )

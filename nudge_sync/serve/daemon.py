@@ -28,7 +28,7 @@ from nudge_sync.base.signals import Stop
 from nudge_sync.config import Config, ScheduleSettings, seconds
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
-from nudge_sync.feedback.log.load import EVENTS, SEARCHES
+from nudge_sync.feedback.log.load import EVENTS_STAGE, SEARCHES_STAGE
 from nudge_sync.serve.log_lines import say
 from nudge_sync.serve.probes import Pages, answering, refuse_open_door
 from nudge_sync.serve.prometheus import Gauges
@@ -113,17 +113,17 @@ class Daemon:
             return
         # Imported here: FastAPI is an extra.
         try:
-            from nudge_sync.feedback.ingest.batches import Batches  # noqa: PLC0415
-            from nudge_sync.serve.feedback_api import application, taking  # noqa: PLC0415
+            from nudge_sync.feedback.ingest.batches import BatchImporter  # noqa: PLC0415
+            from nudge_sync.serve.feedback_api import create_app, serve_feedback_api  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(
                 f"serve.feedback_port lacks a package ({error}); "
                 "install it with: pip install 'nudge-sync[serve]'"
             ) from error
         vectors = {name: each.vector for name, each in self.config.collections.items()}
-        batches = Batches(self._connected, vectors, self.opening)
-        app = application(batches, token, self.gauges)
-        with taking(serve.host, serve.feedback_port, app) as port:
+        batches = BatchImporter(self._connected, vectors, self.opening)
+        app = create_app(batches, token, self.gauges)
+        with serve_feedback_api(serve.host, serve.feedback_port, app) as port:
             say(logging.INFO, "taking feedback", host=serve.host, port=port)
             yield
 
@@ -242,7 +242,7 @@ class Daemon:
 
     def _telling(self, name: str) -> Progress:
         """The progress of a cycle: a line now and then while much feedback is read."""
-        told = dict.fromkeys((EVENTS, SEARCHES), 0)
+        told = dict.fromkeys((EVENTS_STAGE, SEARCHES_STAGE), 0)
 
         def report(stage: str, done: int, total: int) -> None:
             self._progress(stage, done, total)

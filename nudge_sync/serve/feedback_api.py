@@ -21,19 +21,19 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
-from nudge_sync.feedback.ingest.batches import Batches, Kind, rows_in
+from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.schema.rows import BadRow
 from nudge_sync.serve.log_lines import say
-from nudge_sync.serve.openapi import described
+from nudge_sync.serve.openapi import describe_route
 from nudge_sync.serve.probes import admitted
 from nudge_sync.serve.prometheus import Gauges
 
 MAX_BODY_BYTES = 16 * 2**20
-MAX_ROWS = 10_000
-_RETRY = {"Retry-After": "5"}
-_CLIENT_LEFT = 499
+MAX_BATCH_ROWS = 10_000
+_RETRY_HEADERS = {"Retry-After": "5"}
+_CLIENT_CLOSED_REQUEST = 499
 """What nginx's log calls it; nobody is there to be answered."""
 
 
@@ -41,63 +41,63 @@ _CLIENT_LEFT = 499
 class Limits:
     """How much is taken at once, and how long is waited, in seconds."""
 
-    batches: int = 32
-    connections: int = 200
+    max_batches: int = 32
+    max_connections: int = 200
     """Of more, the oldest on which no request is under way is closed."""
-    body: float = 30.0
+    body_timeout: float = 30.0
     """From a request's head to the end of its body."""
-    grace: int = 10
+    shutdown_timeout: int = 10
     """For the batches in hand, at the end."""
 
 
-USUAL = Limits()
+DEFAULT_LIMITS = Limits()
 
 
-def application(
-    batches: Batches,
+def create_app(
+    batches: BatchImporter,
     token: str = "",
     gauges: Gauges | None = None,
-    limits: Limits = USUAL,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> FastAPI:
     """The application that stores what is posted to it; with a token, only for its bearers.
 
     gauges: told of every batch.
     """
     app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
-    desk = _Desk(batches, token, gauges or Gauges(), limits)
-    _add(app, desk, "search", "/v1/searches")
-    _add(app, desk, "event", "/v1/events")
+    state = _ApiState(batches, token, gauges or Gauges(), limits)
+    _add_route(app, state, "search", "/v1/searches")
+    _add_route(app, state, "event", "/v1/events")
     return app
 
 
 @dataclass
-class _Desk:
+class _ApiState:
     """Where batches are handed in; all of it but the storing happens on one thread."""
 
-    batches: Batches
+    batches: BatchImporter
     token: str
     gauges: Gauges
     limits: Limits
-    in_hand: int = field(default=0, init=False)
+    active_batches: int = field(default=0, init=False)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def admit_batch(self) -> Iterator[None]:
         """Inside, one batch more is in hand. Raises HTTPException where there are too many."""
-        if self.in_hand >= self.limits.batches:
+        if self.active_batches >= self.limits.max_batches:
             raise HTTPException(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too many batches at once; send the batch again later",
-                _RETRY,
+                _RETRY_HEADERS,
             )
-        self.in_hand += 1
+        self.active_batches += 1
         try:
             yield
         finally:
-            self.in_hand -= 1
+            self.active_batches -= 1
 
 
-def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
-    @app.post(path, name=f"store {path[4:]}", **described(kind))
+def _add_route(app: FastAPI, state: _ApiState, kind: RowKind, path: str) -> None:
+    @app.post(path, name=f"store {path[4:]}", **describe_route(kind))
     async def store(
         request: Request,
         collection: str | None = None,
@@ -105,60 +105,60 @@ def _add(app: FastAPI, desk: _Desk, kind: Kind, path: str) -> None:
     ) -> Response:
         name = ""
         try:
-            _refuse_strangers(request, desk.token)
-            name = _chosen(collection, desk.batches)
-            with desk.place():
-                rows = _rows(await _whole(request, desk.limits.body))
-                answer: Response = await run_in_threadpool(
-                    _answer, desk, name, kind, rows, partial=partial
+            _check_headers(request, state.token)
+            name = _select_collection(collection, state.batches)
+            with state.admit_batch():
+                rows = _parse_batch(await _read_body(request, state.limits.body_timeout))
+                response: Response = await run_in_threadpool(
+                    _store_batch, state, name, kind, rows, partial=partial
                 )
-        except HTTPException as refused:
-            desk.gauges.batch(name, kind, refused.status_code)
+        except HTTPException as error:
+            state.gauges.batch(name, kind, error.status_code)
             raise
         except ClientDisconnect:
-            answer = Response(status_code=_CLIENT_LEFT)
+            response = Response(status_code=_CLIENT_CLOSED_REQUEST)
         except asyncio.CancelledError:
             # The server ends and has waited long enough; the client is still there.
-            answer = _later("the daemon is ending; send the batch again later")
-        desk.gauges.batch(name, kind, answer.status_code)
-        return answer
+            response = _respond_unavailable("the daemon is ending; send the batch again later")
+        state.gauges.batch(name, kind, response.status_code)
+        return response
 
 
-def _refuse_strangers(request: Request, token: str) -> None:
+def _check_headers(request: Request, token: str) -> None:
     if not admitted(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
     # A page in somebody's browser can post any other type to this machine without being asked.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if kind.lower() != "application/json":
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type.lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
 
 
-def _chosen(collection: str | None, batches: Batches) -> str:
-    known = ", ".join(sorted(batches.vectors))
+def _select_collection(collection: str | None, batches: BatchImporter) -> str:
+    known = ", ".join(sorted(batches.vector_names))
     if collection is None:
-        if len(batches.vectors) == 1:
-            return next(iter(batches.vectors))
+        if len(batches.vector_names) == 1:
+            return next(iter(batches.vector_names))
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"say ?collection=, one of: {known}")
-    if collection not in batches.vectors:
+    if collection not in batches.vector_names:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"no such collection; there are: {known}")
     return collection
 
 
-async def _whole(request: Request, patience: float) -> bytes:
+async def _read_body(request: Request, timeout: float) -> bytes:
     try:
-        async with asyncio.timeout(patience):
-            return await _body(request)
+        async with asyncio.timeout(timeout):
+            return await _read_stream(request)
     except TimeoutError:
         raise HTTPException(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"the body was not there within {patience:g} seconds; send smaller batches",
+            f"the body was not there within {timeout:g} seconds; send smaller batches",
             {"Connection": "close"},
         ) from None
 
 
-async def _body(request: Request) -> bytes:
+async def _read_stream(request: Request) -> bytes:
     too_large = HTTPException(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BODY_BYTES} bytes a batch"
     )
@@ -173,64 +173,68 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _rows(body: bytes) -> list[Any]:
+def _parse_batch(body: bytes) -> list[Any]:
     try:
-        rows = rows_in(body)
+        rows = parse_body(body)
     except BadRow as bad:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(bad)) from None
-    if len(rows) > MAX_ROWS:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_ROWS} rows a batch")
+    if len(rows) > MAX_BATCH_ROWS:
+        raise HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BATCH_ROWS} rows a batch"
+        )
     return rows
 
 
-def _answer(desk: _Desk, name: str, kind: Kind, rows: list[Any], *, partial: bool) -> JSONResponse:
+def _store_batch(
+    state: _ApiState, name: str, kind: RowKind, rows: list[Any], *, partial: bool
+) -> JSONResponse:
     try:
-        report = desk.batches.store(name, kind, rows, partial=partial)
-    except RowsRefused as refused:
-        desk.gauges.rows(name, kind, refused.report.reasons)
-        content = {"detail": str(refused)} | _summary(refused.report, stored=False)
+        report = state.batches.store(name, kind, rows, partial=partial)
+    except RowsRefused as refusal:
+        state.gauges.rows(name, kind, refusal.report.reasons)
+        content = {"detail": str(refusal)} | _summarise(refusal.report, stored=False)
         return JSONResponse(content, HTTPStatus.UNPROCESSABLE_ENTITY)
     except InputError as error:
         return JSONResponse({"detail": str(error)}, HTTPStatus.UNPROCESSABLE_ENTITY)
     except NudgeSyncError as error:
-        return _failed(name, error)
+        return _report_failure(name, error)
     except Exception as error:  # noqa: BLE001 - a traceback in the log may quote data
         say(logging.ERROR, "batch failed unexpectedly", collection=name, error=type(error).__name__)
-        return _unexplained()
-    desk.gauges.rows(name, kind, {"accepted": report.accepted, **report.reasons})
-    return JSONResponse(_summary(report, stored=True))
+        return _respond_internal_error()
+    state.gauges.rows(name, kind, {"accepted": report.accepted, **report.reasons})
+    return JSONResponse(_summarise(report, stored=True))
 
 
-def _summary(report: ImportReport, *, stored: bool) -> dict[str, Any]:
+def _summarise(report: ImportReport, *, stored: bool) -> dict[str, Any]:
     names = ("accepted", "unchanged", "without_search") if stored else ()
     counts = {name: getattr(report, name) for name in (*names, "rejected")}
-    refused = [
+    refused_rows = [
         {"row": row.line, "reason": bad.reason, "detail": bad.detail}
         for row, bad in report.refusals
     ]
-    return counts | {"refused": refused}
+    return counts | {"refused": refused_rows}
 
 
-def _failed(name: str, error: NudgeSyncError) -> JSONResponse:
+def _report_failure(name: str, error: NudgeSyncError) -> JSONResponse:
     # The reason may hold the database's address: the log has it, the client does not.
-    kind = type(error).__name__
+    error_name = type(error).__name__
     level = logging.WARNING if error.transient else logging.ERROR
-    say(level, "batch not stored", collection=name, error=kind, reason=str(error))
+    say(level, "batch not stored", collection=name, error=error_name, reason=str(error))
     if not error.transient:
-        return _unexplained()
-    return _later("the database is busy or away; send the batch again later")
+        return _respond_internal_error()
+    return _respond_unavailable("the database is busy or away; send the batch again later")
 
 
-def _later(why: str) -> JSONResponse:
-    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY)
+def _respond_unavailable(why: str) -> JSONResponse:
+    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_HEADERS)
 
 
-def _unexplained() -> JSONResponse:
+def _respond_internal_error() -> JSONResponse:
     content = {"detail": "the batch could not be stored; the daemon's log says why"}
     return JSONResponse(content, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _connections(most: int) -> type[H11Protocol]:
+def _build_connection_class(max_connections: int) -> type[H11Protocol]:
     """Connections of which, at more than so many, the oldest without a request gives way.
 
     uvicorn waits for a first request for ever, and its own limit closes nothing: it turns requests
@@ -241,7 +245,7 @@ def _connections(most: int) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.since = self.loop.time()
-            if len(self.connections) > most:
+            if len(self.connections) > max_connections:
                 others = (one for one in self.connections if isinstance(one, Connection))
                 waiting = (one for one in others if one is not self and one.is_waiting())
                 min(waiting, key=lambda one: one.since, default=self).transport.close()
@@ -254,36 +258,38 @@ def _connections(most: int) -> type[H11Protocol]:
 
 
 @contextmanager
-def taking(host: str, port: int, app: FastAPI, limits: Limits = USUAL) -> Iterator[int]:
+def serve_feedback_api(
+    host: str, port: int, app: FastAPI, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[int]:
     """Serve `app` in the background; gives the port. Raises ConfigError where it cannot be had.
 
     On leaving, batches in hand are stored.
     """
-    listening = _listening(host, port)
+    listener = _listen(host, port)
     settings = uvicorn.Config(
         app,
         loop="asyncio",
-        http=_connections(limits.connections),
+        http=_build_connection_class(limits.max_connections),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=limits.connections,
-        timeout_graceful_shutdown=limits.grace,
+        backlog=limits.max_connections,
+        timeout_graceful_shutdown=limits.shutdown_timeout,
     )
     server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run, args=([listening],), name="intake", daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), name="intake", daemon=True)
     thread.start()
     try:
-        yield int(listening.getsockname()[1])
+        yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join()
-        listening.close()
+        listener.close()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nudge_sync.feedback.ingest.batches import Kind
+from nudge_sync.feedback.ingest.batches import RowKind
 
-_ID = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
-_WHO: dict[str, Any] = {
+_ID_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+_COMMON_PROPERTIES: dict[str, Any] = {
     "time": {
         "anyOf": [{"type": "number"}, {"type": "string"}],
         "description": "seconds or milliseconds since 1970, or ISO 8601",
@@ -15,7 +15,7 @@ _WHO: dict[str, Any] = {
     "session": {"type": "string"},
     "client": {"type": "string"},
 }
-_ROWS: dict[Kind, dict[str, Any]] = {
+_ROW_SCHEMAS: dict[RowKind, dict[str, Any]] = {
     "search": {
         "type": "object",
         "required": ["query_id", "query_vector"],
@@ -23,9 +23,9 @@ _ROWS: dict[Kind, dict[str, Any]] = {
             "query_id": {"type": "string"},
             "query_vector": {"type": "array", "items": {"type": "number"}},
             "text": {"type": "string"},
-            "shown": {"type": "array", "items": _ID, "description": "best first"},
+            "shown": {"type": "array", "items": _ID_SCHEMA, "description": "best first"},
             "propensities": {"type": "array", "items": {"type": "number"}},
-            **_WHO,
+            **_COMMON_PROPERTIES,
         },
     },
     "event": {
@@ -34,14 +34,14 @@ _ROWS: dict[Kind, dict[str, Any]] = {
         "properties": {
             "query_id": {"type": "string"},
             "action": {"type": "string"},
-            "point": _ID,
+            "point": _ID_SCHEMA,
             "position": {"type": "integer", "minimum": 1, "description": "1 is the top"},
             "grade": {"type": "number"},
-            **_WHO,
+            **_COMMON_PROPERTIES,
         },
     },
 }
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "stored; counts, and with partial=true the rows refused"},
     400: {"description": "not JSON, or no collection chosen"},
     401: {"description": "a bearer token is needed"},
@@ -57,9 +57,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def described(kind: Kind) -> dict[str, Any]:
+def describe_route(kind: RowKind) -> dict[str, Any]:
     """What a route that takes rows of this kind tells FastAPI of itself."""
-    row = _ROWS[kind]
-    either = {"oneOf": [row, {"type": "array", "items": row}]}
-    body = {"required": True, "content": {"application/json": {"schema": either}}}
-    return {"responses": _ANSWERS, "openapi_extra": {"requestBody": body}}
+    row_schema = _ROW_SCHEMAS[kind]
+    row_or_list = {"oneOf": [row_schema, {"type": "array", "items": row_schema}]}
+    body = {"required": True, "content": {"application/json": {"schema": row_or_list}}}
+    return {"responses": _RESPONSES, "openapi_extra": {"requestBody": body}}

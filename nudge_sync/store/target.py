@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync.feedback.schema.records import EVENTS_INDEXED, QUERIES_INDEXED
+from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.store import checksum
 from nudge_sync.store.retry import patient_collection, patient_records
 
@@ -69,8 +69,8 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
         originals=records(own, "originals", facts.dimension),
         history=records(own, "history", facts.dimension, "revision"),
         ledger=records(own, "revisions", 0, "kind"),
-        queries=records(logged, "queries", facts.dimension, *QUERIES_INDEXED),
-        events=records(logged, "events", 0, *EVENTS_INDEXED),
+        queries=records(logged, "queries", facts.dimension, *INDEXED_SEARCH_FIELDS),
+        events=records(logged, "events", 0, *INDEXED_EVENT_FIELDS),
     )
 
 

@@ -17,7 +17,7 @@ from nudge_sync.config import CollectionSettings, FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
-from nudge_sync.feedback.ingest.sources import json_lines, qrels
+from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.stats import count_feedback
 from nudge_sync.testing.memory import MemoryDatabase
@@ -120,7 +120,7 @@ GOOD = [json.dumps(search(query_id="good")).encode(), json.dumps(event(query_id=
 
 def imported(path: Path, lines: list[bytes], place: Destination, **options: Any):
     path.write_bytes(b"\n".join(lines) + b"\n")
-    return import_rows([json_lines(path)], place, **options)
+    return import_rows([open_json_lines(path)], place, **options)
 
 
 def test_the_corpus_is_large():
@@ -199,7 +199,7 @@ def test_any_json_is_taken_or_named(tmp_path, rows):
 def test_any_bytes_are_rows_or_named(tmp_path, content):
     path = tmp_path / "rows"
     path.write_bytes(content)
-    import_rows([json_lines(path)], destination())
+    import_rows([open_json_lines(path)], destination())
 
 
 @pytest.mark.parametrize("number", range(len(ARRAYS)))
@@ -210,7 +210,7 @@ def test_a_vector_file_that_is_none(tmp_path, number):
     answers.write_text("q1 0 1 1\n", encoding="utf-8")
     place = destination()
     with pytest.raises(InputError):
-        import_rows([qrels(answers, vectors, ids)], place)
+        import_rows([open_qrels(answers, vectors, ids)], place)
     assert place.queries.count() == 0
 
 
@@ -227,7 +227,7 @@ def test_a_bad_line_of_qrels(tmp_path, number):
     np.save(vectors, np.array([VECTOR, VECTOR[::-1]], np.float32))
     ids.write_text("q1\nq2\n", encoding="utf-8")
     answers.write_bytes(b"q1 0 1 1\n" + QRELS[number] + b"\nq2 0 2 1\n")
-    report = import_rows([qrels(answers, vectors, ids)], destination())
+    report = import_rows([open_qrels(answers, vectors, ids)], destination())
     assert (report.searches, report.events, report.rejected) == (2, 2, 1)
 
 

@@ -11,8 +11,8 @@ from nudge_sync.config import SolverSettings
 from nudge_sync.errors import GateRefused, StalePlan
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback, export_rows
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import json_lines
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.ingest.sources import open_json_lines
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
 from nudge_sync.store.verify import verify
@@ -48,8 +48,8 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
         spot = world.numbers.vectors[point] + 1.2 * unit(rng.normal(size=(1, DIMENSION)))
         for row, query in enumerate(unit(spot + 0.5 * unit(rng.normal(size=(20, DIMENSION))))):
             name = f"x{point} {row}"
-            target.queries.put([search_record(Search(name, query, client_id="x"))])
-            target.events.put([event_record(Event(name, "relevant", point, client_id="x"))])
+            target.queries.put([to_search_record(Search(name, query, client_id="x"))])
+            target.events.put([to_event_record(Event(name, "relevant", point, client_id="x"))])
     cycle.apply(world.target(), settings)
     moved = (world.live() != world.numbers.vectors).any(axis=1)
     assert moved[300:330].sum() > 20
@@ -110,7 +110,7 @@ def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(world: World, 
     assert target.events.count() == 10
     assert not list(export_rows(target.queries, target.events, FeedbackSelector(client="c1")))
     place = Destination(target.queries, target.events, target.collection)
-    report = import_rows([json_lines(path)], place)
+    report = import_rows([open_json_lines(path)], place)
     assert (report.rejected, target.events.count()) == (0, before)
 
 
@@ -122,7 +122,7 @@ def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(world: World)
     world.teach(range(600, 900), client="c1")
     before = cycle.plan(world.target(), settings)
     target = world.target()
-    target.queries.put([search_record(Search("c2", world.numbers.queries[0], client_id="c2"))])
+    target.queries.put([to_search_record(Search("c2", world.numbers.queries[0], client_id="c2"))])
     erase_feedback(target, FeedbackSelector(client="c2"))
     with pytest.raises(StalePlan, match="feedback"):
         cycle.apply(world.target(), settings, before)

@@ -13,7 +13,7 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.connector import Float32
 from nudge_sync.errors import GateRefused
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
@@ -52,11 +52,14 @@ def taught(shared: Shared, answers: list[tuple[int, int]], **event: object) -> T
     database.store.upsert("docs", list(range(len(shared.documents))), shared.documents)
     target = open_target(database, "docs")
     target.queries.put(
-        [search_record(Search(f"q{row}", vector)) for row, vector in enumerate(shared.queries)]
+        [to_search_record(Search(f"q{row}", vector)) for row, vector in enumerate(shared.queries)]
     )
     said: Mapping[str, object] = {"action_name": "relevant", **event}
     target.events.put(
-        [event_record(Event(query_id=f"q{row}", object_id=point, **said)) for row, point in answers]
+        [
+            to_event_record(Event(query_id=f"q{row}", object_id=point, **said))
+            for row, point in answers
+        ]
     )
     return target
 

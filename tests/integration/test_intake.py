@@ -17,14 +17,14 @@ import pytest
 from commands import opened_shop
 from worlds import DIMENSION, opened
 
-from nudge_sync.feedback.ingest.batches import Batches
+from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.serve.feedback_api import (
+    DEFAULT_LIMITS,
+    MAX_BATCH_ROWS,
     MAX_BODY_BYTES,
-    MAX_ROWS,
-    USUAL,
     Limits,
-    application,
-    taking,
+    create_app,
+    serve_feedback_api,
 )
 from nudge_sync.serve.prometheus import Gauges
 
@@ -77,11 +77,11 @@ def door(
     token: str = "",
     vectors: dict[str, str] | None = None,
     gauges: Gauges | None = None,
-    limits: Limits = USUAL,
+    limits: Limits = DEFAULT_LIMITS,
 ):
-    batches = Batches(world.reopen, vectors or {"docs": ""})
-    app = application(batches, token, gauges, limits)
-    with taking("127.0.0.1", 0, app, limits) as port:
+    batches = BatchImporter(world.reopen, vectors or {"docs": ""})
+    app = create_app(batches, token, gauges, limits)
+    with serve_feedback_api("127.0.0.1", 0, app, limits) as port:
         yield Door(port, token)
 
 
@@ -191,12 +191,14 @@ def test_words_that_know_no_case(world):
 
 
 def test_silent_connections_shut_nobody_out(world):
-    limits = Limits(connections=4)
+    limits = Limits(max_connections=4)
     with door(world, limits=limits) as at, ExitStack() as stack:
-        others = [stack.enter_context(closing(at.silent())) for _ in range(3 * limits.connections)]
+        others = [
+            stack.enter_context(closing(at.silent())) for _ in range(3 * limits.max_connections)
+        ]
         assert at.post("/v1/searches", SEARCH)[0] == 200
         closed, _, _ = select(others, [], [], PATIENCE)
-        assert len(closed) == len(others) + 1 - limits.connections
+        assert len(closed) == len(others) + 1 - limits.max_connections
     assert stored(world) == (1, 0)
 
 
@@ -209,7 +211,7 @@ def test_many_silent_connections_shut_nobody_out(world):
 
 def test_more_batches_at_once_than_are_taken(world):
     gauges = Gauges()
-    limits = Limits(batches=2)
+    limits = Limits(max_batches=2)
     with (
         door(world, gauges=gauges, limits=limits) as at,
         closing(at.halfway()) as one,
@@ -227,7 +229,7 @@ def test_more_batches_at_once_than_are_taken(world):
 def test_a_body_that_does_not_come(world):
     gauges = Gauges()
     with (
-        door(world, gauges=gauges, limits=Limits(body=0.1)) as at,
+        door(world, gauges=gauges, limits=Limits(body_timeout=0.1)) as at,
         closing(at.halfway()) as slow,
     ):
         status, said, headers = answer_on(slow)
@@ -248,7 +250,7 @@ def test_a_client_that_leaves_is_counted_and_no_error(world, caplog):
 def test_the_end_while_a_client_is_slow(world, caplog):
     gauges = Gauges()
     with ExitStack() as stack:
-        with door(world, gauges=gauges, limits=Limits(grace=0)) as at:
+        with door(world, gauges=gauges, limits=Limits(shutdown_timeout=0)) as at:
             slow = stack.enter_context(closing(at.halfway()))
         status, said, headers = answer_on(slow)
     assert (status, headers["retry-after"]) == (503, "5")
@@ -259,7 +261,7 @@ def test_the_end_while_a_client_is_slow(world, caplog):
 
 def test_too_many_rows_or_bytes(world):
     with door(world) as at:
-        assert at.post("/v1/events", [None] * (MAX_ROWS + 1))[0] == 413
+        assert at.post("/v1/events", [None] * (MAX_BATCH_ROWS + 1))[0] == 413
         announced = http.client.HTTPConnection("127.0.0.1", at.port, timeout=PATIENCE)
         announced.putrequest("POST", "/v1/events")
         announced.putheader("Content-Type", "application/json")

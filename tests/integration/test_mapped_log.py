@@ -22,8 +22,8 @@ from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.feedback.judgements import read_judgements
-from nudge_sync.feedback.log.external import feedback_of
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.log.external import open_feedback
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync_qdrant_edge import connect
 
 SEARCHES = SearchLog(
@@ -106,7 +106,7 @@ def imported(world: World, rows: range) -> Any:
     found, acts = searches(world, rows), events(world, rows)
     target.queries.put(
         [
-            search_record(
+            to_search_record(
                 Search(
                     one["qid"],
                     world.numbers.queries[row],
@@ -122,7 +122,7 @@ def imported(world: World, rows: range) -> Any:
     )
     target.events.put(
         [
-            event_record(Event(one["qid"], one["kind"], int(one["doc"]), 2, timestamp=1.7e9))
+            to_event_record(Event(one["qid"], one["kind"], int(one["doc"]), 2, timestamp=1.7e9))
             for one in acts
         ]
     )
@@ -146,7 +146,7 @@ def test_a_mapped_log_says_what_an_import_of_it_would(any_world: World, tmp_path
 def test_logged_and_own_feedback_are_one(quick: World):
     log_all(quick, range(10))
     quick.teach([0, 20])
-    both = feedback_of(quick.target(), MAPPED)
+    both = open_feedback(quick.target(), MAPPED)
     assert (both.queries.count(), both.events.count()) == (11, 12)
     [mine] = both.queries.get(["q0"])
     assert mine.document["text"] == ""
@@ -156,7 +156,7 @@ def test_logged_and_own_feedback_are_one(quick: World):
     assert one.key == "q4"
     between = {"timestamp": (1_700_000_002.0, 1_700_000_004.0)}
     assert both.queries.count(between) == 2
-    assert both.outside({"client_id": "c4"}) == {"search_log": 1}
+    assert both.count_external({"client_id": "c4"}) == {"search_log": 1}
 
 
 def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
@@ -164,8 +164,10 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
     quick.teach([2, 3])
     target = quick.target()
     queries, events = target.queries, target.events
-    events.put([event_record(Event("q7", "relevant", 5)), event_record(Event("q8", "click", 5))])
-    both = feedback_of(target, FeedbackSettings(searches=SEARCHES))
+    events.put(
+        [to_event_record(Event("q7", "relevant", 5)), to_event_record(Event("q8", "click", 5))]
+    )
+    both = open_feedback(target, FeedbackSettings(searches=SEARCHES))
     for whom, name in (
         (FeedbackSelector(client="c2"), "q2"),
         (FeedbackSelector(session="s7"), "q7"),
@@ -173,7 +175,7 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
         asked = whom.find_query_ids(both)
         rows = list(export_rows(queries, events, whom, asked))
         assert {row["query_id"] for row in rows} == {name}
-        assert both.outside(whom.to_filter(), asked) == {"search_log": 1}
+        assert both.count_external(whom.to_filter(), asked) == {"search_log": 1}
         gone = delete_feedback(queries, events, whom, asked)
         assert (gone.searches, gone.events) == (name == "q2", 1)
         assert not list(export_rows(queries, events, whom, asked))
@@ -187,17 +189,17 @@ def test_what_a_log_holds_on_a_client_whose_searches_are_ours(quick: World):
     mine = {"q3": "alice", "q4": "bob", "q5": "alice"}
     vector = quick.numbers.queries[0]
     target.queries.put(
-        [search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
+        [to_search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
     )
-    both = feedback_of(target, FeedbackSettings(events=EVENTS))
+    both = open_feedback(target, FeedbackSettings(events=EVENTS))
     alice = FeedbackSelector(client="alice")
-    assert both.outside(alice.to_filter(), alice.find_query_ids(both)) == {"click_log": 2}
+    assert both.count_external(alice.to_filter(), alice.find_query_ids(both)) == {"click_log": 2}
     early = FeedbackSelector(before="2023-11-14")
-    assert both.outside(early.to_filter(), early.find_query_ids(both)) == {}
+    assert both.count_external(early.to_filter(), early.find_query_ids(both)) == {}
     late = FeedbackSelector(before="2023-11-15")
-    assert both.outside(late.to_filter(), late.find_query_ids(both)) == {"click_log": 10}
+    assert both.count_external(late.to_filter(), late.find_query_ids(both)) == {"click_log": 10}
     query = FeedbackSelector(query="q4")
-    assert both.outside(query.to_filter(), query.find_query_ids(both)) == {"click_log": 1}
+    assert both.count_external(query.to_filter(), query.find_query_ids(both)) == {"click_log": 1}
 
 
 def test_clicks_may_stand_in_the_search_itself(quick: World):
@@ -207,7 +209,7 @@ def test_clicks_may_stand_in_the_search_itself(quick: World):
     for at, row in enumerate(rows):
         row["qid"] = at
     own = FeedbackSettings(searches=SearchLog(collection="search_log"), events=fields)
-    found = feedback_of(quick.target(), own)
+    found = open_feedback(quick.target(), own)
     acts = [record.document for batch in found.events.scan() for record in batch]
     said = [(one["query_id"], one["object_id"]) for one in acts if "query_id" in one]
     assert said == [("0", 3), ("0", 4), ("3", 5)]
@@ -275,7 +277,7 @@ def test_a_milvus_schema_with_types(tmp_path: Path):
         )
         client.close()
         fields = SEARCHES.model_copy(update={"vector": "asked", "query_id": ""})
-        found = feedback_of(world.target(), FeedbackSettings(searches=fields))
+        found = open_feedback(world.target(), FeedbackSettings(searches=fields))
         records = {one.key: one for batch in found.queries.scan() for one in batch}
     assert sorted(records) == ["q0", "q1", "q2", "q3", "q4", "q5"]
     one = records["q3"]

@@ -8,7 +8,7 @@ from worlds import SETTINGS, unit
 
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.counted import Counted
 from nudge_sync_qdrant_edge import connect, ingest
@@ -31,11 +31,11 @@ def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> No
     target = open_target(database, "docs")
     names = [f"q{row}" for row in range(QUERIES)]
     target.queries.put(
-        [search_record(Search(name, row)) for name, row in zip(names, queries, strict=True)]
+        [to_search_record(Search(name, row)) for name, row in zip(names, queries, strict=True)]
     )
     target.events.put(
         [
-            event_record(Event(name, "relevant", int(point)))
+            to_event_record(Event(name, "relevant", int(point)))
             for name, point in zip(names, answers, strict=True)
         ]
     )

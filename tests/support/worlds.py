@@ -12,7 +12,7 @@ from applications import Application, application
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
 from nudge_sync.connector import Database, Float32, Metric, PointId
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900
@@ -70,11 +70,11 @@ class World:
         target = self.target()
         chosen = range(QUERIES) if rows is None else rows
         target.queries.put(
-            [search_record(Search(f"q{row}", self.numbers.queries[row])) for row in chosen]
+            [to_search_record(Search(f"q{row}", self.numbers.queries[row])) for row in chosen]
         )
         target.events.put(
             [
-                event_record(
+                to_event_record(
                     Event(f"q{row}", "relevant", self.numbers.answers[row], client_id=client)
                 )
                 for row in chosen

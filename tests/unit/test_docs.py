@@ -14,7 +14,7 @@ from nudge_sync import errors
 from nudge_sync.cli.app import app
 from nudge_sync.cli.main import INTERRUPTED, PIPE_CLOSED
 from nudge_sync.config import load
-from nudge_sync.feedback.schema.rows import interpreted
+from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import Gauges
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,7 +68,7 @@ def test_the_configurations_load_and_are_short(number, tmp_path):
 def test_the_rows_of_feedback_are_what_import_takes():
     [block] = blocks("json")
     for line in block.splitlines():
-        interpreted(json.loads(line), 2)
+        parse_storable_row(json.loads(line), 2)
 
 
 def test_the_table_of_verbs_is_complete():

@@ -43,12 +43,12 @@ def explain(
     from nudge_sync.cli.run import chosen, opened
     from nudge_sync.evaluate.explain_point import as_object, explain_point
     from nudge_sync.feedback.judged import judgements_of
-    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.external import open_feedback
 
     with opened(config) as workspace, progress() as said:
         job = workspace.job(chosen(workspace.config, collection, everything=False)[0])
         judgements = judgements_of(job.target, job.settings, said)
-        searches = feedback_of(job.target, job.settings.feedback).queries
+        searches = open_feedback(job.target, job.settings.feedback).queries
         found = explain_point(job.target, judgements, searches, point, depth=depth, progress=said)
         result = {**as_object(job.target, found), "depth": depth}
     emit(result, as_json, lambda shown: _draw(shown, limit))

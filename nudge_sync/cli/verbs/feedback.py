@@ -98,7 +98,7 @@ def import_(
 ) -> None:
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
     from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
-    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.external import open_feedback
 
     sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
     folder = beir / "qrels" if beir else None
@@ -107,11 +107,13 @@ def import_(
 
     def work(job: Job) -> dict[str, Any]:
         target = job.target
-        searches = feedback_of(target, job.settings.feedback).queries
+        searches = open_feedback(target, job.settings.feedback).queries
         place = Destination(target.queries, target.events, target.collection, searches)
         with progress() as report:
             try:
-                done = import_rows(sources, place, strict=strict, rejects=rejects, progress=report)
+                done = import_rows(
+                    sources, place, strict=strict, rejects_path=rejects, progress=report
+                )
             except RowsRefused as refused:
                 emit(refused.report.summary() | {"error": str(refused)}, as_json, _draw_import)
                 raise
@@ -127,12 +129,12 @@ def stats(
     as_json: options.Json = False,
 ) -> None:
     """What is stored, and what of it turns into judgements."""
-    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.external import open_feedback
     from nudge_sync.feedback.stats import count_feedback as count
 
     def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
-        found = feedback_of(target, settings)
+        found = open_feedback(target, settings)
         with progress() as said:
             return count(found.queries, found.events, target.collection, settings, said).summary()
 
@@ -172,21 +174,21 @@ def judgements(
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
     from nudge_sync.feedback.explain import explain_judgements
-    from nudge_sync.feedback.log.external import feedback_of
-    from nudge_sync.feedback.log.load import read
-    from nudge_sync.feedback.schema.point_ids import PointIds
+    from nudge_sync.feedback.log.external import open_feedback
+    from nudge_sync.feedback.log.load import load_log
+    from nudge_sync.feedback.schema.point_ids import PointIdResolver
 
     def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
-        ids = PointIds(target.collection)
+        ids = PointIdResolver(target.collection)
         ids.look_up([point])
-        known = ids.found(point)
+        known = ids.get(point)
         if known is None:
             raise InputError(f"there is no point {point!r} in {target.name!r}")
         dimension = target.facts.dimension
-        logged = feedback_of(target, settings)
+        logged = open_feedback(target, settings)
         with progress() as said:
-            log = read(logged.queries, logged.events, settings, dimension, said)
+            log = load_log(logged.queries, logged.events, settings, dimension, said)
         found = [reason.summary() for reason in explain_judgements(log, settings, known)]
         return {"collection": target.name, "point": known, "judgements": found}
 
@@ -204,16 +206,16 @@ def export(
 ) -> None:
     """Print everything held on a client, session or query, or of old times, as JSON lines."""
     from nudge_sync.feedback.erase import FeedbackSelector, export_rows
-    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.external import open_feedback
 
     whom = FeedbackSelector(client, session, query, before)
 
     def work(job: Job) -> None:
-        everything = feedback_of(job.target, job.settings.feedback)
+        everything = open_feedback(job.target, job.settings.feedback)
         asked = whom.find_query_ids(everything)
         for row in export_rows(job.target.queries, job.target.events, whom, asked):
             typer.echo(json.dumps(row))
-        more = everything.outside(whom.to_filter(), asked)
+        more = everything.count_external(whom.to_filter(), asked)
         for name, count in more.items():
             complain(f'"{name}" holds {count} more, in your application\'s own log: look there')
 
@@ -233,16 +235,16 @@ def forget(
     """Remove the feedback of a client, session, query or old time; the next cycle undoes it."""
     from nudge_sync.feedback.erase import FeedbackSelector
     from nudge_sync.feedback.erase import erase_feedback as remove
-    from nudge_sync.feedback.log.external import feedback_of
+    from nudge_sync.feedback.log.external import open_feedback
 
     whom = FeedbackSelector(client, session, query, before)
     whom.to_filter()
 
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
-        everything = feedback_of(job.target, job.settings.feedback)
+        everything = open_feedback(job.target, job.settings.feedback)
         asked = whom.find_query_ids(everything)
-        left = everything.outside(whom.to_filter(), asked)
+        left = everything.count_external(whom.to_filter(), asked)
         done = remove(job.target, whom, asked)
         return {"collection": job.target.name, **done.summary(), "left": left}
 
@@ -280,20 +282,20 @@ def _sources(
     vectors: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback.ingest.embedding import Embedding, embedded
-    from nudge_sync.feedback.ingest.formats import opened, with_vectors
+    from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+    from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
 
     labels = _labels(judgements, folder, vectors, embed)
     if not (files or labels):
         raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
     if labels or vectors is None:
-        found = [*map(opened, files), *labels]
+        found = [*map(open_source, files), *labels]
     else:
-        found = [with_vectors(files, *vectors, others=embed is not None)]
+        found = [join_query_vectors(files, *vectors, keep_unmatched=embed is not None)]
     if embed is None:
         return found
-    embedding = Embedding.named(embed)
-    return [embedded(source, embedding) for source in found]
+    embedding = Embedder.from_name(embed)
+    return [embed_source(source, embedding) for source in found]
 
 
 def _labels(
@@ -302,16 +304,16 @@ def _labels(
     vectors: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback.ingest.sources import beir, beir_texts, qrels
+    from nudge_sync.feedback.ingest.sources import open_beir, open_beir_texts, open_qrels
 
     if judgements and folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
     if vectors is None and (judgements or (folder and embed is None)):
         raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
     if judgements and vectors:
-        return [qrels(judgements, *vectors)]
+        return [open_qrels(judgements, *vectors)]
     if folder:
-        return [beir(folder, *vectors) if vectors else beir_texts(folder)]
+        return [open_beir(folder, *vectors) if vectors else open_beir_texts(folder)]
     return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.log.sorting import changes, ordered
+from nudge_sync.feedback.log.sorting import mark_changes, order_rows
 
 _MIN_DEVIATION = 0.5
 """In logarithms: where all clients are alike, one may still do e times as much."""
@@ -33,15 +33,15 @@ def find_bots(
     """
     if not len(actor):
         return actor
-    order, is_new = ordered([actor, point, query_group])
+    order, is_new = order_rows([actor, point, query_group])
     sorted_actor = actor[order]
-    starts = np.flatnonzero(changes(sorted_actor))
+    starts = np.flatnonzero(mark_changes(sorted_actor))
     click_counts = np.diff(np.append(starts, len(sorted_actor)))
     distinct_actor, distinct_point = sorted_actor[is_new], point[order[is_new]]
-    pair_starts = np.flatnonzero(changes(distinct_actor) | changes(distinct_point))
+    pair_starts = np.flatnonzero(mark_changes(distinct_actor) | mark_changes(distinct_point))
     query_counts = np.diff(np.append(pair_starts, len(distinct_actor)))
     max_query_counts = np.maximum.reduceat(
-        query_counts, np.flatnonzero(changes(distinct_actor[pair_starts]))
+        query_counts, np.flatnonzero(mark_changes(distinct_actor[pair_starts]))
     )
     return np.asarray(
         sorted_actor[starts][is_outlier(click_counts, limit) | is_outlier(max_query_counts, limit)]

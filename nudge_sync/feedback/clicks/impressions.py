@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.threads import spread
-from nudge_sync.feedback.log.columns import Actions, Chosen, Searches
-from nudge_sync.feedback.log.sorting import different, ordered
+from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
+from nudge_sync.feedback.log.sorting import order_rows, sort_unique
 
 MAX_RANK = 100
 """Places further down count as this one."""
@@ -43,12 +43,12 @@ class Impressions:
         return Impressions(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
-def find_ranks(searches: Searches, clicks: Actions | Chosen) -> NDArray[np.int32]:
+def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> NDArray[np.int32]:
     """The place of each click in its search's list; its own word where nothing was listed (0 if
     it has none), and -1 where it was not among what was listed.
     """
     rank = np.empty(len(clicks), np.int32)
-    search, point, logged_rank = clicks.search, clicks.point, clicks.position
+    search, point, logged_rank = clicks.search, clicks.point, clicks.rank
     for start in range(0, len(clicks), _CHUNK_CLICKS):
         block = slice(start, start + _CHUNK_CLICKS)
         rank[block] = _find_ranks_in_lists(
@@ -63,8 +63,8 @@ def _find_ranks_in_lists(
     point: NDArray[np.int32],
     logged_rank: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    starts = searches.starts[search]
-    lengths = searches.starts[search + 1] - starts
+    starts = searches.shown_starts[search]
+    lengths = searches.shown_starts[search + 1] - starts
     rank = np.where(lengths > 0, -1, np.minimum(logged_rank, MAX_RANK)).astype(np.int32)
     for offset in range(int(lengths.max(initial=0))):
         rows = np.flatnonzero((rank == -1) & (lengths > offset))
@@ -76,7 +76,7 @@ def _find_ranks_in_lists(
 def collect_impressions(
     searches: Searches,
     query_groups: NDArray[np.int32],
-    clicks: Actions | Chosen,
+    clicks: Actions | ActionSelection,
     decay_factors: NDArray[np.float64],
 ) -> Impressions:
     """Every impression of the groups that have a click.
@@ -88,7 +88,7 @@ def collect_impressions(
     has_click[query_groups[clicks.search]] = True
     has_click[-1] = False
     rows = np.flatnonzero(has_click[query_groups])
-    lengths = np.diff(searches.starts).astype(np.int32)
+    lengths = np.diff(searches.shown_starts).astype(np.int32)
     listed, unlisted = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
     # Group by group, so that the same group, point and place is in few parts.
     listed = listed[np.argsort(query_groups[listed], kind="stable")]
@@ -122,8 +122,8 @@ class _ClickIndex:
     """(s + 1,): where each search's keys begin."""
 
     @staticmethod
-    def build(clicks: Actions | Chosen, search_count: int) -> _ClickIndex:
-        keys = different(_pair_keys(clicks.search, clicks.point))
+    def build(clicks: Actions | ActionSelection, search_count: int) -> _ClickIndex:
+        keys = sort_unique(_pair_keys(clicks.search, clicks.point))
         counts = np.bincount(keys >> 32, minlength=search_count)
         return _ClickIndex(keys, np.concatenate([[0], np.cumsum(counts)]))
 
@@ -177,7 +177,7 @@ def _expand_lists(
     begins = np.cumsum(sizes, dtype=np.int64) - sizes
     offset = np.arange(int(sizes.sum())) - np.repeat(begins, sizes)
     rank = np.minimum(offset + 1, MAX_RANK).astype(np.int8)
-    offset += np.repeat(searches.starts[:-1][rows], sizes)
+    offset += np.repeat(searches.shown_starts[:-1][rows], sizes)
     point = searches.shown[offset]
     del offset
     is_clicked = _find_clicked_rows(rows, point, begins, sizes, click_index)
@@ -211,7 +211,7 @@ def _find_clicked_rows(
 def _infer_impressions(
     unlisted: NDArray[np.int64],
     query_groups: NDArray[np.int32],
-    clicks: Actions | Chosen,
+    clicks: Actions | ActionSelection,
     lengths: NDArray[np.int32],
     click_index: _ClickIndex,
 ) -> Iterator[_ImpressionRows]:
@@ -219,7 +219,7 @@ def _infer_impressions(
     if not is_unlisted.any():
         return
     query_group, point = query_groups[clicks.search[is_unlisted]], clicks.point[is_unlisted]
-    pair_keys = different(_pair_keys(query_group, point))
+    pair_keys = sort_unique(_pair_keys(query_group, point))
     order = np.argsort(query_groups[unlisted], kind="stable")
     searches, search_groups = unlisted[order], query_groups[unlisted][order]
     starts, stops = (
@@ -262,7 +262,7 @@ def _sum_impressions(
 def _sum_by_key(
     keys: tuple[NDArray[np.integer], ...], values: tuple[NDArray[np.float64], ...]
 ) -> Impressions:
-    order, is_new = ordered(keys)
+    order, is_new = order_rows(keys)
     run = np.cumsum(is_new) - 1
     first_rows = order[is_new]
     query_group, point, rank = (key[first_rows].astype(np.int64) for key in keys)

@@ -30,8 +30,8 @@ from nudge_sync.feedback.clicks.relevance import (
     compute_weights,
 )
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
-from nudge_sync.feedback.log.columns import NO_ONE, Chosen, Log, Names
-from nudge_sync.feedback.log.sorting import changes, different
+from nudge_sync.feedback.log.columns import ANONYMOUS, ActionSelection, Log, Strings
+from nudge_sync.feedback.log.sorting import mark_changes, sort_unique
 
 _COEC_PRIOR_STRENGTH = 2.0
 _RELEVANCE_THRESHOLD = 0.5
@@ -70,7 +70,7 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
     impressions = collect_impressions(log.searches, query_groups, clicks, decay_factors)
     pairs = pbm.group_by_pair(impressions)
     relevance, promoted, click_signal = _estimate_posterior(
-        log.vectors, impressions, pairs, usable.promoted_unshown, settings
+        log.query_vectors, impressions, pairs, usable.promoted_unshown, settings
     )
     pair_relevance = _build_pair_relevance(
         log, clicks, query_groups, impressions, pairs, relevance=relevance, promoted=promoted
@@ -90,7 +90,7 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
 
 @dataclass(frozen=True, slots=True)
 class _UsableClicks:
-    clicks: Chosen
+    clicks: ActionSelection
     trusted_searches: NDArray[np.bool_]
     """(s,): searches that do not push."""
     promoted_unshown: NDArray[np.bool_]
@@ -101,17 +101,17 @@ def _select_usable_clicks(
     log: Log, settings: FeedbackSettings, funnel: list[FunnelStage]
 ) -> _UsableClicks:
     """Clicks on what was shown, one a point and search."""
-    clicks = Chosen(log.behaviour, np.arange(len(log.behaviour), dtype=np.int32))
+    clicks = ActionSelection(log.behaviour, np.arange(len(log.behaviour), dtype=np.int32))
     search = clicks.search
     has_query_vector = search >= 0
-    has_query_vector[has_query_vector] = log.searches.vector[search[has_query_vector]] >= 0
+    has_query_vector[has_query_vector] = log.searches.vector_row[search[has_query_vector]] >= 0
     reason = "no search is stored, or its vector does not fit"
     clicks = _filter_clicks(clicks, has_query_vector, "searches", reason, funnel)
     ranks = find_ranks(log.searches, clicks)
     promoted_unshown = find_clicked_unshown(
-        clicks.point, ranks >= 0, len(log.points), settings.outliers
+        clicks.point, ranks >= 0, len(log.point_ids), settings.outliers
     )
-    trusted_searches = np.ones(len(log.searches.names), np.bool_)
+    trusted_searches = np.ones(len(log.searches.query_ids), np.bool_)
     trusted_searches[clicks.search[(ranks < 0) & promoted_unshown[clicks.point]]] = False
     is_trusted, reason = (
         trusted_searches[clicks.search],
@@ -133,38 +133,42 @@ def _select_usable_clicks(
 
 
 def _filter_clicks(
-    clicks: Chosen, keep: NDArray[np.bool_], name: str, reason: str, funnel: list[FunnelStage]
-) -> Chosen:
+    clicks: ActionSelection,
+    keep: NDArray[np.bool_],
+    name: str,
+    reason: str,
+    funnel: list[FunnelStage],
+) -> ActionSelection:
     funnel.append(FunnelStage(name, int(keep.sum()), int((~keep).sum()), reason))
-    return clicks.only(keep)
+    return clicks.select(keep)
 
 
-def _is_strongest_action(clicks: Chosen) -> NDArray[np.bool_]:
+def _is_strongest_action(clicks: ActionSelection) -> NDArray[np.bool_]:
     """The first of the heaviest actions on each point of each search."""
-    is_new = changes(clicks.search) | changes(clicks.point)
+    is_new = mark_changes(clicks.search) | mark_changes(clicks.point)
     run = np.cumsum(is_new, dtype=np.int32) - 1
     last_rows = np.append(np.flatnonzero(is_new), len(clicks))[1:] - 1
     # Actions are sorted by search, point and weight.
     weight = clicks.weight
     heaviest_rows = np.flatnonzero(weight == weight[last_rows][run])
     is_strongest = np.zeros(len(clicks), np.bool_)
-    is_strongest[heaviest_rows[changes(run[heaviest_rows])]] = True
+    is_strongest[heaviest_rows[mark_changes(run[heaviest_rows])]] = True
     return is_strongest
 
 
 def _remove_bots(
     log: Log, usable: _UsableClicks, settings: FeedbackSettings, funnel: list[FunnelStage]
-) -> tuple[Chosen, NDArray[np.int32], list[str]]:
+) -> tuple[ActionSelection, NDArray[np.int32], list[str]]:
     clicks = usable.clicks
     query_groups = _assign_query_groups(log, clicks, settings.merge_cosine)
     suspected_bots: list[str] = []
     keep_search = usable.trusted_searches.copy()
     keep_click = np.ones(len(clicks), np.bool_)
-    for kind, names in (("client", log.clients), ("session", log.sessions)):
+    for kind, names in (("client", log.client_ids), ("session", log.session_ids)):
         search_actor = getattr(log.searches, kind)
         click_actor = _resolve_actor(getattr(clicks, kind), search_actor[clicks.search], names)
         is_known = click_actor != _unknown_code(names)
-        known_clicks = clicks.only(is_known)
+        known_clicks = clicks.select(is_known)
         suspects = bots.find_bots(
             click_actor[is_known],
             query_groups[known_clicks.search],
@@ -181,41 +185,41 @@ def _remove_bots(
     return remaining, np.where(keep_search, query_groups, -1).astype(np.int32), suspected_bots
 
 
-def _assign_query_groups(log: Log, clicks: Chosen, min_cosine: float) -> NDArray[np.int32]:
+def _assign_query_groups(log: Log, clicks: ActionSelection, min_cosine: float) -> NDArray[np.int32]:
     """(s,): for each search the row of the vector that leads its group, or -1: nobody acted."""
-    vector_rows = different(log.searches.vector[clicks.search]).astype(np.int64)
-    leader = np.full(len(log.vectors) + 1, -1, np.int32)
-    leader[vector_rows] = group_queries(log.vectors, vector_rows, min_cosine)
-    return leader[log.searches.vector]
+    vector_rows = sort_unique(log.searches.vector_row[clicks.search]).astype(np.int64)
+    leader = np.full(len(log.query_vectors) + 1, -1, np.int32)
+    leader[vector_rows] = group_queries(log.query_vectors, vector_rows, min_cosine)
+    return leader[log.searches.vector_row]
 
 
-def _unknown_code(names: Names) -> int:
-    return 0 if names and names[0] == NO_ONE else -1
+def _unknown_code(names: Strings) -> int:
+    return 0 if names and names[0] == ANONYMOUS else -1
 
 
 def _resolve_actor(
-    click_actor: NDArray[np.int32], search_actor: NDArray[np.int32], names: Names
+    click_actor: NDArray[np.int32], search_actor: NDArray[np.int32], names: Strings
 ) -> NDArray[np.int32]:
     return np.where(click_actor == _unknown_code(names), search_actor, click_actor).astype(np.int32)
 
 
-def _identify_people(log: Log, clicks: Chosen) -> NDArray[np.int32]:
+def _identify_people(log: Log, clicks: ActionSelection) -> NDArray[np.int32]:
     """(e,): one number a person: the client if known, else the session, else the search."""
-    client = _resolve_actor(clicks.client, log.searches.client[clicks.search], log.clients)
-    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.sessions)
+    client = _resolve_actor(clicks.client, log.searches.client[clicks.search], log.client_ids)
+    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.session_ids)
     return _number_people(log, client, session, clicks.search)
 
 
 def _number_people(
     log: Log, client: NDArray[np.int32], session: NDArray[np.int32], search: NDArray[np.int32]
 ) -> NDArray[np.int32]:
-    session_offset = len(log.clients)
+    session_offset = len(log.client_ids)
     by_session = np.where(
-        session != _unknown_code(log.sessions),
+        session != _unknown_code(log.session_ids),
         session_offset + session,
-        session_offset + len(log.sessions) + search,
+        session_offset + len(log.session_ids) + search,
     )
-    return np.where(client != _unknown_code(log.clients), client, by_session).astype(np.int32)
+    return np.where(client != _unknown_code(log.client_ids), client, by_session).astype(np.int32)
 
 
 def _count_searchers(log: Log, query_groups: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -224,26 +228,26 @@ def _count_searchers(log: Log, query_groups: NDArray[np.int32]) -> NDArray[np.in
     people = _number_people(
         log, log.searches.client[search_rows], log.searches.session[search_rows], search_rows
     )
-    searchers = np.zeros(len(log.vectors), np.int64)
+    searchers = np.zeros(len(log.query_vectors), np.int64)
     searchers[query_groups[search_rows]] = count_distinct([query_groups[search_rows]], people)
     return searchers
 
 
 def _apply_caps(
     log: Log,
-    clicks: Chosen,
+    clicks: ActionSelection,
     query_groups: NDArray[np.int32],
     settings: FeedbackSettings,
     funnel: list[FunnelStage],
-) -> Chosen:
+) -> ActionSelection:
     order = np.argsort(clicks.time, kind="stable").astype(np.int32)
     people = _identify_people(log, clicks)[order]
     keep = is_within_cap([people, query_groups[clicks.search][order], clicks.point[order]], 1)
     keep &= is_within_cap([people], settings.client_cap)
-    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.sessions)[
+    session = _resolve_actor(clicks.session, log.searches.session[clicks.search], log.session_ids)[
         order
     ]
-    keep &= (session == _unknown_code(log.sessions)) | is_within_cap(
+    keep &= (session == _unknown_code(log.session_ids)) | is_within_cap(
         [session], settings.session_cap
     )
     kept_rows = np.flatnonzero(keep)
@@ -251,7 +255,7 @@ def _apply_caps(
     keep[kept_rows] = is_within_cap([people[kept_rows], points], settings.point_cap)
     reason = "beyond what one client or session may say"
     funnel.append(FunnelStage("caps", int(keep.sum()), int((~keep).sum()), reason))
-    return clicks.only(np.sort(order[keep]))
+    return clicks.select(np.sort(order[keep]))
 
 
 def _estimate_posterior(
@@ -357,7 +361,7 @@ def _refine_with_neighbours(
 
 def _build_pair_relevance(
     log: Log,
-    clicks: Chosen,
+    clicks: ActionSelection,
     query_groups: NDArray[np.int32],
     impressions: Impressions,
     pairs: pbm.Pairs,
@@ -393,16 +397,16 @@ def _build_pair_relevance(
 
 
 def _find_representative_searches(
-    log: Log, clicks: Chosen, query_groups: NDArray[np.int32]
+    log: Log, clicks: ActionSelection, query_groups: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """For each group its earliest search that somebody acted on; it stays when new ones come."""
-    acted_searches = different(clicks.search).astype(np.int64)
+    acted_searches = sort_unique(clicks.search).astype(np.int64)
     sorted_searches = acted_searches[
         np.lexsort(
             (acted_searches, log.searches.time[acted_searches], query_groups[acted_searches])
         )
     ]
     query_group, first = np.unique(query_groups[sorted_searches], return_index=True)
-    representatives = np.full(len(log.vectors), -1, np.int64)
+    representatives = np.full(len(log.query_vectors), -1, np.int64)
     representatives[query_group] = sorted_searches[first]
     return representatives

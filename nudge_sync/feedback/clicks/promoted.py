@@ -11,7 +11,7 @@ from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.bots import is_outlier
 from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pbm import ClickModel, Pairs, log_likelihood
-from nudge_sync.feedback.log.sorting import different
+from nudge_sync.feedback.log.sorting import sort_unique
 
 Float64 = NDArray[np.float64]
 POPULARITY_LOG_ODDS = (0.0, 1.0, 2.0, 4.0)
@@ -73,7 +73,7 @@ def find_points_without_topic(
     query_counts = np.bincount(pairs.point[is_relevant], minlength=point_count)
     relevant_points = np.flatnonzero(query_counts)
     without_topic = np.zeros(point_count, np.bool_)
-    overall_cosine = _mean_cosine(vectors, different(pairs.query_group))
+    overall_cosine = _mean_cosine(vectors, sort_unique(pairs.query_group))
     for point in relevant_points[is_outlier(query_counts[relevant_points], limit)].tolist():
         own_cosine = _mean_cosine(vectors, pairs.query_group[is_relevant & (pairs.point == point)])
         without_topic[point] = own_cosine - overall_cosine <= _MAX_EXCESS_COSINE * (

@@ -13,20 +13,20 @@ from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.report import ImportReport
-from nudge_sync.feedback.ingest.sources import Row, Source
-from nudge_sync.feedback.schema.records import EVENTS_INDEXED, QUERIES_INDEXED
+from nudge_sync.feedback.ingest.sources import Source, SourceRow
+from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.feedback.schema.rows import BadRow
 from nudge_sync.store.target import state_name
 
-Kind = Literal["search", "event"]
-_PATIENCE = 5.0
-_KINDS: dict[Kind, tuple[str | None, ...]] = {
+RowKind = Literal["search", "event"]
+_LOCK_TIMEOUT = 5.0
+_TYPES_BY_KIND: dict[RowKind, tuple[str | None, ...]] = {
     "search": (None, "search", "query"),
     "event": (None, "event"),
 }
 
 
-def rows_in(body: bytes) -> list[Any]:
+def parse_body(body: bytes) -> list[Any]:
     """The rows in a body that holds one JSON value or a list of them. Raises BadRow."""
     try:
         content = json.loads(body)
@@ -36,66 +36,66 @@ def rows_in(body: bytes) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Batches:
+class BatchImporter:
     """Where batches go: one at a time, each through a connection of its own.
 
     So an embedded database, which lets one connection in, is free between two of them.
     """
 
-    opened: Callable[[], Database]
-    vectors: Mapping[str, str]
+    open_database: Callable[[], Database]
+    vector_names: Mapping[str, str]
     """Collection -> the vector that is meant; "" is the default one."""
     lock: Lock = field(default_factory=Lock)
     """Held while a batch is stored; whoever else opens the database meanwhile may take it."""
 
     def store(
-        self, collection: str, kind: Kind, rows: Sequence[Any], *, partial: bool
+        self, collection_name: str, kind: RowKind, rows: Sequence[Any], *, partial: bool
     ) -> ImportReport:
         """Store `rows`, all of them or none; with `partial` the good ones.
 
         Raises RowsRefused, which names the bad rows, and DatabaseError; transient where the
         same batch may be sent again later. Storing a batch twice is as once.
         """
-        contents = [_of_kind(row, kind) for row in rows]
+        contents = [_check_kind(row, kind) for row in rows]
 
-        def numbered() -> Iterator[Row]:
+        def read_rows() -> Iterator[SourceRow]:
             for at, content in enumerate(contents):
-                yield Row(kind, at, "", content)
+                yield SourceRow(kind, at, "", content)
 
-        source = Source(numbered, lambda: len(contents))
-        with self._destination(collection) as place:
-            return import_rows([source], place, strict=not partial)
+        source = Source(read_rows, lambda: len(contents))
+        with self._open_destination(collection_name) as destination:
+            return import_rows([source], destination, strict=not partial)
 
     @contextmanager
-    def _destination(self, name: str) -> Iterator[Destination]:
-        if not self.lock.acquire(timeout=_PATIENCE):
+    def _open_destination(self, name: str) -> Iterator[Destination]:
+        if not self.lock.acquire(timeout=_LOCK_TIMEOUT):
             raise Unreachable("other batches are being stored")
         try:
-            database = self.opened()
+            database = self.open_database()
             try:
-                yield _destination(database, name, self.vectors[name])
+                yield _build_destination(database, name, self.vector_names[name])
             finally:
                 database.close()
         finally:
             self.lock.release()
 
 
-def _destination(database: Database, name: str, vector: str) -> Destination:
+def _build_destination(database: Database, name: str, vector_name: str) -> Destination:
     # Not through `open_target`, which tries again for half a minute: the application waits.
-    collection = database.collection(name, vector)
+    collection = database.collection(name, vector_name)
     facts = collection.describe()
-    place = state_name(name, facts.vector)
+    prefix = state_name(name, facts.vector)
     return Destination(
-        database.records(f"{place}__nudge_queries", facts.dimension, QUERIES_INDEXED),
-        database.records(f"{place}__nudge_events", 0, EVENTS_INDEXED),
+        database.records(f"{prefix}__nudge_queries", facts.dimension, INDEXED_SEARCH_FIELDS),
+        database.records(f"{prefix}__nudge_events", 0, INDEXED_EVENT_FIELDS),
         collection,
     )
 
 
-def _of_kind(row: Any, kind: Kind) -> Mapping[str, Any] | BadRow:
+def _check_kind(row: Any, kind: RowKind) -> Mapping[str, Any] | BadRow:
     if not isinstance(row, dict):
         return BadRow("wrong type", "a row is a JSON object")
-    given = row.get("type")
-    if not (given is None or isinstance(given, str)) or given not in _KINDS[kind]:
+    row_type = row.get("type")
+    if not (row_type is None or isinstance(row_type, str)) or row_type not in _TYPES_BY_KIND[kind]:
         return BadRow("wrong type", f'type must be "{kind}" here, or absent')
     return {**row, "type": kind}

@@ -13,14 +13,14 @@ import numpy as np
 from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.report import ImportReport, Rejects, check_apart
-from nudge_sync.feedback.ingest.seen_keys import Seen
-from nudge_sync.feedback.ingest.sources import Row, Source, check_lasting
-from nudge_sync.feedback.schema.point_ids import PointIds
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
-from nudge_sync.feedback.schema.rows import BadRow, interpreted
+from nudge_sync.feedback.ingest.report import ImportReport, RejectsWriter, check_rejects_path
+from nudge_sync.feedback.ingest.seen_keys import SeenKeys
+from nudge_sync.feedback.ingest.sources import Source, SourceRow, refuse_pipe
+from nudge_sync.feedback.schema.point_ids import PointIdResolver
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
 
-_Good: TypeAlias = tuple[Row, Search | Event]
+_ValidRow: TypeAlias = tuple[SourceRow, Search | Event]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Destination:
     queries: Records
     events: Records
     collection: Collection
-    searches: Records | None = None
+    all_queries: Records | None = None
     """Where all searches are, if some are kept elsewhere too; only read."""
 
 
@@ -48,7 +48,7 @@ def import_rows(
     destination: Destination,
     *,
     strict: bool = False,
-    rejects: Path | None = None,
+    rejects_path: Path | None = None,
     batch_size: int = 1000,
     progress: Progress = silent,
 ) -> ImportReport:
@@ -59,38 +59,40 @@ def import_rows(
     pipe with `strict`, and a file that is to be read and to hold the rejects.
     """
     files = [path for source in sources for path in source.files]
-    if rejects is not None:
-        check_apart(rejects, files)
+    if rejects_path is not None:
+        check_rejects_path(rejects_path, files)
     if strict:
         for path in files:
-            check_lasting(path)
-        checked = _pass(sources, destination, rejects, batch_size, progress, store=False)
-        if checked.rejected:
-            raise RowsRefused(checked)
-    return _pass(sources, destination, rejects, batch_size, progress, store=True)
+            refuse_pipe(path)
+        check_report = _run_pass(
+            sources, destination, rejects_path, batch_size, progress, store=False
+        )
+        if check_report.rejected:
+            raise RowsRefused(check_report)
+    return _run_pass(sources, destination, rejects_path, batch_size, progress, store=True)
 
 
-def _pass(
+def _run_pass(
     sources: Sequence[Source],
     destination: Destination,
-    rejects: Path | None,
+    rejects_path: Path | None,
     batch_size: int,
     progress: Progress,
     *,
     store: bool,
 ) -> ImportReport:
-    with Rejects(rejects) as file:
-        importer = _Importer(destination, file, store=store)
-        rows = (row for source in sources for row in source.rows())
-        read, total = 0, sum(source.size() for source in sources)
-        for batch in _batches(rows, batch_size):
-            importer.take(batch)
-            read += len(batch)
-            progress("import" if store else "check", read, max(read, total))
-        return importer.finished()
+    with RejectsWriter(rejects_path) as rejects_writer:
+        importer = _Importer(destination, rejects_writer, store=store)
+        rows = (row for source in sources for row in source.read_rows())
+        rows_read, total = 0, sum(source.estimate_rows() for source in sources)
+        for batch in _split_batches(rows, batch_size):
+            importer.import_batch(batch)
+            rows_read += len(batch)
+            progress("import" if store else "check", rows_read, max(rows_read, total))
+        return importer.finish()
 
 
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _split_batches(rows: Iterable[SourceRow], size: int) -> Iterator[list[SourceRow]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, size)):
         yield batch
@@ -99,76 +101,86 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 @dataclass(slots=True)
 class _Importer:
     destination: Destination
-    rejects: Rejects
+    rejects: RejectsWriter
     store: bool
     report: ImportReport = field(default_factory=ImportReport)
-    ids: PointIds = field(init=False)
+    resolver: PointIdResolver = field(init=False)
     dimension: int = field(init=False)
-    seen: Seen = field(default_factory=Seen)
-    waiting: set[str] = field(default_factory=set)
+    seen_keys: SeenKeys = field(default_factory=SeenKeys)
+    pending_query_ids: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.dimension = self.destination.collection.describe().dimension
-        self.ids = PointIds(self.destination.collection)
+        self.resolver = PointIdResolver(self.destination.collection)
 
-    def take(self, rows: Sequence[Row]) -> None:
-        good = [one for one in map(self._interpret, rows) if one is not None]
-        good = self._known_points(good)
-        searches = self._first_of_each([one for one in good if isinstance(one[1], Search)])
-        events = self._first_of_each([one for one in good if isinstance(one[1], Event)])
-        bare = {record.key for row, record in searches if row.bare}
-        self._put([record for _, record in searches], [record for _, record in events], bare)
+    def import_batch(self, rows: Sequence[SourceRow]) -> None:
+        valid_rows = [valid_row for valid_row in map(self._parse, rows) if valid_row is not None]
+        valid_rows = self._resolve_points(valid_rows)
+        searches = self._drop_duplicates(
+            [valid_row for valid_row in valid_rows if isinstance(valid_row[1], Search)]
+        )
+        events = self._drop_duplicates(
+            [valid_row for valid_row in valid_rows if isinstance(valid_row[1], Event)]
+        )
+        vector_only_keys = {record.key for row, record in searches if row.is_vector_only}
+        self._store_new(
+            [record for _, record in searches], [record for _, record in events], vector_only_keys
+        )
 
-    def finished(self) -> ImportReport:
-        searches = self.destination.searches or self.destination.queries
-        stored = searches.get(sorted(self.waiting), vectors=False)
-        self.report.without_search = len(self.waiting) - len(stored)
-        self.report.rejects_file = self.rejects.written_to
+    def finish(self) -> ImportReport:
+        searches = self.destination.all_queries or self.destination.queries
+        stored = searches.get(sorted(self.pending_query_ids), vectors=False)
+        self.report.without_search = len(self.pending_query_ids) - len(stored)
+        self.report.rejects_file = self.rejects.written_path
         return self.report
 
-    def _refuse(self, row: Row, bad: BadRow) -> None:
+    def _refuse(self, row: SourceRow, bad: BadRow) -> None:
         self.report.refuse(row, bad)
-        self.rejects.add(row, bad)
+        self.rejects.write(row, bad)
 
-    def _interpret(self, row: Row) -> _Good | None:
+    def _parse(self, row: SourceRow) -> _ValidRow | None:
         try:
             if isinstance(row.content, BadRow):
                 raise row.content
-            return row, interpreted(row.content, self.dimension)
+            return row, parse_storable_row(row.content, self.dimension)
         except BadRow as bad:
             self._refuse(row, bad)
             return None
 
-    def _known_points(self, good: list[_Good]) -> list[_Good]:
-        self.ids.look_up([item.object_id for _, item in good if isinstance(item, Event)])
-        self.ids.learn(id_ for _, item in good if isinstance(item, Search) for id_ in item.shown)
-        kept: list[_Good] = []
-        for row, item in good:
+    def _resolve_points(self, valid_rows: list[_ValidRow]) -> list[_ValidRow]:
+        self.resolver.look_up([item.object_id for _, item in valid_rows if isinstance(item, Event)])
+        self.resolver.infer_number_type(
+            id_ for _, item in valid_rows if isinstance(item, Search) for id_ in item.shown
+        )
+        resolved: list[_ValidRow] = []
+        for row, item in valid_rows:
             if isinstance(item, Search):
-                shown = tuple(self.ids.likely(id_) for id_ in item.shown)
-                kept.append((row, replace(item, shown=shown)))
-            elif (point := self.ids.found(item.object_id)) is not None:
-                kept.append((row, replace(item, object_id=point)))
+                shown = tuple(self.resolver.guess(id_) for id_ in item.shown)
+                resolved.append((row, replace(item, shown=shown)))
+            elif (point := self.resolver.get(item.object_id)) is not None:
+                resolved.append((row, replace(item, object_id=point)))
             else:
                 self._refuse(row, BadRow("unknown point", f"no point {item.object_id!r}"))
-        return kept
+        return resolved
 
-    def _first_of_each(self, good: list[_Good]) -> list[tuple[Row, Record]]:
-        kept = []
-        for row, item in good:
-            record = _record(item)
-            if self.seen.add(f"{type(item).__name__} {record.key}"):
-                kept.append((row, record))
-            elif row.bare:
+    def _drop_duplicates(self, valid_rows: list[_ValidRow]) -> list[tuple[SourceRow, Record]]:
+        unique_rows = []
+        for row, item in valid_rows:
+            record = _to_record(item)
+            if self.seen_keys.add(f"{type(item).__name__} {record.key}"):
+                unique_rows.append((row, record))
+            elif row.is_vector_only:
                 self.report.searches += 1
                 self.report.unchanged += 1
             else:
                 self._refuse(row, BadRow("duplicate", f"of query {item.query_id!r}, seen before"))
-        return kept
+        return unique_rows
 
-    def _put(self, searches: list[Record], events: list[Record], bare: set[str]) -> None:
-        new_searches = _changed(searches, self.destination.queries, bare)
-        new_events = _absent(events, self.destination.events)
+    def _store_new(
+        self, searches: list[Record], events: list[Record], vector_only_keys: set[str]
+    ) -> None:
+        new_searches = _select_changed(searches, self.destination.queries, vector_only_keys)
+        new_events = _select_absent(events, self.destination.events)
         if self.store:
             # Searches first: an event never refers to a search that a crash kept out.
             if new_searches:
@@ -178,46 +190,72 @@ class _Importer:
         self.report.searches += len(searches)
         self.report.events += len(events)
         self.report.unchanged += len(searches) + len(events) - len(new_searches) - len(new_events)
-        self._note_waiting(searches, events)
+        self._update_pending(searches, events)
 
-    def _note_waiting(self, searches: list[Record], events: list[Record]) -> None:
-        here = {record.key for record in searches}
-        self.waiting -= here
-        asked = {record.document["query_id"] for record in events} - here - self.waiting
-        stored = self.destination.queries.get(sorted(asked), vectors=False) if asked else []
-        self.waiting |= asked - {record.key for record in stored}
+    def _update_pending(self, searches: list[Record], events: list[Record]) -> None:
+        imported_ids = {record.key for record in searches}
+        self.pending_query_ids -= imported_ids
+        referenced_ids = (
+            {record.document["query_id"] for record in events}
+            - imported_ids
+            - self.pending_query_ids
+        )
+        stored = (
+            self.destination.queries.get(sorted(referenced_ids), vectors=False)
+            if referenced_ids
+            else []
+        )
+        self.pending_query_ids |= referenced_ids - {record.key for record in stored}
 
 
-def _record(item: Search | Event) -> Record:
-    return search_record(item) if isinstance(item, Search) else event_record(item)
+def _to_record(item: Search | Event) -> Record:
+    return to_search_record(item) if isinstance(item, Search) else to_event_record(item)
 
 
-def _changed(records: list[Record], stored: Records, bare: set[str]) -> list[Record]:
+def _select_changed(
+    records: list[Record], stored: Records, vector_only_keys: set[str]
+) -> list[Record]:
     """Those that are not stored with this very content; of the `bare` ones, those that would not
     replace what an application logged.
     """
     if not records:
         return []
-    old = {record.key: record for record in stored.get([one.key for one in records])}
-    kept = [one for one in records if one.key not in old or not _same(one, old[one.key])]
-    return [one for one in kept if not (one.key in bare and _is_logged(old.get(one.key)))]
+    stored_by_key = {
+        record.key: record for record in stored.get([new_record.key for new_record in records])
+    }
+    changed = [
+        new_record
+        for new_record in records
+        if new_record.key not in stored_by_key
+        or not _is_same_record(new_record, stored_by_key[new_record.key])
+    ]
+    return [
+        new_record
+        for new_record in changed
+        if not (
+            new_record.key in vector_only_keys and _has_log_data(stored_by_key.get(new_record.key))
+        )
+    ]
 
 
-def _is_logged(search: Record | None) -> bool:
+def _has_log_data(search: Record | None) -> bool:
     """Whether a search says more than what was asked for."""
     document = {} if search is None else search.document
     return any(document.get(name) for name in ("shown", "timestamp", "session_id", "client_id"))
 
 
-def _same(one: Record, other: Record) -> bool:
-    if one.vector is None or other.vector is None:
+def _is_same_record(record: Record, other: Record) -> bool:
+    if record.vector is None or other.vector is None:
         return False
-    return one.document == other.document and np.array_equal(one.vector, other.vector)
+    return record.document == other.document and np.array_equal(record.vector, other.vector)
 
 
-def _absent(records: list[Record], stored: Records) -> list[Record]:
+def _select_absent(records: list[Record], stored: Records) -> list[Record]:
     """Those whose key, a digest of their content, is not stored."""
     if not records:
         return []
-    old = {record.key for record in stored.get([one.key for one in records], vectors=False)}
-    return [one for one in records if one.key not in old]
+    stored_keys = {
+        record.key
+        for record in stored.get([new_record.key for new_record in records], vectors=False)
+    }
+    return [new_record for new_record in records if new_record.key not in stored_keys]

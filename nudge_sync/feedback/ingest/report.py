@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.sources import Row
+from nudge_sync.feedback.ingest.sources import SourceRow
 from nudge_sync.feedback.schema.rows import BadRow
 
-_LINES_NAMED = 20
+_MAX_LISTED_ROWS = 20
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class ImportReport:
     reasons: Counter[str] = field(default_factory=Counter)
     lines: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> the first lines refused for it, as `file:line`."""
-    refusals: list[tuple[Row, BadRow]] = field(default_factory=list)
+    refusals: list[tuple[SourceRow, BadRow]] = field(default_factory=list)
     """The first rows refused, and why."""
     rejects_file: str | None = None
 
@@ -45,13 +45,13 @@ class ImportReport:
         """Rows that are not."""
         return self.reasons.total()
 
-    def refuse(self, row: Row, bad: BadRow) -> None:
+    def refuse(self, row: SourceRow, bad: BadRow) -> None:
         """Count a row that is refused."""
         self.reasons[bad.reason] += 1
-        named = self.lines.setdefault(bad.reason, [])
-        if len(named) < _LINES_NAMED:
-            named.append(f"{row.source}:{row.line}")
-        if len(self.refusals) < _LINES_NAMED:
+        listed = self.lines.setdefault(bad.reason, [])
+        if len(listed) < _MAX_LISTED_ROWS:
+            listed.append(f"{row.source}:{row.line}")
+        if len(self.refusals) < _MAX_LISTED_ROWS:
             self.refusals.append((row, bad))
 
     def summary(self) -> dict[str, Any]:
@@ -69,31 +69,31 @@ class ImportReport:
         }
 
 
-def check_apart(rejects: Path, files: Iterable[Path]) -> None:
+def check_rejects_path(rejects_path: Path, files: Iterable[Path]) -> None:
     """Raises InputError where the refused rows would go into one of the files that are read."""
     for path in files:
-        if _is_same(rejects, path):
+        if _is_same_file(rejects_path, path):
             raise InputError(
                 f"{path} is where refused rows would go, and is to be read: "
                 "name another file with --rejects, or leave this one out"
             )
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same_file(path: Path, other: Path) -> bool:
     try:
-        return one.samefile(other)
+        return path.samefile(other)
     except OSError:
-        return realpath(one) == realpath(other)
+        return realpath(path) == realpath(other)
 
 
-class Rejects:
+class RejectsWriter:
     """The file that refused rows go to, one JSON object a line; made with the first of them."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: TextIO | None = None
 
-    def add(self, row: Row, bad: BadRow) -> None:
+    def write(self, row: SourceRow, bad: BadRow) -> None:
         """Write a row down. Raises InputError where the file cannot be written."""
         if self._path is None:
             return
@@ -111,7 +111,7 @@ class Rejects:
             raise InputError(f"rejects file {self._path}: {error.strerror or error}") from None
 
     @property
-    def written_to(self) -> str | None:
+    def written_path(self) -> str | None:
         """The file's path, if there is anything in it."""
         return str(self._path) if self._file is not None else None
 

@@ -7,10 +7,10 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-_RECENT = 200_000
+_MAX_RECENT = 200_000
 
 
-class Seen:
+class SeenKeys:
     """A set of keys that remembers 64 bits of each: of ten million keys, two coincide by chance
     once in 400,000 such imports.
     """
@@ -22,21 +22,21 @@ class Seen:
     def add(self, key: str) -> bool:
         """Whether the key is new; it is not from now on."""
         digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-        number = int.from_bytes(digest, "little")
-        if number in self._recent or self._is_older(number):
+        key_hash = int.from_bytes(digest, "little")
+        if key_hash in self._recent or self._is_in_older(key_hash):
             return False
-        self._recent.add(number)
-        if len(self._recent) >= _RECENT:
-            self._settle()
+        self._recent.add(key_hash)
+        if len(self._recent) >= _MAX_RECENT:
+            self._merge_recent()
         return True
 
-    def _is_older(self, number: int) -> bool:
+    def _is_in_older(self, key_hash: int) -> bool:
         if not len(self._older):
             return False
-        at = int(np.searchsorted(self._older, np.uint64(number)))
-        return at < len(self._older) and int(self._older[at]) == number
+        index = int(np.searchsorted(self._older, np.uint64(key_hash)))
+        return index < len(self._older) and int(self._older[index]) == key_hash
 
-    def _settle(self) -> None:
+    def _merge_recent(self) -> None:
         recent = np.fromiter(self._recent, np.uint64, len(self._recent))
         self._older = np.sort(np.concatenate([self._older, recent]), kind="stable")
         self._recent = set()

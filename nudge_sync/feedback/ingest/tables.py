@@ -12,18 +12,24 @@ from threading import Lock
 from typing import Any
 
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback.ingest.sources import Row, Source, check_lasting, line_count, lines
-from nudge_sync.feedback.schema.rows import MILLISECONDS_FROM, BadRow
+from nudge_sync.feedback.ingest.sources import (
+    Source,
+    SourceRow,
+    count_lines,
+    read_lines,
+    refuse_pipe,
+)
+from nudge_sync.feedback.schema.rows import MILLISECONDS_THRESHOLD, BadRow
 
 _DELIMITERS = ",;\t"
-_TIMES = ("time", "timestamp")
-_NUMBERS = ("position", "event_attributes.position.ordinal", "grade", *_TIMES)
-_EIGHT_DIGITS = re.compile(r"[0-9]{8}")
-_BATCH = 1000
-_LIMIT = Lock()
+_TIME_FIELDS = ("time", "timestamp")
+_NUMBER_FIELDS = ("position", "event_attributes.position.ordinal", "grade", *_TIME_FIELDS)
+_COMPACT_DATE = re.compile(r"[0-9]{8}")
+_BATCH_SIZE = 1000
+_FIELD_LIMIT_LOCK = Lock()
 
 
-def csv_lines(path: Path) -> Source:
+def open_csv(path: Path) -> Source:
     """The rows of a CSV file: a header, then one row a line; an empty field says nothing.
 
     The header names the fields as JSON lines do, with `,`, `;` or tabs between. A field that
@@ -31,73 +37,73 @@ def csv_lines(path: Path) -> Source:
     Raises InputError for a file without `query_id` in its header.
     """
 
-    def rows() -> Iterator[Row]:
-        numbered = lines(path)
-        header, delimiter = _header(path, next(numbered, (1, ""))[1])
-        for line, text in numbered:
+    def rows() -> Iterator[SourceRow]:
+        numbered_lines = read_lines(path)
+        header, delimiter = _parse_header(path, next(numbered_lines, (1, ""))[1])
+        for line, text in numbered_lines:
             if isinstance(text, BadRow):
-                yield Row(str(path), line, text.detail, text)
+                yield SourceRow(str(path), line, text.detail, text)
             elif text.strip():
-                yield Row(str(path), line, text, _record(text, header, delimiter))
+                yield SourceRow(str(path), line, text, _parse_line(text, header, delimiter))
 
-    return Source(rows, lambda: line_count(path), (path,))
+    return Source(rows, lambda: count_lines(path), (path,))
 
 
-def parquet(path: Path) -> Source:
+def open_parquet(path: Path) -> Source:
     """The rows of a Parquet file, numbered from 1, with columns named as JSON lines name fields.
 
     One batch at a time is in memory. Raises InputError for a file that cannot be read or has no
     column `query_id`, ConfigError where pyarrow is missing.
     """
-    arrow, pq = _pyarrow()
+    arrow, pq = _import_pyarrow()
 
-    def opened() -> Any:
-        check_lasting(path)
+    def open_file() -> Any:
+        refuse_pipe(path)
         try:
             return pq.ParquetFile(path)
         except (arrow.ArrowException, OSError) as error:
             raise InputError(f"{path}: not readable as Parquet ({error})") from None
 
-    def rows() -> Iterator[Row]:
-        with opened() as file:
-            _check_names(path, file.schema_arrow.names)
+    def rows() -> Iterator[SourceRow]:
+        with open_file() as file:
+            _check_columns(path, file.schema_arrow.names)
             line = 0
             try:
-                for batch in file.iter_batches(batch_size=_BATCH):
-                    for content in _contents(batch, arrow):
+                for batch in file.iter_batches(batch_size=_BATCH_SIZE):
+                    for content in _read_batch(batch, arrow):
                         line += 1
-                        yield _row(path, line, content)
+                        yield _to_source_row(path, line, content)
             except (arrow.ArrowException, OSError) as error:
                 raise InputError(f"{path}: damaged after row {line} ({error})") from None
 
-    return Source(rows, lambda: _row_count(opened), (path,))
+    return Source(rows, lambda: _count_rows(open_file), (path,))
 
 
-def _header(path: Path, text: str | BadRow) -> tuple[list[str], str]:
+def _parse_header(path: Path, text: str | BadRow) -> tuple[list[str], str]:
     if isinstance(text, BadRow):
         raise InputError(f"{path}: the header is {text.reason}")
     delimiter = max(_DELIMITERS, key=text.count)
     try:
-        names = [name.strip().lower() for name in _fields(text, delimiter)]
+        names = [name.strip().lower() for name in _split_fields(text, delimiter)]
     except BadRow as bad:
         raise InputError(f"{path}: the header is {bad}") from None
-    _check_names(path, names)
+    _check_columns(path, names)
     return names, delimiter
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
+def _check_columns(path: Path, names: Sequence[str]) -> None:
     if "query_id" not in names:
-        found = ", ".join(names)[:200] or "nothing"
-        raise InputError(f"{path}: a column query_id is expected, the columns are {found}")
+        columns = ", ".join(names)[:200] or "nothing"
+        raise InputError(f"{path}: a column query_id is expected, the columns are {columns}")
     if len(set(names)) != len(names):
         raise InputError(f"{path}: two columns have the same name")
 
 
-def _fields(text: str, delimiter: str) -> list[str]:
+def _split_fields(text: str, delimiter: str) -> list[str]:
     if "\0" in text:
         raise BadRow("not CSV", "a NUL byte")
     try:
-        with _fields_up_to(len(text)):
+        with _raise_field_limit(len(text)):
             # Line by line: an open quote spoils its own row, not all that follow it.
             return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
@@ -105,22 +111,22 @@ def _fields(text: str, delimiter: str) -> list[str]:
 
 
 @contextmanager
-def _fields_up_to(size: int) -> Iterator[None]:
+def _raise_field_limit(size: int) -> Iterator[None]:
     """The csv module's limit is one for the whole process, and vectors are longer than that."""
-    with _LIMIT:
-        before = csv.field_size_limit()
-        csv.field_size_limit(max(before, size))
+    with _FIELD_LIMIT_LOCK:
+        previous_limit = csv.field_size_limit()
+        csv.field_size_limit(max(previous_limit, size))
         try:
             yield
         finally:
-            csv.field_size_limit(before)
+            csv.field_size_limit(previous_limit)
 
 
-def _record(text: str, header: Sequence[str], delimiter: str) -> Mapping[str, Any] | BadRow:
+def _parse_line(text: str, header: Sequence[str], delimiter: str) -> Mapping[str, Any] | BadRow:
     try:
-        fields = _fields(text, delimiter)
-        named = zip(header, fields, strict=False)
-        row = {name: _value(name, field) for name, field in named if field.strip()}
+        fields = _split_fields(text, delimiter)
+        cells = zip(header, fields, strict=False)
+        row = {name: _parse_value(name, field) for name, field in cells if field.strip()}
     except BadRow as bad:
         return bad
     if len(fields) != len(header):
@@ -128,14 +134,14 @@ def _record(text: str, header: Sequence[str], delimiter: str) -> Mapping[str, An
     return row
 
 
-def _value(name: str, field: str) -> Any:
+def _parse_value(name: str, field: str) -> Any:
     if field.startswith("["):
         try:
             return json.loads(field)
         except (ValueError, RecursionError) as error:
             raise BadRow("not JSON", f"{name}: {error}") from None
-    is_day = name in _TIMES and _EIGHT_DIGITS.fullmatch(field.strip())
-    if name not in _NUMBERS or "_" in field or is_day:
+    is_day = name in _TIME_FIELDS and _COMPACT_DATE.fullmatch(field.strip())
+    if name not in _NUMBER_FIELDS or "_" in field or is_day:
         return field
     try:
         return float(field)
@@ -143,7 +149,7 @@ def _value(name: str, field: str) -> Any:
         return field
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _import_pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow  # noqa: ICN001, PLC0415
         from pyarrow import parquet as pq  # noqa: PLC0415
@@ -152,22 +158,22 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pq
 
 
-def _row_count(opened: Any) -> int:
-    with opened() as file:
+def _count_rows(open_file: Any) -> int:
+    with open_file() as file:
         return int(file.metadata.num_rows)
 
 
-def _contents(batch: Any, arrow: Any) -> Iterator[Mapping[str, Any] | BadRow]:
-    columns = [_seconds(column, arrow) for column in batch.columns]
+def _read_batch(batch: Any, arrow: Any) -> Iterator[Mapping[str, Any] | BadRow]:
+    columns = [_to_seconds(column, arrow) for column in batch.columns]
     batch = arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
     try:
         yield from batch.to_pylist()
     except (ValueError, OverflowError):
-        for at in range(batch.num_rows):
-            yield _alone(batch.slice(at, 1))
+        for row in range(batch.num_rows):
+            yield _read_row(batch.slice(row, 1))
 
 
-def _alone(batch: Any) -> Mapping[str, Any] | BadRow:
+def _read_row(batch: Any) -> Mapping[str, Any] | BadRow:
     try:
         row: dict[str, Any] = batch.to_pylist()[0]
     except UnicodeDecodeError as error:
@@ -177,24 +183,28 @@ def _alone(batch: Any) -> Mapping[str, Any] | BadRow:
     return row
 
 
-def _seconds(column: Any, arrow: Any) -> Any:
+def _to_seconds(column: Any, arrow: Any) -> Any:
     """A column of moments as seconds since 1970 (UTC where it names no zone), of days as those of
     their midnights; others as is.
     """
     if arrow.types.is_timestamp(column.type):
-        kind, unit = arrow.timestamp("us", column.type.tz), 1e6
+        timestamp_type, units_per_second = arrow.timestamp("us", column.type.tz), 1e6
     elif arrow.types.is_date(column.type):
-        kind, unit = arrow.timestamp("s"), 1.0
+        timestamp_type, units_per_second = arrow.timestamp("s"), 1.0
     else:
         return column
-    whole = column.cast(kind, safe=False).cast(arrow.int64()).cast(arrow.float64(), safe=False)
-    found = arrow.compute.divide(whole, unit)
+    ticks = (
+        column.cast(timestamp_type, safe=False)
+        .cast(arrow.int64())
+        .cast(arrow.float64(), safe=False)
+    )
+    seconds = arrow.compute.divide(ticks, units_per_second)
     # As a number it would be taken for milliseconds.
-    far = arrow.compute.greater_equal(found, MILLISECONDS_FROM)
-    return arrow.compute.if_else(far, float("inf"), found)
+    is_too_large = arrow.compute.greater_equal(seconds, MILLISECONDS_THRESHOLD)
+    return arrow.compute.if_else(is_too_large, float("inf"), seconds)
 
 
-def _row(path: Path, line: int, content: Mapping[str, Any] | BadRow) -> Row:
+def _to_source_row(path: Path, line: int, content: Mapping[str, Any] | BadRow) -> SourceRow:
     if isinstance(content, BadRow):
-        return Row(str(path), line, content.detail, content)
-    return Row(str(path), line, json.dumps(content, default=str), content)
+        return SourceRow(str(path), line, content.detail, content)
+    return SourceRow(str(path), line, json.dumps(content, default=str), content)

@@ -17,204 +17,218 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.connector import Float32, Records
-from nudge_sync.feedback.log.columns import LABELS, Int32
-from nudge_sync.feedback.log.id_encoding import Names, Numbered, Points, bits
-from nudge_sync.feedback.log.strings import Collected
-from nudge_sync.feedback.log.validation import EventColumns, SearchColumns
-from nudge_sync.feedback.schema.records import vector_digest
+from nudge_sync.feedback.log.columns import LABEL_ACTIONS, Int32
+from nudge_sync.feedback.log.id_encoding import (
+    IdEncoder,
+    IntegerInterner,
+    StringInterner,
+    hash_strings,
+)
+from nudge_sync.feedback.log.strings import PackedStringsBuilder
+from nudge_sync.feedback.log.validation import EventBatch, SearchBatch
+from nudge_sync.feedback.schema.records import compute_vector_digest
 
 NO_VECTOR = -1
 """Python gives no hash this value."""
-_AT_ONCE = 1000
-_MANY = 2**16
+_FETCH_BATCH_SIZE = 1000
+_FLUSH_SIZE = 2**16
 """Values that are numbered at a time: each time costs a pass over all that are known."""
 
 
-class Column:
+class EncodedColumn:
     """Values of any kind as small numbers."""
 
-    def __init__(self, number: Callable[[list[Any]], Int32]) -> None:
-        self._number = number
+    def __init__(self, encode: Callable[[list[Any]], Int32]) -> None:
+        self._encode = encode
         self._numbers = array("i")
-        self._waiting: list[Any] = []
+        self._pending: list[Any] = []
 
     def extend(self, values: Iterable[Any]) -> None:
         """Put `values` behind those that are there."""
-        self._waiting.extend(values)
-        if len(self._waiting) >= _MANY:
-            self.settle()
+        self._pending.extend(values)
+        if len(self._pending) >= _FLUSH_SIZE:
+            self.flush()
 
-    def all(self) -> array[int]:
+    def take(self) -> array[int]:
         """The numbers of what was settled; takes them out of here."""
-        found, self._numbers = self._numbers, array("i")
-        return found
+        numbers, self._numbers = self._numbers, array("i")
+        return numbers
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Number what was put here; nothing waits any more."""
-        if self._waiting:
-            self._numbers.frombytes(self._number(self._waiting).tobytes())
-            self._waiting = []
+        if self._pending:
+            self._numbers.frombytes(self._encode(self._pending).tobytes())
+            self._pending = []
 
 
 @dataclass(slots=True)
-class Numbers:
+class Encoders:
     """What is numbered alike in searches and events."""
 
-    searches: Numbered = field(default_factory=Numbered)
+    query_ids: IntegerInterner = field(default_factory=IntegerInterner)
     """Those that events speak of."""
-    points: Points = field(default_factory=Points)
-    sessions: Names = field(default_factory=Names)
-    clients: Names = field(default_factory=Names)
+    points: IdEncoder = field(default_factory=IdEncoder)
+    sessions: StringInterner = field(default_factory=StringInterner)
+    clients: StringInterner = field(default_factory=StringInterner)
 
-    def asked(self, names: list[str]) -> Int32:
+    def encode_query_ids(self, query_ids: list[str]) -> Int32:
         """The numbers of searches that an event speaks of."""
-        return self.searches.of(bits(names))[0]
+        return self.query_ids.encode(hash_strings(query_ids))[0]
 
 
-class Events:
+class EventsBuilder:
     """Events with a weighted action."""
 
-    def __init__(self, actions: Mapping[str, float], numbers: Numbers) -> None:
-        self.search = Column(numbers.asked)
-        self.point = Column(numbers.points.of)
-        self.session = Column(numbers.sessions.of)
-        self.client = Column(numbers.clients.of)
+    def __init__(self, action_weights: Mapping[str, float], encoders: Encoders) -> None:
+        self.search = EncodedColumn(encoders.encode_query_ids)
+        self.point = EncodedColumn(encoders.points.encode)
+        self.session = EncodedColumn(encoders.sessions.encode)
+        self.client = EncodedColumn(encoders.clients.encode)
         self.weight, self.time = array("d"), array("d")
-        self.position, self.is_label = array("i"), array("b")
-        self.unused = 0
-        self.counts: Counter[str] = Counter()
+        self.rank, self.is_label = array("i"), array("b")
+        self.unweighted_events = 0
+        self.action_counts: Counter[str] = Counter()
         """Of all actions, also those without a weight."""
-        self._actions = actions
+        self._action_weights = action_weights
 
-    def take(self, batch: EventColumns) -> None:
+    def add_batch(self, batch: EventBatch) -> None:
         """Keep those whose action has a weight, and count all."""
-        self.counts.update(batch.action_name)
-        if not self._actions.keys() >= set(batch.action_name):
-            used = [name in self._actions for name in batch.action_name]
-            batch = batch.only(used)
-            self.unused += len(used) - sum(used)
+        self.action_counts.update(batch.action_name)
+        if not self._action_weights.keys() >= set(batch.action_name):
+            has_weight = [name in self._action_weights for name in batch.action_name]
+            batch = batch.select(has_weight)
+            self.unweighted_events += len(has_weight) - sum(has_weight)
         self.search.extend(batch.query_id)
         self.point.extend(batch.object_id)
         self.session.extend(batch.session_id)
         self.client.extend(batch.client_id)
-        self.weight.extend(self._weights(batch))
+        self.weight.extend(self._compute_weights(batch))
         self.time.extend(batch.timestamp)
-        self.position.extend([one or 0 for one in batch.position])
-        says_it = {name: self._says_it(name) for name in set(batch.action_name)}
-        self.is_label.extend(map(says_it.__getitem__, batch.action_name))
+        self.rank.extend([position or 0 for position in batch.position])
+        is_label = {name: self._is_label(name) for name in set(batch.action_name)}
+        self.is_label.extend(map(is_label.__getitem__, batch.action_name))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Number all that was taken."""
         for column in (self.search, self.point, self.session, self.client):
-            column.settle()
+            column.flush()
 
-    def _weights(self, batch: EventColumns) -> list[float]:
-        weights = list(map(self._actions.__getitem__, batch.action_name))
+    def _compute_weights(self, batch: EventBatch) -> list[float]:
+        weights = list(map(self._action_weights.__getitem__, batch.action_name))
         if set(map(type, batch.grade)) == {type(None)}:
             return weights
-        return list(map(_graded, weights, batch.grade))
+        return list(map(_apply_grade, weights, batch.grade))
 
-    def _says_it(self, action: str) -> bool:
-        return action in LABELS or self._actions[action] <= 0
+    def _is_label(self, action: str) -> bool:
+        return action in LABEL_ACTIONS or self._action_weights[action] <= 0
 
 
-def _graded(weight: float, grade: float | None) -> float:
+def _apply_grade(weight: float, grade: float | None) -> float:
     if grade is None:
         return weight
     # Twice no is not yes.
     return weight * grade if grade > 0 else -abs(weight * grade)
 
 
-class Asked:
+class SearchesBuilder:
     """Searches. Their vectors are told apart by what each search says of its own (`DIGEST`), so
     that of those that are the same one is read; or, `whole`, by themselves.
     """
 
-    def __init__(self, dimension: int, numbers: Numbers, *, whole: bool) -> None:
-        self.names = Collected()
-        self.number = array("i")
+    def __init__(self, dimension: int, encoders: Encoders, *, reads_vectors: bool) -> None:
+        self.query_ids = PackedStringsBuilder()
+        self.query_number = array("i")
         """What events call the search, or -1 where none speaks of it."""
-        self.session = Column(numbers.sessions.of)
-        self.client = Column(numbers.clients.of)
-        self.shown = Column(numbers.points.of)
-        self.length, self.time = array("i"), array("d")
-        self.vector = array("q")
+        self.session = EncodedColumn(encoders.sessions.encode)
+        self.client = EncodedColumn(encoders.clients.encode)
+        self.shown = EncodedColumn(encoders.points.encode)
+        self.shown_count, self.time = array("i"), array("d")
+        self.vector_hash = array("q")
         """64 bits that stand for the vector, or NO_VECTOR."""
-        self.vectors: dict[int, tuple[str, Float32]] = {}
+        self.vector_by_hash: dict[int, tuple[str, Float32]] = {}
         """These bits -> digest, and the vector with length 1; only of searches that events speak
         of."""
         self.dimension = dimension
-        self.whole = whole
-        self._shape = (dimension,)
-        self._wanted: dict[int, tuple[str, str]] = {}
+        self.reads_vectors = reads_vectors
+        self._vector_shape = (dimension,)
+        self._missing_vectors: dict[int, tuple[str, str]] = {}
         """Likewise digest, and the key of a search that says it has that vector."""
-        self._searches = numbers.searches
+        self._query_id_interner = encoders.query_ids
 
-    def take(self, batch: SearchColumns) -> bool:
+    def add_batch(self, batch: SearchBatch) -> bool:
         """Keep all. False where one does not say which vector it has: then none are to be used."""
-        names = [record.key for record in batch.records]
-        numbers = self._searches.known(bits(names))
-        if self.whole:
-            self._take_vectors([record.vector for record in batch.records], numbers)
-        elif not self._take_digests(batch.digest, names, numbers):
+        query_ids = [record.key for record in batch.records]
+        numbers = self._query_id_interner.look_up(hash_strings(query_ids))
+        if self.reads_vectors:
+            self._add_vectors([record.vector for record in batch.records], numbers)
+        elif not self._add_digests(batch.digest, query_ids, numbers):
             return False
-        self.names.add(names)
-        self.number.frombytes(numbers.tobytes())
+        self.query_ids.add(query_ids)
+        self.query_number.frombytes(numbers.tobytes())
         self.session.extend(batch.session_id)
         self.client.extend(batch.client_id)
-        lists = [one or () for one in batch.shown]
-        self.shown.extend(chain.from_iterable(lists))
-        self.length.extend(map(len, lists))
+        shown_lists = [shown_ids or () for shown_ids in batch.shown]
+        self.shown.extend(chain.from_iterable(shown_lists))
+        self.shown_count.extend(map(len, shown_lists))
         self.time.extend(batch.timestamp)
         return True
 
-    def fetch(self, queries: Records) -> bool:
+    def fetch_vectors(self, queries: Records) -> bool:
         """Read the vectors that are wanted. False where one is not what its search says."""
-        wanted = list(self._wanted.items())
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
-            found = {one.key: one.vector for one in queries.get([key for _, (_, key) in some])}
-            for code, (digest, key) in some:
-                vector = found.get(key)
-                if vector is None or vector_digest(vector) != digest:
+        missing = list(self._missing_vectors.items())
+        for start in range(0, len(missing), _FETCH_BATCH_SIZE):
+            batch = missing[start : start + _FETCH_BATCH_SIZE]
+            vector_by_key = {
+                record.key: record.vector for record in queries.get([key for _, (_, key) in batch])
+            }
+            for vector_hash, (digest, key) in batch:
+                vector = vector_by_key.get(key)
+                if vector is None or compute_vector_digest(vector) != digest:
                     return False
-                if vector.shape == self._shape:
-                    self.vectors[code] = digest, unit(vector)
+                if vector.shape == self._vector_shape:
+                    self.vector_by_hash[vector_hash] = digest, unit_vector(vector)
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Number all that was taken."""
         for column in (self.shown, self.session, self.client):
-            column.settle()
+            column.flush()
 
-    def _take_digests(self, digests: list[str | None], names: list[str], numbers: Int32) -> bool:
-        codes = list(map(hash, digests))
-        self.vector.extend(codes)
-        if self._wanted.keys() >= set(codes):
+    def _add_digests(self, digests: list[str | None], query_ids: list[str], numbers: Int32) -> bool:
+        hashes = list(map(hash, digests))
+        self.vector_hash.extend(hashes)
+        if self._missing_vectors.keys() >= set(hashes):
             return True
         for row in np.flatnonzero(numbers >= 0).tolist():
             digest = digests[row]
             if digest is not None:
-                self._wanted.setdefault(codes[row], (digest, names[row]))
+                self._missing_vectors.setdefault(hashes[row], (digest, query_ids[row]))
         return None not in digests
 
-    def _take_vectors(self, vectors: list[Float32 | None], numbers: Int32) -> None:
-        codes = list(map(self._code, vectors))
-        self.vector.extend(codes)
-        if self.vectors.keys() >= set(codes):
+    def _add_vectors(self, vectors: list[Float32 | None], numbers: Int32) -> None:
+        hashes = list(map(self._hash_vector, vectors))
+        self.vector_hash.extend(hashes)
+        if self.vector_by_hash.keys() >= set(hashes):
             return
         for row in np.flatnonzero(numbers >= 0).tolist():
-            code, vector = codes[row], vectors[row]
-            if code not in self.vectors and code != NO_VECTOR and vector is not None:
-                self.vectors[code] = vector_digest(vector), unit(vector)
+            vector_hash, vector = hashes[row], vectors[row]
+            if (
+                vector_hash not in self.vector_by_hash
+                and vector_hash != NO_VECTOR
+                and vector is not None
+            ):
+                self.vector_by_hash[vector_hash] = (
+                    compute_vector_digest(vector),
+                    unit_vector(vector),
+                )
 
-    def _code(self, vector: Float32 | None) -> int:
-        if vector is None or vector.shape != self._shape:
+    def _hash_vector(self, vector: Float32 | None) -> int:
+        if vector is None or vector.shape != self._vector_shape:
             return NO_VECTOR
         return hash(vector.tobytes())
 
 
-def unit(vector: Float32) -> Float32:
+def unit_vector(vector: Float32) -> Float32:
     """The vector with length 1, computed in float64; all zero where it has no direction."""
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))

@@ -14,67 +14,79 @@ import numpy as np
 from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
 from nudge_sync.connector import DocumentReader, Record, Records, Where
 from nudge_sync.errors import CollectionNotFound, ConfigError
-from nudge_sync.feedback.schema.point_ids import PointIds
-from nudge_sync.feedback.schema.records import DIGEST, Event, Search, event_document, search_record
-from nudge_sync.feedback.schema.rows import BadRow, understood
+from nudge_sync.feedback.schema.point_ids import PointIdResolver
+from nudge_sync.feedback.schema.records import (
+    VECTOR_DIGEST_FIELD,
+    Event,
+    Search,
+    to_event_document,
+    to_search_record,
+)
+from nudge_sync.feedback.schema.rows import BadRow, parse_feedback_row
 from nudge_sync.store.target import Target
 
-_BATCH = 1000
-_NAMED = 20
-_UNREADABLE = {"timestamp": None}
+_BATCH_SIZE = 1000
+_MAX_LISTED_FIELDS = 20
+_UNREADABLE_DOCUMENT = {"timestamp": None}
 """What no search and no event says: counted as unreadable by whoever reads it."""
-_Row: TypeAlias = dict[str, Any]
+_MappedRow: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Feedback:
+class FeedbackRecords:
     """All searches and events of a collection: the sidecar's own, and the application's log."""
 
     queries: Records
     events: Records
 
-    def asked(self, where: Where) -> set[str]:
+    def find_query_ids(self, where: Where) -> set[str]:
         """The query ids of all searches that match, in the sidecar's records or in the log."""
         queries = self.queries
         # Each for itself: of a search that both know, only the log may say the client.
-        parts = (queries.own, queries.log) if isinstance(queries, _Joined) else (queries,)
+        parts = (queries.own, queries.log) if isinstance(queries, _JoinedRecords) else (queries,)
         scans = (part.scan(where, vectors=False) for part in parts)
-        return {one.key for scan in scans for batch in scan for one in batch}
+        return {record.key for scan in scans for batch in scan for record in batch}
 
-    def outside(self, where: Where, asked: Collection[str] = ()) -> dict[str, int]:
+    def count_external(self, where: Where, query_ids: Collection[str] = ()) -> dict[str, int]:
         """How many searches and events that match, or belong to a search in `asked`, are in the
         application's own log, which only the application removes: collection -> count.
         """
-        logs = [one.log for one in (self.queries, self.events) if isinstance(one, _Joined)]
-        found: dict[str, int] = {}
+        logs = [
+            item.log for item in (self.queries, self.events) if isinstance(item, _JoinedRecords)
+        ]
+        counts: dict[str, int] = {}
         for log in logs:
-            records = (one.document for batch in log.scan(None, vectors=False) for one in batch)
-            count = sum(_matches(one, where) or one.get("query_id") in asked for one in records)
-            found[log.collection] = found.get(log.collection, 0) + count
-        return {name: count for name, count in found.items() if count}
+            documents = (item.document for batch in log.scan(None, vectors=False) for item in batch)
+            count = sum(
+                _is_match(item, where) or item.get("query_id") in query_ids for item in documents
+            )
+            counts[log.collection] = counts.get(log.collection, 0) + count
+        return {name: count for name, count in counts.items() if count}
 
 
-def feedback_of(target: Target, settings: FeedbackSettings) -> Feedback:
+def open_feedback(target: Target, settings: FeedbackSettings) -> FeedbackRecords:
     """The feedback of a collection, wherever the settings say it is.
 
     Raises ConfigError where the database cannot read a log; a log that is not there, or lacks a
     field that is mapped, raises it once it is read.
     """
     if settings.searches is None and settings.events is None:
-        return Feedback(target.queries, target.events)
+        return FeedbackRecords(target.queries, target.events)
     if not isinstance(target.database, DocumentReader):
         raise ConfigError("this connector reads no logs: take out [feedback.searches] and .events")
-    ids = PointIds(target.collection)
+    resolver = PointIdResolver(target.collection)
     queries, events = target.queries, target.events
     if settings.searches is not None:
-        searches = _Searches(target.database, settings.searches, ids, target.facts.dimension)
-        queries = _Joined(queries, searches)
+        external_searches = _ExternalSearches(
+            target.database, settings.searches, resolver, target.facts.dimension
+        )
+        queries = _JoinedRecords(queries, external_searches)
     if settings.events is not None:
-        events = _Joined(events, _Events(target.database, settings.events, ids))
-    return Feedback(queries, events)
+        events = _JoinedRecords(events, _ExternalEvents(target.database, settings.events, resolver))
+    return FeedbackRecords(queries, events)
 
 
-class _Log:
+class _ExternalLog:
     """One collection of an application's, as records."""
 
     def __init__(
@@ -83,184 +95,201 @@ class _Log:
         self._database = database
         self._section = section
         self.collection = fields.collection
-        named = fields.model_dump(exclude={"collection", "vector"})
-        self._fields = {name: field for name, field in named.items() if field}
+        field_names = fields.model_dump(exclude={"collection", "vector"})
+        self._fields = {name: field for name, field in field_names.items() if field}
 
     def scan(self, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
         """Every record that matches, in batches."""
         first = True
-        for batch in self._documents(vectors=vectors):
+        for batch in self._read_documents(vectors=vectors):
             if first:
-                self._check(batch, vectors=vectors)
+                self._check_fields(batch, vectors=vectors)
                 first = False
-            records = self._renamed(batch, vectors=vectors)
-            if found := [one for one in records if _matches(one.document, where or {})]:
-                yield found
+            records = self._to_records(batch, vectors=vectors)
+            if matches := [record for record in records if _is_match(record.document, where or {})]:
+                yield matches
 
-    def others(self, own: Records, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+    def scan_missing(
+        self, own: Records, where: Where | None, *, vectors: bool
+    ) -> Iterator[list[Record]]:
         """Those that the sidecar's own records do not hold too."""
         for batch in self.scan(where, vectors=vectors):
-            held = {one.key for one in own.get([one.key for one in batch], vectors=False)}
-            if found := [one for one in batch if one.key not in held]:
-                yield found
+            own_keys = {
+                record.key for record in own.get([record.key for record in batch], vectors=False)
+            }
+            if missing := [record for record in batch if record.key not in own_keys]:
+                yield missing
 
-    def _documents(self, *, vectors: bool) -> Iterator[list[Record]]:
+    def _read_documents(self, *, vectors: bool) -> Iterator[list[Record]]:
         del vectors
-        return self._read(None)
+        return self._scan_collection(None)
 
-    def _read(self, vector: str | None) -> Iterator[list[Record]]:
+    def _scan_collection(self, vector: str | None) -> Iterator[list[Record]]:
         try:
-            yield from self._database.documents(self.collection, vector, _BATCH)
+            yield from self._database.documents(self.collection, vector, _BATCH_SIZE)
         except CollectionNotFound as error:
             raise ConfigError(
                 f'[feedback.{self._section}] collection = "{self.collection}": {error}'
             ) from error
 
-    def _check(self, batch: Sequence[Record], *, vectors: bool) -> None:
+    def _check_fields(self, batch: Sequence[Record], *, vectors: bool) -> None:
         """Raises ConfigError for a field that no record of the batch has."""
         del vectors
         for name, field in self._fields.items():
-            if name in _OPTIONAL or any(_at(one.document, field) is not None for one in batch):
+            if name in _OPTIONAL_FIELDS or any(
+                _get_nested(record.document, field) is not None for record in batch
+            ):
                 continue
-            known = sorted({key for one in batch for key in one.document})
+            known = sorted({key for record in batch for key in record.document})
             raise ConfigError(
                 f'[feedback.{self._section}] {name} = "{field}": none of the first {len(batch)} '
                 f'points of "{self.collection}" has that field; they have: '
-                f"{', '.join(known[:_NAMED]) or 'none'}"
+                f"{', '.join(known[:_MAX_LISTED_FIELDS]) or 'none'}"
             )
 
-    def _row(self, record: Record) -> _Row:
-        named = {name: _at(record.document, field) for name, field in self._fields.items()}
-        return {name: value for name, value in named.items() if value not in (None, "")}
+    def _map_fields(self, record: Record) -> _MappedRow:
+        values = {name: _get_nested(record.document, field) for name, field in self._fields.items()}
+        return {name: value for name, value in values.items() if value not in (None, "")}
 
-    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+    def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
         raise NotImplementedError
 
 
-_OPTIONAL = frozenset({"text", "time", "session", "client", "position", "grade"})
+_OPTIONAL_FIELDS = frozenset({"text", "time", "session", "client", "position", "grade"})
 """Often left empty, so that a first batch without them proves nothing."""
 
 
-class _Searches(_Log):
+class _ExternalSearches(_ExternalLog):
     def __init__(
-        self, database: DocumentReader, fields: SearchLog, ids: PointIds, dimension: int
+        self, database: DocumentReader, fields: SearchLog, resolver: PointIdResolver, dimension: int
     ) -> None:
         super().__init__(database, fields, "searches")
         self._vector = fields.vector
-        self._ids = ids
+        self._resolver = resolver
         self._dimension = dimension
-        self._stand_in = np.ones(dimension, np.float32)
+        self._placeholder_vector = np.ones(dimension, np.float32)
 
-    def _documents(self, *, vectors: bool) -> Iterator[list[Record]]:
-        return self._read(self._vector if vectors else None)
+    def _read_documents(self, *, vectors: bool) -> Iterator[list[Record]]:
+        return self._scan_collection(self._vector if vectors else None)
 
-    def _check(self, batch: Sequence[Record], *, vectors: bool) -> None:
-        super()._check(batch, vectors=vectors)
-        sizes = {len(one.vector) for one in batch if one.vector is not None}
+    def _check_fields(self, batch: Sequence[Record], *, vectors: bool) -> None:
+        super()._check_fields(batch, vectors=vectors)
+        sizes = {len(record.vector) for record in batch if record.vector is not None}
         if vectors and self._dimension not in sizes:
-            found = ", ".join(map(str, sorted(sizes))) or "none at all"
+            size_list = ", ".join(map(str, sorted(sizes))) or "none at all"
             raise ConfigError(
                 f'[feedback.searches] vector = "{self._vector}": the queries need vectors of '
-                f'{self._dimension} numbers; the first points of "{self.collection}" have {found}'
+                f'{self._dimension} numbers; the first points of "{self.collection}" have {size_list}'
             )
 
-    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
-        found = [self._search(one, vectors=vectors) for one in batch]
-        self._ids.learn(id_ for one in found if isinstance(one, Search) for id_ in one.shown)
+    def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+        searches = [self._parse_search(search, vectors=vectors) for search in batch]
+        self._resolver.infer_number_type(
+            id_ for search in searches if isinstance(search, Search) for id_ in search.shown
+        )
         return [
-            one if isinstance(one, Record) else self._record(one, vectors=vectors) for one in found
+            search if isinstance(search, Record) else self._to_record(search, vectors=vectors)
+            for search in searches
         ]
 
-    def _search(self, record: Record, *, vectors: bool) -> Search | Record:
-        vector = record.vector if vectors else self._stand_in
-        row = {"query_id": record.key, **self._row(record)}
+    def _parse_search(self, record: Record, *, vectors: bool) -> Search | Record:
+        vector = record.vector if vectors else self._placeholder_vector
+        row = {"query_id": record.key, **self._map_fields(record)}
         try:
-            item = understood({**row, "type": "search", "query_vector": vector}, self._dimension)
+            item = parse_feedback_row(
+                {**row, "type": "search", "query_vector": vector}, self._dimension
+            )
         except BadRow:
-            return Record(record.key, dict(_UNREADABLE))
+            return Record(record.key, dict(_UNREADABLE_DOCUMENT))
         return cast(Search, item)
 
-    def _record(self, search: Search, *, vectors: bool) -> Record:
-        shown = tuple(self._ids.likely(id_) for id_ in search.shown)
-        record = search_record(replace(search, shown=shown))
+    def _to_record(self, search: Search, *, vectors: bool) -> Record:
+        shown = tuple(self._resolver.guess(id_) for id_ in search.shown)
+        record = to_search_record(replace(search, shown=shown))
         if vectors:
             return record
-        document = {name: value for name, value in record.document.items() if name != DIGEST}
+        document = {
+            name: value for name, value in record.document.items() if name != VECTOR_DIGEST_FIELD
+        }
         return Record(record.key, document)
 
 
-class _Events(_Log):
-    def __init__(self, database: DocumentReader, fields: EventLog, ids: PointIds) -> None:
+class _ExternalEvents(_ExternalLog):
+    def __init__(
+        self, database: DocumentReader, fields: EventLog, resolver: PointIdResolver
+    ) -> None:
         super().__init__(database, fields, "events")
-        self._ids = ids
+        self._resolver = resolver
 
-    def _renamed(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
+    def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
         del vectors
-        found = [
-            (f"{record.key} {at}", item)
+        keyed_events = [
+            (f"{record.key} {index}", event)
             for record in batch
-            for at, item in enumerate(self._events(record))
+            for index, event in enumerate(self._parse_events(record))
         ]
-        self._ids.look_up([item.object_id for _, item in found if item is not None])
-        return [self._record(key, item) for key, item in found]
+        self._resolver.look_up([event.object_id for _, event in keyed_events if event is not None])
+        return [self._to_record(key, event) for key, event in keyed_events]
 
-    def others(self, own: Records, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
+    def scan_missing(
+        self, own: Records, where: Where | None, *, vectors: bool
+    ) -> Iterator[list[Record]]:
         """See `_Log`. Events have no names of their own that both might know."""
         del own
         return self.scan(where, vectors=vectors)
 
-    def _events(self, record: Record) -> list[Event | None]:
+    def _parse_events(self, record: Record) -> list[Event | None]:
         """What a point of the log says, an event a point acted on; None for what is unreadable."""
-        row = {"type": "event", "action": "click", **self._row(record)}
+        row = {"type": "event", "action": "click", **self._map_fields(record)}
         points = row.pop("point", None)
         if isinstance(points, list):
-            return [_event({**row, "point": point}) for point in points]
+            return [_parse_event({**row, "point": point}) for point in points]
         # A search on which nobody clicked is no damaged event.
-        return [] if points is None else [_event({**row, "point": points})]
+        return [] if points is None else [_parse_event({**row, "point": points})]
 
-    def _record(self, key: str, event: Event | None) -> Record:
+    def _to_record(self, key: str, event: Event | None) -> Record:
         if event is None:
-            return Record(key, dict(_UNREADABLE))
-        point = self._ids.found(event.object_id)
-        document = event_document(event)
-        document["object_id"] = self._ids.likely(event.object_id) if point is None else point
+            return Record(key, dict(_UNREADABLE_DOCUMENT))
+        point = self._resolver.get(event.object_id)
+        document = to_event_document(event)
+        document["object_id"] = self._resolver.guess(event.object_id) if point is None else point
         return Record(key, document)
 
 
-def _event(row: _Row) -> Event | None:
+def _parse_event(row: _MappedRow) -> Event | None:
     try:
-        return cast(Event, understood(row, 0))
+        return cast(Event, parse_feedback_row(row, 0))
     except BadRow:
         return None
 
 
-class _Joined:
+class _JoinedRecords:
     """The sidecar's own records, then those of a log that are not among them; writes stay there."""
 
-    def __init__(self, own: Records, log: _Log) -> None:
+    def __init__(self, own: Records, log: _ExternalLog) -> None:
         self.own = own
         self.log = log
 
     def scan(
-        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = _BATCH
+        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = _BATCH_SIZE
     ) -> Iterator[list[Record]]:
         """See `Records`."""
         yield from self.own.scan(where, vectors=vectors, batch_size=batch_size)
-        yield from self.log.others(self.own, where, vectors=vectors)
+        yield from self.log.scan_missing(self.own, where, vectors=vectors)
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records`."""
-        found = {one.key: one for one in self.own.get(keys, vectors=vectors)}
-        missing = set(keys) - found.keys()
+        record_by_key = {record.key: record for record in self.own.get(keys, vectors=vectors)}
+        missing = set(keys) - record_by_key.keys()
         for batch in self.log.scan(None, vectors=vectors) if missing else ():
-            found |= {one.key: one for one in batch if one.key in missing}
-            if missing <= found.keys():
+            record_by_key |= {record.key: record for record in batch if record.key in missing}
+            if missing <= record_by_key.keys():
                 break
-        return [found[key] for key in keys if key in found]
+        return [record_by_key[key] for key in keys if key in record_by_key]
 
     def count(self, where: Where | None = None) -> int:
         """See `Records`."""
-        others = self.log.others(self.own, where, vectors=False)
+        others = self.log.scan_missing(self.own, where, vectors=False)
         return self.own.count(where) + sum(map(len, others))
 
     def put(self, records: Sequence[Record]) -> None:
@@ -280,7 +309,7 @@ class _Joined:
         self.own.drop()
 
 
-def _at(document: Mapping[str, Any], field: str) -> Any:
+def _get_nested(document: Mapping[str, Any], field: str) -> Any:
     """The value of a field; dots lead into nested ones where there is none of the whole name."""
     if field in document:
         return document[field]
@@ -290,7 +319,7 @@ def _at(document: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def _matches(document: Mapping[str, Any], where: Where) -> bool:
+def _is_match(document: Mapping[str, Any], where: Where) -> bool:
     for name, wanted in where.items():
         value = document.get(name)
         if isinstance(wanted, tuple):

@@ -12,46 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.connector import Float32
-from nudge_sync.feedback.log.builder import NO_VECTOR, Asked, Events, Numbers
+from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Actions, Int32, Int64, Log, Searches
 
-_LISTS = 2**17
+_LIST_BATCH_SIZE = 2**17
 """Lists of what was shown, at a time."""
 
 
-def assembled(events: Events, asked: Asked, numbers: Numbers) -> Log:
+def freeze_log(
+    events_builder: EventsBuilder, searches_builder: SearchesBuilder, encoders: Encoders
+) -> Log:
     """The log. Takes everything out of what is handed in."""
-    points, point_places = numbers.points.ordered()
-    sessions, session_places = numbers.sessions.ordered()
-    clients, client_places = numbers.clients.ordered()
-    vectors, vector = _vectors(asked)
-    names, order = asked.names.all().ordered()
-    rows = _rows(_column(asked.number)[order], len(numbers.searches))
-    lengths = _column(asked.length)
-    searches = Searches(
-        names=names,
-        vector=vector[order],
-        time=_column(asked.time)[order],
-        session=session_places[_column(asked.session.all())[order]],
-        client=client_places[_column(asked.client.all())[order]],
-        starts=_starts(lengths[order]),
-        shown=_reordered(_column(asked.shown.all()), lengths, order, point_places),
+    points, point_rows = encoders.points.sort()
+    sessions, session_rows = encoders.sessions.take_sorted()
+    clients, client_rows = encoders.clients.take_sorted()
+    vectors, vector_rows = _freeze_vectors(searches_builder)
+    query_ids, order = searches_builder.query_ids.build().sort()
+    search_rows = _invert_numbers(
+        _to_array(searches_builder.query_number)[order], len(encoders.query_ids)
     )
-    is_label = _column(events.is_label).astype(np.bool_)
-    said: dict[str, NDArray[Any]] = {
-        "search": rows[_column(events.search.all())],
-        "point": point_places[_column(events.point.all())],
-        "weight": _column(events.weight),
-        "position": _column(events.position),
-        "time": _column(events.time),
-        "session": session_places[_column(events.session.all())],
-        "client": client_places[_column(events.client.all())],
+    lengths = _to_array(searches_builder.shown_count)
+    searches = Searches(
+        query_ids=query_ids,
+        vector_row=vector_rows[order],
+        time=_to_array(searches_builder.time)[order],
+        session=session_rows[_to_array(searches_builder.session.take())[order]],
+        client=client_rows[_to_array(searches_builder.client.take())[order]],
+        shown_starts=_compute_starts(lengths[order]),
+        shown=_reorder_shown(_to_array(searches_builder.shown.take()), lengths, order, point_rows),
+    )
+    is_label = _to_array(events_builder.is_label).astype(np.bool_)
+    columns: dict[str, NDArray[Any]] = {
+        "search": search_rows[_to_array(events_builder.search.take())],
+        "point": point_rows[_to_array(events_builder.point.take())],
+        "weight": _to_array(events_builder.weight),
+        "position": _to_array(events_builder.rank),
+        "time": _to_array(events_builder.time),
+        "session": session_rows[_to_array(events_builder.session.take())],
+        "client": client_rows[_to_array(events_builder.client.take())],
     }
-    of = _sorted(said, np.flatnonzero(is_label))
-    labels = Actions(*(said[name][of] for name in Actions.__slots__))
-    of = _sorted(said, np.flatnonzero(~is_label))
-    events.weight = events.time = array("d")
-    behaviour = Actions(*(said.pop(name)[of] for name in Actions.__slots__))
+    rows = _sort_rows(columns, np.flatnonzero(is_label))
+    labels = Actions(*(columns[name][rows] for name in Actions.__slots__))
+    rows = _sort_rows(columns, np.flatnonzero(~is_label))
+    events_builder.weight = events_builder.time = array("d")
+    behaviour = Actions(*(columns.pop(name)[rows] for name in Actions.__slots__))
     return Log(
         searches,
         labels,
@@ -60,76 +64,78 @@ def assembled(events: Events, asked: Asked, numbers: Numbers) -> Log:
         sessions,
         clients,
         vectors,
-        events.counts,
-        events.unused,
+        events_builder.action_counts,
+        events_builder.unweighted_events,
     )
 
 
-def _column(values: array[Any]) -> NDArray[Any]:
+def _to_array(values: array[Any]) -> NDArray[Any]:
     """The values as numbers that share their memory."""
     return np.frombuffer(values, values.typecode) if values else np.zeros(0, values.typecode)
 
 
-def _vectors(asked: Asked) -> tuple[Float32, Int32]:
+def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
     """The vectors in the order of their digests, and for each search the row of its own, or -1."""
-    kept = asked.vectors
-    hashes = sorted(kept, key=lambda hash_: kept[hash_][0])
-    usable = [hash_ for hash_ in hashes if kept[hash_][1].any()]
-    matrix = np.zeros((len(usable), asked.dimension), np.float32)
+    vector_by_hash = searches_builder.vector_by_hash
+    hashes = sorted(vector_by_hash, key=lambda hash_: vector_by_hash[hash_][0])
+    usable = [hash_ for hash_ in hashes if vector_by_hash[hash_][1].any()]
+    matrix = np.zeros((len(usable), searches_builder.dimension), np.float32)
     for row, hash_ in enumerate(usable):
-        matrix[row] = kept.pop(hash_)[1]
-    return matrix, _found(np.array(usable, np.int64), _column(asked.vector))
+        matrix[row] = vector_by_hash.pop(hash_)[1]
+    return matrix, _find_rows(np.array(usable, np.int64), _to_array(searches_builder.vector_hash))
 
 
-def _found(values: Int64, wanted: Int64) -> Int32:
+def _find_rows(values: Int64, wanted: Int64) -> Int32:
     """For each of the wanted the row of `values` that holds it, or -1."""
     if not len(values):
         return np.full(len(wanted), -1, np.int32)
     order = np.argsort(values)
-    ranked = values[order]
-    at = np.minimum(np.searchsorted(ranked, wanted), len(ranked) - 1)
-    hit = (ranked[at] == wanted) & (wanted != NO_VECTOR)
-    return np.where(hit, order[at], -1).astype(np.int32)
+    sorted_values = values[order]
+    indices = np.minimum(np.searchsorted(sorted_values, wanted), len(sorted_values) - 1)
+    hit = (sorted_values[indices] == wanted) & (wanted != NO_VECTOR)
+    return np.where(hit, order[indices], -1).astype(np.int32)
 
 
-def _rows(numbers: Int32, count: int) -> Int32:
+def _invert_numbers(numbers: Int32, count: int) -> Int32:
     """For each number the row that has it, or -1."""
     rows = np.full(count, -1, np.int32)
-    said = np.flatnonzero(numbers >= 0)
-    rows[numbers[said]] = said
+    numbered_rows = np.flatnonzero(numbers >= 0)
+    rows[numbers[numbered_rows]] = numbered_rows
     return rows
 
 
-def _starts(lengths: Int32) -> Int64:
+def _compute_starts(lengths: Int32) -> Int64:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def _reordered(shown: Int32, lengths: Int32, order: Int64, places: Int32) -> Int32:
+def _reorder_shown(shown: Int32, lengths: Int32, order: Int64, point_rows: Int32) -> Int32:
     """The lists laid end to end in `shown`, each whole, in another order; numbers made places."""
-    begins, sizes = _starts(lengths)[:-1][order], lengths[order]
+    begins, sizes = _compute_starts(lengths)[:-1][order], lengths[order]
     ends = np.cumsum(sizes, dtype=np.int64)
-    found = np.empty(len(shown), np.int32)
+    result = np.empty(len(shown), np.int32)
     # All at once it would take eight times the memory of what is shown.
-    for start in range(0, len(order), _LISTS):
-        some = slice(start, start + _LISTS)
-        of = sizes[some]
-        first = np.cumsum(of, dtype=np.int64) - of
-        at = np.arange(int(of.sum())) + np.repeat(begins[some] - first, of)
-        last = int(ends[some][-1])
-        found[last - len(at) : last] = places[shown[at]]
-    return found
+    for start in range(0, len(order), _LIST_BATCH_SIZE):
+        chunk = slice(start, start + _LIST_BATCH_SIZE)
+        chunk_sizes = sizes[chunk]
+        first = np.cumsum(chunk_sizes, dtype=np.int64) - chunk_sizes
+        indices = np.arange(int(chunk_sizes.sum())) + np.repeat(begins[chunk] - first, chunk_sizes)
+        last = int(ends[chunk][-1])
+        result[last - len(indices) : last] = point_rows[shown[indices]]
+    return result
 
 
-def _sorted(said: dict[str, NDArray[Any]], rows: Int64) -> Int64:
+def _sort_rows(columns: dict[str, NDArray[Any]], rows: Int64) -> Int64:
     """The rows in the order of all they say."""
-    key = said["search"][rows].astype(np.int64) << 32 | said["point"][rows]
+    key = columns["search"][rows].astype(np.int64) << 32 | columns["point"][rows]
     order = np.argsort(key)
     key, rows = key[order], rows[order]
     same = np.zeros(len(key) + 1, np.bool_)
     same[1:-1] = key[1:] == key[:-1]
     tied = np.flatnonzero(same[1:] | same[:-1])
-    rest = [said[name][rows[tied]] for name in Actions.__slots__[2:]]
+    other_columns = [columns[name][rows[tied]] for name in Actions.__slots__[2:]]
     # A grade of 0 makes 0.0 or -0.0 of a weight, and these two are equal.
-    by = np.lexsort([np.signbit(said["weight"][rows[tied]]), *rest[::-1], key[tied]])
-    rows[tied] = rows[tied][by]
+    tie_order = np.lexsort(
+        [np.signbit(columns["weight"][rows[tied]]), *other_columns[::-1], key[tied]]
+    )
+    rows[tied] = rows[tied][tie_order]
     return rows

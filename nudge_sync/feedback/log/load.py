@@ -11,18 +11,18 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.clicks.decay import find_history_start
-from nudge_sync.feedback.log.builder import Asked, Events, Numbers
+from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Log
-from nudge_sync.feedback.log.freeze import assembled
-from nudge_sync.feedback.log.validation import YEAR_10000, Sieve
+from nudge_sync.feedback.log.freeze import freeze_log
+from nudge_sync.feedback.log.validation import TIMESTAMP_LIMIT, RecordValidator
 
-EVENTS, SEARCHES = "events", "searches"
+EVENTS_STAGE, SEARCHES_STAGE = "events", "searches"
 """The stages of `read`. How many there are is not asked: some logs are counted by reading them."""
-_SECOND = 1.0
+_EARLIEST_DATED = 1.0
 """Who does not know a moment says 0."""
 
 
-def read(
+def load_log(
     queries: Records,
     events: Records,
     settings: FeedbackSettings,
@@ -35,47 +35,59 @@ def read(
     Raises what the records raise, and what `progress` raises.
     """
     with rarely_collected():
-        numbers, sieve = Numbers(), Sieve()
-        acts = Events(settings.actions, numbers)
-        windows = _windows(settings.history_days)
-        done = 0
-        for batch in _scanned(events, windows, vectors=False):
-            acts.take(sieve.events(batch))
-            done += len(batch)
-            progress(EVENTS, done, 0)
-        acts.settle()
-        odd = sieve.unreadable
-        for whole in (False, True):
-            asked, sieve.unreadable = Asked(dimension, numbers, whole=whole), odd
-            if _taken(queries, windows, asked, sieve, progress):
+        encoders, validator = Encoders(), RecordValidator()
+        events_builder = EventsBuilder(settings.actions, encoders)
+        time_ranges = _list_time_ranges(settings.history_days)
+        records_read = 0
+        for batch in _scan_time_ranges(events, time_ranges, vectors=False):
+            events_builder.add_batch(validator.validate_events(batch))
+            records_read += len(batch)
+            progress(EVENTS_STAGE, records_read, 0)
+        events_builder.flush()
+        unreadable_events = validator.unreadable_records
+        for reads_vectors in (False, True):
+            searches_builder, validator.unreadable_records = (
+                SearchesBuilder(dimension, encoders, reads_vectors=reads_vectors),
+                unreadable_events,
+            )
+            if _read_searches(queries, time_ranges, searches_builder, validator, progress):
                 break
-        return replace(assembled(acts, asked, numbers), unreadable=sieve.unreadable)
+        return replace(
+            freeze_log(events_builder, searches_builder, encoders),
+            unreadable=validator.unreadable_records,
+        )
 
 
-def _taken(
-    queries: Records, windows: list[Where], asked: Asked, sieve: Sieve, progress: Progress
+def _read_searches(
+    queries: Records,
+    time_ranges: list[Where],
+    searches_builder: SearchesBuilder,
+    validator: RecordValidator,
+    progress: Progress,
 ) -> bool:
     """Whether all searches could be taken; if not, they have to be read with their vectors."""
-    done = 0
-    for batch in _scanned(queries, windows, vectors=asked.whole):
-        if not asked.take(sieve.searches(batch)):
+    records_read = 0
+    for batch in _scan_time_ranges(queries, time_ranges, vectors=searches_builder.reads_vectors):
+        if not searches_builder.add_batch(validator.validate_searches(batch)):
             return False
-        done += len(batch)
-        progress(SEARCHES, done, 0)
-    asked.settle()
-    return asked.fetch(queries)
+        records_read += len(batch)
+        progress(SEARCHES_STAGE, records_read, 0)
+    searches_builder.flush()
+    return searches_builder.fetch_vectors(queries)
 
 
-def _windows(history_days: float | None) -> list[Where]:
+def _list_time_ranges(history_days: float | None) -> list[Where]:
     if history_days is None:
         return [{}]
     undated, dated = (
-        (0.0, _SECOND),
-        (max(find_history_start(history_days, time()), _SECOND), YEAR_10000),
+        (0.0, _EARLIEST_DATED),
+        (max(find_history_start(history_days, time()), _EARLIEST_DATED), TIMESTAMP_LIMIT),
     )
     return [{"timestamp": undated}, {"timestamp": dated}]
 
 
-def _scanned(records: Records, windows: list[Where], *, vectors: bool) -> Iterator[list[Record]]:
-    for where in windows:
-        yield from records.scan(where or None, vectors=vectors)
+def _scan_time_ranges(
+    records: Records, time_ranges: list[Where], *, vectors: bool
+) -> Iterator[list[Record]]:
+    for time_range in time_ranges:
+        yield from records.scan(time_range or None, vectors=vectors)

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
 
-_WORD = 8
+_WORD_BYTES = 8
 """Bytes that are compared at a time."""
 
 
-class Texts:
+class PackedStrings:
     """Texts that never change: a few bytes each besides what they say."""
 
-    def __init__(self, said: bytes, starts: Int64, sizes: NDArray[np.int32]) -> None:
+    def __init__(self, data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> None:
         """Text i is the UTF-8 of `said[starts[i]:starts[i] + sizes[i]]`."""
-        self._said = said
+        self._data = data
         self._starts = starts
         self._sizes = sizes
 
@@ -27,23 +27,23 @@ class Texts:
 
     def __getitem__(self, row: int) -> str:
         start = int(self._starts[row])
-        return _text(self._said[start : start + int(self._sizes[row])])
+        return _decode(self._data[start : start + int(self._sizes[row])])
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
 
-    def ordered(self) -> tuple[Texts, Int64]:
+    def sort(self) -> tuple[PackedStrings, Int64]:
         """These, sorted, and which row each was; the same texts stay in the order they are in."""
         # Bytes of UTF-8 sort as the code points do that Python compares.
-        order = _order(self._said, self._starts, self._sizes)
-        return Texts(self._said, self._starts[order], self._sizes[order]), order
+        order = _argsort_strings(self._data, self._starts, self._sizes)
+        return PackedStrings(self._data, self._starts[order], self._sizes[order]), order
 
 
-class Collected:
+class PackedStringsBuilder:
     """Texts as they come in."""
 
     def __init__(self) -> None:
-        self._said = bytearray()
+        self._data = bytearray()
         self._sizes: list[NDArray[np.int32]] = []
 
     def add(self, texts: Sequence[str]) -> None:
@@ -51,67 +51,77 @@ class Collected:
         joined = "".join(texts)
         if joined.isascii():
             sizes = list(map(len, texts))
-            self._said += joined.encode()
+            self._data += joined.encode()
         else:
-            encoded = list(map(_bytes, texts))
+            encoded = list(map(_encode, texts))
             sizes = list(map(len, encoded))
-            self._said += b"".join(encoded)
+            self._data += b"".join(encoded)
         self._sizes.append(np.array(sizes, np.int32))
 
-    def all(self) -> Texts:
+    def build(self) -> PackedStrings:
         """What was collected; takes it out of here."""
         sizes = np.concatenate([np.zeros(0, np.int32), *self._sizes])
-        said, self._said, self._sizes = bytes(self._said), bytearray(), []
-        return Texts(said, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
+        data, self._data, self._sizes = bytes(self._data), bytearray(), []
+        return PackedStrings(data, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
 
 
 # An application's own text may hold half a surrogate pair, which plain UTF-8 refuses.
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(said: bytes) -> str:
-    return said.decode("utf-8", "surrogatepass")
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
-def _order(said: bytes, starts: Int64, sizes: NDArray[np.int32]) -> Int64:
+def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> Int64:
     """(n,): the rows sorted by their bytes: word by word, each only where those before are the
     same.
     """
-    words = _words(said)
+    words = _view_words(data)
     order = np.arange(len(sizes))
-    open_ = np.arange(len(sizes))
+    unsettled = np.arange(len(sizes))
     """Places of `order` that are not settled."""
-    run = np.zeros(len(sizes), np.int64)
+    group_starts = np.zeros(len(sizes), np.int64)
     """For each of them the first place that may be its own."""
-    at = 0
-    while len(open_):
-        rows = order[open_]
-        longest = int(sizes[rows].max())
+    offset = 0
+    while len(unsettled):
+        rows = order[unsettled]
+        max_size = int(sizes[rows].max())
         # Beyond its end a text reads as zeros; if one had zeros there, it is the longer one.
-        key = sizes[rows] if at >= longest else _word(words, starts[rows] + at, sizes[rows] - at)
-        by = np.lexsort((key, run))
-        order[open_] = rows[by]
-        if at >= longest:
+        key = (
+            sizes[rows]
+            if offset >= max_size
+            else _read_words(words, starts[rows] + offset, sizes[rows] - offset)
+        )
+        permutation = np.lexsort((key, group_starts))
+        order[unsettled] = rows[permutation]
+        if offset >= max_size:
             break
-        alike = np.zeros(len(by) + 1, np.bool_)
-        alike[1:-1] = (run[1:] == run[:-1]) & (key[by[1:]] == key[by[:-1]])
-        tied = alike[1:] | alike[:-1]
-        first = np.maximum.accumulate(np.where(alike[:-1], 0, np.arange(len(by))))
-        open_, run = open_[tied], open_[first][tied]
-        at += _WORD
+        same_as_previous = np.zeros(len(permutation) + 1, np.bool_)
+        same_as_previous[1:-1] = (group_starts[1:] == group_starts[:-1]) & (
+            key[permutation[1:]] == key[permutation[:-1]]
+        )
+        tied = same_as_previous[1:] | same_as_previous[:-1]
+        first_of_group = np.maximum.accumulate(
+            np.where(same_as_previous[:-1], 0, np.arange(len(permutation)))
+        )
+        unsettled, group_starts = unsettled[tied], unsettled[first_of_group][tied]
+        offset += _WORD_BYTES
     return order
 
 
-def _words(said: bytes) -> NDArray[np.uint64]:
+def _view_words(data: bytes) -> NDArray[np.uint64]:
     """The eight bytes from each place on, the first one weighing most."""
-    padded = np.frombuffer(said + bytes(_WORD), np.uint8)
-    return np.ndarray((len(said) + 1,), ">u8", padded, strides=(1,))
+    padded = np.frombuffer(data + bytes(_WORD_BYTES), np.uint8)
+    return np.ndarray((len(data) + 1,), ">u8", padded, strides=(1,))
 
 
-def _word(words: NDArray[np.uint64], places: Int64, left: NDArray[np.int32]) -> NDArray[np.uint64]:
+def _read_words(
+    words: NDArray[np.uint64], offsets: Int64, remaining: NDArray[np.int32]
+) -> NDArray[np.uint64]:
     """The words at `places`, of which only the first `left` bytes count."""
-    found = words[np.minimum(places, len(words) - 1)].astype(np.uint64)
-    beyond = 8 * (_WORD - np.clip(left, 0, _WORD)).astype(np.uint64)
+    result = words[np.minimum(offsets, len(words) - 1)].astype(np.uint64)
+    unused_bits = 8 * (_WORD_BYTES - np.clip(remaining, 0, _WORD_BYTES)).astype(np.uint64)
     # Shifted by 64 bits a word would stay as it is.
-    return np.where(left > 0, found >> beyond % 64 << beyond % 64, np.uint64(0))
+    return np.where(remaining > 0, result >> unused_bits % 64 << unused_bits % 64, np.uint64(0))

@@ -10,19 +10,19 @@ from math import isnan
 from typing import Any
 
 from nudge_sync.connector import PointId, Record
-from nudge_sync.feedback.schema.records import DIGEST
+from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
 
-_LARGEST = 1_000_000
-YEAR_10000 = 253_402_300_800.0
+_MAX_MAGNITUDE = 1_000_000
+TIMESTAMP_LIMIT = 253_402_300_800.0
 """Seconds since 1970."""
-_IDS = frozenset({int, str})
-_NUMBERS = frozenset({int, float})
-_NONE = frozenset({type(None)})
-_TEXT = frozenset({str})
+_ID_TYPES = frozenset({int, str})
+_NUMBER_TYPES = frozenset({int, float})
+_NONE_TYPE = frozenset({type(None)})
+_STRING_TYPE = frozenset({str})
 
 
 @dataclass(frozen=True, slots=True)
-class EventColumns:
+class EventBatch:
     """The fields of a batch of events, each a list with one value an event."""
 
     query_id: list[str]
@@ -34,16 +34,19 @@ class EventColumns:
     session_id: list[str]
     client_id: list[str]
 
-    def only(self, keep: list[bool]) -> EventColumns:
+    def select(self, mask: list[bool]) -> EventBatch:
         """The events that `keep` marks."""
-        every = (getattr(self, one.name) for one in fields(self))
-        return EventColumns(
-            *([value for value, is_kept in zip(one, keep, strict=True) if is_kept] for one in every)
+        columns = (getattr(self, column.name) for column in fields(self))
+        return EventBatch(
+            *(
+                [value for value, is_kept in zip(column, mask, strict=True) if is_kept]
+                for column in columns
+            )
         )
 
 
 @dataclass(frozen=True, slots=True)
-class SearchColumns:
+class SearchBatch:
     """A batch of searches, and the fields of their documents, each a list with one value each."""
 
     records: list[Record]
@@ -54,97 +57,101 @@ class SearchColumns:
     digest: list[str | None]
 
 
-class Sieve:
+class RecordValidator:
     """Lets records through that say what a search or an event says, and counts the others.
 
     A batch is looked at column by column; only if something in it is odd, record by record.
     """
 
     def __init__(self) -> None:
-        self.unreadable = 0
+        self.unreadable_records = 0
 
-    def events(self, records: list[Record]) -> EventColumns:
+    def validate_events(self, records: list[Record]) -> EventBatch:
         """What those of them say that are events."""
         documents = [record.document for record in records]
-        if _are(documents, {dict}):
-            columns = _event_columns(documents)
+        if _have_types(documents, {dict}):
+            columns = _to_event_batch(documents)
             if _are_events(columns):
                 return columns
-        return _event_columns([one.document for one in self._kept(records, _is_event)])
+        return _to_event_batch(
+            [event_record.document for event_record in self._select_valid(records, _is_event)]
+        )
 
-    def searches(self, records: list[Record]) -> SearchColumns:
+    def validate_searches(self, records: list[Record]) -> SearchBatch:
         """Those of them that are searches, and what they say."""
-        if _are((record.document for record in records), {dict}):
-            columns = _search_columns(records)
+        if _have_types((record.document for record in records), {dict}):
+            columns = _to_search_batch(records)
             if _are_searches(columns):
                 return columns
-        return _search_columns(self._kept(records, _is_search))
+        return _to_search_batch(self._select_valid(records, _is_search))
 
-    def _kept(self, records: list[Record], fits: Callable[[Any], bool]) -> list[Record]:
-        kept = [record for record in records if fits(record.document)]
-        self.unreadable += len(records) - len(kept)
-        return kept
+    def _select_valid(self, records: list[Record], is_valid: Callable[[Any], bool]) -> list[Record]:
+        valid = [record for record in records if is_valid(record.document)]
+        self.unreadable_records += len(records) - len(valid)
+        return valid
 
 
-def _event_columns(documents: list[dict[str, Any]]) -> EventColumns:
-    return EventColumns(
-        query_id=[one.get("query_id") for one in documents],  # type: ignore[misc]
-        action_name=[one.get("action_name") for one in documents],  # type: ignore[misc]
-        object_id=[one.get("object_id") for one in documents],  # type: ignore[misc]
-        position=[one.get("position") for one in documents],
-        grade=[one.get("grade") for one in documents],
-        timestamp=[one.get("timestamp", 0.0) for one in documents],
-        session_id=[one.get("session_id", "") for one in documents],
-        client_id=[one.get("client_id", "") for one in documents],
+def _to_event_batch(documents: list[dict[str, Any]]) -> EventBatch:
+    return EventBatch(
+        query_id=[document.get("query_id") for document in documents],  # type: ignore[misc]
+        action_name=[document.get("action_name") for document in documents],  # type: ignore[misc]
+        object_id=[document.get("object_id") for document in documents],  # type: ignore[misc]
+        position=[document.get("position") for document in documents],
+        grade=[document.get("grade") for document in documents],
+        timestamp=[document.get("timestamp", 0.0) for document in documents],
+        session_id=[document.get("session_id", "") for document in documents],
+        client_id=[document.get("client_id", "") for document in documents],
     )
 
 
-def _are_events(columns: EventColumns) -> bool:
+def _are_events(columns: EventBatch) -> bool:
     return (
-        _are(columns.query_id, _TEXT)
-        and _are(columns.action_name, _TEXT)
-        and _are(columns.object_id, _IDS)
-        and _are(columns.session_id, _TEXT)
-        and _are(columns.client_id, _TEXT)
-        and _are_moments(columns.timestamp)
-        and _are(columns.position, _NONE | {int})
-        and all(_is_place(one) for one in set(columns.position))
-        and _are(columns.grade, _NONE | _NUMBERS)
-        and all(_is_within(one, -_LARGEST) for one in set(columns.grade))
+        _have_types(columns.query_id, _STRING_TYPE)
+        and _have_types(columns.action_name, _STRING_TYPE)
+        and _have_types(columns.object_id, _ID_TYPES)
+        and _have_types(columns.session_id, _STRING_TYPE)
+        and _have_types(columns.client_id, _STRING_TYPE)
+        and _are_timestamps(columns.timestamp)
+        and _have_types(columns.position, _NONE_TYPE | {int})
+        and all(_is_position(value) for value in set(columns.position))
+        and _have_types(columns.grade, _NONE_TYPE | _NUMBER_TYPES)
+        and all(_is_grade(value, -_MAX_MAGNITUDE) for value in set(columns.grade))
     )
 
 
-def _search_columns(records: list[Record]) -> SearchColumns:
+def _to_search_batch(records: list[Record]) -> SearchBatch:
     documents = [record.document for record in records]
-    return SearchColumns(
+    return SearchBatch(
         records,
-        timestamp=[one.get("timestamp", 0.0) for one in documents],
-        session_id=[one.get("session_id", "") for one in documents],
-        client_id=[one.get("client_id", "") for one in documents],
-        shown=[one.get("shown") for one in documents],
-        digest=[one.get(DIGEST) for one in documents],
+        timestamp=[document.get("timestamp", 0.0) for document in documents],
+        session_id=[document.get("session_id", "") for document in documents],
+        client_id=[document.get("client_id", "") for document in documents],
+        shown=[document.get("shown") for document in documents],
+        digest=[document.get(VECTOR_DIGEST_FIELD) for document in documents],
     )
 
 
-def _are_searches(columns: SearchColumns) -> bool:
+def _are_searches(columns: SearchBatch) -> bool:
     return (
-        _are(columns.session_id, _TEXT)
-        and _are(columns.client_id, _TEXT)
-        and _are_moments(columns.timestamp)
-        and _are(columns.shown, _NONE | {list})
-        and _are(columns.digest, _NONE | _TEXT)
-        and _are(chain.from_iterable(filter(None, columns.shown)), _IDS)
+        _have_types(columns.session_id, _STRING_TYPE)
+        and _have_types(columns.client_id, _STRING_TYPE)
+        and _are_timestamps(columns.timestamp)
+        and _have_types(columns.shown, _NONE_TYPE | {list})
+        and _have_types(columns.digest, _NONE_TYPE | _STRING_TYPE)
+        and _have_types(chain.from_iterable(filter(None, columns.shown)), _ID_TYPES)
     )
 
 
-def _are(values: Iterable[Any], types: AbstractSet[type]) -> bool:
+def _have_types(values: Iterable[Any], types: AbstractSet[type]) -> bool:
     return set(map(type, values)) <= types
 
 
-def _are_moments(values: list[Any]) -> bool:
+def _are_timestamps(values: list[Any]) -> bool:
     if not values:
         return True
-    if not (_are(values, _NUMBERS) and min(values) >= 0 and max(values) < YEAR_10000):
+    if not (
+        _have_types(values, _NUMBER_TYPES) and min(values) >= 0 and max(values) < TIMESTAMP_LIMIT
+    ):
         return False
     # Not a number is neither above nor below anything, wherever min and max meet it.
     return not isnan(sum(values))
@@ -153,37 +160,39 @@ def _are_moments(values: list[Any]) -> bool:
 # type() and not isinstance(): True is no number here, though Python calls it an int.
 def _is_event(document: Any) -> bool:
     return (
-        _is_somebodys(document)
+        _has_valid_origin(document)
         and type(document.get("query_id")) is str
         and type(document.get("action_name")) is str
-        and type(document.get("object_id")) in _IDS
-        and _is_place(document.get("position"))
-        and _is_within(document.get("grade"), -_LARGEST)
+        and type(document.get("object_id")) in _ID_TYPES
+        and _is_position(document.get("position"))
+        and _is_grade(document.get("grade"), -_MAX_MAGNITUDE)
     )
 
 
 def _is_search(document: Any) -> bool:
-    if not _is_somebodys(document):
+    if not _has_valid_origin(document):
         return False
     shown = document.get("shown")
-    if shown is not None and not (type(shown) is list and all(type(one) in _IDS for one in shown)):
+    if shown is not None and not (
+        type(shown) is list and all(type(point_id) in _ID_TYPES for point_id in shown)
+    ):
         return False
-    return type(document.get(DIGEST)) in _NONE | _TEXT
+    return type(document.get(VECTOR_DIGEST_FIELD)) in _NONE_TYPE | _STRING_TYPE
 
 
-def _is_somebodys(document: Any) -> bool:
+def _has_valid_origin(document: Any) -> bool:
     return (
         type(document) is dict
         and type(document.get("session_id", "")) is str
         and type(document.get("client_id", "")) is str
-        and type(moment := document.get("timestamp", 0.0)) in _NUMBERS
-        and 0 <= moment < YEAR_10000
+        and type(moment := document.get("timestamp", 0.0)) in _NUMBER_TYPES
+        and 0 <= moment < TIMESTAMP_LIMIT
     )
 
 
-def _is_place(position: Any) -> bool:
-    return position is None or (type(position) is int and 0 <= position <= _LARGEST)
+def _is_position(position: Any) -> bool:
+    return position is None or (type(position) is int and 0 <= position <= _MAX_MAGNITUDE)
 
 
-def _is_within(grade: Any, low: float) -> bool:
-    return grade is None or (type(grade) in _NUMBERS and low <= grade <= _LARGEST)
+def _is_grade(grade: Any, low: float) -> bool:
+    return grade is None or (type(grade) in _NUMBER_TYPES and low <= grade <= _MAX_MAGNITUDE)

@@ -9,99 +9,115 @@ from uuid import UUID
 from nudge_sync.connector import Collection, PointId
 from nudge_sync.feedback.schema.records import Event, Search
 
-_BATCH = 1000
-_SAMPLE = 100
+_BATCH_SIZE = 1000
+_SAMPLE_SIZE = 100
 _UUID_LENGTHS = (32, 36)
 
 
-class PointIds:
+class PointIdResolver:
     """Which written ids stand for which points of a collection, looked up once each."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._integers = collection.describe().integer_ids
-        self._found: dict[PointId, PointId | None] = {}
-        self._numbers_are: type[int | str] | None = int if self._integers else None
+        self._has_integer_ids = collection.describe().integer_ids
+        self._resolved_ids: dict[PointId, PointId | None] = {}
+        self._number_type: type[int | str] | None = int if self._has_integer_ids else None
 
-    def look_up(self, written: Iterable[PointId]) -> None:
+    def look_up(self, raw_ids: Iterable[PointId]) -> None:
         """Ask the collection, by id and in batches, for those not asked for yet."""
-        new = sorted({id_ for id_ in written if id_ not in self._found}, key=_order)
-        for start in range(0, len(new), _BATCH):
-            self._look_up_batch(new[start : start + _BATCH])
+        new_ids = sorted(
+            {raw_id for raw_id in raw_ids if raw_id not in self._resolved_ids}, key=_sort_key
+        )
+        for start in range(0, len(new_ids), _BATCH_SIZE):
+            self._look_up_batch(new_ids[start : start + _BATCH_SIZE])
 
-    def learn(self, shown: Iterable[PointId]) -> None:
+    def infer_number_type(self, shown_ids: Iterable[PointId]) -> None:
         """Find out, from ids that were shown, whether numbers are kept as integers or as text."""
-        if self._numbers_are is None:
-            self.look_up([id_ for id_ in shown if _number(id_) is not None][:_SAMPLE])
+        if self._number_type is None:
+            self.look_up(
+                [id_ for id_ in shown_ids if _parse_integer(id_) is not None][:_SAMPLE_SIZE]
+            )
 
-    def found(self, written: PointId) -> PointId | None:
+    def get(self, raw_id: PointId) -> PointId | None:
         """The point that was looked up, or None where there is no such point."""
-        return self._found.get(written)
+        return self._resolved_ids.get(raw_id)
 
-    def likely(self, written: PointId) -> PointId:
+    def guess(self, raw_id: PointId) -> PointId:
         """The point's id without asking whether it exists: for what was merely shown."""
-        known = self._found.get(written)
-        if known is not None:
-            return known
-        number = _number(written)
-        if number is None or self._numbers_are is None:
-            return written
-        return number if self._numbers_are is int else str(written)
+        point_id = self._resolved_ids.get(raw_id)
+        if point_id is not None:
+            return point_id
+        number = _parse_integer(raw_id)
+        if number is None or self._number_type is None:
+            return raw_id
+        return number if self._number_type is int else str(raw_id)
 
-    def _look_up_batch(self, written: Sequence[PointId]) -> None:
-        options = {id_: _candidates(id_, integers=self._integers) for id_ in written}
-        wanted = sorted({one for every in options.values() for one in every}, key=_order)
-        present = set(self._collection.read(wanted).ids)
-        for id_, every in options.items():
-            hit = next((one for one in every if one in present), None)
-            self._found[id_] = hit
-            if hit is not None and _number(id_) is not None:
-                self._numbers_are = int if isinstance(hit, int) else str
+    def _look_up_batch(self, raw_ids: Sequence[PointId]) -> None:
+        candidates = {
+            raw_id: _list_candidates(raw_id, integer_ids=self._has_integer_ids)
+            for raw_id in raw_ids
+        }
+        all_candidates = sorted(
+            {candidate for id_candidates in candidates.values() for candidate in id_candidates},
+            key=_sort_key,
+        )
+        present = set(self._collection.read(all_candidates).ids)
+        for raw_id, id_candidates in candidates.items():
+            point_id = next(
+                (candidate for candidate in id_candidates if candidate in present), None
+            )
+            self._resolved_ids[raw_id] = point_id
+            if point_id is not None and _parse_integer(raw_id) is not None:
+                self._number_type = int if isinstance(point_id, int) else str
 
 
-def _candidates(written: PointId, *, integers: bool) -> list[PointId]:
+def _list_candidates(raw_id: PointId, *, integer_ids: bool) -> list[PointId]:
     """What `written` may stand for, likeliest first."""
-    number = _number(written)
-    if integers:
-        return [written if number is None else number]
-    canonical = _uuid(written)
-    others: list[PointId] = [one for one in (canonical, number) if one is not None]
-    options: list[PointId] = [written, *others, str(written)]
-    return list(dict.fromkeys(options))
+    number = _parse_integer(raw_id)
+    if integer_ids:
+        return [raw_id if number is None else number]
+    canonical = _parse_uuid(raw_id)
+    other_forms: list[PointId] = [form for form in (canonical, number) if form is not None]
+    candidates: list[PointId] = [raw_id, *other_forms, str(raw_id)]
+    return list(dict.fromkeys(candidates))
 
 
-def _number(written: PointId) -> int | None:
-    if isinstance(written, int):
-        return written
-    digits = written.removeprefix("-")
+def _parse_integer(raw_id: PointId) -> int | None:
+    if isinstance(raw_id, int):
+        return raw_id
+    digits = raw_id.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(2**64))):
         return None
-    return int(written)
+    return int(raw_id)
 
 
-def _uuid(written: PointId) -> str | None:
-    if not isinstance(written, str) or len(written) not in _UUID_LENGTHS:
+def _parse_uuid(raw_id: PointId) -> str | None:
+    if not isinstance(raw_id, str) or len(raw_id) not in _UUID_LENGTHS:
         return None
     try:
-        return str(UUID(written))
+        return str(UUID(raw_id))
     except ValueError:
         return None
 
 
-def _order(id_: PointId) -> tuple[bool, str]:
+def _sort_key(id_: PointId) -> tuple[bool, str]:
     return isinstance(id_, str), str(id_)
 
 
-def matched(items: Sequence[Search | Event], collection: Collection) -> list[Search | Event]:
+def resolve_point_ids(
+    items: Sequence[Search | Event], collection: Collection
+) -> list[Search | Event]:
     """The items with ids as the collection holds them; one that it lacks may come to it later."""
     if not items:
         return []
-    ids = PointIds(collection)
-    ids.look_up(item.object_id for item in items if isinstance(item, Event))
-    ids.learn(id_ for item in items if isinstance(item, Search) for id_ in item.shown)
+    resolver = PointIdResolver(collection)
+    resolver.look_up(item.object_id for item in items if isinstance(item, Event))
+    resolver.infer_number_type(
+        id_ for item in items if isinstance(item, Search) for id_ in item.shown
+    )
     return [
-        replace(item, shown=tuple(map(ids.likely, item.shown)))
+        replace(item, shown=tuple(map(resolver.guess, item.shown)))
         if isinstance(item, Search)
-        else replace(item, object_id=ids.likely(item.object_id))
+        else replace(item, object_id=resolver.guess(item.object_id))
         for item in items
     ]

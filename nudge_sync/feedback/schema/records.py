@@ -13,11 +13,11 @@ import numpy as np
 
 from nudge_sync.connector import Float32, PointId, Record
 
-QUERIES_INDEXED = ("query_id", "timestamp", "client_id", "session_id")
+INDEXED_SEARCH_FIELDS = ("query_id", "timestamp", "client_id", "session_id")
 """Fields of a search's document that `where` names."""
-EVENTS_INDEXED = ("query_id", "timestamp", "client_id", "session_id")
+INDEXED_EVENT_FIELDS = ("query_id", "timestamp", "client_id", "session_id")
 """Fields of an event's document that `where` names."""
-DIGEST = "vector_digest"
+VECTOR_DIGEST_FIELD = "vector_digest"
 """Field of a search's document that tells equal vectors without their being read."""
 MAX_DOCUMENT_BYTES = 60_000
 """Milvus keeps 64 KiB in a field."""
@@ -56,7 +56,7 @@ class Event:
     client_id: str = ""
 
 
-def search_record(search: Search) -> Record:
+def to_search_record(search: Search) -> Record:
     """The record of a search: its key is the query id."""
     document: dict[str, Any] = {
         "query_id": search.query_id,
@@ -65,28 +65,28 @@ def search_record(search: Search) -> Record:
         "shown": list(search.shown),
         "session_id": search.session_id,
         "client_id": search.client_id,
-        DIGEST: vector_digest(search.vector),
+        VECTOR_DIGEST_FIELD: compute_vector_digest(search.vector),
     }
     if search.propensities:
         document["propensities"] = list(search.propensities)
     return Record(search.query_id, document, search.vector)
 
 
-def vector_digest(vector: Float32) -> str:
+def compute_vector_digest(vector: Float32) -> str:
     """The same for the same vector, bit for bit, and for no other."""
     return hashlib.blake2b(vector.tobytes(), digest_size=16).hexdigest()
 
 
-def event_record(event: Event) -> Record:
+def to_event_record(event: Event) -> Record:
     """The record of an event: its key is a digest of all it says, so that storing it twice
     stores it once.
     """
-    document = event_document(event)
+    document = to_event_document(event)
     text = json.dumps(document, sort_keys=True, ensure_ascii=True)
     return Record(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), document)
 
 
-def event_document(event: Event) -> dict[str, Any]:
+def to_event_document(event: Event) -> dict[str, Any]:
     """The document of an event's record."""
     return {
         "query_id": event.query_id,
@@ -100,7 +100,7 @@ def event_document(event: Event) -> dict[str, Any]:
     }
 
 
-def search_of(record: Record) -> Search:
+def parse_search_record(record: Record) -> Search:
     """The search that a record holds; an empty vector where none was read."""
     document = record.document
     vector = np.zeros(0, np.float32) if record.vector is None else record.vector

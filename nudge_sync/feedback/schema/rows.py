@@ -16,18 +16,18 @@ from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
     Search,
-    event_record,
-    search_record,
+    to_event_record,
+    to_search_record,
 )
 
 MAX_GRADE = 1e6
-_YEAR_9999 = 253_402_300_800.0
-MILLISECONDS_FROM = 1e11
+_TIMESTAMP_LIMIT = 253_402_300_800.0
+MILLISECONDS_THRESHOLD = 1e11
 """Numbers from here on are milliseconds since 1970; in seconds this is the year 5138."""
-_DAY = 86_400.0
-_UINT64 = 2**64
+_MAX_CLOCK_SKEW = 86_400.0
+_ID_LIMIT = 2**64
 
-_NAMES: dict[str, tuple[str, ...]] = {
+_FIELD_ALIASES: dict[str, tuple[str, ...]] = {
     "vector": ("query_vector", "vector", "embedding"),
     "text": ("text", "user_query", "query"),
     "time": ("time", "timestamp"),
@@ -49,7 +49,7 @@ class BadRow(InputError):
         self.detail = detail
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parse_json_row(text: str) -> dict[str, Any]:
     """The JSON object in `text`. Raises BadRow."""
     try:
         row = json.loads(text)
@@ -60,93 +60,93 @@ def parsed(text: str) -> dict[str, Any]:
     return row
 
 
-def interpreted(row: Mapping[str, Any], dimension: int) -> Search | Event:
+def parse_storable_row(row: Mapping[str, Any], dimension: int) -> Search | Event:
     """The search or the event that `row` describes.
 
     A row with a `type` of "search" or "event" is that; else one with a query vector is a search
     and one with an action an event. Ids are left as written. Raises BadRow.
     """
-    item = understood(row, dimension)
+    item = parse_feedback_row(row, dimension)
     _check_size(item)
     return item
 
 
-def understood(row: Mapping[str, Any], dimension: int) -> Search | Event:
+def parse_feedback_row(row: Mapping[str, Any], dimension: int) -> Search | Event:
     """The same, however large: for what is not to be stored. Raises BadRow."""
     kind = row.get("type")
     if kind not in ("search", "query", "event", None):
         raise BadRow("wrong type", 'type must be "search" or "event"')
     is_event = kind == "event" or (kind is None and not has_vector(row))
-    return _event(row) if is_event else _search(row, dimension)
+    return _parse_event(row) if is_event else _parse_search(row, dimension)
 
 
-def lacks_vector(row: Mapping[str, Any]) -> bool:
+def is_search_without_vector(row: Mapping[str, Any]) -> bool:
     """Whether the row is a search, as far as it says, that comes without its vector."""
-    acts = _first(row, "action") is not None
-    return row.get("type") != "event" and not has_vector(row) and not acts
+    has_action = _get_field(row, "action") is not None
+    return row.get("type") != "event" and not has_vector(row) and not has_action
 
 
 def has_vector(row: Mapping[str, Any]) -> bool:
     """Whether the row brings its query's vector."""
-    return _first(row, "vector") is not None
+    return _get_field(row, "vector") is not None
 
 
-def text_of(row: Mapping[str, Any]) -> str:
+def get_query_text(row: Mapping[str, Any]) -> str:
     """What was typed; empty where the row does not say. Raises BadRow for what is no text."""
-    text = _first(row, "text")
-    return _clean(text) if isinstance(text, str) else ""
+    text = _get_field(row, "text")
+    return _check_encodable(text) if isinstance(text, str) else ""
 
 
-def _search(row: Mapping[str, Any], dimension: int) -> Search:
-    shown = _shown(_first(row, "shown"))
+def _parse_search(row: Mapping[str, Any], dimension: int) -> Search:
+    shown = _parse_shown_ids(_get_field(row, "shown"))
     return Search(
-        query_id=_query_id(row),
-        vector=query_vector(_first(row, "vector"), dimension),
-        text=_string(row, "text"),
-        timestamp=_moment(row),
+        query_id=_parse_query_id(row),
+        vector=parse_query_vector(_get_field(row, "vector"), dimension),
+        text=_get_string(row, "text"),
+        timestamp=_parse_row_time(row),
         shown=shown,
-        propensities=_propensities(row.get("propensities"), len(shown)),
-        session_id=_string(row, "session"),
-        client_id=_string(row, "client"),
+        propensities=_parse_propensities(row.get("propensities"), len(shown)),
+        session_id=_get_string(row, "session"),
+        client_id=_get_string(row, "client"),
     )
 
 
-def _event(row: Mapping[str, Any]) -> Event:
-    action = _first(row, "action")
-    point = _first(row, "point")
-    position = _first(row, "position")
-    session = _string(row, "session")
+def _parse_event(row: Mapping[str, Any]) -> Event:
+    action = _get_field(row, "action")
+    point = _get_field(row, "point")
+    position = _get_field(row, "position")
+    session = _get_string(row, "session")
     attributes = row.get("event_attributes")
     if isinstance(attributes, Mapping):
-        session = session or _string(attributes, "session")
-        point = _inner(attributes, "object", "object_id") if point is None else point
-        position = _inner(attributes, "position", "ordinal") if position is None else position
+        session = session or _get_string(attributes, "session")
+        point = _get_nested(attributes, "object", "object_id") if point is None else point
+        position = _get_nested(attributes, "position", "ordinal") if position is None else position
     if action is None or point is None:
         raise BadRow("missing field", "an event needs query_id, action and point")
     if not isinstance(action, str) or not action:
         raise BadRow("wrong type", "action must be a string")
     return Event(
-        query_id=_query_id(row),
-        action_name=_clean(action),
-        object_id=_point(point),
-        position=_position(position),
-        grade=_grade(row.get("grade")),
-        timestamp=_moment(row),
+        query_id=_parse_query_id(row),
+        action_name=_check_encodable(action),
+        object_id=_parse_point_id(point),
+        position=_parse_position(position),
+        grade=_parse_grade(row.get("grade")),
+        timestamp=_parse_row_time(row),
         session_id=session,
-        client_id=_string(row, "client"),
+        client_id=_get_string(row, "client"),
     )
 
 
-def query_vector(value: Any, dimension: int) -> Float32:
+def parse_query_vector(value: Any, dimension: int) -> Float32:
     """The vector (d,) as float32. Raises BadRow where it is not one of `dimension` finite numbers
     with a direction.
     """
     if value is None:
         raise BadRow("missing field", "a search needs query_vector")
-    vector = _numbers(value)
+    vector = _to_number_array(value)
     if vector.shape != (dimension,):
-        found = f"{vector.size} components" if vector.ndim == 1 else f"shape {vector.shape}"
-        raise BadRow("wrong dimension", f"{found}, the collection has {dimension} components")
+        actual = f"{vector.size} components" if vector.ndim == 1 else f"shape {vector.shape}"
+        raise BadRow("wrong dimension", f"{actual}, the collection has {dimension} components")
     with np.errstate(over="ignore"):
         narrow = vector.astype(np.float32)
     if not np.isfinite(narrow).all():
@@ -157,7 +157,7 @@ def query_vector(value: Any, dimension: int) -> Float32:
     return narrow
 
 
-def _numbers(value: Any) -> np.ndarray[Any, Any]:
+def _to_number_array(value: Any) -> np.ndarray[Any, Any]:
     if isinstance(value, np.ndarray):
         return value
     if not isinstance(value, list) or any(type(part) not in (int, float) for part in value):
@@ -168,7 +168,7 @@ def _numbers(value: Any) -> np.ndarray[Any, Any]:
         raise BadRow("not finite", "the query vector holds a number too large") from None
 
 
-def seconds(value: Any) -> float:
+def parse_timestamp(value: Any) -> float:
     """Seconds since 1970 of a number (milliseconds are recognised) or an ISO 8601 text; None is 0.
 
     A text without a time zone is in UTC. Raises BadRow.
@@ -176,66 +176,66 @@ def seconds(value: Any) -> float:
     if value is None:
         return 0.0
     try:
-        number = _iso(value) if isinstance(value, str) else float(value)
+        number = _parse_iso_timestamp(value) if isinstance(value, str) else float(value)
     except (ValueError, TypeError, OverflowError):
         raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
-    if number >= MILLISECONDS_FROM and not isinstance(value, str):
+    if number >= MILLISECONDS_THRESHOLD and not isinstance(value, str):
         number /= 1000.0
-    if isinstance(value, bool) or not 0 <= number < _YEAR_9999:
+    if isinstance(value, bool) or not 0 <= number < _TIMESTAMP_LIMIT:
         raise BadRow("unparsable time", "outside the years 1970 to 9999")
     return number
 
 
-def _moment(row: Mapping[str, Any]) -> float:
+def _parse_row_time(row: Mapping[str, Any]) -> float:
     """When it was. What is dated in the future would make all other behaviour old."""
-    moment = seconds(_first(row, "time"))
-    if moment > time.time() + _DAY:
+    moment = parse_timestamp(_get_field(row, "time"))
+    if moment > time.time() + _MAX_CLOCK_SKEW:
         raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
     return moment
 
 
-def _iso(text: str) -> float:
+def _parse_iso_timestamp(text: str) -> float:
     moment = datetime.fromisoformat(text.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _query_id(row: Mapping[str, Any]) -> str:
+def _parse_query_id(row: Mapping[str, Any]) -> str:
     value = row.get("query_id")
     if value is None or value == "":
         raise BadRow("missing field", "query_id")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise BadRow("wrong type", "query_id must be a string")
-    return _clean(str(value))
+    return _check_encodable(str(value))
 
 
-def _point(value: Any) -> PointId:
+def _parse_point_id(value: Any) -> PointId:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise BadRow("wrong type", "a point id must be an integer or a string")
-    if isinstance(value, int) and abs(value) >= _UINT64:
+    if isinstance(value, int) and abs(value) >= _ID_LIMIT:
         raise BadRow("unknown point", "the id has more than 64 bits")
-    return _clean(value) if isinstance(value, str) else value
+    return _check_encodable(value) if isinstance(value, str) else value
 
 
-def _shown(value: Any) -> tuple[PointId, ...]:
+def _parse_shown_ids(value: Any) -> tuple[PointId, ...]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)):
         raise BadRow("wrong type", "shown must be a list of point ids")
-    return tuple(_point(part) for part in value)
+    return tuple(_parse_point_id(raw_id) for raw_id in value)
 
 
-def _propensities(value: Any, shown: int) -> tuple[float, ...]:
+def _parse_propensities(value: Any, shown_count: int) -> tuple[float, ...]:
     if value is None:
         return ()
-    parts = _numbers(value)
-    if parts.shape != (shown,) or not ((parts > 0) & (parts <= 1)).all():
+    propensities = _to_number_array(value)
+    if propensities.shape != (shown_count,) or not ((propensities > 0) & (propensities <= 1)).all():
         raise BadRow("out of range", "propensities: one in (0, 1] for each shown id")
-    return tuple(parts.tolist())
+    return tuple(propensities.tolist())
 
 
-def _position(value: Any) -> int | None:
+def _parse_position(value: Any) -> int | None:
     if value is None:
         return None
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
@@ -246,7 +246,7 @@ def _position(value: Any) -> int | None:
     return int(value)
 
 
-def _grade(value: Any) -> float | None:
+def _parse_grade(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -256,16 +256,16 @@ def _grade(value: Any) -> float | None:
     return float(value)
 
 
-def _string(row: Mapping[str, Any], field: str) -> str:
-    value = _first(row, field)
+def _get_string(row: Mapping[str, Any], field: str) -> str:
+    value = _get_field(row, field)
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise BadRow("wrong type", f"{field} must be a string")
-    return _clean(str(value))
+    return _check_encodable(str(value))
 
 
-def _clean(text: str) -> str:
+def _check_encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -273,17 +273,17 @@ def _clean(text: str) -> str:
     return text
 
 
-def _first(row: Mapping[str, Any], field: str) -> Any:
-    return next((row[name] for name in _NAMES[field] if row.get(name) is not None), None)
+def _get_field(row: Mapping[str, Any], field: str) -> Any:
+    return next((row[name] for name in _FIELD_ALIASES[field] if row.get(name) is not None), None)
 
 
-def _inner(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
+def _get_nested(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
     value = attributes.get(outer)
     return value.get(inner) if isinstance(value, Mapping) else None
 
 
 def _check_size(item: Search | Event) -> None:
-    record = search_record(item) if isinstance(item, Search) else event_record(item)
+    record = to_search_record(item) if isinstance(item, Search) else to_event_record(item)
     if len(json.dumps(record.document)) > MAX_DOCUMENT_BYTES:
         # As the connectors write it.
         raise BadRow(

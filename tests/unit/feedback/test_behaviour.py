@@ -17,8 +17,8 @@ from nudge_sync.feedback.clicks.relevance import PairRelevance, compute_weights
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
 from nudge_sync.feedback.explain import explain_judgements
 from nudge_sync.feedback.judgements import read_judgements
-from nudge_sync.feedback.log.load import read
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 
 DIMENSION, PLACES, SESSIONS = 16, 8, 40
 DAY = 86_400.0
@@ -199,16 +199,16 @@ def log(new_records):
             shown = (q, 100 + q, 20 + q, 30 + q)
             queries.put(
                 [
-                    search_record(
+                    to_search_record(
                         Search(name, vectors[q], timestamp=1e9 + n, shown=shown, client_id=who)
                     )
                 ]
             )
             if n % 4 != 3:
-                events.put([event_record(Event(name, "click", 100 + q, client_id=who))])
+                events.put([to_event_record(Event(name, "click", 100 + q, client_id=who))])
             if n == 5:
-                events.put([event_record(Event(name, "click", q, client_id=who))])
-                events.put([event_record(Event(name, "click", 77, client_id=who))])
+                events.put([to_event_record(Event(name, "click", q, client_id=who))])
+                events.put([to_event_record(Event(name, "click", 77, client_id=who))])
     return queries, events
 
 
@@ -227,9 +227,9 @@ def noise(new_records, groups, searches, points=4000):
         for n in range(searches):
             name, who = f"{q:03d} {n:02d}", f"c{q} {n}"
             search = Search(name, vectors[q], shown=shown, client_id=who)
-            queries.put([search_record(search)])
+            queries.put([to_search_record(search)])
             for place in rng.choice(PLACES, 2, p=look / look.sum()):
-                events.put([event_record(Event(name, "click", shown[place], client_id=who))])
+                events.put([to_event_record(Event(name, "click", shown[place], client_id=who))])
     return queries, events
 
 
@@ -298,7 +298,7 @@ def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logg
 
 
 def test_a_label_overrules_clicks(log):
-    log[1].put([event_record(Event("3 00", "not_relevant", 103))])
+    log[1].put([to_event_record(Event("3 00", "not_relevant", 103))])
     found = judged(log)
     at = found.query_ids.index("3 00")
     assert found.weights[found.query_rows == at].tolist() == [-1.0]
@@ -314,7 +314,7 @@ def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
 
 
 def test_reasons(log):
-    full = read(*log, FeedbackSettings(), DIMENSION)
+    full = load_log(*log, FeedbackSettings(), DIMENSION)
     (reason,) = explain_judgements(full, FeedbackSettings(), 103)
     assert (reason.query_id, reason.people, reason.place) == ("3 00", 15, 2)
     assert reason.weight
@@ -328,8 +328,10 @@ def test_clicks_without_lists_or_names_count_too(new_records):
     rng = np.random.default_rng(0)
     queries, events = new_records(), new_records()
     for q in range(5):
-        queries.put([search_record(Search(f"q{q}", rng.normal(size=DIMENSION).astype(np.float32)))])
-        events.put([event_record(Event(f"q{q}", "click", q))])
+        queries.put(
+            [to_search_record(Search(f"q{q}", rng.normal(size=DIMENSION).astype(np.float32)))]
+        )
+        events.put([to_event_record(Event(f"q{q}", "click", q))])
     assert judged((queries, events)).point_ids == list(range(5))
 
 
@@ -351,11 +353,11 @@ def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_
 def test_a_label_on_any_search_for_a_query_overrules_what_was_clicked_there(log):
     queries, events = log
     assert {(w > 0) for w, id_ in pulls(judged(log)) if id_ == 105} == {True}
-    events.put([event_record(Event("5 07", "not_relevant", 105, timestamp=2e9))])
+    events.put([to_event_record(Event("5 07", "not_relevant", 105, timestamp=2e9))])
     found = judged(log)
     assert [w for w, id_ in pulls(found) if id_ == 105] == [-1.0]
     assert 105 not in found.expected_gains.point_ids
-    full = read(queries, events, FeedbackSettings(), DIMENSION)
+    full = load_log(queries, events, FeedbackSettings(), DIMENSION)
     told = {one.source: one for one in explain_judgements(full, FeedbackSettings(), 105)}
     assert (told["behaviour"].weight, told["behaviour"].why) == (None, "a label overrules it")
     assert told["label"].weight == -1.0
@@ -369,12 +371,12 @@ def test_one_very_old_click_takes_nothing_from_the_others(log):
     queries, events = log
     before = len(judged(log, half_life_days=1))
     old = Search("old", np.ones(DIMENSION, np.float32), timestamp=1e5, shown=(300, 301))
-    queries.put([search_record(old)])
-    events.put([event_record(Event("old", "click", 300, timestamp=1e5))])
+    queries.put([to_search_record(old)])
+    events.put([to_event_record(Event("old", "click", 300, timestamp=1e5))])
     assert len(judged(log, half_life_days=1)) >= before > 0
 
 
 def test_no_with_a_grade_below_zero_is_still_a_no(log):
     events = log[1]
-    events.put([event_record(Event("5 07", "not_relevant", 200, grade=-2.0))])
+    events.put([to_event_record(Event("5 07", "not_relevant", 200, grade=-2.0))])
     assert [w for w, id_ in pulls(judged(log)) if id_ == 200] == [-2.0]

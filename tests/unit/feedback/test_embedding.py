@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback.ingest.embedding import Embedding, embedded
-from nudge_sync.feedback.ingest.formats import opened, with_vectors
+from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import beir_texts
+from nudge_sync.feedback.ingest.sources import open_beir_texts
 
 DIMENSION = 4
 
@@ -32,8 +32,8 @@ def model() -> Model:
 
 
 @pytest.fixture
-def embedding(model) -> Embedding:
-    return Embedding("model:embed", model)
+def embedding(model) -> Embedder:
+    return Embedder("model:embed", model)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_only_searches_without_a_vector_are_embedded(tmp_path, destination, embe
         {"query_id": "e", "user_query": ""},
         {"query_id": "f", "user_query": ["no text"]},
     )
-    report = import_rows([embedded(opened(path), embedding)], destination)
+    report = import_rows([embed_source(open_source(path), embedding)], destination)
     assert (report.searches, report.events) == (4, 1)
     assert report.lines == {"missing field": [f"{path}:6", f"{path}:7"]}
     assert model.asked == [["swept wings", "delta"]]
@@ -68,7 +68,7 @@ def test_only_searches_without_a_vector_are_embedded(tmp_path, destination, embe
 
 def test_a_text_is_embedded_once_and_many_at_a_time(tmp_path, destination, embedding, model):
     rows = [{"query_id": str(at), "text": f"text {at % 700}"} for at in range(2500)]
-    sources = [embedded(opened(write(tmp_path / "f", *rows)), embedding)]
+    sources = [embed_source(open_source(write(tmp_path / "f", *rows)), embedding)]
     assert import_rows(sources, destination, strict=True).searches == 2500
     assert sorted(text for texts in model.asked for text in texts) == sorted(
         {row["text"] for row in rows}
@@ -87,8 +87,8 @@ def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):
     np.save(tmp_path / "v.npy", np.eye(1, DIMENSION, dtype=np.float32))
     (tmp_path / "v.txt").write_text("a\n", encoding="utf-8")
     path = write(tmp_path / "f", {"query_id": "a", "text": "x"}, {"query_id": "b", "text": "yy"})
-    source = with_vectors([path], tmp_path / "v.npy", tmp_path / "v.txt", others=True)
-    assert import_rows([embedded(source, embedding)], destination).searches == 2
+    source = join_query_vectors([path], tmp_path / "v.npy", tmp_path / "v.txt", keep_unmatched=True)
+    assert import_rows([embed_source(source, embedding)], destination).searches == 2
     assert model.asked == [["yy"]]
     assert destination.queries.kept["a"].vector.tolist() == [1, 0, 0, 0]
 
@@ -107,7 +107,7 @@ def folder_of(tmp_path: Path) -> Path:
 
 
 def test_a_beir_folder_brings_its_texts(tmp_path, destination, embedding, model):
-    source = embedded(beir_texts(folder_of(tmp_path)), embedding)
+    source = embed_source(open_beir_texts(folder_of(tmp_path)), embedding)
     report = import_rows([source], destination)
     assert (report.searches, report.events) == (2, 2)
     assert report.lines == {"unknown query": [f"{tmp_path / 'qrels' / 'train.tsv'}:4"]}
@@ -118,13 +118,13 @@ def test_a_beir_folder_brings_its_texts(tmp_path, destination, embedding, model)
         "2": "delta",
     }
     with pytest.raises(InputError, match="no qrels"):
-        beir_texts(tmp_path / "qrels")
+        open_beir_texts(tmp_path / "qrels")
 
 
 def test_a_beir_folder_without_texts_is_refused(tmp_path, destination, embedding):
     (folder_of(tmp_path) / "queries.jsonl").unlink()
     with pytest.raises(InputError, match=r"queries\.jsonl"):
-        import_rows([embedded(beir_texts(tmp_path), embedding)], destination)
+        import_rows([embed_source(open_beir_texts(tmp_path), embedding)], destination)
 
 
 def fail(texts: list[str]) -> None:
@@ -144,25 +144,25 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_function_that_fails_is_named(tmp_path, destination, name):
     function, message = BAD[name]
-    source = opened(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
+    source = open_source(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
     with pytest.raises(InputError, match=f"^model:embed .*{re.escape(message)}"):
-        import_rows([embedded(source, Embedding("model:embed", function))], destination)
+        import_rows([embed_source(source, Embedder("model:embed", function))], destination)
     assert not destination.queries.kept
 
 
 def test_half_a_surrogate_is_one_bad_row(tmp_path, destination):
     texts = ("fine", "half \ud83d", "fine too")
     rows = [{"query_id": str(at), "text": text} for at, text in enumerate(texts)]
-    strict = Embedding("model:embed", lambda texts: [[len(one.encode()), 1, 0, 0] for one in texts])
+    strict = Embedder("model:embed", lambda texts: [[len(one.encode()), 1, 0, 0] for one in texts])
     path = write(tmp_path / "f", *rows)
-    report = import_rows([embedded(opened(path), strict)], destination)
+    report = import_rows([embed_source(open_source(path), strict)], destination)
     assert (report.accepted, report.lines) == (2, {"wrong type": [f"{path}:2"]})
 
 
 def test_vectors_that_do_not_fit_are_bad_rows(tmp_path, destination):
-    short = Embedding("model:embed", lambda texts: np.ones((len(texts), 3)))
-    source = opened(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
-    report = import_rows([embedded(source, short)], destination)
+    short = Embedder("model:embed", lambda texts: np.ones((len(texts), 3)))
+    source = open_source(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
+    report = import_rows([embed_source(source, short)], destination)
     assert report.reasons == {"wrong dimension": 1}
 
 
@@ -180,8 +180,8 @@ def module(tmp_path, monkeypatch) -> str:
 
 def test_the_current_directory_is_looked_in(module):
     for attribute in ("queries", "Two.by_name"):
-        found = Embedding.named(f"{module}:{attribute}")
-        assert found.vectors(["a"])["a"].tolist() == [1.0]
+        found = Embedder.from_name(f"{module}:{attribute}")
+        assert found.embed(["a"])["a"].tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -197,4 +197,4 @@ def test_the_current_directory_is_looked_in(module):
 )
 def test_what_cannot_be_imported_is_named(module, name, message):
     with pytest.raises(ConfigError, match=message):
-        Embedding.named(name.format(module))
+        Embedder.from_name(name.format(module))

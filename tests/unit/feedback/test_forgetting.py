@@ -3,7 +3,7 @@ import pytest
 
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 
 
 @pytest.fixture
@@ -12,18 +12,18 @@ def stored(new_records):
     vector = np.array([1, 0], np.float32)
     queries.put(
         [
-            search_record(Search("q1", vector, client_id="ann", session_id="s1")),
-            search_record(Search("q2", vector, client_id="ann", session_id="s2")),
-            search_record(Search("q3", vector, client_id="bob", session_id="s3")),
+            to_search_record(Search("q1", vector, client_id="ann", session_id="s1")),
+            to_search_record(Search("q2", vector, client_id="ann", session_id="s2")),
+            to_search_record(Search("q3", vector, client_id="bob", session_id="s3")),
         ]
     )
     events.put(
         [
-            event_record(Event("q1", "click", 1, client_id="ann", session_id="s1")),
-            event_record(Event("q1", "click", 2)),
-            event_record(Event("q2", "click", 1, client_id="ann", session_id="s2")),
-            event_record(Event("q3", "click", 1, client_id="ann", session_id="s3")),
-            event_record(Event("q3", "click", 2, client_id="bob", session_id="s3")),
+            to_event_record(Event("q1", "click", 1, client_id="ann", session_id="s1")),
+            to_event_record(Event("q1", "click", 2)),
+            to_event_record(Event("q2", "click", 1, client_id="ann", session_id="s2")),
+            to_event_record(Event("q3", "click", 1, client_id="ann", session_id="s3")),
+            to_event_record(Event("q3", "click", 2, client_id="bob", session_id="s3")),
         ]
     )
     return queries, events
@@ -52,8 +52,8 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
     queries, events = new_records(), new_records()
     day = 1_777_593_600.0  # 2026-05-01
     for name, time in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
-        queries.put([search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
-        events.put([event_record(Event(name, "click", 1, timestamp=time))])
+        queries.put([to_search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
+        events.put([to_event_record(Event(name, "click", 1, timestamp=time))])
     whom = FeedbackSelector(before="2026-05-01")
     assert len(list(export_rows(queries, events, whom))) == 4
     assert delete_feedback(queries, events, whom).summary() == {"searches": 2, "events": 2}

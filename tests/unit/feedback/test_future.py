@@ -9,7 +9,7 @@ import pytest
 
 from nudge_sync import FeedbackLog
 from nudge_sync.feedback.erase import FeedbackSelector
-from nudge_sync.feedback.ingest.batches import Batches
+from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
@@ -36,7 +36,7 @@ def test_by_an_applications_log(database):
 
 
 def test_over_http(database):
-    batches = Batches(lambda: database, {"docs": ""})
+    batches = BatchImporter(lambda: database, {"docs": ""})
     rows = [CLICK | {"time": time() + 3600}, CLICK | {"time": time() + 7 * 86_400}]
     report = batches.store("docs", "event", rows, partial=True)
     assert (report.accepted, report.reasons) == (1, {"unparsable time": 1})

@@ -9,11 +9,11 @@ import pytest
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
-from nudge_sync.feedback.ingest.seen_keys import Seen
-from nudge_sync.feedback.ingest.sources import json_lines, qrels
+from nudge_sync.feedback.ingest.seen_keys import SeenKeys
+from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
 from nudge_sync.feedback.judgements import read_judgements
-from nudge_sync.feedback.schema.point_ids import PointIds
-from nudge_sync.feedback.schema.rows import BadRow, interpreted
+from nudge_sync.feedback.schema.point_ids import PointIdResolver
+from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
 
 DIMENSION = 4
 SEARCH = {"query_id": "q1", "query_vector": [3, 0, 0, 4], "text": "wing", "time": 1_700_000_000}
@@ -32,7 +32,7 @@ def write(path: Path, *rows: object) -> Path:
 
 
 def test_good_rows_become_a_judgement(tmp_path, destination):
-    report = import_rows([json_lines(write(tmp_path / "f", SEARCH, EVENT))], destination)
+    report = import_rows([open_json_lines(write(tmp_path / "f", SEARCH, EVENT))], destination)
     assert report.summary() | {"lines": 0} == {
         "accepted": 2,
         "rejected": 0,
@@ -54,7 +54,7 @@ def test_good_rows_become_a_judgement(tmp_path, destination):
 
 
 def test_importing_twice_changes_nothing(tmp_path, destination):
-    source = json_lines(write(tmp_path / "f", EVENT, SEARCH))
+    source = open_json_lines(write(tmp_path / "f", EVENT, SEARCH))
     import_rows([source], destination)
     puts = destination.queries.puts, destination.events.puts
     again = import_rows([source], destination)
@@ -130,7 +130,7 @@ def test_a_bad_row_is_named_and_stops_nothing(tmp_path, destination, name):
     reason, bad = BAD[name]
     path = write(tmp_path / "f", SEARCH, EVENT, bad, EVENT | {"point": 8})
     rejects = tmp_path / "rejects"
-    report = import_rows([json_lines(path)], destination, rejects=rejects)
+    report = import_rows([open_json_lines(path)], destination, rejects_path=rejects)
     assert (report.accepted, report.reasons) == (3, {reason: 1})
     assert report.lines == {reason: [f"{path}:3"]}
     entry = json.loads(rejects.read_text())
@@ -142,7 +142,7 @@ def test_a_bad_row_is_named_and_stops_nothing(tmp_path, destination, name):
 def test_strict_stores_nothing(tmp_path, destination, name):
     path = write(tmp_path / "f", SEARCH, EVENT, BAD[name][1])
     with pytest.raises(RowsRefused, match=BAD[name][0]) as caught:
-        import_rows([json_lines(path)], destination, strict=True)
+        import_rows([open_json_lines(path)], destination, strict=True)
     assert caught.value.report.rejected == 1
     assert not destination.queries.kept
     assert not destination.events.kept
@@ -151,7 +151,7 @@ def test_strict_stores_nothing(tmp_path, destination, name):
 def test_bytes_that_are_not_utf8(tmp_path, destination):
     path = tmp_path / "f"
     path.write_bytes(b'\xef\xbb\xbf{"query_id": 5, "query_vector": [1, 0, 0, 0]}\r\n\xff\xfe\n\n')
-    report = import_rows([json_lines(path)], destination)
+    report = import_rows([open_json_lines(path)], destination)
     assert report.reasons == {"not UTF-8": 1}
     assert list(destination.queries.kept) == ["5"]
 
@@ -167,13 +167,13 @@ def test_bytes_that_are_not_utf8(tmp_path, destination):
     ],
 )
 def test_times(tmp_path, destination, when, expected):
-    import_rows([json_lines(write(tmp_path / "f", SEARCH | {"time": when}))], destination)
+    import_rows([open_json_lines(write(tmp_path / "f", SEARCH | {"time": when}))], destination)
     assert destination.queries.kept["q1"].document["timestamp"] == expected
 
 
 def test_what_is_dated_in_the_future_is_refused_and_says_so(tmp_path, destination):
     ahead = [SEARCH | {"query_id": str(hours), "time": time() + 3600 * hours} for hours in (1, 48)]
-    report = import_rows([json_lines(write(tmp_path / "f", *ahead))], destination)
+    report = import_rows([open_json_lines(write(tmp_path / "f", *ahead))], destination)
     assert list(destination.queries.kept) == ["1"]
     [(_, bad)] = report.refusals
     assert "more than a day ahead" in str(bad)
@@ -181,12 +181,12 @@ def test_what_is_dated_in_the_future_is_refused_and_says_so(tmp_path, destinatio
 
 def test_an_array_of_one_vector_is_named_by_its_shape():
     with pytest.raises(BadRow, match=re.escape("shape (1, 4), the collection has 4")):
-        interpreted(SEARCH | {"query_vector": np.ones((1, 4))}, DIMENSION)
+        parse_storable_row(SEARCH | {"query_vector": np.ones((1, 4))}, DIMENSION)
 
 
 def test_what_is_too_large_is_counted_as_it_is_stored():
     with pytest.raises(BadRow, match=r"60000 bytes of JSON .* outside ASCII takes 6"):
-        interpreted(SEARCH | {"text": "é" * 10_001}, DIMENSION)
+        parse_storable_row(SEARCH | {"text": "é" * 10_001}, DIMENSION)
 
 
 REJECTS = {
@@ -206,25 +206,25 @@ def test_refused_rows_never_go_into_a_file_that_is_read(tmp_path, destination, n
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "twin").hardlink_to(path)
     rejects = tmp_path / REJECTS[name]
-    sources = [json_lines(write(tmp_path / "other", SEARCH)), json_lines(path)]
+    sources = [open_json_lines(write(tmp_path / "other", SEARCH)), open_json_lines(path)]
     with pytest.raises(InputError, match="name another file with --rejects"):
-        import_rows(sources, destination, rejects=rejects, strict=strict)
+        import_rows(sources, destination, rejects_path=rejects, strict=strict)
     assert path.read_bytes() == before
     assert not destination.queries.kept
 
 
 def test_refused_rows_never_make_a_file_that_is_read_next(tmp_path, destination):
     rejects = tmp_path / "rejects"
-    sources = [json_lines(write(tmp_path / "f", "{")), json_lines(rejects)]
+    sources = [open_json_lines(write(tmp_path / "f", "{")), open_json_lines(rejects)]
     with pytest.raises(InputError, match="name another file with --rejects"):
-        import_rows(sources, destination, rejects=rejects)
+        import_rows(sources, destination, rejects_path=rejects)
     assert not rejects.exists()
 
 
 def test_events_may_come_before_their_search(tmp_path, destination):
-    first = import_rows([json_lines(write(tmp_path / "a", EVENT))], destination)
+    first = import_rows([open_json_lines(write(tmp_path / "a", EVENT))], destination)
     assert first.without_search == 1
-    second = import_rows([json_lines(write(tmp_path / "b", SEARCH))], destination)
+    second = import_rows([open_json_lines(write(tmp_path / "b", SEARCH))], destination)
     assert second.without_search == 0
     assert (
         len(read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION))
@@ -240,7 +240,7 @@ def test_ubi_words(tmp_path, destination):
         "timestamp": "2024-01-01T00:00:00Z",
         "event_attributes": {"object": {"object_id": "7"}, "position": {"ordinal": 3}},
     }
-    import_rows([json_lines(write(tmp_path / "f", SEARCH, event))], destination)
+    import_rows([open_json_lines(write(tmp_path / "f", SEARCH, event))], destination)
     (kept,) = destination.events.kept.values()
     assert kept.document["object_id"] == 7
     assert kept.document["position"] == 3
@@ -249,20 +249,20 @@ def test_ubi_words(tmp_path, destination):
 
 def test_text_keys_and_uuids_and_numbers_find_their_points(ids_only):
     uuid = "0f2a6e8c-9f0d-4b57-8f0e-1f8f6f6a3a10"
-    qdrant = PointIds(ids_only([uuid, 5], 2))
+    qdrant = PointIdResolver(ids_only([uuid, 5], 2))
     qdrant.look_up([uuid.upper(), "5", 6])
-    assert [qdrant.found(id_) for id_ in (uuid.upper(), "5", 6)] == [uuid, 5, None]
-    assert qdrant.likely("9") == 9
-    varchar = PointIds(ids_only(["5", "x"], 2))
+    assert [qdrant.get(id_) for id_ in (uuid.upper(), "5", 6)] == [uuid, 5, None]
+    assert qdrant.guess("9") == 9
+    varchar = PointIdResolver(ids_only(["5", "x"], 2))
     varchar.look_up([5, "x"])
-    assert [varchar.found(5), varchar.found("x"), varchar.likely(9)] == ["5", "x", "9"]
+    assert [varchar.get(5), varchar.get("x"), varchar.guess(9)] == ["5", "x", "9"]
 
 
 def test_qrels(tmp_path, destination):
     np.save(tmp_path / "q.npy", np.eye(DIMENSION, dtype=np.float16))
     (tmp_path / "q.txt").write_text("a\nb\nc\nd\n")
     (tmp_path / "qrels").write_text("a 0 1 2\nb 0 2 0\nzz 0 1 1\nc 0 99 1\nd 0 1 x\nc\t3\t-1\n")
-    source = qrels(tmp_path / "qrels", tmp_path / "q.npy", tmp_path / "q.txt")
+    source = open_qrels(tmp_path / "qrels", tmp_path / "q.npy", tmp_path / "q.txt")
     report = import_rows([source], destination)
     assert report.reasons == {"unknown query": 1, "unknown point": 1, "wrong type": 1}
     judged = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
@@ -272,6 +272,6 @@ def test_qrels(tmp_path, destination):
 
 def test_seen_remembers_across_its_parts(monkeypatch):
     monkeypatch.setattr("nudge_sync.feedback.ingest.seen_keys._RECENT", 8)
-    seen = Seen()
+    seen = SeenKeys()
     assert all(seen.add(str(number)) for number in range(100))
     assert not any(seen.add(str(number)) for number in range(100))

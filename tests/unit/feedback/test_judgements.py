@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import labelled
+from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.feedback.judgements import read_judgements
-from nudge_sync.feedback.schema.records import Event, Search, event_record, search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.feedback.stats import count_feedback
 
 DIMENSION = 3
 
 
 def put(destination, searches, events):
-    destination.queries.put([search_record(search) for search in searches])
-    destination.events.put([event_record(event) for event in events])
+    destination.queries.put([to_search_record(search) for search in searches])
+    destination.events.put([to_event_record(event) for event in events])
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def _loaded(new_records, searches, events):
 def test_labels_in_memory_pass_through_unchanged(destination):
     vectors = np.eye(DIMENSION, dtype=np.float32)
     relevant = {"a": {1: 1.0, 2: 2.0}, "b": {3: 0.0}}
-    import_rows([labelled(["a", "b", "c"], vectors, relevant)], destination)
+    import_rows([build_judgement_source(["a", "b", "c"], vectors, relevant)], destination)
     found = judged(destination)
     assert found.query_ids == ["a", "b"]
     assert found.query_vectors.tobytes() == vectors[:2].tobytes()

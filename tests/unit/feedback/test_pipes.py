@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.embedding import Embedding, embedded
-from nudge_sync.feedback.ingest.formats import opened, with_vectors
+from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import json_lines, qrels
-from nudge_sync.feedback.ingest.tables import csv_lines
+from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
+from nudge_sync.feedback.ingest.tables import open_csv
 
 DIMENSION = 4
 SEARCH = json.dumps({"query_id": "q1", "query_vector": [1, 0, 0, 0]})
@@ -50,33 +50,33 @@ def queries(tmp_path) -> tuple[Path, Path]:
 
 def test_json_lines_and_csv_are_stored_as_they_come(destination, piped):
     sources = [
-        json_lines(piped(SEARCH, EVENT)),
-        csv_lines(piped("query_id,action,point", "q1,click,8", "q1,click,9")),
+        open_json_lines(piped(SEARCH, EVENT)),
+        open_csv(piped("query_id,action,point", "q1,click,8", "q1,click,9")),
     ]
     report = import_rows(sources, destination)
     assert (report.searches, report.events, report.rejected) == (1, 3, 0)
 
 
 def test_labels_and_tables_of_events_too(destination, piped, queries):
-    report = import_rows([qrels(piped("q1 0 7 1"), *queries)], destination)
+    report = import_rows([open_qrels(piped("q1 0 7 1"), *queries)], destination)
     assert (report.searches, report.events) == (1, 1)
-    report = import_rows([with_vectors([piped(EVENT)], *queries)], destination)
+    report = import_rows([join_query_vectors([piped(EVENT)], *queries)], destination)
     assert report.events == 1
 
 
 def test_nothing_is_taken_where_it_would_be_read_twice(destination, piped):
     pipe = piped(SEARCH, EVENT)
-    model = Embedding("model:embed", np.ones)
-    for source in (json_lines(pipe), embedded(csv_lines(pipe), model)):
+    model = Embedder("model:embed", np.ones)
+    for source in (open_json_lines(pipe), embed_source(open_csv(pipe), model)):
         with pytest.raises(InputError, match="save it to a file first"):
             import_rows([source], destination, strict=True)
-    assert import_rows([json_lines(pipe)], destination).accepted == 2
+    assert import_rows([open_json_lines(pipe)], destination).accepted == 2
 
 
 def test_parquet_is_refused(tmp_path, destination, piped):
     (tmp_path / "f.parquet").symlink_to(piped("PAR1"))
     with pytest.raises(InputError, match="save it to a file first"):
-        import_rows([opened(tmp_path / "f.parquet")], destination)
+        import_rows([open_source(tmp_path / "f.parquet")], destination)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -85,5 +85,5 @@ def test_query_vectors_and_ids_are_refused(tmp_path, destination, piped, queries
     files[place] = piped(files[place].read_bytes().decode("latin-1"))
     (tmp_path / "qrels").write_text("q1 0 7 1\n", encoding="utf-8")
     with pytest.raises(InputError, match="save it to a file first"):
-        import_rows([qrels(tmp_path / "qrels", *files)], destination)
+        import_rows([open_qrels(tmp_path / "qrels", *files)], destination)
     assert not destination.queries.kept

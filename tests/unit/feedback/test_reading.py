@@ -6,11 +6,17 @@ from hypothesis import strategies as st
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.log import builder, load
-from nudge_sync.feedback.log.id_encoding import Names, Numbered, Points
-from nudge_sync.feedback.log.load import read
-from nudge_sync.feedback.log.sorting import ordered
-from nudge_sync.feedback.log.strings import Collected
-from nudge_sync.feedback.schema.records import DIGEST, Event, Search, event_record, search_record
+from nudge_sync.feedback.log.id_encoding import IdEncoder, IntegerInterner, StringInterner
+from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.log.sorting import order_rows
+from nudge_sync.feedback.log.strings import PackedStringsBuilder
+from nudge_sync.feedback.schema.records import (
+    VECTOR_DIGEST_FIELD,
+    Event,
+    Search,
+    to_event_record,
+    to_search_record,
+)
 
 DIMENSION = 4
 PIECES = ["a", "b", "\0", "ä", "\ud800", "\udfff", "\ue000", "😀", "a long common beginning "]
@@ -20,12 +26,12 @@ WIDE = st.lists(st.tuples(*[st.integers(-1, 2**31 - 1) | st.integers(0, 2)] * 4)
 
 @given(TEXTS)
 def test_texts_come_back_and_sort_as_python_sorts_them(names):
-    collected = Collected()
+    collected = PackedStringsBuilder()
     for start in range(0, len(names), 7):
         collected.add(names[start : start + 7])
-    texts = collected.all()
+    texts = collected.build()
     assert list(texts) == names
-    ranked, order = texts.ordered()
+    ranked, order = texts.sort()
     assert list(ranked) == sorted(names)
     assert order.tolist() == sorted(range(len(names)), key=names.__getitem__)
 
@@ -33,7 +39,7 @@ def test_texts_come_back_and_sort_as_python_sorts_them(names):
 @given(WIDE)
 def test_rows_are_ordered_as_by_lexsort_however_wide_the_keys(rows):
     keys = np.array(rows, np.int32).reshape(-1, 4).T
-    order, fresh = ordered(list(keys))
+    order, fresh = order_rows(list(keys))
     np.testing.assert_array_equal(order, np.lexsort(keys[::-1]))
     ranked = [rows[row] for row in order.tolist()]
     assert fresh.tolist() == [at == 0 or ranked[at - 1] != ranked[at] for at in range(len(rows))]
@@ -41,25 +47,25 @@ def test_rows_are_ordered_as_by_lexsort_however_wide_the_keys(rows):
 
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5), max_size=20)))
 def test_numbers_stay_as_more_codes_come(batches):
-    numbered, expected = Numbered(), {}
+    numbered, expected = IntegerInterner(), {}
     for batch in batches:
-        found, new = numbered.of(np.array(batch, np.int64))
+        found, new = numbered.encode(np.array(batch, np.int64))
         for row in new.tolist():
             assert expected.setdefault(batch[row], len(expected)) == len(expected) - 1
         assert found.tolist() == [expected[code] for code in batch]
     assert numbered.codes().tolist() == list(expected)
-    assert numbered.known(np.array([6], np.int64)).tolist() == [expected.get(6, -1)]
+    assert numbered.look_up(np.array([6], np.int64)).tolist() == [expected.get(6, -1)]
 
 
 def test_names_and_points_find_their_places():
-    names = Names()
-    numbers = [*names.of(["b", "a", "b"]), *names.of(["c", "a"])]
-    texts, places = names.ordered()
+    names = StringInterner()
+    numbers = [*names.encode(["b", "a", "b"]), *names.encode(["c", "a"])]
+    texts, places = names.take_sorted()
     assert [texts[place] for place in places[numbers]] == ["b", "a", "b", "c", "a"]
     ids = [10, "10", 2**62, -1, "a", 2, 2**70, 10]
-    points = Points()
-    numbers = [*points.of(ids[:1]), *points.of(ids[1:])]
-    ranked, places = points.ordered()
+    points = IdEncoder()
+    numbers = [*points.encode(ids[:1]), *points.encode(ids[1:])]
+    ranked, places = points.sort()
     assert [ranked[place] for place in places[numbers]] == ids
     assert list(map(str, ranked)) == sorted(map(str, set(ids)))
 
@@ -98,17 +104,17 @@ def columns(log):
 
 def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):
     settings = FeedbackSettings()
-    whole = columns(read(*records, settings, DIMENSION))
+    whole = columns(load_log(*records, settings, DIMENSION))
     monkeypatch.setattr(builder, "_MANY", 3)
     by_few = [InBatches(one, 7) for one in records]
-    assert columns(read(*by_few, settings, DIMENSION)) == whole
+    assert columns(load_log(*by_few, settings, DIMENSION)) == whole
     assert whole[3] == 1
 
 
 def test_reading_tells_how_far_it_is(records):
     told = []
     by_few = [InBatches(one, 25) for one in records]
-    read(*by_few, FeedbackSettings(), DIMENSION, lambda *said: told.append(said))
+    load_log(*by_few, FeedbackSettings(), DIMENSION, lambda *said: told.append(said))
     assert told[0] == ("events", 25, 0)
     assert told[-3:] == [("searches", 25, 0), ("searches", 50, 0), ("searches", 60, 0)]
 
@@ -127,10 +133,10 @@ def test_what_is_older_than_the_history_is_not_read(new_records, monkeypatch):
             events.put([Record(f"{name} {action}", said)])
 
     def names(**settings):
-        log = read(queries, events, FeedbackSettings(**settings), DIMENSION)
-        assert log.actions == {"click": len(log.behaviour), "relevant": len(log.labels)}
-        assert len(log.labels) == len(log.behaviour) == len(log.searches.names)
-        return list(log.searches.names)
+        log = load_log(queries, events, FeedbackSettings(**settings), DIMENSION)
+        assert log.action_counts == {"click": len(log.behaviour), "relevant": len(log.labels)}
+        assert len(log.labels) == len(log.behaviour) == len(log.searches.query_ids)
+        return list(log.searches.query_ids)
 
     assert names() == sorted(times)
     assert names(history_days=2) == ["morning", "new", "undated"]
@@ -160,36 +166,36 @@ def alike(new_records):
     vectors = np.random.default_rng(1).normal(size=(5, DIMENSION)).astype(np.float32)
     queries, events = Counting(new_records()), new_records()
     searches = [Search(f"q{n}", vectors[n % 5], shown=(1, 2, 3)) for n in range(60)]
-    queries.records.put(list(map(search_record, searches)))
+    queries.records.put(list(map(to_search_record, searches)))
     clicks = [Event(f"q{n}", "click", n % 3) for n in range(60) if n % 5]
-    events.put(list(map(event_record, clicks)))
+    events.put(list(map(to_event_record, clicks)))
     return queries, events
 
 
 def test_of_equal_vectors_one_is_read(alike):
     queries, events = alike
-    log = read(queries, events, FeedbackSettings(), DIMENSION)
-    assert (queries.given, len(log.vectors)) == (4, 4)
-    assert sorted(set(log.searches.vector.tolist())) == [-1, 0, 1, 2, 3]
+    log = load_log(queries, events, FeedbackSettings(), DIMENSION)
+    assert (queries.given, len(log.query_vectors)) == (4, 4)
+    assert sorted(set(log.searches.vector_row.tolist())) == [-1, 0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("damage", ["nothing said", "a lie", "another dimension"])
 def test_the_log_is_the_same_where_searches_do_not_say_which_vector_they_have(alike, damage):
     queries, events = alike
     # Of the vector that nobody clicked on none is read.
-    before = columns(read(queries, events, FeedbackSettings(), DIMENSION))
+    before = columns(load_log(queries, events, FeedbackSettings(), DIMENSION))
     queries.given, said = 0, {}
     for batch in list(queries.records.scan()):
         for one in batch:
             if damage == "nothing said" and one.key == "q7":
-                del one.document[DIGEST]
+                del one.document[VECTOR_DIGEST_FIELD]
             elif damage == "a lie":
-                said.setdefault(one.document[DIGEST], f"{len(said)}")
-                one.document[DIGEST] = said[one.document[DIGEST]]
+                said.setdefault(one.document[VECTOR_DIGEST_FIELD], f"{len(said)}")
+                one.document[VECTOR_DIGEST_FIELD] = said[one.document[VECTOR_DIGEST_FIELD]]
             queries.records.put([one])
     if damage == "another dimension":
         odd = Search("q5", np.ones(DIMENSION + 1, np.float32), shown=(1, 2, 3))
-        queries.records.put([search_record(odd)])
-    after = columns(read(queries, events, FeedbackSettings(), DIMENSION))
+        queries.records.put([to_search_record(odd)])
+    after = columns(load_log(queries, events, FeedbackSettings(), DIMENSION))
     assert after == before
     assert queries.given == (4 if damage == "another dimension" else 60 + 4 * (damage == "a lie"))
