@@ -33,7 +33,7 @@ from ram import folder  # noqa: E402
 from nudge_sync.base.progress import silent  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
 from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
-from nudge_sync.writing.pacing import Pace  # noqa: E402
+from nudge_sync.writing.pacing import Pacer  # noqa: E402
 
 Search = Callable[[Float32], object]
 
@@ -65,7 +65,7 @@ def replaced(collection: Collection, settings: WriteSettings, vectors: Float32) 
 
     Without `write.rate` not even an index that falls behind is waited for.
     """
-    pace = Pace(collection, settings, silent)
+    pace = Pacer(collection, settings, silent)
     shift = 0
     while True:
         shift += 1

@@ -126,8 +126,8 @@ def once(target: Target, vectors: Float32, number: int, done: Soak) -> None:
     unfed = sorted(set(range(POINTS)) - fed)
     apart = float(np.linalg.norm(live[unfed] - vectors[unfed], axis=1).max())
     done.farthest = max(done.farthest, apart)
-    done.shadow = max(done.shadow, target.originals.count())
-    done.history = max(done.history, target.history.count())
+    done.shadow = max(done.shadow, target.shadow_records.count())
+    done.history = max(done.history, target.history_records.count())
 
 
 def main() -> None:

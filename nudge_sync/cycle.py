@@ -14,27 +14,29 @@ from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.planning.dataset import without_feedback
+from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, in_order
-from nudge_sync.planning.make_plan import make_plan, refuse_stale
+from nudge_sync.planning.make_plan import make_plan, refuse_stale_plan
 from nudge_sync.planning.plan import Plan
-from nudge_sync.planning.plan_file import refuse_turned, refuse_unfit
+from nudge_sync.planning.plan_file import refuse_excessive_angles, refuse_mismatched_plan
 from nudge_sync.store import checksum, erasure, lease
-from nudge_sync.store.gc import collect
-from nudge_sync.store.ledger import Ledger, Revision, head
-from nudge_sync.store.provenance import recognise
-from nudge_sync.store.target import Target, refuse_unsupported
-from nudge_sync.store.verify import unsettled
-from nudge_sync.writing.resume import conclude, finish_pending
-from nudge_sync.writing.two_phase import Change, Tally, Writer, carry_out
+from nudge_sync.store.gc import collect_garbage
+from nudge_sync.store.ledger import Ledger, Revision, find_head
+from nudge_sync.store.provenance import classify_points
+from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.store.verify import find_unsettled_rows
+from nudge_sync.writing.resume import conclude_revision, finish_pending_revision
+from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
 
-_Back: TypeAlias = tuple[Revision | None, Tally]
+_RestoredRevision: TypeAlias = tuple[Revision | None, Tally]
 """A revision and what became of its rows; None: nothing had to go back."""
-_GONE = "the feedback on these points is gone: they went back before anything was planned"
+_NO_FEEDBACK_REASON = (
+    "the feedback on these points is gone: they went back before anything was planned"
+)
 
 
 @dataclass(frozen=True)
-class Applied:
+class CycleReport:
     """What a cycle did."""
 
     plan: Plan
@@ -44,7 +46,7 @@ class Applied:
     """Rows, with those that went back first."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
-    live: LiveCheck | None = None
+    live_check: LiveCheck | None = None
     """What held-out queries found through the live index, before and after."""
 
     def summary(self) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class Applied:
             "drifted_ids": drifted[:1000],
             "missing": len(missing),
             "missing_ids": missing[:1000],
-            "live": self.live.summary() if self.live else None,
+            "live": self.live_check.summary() if self.live_check else None,
         }
 
 
@@ -68,11 +70,11 @@ def plan(target: Target, settings: CollectionSettings, progress: Progress = sile
 
     Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
-    refuse_unsupported(target.facts)
-    ledger = Ledger(target.ledger, target.place)
-    removed = erasure.noted(target.ledger, target.place)
+    refuse_unsupported_collection(target.facts)
+    ledger = Ledger(target.ledger_records, target.prefix)
+    erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
     judgements = judgements_of(target, settings, progress)
-    return make_plan(target, settings, judgements, ledger, progress, removed=removed)
+    return make_plan(target, settings, judgements, ledger, progress, erasure_state=erasure_state)
 
 
 def apply(
@@ -80,7 +82,7 @@ def apply(
     settings: CollectionSettings,
     plan: Plan | None = None,
     progress: Progress = silent,
-) -> Applied:
+) -> CycleReport:
     """Carry out `plan`, or one made now, and measure again through the live index.
 
     Finishes first what an earlier process left unfinished. Points whose feedback is gone go back
@@ -92,140 +94,165 @@ def apply(
     do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
     DatabaseError, and what `progress` raises.
     """
-    refuse_unsupported(target.facts)
-    with lease.held(target.ledger, settings.write.lease_seconds) as held:
-        progress = held.beating(progress)
-        writer = Writer(target, settings.write, held, progress)
-        finish_pending(writer, settings)
-        removed = erasure.noted(target.ledger, target.place)
+    refuse_unsupported_collection(target.facts)
+    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+        progress = held_lease.add_heartbeat(progress)
+        writer = Writer(target, settings.write, held_lease, progress)
+        finish_pending_revision(writer, settings)
+        erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
         judgements = judgements_of(target, settings, progress)
-        back: _Back = None, Tally()
-        gone = without_feedback(target, judgements)
+        restored: _RestoredRevision = None, Tally()
+        ids_without_feedback = find_points_without_feedback(target, judgements)
         if plan is None:
-            back = _send_back(writer, gone)
-            plan = make_plan(target, settings, judgements, writer.ledger, progress, removed=removed)
+            restored = _restore_originals(writer, ids_without_feedback)
+            plan = make_plan(
+                target, settings, judgements, writer.ledger, progress, erasure_state=erasure_state
+            )
         else:
-            refuse_unfit(plan, target.facts)
-            refuse_stale(target, settings, judgements, writer.ledger, plan, removed=removed)
-        probe = None if removed.pending else held_out(judgements)
-        applied = _with(writer, _carried_out(writer, settings, plan, probe), back)
+            refuse_mismatched_plan(plan, target.facts)
+            refuse_stale_plan(
+                target, settings, judgements, writer.ledger, plan, erasure_state=erasure_state
+            )
+        probe = None if erasure_state.is_pending else held_out(judgements)
+        report = _add_restored_rows(writer, _write_plan(writer, settings, plan, probe), restored)
         # A plan that sends points back was made while they were not back: one more cycle is due.
-        if removed.pending and not set(gone).intersection(plan.ids):
-            erasure.settle(target.ledger, target.place, removed.asked)
-        collect(target, writer.ledger, settings.write)
+        if erasure_state.is_pending and not set(ids_without_feedback).intersection(plan.ids):
+            erasure.complete_erasure(target.ledger_records, target.prefix, erasure_state.asked)
+        collect_garbage(target, writer.ledger, settings.write)
     if not plan.gate.passed:
-        raise _refusal(plan, applied, "; ".join(plan.gate.reasons))
-    if applied.live and applied.live.lost:
-        raise _refusal(plan, applied, f"{applied.live.reason}; rolled back")
-    return applied
+        raise _build_refusal(plan, report, "; ".join(plan.gate.reasons))
+    if report.live_check and report.live_check.lost:
+        raise _build_refusal(plan, report, f"{report.live_check.reason}; rolled back")
+    return report
 
 
-def _send_back(writer: Writer, gone: list[PointId]) -> _Back:
+def _restore_originals(writer: Writer, ids_without_feedback: list[PointId]) -> _RestoredRevision:
     target, entries = writer.target, writer.ledger.entries()
-    points = recognise(target, gone, ledger=writer.ledger)
-    moved = ~is_same_vector(points.live, points.originals, rescales=target.facts.rescales)
-    if not moved.any():
+    points = classify_points(target, ids_without_feedback, ledger=writer.ledger)
+    is_moved = ~is_same_vector(
+        points.live_vectors, points.originals, rescales=target.facts.rescales
+    )
+    if not is_moved.any():
         return None, Tally()
     # Those that somebody else put back too: this revision has to say where they are.
-    rows = sorted({*np.flatnonzero(moved), *unsettled(target, points, entries, head(entries))})
-    some = points.only(np.array(rows, np.intp))
-    change = Change(some.ids, some.live, some.originals, some.originals, some.enter)
-    details = {"rows": len(change), "reasons": [_GONE], "live": None}
-    entry = writer.ledger.open("apply", head(entries), None, details)
-    entry, tally = carry_out(writer, entry, change)
-    return writer.ledger.move(entry, "applied"), tally
+    rows = sorted(
+        {
+            *np.flatnonzero(is_moved),
+            *find_unsettled_rows(target, points, entries, find_head(entries)),
+        }
+    )
+    points_to_restore = points.select(np.array(rows, np.intp))
+    write_set = WriteSet(
+        points_to_restore.ids,
+        points_to_restore.live_vectors,
+        points_to_restore.originals,
+        points_to_restore.originals,
+        points_to_restore.must_add_original,
+    )
+    details = {"rows": len(write_set), "reasons": [_NO_FEEDBACK_REASON], "live": None}
+    entry = writer.ledger.add_entry("apply", find_head(entries), None, details)
+    entry, tally = write_revision(writer, entry, write_set)
+    return writer.ledger.set_state(entry, "applied"), tally
 
 
-def _with(writer: Writer, applied: Applied, sent: _Back) -> Applied:
+def _add_restored_rows(
+    writer: Writer, report: CycleReport, restored: _RestoredRevision
+) -> CycleReport:
     """The same, with the rows that went back first."""
-    entry, back = sent
-    revision = applied.revision
+    entry, restored_tally = restored
+    revision = report.revision
     if entry is not None and revision is None:
         # It is all there is to this plan: as long as nothing changes, the plan is this revision.
-        noted = {"inputs": applied.plan.inputs, "plan": _shown(applied.plan)}
-        revision = writer.ledger.annotate(entry, **noted).number
+        plan_details = {"inputs": report.plan.inputs, "plan": _summarise_plan(report.plan)}
+        revision = writer.ledger.add_details(entry, **plan_details).number
     return replace(
-        applied,
+        report,
         revision=revision,
-        written=applied.written + back.written,
-        drifted=in_order([*applied.drifted, *back.drifted]),
-        missing=in_order([*applied.missing, *back.missing]),
+        written=report.written + restored_tally.written,
+        drifted=in_order([*report.drifted, *restored_tally.drifted]),
+        missing=in_order([*report.missing, *restored_tally.missing]),
     )
 
 
-def _carried_out(
+def _write_plan(
     writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe | None
-) -> Applied:
+) -> CycleReport:
     """probe: what to look for through the live index afterwards; None: a loss may not bring back
     what was there before.
     """
-    change, skipped, gone = _change(writer, plan)
-    if plan.held is None and writer.target.facts.metric != "dot":
+    write_set, skipped, missing = _build_write_set(writer, plan)
+    if plan.live_vectors is None and writer.target.facts.metric != "dot":
         # On dot-product collections NUDGE-M may go further, by steps rather than angles.
-        most = max(settings.solver.max_angle, settings.solver.angle or 0.0)
-        refuse_turned(change.ids, change.vectors, change.originals, most)
-    if not len(change):
-        return Applied(plan, None, drifted=skipped, missing=gone)
-    parent = head(writer.ledger.entries())
-    measured = plan.gate.passed and probe is not None
-    entry = writer.ledger.open("apply", parent, None, _details(plan, change, measured=measured))
-    entry, tally = carry_out(writer, entry, change)
-    live = conclude(writer, settings, entry, probe)
-    return Applied(
+        max_angle = max(settings.solver.max_angle, settings.solver.angle or 0.0)
+        refuse_excessive_angles(write_set.ids, write_set.vectors, write_set.originals, max_angle)
+    if not len(write_set):
+        return CycleReport(plan, None, drifted=skipped, missing=missing)
+    parent = find_head(writer.ledger.entries())
+    is_measured = plan.gate.passed and probe is not None
+    entry = writer.ledger.add_entry(
+        "apply", parent, None, _build_details(plan, write_set, is_measured=is_measured)
+    )
+    entry, tally = write_revision(writer, entry, write_set)
+    live_check = conclude_revision(writer, settings, entry, probe)
+    return CycleReport(
         plan,
         entry.number,
         tally.written,
         [*skipped, *tally.drifted],
-        [*gone, *tally.missing],
-        live,
+        [*missing, *tally.missing],
+        live_check,
     )
 
 
-def _change(writer: Writer, plan: Plan) -> tuple[Change, list[PointId], list[PointId]]:
+def _build_write_set(writer: Writer, plan: Plan) -> tuple[WriteSet, list[PointId], list[PointId]]:
     """The rows of the plan that still hold what they held then; and those that do not, or are
     gone.
     """
-    points = recognise(writer.target, plan.ids, ledger=writer.ledger)
-    wanted = dict(zip(plan.ids, range(plan.moved), strict=True))
-    rows = [wanted[point] for point in points.ids]
-    unchanged = _unchanged(writer.target, plan, rows, points.live)
-    kept = np.flatnonzero(unchanged)
-    skipped = [points.ids[number] for number in np.flatnonzero(~unchanged)]
-    change = Change(
-        ids=[points.ids[number] for number in kept],
-        live=points.live[kept],
-        vectors=plan.vectors[[rows[number] for number in kept]],
-        originals=points.originals[kept],
-        enter=points.enter[kept],
+    points = classify_points(writer.target, plan.ids, ledger=writer.ledger)
+    row_in_plan = dict(zip(plan.ids, range(plan.moved), strict=True))
+    rows = [row_in_plan[point] for point in points.ids]
+    is_unchanged = _is_unchanged(writer.target, plan, rows, points.live_vectors)
+    unchanged_rows = np.flatnonzero(is_unchanged)
+    skipped = [points.ids[number] for number in np.flatnonzero(~is_unchanged)]
+    write_set = WriteSet(
+        ids=[points.ids[number] for number in unchanged_rows],
+        live_vectors=points.live_vectors[unchanged_rows],
+        vectors=plan.vectors[[rows[number] for number in unchanged_rows]],
+        originals=points.originals[unchanged_rows],
+        must_add_original=points.must_add_original[unchanged_rows],
     )
-    return change, skipped, points.missing
+    return write_set, skipped, points.missing
 
 
-def _unchanged(target: Target, plan: Plan, rows: list[int], live: Float32) -> NDArray[np.bool_]:
+def _is_unchanged(
+    target: Target, plan: Plan, rows: list[int], live_vectors: Float32
+) -> NDArray[np.bool_]:
     """(n,): whether what is live is what these rows of the plan held when it was made."""
-    if plan.held is not None:
-        return is_same_vector(live, plan.held[rows], rescales=target.facts.rescales)
-    then = np.array([plan.live[row] for row in rows], dtype=object)
-    return np.asarray(then == np.array(checksum.of_vectors(live), dtype=object), np.bool_)
+    if plan.live_vectors is not None:
+        return is_same_vector(live_vectors, plan.live_vectors[rows], rescales=target.facts.rescales)
+    planned_digests = np.array([plan.live_digests[row] for row in rows], dtype=object)
+    return np.asarray(
+        planned_digests == np.array(checksum.digest_vectors(live_vectors), dtype=object), np.bool_
+    )
 
 
-def _details(plan: Plan, change: Change, *, measured: bool) -> dict[str, Any]:
+def _build_details(plan: Plan, write_set: WriteSet, *, is_measured: bool) -> dict[str, Any]:
     return {
-        "rows": len(change),
+        "rows": len(write_set),
         "inputs": plan.inputs,
-        "live": plan.found if measured else None,
-        "plan": _shown(plan),
-        "digest": checksum.of_document(checksum.of_vectors(plan.vectors)),
+        "live": plan.found if is_measured else None,
+        "plan": _summarise_plan(plan),
+        "digest": checksum.digest_json(checksum.digest_vectors(plan.vectors)),
     }
 
 
-def _shown(plan: Plan) -> dict[str, Any]:
-    shown = {**plan.summary(), "gate": asdict(plan.gate)}
-    left_out = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
-    return {name: value for name, value in shown.items() if name not in left_out}
+def _summarise_plan(plan: Plan) -> dict[str, Any]:
+    fields = {**plan.summary(), "gate": asdict(plan.gate)}
+    omitted = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
+    return {name: value for name, value in fields.items() if name not in omitted}
 
 
-def _refusal(plan: Plan, applied: Applied, message: str) -> GateRefused:
+def _build_refusal(plan: Plan, report: CycleReport, message: str) -> GateRefused:
     refusal = GateRefused(message)
-    refusal.plan, refusal.applied = plan, applied
+    refusal.plan, refusal.applied = plan, report
     return refusal

@@ -11,15 +11,15 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Ledger, head, pending
-from nudge_sync.store.target import refusals
+from nudge_sync.store.ledger import Ledger, find_head, find_pending_revisions
+from nudge_sync.store.target import find_problems
 
 
 def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
     """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
     target = job.target
-    entries = Ledger(target.ledger, target.place).entries()
-    holder = lease.holder(target.ledger)
+    entries = Ledger(target.ledger_records, target.prefix).entries()
+    holder = lease.read_active_lease(target.ledger_records)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     evidence = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
@@ -28,17 +28,20 @@ def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
         "facts": facts,
         "feedback": counts,
         "evidence": evidence.summary(),
-        "originals": target.originals.count(),
-        "revision": head(entries),
-        "unfinished": [entry.number for entry in pending(entries)],
+        "originals": target.shadow_records.count(),
+        "revision": find_head(entries),
+        "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
         "problems": _problems(job),
-        "notes": [str(evidence), *_notes(job, counts["queries"], bool(pending(entries)))],
+        "notes": [
+            str(evidence),
+            *_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
+        ],
     }
 
 
 def _problems(job: Job) -> list[str]:
-    found = refusals(job.target.facts)
+    found = find_problems(job.target.facts)
     metric = job.target.facts.metric
     if job.settings.solver.method == "nudge-m" and metric != "dot":
         found.append(

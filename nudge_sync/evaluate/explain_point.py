@@ -16,12 +16,12 @@ from nudge_sync.evaluate.sources.collection import near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.records import parse_search_record
-from nudge_sync.planning.dataset import points_in_play
+from nudge_sync.planning.dataset import read_points_in_play
 from nudge_sync.planning.held_out import HELD_SHARE, hashed
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.task import attraction
 from nudge_sync.solve.topk import best
-from nudge_sync.store.provenance import Recognised
+from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
 from nudge_sync.tuning.explain import Explanation, Pull, Shift, explain
 
@@ -66,7 +66,7 @@ def explain_point(
     Raises InputError where there is no such point, DatabaseError.
     """
     point = _found(target, written)
-    points = points_in_play(target, judgements, progress)
+    points = read_points_in_play(target, judgements, progress)
     row, old, new, standing = _ends(target, points, point)
     relevance = _relevance(judgements, point)
     looked = _queries_near(judgements.query_vectors, np.stack([old, new]), relevance)
@@ -110,14 +110,16 @@ def _found(target: Target, written: PointId) -> PointId:
     return point
 
 
-def _ends(target: Target, points: Recognised, point: PointId) -> tuple[int, Float32, Float32, str]:
+def _ends(
+    target: Target, points: ClassifiedPoints, point: PointId
+) -> tuple[int, Float32, Float32, str]:
     """The point's row among the documents, its original and its live vector, and its standing.
 
     A point that is not in play comes first after those that are.
     """
     if point in points.ids:
         row = points.ids.index(point)
-        return row, points.originals[row], points.live[row], points.standing[row].value
+        return row, points.originals[row], points.live_vectors[row], points.ownership[row].value
     vector = target.collection.read([point]).vectors[0]
     return len(points.ids), vector, vector, "unjudged"
 
@@ -142,7 +144,7 @@ def _queries_near(
 def _documents(
     target: Target,
     queries: Float32,
-    points: Recognised,
+    points: ClassifiedPoints,
     asked: tuple[int, PointId],
     progress: Progress,
 ) -> tuple[Float32, Float32]:
@@ -151,7 +153,9 @@ def _documents(
     near = [one for one in near_points(target, queries, points, progress) if one != point]
     extra = [point] if row == len(points.ids) else []
     others = read_points(target, [*extra, *near], progress)[1]
-    before, after = (np.concatenate([own, others]) for own in (points.originals, points.live))
+    before, after = (
+        np.concatenate([own, others]) for own in (points.originals, points.live_vectors)
+    )
     return before, after
 
 

@@ -24,213 +24,228 @@ from nudge_sync.planning.held_out import (
 )
 from nudge_sync.solve.problem import PARTS, Queries
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.provenance import Recognised, Shadow, recognise
+from nudge_sync.store.provenance import ClassifiedPoints, Shadow, classify_points
 from nudge_sync.store.target import Target
 
-_WIDEST = 16384
+_MAX_SEARCH_WIDTH = 16384
 """The largest answer that every database gives."""
-_UNIT = 1e-3
+_UNIT_LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Dataset:
+class PlanDataset:
     """Everything a plan is made from. A row is a point that is judged, or not where it was."""
 
     rows: NDArray[np.intp]
     """(n,): which of the points in play they are."""
-    points: Recognised
-    choosing: Queries
+    points: ClassifiedPoints
+    train_queries: Queries
     weights: csr_matrix | None
     """(q, n): how much each judgement pulls; None where all pull alike."""
-    part: NDArray[np.int64]
+    folds: NDArray[np.int64]
     """(q,): a stable tenth, 0 to 9, for each choosing query."""
-    held: Queries
+    held_out_queries: Queries
     bystanders: NDArray[np.bool_]
     """Held-out queries that share no relevant point with any choosing query."""
-    judged: NDArray[np.bool_]
+    is_judged: NDArray[np.bool_]
     """Rows with at least one judgement."""
-    found: dict[str, float]
+    live_scores: dict[str, float]
     """The mean of every metric over the held-out queries, through the index as it is now."""
-    left_out: dict[str, int]
+    excluded_counts: dict[str, int]
     """Judgements and queries that count for nothing, by reason."""
 
 
-def points_in_play(
+def read_points_in_play(
     target: Target, judgements: Judgements, progress: Progress, ledger: Ledger | None = None
-) -> Recognised:
+) -> ClassifiedPoints:
     """The judged points, those shown to people who acted, and those ever moved, read by id.
 
     ledger: from a caller that has it. Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
-    moved_before = Shadow(target.originals, target.place).ids()
-    ids = in_order([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_before])
+    moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
+    ids = in_order([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_ids])
     progress("read", 0, len(ids))
-    points = recognise(target, ids, ledger=ledger)
+    points = classify_points(target, ids, ledger=ledger)
     progress("read", len(ids), len(ids))
-    _refuse_lengths(points.originals, target)
+    _refuse_unusable_lengths(points.originals, target)
     return points
 
 
-def without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
+def find_points_without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
     """The points that were moved once and of which no judgement says anything now."""
-    moved_before = Shadow(target.originals, target.place).ids()
-    return in_order({*moved_before} - _spoken_of(judgements))
+    moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
+    return in_order({*moved_ids} - _collect_judged_ids(judgements))
 
 
-def _spoken_of(judgements: Judgements) -> set[PointId]:
+def _collect_judged_ids(judgements: Judgements) -> set[PointId]:
     return {*judgements.point_ids, *judgements.expected_gains.point_ids}
 
 
-def build(
+def build_dataset(
     target: Target,
     judgements: Judgements,
-    points: Recognised,
+    points: ClassifiedPoints,
     *,
     rows: NDArray[np.intp],
     exact: bool,
     progress: Progress,
-) -> Dataset:
+) -> PlanDataset:
     """Search for the unjudged points near each query, and split.
 
     points: all that are in play; rows: those `concerned`.
     Nothing is scanned, whatever the size of the collection, and nothing is written.
     Raises DatabaseError.
     """
-    points = points.only(rows)
-    weights, left_out = _weights(judgements, points)
-    relevance = _relevance(judgements, points, weights)
-    answered = _answered(relevance)
-    left_out["queries without a usable answer"] = int((~answered).sum())
-    relevance, vectors = relevance[answered], judgements.query_vectors[answered]
-    weights = weights[answered]
-    in_play = set(points.ids)
-    unjudged, found = _unjudged(target, vectors, in_play, exact=exact, progress=progress)
-    queries = Queries(vectors, relevance, unjudged)
-    share = hashed(vectors)
-    is_held = share < HELD_SHARE
-    choosing, held = queries.only(~is_held), queries.only(is_held)
-    spread = (share[~is_held] - HELD_SHARE) / (1 - HELD_SHARE)
-    return Dataset(
+    points = points.select(rows)
+    weights, excluded_counts = _build_weights(judgements, points)
+    relevance = _build_relevance(judgements, points, weights)
+    is_answered = _find_answered(relevance)
+    excluded_counts["queries without a usable answer"] = int((~is_answered).sum())
+    relevance, query_vectors = relevance[is_answered], judgements.query_vectors[is_answered]
+    weights = weights[is_answered]
+    ids_in_play = set(points.ids)
+    unjudged_scores, ranked_ids = _search_unjudged(
+        target, query_vectors, ids_in_play, exact=exact, progress=progress
+    )
+    queries = Queries(query_vectors, relevance, unjudged_scores)
+    query_hashes = hashed(query_vectors)
+    is_held_out = query_hashes < HELD_SHARE
+    train_queries, held_out_queries = queries.only(~is_held_out), queries.only(is_held_out)
+    fold_positions = (query_hashes[~is_held_out] - HELD_SHARE) / (1 - HELD_SHARE)
+    return PlanDataset(
         rows=rows,
         points=points,
-        choosing=choosing,
-        weights=None if _labelled(judgements) else weights[~is_held].maximum(0),
-        part=np.minimum((spread * PARTS).astype(np.int64), PARTS - 1),
-        held=held,
-        bystanders=_bystanders(choosing, held),
-        judged=np.isin(np.arange(len(points.ids)), weights.indices),
-        found=_found_means(judgements, np.flatnonzero(answered), found),
-        left_out={reason: count for reason, count in left_out.items() if count},
+        train_queries=train_queries,
+        weights=None if _has_only_labels(judgements) else weights[~is_held_out].maximum(0),
+        folds=np.minimum((fold_positions * PARTS).astype(np.int64), PARTS - 1),
+        held_out_queries=held_out_queries,
+        bystanders=_find_bystanders(train_queries, held_out_queries),
+        is_judged=np.isin(np.arange(len(points.ids)), weights.indices),
+        live_scores=_score_live_index(judgements, np.flatnonzero(is_answered), ranked_ids),
+        excluded_counts={reason: count for reason, count in excluded_counts.items() if count},
     )
 
 
-def concerned(target: Target, judgements: Judgements, points: Recognised) -> NDArray[np.intp]:
+def select_dataset_rows(
+    target: Target, judgements: Judgements, points: ClassifiedPoints
+) -> NDArray[np.intp]:
     """The rows of points that are judged or were shown, and of those that are not where they were.
 
     What lost its feedback and is back at its original is found by search, like any other point:
     as if it had never been moved.
     """
-    said = _spoken_of(judgements)
-    moved = ~is_same_vector(points.live, points.originals, rescales=target.facts.rescales)
-    return np.flatnonzero(moved | np.array([point in said for point in points.ids], np.bool_))
-
-
-def _found_means(
-    judgements: Judgements, rows: NDArray[np.intp], found: list[list[PointId]]
-) -> dict[str, float]:
-    probe = held_out(judgements)
-    tops = dict(zip(rows, found, strict=True))
-    return found_means(
-        probe, {number: tops[row] for number, row in enumerate(probe.rows) if row in tops}
+    judged_ids = _collect_judged_ids(judgements)
+    is_moved = ~is_same_vector(
+        points.live_vectors, points.originals, rescales=target.facts.rescales
+    )
+    return np.flatnonzero(
+        is_moved | np.array([point in judged_ids for point in points.ids], np.bool_)
     )
 
 
-def _refuse_lengths(originals: Float32, target: Target) -> None:
+def _score_live_index(
+    judgements: Judgements, rows: NDArray[np.intp], ranked_ids: list[list[PointId]]
+) -> dict[str, float]:
+    probe = held_out(judgements)
+    ids_by_row = dict(zip(rows, ranked_ids, strict=True))
+    return found_means(
+        probe,
+        {number: ids_by_row[row] for number, row in enumerate(probe.rows) if row in ids_by_row},
+    )
+
+
+def _refuse_unusable_lengths(originals: Float32, target: Target) -> None:
     lengths = np.linalg.norm(originals.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         raise UnsupportedCollection(
             f'"{target.name}" holds judged points with NaN or infinity in their vectors; '
             "embed them again"
         )
-    if target.facts.metric == "euclid" and (np.abs(lengths - 1) > _UNIT).any():
+    if target.facts.metric == "euclid" and (np.abs(lengths - 1) > _UNIT_LENGTH_TOLERANCE).any():
         raise UnsupportedCollection(
             f'"{target.name}" compares by Euclidean distance and holds vectors that are not of '
             "unit length; only unit-length vectors can be nudged there. Use cosine or dot product"
         )
 
 
-def _weights(judgements: Judgements, points: Recognised) -> tuple[csr_matrix, dict[str, int]]:
+def _build_weights(
+    judgements: Judgements, points: ClassifiedPoints
+) -> tuple[csr_matrix, dict[str, int]]:
     """(q, n) weights of the judgements on points that exist and have a direction."""
     pairs = (judgements.query_rows, judgements.point_ids, judgements.weights)
-    matrix, gone = _matrix(pairs, len(judgements.query_ids), points)
-    return matrix, {"judgements on points that are gone or zero": gone}
+    matrix, missing_count = _build_matrix(pairs, len(judgements.query_ids), points)
+    return matrix, {"judgements on points that are gone or zero": missing_count}
 
 
-def _relevance(judgements: Judgements, points: Recognised, weights: csr_matrix) -> csr_matrix:
+def _build_relevance(
+    judgements: Judgements, points: ClassifiedPoints, weights: csr_matrix
+) -> csr_matrix:
     """(q, n): what finding each point is worth, above 0; and the negative judgements as they are.
 
     Behaviour is worth what it is expected to be, also where it is too doubtful to pull.
     """
-    said = judgements.expected_gains
-    pairs = (said.query_rows, said.point_ids, said.gains)
-    gains = _matrix(pairs, len(judgements.query_ids), points)[0].tocoo()
+    expected = judgements.expected_gains
+    pairs = (expected.query_rows, expected.point_ids, expected.gains)
+    gains = _build_matrix(pairs, len(judgements.query_ids), points)[0].tocoo()
     width = np.int64(weights.shape[1])
-    no = weights.tocoo()
-    against = no.data <= 0
-    denied = no.row[against] * width + no.col[against]
-    kept = ~np.isin(gains.row * width + gains.col, denied)
-    value = np.concatenate([gains.data[kept], no.data[against]])
-    row = np.concatenate([gains.row[kept], no.row[against]])
-    column = np.concatenate([gains.col[kept], no.col[against]])
+    judged_weights = weights.tocoo()
+    is_negative = judged_weights.data <= 0
+    negative_cells = judged_weights.row[is_negative] * width + judged_weights.col[is_negative]
+    is_kept = ~np.isin(gains.row * width + gains.col, negative_cells)
+    value = np.concatenate([gains.data[is_kept], judged_weights.data[is_negative]])
+    row = np.concatenate([gains.row[is_kept], judged_weights.row[is_negative]])
+    column = np.concatenate([gains.col[is_kept], judged_weights.col[is_negative]])
     matrix = csr_matrix((value, (row, column)), shape=weights.shape, dtype=np.float64)
     matrix.sort_indices()
     return matrix
 
 
-def _labelled(judgements: Judgements) -> bool:
+def _has_only_labels(judgements: Judgements) -> bool:
     """Whether all there is are labels: then what pulls is what finding it is worth."""
-    positive, said = judgements.weights > 0, judgements.expected_gains
-    ids = [judgements.point_ids[row] for row in np.flatnonzero(positive)]
+    is_positive, expected = judgements.weights > 0, judgements.expected_gains
+    ids = [judgements.point_ids[row] for row in np.flatnonzero(is_positive)]
     return (
-        ids == said.point_ids
-        and np.array_equal(judgements.query_rows[positive], said.query_rows)
-        and np.array_equal(judgements.weights[positive], said.gains)
+        ids == expected.point_ids
+        and np.array_equal(judgements.query_rows[is_positive], expected.query_rows)
+        and np.array_equal(judgements.weights[is_positive], expected.gains)
     )
 
 
-def _matrix(
+def _build_matrix(
     pairs: tuple[NDArray[np.int64], list[PointId], NDArray[np.float64]],
-    queries: int,
-    points: Recognised,
+    query_count: int,
+    points: ClassifiedPoints,
 ) -> tuple[csr_matrix, int]:
     """(q, n) values of (query row, point) pairs, and how many points are gone or zero."""
     rows, ids, values = pairs
     has_length = np.linalg.norm(points.originals, axis=1) > 0
     row_of = {point: row for row, point in enumerate(points.ids) if has_length[row]}
     columns = np.array([row_of.get(point, -1) for point in ids], np.int64)
-    there = columns >= 0
-    cells = (rows[there], columns[there])
-    matrix = csr_matrix((values[there], cells), shape=(queries, len(points.ids)), dtype=np.float64)
+    is_present = columns >= 0
+    cells = (rows[is_present], columns[is_present])
+    matrix = csr_matrix(
+        (values[is_present], cells), shape=(query_count, len(points.ids)), dtype=np.float64
+    )
     matrix.sort_indices()
-    return matrix, int((~there).sum())
+    return matrix, int((~is_present).sum())
 
 
-def _answered(relevance: csr_matrix) -> NDArray[np.bool_]:
+def _find_answered(relevance: csr_matrix) -> NDArray[np.bool_]:
     positive = relevance.copy()
     positive.data = (positive.data > 0).astype(np.float64)
-    answered: NDArray[np.bool_] = np.asarray(positive.sum(axis=1)).ravel() > 0
-    return answered
+    is_answered: NDArray[np.bool_] = np.asarray(positive.sum(axis=1)).ravel() > 0
+    return is_answered
 
 
-def _bystanders(choosing: Queries, held: Queries) -> NDArray[np.bool_]:
-    taught = np.unique(choosing.relevance.indices[choosing.relevance.data > 0])
-    shared = held.relevance[:, taught]
+def _find_bystanders(train_queries: Queries, held_out_queries: Queries) -> NDArray[np.bool_]:
+    train_points = np.unique(train_queries.relevance.indices[train_queries.relevance.data > 0])
+    shared = held_out_queries.relevance[:, train_points]
     shared.data = (shared.data > 0).astype(np.float64)
-    alone: NDArray[np.bool_] = np.asarray(shared.sum(axis=1)).ravel() == 0
-    return alone
+    is_bystander: NDArray[np.bool_] = np.asarray(shared.sum(axis=1)).ravel() == 0
+    return is_bystander
 
 
-def similarity(scores: Float32, metric: Metric) -> Float32:
+def to_similarity(scores: Float32, metric: Metric) -> Float32:
     """Search scores as what the solver compares: cosine, or the dot product.
 
     On Euclid collections all vectors are of unit length: cos = 1 - distance² / 2.
@@ -240,10 +255,10 @@ def similarity(scores: Float32, metric: Metric) -> Float32:
     return scores
 
 
-def _unjudged(
+def _search_unjudged(
     target: Target,
     queries: Float32,
-    judged: set[PointId],
+    ids_in_play: set[PointId],
     *,
     exact: bool,
     progress: Progress,
@@ -251,22 +266,24 @@ def _unjudged(
     """By the database's own search: the scores of the best points outside `judged`, (q, DEPTH),
     and the ids of the best points of all for each query.
     """
-    free = np.full((len(queries), DEPTH), -np.inf, np.float32)
-    found: list[list[PointId]] = []
+    unjudged_scores = np.full((len(queries), DEPTH), -np.inf, np.float32)
+    ranked_ids: list[list[PointId]] = []
     for start in range(0, len(queries), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(queries)))
         progress("search", start, len(queries))
-        found += _fill(target, queries, judged, rows, free, exact=exact)
+        ranked_ids += _widen_search(
+            target, queries, ids_in_play, rows, unjudged_scores, exact=exact
+        )
     progress("search", len(queries), len(queries))
-    return free, found
+    return unjudged_scores, ranked_ids
 
 
-def _fill(
+def _widen_search(
     target: Target,
     queries: Float32,
-    judged: set[PointId],
+    ids_in_play: set[PointId],
     rows: NDArray[np.intp],
-    free: Float32,
+    unjudged_scores: Float32,
     *,
     exact: bool,
 ) -> list[list[PointId]]:
@@ -275,23 +292,23 @@ def _fill(
     Fills `rows` of `free`; gives back the ids of the best points of all, a list a row.
     """
     width = 4 * DEPTH
-    tops: list[list[PointId]] = []
+    ranked_ids: list[list[PointId]] = []
     while len(rows):
         hits = target.collection.search(queries[rows], width, exact=exact)
-        tops = tops or [ids[:DEPTH] for ids in hits.ids]
-        short = []
+        ranked_ids = ranked_ids or [ids[:DEPTH] for ids in hits.ids]
+        unfinished_rows = []
         for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
-            own = similarity(scores, target.facts.metric)
-            best = own[[point not in judged for point in ids]][:DEPTH]
-            free[row, : len(best)] = best
-            if len(best) < DEPTH and len(ids) >= width:
+            similarities = to_similarity(scores, target.facts.metric)
+            unjudged = similarities[[point not in ids_in_play for point in ids]][:DEPTH]
+            unjudged_scores[row, : len(unjudged)] = unjudged
+            if len(unjudged) < DEPTH and len(ids) >= width:
                 # An unjudged point further down scores at most what the last one here does.
-                free[row, len(best) :] = own[-1]
-                short.append(row)
+                unjudged_scores[row, len(unjudged) :] = similarities[-1]
+                unfinished_rows.append(row)
             else:
-                free[row, len(best) :] = -np.inf
-        if width >= _WIDEST:
+                unjudged_scores[row, len(unjudged) :] = -np.inf
+        if width >= _MAX_SEARCH_WIDTH:
             break
-        rows = np.array(short, np.intp)
-        width = min(width * 4, _WIDEST)
-    return tops
+        rows = np.array(unfinished_rows, np.intp)
+        width = min(width * 4, _MAX_SEARCH_WIDTH)
+    return ranked_ids

@@ -38,12 +38,12 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOutScores:
     """What each held-out query scores by the metric asked for: (q,) arrays."""
 
-    originals: NDArray[np.float64]
-    live: NDArray[np.float64]
-    after: NDArray[np.float64]
+    original_scores: NDArray[np.float64]
+    live_scores: NDArray[np.float64]
+    planned_scores: NDArray[np.float64]
     bystanders: NDArray[np.bool_]
 
 
@@ -75,11 +75,11 @@ class Plan:
     ids: list[PointId]
     vectors: Float32
     """(n, d): what each row of `ids` shall hold."""
-    live: list[str]
+    live_digests: list[str]
     """Digest of what each row held when the plan was made."""
     angles: list[float]
     """How far each row will be from its original, in radians."""
-    held: Float32 | None = None
+    live_vectors: Float32 | None = None
     """(n, d): what each row held; not kept in a plan file, where `live` has to do."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
@@ -114,14 +114,14 @@ class Plan:
         }
 
 
-def judge(
-    held: Held,
+def check_gate(
+    held_out_scores: HeldOutScores,
     settings: GateSettings,
     *,
     method: str,
-    moved: int,
-    points: int,
-    wished: bool = False,
+    moved_count: int,
+    point_count: int,
+    baseline_requested: bool = False,
 ) -> Gate:
     """Whether a change may be written, from what held-out queries gain by it.
 
@@ -130,51 +130,51 @@ def judge(
     point with the rest, and no more of the collection is written than allowed.
     wished: method "nothing" was asked for, so that going back to the originals needs no proof.
     """
-    if wished:
+    if baseline_requested:
         return Gate(passed=True, reasons=['method "nothing" was asked for'])
-    gains = held.after - held.originals
-    low, high = interval(gains, settings.confidence)
-    checks = [
-        _enough(len(gains), settings),
-        _helps(method, gains, low, high, settings),
-        _keeps(held, settings),
-        _spares(held, settings),
-        _share(moved, points, settings),
+    gains = held_out_scores.planned_scores - held_out_scores.original_scores
+    low, high = confidence_interval(gains, settings.confidence)
+    objections = [
+        _check_query_count(len(gains), settings),
+        _check_gain(method, gains, low, high, settings),
+        _check_live_loss(held_out_scores, settings),
+        _check_bystander_loss(held_out_scores, settings),
+        _check_moved_share(moved_count, point_count, settings),
     ]
-    refused = [reason for reason in checks if reason]
-    shown = (
-        f"{len(gains)} held-out queries gain {_points(_mean(gains))} points on average "
-        f"({settings.confidence:.0%} interval {_points(low)} to {_points(high)})"
+    reasons = [reason for reason in objections if reason]
+    evidence = (
+        f"{len(gains)} held-out queries gain {_format_points(_mean(gains))} points on average "
+        f"({settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)})"
     )
-    return Gate(not refused, refused or [shown], len(gains), _mean(gains), (low, high))
+    return Gate(not reasons, reasons or [evidence], len(gains), _mean(gains), (low, high))
 
 
-def interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def confidence_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     """Student's interval of the mean; without spread, the mean itself twice."""
     if len(values) < 2 or np.ptp(values) == 0:  # noqa: PLR2004
         return _mean(values), _mean(values)
-    found = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
-    return float(found.low), float(found.high)
+    bounds = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    return float(bounds.low), float(bounds.high)
 
 
 def _mean(values: NDArray[np.float64]) -> float:
     return float(np.mean(values)) if len(values) else 0.0
 
 
-def _points(value: float) -> str:
+def _format_points(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
-def _enough(queries: int, settings: GateSettings) -> str:
-    if queries >= settings.min_queries:
+def _check_query_count(query_count: int, settings: GateSettings) -> str:
+    if query_count >= settings.min_queries:
         return ""
     return (
-        f"only {queries} held-out queries have an answer and gate.min_queries is "
+        f"only {query_count} held-out queries have an answer and gate.min_queries is "
         f"{settings.min_queries}; collect more feedback"
     )
 
 
-def _helps(
+def _check_gain(
     method: str,
     gains: NDArray[np.float64],
     low: float,
@@ -186,39 +186,45 @@ def _helps(
     if low > 0:
         return ""
     return (
-        f"held-out queries gain {_points(_mean(gains))} points on average, but the "
-        f"{settings.confidence:.0%} interval {_points(low)} to {_points(high)} does not lie above "
+        f"held-out queries gain {_format_points(_mean(gains))} points on average, but the "
+        f"{settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)} does not lie above "
         "zero: not shown to help"
     )
 
 
-def _keeps(held: Held, settings: GateSettings) -> str:
-    change = _mean(held.after - held.live)
-    if change >= -settings.max_loss:
-        return ""
-    return f"held-out queries would change by {_points(change)} points against what is live now"
-
-
-def _spares(held: Held, settings: GateSettings) -> str:
-    change = _mean((held.after - held.originals)[held.bystanders])
+def _check_live_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
+    change = _mean(held_out_scores.planned_scores - held_out_scores.live_scores)
     if change >= -settings.max_loss:
         return ""
     return (
-        f"{int(held.bystanders.sum())} held-out queries that share no answer with the rest would "
-        f"change by {_points(change)} points; gate.max_loss is {100 * settings.max_loss:.2f}"
+        f"held-out queries would change by {_format_points(change)} points against what is live now"
     )
 
 
-def _share(moved: int, points: int, settings: GateSettings) -> str:
-    share = moved / max(points, 1)
+def _check_bystander_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
+    change = _mean(
+        (held_out_scores.planned_scores - held_out_scores.original_scores)[
+            held_out_scores.bystanders
+        ]
+    )
+    if change >= -settings.max_loss:
+        return ""
+    return (
+        f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the rest would "
+        f"change by {_format_points(change)} points; gate.max_loss is {100 * settings.max_loss:.2f}"
+    )
+
+
+def _check_moved_share(moved_count: int, point_count: int, settings: GateSettings) -> str:
+    share = moved_count / max(point_count, 1)
     if share <= settings.max_moved_share:
         return ""
     return (
-        f"{moved} rows are {share:.1%} of the collection; gate.max_moved_share is "
+        f"{moved_count} rows are {share:.1%} of the collection; gate.max_moved_share is "
         f"{settings.max_moved_share:.1%}"
     )
 
 
-def rounded(values: Mapping[str, float]) -> dict[str, float]:
+def round_figures(values: Mapping[str, float]) -> dict[str, float]:
     """The same figures to six places, as they are shown and kept."""
     return {name: round(float(value), 6) for name, value in values.items()}

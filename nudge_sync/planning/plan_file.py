@@ -24,31 +24,31 @@ from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import InputError
 from nudge_sync.planning.plan import Gate, Plan
 from nudge_sync.planning.plan_file_schema import (
-    FORMAT,
-    HEADER_BYTES,
-    MAX_ROWS,
-    ROW_BYTES,
-    Header,
-    Row,
-    encoded,
-    header_of,
-    row_of,
+    MAX_HEADER_BYTES,
+    MAX_PLAN_ROWS,
+    MAX_ROW_BYTES,
+    PLAN_FORMAT,
+    PlanHeader,
+    PlanRow,
+    encode_row_vector,
+    parse_plan_header,
+    parse_plan_row,
 )
 from nudge_sync.store import checksum
 
-_ROUNDING = 1e-3
+_ANGLE_TOLERANCE = 1e-3
 """Radians that float32 may add to an angle."""
-_ROWS = ("ids", "vectors", "live", "held", "angles")
+_ROW_FIELDS = ("ids", "vectors", "live", "held", "angles")
 
 
-def save(plan: Plan, path: Path) -> None:
+def save_plan(plan: Plan, path: Path) -> None:
     """Write the plan to `path`; a file that is there is replaced at once, whole.
 
     Raises InputError where the file cannot be written.
     """
-    rows = [_row(plan, number) for number in range(plan.moved)]
-    header = {name: value for name, value in _shallow(plan).items() if name not in _ROWS}
-    header |= {"format": FORMAT, "rows": len(rows), "digest": _digest(header, rows)}
+    rows = [_format_row(plan, number) for number in range(plan.moved)]
+    header = {name: value for name, value in _to_fields(plan).items() if name not in _ROW_FIELDS}
+    header |= {"format": PLAN_FORMAT, "rows": len(rows), "digest": _digest_lines(header, rows)}
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_text("\n".join([json.dumps(header), *rows]) + "\n", encoding="utf-8")
@@ -57,7 +57,7 @@ def save(plan: Plan, path: Path) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def load(path: Path) -> Plan:
+def load_plan(path: Path) -> Plan:
     """The plan in the file at `path`.
 
     Raises InputError where the file is not a whole plan, as `save` wrote it, or is larger than
@@ -65,7 +65,7 @@ def load(path: Path) -> Plan:
     """
     try:
         with path.open("rb") as file:
-            return _read(file)
+            return _read_plan(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: not a plan file: {reason}") from None
@@ -73,96 +73,99 @@ def load(path: Path) -> Plan:
         raise InputError(f"{path}: {error}") from None
 
 
-def refuse_unfit(plan: Plan, facts: CollectionFacts) -> None:
+def refuse_mismatched_plan(plan: Plan, facts: CollectionFacts) -> None:
     """Raise InputError unless the plan's rows are ones that this collection can hold."""
-    size = plan.vectors.shape[1]
-    if plan.moved and size != facts.dimension:
+    dimension = plan.vectors.shape[1]
+    if plan.moved and dimension != facts.dimension:
         raise InputError(
-            f'the plan\'s vectors have {size} numbers and those of "{facts.collection}" '
+            f'the plan\'s vectors have {dimension} numbers and those of "{facts.collection}" '
             f"{facts.dimension}; it is the plan of another collection"
         )
 
 
-def refuse_turned(
-    ids: Sequence[PointId], vectors: Float32, originals: Float32, most: float
+def refuse_excessive_angles(
+    ids: Sequence[PointId], vectors: Float32, originals: Float32, max_angle: float
 ) -> None:
     """Raise InputError where a row (n, d) is turned further from its original than `most` radians.
 
     A plan made here never is; one from a file may have been written by anybody.
     """
-    turned = angles(vectors, originals)
-    if len(turned) and turned.max() > most + _ROUNDING:
-        row = int(turned.argmax())
+    plan_angles = angles(vectors, originals)
+    if len(plan_angles) and plan_angles.max() > max_angle + _ANGLE_TOLERANCE:
+        row = int(plan_angles.argmax())
         raise InputError(
-            f"the plan turns point {ids[row]!r} by {turned[row]:.3f} radians, and solver.max_angle "
-            f"is {most:.3f}; nothing was written"
+            f"the plan turns point {ids[row]!r} by {plan_angles[row]:.3f} radians, and solver.max_angle "
+            f"is {max_angle:.3f}; nothing was written"
         )
 
 
-def _read(file: BinaryIO) -> Plan:
-    lines = _lines(file)
-    first = next(lines, b"")
-    header, plain = header_of(first)
-    seen, rows = checksum.Lines(checksum.of_document(plain)), []
-    for number, line in enumerate(lines, 2):
-        seen.add(line)
-        rows.append(row_of(line, number))
-    if header.rows != len(rows) or header.digest != seen.digest():
+def _read_plan(file: BinaryIO) -> Plan:
+    lines = _read_lines(file)
+    header_line = next(lines, b"")
+    header, header_fields = parse_plan_header(header_line)
+    line_digest, rows = checksum.LineDigest(checksum.digest_json(header_fields)), []
+    for line_number, line in enumerate(lines, 2):
+        line_digest.add(line)
+        rows.append(parse_plan_row(line, line_number))
+    if header.rows != len(rows) or header.digest != line_digest.hexdigest():
         raise InputError("cut short or changed since it was written; plan again")
-    return _plan(header, rows)
+    return _build_plan(header, rows)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _read_lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines without their ends. Raises InputError for one that is too long, or too many."""
-    for number in range(MAX_ROWS + 2):
-        limit = ROW_BYTES if number else HEADER_BYTES
+    for number in range(MAX_PLAN_ROWS + 2):
+        limit = MAX_ROW_BYTES if number else MAX_HEADER_BYTES
         line = file.readline(limit + 1)
         if not line:
             return
         if len(line) > limit:
             raise InputError(f"line {number + 1} is longer than {limit} bytes")
         yield line.removesuffix(b"\n")
-    raise InputError(f"more than {MAX_ROWS} rows")
+    raise InputError(f"more than {MAX_PLAN_ROWS} rows")
 
 
-def _shallow(plan: Plan) -> dict[str, Any]:
-    shallow = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    return {**shallow, "gate": asdict(plan.gate)}
+def _to_fields(plan: Plan) -> dict[str, Any]:
+    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    return {**values, "gate": asdict(plan.gate)}
 
 
-def _row(plan: Plan, number: int) -> str:
+def _format_row(plan: Plan, row: int) -> str:
     return json.dumps(
         {
-            "id": plan.ids[number],
-            "live": plan.live[number],
-            "angle": plan.angles[number],
-            "vector": encoded(plan.vectors[number]),
+            "id": plan.ids[row],
+            "live": plan.live_digests[row],
+            "angle": plan.angles[row],
+            "vector": encode_row_vector(plan.vectors[row]),
         }
     )
 
 
-def _digest(header: dict[str, Any], rows: list[str]) -> str:
-    lines = checksum.Lines(checksum.of_document(header))
+def _digest_lines(header: dict[str, Any], rows: list[str]) -> str:
+    line_digest = checksum.LineDigest(checksum.digest_json(header))
     for row in rows:
-        lines.add(row.encode())
-    return lines.digest()
+        line_digest.add(row.encode())
+    return line_digest.hexdigest()
 
 
-def _plan(header: Header, rows: list[Row]) -> Plan:
+def _build_plan(header: PlanHeader, rows: list[PlanRow]) -> Plan:
     ids: list[PointId] = [row.id for row in rows]
     if len(set(ids)) != len(ids):
         raise InputError("a point is named twice; plan again")
-    stated = header.model_dump(exclude={"format", "rows", "digest"})
+    header_fields = header.model_dump(exclude={"format", "rows", "digest"})
     return Plan(
-        **{**stated, "gate": Gate(**{**stated["gate"], "interval": header.gate.interval})},
+        **{
+            **header_fields,
+            "gate": Gate(**{**header_fields["gate"], "interval": header.gate.interval}),
+        },
         ids=ids,
-        vectors=_stacked(rows),
-        live=[row.live for row in rows],
+        vectors=_stack_vectors(rows),
+        live_digests=[row.live for row in rows],
         angles=[row.angle for row in rows],
     )
 
 
-def _stacked(rows: list[Row]) -> Float32:
+def _stack_vectors(rows: list[PlanRow]) -> Float32:
     if not rows:
         return np.empty((0, 0), np.float32)
     vectors = [np.frombuffer(row.vector, "<f4") for row in rows]

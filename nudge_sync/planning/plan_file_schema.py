@@ -15,161 +15,163 @@ from nudge_sync.config import MetricName
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
 
-FORMAT = "nudge-sync plan 1"
-MAX_ROWS = 20_000_000
-HEADER_BYTES = 64 * 2**20
+PLAN_FORMAT = "nudge-sync plan 1"
+MAX_PLAN_ROWS = 20_000_000
+MAX_HEADER_BYTES = 64 * 2**20
 """Room for the ids of a million drifted points."""
-ROW_BYTES = 2**20
+MAX_ROW_BYTES = 2**20
 MAX_DIMENSION = 65_536
 """More than any of the databases takes."""
-_MOST = 2**63
-_FLOAT = 4
-_ENOUGH = 5
+_INT64_LIMIT = 2**63
+_FLOAT32_BYTES = 4
+_MAX_NAMED_ERRORS = 5
 """Mistakes that a message names."""
 
-Model = TypeVar("Model", bound=BaseModel)
+LineModel = TypeVar("Model", bound=BaseModel)
 
 
-def encoded(vector: Float32) -> str:
+def encode_row_vector(vector: Float32) -> str:
     """A vector (d,) as it stands in a row."""
     return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode("ascii")
 
 
-def _decoded(text: Any) -> bytes:
+def _decode_row_vector(text: Any) -> bytes:
     if not isinstance(text, str):
         raise ValueError("expected base64 text")  # noqa: TRY004 - pydantic's own way
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("not base64") from None
-    if not 1 <= len(content) / _FLOAT <= MAX_DIMENSION or len(content) % _FLOAT:
+    if not 1 <= len(content) / _FLOAT32_BYTES <= MAX_DIMENSION or len(content) % _FLOAT32_BYTES:
         raise ValueError(f"not 1 to {MAX_DIMENSION} float32 numbers")
     return content
 
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, lt=_MOST)]
+FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
+NonNegativeInt = Annotated[int, Field(ge=0, lt=_INT64_LIMIT)]
 Angle = Annotated[float, Field(ge=0, le=3.15, allow_inf_nan=False)]
-Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{32}\z")]
-Name = Annotated[str, Field(min_length=1, max_length=1024)]
+HexDigest = Annotated[str, Field(pattern=r"\A[0-9a-f]{32}\z")]
+ShortText = Annotated[str, Field(min_length=1, max_length=1024)]
 Word = Annotated[str, Field(pattern=r"\A[a-z0-9@_.-]{1,64}\z")]
 Sentence = Annotated[str, Field(max_length=4096)]
-Id = (
-    Annotated[int, Field(ge=-_MOST, lt=2 * _MOST)]
+PlanPointId = (
+    Annotated[int, Field(ge=-_INT64_LIMIT, lt=2 * _INT64_LIMIT)]
     | Annotated[str, Field(min_length=1, max_length=65_536)]
 )
-Ids = list[Id]
-Few = Field(max_length=1000)
-Scores = Annotated[dict[MetricName, Number], Few]
-Vector = Annotated[bytes, BeforeValidator(_decoded)]
+PlanPointIds = list[PlanPointId]
+LENGTH_LIMIT = Field(max_length=1000)
+MeanScores = Annotated[dict[MetricName, FiniteNumber], LENGTH_LIMIT]
+VectorBytes = Annotated[bytes, BeforeValidator(_decode_row_vector)]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class GateLine(_Strict):
+class GateFigures(_StrictModel):
     """The header's `gate`."""
 
     passed: bool
-    reasons: Annotated[list[Sentence], Few]
-    queries: Count
-    gain: Number
-    interval: tuple[Number, Number] = Field(strict=False)
+    reasons: Annotated[list[Sentence], LENGTH_LIMIT]
+    queries: NonNegativeInt
+    gain: FiniteNumber
+    interval: tuple[FiniteNumber, FiniteNumber] = Field(strict=False)
 
 
-class Figures(_Strict):
+class Figures(_StrictModel):
     """What a plan says about itself; the ledger keeps it too."""
 
     metric: MetricName
     method: Word
-    parameters: Annotated[dict[Word, bool | int | Number | Name | None], Few]
-    scores: Annotated[dict[Name, Number], Few]
-    reasons: Annotated[list[Sentence], Few]
-    judged: Count
-    queries: Annotated[dict[Name, Count], Few]
-    before: Scores
-    after: Scores
-    originals: Scores
-    found: Scores
-    gate: GateLine
+    parameters: Annotated[dict[Word, bool | int | FiniteNumber | ShortText | None], LENGTH_LIMIT]
+    scores: Annotated[dict[ShortText, FiniteNumber], LENGTH_LIMIT]
+    reasons: Annotated[list[Sentence], LENGTH_LIMIT]
+    judged: NonNegativeInt
+    queries: Annotated[dict[ShortText, NonNegativeInt], LENGTH_LIMIT]
+    before: MeanScores
+    after: MeanScores
+    originals: MeanScores
+    found: MeanScores
+    gate: GateFigures
 
 
-class Header(Figures):
+class PlanHeader(Figures):
     """The first line."""
 
     format: Literal["nudge-sync plan 1"]
-    rows: Annotated[int, Field(ge=0, le=MAX_ROWS)]
-    digest: Digest
-    collection: Name
-    head: Count
-    feedback: Digest
-    settings: Digest
-    inputs: Digest
-    drifted: Ids
-    missing: Ids
+    rows: Annotated[int, Field(ge=0, le=MAX_PLAN_ROWS)]
+    digest: HexDigest
+    collection: ShortText
+    head: NonNegativeInt
+    feedback: HexDigest
+    settings: HexDigest
+    inputs: HexDigest
+    drifted: PlanPointIds
+    missing: PlanPointIds
 
 
-class Row(_Strict):
+class PlanRow(_StrictModel):
     """Each line after it."""
 
-    id: Id
-    live: Digest
+    id: PlanPointId
+    live: HexDigest
     angle: Angle
-    vector: Vector
+    vector: VectorBytes
 
 
-def has_figures(kept: Mapping[str, Any]) -> bool:
+def has_figures(stored_plan: Mapping[str, Any]) -> bool:
     """Whether what the ledger keeps of a plan can be shown again."""
     try:
-        Figures.model_validate({name: kept.get(name) for name in Figures.model_fields})
+        Figures.model_validate({name: stored_plan.get(name) for name in Figures.model_fields})
     except ValidationError:
         return False
     return True
 
 
-def header_of(line: bytes) -> tuple[Header, dict[str, Any]]:
+def parse_plan_header(line: bytes) -> tuple[PlanHeader, dict[str, Any]]:
     """The header, and what its digest is of. Raises InputError."""
-    plain = _object(line, 1)
-    if plain.get("format") != FORMAT:
+    fields = _parse_object(line, 1)
+    if fields.get("format") != PLAN_FORMAT:
         raise InputError("not a plan file; `nudge-sync plan --out FILE` writes one")
-    header = _checked(Header, plain, 1)
-    return header, {name: plain[name] for name in plain if name not in {"format", "rows", "digest"}}
+    header = _validate(PlanHeader, fields, 1)
+    return header, {
+        name: fields[name] for name in fields if name not in {"format", "rows", "digest"}
+    }
 
 
-def row_of(line: bytes, number: int) -> Row:
+def parse_plan_row(line: bytes, line_number: int) -> PlanRow:
     """The row that line `number` of the file holds. Raises InputError."""
-    return _checked(Row, _object(line, number), number)
+    return _validate(PlanRow, _parse_object(line, line_number), line_number)
 
 
-def _object(line: bytes, number: int) -> dict[str, Any]:
+def _parse_object(line: bytes, line_number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line.decode())
+        content = json.loads(line.decode())
     except (ValueError, RecursionError):
-        raise InputError(_not_a_plan(number)) from None
-    if not isinstance(found, dict):
-        raise InputError(_not_a_plan(number))
-    return found
+        raise InputError(_describe_invalid_line(line_number)) from None
+    if not isinstance(content, dict):
+        raise InputError(_describe_invalid_line(line_number))
+    return content
 
 
-def _not_a_plan(number: int) -> str:
-    if number == 1:
+def _describe_invalid_line(line_number: int) -> str:
+    if line_number == 1:
         return "not a plan file; `nudge-sync plan --out FILE` writes one"
-    return f"line {number}: not a JSON object; plan again"
+    return f"line {line_number}: not a JSON object; plan again"
 
 
-def _checked(model: type[Model], found: dict[str, Any], number: int) -> Model:
+def _validate(model: type[LineModel], fields: dict[str, Any], line_number: int) -> LineModel:
     try:
-        return model.model_validate(found)
+        return model.model_validate(fields)
     except ValidationError as error:
-        items = error.errors(include_input=False, include_url=False, include_context=False)
-        raise InputError(f"line {number}: {_mistakes(items)}; plan again") from None
+        errors = error.errors(include_input=False, include_url=False, include_context=False)
+        raise InputError(f"line {line_number}: {_format_errors(errors)}; plan again") from None
 
 
-def _mistakes(items: list[Any]) -> str:
-    said = [
+def _format_errors(errors: list[Any]) -> str:
+    messages = [
         f"{'.'.join(str(part)[:80] for part in item['loc'])}: "
         f"{str(item['msg']).removeprefix('Value error, ')}"
-        for item in items[:_ENOUGH]
+        for item in errors[:_MAX_NAMED_ERRORS]
     ]
-    return "; ".join([*said, *(["..."] if len(items) > _ENOUGH else [])])
+    return "; ".join([*messages, *(["..."] if len(errors) > _MAX_NAMED_ERRORS else [])])

@@ -32,7 +32,7 @@ from nudge_sync.feedback.log.load import EVENTS_STAGE, SEARCHES_STAGE
 from nudge_sync.serve.log_lines import say
 from nudge_sync.serve.probes import Pages, answering, refuse_open_door
 from nudge_sync.serve.prometheus import Gauges
-from nudge_sync.store.restore_drill import drill
+from nudge_sync.store.restore_drill import run_drill
 from nudge_sync.store.target import Target, open_target
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
@@ -195,7 +195,7 @@ class Daemon:
     def _drilled(self, name: str) -> dict[str, Any]:
         self.stop.check()
         with self._target(name) as target:
-            return drill(target, progress=self._progress).summary()
+            return run_drill(target, progress=self._progress).summary()
 
     def _left_out(self, event: JobEvent) -> None:
         if event.job_id not in self.config.collections:

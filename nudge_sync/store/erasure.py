@@ -13,53 +13,61 @@ from nudge_sync.connector import Records
 from nudge_sync.errors import LeaseLost
 from nudge_sync.store import checksum, schema
 
-KEY = "erasure"
-_TRIES = 10
+ERASURE_KEY = "erasure"
+_MAX_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
-class Erasure:
+class ErasureState:
     """How often feedback was removed, and how many of these times the vectors have forgotten."""
 
-    __pydantic_config__ = schema.NOTHING_ELSE
+    __pydantic_config__ = schema.FORBID_EXTRA
 
     asked: schema.Count = 0
     done: schema.Count = 0
     generation: schema.Count = 0
 
     @property
-    def pending(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether the vectors may still say something of feedback that was removed."""
         return self.asked > self.done
 
 
-def noted(ledger: Records, place: str) -> Erasure:
+def read_erasure_state(ledger_records: Records, prefix: str) -> ErasureState:
     """What the ledger's records say of it. Raises DamagedRecord."""
-    name = f"{place}__nudge_revisions"
-    for record in ledger.get([KEY]):
-        checksum.opened([record], name)
-        return schema.built(Erasure, record.document.get("erasure"), record, name)
-    return Erasure()
+    collection_name = f"{prefix}__nudge_revisions"
+    for record in ledger_records.get([ERASURE_KEY]):
+        checksum.verify_checksums([record], collection_name)
+        return schema.parse_content(
+            ErasureState, record.document.get("erasure"), record, collection_name
+        )
+    return ErasureState()
 
 
-def ask(ledger: Records, place: str) -> None:
+def request_erasure(ledger_records: Records, prefix: str) -> None:
     """Note that feedback is about to be removed. Raises LeaseLost."""
-    _change(ledger, place, lambda now: Erasure(now.asked + 1, now.done))
+    _update_state(ledger_records, prefix, lambda now: ErasureState(now.asked + 1, now.done))
 
 
-def settle(ledger: Records, place: str, asked: int) -> None:
+def complete_erasure(ledger_records: Records, prefix: str, request_count: int) -> None:
     """Note that the vectors have forgotten the first `asked` times. Raises LeaseLost."""
-    _change(ledger, place, lambda now: Erasure(now.asked, max(now.done, asked)))
+    _update_state(
+        ledger_records, prefix, lambda now: ErasureState(now.asked, max(now.done, request_count))
+    )
 
 
-def _change(ledger: Records, place: str, change: Callable[[Erasure], Erasure]) -> None:
-    for _ in range(_TRIES):
-        now = noted(ledger, place)
-        then = replace(change(now), generation=now.generation + 1)
-        document = {"generation": then.generation, "erasure": asdict(then)}
-        if ledger.swap(checksum.sealed(KEY, document), now.generation or None):
+def _update_state(
+    ledger_records: Records, prefix: str, change: Callable[[ErasureState], ErasureState]
+) -> None:
+    for _ in range(_MAX_ATTEMPTS):
+        current = read_erasure_state(ledger_records, prefix)
+        updated = replace(change(current), generation=current.generation + 1)
+        document = {"generation": updated.generation, "erasure": asdict(updated)}
+        if ledger_records.swap(
+            checksum.add_checksum(ERASURE_KEY, document), current.generation or None
+        ):
             return
     raise LeaseLost(
-        f'others change what "{place}__nudge_revisions" says of removed feedback all the time; '
+        f'others change what "{prefix}__nudge_revisions" says of removed feedback all the time; '
         "do it again"
     )

@@ -8,14 +8,21 @@ from nudge_sync.config import WriteSettings
 from nudge_sync.connector import PointId
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
-from nudge_sync.store.ledger import PENDING, Ledger, Revision, head, lineage, restorable
-from nudge_sync.store.provenance import holds, recognise
-from nudge_sync.store.pruning import prune
+from nudge_sync.store.ledger import (
+    PENDING_STATES,
+    Ledger,
+    Revision,
+    find_head,
+    find_restorable_revisions,
+    trace_lineage,
+)
+from nudge_sync.store.provenance import classify_points, has_same_vector
+from nudge_sync.store.pruning import prune_ledger
 from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
 
 
-def collect(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
+def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
     """Delete the history that no revision worth keeping needs, originals of before the
     application re-embedded a point that no history was made from, and what the ledger says of
     revisions long gone; returns how many records.
@@ -25,120 +32,130 @@ def collect(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
     revisions in the ledger. Call it with the lease held.
     """
     entries = ledger.entries()
-    wanted = restorable(entries, settings.keep_revisions)
-    old = _old(entries, wanted, settings.keep_revisions)
+    restorable = find_restorable_revisions(entries, settings.keep_revisions)
+    expired = _find_expired(entries, restorable, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.
-    old = [
-        entry if entry.details.get("thinned") else ledger.annotate(entry, thinned=True)
-        for entry in old
+    expired = [
+        entry if entry.details.get("thinned") else ledger.add_details(entry, thinned=True)
+        for entry in expired
     ]
-    removed = sum(_thin(target, ledger, entry, wanted) for entry in old)
-    removed += prune(ledger, wanted, settings.keep_log)
-    return removed + _forget_originals(target, ledger)
+    removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
+    removed += prune_ledger(ledger, restorable, settings.keep_log)
+    return removed + _delete_spare_originals(target, ledger)
 
 
-def _old(entries: list[Revision], wanted: Sequence[int], keep: int) -> list[Revision]:
+def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int) -> list[Revision]:
     """Revisions from before the last `keep` applied ones, oldest first."""
     applied = [entry for entry in entries if entry.kind == "apply" and entry.state == "applied"]
-    oldest = applied[-keep].number if len(applied) >= keep else 0
+    first_kept = applied[-keep].number if len(applied) >= keep else 0
     return [
         entry
         for entry in entries
-        if entry.number < oldest
-        and entry.number not in wanted
-        and entry.state not in PENDING
+        if entry.number < first_kept
+        and entry.number not in restorable
+        and entry.state not in PENDING_STATES
         and not entry.details.get("collected")
     ]
 
 
-def _thin(target: Target, ledger: Ledger, entry: Revision, wanted: Sequence[int]) -> int:
+def _thin_history(
+    target: Target, ledger: Ledger, entry: Revision, restorable: Sequence[int]
+) -> int:
     """Delete the records of one revision that nothing needs; returns how many."""
     entries = ledger.entries()
-    history = History(target.history, target.place)
-    keys = history.keys(entry.number)
-    needed = _needed(history, entry.number, keys, entries, wanted)
-    spare = [point for point in keys if point not in needed]
-    needed |= _alone(target, entry.number, spare, head(entries), entries)
-    gone = [key for point, key in keys.items() if point not in needed]
-    history.records.delete(gone)
+    history = History(target.history_records, target.prefix)
+    keys = history.read_keys(entry.number)
+    needed = _find_needed_points(history, entry.number, keys, entries, restorable)
+    spare_points = [point for point in keys if point not in needed]
+    needed |= _find_sole_evidence(target, entry.number, spare_points, find_head(entries), entries)
+    spare_keys = [key for point, key in keys.items() if point not in needed]
+    history.records.delete(spare_keys)
     if not needed:
-        ledger.annotate(entry, collected=True)
-    return len(gone)
+        ledger.add_details(entry, collected=True)
+    return len(spare_keys)
 
 
-def _needed(
+def _find_needed_points(
     history: History,
     revision: int,
     points: Iterable[PointId],
     entries: list[Revision],
-    wanted: Sequence[int],
+    restorable: Sequence[int],
 ) -> set[PointId]:
     """Those of `points` for which some kept revision still held what `revision` wrote."""
     needed: set[PointId] = set()
-    for kept in wanted:
-        line = lineage(entries, kept)
-        if revision in line:
-            newer = line[: line.index(revision)]
-            left = sorted(set(points) - needed, key=str)
-            needed |= set(left) - set(history.latest(newer, left, vectors=False))
+    for restorable_number in restorable:
+        lineage = trace_lineage(entries, restorable_number)
+        if revision in lineage:
+            newer_revisions = lineage[: lineage.index(revision)]
+            candidates = sorted(set(points) - needed, key=str)
+            needed |= set(candidates) - set(
+                history.find_latest(newer_revisions, candidates, vectors=False)
+            )
     return needed
 
 
-def _alone(
+def _find_sole_evidence(
     target: Target,
     revision: int,
     points: Sequence[PointId],
-    current: int,
+    head: int,
     entries: list[Revision],
 ) -> set[PointId]:
     """Those of `points` that hold what `revision` wrote, although the head says otherwise.
 
     Without that record a vector of ours would be taken for the application's.
     """
-    history, rescales = History(target.history, target.place), target.facts.rescales
-    live = target.collection.read(points)
-    records = history.at(revision, live.ids, vectors=rescales)
-    newer = history.latest(lineage(entries, current), live.ids, vectors=rescales)
-    found = set()
-    for point, vector in zip(live.ids, live.vectors, strict=True):
-        ours = point in records and holds(records[point], vector, rescales=rescales)
-        told = point in newer and holds(newer[point], vector, rescales=rescales)
-        if ours and not told:
-            found.add(point)
-    return found
+    history, rescales = History(target.history_records, target.prefix), target.facts.rescales
+    live_points = target.collection.read(points)
+    records = history.read_records(revision, live_points.ids, vectors=rescales)
+    head_records = history.find_latest(
+        trace_lineage(entries, head), live_points.ids, vectors=rescales
+    )
+    sole_evidence = set()
+    for point, vector in zip(live_points.ids, live_points.vectors, strict=True):
+        is_ours = point in records and has_same_vector(records[point], vector, rescales=rescales)
+        is_in_head = point in head_records and has_same_vector(
+            head_records[point], vector, rescales=rescales
+        )
+        if is_ours and not is_in_head:
+            sole_evidence.add(point)
+    return sole_evidence
 
 
-def _forget_originals(target: Target, ledger: Ledger) -> int:
+def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
     """Delete originals that are neither a point's newest, nor live, nor what a vector in the
     history was made from; returns how many.
     """
-    shadow = Shadow(target.originals, target.place)
-    several = {point: notes for point, notes in shadow.notes().items() if len(notes) > 1}
-    if not several:
+    shadow = Shadow(target.shadow_records, target.prefix)
+    replaced_originals = {
+        point: notes for point, notes in shadow.read_originals().items() if len(notes) > 1
+    }
+    if not replaced_originals:
         return 0
-    ids = list(several)
-    used = _made_from(target, ids, ledger.entries())
-    held = recognise(target, ids, several, ledger)
-    for point, original in zip(held.ids, checksum.of_vectors(held.originals), strict=True):
-        used[point].add(original)
+    ids = list(replaced_originals)
+    used_digests = _read_used_digests(target, ids, ledger.entries())
+    points = classify_points(target, ids, replaced_originals, ledger)
+    for point, original in zip(points.ids, checksum.digest_vectors(points.originals), strict=True):
+        used_digests[point].add(original)
     spare = [
         note
-        for point, notes in several.items()
+        for point, notes in replaced_originals.items()
         for note in notes[:-1]
-        if note.digest not in {notes[-1].digest, *used[point]}
+        if note.digest not in {notes[-1].digest, *used_digests[point]}
     ]
-    shadow.forget(spare)
+    shadow.delete_originals(spare)
     return len(spare)
 
 
-def _made_from(
+def _read_used_digests(
     target: Target, ids: list[PointId], entries: list[Revision]
 ) -> dict[PointId, set[str]]:
     """For each id the digests of the originals that some vector in the history was made from."""
-    history = History(target.history, target.place)
-    found: dict[PointId, set[str]] = {point: set() for point in ids}
+    history = History(target.history_records, target.prefix)
+    used_digests: dict[PointId, set[str]] = {point: set() for point in ids}
     for entry in entries:
         if not entry.details.get("collected"):
-            for point, record in history.at(entry.number, ids, vectors=False).items():
-                found[point].add(record.document["original"])
-    return found
+            for point, record in history.read_records(entry.number, ids, vectors=False).items():
+                used_digests[point].add(record.document["original"])
+    return used_digests

@@ -16,11 +16,11 @@ class History:
     replaces.
     """
 
-    def __init__(self, records: Records, place: str) -> None:
+    def __init__(self, records: Records, prefix: str) -> None:
         self.records = records
-        self._place = f"{place}__nudge_history"
+        self._collection_name = f"{prefix}__nudge_history"
 
-    def note(
+    def add_rows(
         self,
         revision: int,
         ids: Sequence[PointId],
@@ -32,13 +32,13 @@ class History:
         rows = zip(ids, vectors, replaced, originals, strict=True)
         self.records.put(
             [
-                checksum.sealed(
-                    _key(revision, point),
+                checksum.add_checksum(
+                    _format_key(revision, point),
                     {
                         "revision": revision,
                         "id": point,
-                        "original": checksum.of_vector(original),
-                        "replaced": checksum.of_vector(old),
+                        "original": checksum.digest_vector(original),
+                        "replaced": checksum.digest_vector(old),
                     },
                     vector,
                 )
@@ -46,35 +46,41 @@ class History:
             ]
         )
 
-    def of(self, revision: int) -> Iterator[list[Record]]:
+    def scan_revision(self, revision: int) -> Iterator[list[Record]]:
         """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
         for batch in self.records.scan({"revision": revision}):
-            yield schema.opened(batch, self._place, schema.HistoryLine, vectors=True)
+            yield schema.validate_records(
+                batch, self._collection_name, schema.HistoryDocument, vectors=True
+            )
 
-    def latest(
-        self, line: Sequence[int], ids: Sequence[PointId], *, vectors: bool
+    def find_latest(
+        self, lineage: Sequence[int], ids: Sequence[PointId], *, vectors: bool
     ) -> dict[PointId, Record]:
         """For each id the record of the first revision in `line` that has one.
 
         Ids that no revision of `line` touched are left out. Raises DamagedRecord.
         """
-        found: dict[PointId, Record] = {}
-        left = list(ids)
-        for revision in line:
-            if not left:
+        latest: dict[PointId, Record] = {}
+        remaining = list(ids)
+        for revision in lineage:
+            if not remaining:
                 break
-            found |= self.at(revision, left, vectors=vectors)
-            left = [point for point in left if point not in found]
-        return found
+            latest |= self.read_records(revision, remaining, vectors=vectors)
+            remaining = [point for point in remaining if point not in latest]
+        return latest
 
-    def at(self, revision: int, ids: Sequence[PointId], *, vectors: bool) -> dict[PointId, Record]:
+    def read_records(
+        self, revision: int, ids: Sequence[PointId], *, vectors: bool
+    ) -> dict[PointId, Record]:
         """The records of one revision for those of `ids` that it touched."""
-        keys = [_key(revision, point) for point in ids]
+        keys = [_format_key(revision, point) for point in ids]
         stored = self.records.get(keys, vectors=vectors)
-        records = schema.opened(stored, self._place, schema.HistoryLine, vectors=vectors)
+        records = schema.validate_records(
+            stored, self._collection_name, schema.HistoryDocument, vectors=vectors
+        )
         return {record.document["id"]: record for record in records}
 
-    def forget(self, revision: int) -> int:
+    def delete_revision(self, revision: int) -> int:
         """Delete all records of one revision; returns how many there were."""
         keys = [
             record.key
@@ -84,14 +90,16 @@ class History:
         self.records.delete(keys)
         return len(keys)
 
-    def keys(self, revision: int) -> dict[PointId, str]:
+    def read_keys(self, revision: int) -> dict[PointId, str]:
         """The points that a revision noted, and the keys of their records."""
         return {
             record.document["id"]: record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)
-            for record in schema.opened(batch, self._place, schema.HistoryLine, vectors=False)
+            for record in schema.validate_records(
+                batch, self._collection_name, schema.HistoryDocument, vectors=False
+            )
         }
 
 
-def _key(revision: int, point: PointId) -> str:
+def _format_key(revision: int, point: PointId) -> str:
     return f"{revision}:{point}"

@@ -8,68 +8,80 @@ from typing import TypeVar
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import erasure, lease, schema
-from nudge_sync.store.ledger import read_entry
+from nudge_sync.store.ledger import parse_entry
 from nudge_sync.store.target import Target
 
-MOST_NAMED = 20
+MAX_NAMED_RECORDS = 20
 """Records that a message names; all are counted."""
-_REVISIONS = {"kind": "revision"}
-T = TypeVar("T")
+_REVISION_FILTER = {"kind": "revision"}
+Subject = TypeVar("T")
 
 
-def damaged(target: Target) -> Iterator[str]:
+def find_damaged_records(target: Target) -> Iterator[str]:
     """Each record that fails its digest or has another shape: its collection and its key.
 
     Reads every record with its vector, and writes nothing. What cannot even be read as a record
     is named without a key, and ends the look at its collection. Raises DatabaseError.
     """
-    place = target.place
-    names = [f"{place}__nudge_{kind}" for kind in ("revisions", "originals", "history")]
+    prefix = target.prefix
+    collection_names = [f"{prefix}__nudge_{kind}" for kind in ("revisions", "originals", "history")]
 
-    def entry(record: Record) -> object:
-        return read_entry(record, names[0])
+    def check_entry(record: Record) -> object:
+        return parse_entry(record, collection_names[0])
 
-    def original(record: Record) -> object:
-        return schema.opened([record], names[1], schema.OriginalLine, vectors=True)
+    def check_original(record: Record) -> object:
+        return schema.validate_records(
+            [record], collection_names[1], schema.OriginalDocument, vectors=True
+        )
 
-    def line(record: Record) -> object:
-        return schema.opened([record], names[2], schema.HistoryLine, vectors=True)
+    def check_history(record: Record) -> object:
+        return schema.validate_records(
+            [record], collection_names[2], schema.HistoryDocument, vectors=True
+        )
 
-    if _fails(lease.holder, target.ledger):
-        yield f"{names[0]} {lease.KEY!r}"
-    if _fails(lambda ledger: erasure.noted(ledger, place), target.ledger):
-        yield f"{names[0]} {erasure.KEY!r}"
-    yield from _among(target.ledger.scan(_REVISIONS, vectors=False), names[0], entry)
-    for records, name, check in (
-        (target.originals, names[1], original),
-        (target.history, names[2], line),
+    if _is_damaged(lease.read_active_lease, target.ledger_records):
+        yield f"{collection_names[0]} {lease.LEASE_KEY!r}"
+    if _is_damaged(
+        lambda ledger: erasure.read_erasure_state(ledger, prefix), target.ledger_records
     ):
-        yield from _among(records.scan(), name, check)
+        yield f"{collection_names[0]} {erasure.ERASURE_KEY!r}"
+    yield from _check_batches(
+        target.ledger_records.scan(_REVISION_FILTER, vectors=False),
+        collection_names[0],
+        check_entry,
+    )
+    for records, collection_name, check in (
+        (target.shadow_records, collection_names[1], check_original),
+        (target.history_records, collection_names[2], check_history),
+    ):
+        yield from _check_batches(records.scan(), collection_name, check)
 
 
-def all_named(target: Target, error: DamagedRecord) -> DamagedRecord:
+def name_damaged_records(target: Target, error: DamagedRecord) -> DamagedRecord:
     """The error that was met first, with the names of all others, as far as there is room."""
-    found = list(damaged(target))
-    if len(found) < 2:  # noqa: PLR2004 - the one that the error names
+    damaged = list(find_damaged_records(target))
+    if len(damaged) < 2:  # noqa: PLR2004 - the one that the error names
         return error
-    shown = ", ".join(name[:300] for name in found[:MOST_NAMED])
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return DamagedRecord(f"{error}. Damaged are {len(found)} records: {shown}{more}")
+    names = ", ".join(name[:300] for name in damaged[:MAX_NAMED_RECORDS])
+    more = (
+        f" and {len(damaged) - MAX_NAMED_RECORDS} more" if len(damaged) > MAX_NAMED_RECORDS else ""
+    )
+    return DamagedRecord(f"{error}. Damaged are {len(damaged)} records: {names}{more}")
 
 
-def _among(
-    batches: Iterator[list[Record]], name: str, check: Callable[[Record], object]
+def _check_batches(
+    batches: Iterator[list[Record]], collection_name: str, check: Callable[[Record], object]
 ) -> Iterator[str]:
     try:
         for batch in batches:
             for record in batch:
-                if _fails(check, record):
-                    yield f"{name} {record.key!r}"
+                if _is_damaged(check, record):
+                    yield f"{collection_name} {record.key!r}"
     except DamagedRecord as error:
-        yield f"{name}: {error}"
+        yield f"{collection_name}: {error}"
 
 
-def _fails(check: Callable[[T], object], subject: T) -> bool:
+def _is_damaged(check: Callable[[Subject], object], subject: Subject) -> bool:
     try:
         check(subject)
     except DamagedRecord:

@@ -19,17 +19,17 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Document, Record, Records
 from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncError
 from nudge_sync.store import checksum, schema
-from nudge_sync.store.ledger import now
+from nudge_sync.store.ledger import now_ms
 
-KEY = "lease"
-_PLACE = "__nudge_revisions"
-_RENEW_AFTER = 1 / 3
+LEASE_KEY = "lease"
+_LEDGER_SUFFIX = "__nudge_revisions"
+_RENEWAL_SHARE = 1 / 3
 """Share of its time after which a lease is renewed."""
-_LOOK_AFTER = 1.0
+_CHECK_INTERVAL_SECONDS = 1.0
 """Seconds after which a holder looks whether the lease is still its own: `unlock`, or a machine
 whose clock is far ahead, may have taken it early.
 """
-_SKEW = 0.1
+_CLOCK_SKEW_SHARE = 0.1
 """Share of a lease's time by which clocks of two machines may differ."""
 
 
@@ -37,15 +37,15 @@ Instant: TypeAlias = tuple[float, ...]
 """The same moment by several clocks, in seconds."""
 
 
-def instant() -> Instant:
+def read_clocks() -> Instant:
     """Now by the clock that nobody sets, by the one that runs on while the machine sleeps, and by
     the one on the wall, which alone sees that a virtual machine was halted.
     """
-    asleep = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.monotonic(), time.clock_gettime(asleep), time.time()
+    boot_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.monotonic(), time.clock_gettime(boot_clock), time.time()
 
 
-def elapsed(since: Instant, until: Instant) -> float:
+def elapsed_seconds(since: Instant, until: Instant) -> float:
     """Seconds between two instants by the clock that says most: better to ask once too often."""
     return max(late - early for early, late in zip(since, until, strict=True))
 
@@ -54,14 +54,14 @@ def elapsed(since: Instant, until: Instant) -> float:
 class Lease:
     """Who may write; times in milliseconds since 1970, by the holder's clock."""
 
-    __pydantic_config__ = schema.NOTHING_ELSE
+    __pydantic_config__ = schema.FORBID_EXTRA
 
     token: str
     host: str
     process: Annotated[str, Field(pattern=r"\A[^/]*/[^/]*/[0-9]{1,7}/[^/]*\z")]
     """Boot, process-id namespace, process id and start time: tells a dead process for certain."""
-    acquired: schema.Moment
-    expires: schema.Moment
+    acquired: schema.TimestampMs
+    expires: schema.TimestampMs
     seconds: Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
     generation: schema.Count
 
@@ -76,10 +76,10 @@ class Lease:
 class HeldLease:
     """A lease this process holds; `renew` before every write."""
 
-    def __init__(self, records: Records, lease: Lease, began: Instant) -> None:
+    def __init__(self, records: Records, lease: Lease, acquired_at: Instant) -> None:
         self._records = records
         self._lease = lease
-        self._renewed = self._seen = began
+        self._renewed_at = self._confirmed_at = acquired_at
 
     @property
     def generation(self) -> int:
@@ -92,50 +92,52 @@ class HeldLease:
         Looks into the database once a second at most, and extends the lease once a third of its
         time has gone by.
         """
-        began = instant()
-        if elapsed(self._renewed, began) >= self._lease.seconds * _RENEW_AFTER:
-            self._extend(began)
-        elif elapsed(self._seen, began) >= _LOOK_AFTER:
-            self._look(began)
+        instant = read_clocks()
+        if elapsed_seconds(self._renewed_at, instant) >= self._lease.seconds * _RENEWAL_SHARE:
+            self._extend(instant)
+        elif elapsed_seconds(self._confirmed_at, instant) >= _CHECK_INTERVAL_SECONDS:
+            self._check_ownership(instant)
 
     def confirm(self) -> None:
         """The same, but it looks into the database however short ago it did."""
-        self._look(instant())
+        self._check_ownership(read_clocks())
 
-    def _extend(self, began: Instant) -> None:
-        renewed = _extended(self._lease)
-        if not _swap(self._records, renewed, self._lease.generation):
+    def _extend(self, instant: Instant) -> None:
+        extended = _extend_expiry(self._lease)
+        if not _swap_lease(self._records, extended, self._lease.generation):
             raise LeaseLost
-        self._lease, self._renewed, self._seen = renewed, began, began
+        self._lease, self._renewed_at, self._confirmed_at = extended, instant, instant
 
-    def _look(self, began: Instant) -> None:
-        stored = _stored(self._records)
+    def _check_ownership(self, instant: Instant) -> None:
+        stored = _read_lease(self._records)
         if stored is None or stored.token != self._lease.token or stored.expires == 0:
             raise LeaseLost
-        self._seen = began
+        self._confirmed_at = instant
 
-    def beating(self, progress: Progress) -> Progress:
+    def add_heartbeat(self, progress: Progress) -> Progress:
         """`progress`, renewing the lease whenever it is called."""
 
-        def beat(stage: str, done: int, total: int) -> None:
+        def report_progress(stage: str, done: int, total: int) -> None:
             self.renew()
             progress(stage, done, total)
 
-        return beat
+        return report_progress
 
     def release(self) -> None:
         """Let others in; harmless if the lease was lost."""
-        _swap(self._records, replace(_extended(self._lease), expires=0), self._lease.generation)
+        _swap_lease(
+            self._records, replace(_extend_expiry(self._lease), expires=0), self._lease.generation
+        )
 
 
 @contextmanager
-def held(records: Records, seconds: float) -> Iterator[HeldLease]:
+def hold_lease(records: Records, seconds: float) -> Iterator[HeldLease]:
     """The lease of the collection whose ledger is `records`, given back at the end.
 
     Raises LeaseHeld, which says who holds it since when.
     """
-    began = instant()
-    lease = HeldLease(records, _acquire(records, seconds), began)
+    started_at = read_clocks()
+    lease = HeldLease(records, _acquire(records, seconds), started_at)
     try:
         yield lease
     finally:
@@ -150,103 +152,106 @@ def _release_quietly(lease: HeldLease) -> None:
         return
 
 
-def holder(records: Records) -> Lease | None:
+def read_active_lease(records: Records) -> Lease | None:
     """Whose lease it is now, or None if it is free or has run out. Raises DamagedRecord."""
-    lease = _stored(records)
-    return None if lease is None or _free(lease) else lease
+    lease = _read_lease(records)
+    return None if lease is None or _is_free(lease) else lease
 
 
-def unlock(records: Records) -> Lease | None:
+def break_lease(records: Records) -> Lease | None:
     """Take the lease from whoever holds it; returns whose it was.
 
     A holder that still runs finds out at its next renewal and stops writing. A record that cannot
     be read is replaced: nothing tells whose it was.
     """
     try:
-        lease = _stored(records)
+        lease = _read_lease(records)
     except DamagedRecord:
         _replace_damaged(records)
         return None
     if lease is None or lease.expires == 0:
         return None
     freed = replace(lease, expires=0, generation=lease.generation + 1)
-    if not _swap(records, freed, lease.generation):
+    if not _swap_lease(records, freed, lease.generation):
         raise LeaseHeld("the lease changed hands just now; look again")
     return lease
 
 
 def _replace_damaged(records: Records) -> None:
     # The clock, because nobody may have come to hold the new lease's generation already.
-    moment = now()
-    lease = Lease("", "", _process(0), moment, 0, 1.0, generation=moment)
-    records.put([checksum.sealed(KEY, _document(lease))])
+    timestamp = now_ms()
+    lease = Lease("", "", _format_process(0), timestamp, 0, 1.0, generation=timestamp)
+    records.put([checksum.add_checksum(LEASE_KEY, _to_document(lease))])
 
 
 def _acquire(records: Records, seconds: float) -> Lease:
-    found = _stored(records)
-    if found is not None and not _free(found):
+    current = _read_lease(records)
+    if current is not None and not _is_free(current):
         raise LeaseHeld(
-            f"{found.describe()} works on this collection. Wait, or if that process is gone for "
+            f"{current.describe()} works on this collection. Wait, or if that process is gone for "
             "certain: nudge-sync unlock --force"
         )
-    generation = found.generation if found else None
-    started = now()
+    generation = current.generation if current else None
+    acquired = now_ms()
     lease = Lease(
         token=secrets.token_hex(8),
         host=socket.gethostname(),
-        process=_process(os.getpid()),
-        acquired=started,
-        expires=started + int(seconds * 1000),
+        process=_format_process(os.getpid()),
+        acquired=acquired,
+        expires=acquired + int(seconds * 1000),
         seconds=seconds,
         generation=(generation or 0) + 1,
     )
-    if not _swap(records, lease, generation):
+    if not _swap_lease(records, lease, generation):
         raise LeaseHeld("another process took the lease at this moment; try again")
     return lease
 
 
-def _extended(lease: Lease) -> Lease:
-    expires = now() + int(lease.seconds * 1000)
+def _extend_expiry(lease: Lease) -> Lease:
+    expires = now_ms() + int(lease.seconds * 1000)
     return replace(lease, expires=expires, generation=lease.generation + 1)
 
 
-def _swap(records: Records, lease: Lease, expected: int | None) -> bool:
-    return records.swap(checksum.sealed(KEY, _document(lease)), expected)
+def _swap_lease(records: Records, lease: Lease, expected_generation: int | None) -> bool:
+    return records.swap(checksum.add_checksum(LEASE_KEY, _to_document(lease)), expected_generation)
 
 
-def _document(lease: Lease) -> Document:
+def _to_document(lease: Lease) -> Document:
     return {"kind": "lease", "generation": lease.generation, "lease": asdict(lease)}
 
 
-def _stored(records: Records) -> Lease | None:
-    for record in records.get([KEY]):
+def _read_lease(records: Records) -> Lease | None:
+    for record in records.get([LEASE_KEY]):
         try:
-            return _read(record)
+            return _parse_lease(record)
         except DamagedRecord as error:
             raise DamagedRecord(f"{error}; for the lease: nudge-sync unlock --force") from None
     return None
 
 
-def _read(record: Record) -> Lease:
-    lease = schema.built(
-        Lease, checksum.opened([record], _PLACE)[0].document.get("lease"), record, _PLACE
+def _parse_lease(record: Record) -> Lease:
+    lease = schema.parse_content(
+        Lease,
+        checksum.verify_checksums([record], _LEDGER_SUFFIX)[0].document.get("lease"),
+        record,
+        _LEDGER_SUFFIX,
     )
     if record.document.get("generation") != lease.generation:
-        raise schema.misshapen(record, _PLACE, "two generations")
+        raise schema.build_record_error(record, _LEDGER_SUFFIX, "two generations")
     return lease
 
 
-def _free(lease: Lease) -> bool:
-    late = now() - lease.expires > lease.seconds * 1000 * _SKEW
-    return lease.expires == 0 or late or _is_dead(lease)
+def _is_free(lease: Lease) -> bool:
+    is_expired = now_ms() - lease.expires > lease.seconds * 1000 * _CLOCK_SKEW_SHARE
+    return lease.expires == 0 or is_expired or _is_dead(lease)
 
 
 def _is_dead(lease: Lease) -> bool:
     """Whether the holder ran on this machine, in this process-id namespace, and is gone."""
-    if lease.host != socket.gethostname() or not _BOOT:
+    if lease.host != socket.gethostname() or not _BOOT_AND_NAMESPACE:
         return False
-    boot, namespace, pid, started = lease.process.split("/")
-    if [boot, namespace] != _BOOT.split("/"):
+    boot, namespace, pid, start_time = lease.process.split("/")
+    if [boot, namespace] != _BOOT_AND_NAMESPACE.split("/"):
         return False
     try:
         os.kill(int(pid), 0)
@@ -255,25 +260,25 @@ def _is_dead(lease: Lease) -> bool:
     except PermissionError:
         pass  # alive, under another user
     # An unreadable start time (hidepid) is no proof; another one means that the pid was reused.
-    return _start_time(int(pid)) not in {"", started}
+    return _read_start_time(int(pid)) not in {"", start_time}
 
 
-def _boot() -> str:
+def _read_boot_and_namespace() -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot_id}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 
 
-_BOOT = _boot()
+_BOOT_AND_NAMESPACE = _read_boot_and_namespace()
 
 
-def _process(pid: int) -> str:
-    return f"{_BOOT or '/'}/{pid}/{_start_time(pid)}"
+def _format_process(pid: int) -> str:
+    return f"{_BOOT_AND_NAMESPACE or '/'}/{pid}/{_read_start_time(pid)}"
 
 
-def _start_time(pid: int) -> str:
+def _read_start_time(pid: int) -> str:
     """Clock ticks since boot at which the process started, "zombie" if it has ended; "" if that
     cannot be read.
     """

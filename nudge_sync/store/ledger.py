@@ -13,10 +13,10 @@ from nudge_sync.connector import Record, Records
 from nudge_sync.errors import InputError, LeaseLost
 from nudge_sync.store import checksum, schema
 
-State = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
-Kind = Literal["apply", "rollback"]
+RevisionState = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
+RevisionKind = Literal["apply", "rollback"]
 
-PENDING: tuple[State, ...] = ("planned", "writing", "written")
+PENDING_STATES: tuple[RevisionState, ...] = ("planned", "writing", "written")
 """States of a revision that a crash or an error left unfinished."""
 
 
@@ -29,11 +29,11 @@ class Revision:
     anything was written.  superseded: given up half-way, its rows taken over by a later revision.
     """
 
-    __pydantic_config__ = schema.NOTHING_ELSE
+    __pydantic_config__ = schema.FORBID_EXTRA
 
     number: int
-    kind: Kind
-    state: State
+    kind: RevisionKind
+    state: RevisionState
     parent: int
     """The revision whose vectors the collection held before; 0 for the originals."""
     to: int
@@ -48,7 +48,7 @@ class Revision:
         return {"revision": self.number, **rest, **self.details}
 
 
-class Details(BaseModel):
+class RevisionDetails(BaseModel):
     """What `Revision.details` may say where the program itself reads it again."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -58,12 +58,12 @@ class Details(BaseModel):
     plan: dict[str, Any] = {}
     live: dict[str, float | bool | dict[str, float]] | None = None
     collected: bool = False
-    planned_at: schema.Moment = 0
-    writing_at: schema.Moment = 0
-    written_at: schema.Moment = 0
-    applied_at: schema.Moment = 0
-    abandoned_at: schema.Moment = 0
-    superseded_at: schema.Moment = 0
+    planned_at: schema.TimestampMs = 0
+    writing_at: schema.TimestampMs = 0
+    written_at: schema.TimestampMs = 0
+    applied_at: schema.TimestampMs = 0
+    abandoned_at: schema.TimestampMs = 0
+    superseded_at: schema.TimestampMs = 0
 
 
 class Ledger:
@@ -75,130 +75,144 @@ class Ledger:
     that changed raises LeaseLost, since each is a compare-and-set.
     """
 
-    def __init__(self, records: Records, place: str) -> None:
+    def __init__(self, records: Records, prefix: str) -> None:
         self.records = records
-        self._place = f"{place}__nudge_revisions"
-        self._known: dict[int, Revision] | None = None
+        self._collection_name = f"{prefix}__nudge_revisions"
+        self._entries_by_number: dict[int, Revision] | None = None
 
     def entries(self) -> list[Revision]:
         """Every revision, oldest first. Raises DamagedRecord."""
-        if self._known is None:
-            found = [
-                read_entry(record, self._place)
+        if self._entries_by_number is None:
+            entries = [
+                parse_entry(record, self._collection_name)
                 for batch in self.records.scan({"kind": "revision"}, vectors=False)
                 for record in batch
             ]
-            self._known = {entry.number: entry for entry in found}
-        return [self._known[number] for number in sorted(self._known)]
+            self._entries_by_number = {entry.number: entry for entry in entries}
+        return [self._entries_by_number[number] for number in sorted(self._entries_by_number)]
 
-    def entry(self, number: int) -> Revision:
+    def read_entry(self, number: int) -> Revision:
         """One revision, as it is noted now. Raises InputError if there is none of that number."""
-        for record in self.records.get([_key(number)]):
-            return read_entry(record, self._place)
-        known = ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
-        raise InputError(f"there is no revision {number}; the latest are: {known}")
+        for record in self.records.get([_format_key(number)]):
+            return parse_entry(record, self._collection_name)
+        latest_numbers = (
+            ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
+        )
+        raise InputError(f"there is no revision {number}; the latest are: {latest_numbers}")
 
-    def open(self, kind: Kind, parent: int, to: int | None, details: dict[str, Any]) -> Revision:
+    def add_entry(
+        self, kind: RevisionKind, parent: int, head: int | None, details: dict[str, Any]
+    ) -> Revision:
         """Note a new planned revision. Raises LeaseLost if another process took its number."""
         entries = self.entries()
         number = entries[-1].number + 1 if entries else 1
-        stamped = {"planned_at": now(), **details}
+        stamped_details = {"planned_at": now_ms(), **details}
         entry = Revision(
-            number, kind, "planned", parent, number if to is None else to, stamped, generation=1
+            number,
+            kind,
+            "planned",
+            parent,
+            number if head is None else head,
+            stamped_details,
+            generation=1,
         )
-        self._store(entry, None)
+        self._swap_entry(entry, None)
         return entry
 
-    def move(self, entry: Revision, state: State, **details: Any) -> Revision:
+    def set_state(self, entry: Revision, state: RevisionState, **details: Any) -> Revision:
         """The revision in its next state, noted. Raises LeaseLost if somebody else moved it."""
-        return self.annotate(replace(entry, state=state), **{f"{state}_at": now()}, **details)
+        return self.add_details(replace(entry, state=state), **{f"{state}_at": now_ms()}, **details)
 
-    def annotate(self, entry: Revision, **details: Any) -> Revision:
+    def add_details(self, entry: Revision, **details: Any) -> Revision:
         """The same revision with more details, noted. Raises LeaseLost."""
-        noted = replace(
+        updated = replace(
             entry, details={**entry.details, **details}, generation=entry.generation + 1
         )
-        self._store(noted, entry.generation)
-        return noted
+        self._swap_entry(updated, entry.generation)
+        return updated
 
-    def built_on(self, entry: Revision, parent: int) -> Revision:
+    def set_parent(self, entry: Revision, parent: int) -> Revision:
         """The same revision with an older parent, noted. Raises LeaseLost."""
-        noted = replace(entry, parent=parent, generation=entry.generation + 1)
-        self._store(noted, entry.generation)
-        return noted
+        updated = replace(entry, parent=parent, generation=entry.generation + 1)
+        self._swap_entry(updated, entry.generation)
+        return updated
 
-    def forget(self, numbers: Sequence[int]) -> None:
+    def delete_entries(self, numbers: Sequence[int]) -> None:
         """Delete these entries."""
-        self.records.delete([_key(number) for number in numbers])
+        self.records.delete([_format_key(number) for number in numbers])
         for number in numbers:
-            (self._known or {}).pop(number, None)
+            (self._entries_by_number or {}).pop(number, None)
 
-    def _store(self, entry: Revision, expected: int | None) -> None:
+    def _swap_entry(self, entry: Revision, expected_generation: int | None) -> None:
         document = {"kind": "revision", "generation": entry.generation, "entry": asdict(entry)}
-        record = checksum.sealed(_key(entry.number), document)
-        if not self.records.swap(record, expected):
+        record = checksum.add_checksum(_format_key(entry.number), document)
+        if not self.records.swap(record, expected_generation):
             raise LeaseLost(
                 f"revision {entry.number} was changed by another process; nothing more was "
                 "written. See `nudge-sync log`"
             )
-        if self._known is not None:
-            self._known[entry.number] = entry
+        if self._entries_by_number is not None:
+            self._entries_by_number[entry.number] = entry
 
 
-def _key(number: int) -> str:
+def _format_key(number: int) -> str:
     return f"revision:{number:08d}"
 
 
-def read_entry(record: Record, place: str) -> Revision:
+def parse_entry(record: Record, collection_name: str) -> Revision:
     """The revision that a record of the ledger tells of; `place` is its collection.
 
     Raises DamagedRecord.
     """
-    checksum.opened([record], place)
-    entry = schema.built(Revision, record.document.get("entry"), record, place)
+    checksum.verify_checksums([record], collection_name)
+    entry = schema.parse_content(Revision, record.document.get("entry"), record, collection_name)
     # A parent is always older: what follows parents must come to an end.
     if not 0 <= entry.parent < entry.number or not 0 <= entry.to <= entry.number:
-        raise schema.misshapen(record, place, "its parent is not an older revision")
-    if record.key != _key(entry.number):
-        raise schema.misshapen(record, place, "it stands under another revision's key")
-    schema.built(Details, entry.details, record, place)
+        raise schema.build_record_error(
+            record, collection_name, "its parent is not an older revision"
+        )
+    if record.key != _format_key(entry.number):
+        raise schema.build_record_error(
+            record, collection_name, "it stands under another revision's key"
+        )
+    schema.parse_content(RevisionDetails, entry.details, record, collection_name)
     return entry
 
 
-def now() -> int:
+def now_ms() -> int:
     """Milliseconds since 1970, by this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
-def head(entries: list[Revision]) -> int:
+def find_head(entries: list[Revision]) -> int:
     """The revision whose vectors the collection holds, 0 for the originals."""
-    done = [entry for entry in entries if entry.state in {"written", "applied"}]
-    return done[-1].to if done else 0
+    finished = [entry for entry in entries if entry.state in {"written", "applied"}]
+    return finished[-1].to if finished else 0
 
 
-def lineage(entries: list[Revision], number: int) -> list[int]:
+def trace_lineage(entries: list[Revision], number: int) -> list[int]:
     """`number` and the revisions it was built on, newest first, without 0."""
     parents = {entry.number: entry.parent for entry in entries}
-    line = []
+    lineage = []
     while number and number in parents:
-        line.append(number)
+        lineage.append(number)
         number = parents[number]
-    return line
+    return lineage
 
 
-def restorable(entries: list[Revision], keep: int) -> list[int]:
+def find_restorable_revisions(entries: list[Revision], keep: int) -> list[int]:
     """The revisions that can be rolled back to, oldest first: the last `keep` that were applied,
     what the collection holds, and what it held before that. Never one whose history was thinned.
     """
-    applied = [
+    applied_numbers = [
         entry.number for entry in entries if entry.kind == "apply" and entry.state == "applied"
     ]
-    current = head(entries)
-    before = [entry.parent for entry in entries if entry.number == current]
-    thinned = {entry.number for entry in entries if entry.details.get("thinned")}
-    return sorted({*applied[-keep:], current, *before} - thinned - {0})
+    head = find_head(entries)
+    parents = [entry.parent for entry in entries if entry.number == head]
+    thinned_numbers = {entry.number for entry in entries if entry.details.get("thinned")}
+    return sorted({*applied_numbers[-keep:], head, *parents} - thinned_numbers - {0})
 
 
-def pending(entries: list[Revision]) -> list[Revision]:
+def find_pending_revisions(entries: list[Revision]) -> list[Revision]:
     """What a crash or an error left unfinished, newest first."""
-    return [entry for entry in reversed(entries) if entry.state in PENDING]
+    return [entry for entry in reversed(entries) if entry.state in PENDING_STATES]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from nudge_sync.connector import Record
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger, Revision
-from nudge_sync.store.provenance import holds
-from nudge_sync.store.restore_drill import scratch_of
+from nudge_sync.store.provenance import has_same_vector
+from nudge_sync.store.restore_drill import open_scratch_records
 from nudge_sync.store.target import Target
 
 
-def sweep(target: Target) -> int:
+def sweep_leftovers(target: Target) -> int:
     """Delete the history of abandoned revisions, and what a killed drill left; returns how many.
 
     An abandoned revision wrote nothing: its history tells of vectors that were never live. Where
@@ -19,30 +19,34 @@ def sweep(target: Target) -> int:
     touched here. Call it with the lease held. Raises DamagedRecord.
     """
     removed = 0
-    for entry in Ledger(target.ledger, target.place).entries():
+    for entry in Ledger(target.ledger_records, target.prefix).entries():
         if entry.state == "abandoned":
-            removed += _forget(target, entry)
-    scratch = scratch_of(target)
+            removed += _delete_unused_history(target, entry)
+    scratch = open_scratch_records(target)
     removed += scratch.count()
     scratch.drop()
     return removed
 
 
-def _forget(target: Target, entry: Revision) -> int:
-    history = History(target.history, target.place)
-    spare = [key for records in history.of(entry.number) for key in _never_live(target, records)]
-    target.history.delete(spare)
-    return len(spare)
+def _delete_unused_history(target: Target, entry: Revision) -> int:
+    history = History(target.history_records, target.prefix)
+    never_live_keys = [
+        key
+        for records in history.scan_revision(entry.number)
+        for key in _find_never_live(target, records)
+    ]
+    target.history_records.delete(never_live_keys)
+    return len(never_live_keys)
 
 
-def _never_live(target: Target, records: list[Record]) -> list[str]:
-    live = target.collection.read([record.document["id"] for record in records])
-    rows = {point: row for row, point in enumerate(live.ids)}
+def _find_never_live(target: Target, records: list[Record]) -> list[str]:
+    live_points = target.collection.read([record.document["id"] for record in records])
+    rows = {point: row for row, point in enumerate(live_points.ids)}
     return [
         record.key
         for record in records
         if record.document["id"] not in rows
-        or not holds(
-            record, live.vectors[rows[record.document["id"]]], rescales=target.facts.rescales
+        or not has_same_vector(
+            record, live_points.vectors[rows[record.document["id"]]], rescales=target.facts.rescales
         )
     ]

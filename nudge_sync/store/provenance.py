@@ -14,62 +14,69 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
-from nudge_sync.store.ledger import Ledger, Revision, head, lineage
-from nudge_sync.store.shadow import Original, Shadow
+from nudge_sync.store.ledger import Ledger, Revision, find_head, trace_lineage
+from nudge_sync.store.shadow import Shadow, StoredOriginal
 from nudge_sync.store.target import Target
 
-__all__ = ["Notes", "Recognised", "Shadow", "Standing", "holds", "recognise"]
+__all__ = [
+    "OriginalsByPoint",
+    "ClassifiedPoints",
+    "Shadow",
+    "Ownership",
+    "has_same_vector",
+    "classify_points",
+]
 
-Notes = Mapping[PointId, Sequence[Original]]
+OriginalsByPoint = Mapping[PointId, Sequence[StoredOriginal]]
 
 
-class Standing(Enum):
+class Ownership(Enum):
     """What a point's live vector is, as far as the sidecar knows."""
 
-    NEW = "new"
+    UNMOVED = "new"
     """Never moved: the live vector is the original."""
     ORIGINAL = "original"
     """The live vector is the newest original in the shadow."""
-    WRITTEN = "written"
+    OURS = "written"
     """The live vector is one that a revision wrote."""
-    DRIFTED = "drifted"
+    FOREIGN = "drifted"
     """Neither: the application re-embedded the point, so the live vector is its new original."""
 
 
 @dataclass(frozen=True)
-class Recognised:
+class ClassifiedPoints:
     """Points that exist, row by row, and the ids that do not."""
 
     ids: list[PointId]
-    live: Float32
+    live_vectors: Float32
     originals: Float32
-    standing: list[Standing]
+    ownership: list[Ownership]
     missing: list[PointId]
-    enter: NDArray[np.bool_]
+    must_add_original: NDArray[np.bool_]
     """Rows whose original is not the newest in the shadow: whoever moves them has to enter it."""
 
-    def only(self, rows: NDArray[np.intp]) -> Recognised:
+    def select(self, rows: NDArray[np.intp]) -> ClassifiedPoints:
         """Some of the rows, in the order given; what is missing stays."""
-        return Recognised(
+        return ClassifiedPoints(
             ids=[self.ids[row] for row in rows],
-            live=self.live[rows],
+            live_vectors=self.live_vectors[rows],
             originals=self.originals[rows],
-            standing=[self.standing[row] for row in rows],
+            ownership=[self.ownership[row] for row in rows],
             missing=self.missing,
-            enter=self.enter[rows],
+            must_add_original=self.must_add_original[rows],
         )
 
-    def where(self, *standings: Standing) -> NDArray[np.intp]:
+    def find_rows(self, *ownerships: Ownership) -> NDArray[np.intp]:
         """The rows of these standings."""
-        return np.flatnonzero([standing in standings for standing in self.standing])
+        return np.flatnonzero([ownership in ownerships for ownership in self.ownership])
 
 
-def recognise(
+def classify_points(
     target: Target,
     ids: Sequence[PointId],
-    notes: Notes | None = None,
+    stored_originals: OriginalsByPoint | None = None,
     ledger: Ledger | None = None,
-) -> Recognised:
+) -> ClassifiedPoints:
     """What each of `ids` holds now, and what its original is.
 
     A live vector that the shadow holds is an original. One that a revision wrote is ours, and its
@@ -79,151 +86,164 @@ def recognise(
     gone, or where the ledger is gone: then nothing tells what to go back to.
     """
     points = target.collection.read(ids)
-    there = set(points.ids)
-    known = Shadow(target.originals, target.place).notes() if notes is None else notes
-    own = [known.get(point, ()) for point in points.ids]
-    held = _held_originals(target, own, points.vectors)
-    ledger = ledger or Ledger(target.ledger, target.place)
-    ours = _made_from(target, ledger, points, own, held)
-    used = [ours.get(row, note) for row, note in enumerate(held)]
-    return Recognised(
+    existing_ids = set(points.ids)
+    originals_by_point = (
+        Shadow(target.shadow_records, target.prefix).read_originals()
+        if stored_originals is None
+        else stored_originals
+    )
+    versions_by_row = [originals_by_point.get(point, ()) for point in points.ids]
+    live_originals = _find_live_originals(target, versions_by_row, points.vectors)
+    ledger = ledger or Ledger(target.ledger_records, target.prefix)
+    originals_of_ours = _trace_originals(target, ledger, points, versions_by_row, live_originals)
+    row_originals = [originals_of_ours.get(row, note) for row, note in enumerate(live_originals)]
+    return ClassifiedPoints(
         ids=points.ids,
-        live=points.vectors,
-        originals=_originals(target, points.vectors, used),
-        standing=[
-            _standing(several, note, written=row in ours)
-            for row, (several, note) in enumerate(zip(own, held, strict=True))
+        live_vectors=points.vectors,
+        originals=_read_original_vectors(target, points.vectors, row_originals),
+        ownership=[
+            _classify(several, note, is_ours=row in originals_of_ours)
+            for row, (several, note) in enumerate(zip(versions_by_row, live_originals, strict=True))
         ],
-        missing=[point for point in ids if point not in there],
-        enter=np.array(
+        missing=[point for point in ids if point not in existing_ids],
+        must_add_original=np.array(
             [
                 not several or note is not several[-1]
-                for several, note in zip(own, used, strict=True)
+                for several, note in zip(versions_by_row, row_originals, strict=True)
             ],
             bool,
         ),
     )
 
 
-def _standing(own: Sequence[Original], held: Original | None, *, written: bool) -> Standing:
-    if written:
-        return Standing.WRITTEN
-    if not own:
-        return Standing.NEW
+def _classify(
+    versions: Sequence[StoredOriginal], live_original: StoredOriginal | None, *, is_ours: bool
+) -> Ownership:
+    if is_ours:
+        return Ownership.OURS
+    if not versions:
+        return Ownership.UNMOVED
     # An older one than the newest: the application went back to it by itself.
-    return Standing.ORIGINAL if held is own[-1] else Standing.DRIFTED
+    return Ownership.ORIGINAL if live_original is versions[-1] else Ownership.FOREIGN
 
 
-def _held_originals(
-    target: Target, own: Sequence[Sequence[Original]], live: Float32
-) -> list[Original | None]:
+def _find_live_originals(
+    target: Target, versions_by_row: Sequence[Sequence[StoredOriginal]], live_vectors: Float32
+) -> list[StoredOriginal | None]:
     """For each row the newest original that is live there, if one is."""
     if not target.facts.rescales:
-        found = checksum.of_vectors(live)
+        live_digests = checksum.digest_vectors(live_vectors)
         return [
-            next((note for note in reversed(several) if note.digest == bits), None)
-            for several, bits in zip(own, found, strict=True)
+            next((note for note in reversed(several) if note.digest == live_digest), None)
+            for several, live_digest in zip(versions_by_row, live_digests, strict=True)
         ]
-    vectors = Shadow(target.originals, target.place).vectors(
-        [note for several in own for note in several]
+    vectors = Shadow(target.shadow_records, target.prefix).read_vectors(
+        [note for several in versions_by_row for note in several]
     )
     return [
-        next((note for note in reversed(several) if _alike(vectors[note.key], row)), None)
-        for several, row in zip(own, live, strict=True)
+        next((note for note in reversed(several) if _is_same_vector(vectors[note.key], row)), None)
+        for several, row in zip(versions_by_row, live_vectors, strict=True)
     ]
 
 
-def _alike(left: Float32, right: Float32) -> bool:
+def _is_same_vector(left: Float32, right: Float32) -> bool:
     return bool(is_same_vector(left[None], right[None], rescales=True)[0])
 
 
-def _originals(target: Target, live: Float32, used: Sequence[Original | None]) -> Float32:
+def _read_original_vectors(
+    target: Target, live_vectors: Float32, row_originals: Sequence[StoredOriginal | None]
+) -> Float32:
     """The vector of each row's original; what is live where the shadow does not hold it."""
-    shadow = Shadow(target.originals, target.place)
-    vectors = shadow.vectors([note for note in used if note is not None])
-    originals = live.copy()
-    for row, note in enumerate(used):
+    shadow = Shadow(target.shadow_records, target.prefix)
+    vectors = shadow.read_vectors([note for note in row_originals if note is not None])
+    originals = live_vectors.copy()
+    for row, note in enumerate(row_originals):
         if note is not None:
             originals[row] = vectors[note.key]
     return originals
 
 
-def _made_from(
+def _trace_originals(
     target: Target,
     ledger: Ledger,
-    live: Points,
-    own: Sequence[Sequence[Original]],
-    held: Sequence[Original | None],
-) -> dict[int, Original]:
+    live_points: Points,
+    versions_by_row: Sequence[Sequence[StoredOriginal]],
+    live_originals: Sequence[StoredOriginal | None],
+) -> dict[int, StoredOriginal]:
     """By row, where a revision wrote what is live: the original that it was made from."""
-    unsure = [row for row, note in enumerate(held) if note is None]
-    found = {}
-    for row, record in _written(target, ledger, live, unsure).items():
-        made_from = record.document["original"]
-        note = next((note for note in reversed(own[row]) if note.digest == made_from), None)
+    unknown_rows = [row for row, note in enumerate(live_originals) if note is None]
+    originals = {}
+    for row, record in _find_history_records(target, ledger, live_points, unknown_rows).items():
+        original_digest = record.document["original"]
+        note = next(
+            (note for note in reversed(versions_by_row[row]) if note.digest == original_digest),
+            None,
+        )
         if note is None:
-            raise _lost(live.ids[row], target)
-        found[row] = note
-    return found
+            raise _build_lost_original_error(live_points.ids[row], target)
+        originals[row] = note
+    return originals
 
 
-def _lost(point: PointId, target: Target) -> DamagedRecord:
+def _build_lost_original_error(point: PointId, target: Target) -> DamagedRecord:
     return DamagedRecord(
         f'point {point!r} of "{target.facts.collection}" holds a nudged vector, but its original '
-        f'is gone from "{target.place}__nudge_originals"; restore that collection from a backup. '
+        f'is gone from "{target.prefix}__nudge_originals"; restore that collection from a backup. '
         "Nothing was written"
     )
 
 
-def _written(
-    target: Target, ledger: Ledger, live: Points, rows: Sequence[int]
+def _find_history_records(
+    target: Target, ledger: Ledger, live_points: Points, rows: Sequence[int]
 ) -> dict[int, Record]:
     """Of `rows` those whose live vector some revision wrote, each with that history record."""
-    found: dict[int, Record] = {}
+    records: dict[int, Record] = {}
     if not rows:
-        return found
-    history, rescales = History(target.history, target.place), target.facts.rescales
-    left = {live.ids[row]: row for row in rows}
+        return records
+    history, rescales = History(target.history_records, target.prefix), target.facts.rescales
+    remaining = {live_points.ids[row]: row for row in rows}
     entries = ledger.entries()
-    for revision in _searched(target, entries):
-        for point, record in history.at(revision, list(left), vectors=rescales).items():
-            if holds(record, live.vectors[left[point]], rescales=rescales):
-                found[left.pop(point)] = record
-        if not left:
-            return found
+    for revision in _list_candidate_revisions(target, entries):
+        for point, record in history.read_records(
+            revision, list(remaining), vectors=rescales
+        ).items():
+            if has_same_vector(record, live_points.vectors[remaining[point]], rescales=rescales):
+                records[remaining.pop(point)] = record
+        if not remaining:
+            return records
     _refuse_lost_history(target, entries)
-    return found
+    return records
 
 
 def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
     for entry in entries:
-        written = entry.number == head(entries) and entry.details.get("rows")
-        if written and not target.history.count({"revision": entry.number}):
+        has_written_rows = entry.number == find_head(entries) and entry.details.get("rows")
+        if has_written_rows and not target.history_records.count({"revision": entry.number}):
             raise DamagedRecord(
-                f'"{target.place}__nudge_history" holds nothing of revision {entry.number}, so '
+                f'"{target.prefix}__nudge_history" holds nothing of revision {entry.number}, so '
                 "that nothing tells its vectors from the application's; restore it from a backup. "
                 "Nothing was written"
             )
 
 
-def holds(record: Record, live: Float32, *, rescales: bool) -> bool:
+def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
     """Whether `live` (d,) is the vector of a history record."""
     if not rescales:
-        return bool(record.document["vector"] == checksum.of_vector(live))
+        return bool(record.document["vector"] == checksum.digest_vector(vector))
     if record.vector is None:
         raise DamagedRecord(f"record {record.key!r} has lost its vector")
-    return _alike(live, record.vector)
+    return _is_same_vector(vector, record.vector)
 
 
-def _searched(target: Target, entries: list[Revision]) -> Iterator[int]:
+def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterator[int]:
     """The revisions that may have written what is live: what the head was built on first."""
-    if not entries and target.originals.count():
+    if not entries and target.shadow_records.count():
         raise DamagedRecord(
-            f'"{target.place}__nudge_revisions" is empty although '
-            f'"{target.place}__nudge_originals" is not; restore it from a backup. Nothing was '
+            f'"{target.prefix}__nudge_revisions" is empty although '
+            f'"{target.prefix}__nudge_originals" is not; restore it from a backup. Nothing was '
             "written"
         )
-    likely = lineage(entries, entries[-1].to) if entries else []
-    noted = [entry.number for entry in reversed(entries) if not entry.details.get("collected")]
-    yield from (number for number in likely if number in noted)
-    yield from (number for number in noted if number not in likely)
+    head_lineage = trace_lineage(entries, entries[-1].to) if entries else []
+    numbers = [entry.number for entry in reversed(entries) if not entry.details.get("collected")]
+    yield from (number for number in head_lineage if number in numbers)
+    yield from (number for number in numbers if number not in head_lineage)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from nudge_sync.store.ledger import Ledger, Revision
 
 
-def prune(ledger: Ledger, wanted: Collection[int], keep: int) -> int:
+def prune_ledger(ledger: Ledger, restorable: Collection[int], keep: int) -> int:
     """Delete entries from before the last `keep` whose history is gone; returns how many.
 
     wanted: revisions that can be rolled back to. Call it with the lease held.
@@ -16,26 +16,28 @@ def prune(ledger: Ledger, wanted: Collection[int], keep: int) -> int:
     come first, so that a crash in between leaves entries nobody names. Raises LeaseLost.
     """
     entries = ledger.entries()
-    spare = _spare(entries, wanted, keep)
+    prunable = _find_prunable(entries, restorable, keep)
     for entry in entries:
-        if entry.number not in spare and entry.parent in spare:
-            ledger.built_on(entry, _ancestor(entry.parent, spare))
-    ledger.forget(list(spare))
-    return len(spare)
+        if entry.number not in prunable and entry.parent in prunable:
+            ledger.set_parent(entry, _find_ancestor(entry.parent, prunable))
+    ledger.delete_entries(list(prunable))
+    return len(prunable)
 
 
-def _spare(entries: list[Revision], wanted: Collection[int], keep: int) -> dict[int, int]:
+def _find_prunable(
+    entries: list[Revision], restorable: Collection[int], keep: int
+) -> dict[int, int]:
     """The parent of each entry that can go, by its number."""
     # `rollback` without a goal asks for the parents of those wanted: these ways back stay.
-    kept = {*wanted, *(entry.parent for entry in entries if entry.number in wanted)}
+    needed = {*restorable, *(entry.parent for entry in entries if entry.number in restorable)}
     return {
         entry.number: entry.parent
         for entry in entries[:-keep]
-        if entry.details.get("collected") and entry.number not in kept
+        if entry.details.get("collected") and entry.number not in needed
     }
 
 
-def _ancestor(number: int, spare: dict[int, int]) -> int:
-    while number in spare:
-        number = spare[number]
+def _find_ancestor(number: int, prunable: dict[int, int]) -> int:
+    while number in prunable:
+        number = prunable[number]
     return number

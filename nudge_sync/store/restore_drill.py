@@ -14,18 +14,18 @@ from nudge_sync.base.progress import Progress, silent
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import schema
-from nudge_sync.store.retry import patient_records
-from nudge_sync.store.schema import HistoryLine, OriginalLine
+from nudge_sync.store.retry import add_record_retries
+from nudge_sync.store.schema import HistoryDocument, OriginalDocument
 from nudge_sync.store.target import Target
 
-SAMPLE = 1000
+DEFAULT_SAMPLE_SIZE = 1000
 """Records of each kind that are restored if nothing else is said."""
-_BATCH = 500
-_MOST_NAMED = 1000
+_BATCH_SIZE = 500
+_MAX_NAMED_RECORDS = 1000
 
 
 @dataclass
-class Drilled:
+class DrillReport:
     """What was restored, and what a rollback could not have used."""
 
     originals: int = 0
@@ -43,60 +43,64 @@ class Drilled:
     """History whose original is not kept: rolling back past it would find nothing."""
 
     @property
-    def ok(self) -> bool:
+    def is_restorable(self) -> bool:
         """Whether everything looked at can be restored."""
         return not (self.damaged or self.differing or self.baseless)
 
     def summary(self) -> dict[str, Any]:
         """The `drill` field of `verify --json`."""
-        return {**self.__dict__, "ok": self.ok}
+        return {**self.__dict__, "ok": self.is_restorable}
 
 
-def drill(
+def run_drill(
     target: Target,
-    sample: int = SAMPLE,
+    sample_size: int = DEFAULT_SAMPLE_SIZE,
     rng: np.random.Generator | None = None,
     progress: Progress = silent,
-) -> Drilled:
+) -> DrillReport:
     """Restore up to `sample` originals and as many history records, and compare every bit.
 
     Writes to `<place>__nudge_drill` alone, which is gone afterwards; needs no lease, and may run
     beside cycles. sample: 0 means all. Raises DatabaseError, and what `progress` raises.
     """
-    chosen = rng or np.random.default_rng()
-    found, bases = Drilled(), set[tuple[PointId, str]]()
-    originals, history = target.originals, target.history
-    kept = _picked(_keys(originals, bases), sample, chosen)
-    noted = _picked(_keys(history, None), sample, chosen)
-    found.originals, found.history = len(kept), len(noted)
-    total = len(kept) + len(noted)
-    with _scratch(target) as scratch:
-        for done, records, keys, line in _batches(originals, kept, history, noted):
+    generator = rng or np.random.default_rng()
+    report, original_digests = DrillReport(), set[tuple[PointId, str]]()
+    shadow_records, history_records = target.shadow_records, target.history_records
+    original_keys = _sample_keys(
+        _read_keys(shadow_records, original_digests), sample_size, generator
+    )
+    history_keys = _sample_keys(_read_keys(history_records, None), sample_size, generator)
+    report.originals, report.history = len(original_keys), len(history_keys)
+    total = len(original_keys) + len(history_keys)
+    with _open_scratch(target) as scratch:
+        for done, records, keys, model in _split_batches(
+            shadow_records, original_keys, history_records, history_keys
+        ):
             progress("drill", done, total)
-            whole = _whole(records, keys, line, target.place, found)
-            if line is HistoryLine:
-                found.baseless += _baseless(whole, bases)
-            _restore(scratch, whole, found)
+            intact = _read_intact(records, keys, model, target.prefix, report)
+            if model is HistoryDocument:
+                report.baseless += _find_baseless(intact, original_digests)
+            _restore_and_compare(scratch, intact, report)
     progress("drill", total, total)
-    return found
+    return report
 
 
-def scratch_of(target: Target) -> Records:
+def open_scratch_records(target: Target) -> Records:
     """The scratch collection's records."""
-    name = f"{target.place}__nudge_drill"
-    return patient_records(target.database.records(name, target.facts.dimension))
+    collection_name = f"{target.prefix}__nudge_drill"
+    return add_record_retries(target.database.records(collection_name, target.facts.dimension))
 
 
 @contextmanager
-def _scratch(target: Target) -> Iterator[_Scratch]:
-    scratch = _Scratch(scratch_of(target), secrets.token_hex(8))
+def _open_scratch(target: Target) -> Iterator[_ScratchCollection]:
+    scratch = _ScratchCollection(open_scratch_records(target), secrets.token_hex(8))
     try:
         yield scratch
     finally:
-        scratch.clear()
+        scratch.close()
 
 
-class _Scratch:
+class _ScratchCollection:
     """Keys of one drill: another one may run at the same time."""
 
     def __init__(self, records: Records, token: str) -> None:
@@ -104,33 +108,33 @@ class _Scratch:
         self._token = token
         self._keys: list[str] = []
 
-    def restored(self, records: Sequence[Record]) -> dict[str, Record]:
+    def restore(self, records: Sequence[Record]) -> dict[str, Record]:
         """What comes back of `records`, by their own keys."""
-        own = {f"{self._token}:{record.key}": record for record in records}
-        self._keys = [*own]
-        self._records.put([replace(record, key=key) for key, record in own.items()])
-        back = self._records.get(self._keys)
-        return {own[record.key].key: record for record in back}
+        source_by_key = {f"{self._token}:{record.key}": record for record in records}
+        self._keys = [*source_by_key]
+        self._records.put([replace(record, key=key) for key, record in source_by_key.items()])
+        restored = self._records.get(self._keys)
+        return {source_by_key[record.key].key: record for record in restored}
 
-    def empty(self) -> None:
+    def delete_restored(self) -> None:
         """Delete what was restored last."""
         self._records.delete(self._keys)
         self._keys = []
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Leave nothing behind, but for what another drill has there."""
-        self.empty()
+        self.delete_restored()
         if not self._records.count():
             self._records.drop()
 
 
-def _keys(records: Records, bases: set[tuple[PointId, str]] | None) -> list[str]:
+def _read_keys(records: Records, original_digests: set[tuple[PointId, str]] | None) -> list[str]:
     """All keys; into `bases` goes what the originals are of, as far as that can be read."""
     keys: list[str] = []
     for batch in records.scan(vectors=False):
         keys += [record.key for record in batch]
-        if bases is not None:
-            bases |= {
+        if original_digests is not None:
+            original_digests |= {
                 (record.document["id"], record.document["vector"])
                 for record in batch
                 if isinstance(record.document.get("id"), int | str)
@@ -139,68 +143,76 @@ def _keys(records: Records, bases: set[tuple[PointId, str]] | None) -> list[str]
     return sorted(keys)
 
 
-def _picked(keys: list[str], sample: int, rng: np.random.Generator) -> list[str]:
-    if not sample or len(keys) <= sample:
+def _sample_keys(keys: list[str], sample_size: int, rng: np.random.Generator) -> list[str]:
+    if not sample_size or len(keys) <= sample_size:
         return keys
-    return [keys[row] for row in sorted(rng.choice(len(keys), sample, replace=False).tolist())]
+    return [keys[row] for row in sorted(rng.choice(len(keys), sample_size, replace=False).tolist())]
 
 
-def _batches(
-    originals: Records, kept: list[str], history: Records, noted: list[str]
-) -> Iterator[tuple[int, Records, list[str], type[OriginalLine | HistoryLine]]]:
+def _split_batches(
+    shadow_records: Records,
+    original_keys: list[str],
+    history_records: Records,
+    history_keys: list[str],
+) -> Iterator[tuple[int, Records, list[str], type[OriginalDocument | HistoryDocument]]]:
     done = 0
-    for records, keys, line in ((originals, kept, OriginalLine), (history, noted, HistoryLine)):
-        for start in range(0, len(keys), _BATCH):
-            part = keys[start : start + _BATCH]
-            yield done, records, part, line
-            done += len(part)
+    for records, keys, model in (
+        (shadow_records, original_keys, OriginalDocument),
+        (history_records, history_keys, HistoryDocument),
+    ):
+        for start in range(0, len(keys), _BATCH_SIZE):
+            batch_keys = keys[start : start + _BATCH_SIZE]
+            yield done, records, batch_keys, model
+            done += len(batch_keys)
 
 
-def _whole(
+def _read_intact(
     records: Records,
     keys: list[str],
-    line: type[OriginalLine | HistoryLine],
-    place: str,
-    found: Drilled,
+    model: type[OriginalDocument | HistoryDocument],
+    prefix: str,
+    report: DrillReport,
 ) -> list[Record]:
     stored = records.get(keys)
-    found.gone += len(keys) - len(stored)
-    kind = f"{place}__nudge_{'originals' if line is OriginalLine else 'history'}"
-    whole = []
+    report.gone += len(keys) - len(stored)
+    collection_name = f"{prefix}__nudge_{'originals' if model is OriginalDocument else 'history'}"
+    intact = []
     for record in stored:
         try:
-            whole += schema.opened([record], kind, line, vectors=True)
+            intact += schema.validate_records([record], collection_name, model, vectors=True)
         except DamagedRecord:
-            _name(found.damaged, f"{kind} {record.key}")
-    return whole
+            _add_name(report.damaged, f"{collection_name} {record.key}")
+    return intact
 
 
-def _baseless(history: list[Record], bases: set[tuple[PointId, str]]) -> list[str]:
+def _find_baseless(records: list[Record], original_digests: set[tuple[PointId, str]]) -> list[str]:
     return [
         record.key
-        for record in history
-        if (record.document["id"], record.document["original"]) not in bases
+        for record in records
+        if (record.document["id"], record.document["original"]) not in original_digests
     ]
 
 
-def _restore(scratch: _Scratch, records: list[Record], found: Drilled) -> None:
+def _restore_and_compare(
+    scratch: _ScratchCollection, records: list[Record], report: DrillReport
+) -> None:
     if not records:
         return
-    back = scratch.restored(records)
+    restored = scratch.restore(records)
     for record in records:
-        if record.key in back and _same(back[record.key], record):
-            found.identical += 1
+        if record.key in restored and _is_same_record(restored[record.key], record):
+            report.identical += 1
         else:
-            _name(found.differing, record.key)
-    scratch.empty()
+            _add_name(report.differing, record.key)
+    scratch.delete_restored()
 
 
-def _same(left: Record, right: Record) -> bool:
+def _is_same_record(left: Record, right: Record) -> bool:
     if left.vector is None or right.vector is None:
         return False
     return left.document == right.document and left.vector.tobytes() == right.vector.tobytes()
 
 
-def _name(named: list[str], key: str) -> None:
-    if len(named) < _MOST_NAMED:
-        named.append(key)
+def _add_name(names: list[str], key: str) -> None:
+    if len(names) < _MAX_NAMED_RECORDS:
+        names.append(key)

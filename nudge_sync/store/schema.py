@@ -15,58 +15,60 @@ from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 
-T = TypeVar("T")
+Content = TypeVar("T")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
-NOTHING_ELSE = ConfigDict(extra="forbid")
+FORBID_EXTRA = ConfigDict(extra="forbid")
 """For dataclasses that are read from records: a field that they do not have is an error."""
 LAST_MOMENT = 253_402_300_800_000
 """The year 10000 in milliseconds since 1970."""
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Moment = Annotated[int, Field(ge=0, lt=LAST_MOMENT)]
+TimestampMs = Annotated[int, Field(ge=0, lt=LAST_MOMENT)]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{32}\z")]
-Id = Annotated[int, Field(strict=True)] | Annotated[str, Field(min_length=1, strict=True)]
+StoredPointId = (
+    Annotated[int, Field(strict=True)] | Annotated[str, Field(min_length=1, strict=True)]
+)
 
 
-class _Line(BaseModel):
+class _StoredDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class OriginalLine(_Line):
+class OriginalDocument(_StoredDocument):
     """The document of a record in `docs__nudge_originals`."""
 
-    id: Id
+    id: StoredPointId
     revision: Count
-    at: Moment
+    at: TimestampMs
     vector: Digest
     seal: Digest
 
     @property
-    def key(self) -> str:
+    def expected_key(self) -> str:
         """The key it has to stand under."""
         return f"{self.revision}:{self.id}"
 
 
-class HistoryLine(_Line):
+class HistoryDocument(_StoredDocument):
     """The document of a record in `docs__nudge_history`."""
 
     revision: Count
-    id: Id
+    id: StoredPointId
     original: Digest
     replaced: Digest
     vector: Digest
     seal: Digest
 
     @property
-    def key(self) -> str:
+    def expected_key(self) -> str:
         """The key it has to stand under."""
         return f"{self.revision}:{self.id}"
 
 
-def opened(
+def validate_records(
     records: Sequence[Record],
-    place: str,
-    line: type[OriginalLine | HistoryLine],
+    collection_name: str,
+    model: type[OriginalDocument | HistoryDocument],
     *,
     vectors: bool,
 ) -> list[Record]:
@@ -74,34 +76,38 @@ def opened(
 
     vectors: each also has its vector. Raises DamagedRecord that names the first one that fails.
     """
-    for record in checksum.opened(records, place):
-        found = built(line, record.document, record, place)
-        if found.key != record.key:
-            raise misshapen(record, place, "it stands under another point's key")
+    for record in checksum.verify_checksums(records, collection_name):
+        document = parse_content(model, record.document, record, collection_name)
+        if document.expected_key != record.key:
+            raise build_record_error(record, collection_name, "it stands under another point's key")
         if vectors and record.vector is None:
-            raise misshapen(record, place, "it has lost its vector")
+            raise build_record_error(record, collection_name, "it has lost its vector")
     return list(records)
 
 
-def built(kind: type[T], content: Any, record: Record, place: str) -> T:
+def parse_content(
+    model: type[Content], content: Any, record: Record, collection_name: str
+) -> Content:
     """`content`, a part of the record's document, as a `kind`: a model or a dataclass.
 
     Raises DamagedRecord.
     """
     try:
-        if kind not in _ADAPTERS:
-            _ADAPTERS[kind] = TypeAdapter(kind)
-        return cast(T, _ADAPTERS[kind].validate_python(content))
+        if model not in _ADAPTERS:
+            _ADAPTERS[model] = TypeAdapter(model)
+        return cast(Content, _ADAPTERS[model].validate_python(content))
     except ValidationError as error:
-        item = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part)[:80] for part in item["loc"]) or "its content"
-        raise misshapen(record, place, f"{where}: {item['msg']}") from None
+        first_error = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        field_path = ".".join(str(part)[:80] for part in first_error["loc"]) or "its content"
+        raise build_record_error(
+            record, collection_name, f"{field_path}: {first_error['msg']}"
+        ) from None
 
 
-def misshapen(record: Record, place: str, why: str) -> DamagedRecord:
+def build_record_error(record: Record, collection_name: str, reason: str) -> DamagedRecord:
     """The error about a record that is not what this version of nudge-sync writes."""
     return DamagedRecord(
-        f'record {record.key[:200]!r} in "{place}" is not what this version writes ({why}); '
+        f'record {record.key[:200]!r} in "{collection_name}" is not what this version writes ({reason}); '
         "nothing was written from it. Use the version that wrote it, or restore that collection "
         "from a backup"
     )

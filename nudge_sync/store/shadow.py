@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from nudge_sync.connector import Float32, PointId, Record, Records
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.store import checksum, schema
-from nudge_sync.store.ledger import now
+from nudge_sync.store.ledger import now_ms
 
 
 @dataclass(frozen=True)
-class Original:
+class StoredOriginal:
     """A note that a point once had this original; the vector itself is read when it is needed."""
 
     key: str
@@ -28,79 +28,83 @@ class Shadow:
     over can put an older original in the place of a newer one.
     """
 
-    def __init__(self, records: Records, place: str) -> None:
+    def __init__(self, records: Records, prefix: str) -> None:
         self.records = records
-        self._place = f"{place}__nudge_originals"
+        self._collection_name = f"{prefix}__nudge_originals"
 
-    def enter(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
+    def add_originals(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
         """Store originals and read them back, bit for bit.
 
         Raises WriteNotVerified; then nothing may be written over them.
         """
         records = [
-            checksum.sealed(f"{revision}:{point}", _document(revision, point), vector)
+            checksum.add_checksum(f"{revision}:{point}", _build_document(revision, point), vector)
             for point, vector in zip(ids, vectors, strict=True)
         ]
         self.records.put(records)
         stored = self.records.get([record.key for record in records])
-        if [_bits(record) for record in stored] != [_bits(record) for record in records]:
+        if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:
             raise WriteNotVerified(
-                f'"{self._place}": an original read back differs from what was put there; '
+                f'"{self._collection_name}": an original read back differs from what was put there; '
                 "nothing was written to the collection"
             )
 
-    def notes(self) -> dict[PointId, list[Original]]:
+    def read_originals(self) -> dict[PointId, list[StoredOriginal]]:
         """The originals of every point that was ever moved, oldest first. Raises DamagedRecord."""
-        found: dict[PointId, list[Original]] = {}
+        originals: dict[PointId, list[StoredOriginal]] = {}
         for batch in self.records.scan(vectors=False):
-            for record in schema.opened(batch, self._place, schema.OriginalLine, vectors=False):
-                note = _note(record)
-                found.setdefault(note.point, []).append(note)
-        for several in found.values():
-            several.sort(key=lambda note: note.revision)
-        return found
+            for record in schema.validate_records(
+                batch, self._collection_name, schema.OriginalDocument, vectors=False
+            ):
+                note = _parse_original(record)
+                originals.setdefault(note.point, []).append(note)
+        for versions in originals.values():
+            versions.sort(key=lambda note: note.revision)
+        return originals
 
-    def ids(self) -> list[PointId]:
+    def read_point_ids(self) -> list[PointId]:
         """Every point that was ever moved, in a fixed order."""
-        return sorted(self.notes(), key=str)
+        return sorted(self.read_originals(), key=str)
 
-    def of(self, ids: Sequence[PointId]) -> dict[PointId, Float32]:
+    def read_newest_vectors(self, ids: Sequence[PointId]) -> dict[PointId, Float32]:
         """The newest original of each of `ids` that has one. Raises DamagedRecord."""
-        notes = self.notes()
-        newest = {point: notes[point][-1] for point in ids if point in notes}
-        vectors = self.vectors(list(newest.values()))
+        originals = self.read_originals()
+        newest = {point: originals[point][-1] for point in ids if point in originals}
+        vectors = self.read_vectors(list(newest.values()))
         return {point: vectors[note.key] for point, note in newest.items()}
 
-    def vectors(self, notes: Sequence[Original]) -> dict[str, Float32]:
+    def read_vectors(self, originals: Sequence[StoredOriginal]) -> dict[str, Float32]:
         """The vectors of these originals, by key. Raises DamagedRecord."""
-        keys = list(dict.fromkeys(note.key for note in notes))
+        keys = list(dict.fromkeys(note.key for note in originals))
         stored = self.records.get(keys)
-        records = schema.opened(stored, self._place, schema.OriginalLine, vectors=True)
-        found = {record.key: _vector(record) for record in records}
+        records = schema.validate_records(
+            stored, self._collection_name, schema.OriginalDocument, vectors=True
+        )
+        vectors = {record.key: _require_vector(record) for record in records}
         for key in keys:
-            if key not in found:
-                raise DamagedRecord(f'record {key!r} is gone from "{self._place}"')
-        return found
+            if key not in vectors:
+                raise DamagedRecord(f'record {key!r} is gone from "{self._collection_name}"')
+        return vectors
 
-    def forget(self, notes: Sequence[Original]) -> None:
+    def delete_originals(self, originals: Sequence[StoredOriginal]) -> None:
         """Delete these originals."""
-        self.records.delete([note.key for note in notes])
+        self.records.delete([note.key for note in originals])
 
 
-def _note(record: Record) -> Original:
+def _parse_original(record: Record) -> StoredOriginal:
     document = record.document
-    return Original(record.key, document["id"], document["revision"], document["vector"])
+    return StoredOriginal(record.key, document["id"], document["revision"], document["vector"])
 
 
-def _document(revision: int, point: PointId) -> dict[str, PointId]:
-    return {"id": point, "revision": revision, "at": now()}
+def _build_document(revision: int, point: PointId) -> dict[str, PointId]:
+    return {"id": point, "revision": revision, "at": now_ms()}
 
 
-def _bits(record: Record) -> tuple[str, str, bytes]:
-    return record.key, record.document["seal"], _vector(record).tobytes()
+def _to_bits(record: Record) -> tuple[str, str, bytes]:
+    return record.key, record.document["seal"], _require_vector(record).tobytes()
 
 
-def _vector(record: Record) -> Float32:
+def _require_vector(record: Record) -> Float32:
     if record.vector is None:
         raise DamagedRecord(f"record {record.key!r} has lost its vector")
     return record.vector

@@ -7,9 +7,9 @@ from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.store import checksum
-from nudge_sync.store.retry import patient_collection, patient_records
+from nudge_sync.store.retry import add_collection_retries, add_record_retries
 
-_PLAIN = re.compile(r"[A-Za-z0-9_]{1,40}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,26 @@ class Target:
     database: Database
     collection: Collection
     facts: CollectionFacts
-    originals: Records
-    history: Records
-    ledger: Records
+    shadow_records: Records
+    history_records: Records
+    ledger_records: Records
     queries: Records
     events: Records
 
     @property
-    def place(self) -> str:
+    def prefix(self) -> str:
         """The name that the sidecar's own collections start with."""
-        return state_name(self.facts.collection, self.facts.vector)
+        return format_prefix(self.facts.collection, self.facts.vector)
 
 
-def state_name(collection: str, vector: str) -> str:
+def format_prefix(collection: str, vector: str) -> str:
     """What the names of the sidecar's own collections start with."""
     if not vector:
         return collection
-    plain = vector if _PLAIN.fullmatch(vector) else checksum.of_bytes(vector.encode())[:12]
-    return f"{collection}__{plain}"
+    suffix = (
+        vector if _PLAIN_NAME.fullmatch(vector) else checksum.digest_bytes(vector.encode())[:12]
+    )
+    return f"{collection}__{suffix}"
 
 
 def open_target(database: Database, name: str, vector: str = "") -> Target:
@@ -50,43 +52,43 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
 
     Raises CollectionNotFound, UnsupportedCollection.
     """
-    named = patient_collection(database.collection(name, vector)).describe()
+    alias_facts = add_collection_retries(database.collection(name, vector)).describe()
     # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
     # writes to a collection whose originals are not kept.
-    collection = patient_collection(database.collection(named.collection, vector))
+    collection = add_collection_retries(database.collection(alias_facts.collection, vector))
     facts = replace(collection.describe(), name=name)
-    own = state_name(facts.collection, facts.vector)
-    logged = state_name(name, facts.vector)
+    state_prefix = format_prefix(facts.collection, facts.vector)
+    feedback_prefix = format_prefix(name, facts.vector)
 
-    def records(prefix: str, suffix: str, dimension: int, *indexed: str) -> Records:
-        return patient_records(database.records(f"{prefix}__nudge_{suffix}", dimension, indexed))
+    def open_records(prefix: str, suffix: str, dimension: int, *indexed: str) -> Records:
+        return add_record_retries(database.records(f"{prefix}__nudge_{suffix}", dimension, indexed))
 
     return Target(
         name=name,
         database=database,
         collection=collection,
         facts=facts,
-        originals=records(own, "originals", facts.dimension),
-        history=records(own, "history", facts.dimension, "revision"),
-        ledger=records(own, "revisions", 0, "kind"),
-        queries=records(logged, "queries", facts.dimension, *INDEXED_SEARCH_FIELDS),
-        events=records(logged, "events", 0, *INDEXED_EVENT_FIELDS),
+        shadow_records=open_records(state_prefix, "originals", facts.dimension),
+        history_records=open_records(state_prefix, "history", facts.dimension, "revision"),
+        ledger_records=open_records(state_prefix, "revisions", 0, "kind"),
+        queries=open_records(feedback_prefix, "queries", facts.dimension, *INDEXED_SEARCH_FIELDS),
+        events=open_records(feedback_prefix, "events", 0, *INDEXED_EVENT_FIELDS),
     )
 
 
-def refusals(facts: CollectionFacts) -> list[str]:
+def find_problems(facts: CollectionFacts) -> list[str]:
     """Everything that stands in the way of a safe write, each a sentence; empty if nothing does."""
-    found = list(facts.problems)
+    problems = list(facts.problems)
     if facts.precision != "float32":
-        found.append(
+        problems.append(
             f'"{facts.collection}" stores vector {facts.vector!r} as {facts.precision}, which '
             "cannot hold a small change; store it as float32"
         )
-    return found
+    return problems
 
 
-def refuse_unsupported(facts: CollectionFacts) -> None:
+def refuse_unsupported_collection(facts: CollectionFacts) -> None:
     """Raise UnsupportedCollection if the collection cannot be written safely."""
-    found = refusals(facts)
-    if found:
-        raise UnsupportedCollection("; ".join(found))
+    problems = find_problems(facts)
+    if problems:
+        raise UnsupportedCollection("; ".join(problems))

@@ -9,16 +9,29 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import lease
 from nudge_sync.store.history import History
-from nudge_sync.store.integrity import all_named
-from nudge_sync.store.ledger import Ledger, Revision, head, lineage, pending
-from nudge_sync.store.provenance import Notes, Recognised, Shadow, Standing, holds, recognise
+from nudge_sync.store.integrity import name_damaged_records
+from nudge_sync.store.ledger import (
+    Ledger,
+    Revision,
+    find_head,
+    find_pending_revisions,
+    trace_lineage,
+)
+from nudge_sync.store.provenance import (
+    ClassifiedPoints,
+    OriginalsByPoint,
+    Ownership,
+    Shadow,
+    classify_points,
+    has_same_vector,
+)
 from nudge_sync.store.target import Target
 
-_BATCH = 10_000
+_BATCH_SIZE = 10_000
 
 
 @dataclass
-class Verified:
+class VerifyReport:
     """Every point that was ever moved, against shadow and ledger; the counts add up to `points`."""
 
     revision: int
@@ -38,80 +51,86 @@ class Verified:
     """Who holds the lease."""
 
     @property
-    def clean(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether nothing is left to be settled."""
         return not (self.behind or self.pending)
 
     def summary(self) -> dict[str, Any]:
         """The fields of `verify --json`."""
-        return {**self.__dict__, "clean": self.clean}
+        return {**self.__dict__, "clean": self.is_clean}
 
 
-def verify(target: Target, progress: Progress = silent) -> Verified:
+def verify(target: Target, progress: Progress = silent) -> VerifyReport:
     """Compare the collection with shadow, history and ledger; writes nothing.
 
     Raises DamagedRecord where records of the sidecar's own are damaged; it names them all.
     """
     try:
-        return _compared(target, progress)
+        return _compare_points(target, progress)
     except DamagedRecord as error:
-        raise all_named(target, error) from None
+        raise name_damaged_records(target, error) from None
 
 
-def _compared(target: Target, progress: Progress) -> Verified:
-    entries = Ledger(target.ledger, target.place).entries()
-    held = lease.holder(target.ledger)
-    found = Verified(
-        revision=head(entries),
-        pending=len(pending(entries)),
-        holder=held.describe() if held else "",
+def _compare_points(target: Target, progress: Progress) -> VerifyReport:
+    entries = Ledger(target.ledger_records, target.prefix).entries()
+    active_lease = lease.read_active_lease(target.ledger_records)
+    report = VerifyReport(
+        revision=find_head(entries),
+        pending=len(find_pending_revisions(entries)),
+        holder=active_lease.describe() if active_lease else "",
     )
-    notes = Shadow(target.originals, target.place).notes()
-    ids = sorted(notes, key=str)
-    line = lineage(entries, found.revision)
-    for start in range(0, len(ids), _BATCH):
-        _count(target, ids[start : start + _BATCH], notes, line, found)
-        progress("verify", min(start + _BATCH, len(ids)), len(ids))
-    return found
+    stored_originals = Shadow(target.shadow_records, target.prefix).read_originals()
+    ids = sorted(stored_originals, key=str)
+    lineage = trace_lineage(entries, report.revision)
+    for start in range(0, len(ids), _BATCH_SIZE):
+        _count_batch(target, ids[start : start + _BATCH_SIZE], stored_originals, lineage, report)
+        progress("verify", min(start + _BATCH_SIZE, len(ids)), len(ids))
+    return report
 
 
-def _count(
-    target: Target, ids: list[PointId], notes: Notes, line: list[int], found: Verified
+def _count_batch(
+    target: Target,
+    ids: list[PointId],
+    stored_originals: OriginalsByPoint,
+    lineage: list[int],
+    report: VerifyReport,
 ) -> None:
-    points = recognise(target, ids, notes)
-    settled = _settled(target, points, line)
-    found.points += len(ids)
-    found.missing += len(points.missing)
-    for row, standing in enumerate(points.standing):
-        if standing is Standing.DRIFTED:
-            found.drifted += 1
-        elif standing is not Standing.WRITTEN:
-            found.original += 1
-        elif settled[row]:
-            found.as_written += 1
+    points = classify_points(target, ids, stored_originals)
+    is_settled = _find_settled(target, points, lineage)
+    report.points += len(ids)
+    report.missing += len(points.missing)
+    for row, ownership in enumerate(points.ownership):
+        if ownership is Ownership.FOREIGN:
+            report.drifted += 1
+        elif ownership is not Ownership.OURS:
+            report.original += 1
+        elif is_settled[row]:
+            report.as_written += 1
         else:
-            found.behind += 1
+            report.behind += 1
 
 
-def unsettled(
-    target: Target, points: Recognised, entries: list[Revision], revision: int
+def find_unsettled_rows(
+    target: Target, points: ClassifiedPoints, entries: list[Revision], revision: int
 ) -> list[int]:
     """The rows of `points` that do not hold what `revision` says: written otherwise, put back or
     drifted.
     """
-    line = lineage(entries, revision)
-    found = _settled(target, points, line)
-    return [row for row, settled in enumerate(found) if not settled]
+    lineage = trace_lineage(entries, revision)
+    is_settled = _find_settled(target, points, lineage)
+    return [row for row, settled in enumerate(is_settled) if not settled]
 
 
-def _settled(target: Target, points: Recognised, line: list[int]) -> list[bool]:
+def _find_settled(target: Target, points: ClassifiedPoints, lineage: list[int]) -> list[bool]:
     """Row by row, whether a point holds what the revision says that `line` starts with."""
     rescales = target.facts.rescales
-    noted = History(target.history, target.place).latest(line, points.ids, vectors=rescales)
-    originals = is_same_vector(points.live, points.originals, rescales=rescales)
+    history_records = History(target.history_records, target.prefix).find_latest(
+        lineage, points.ids, vectors=rescales
+    )
+    is_original = is_same_vector(points.live_vectors, points.originals, rescales=rescales)
     return [
-        holds(noted[point], points.live[row], rescales=rescales)
-        if point in noted
-        else bool(originals[row]) and points.standing[row] is not Standing.DRIFTED
+        has_same_vector(history_records[point], points.live_vectors[row], rescales=rescales)
+        if point in history_records
+        else bool(is_original[row]) and points.ownership[row] is not Ownership.FOREIGN
         for row, point in enumerate(points.ids)
     ]

@@ -9,18 +9,18 @@ from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Collection
 from nudge_sync.errors import Unreachable
 
-_LOOK_AGAIN = 1.0
+_POLL_SECONDS = 1.0
 """Seconds between two looks at an index that falls behind."""
 
 
-class Pace:
+class Pacer:
     """Holds each batch back until the rate and the index allow it."""
 
     def __init__(self, collection: Collection, settings: WriteSettings, progress: Progress) -> None:
         self._collection = collection
         self._settings = settings
         self._progress = progress
-        self._next = 0.0
+        self._next_write_at = 0.0
 
     def wait(self, rows: int) -> None:
         """Return when `rows` more may be written.
@@ -34,20 +34,20 @@ class Pace:
     def _wait_for_rate(self, rows: int) -> None:
         if self._settings.rate is None:
             return
-        while (left := self._next - time.monotonic()) > 0:
+        while (remaining := self._next_write_at - time.monotonic()) > 0:
             self._progress("pause", 0, 0)
-            time.sleep(min(left, _LOOK_AGAIN))
-        self._next = time.monotonic() + rows / self._settings.rate
+            time.sleep(min(remaining, _POLL_SECONDS))
+        self._next_write_at = time.monotonic() + rows / self._settings.rate
 
     def wait_for_index(self) -> None:
         """Return when the index keeps up. Raises like `wait`."""
-        until = time.monotonic() + self._settings.pause_seconds
+        deadline = time.monotonic() + self._settings.pause_seconds
         while not (health := self._collection.health()).ready:
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 raise Unreachable(
                     f"the index did not keep up for {self._settings.pause_seconds:g} s "
                     f"({health.reason}); what is written stays noted, and `nudge-sync resume` "
                     "goes on"
                 )
             self._progress("pause", 0, 0)
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(_POLL_SECONDS)

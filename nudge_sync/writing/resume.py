@@ -9,11 +9,11 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, live_check, live_means
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Revision, pending
-from nudge_sync.store.target import Target, refuse_unsupported
-from nudge_sync.writing.pacing import Pace
-from nudge_sync.writing.rollback import undo
-from nudge_sync.writing.two_phase import Writer, roll_forward, supersede
+from nudge_sync.store.ledger import Revision, find_pending_revisions
+from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.writing.pacing import Pacer
+from nudge_sync.writing.rollback import undo_revision
+from nudge_sync.writing.two_phase import Writer, roll_forward, supersede_older_revisions
 
 
 def resume(
@@ -24,35 +24,37 @@ def resume(
     A revision of which nothing was written yet is abandoned; one that was being written is
     finished. Raises what `cycle.apply` raises about the lease and the database.
     """
-    refuse_unsupported(target.facts)
-    with lease.held(target.ledger, settings.write.lease_seconds) as held:
-        writer = Writer(target, settings.write, held, held.beating(progress))
-        return finish_pending(writer, settings)
+    refuse_unsupported_collection(target.facts)
+    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+        writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
+        return finish_pending_revision(writer, settings)
 
 
-def finish_pending(writer: Writer, settings: CollectionSettings) -> dict[str, Any] | None:
+def finish_pending_revision(writer: Writer, settings: CollectionSettings) -> dict[str, Any] | None:
     """The same, for a caller that holds the lease."""
     result = None
-    for entry in pending(writer.ledger.entries()):
+    for entry in find_pending_revisions(writer.ledger.entries()):
         if entry.state == "planned":
-            abandoned = writer.ledger.move(entry, "abandoned")
-            writer.history.forget(entry.number)
+            abandoned = writer.ledger.set_state(entry, "abandoned")
+            writer.history.delete_revision(entry.number)
             result = abandoned.summary()
             continue
-        return _finish(writer, settings, entry)
+        return _finish_revision(writer, settings, entry)
     return result
 
 
-def _finish(writer: Writer, settings: CollectionSettings, entry: Revision) -> dict[str, Any]:
+def _finish_revision(
+    writer: Writer, settings: CollectionSettings, entry: Revision
+) -> dict[str, Any]:
     if entry.state == "writing":
         entry, _ = roll_forward(writer, entry)
-    supersede(writer, entry)
+    supersede_older_revisions(writer, entry)
     judgements = judgements_of(writer.target, settings, writer.progress)
-    conclude(writer, settings, entry, held_out(judgements))
-    return writer.ledger.entry(entry.number).summary()
+    conclude_revision(writer, settings, entry, held_out(judgements))
+    return writer.ledger.read_entry(entry.number).summary()
 
 
-def conclude(
+def conclude_revision(
     writer: Writer, settings: CollectionSettings, entry: Revision, probe: Probe | None
 ) -> LiveCheck | None:
     """Measure a written revision through the live index and note it applied.
@@ -62,17 +64,17 @@ def conclude(
     """
     before = entry.details.get("live")
     if entry.kind == "rollback" or before is None or probe is None:
-        writer.ledger.move(entry, "applied")
+        writer.ledger.set_state(entry, "applied")
         return None
     # Rows that wait for the index may not be found yet: that would look like a loss.
-    Pace(writer.target.collection, writer.settings, writer.progress).wait_for_index()
+    Pacer(writer.target.collection, writer.settings, writer.progress).wait_for_index()
     after = live_means(
         writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
     )
     check = live_check(before, after, settings.solver.metric, settings.gate)
     if check.lost:
         # Left in state "written" until the rollback supersedes it: a crash in between is resumed.
-        undo(writer, writer.ledger.annotate(entry, lost=check.summary()))
+        undo_revision(writer, writer.ledger.add_details(entry, lost=check.summary()))
     else:
-        writer.ledger.move(entry, "applied", live=check.summary())
+        writer.ledger.set_state(entry, "applied", live=check.summary())
     return check

@@ -15,17 +15,23 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum, lease
 from nudge_sync.store.history import History
-from nudge_sync.store.ledger import Revision, head, lineage, pending, restorable
-from nudge_sync.store.provenance import Recognised, Shadow, Standing, recognise
-from nudge_sync.store.target import Target, refuse_unsupported
-from nudge_sync.writing.two_phase import Change, Tally, Writer, carry_out
+from nudge_sync.store.ledger import (
+    Revision,
+    find_head,
+    find_pending_revisions,
+    find_restorable_revisions,
+    trace_lineage,
+)
+from nudge_sync.store.provenance import ClassifiedPoints, Ownership, Shadow, classify_points
+from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
 
 
 @dataclass(frozen=True)
-class RolledBack:
+class RollbackReport:
     """What a rollback did; every point that was ever moved is counted."""
 
-    to: int
+    head: int
     """The revision whose vectors the collection holds now; 0 for the originals."""
     revision: int | None
     """The number this rollback has itself; None where there was nothing to write."""
@@ -40,7 +46,7 @@ class RolledBack:
     def summary(self) -> dict[str, Any]:
         """The fields of `rollback --json`."""
         return {
-            "to": self.to,
+            "to": self.head,
             "revision": self.revision,
             "points": self.points,
             "restored": self.restored,
@@ -59,109 +65,116 @@ def roll_back(
     to: int | None = None,
     originals: bool = False,
     progress: Progress = silent,
-) -> RolledBack:
+) -> RollbackReport:
     """Go back to revision `to`, to the originals, or by default to before the last revision.
 
     Points that the application re-embedded or deleted since are left alone and named. A revision
     that was left unfinished is what gets undone. Raises InputError where the revision is not kept,
     and whatever `cycle.apply` raises about the lease and the database.
     """
-    refuse_unsupported(target.facts)
-    with lease.held(target.ledger, settings.write.lease_seconds) as held:
-        writer = Writer(target, settings.write, held, held.beating(progress))
+    refuse_unsupported_collection(target.facts)
+    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+        writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
         entries = writer.ledger.entries()
-        goal = 0 if originals else _goal(entries, to, settings.write.keep_revisions)
-        return _to(writer, goal)
+        goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
+        return _restore_revision(writer, goal)
 
 
-def undo(writer: Writer, entry: Revision) -> RolledBack:
+def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
     """Go back to what the collection held before `entry`. The caller holds the lease."""
-    return _to(writer, entry.parent)
+    return _restore_revision(writer, entry.parent)
 
 
-def _goal(entries: list[Revision], to: int | None, keep: int) -> int:
-    kept = restorable(entries, keep)
-    to = _before_the_last(entries) if to is None else to
-    if to == 0 or to in kept:
+def _choose_goal(entries: list[Revision], to: int | None, keep: int) -> int:
+    restorable = find_restorable_revisions(entries, keep)
+    to = _find_last_parent(entries) if to is None else to
+    if to == 0 or to in restorable:
         return to
-    known = ", ".join(str(number) for number in kept) or "none"
+    listed = ", ".join(str(number) for number in restorable) or "none"
     raise InputError(
-        f"revision {to} is not kept; kept are: {known}. --originals goes back to the beginning"
+        f"revision {to} is not kept; kept are: {listed}. --originals goes back to the beginning"
     )
 
 
-def _before_the_last(entries: list[Revision]) -> int:
-    unfinished = [entry for entry in pending(entries) if entry.state != "planned"]
+def _find_last_parent(entries: list[Revision]) -> int:
+    unfinished = [entry for entry in find_pending_revisions(entries) if entry.state != "planned"]
     if unfinished:
         return unfinished[0].parent
     parents = {entry.number: entry.parent for entry in entries}
-    return parents.get(head(entries), 0)
+    return parents.get(find_head(entries), 0)
 
 
-def _to(writer: Writer, goal: int) -> RolledBack:
+def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
     target = writer.target
-    notes = Shadow(target.originals, target.place).notes()
-    ids = sorted(notes, key=str)
-    points = recognise(target, ids, notes, writer.ledger)
+    stored_originals = Shadow(target.shadow_records, target.prefix).read_originals()
+    ids = sorted(stored_originals, key=str)
+    points = classify_points(target, ids, stored_originals, writer.ledger)
     entries = writer.ledger.entries()
-    wanted = _wanted(target, points, lineage(entries, goal))
-    change, drifted = _change(target, points, wanted)
-    done = RolledBack(goal, None, len(ids), drifted=drifted, missing=points.missing)
-    if not len(change) and not pending(entries) and head(entries) == goal:
-        return _proven(target, done, points.ids, wanted)
-    entry = writer.ledger.open("rollback", head(entries), goal, {"rows": len(change)})
-    entry, tally = carry_out(writer, entry, change)
-    writer.ledger.move(entry, "applied")
-    return _proven(target, _with(done, entry, tally), points.ids, wanted)
+    goal_vectors = _reconstruct_vectors(target, points, trace_lineage(entries, goal))
+    write_set, drifted = _build_write_set(target, points, goal_vectors)
+    report = RollbackReport(goal, None, len(ids), drifted=drifted, missing=points.missing)
+    if not len(write_set) and not find_pending_revisions(entries) and find_head(entries) == goal:
+        return _count_identical(target, report, points.ids, goal_vectors)
+    entry = writer.ledger.add_entry("rollback", find_head(entries), goal, {"rows": len(write_set)})
+    entry, tally = write_revision(writer, entry, write_set)
+    writer.ledger.set_state(entry, "applied")
+    return _count_identical(
+        target, _add_write_counts(report, entry, tally), points.ids, goal_vectors
+    )
 
 
-def _with(done: RolledBack, entry: Revision, tally: Tally) -> RolledBack:
+def _add_write_counts(report: RollbackReport, entry: Revision, tally: Tally) -> RollbackReport:
     return replace(
-        done,
+        report,
         revision=entry.number,
         restored=tally.written,
-        drifted=[*done.drifted, *tally.drifted],
-        missing=[*done.missing, *tally.missing],
+        drifted=[*report.drifted, *tally.drifted],
+        missing=[*report.missing, *tally.missing],
     )
 
 
-def _proven(
-    target: Target, done: RolledBack, ids: Sequence[PointId], wanted: Float32
-) -> RolledBack:
+def _count_identical(
+    target: Target, report: RollbackReport, ids: Sequence[PointId], goal_vectors: Float32
+) -> RollbackReport:
     """The same, with every point read once more and compared."""
-    live = target.collection.read(ids)
+    live_points = target.collection.read(ids)
     rows = {point: row for row, point in enumerate(ids)}
-    held = wanted[[rows[point] for point in live.ids]]
-    equal = is_same_vector(live.vectors, held, rescales=target.facts.rescales)
-    spared = set(done.drifted)
+    expected = goal_vectors[[rows[point] for point in live_points.ids]]
+    is_equal_by_row = is_same_vector(live_points.vectors, expected, rescales=target.facts.rescales)
+    drifted = set(report.drifted)
     identical = sum(
-        bool(found) and point not in spared for found, point in zip(equal, live.ids, strict=True)
+        bool(is_equal) and point not in drifted
+        for is_equal, point in zip(is_equal_by_row, live_points.ids, strict=True)
     )
-    return replace(done, identical=identical)
+    return replace(report, identical=identical)
 
 
-def _wanted(target: Target, points: Recognised, line: list[int]) -> Float32:
+def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list[int]) -> Float32:
     """What each point held at the revision that `line` starts with."""
-    wanted = points.originals.copy()
-    found = History(target.history, target.place).latest(line, points.ids, vectors=True)
-    for row, point in enumerate(points.ids):
-        record = found.get(point)
-        original = checksum.of_vector(points.originals[row])
-        if record is not None and record.document["original"] == original:
-            wanted[row] = np.asarray(record.vector, np.float32)
-    return wanted
-
-
-def _change(target: Target, points: Recognised, wanted: Float32) -> tuple[Change, list[PointId]]:
-    drifted = points.where(Standing.DRIFTED)
-    differs = ~is_same_vector(points.live, wanted, rescales=target.facts.rescales)
-    differs[drifted] = False
-    rows = np.flatnonzero(differs)
-    change = Change(
-        ids=[points.ids[row] for row in rows],
-        live=points.live[rows],
-        vectors=wanted[rows],
-        originals=points.originals[rows],
-        enter=points.enter[rows],
+    held_vectors = points.originals.copy()
+    records = History(target.history_records, target.prefix).find_latest(
+        lineage, points.ids, vectors=True
     )
-    return change, [points.ids[row] for row in drifted]
+    for row, point in enumerate(points.ids):
+        record = records.get(point)
+        original_digest = checksum.digest_vector(points.originals[row])
+        if record is not None and record.document["original"] == original_digest:
+            held_vectors[row] = np.asarray(record.vector, np.float32)
+    return held_vectors
+
+
+def _build_write_set(
+    target: Target, points: ClassifiedPoints, goal_vectors: Float32
+) -> tuple[WriteSet, list[PointId]]:
+    foreign_rows = points.find_rows(Ownership.FOREIGN)
+    differs = ~is_same_vector(points.live_vectors, goal_vectors, rescales=target.facts.rescales)
+    differs[foreign_rows] = False
+    rows = np.flatnonzero(differs)
+    write_set = WriteSet(
+        ids=[points.ids[row] for row in rows],
+        live_vectors=points.live_vectors[rows],
+        vectors=goal_vectors[rows],
+        originals=points.originals[rows],
+        must_add_original=points.must_add_original[rows],
+    )
+    return write_set, [points.ids[row] for row in foreign_rows]

@@ -21,40 +21,40 @@ from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.lease import HeldLease
-from nudge_sync.store.ledger import Ledger, Revision, State, pending
-from nudge_sync.store.provenance import holds
-from nudge_sync.store.retry import guarded
+from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
+from nudge_sync.store.provenance import has_same_vector
+from nudge_sync.store.retry import guard_collection_retries
 from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
-from nudge_sync.writing.pacing import Pace
+from nudge_sync.writing.pacing import Pacer
 
 
 @dataclass(frozen=True)
-class Change:
+class WriteSet:
     """Rows to write: what each holds now, what it shall hold, and what its original is.
 
     `enter` marks rows whose original is not in the shadow yet.
     """
 
     ids: list[PointId]
-    live: Float32
+    live_vectors: Float32
     vectors: Float32
     originals: Float32
-    enter: NDArray[np.bool_]
+    must_add_original: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batches(self, size: int) -> Iterator[Change]:
+    def batches(self, size: int) -> Iterator[WriteSet]:
         """The same rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
-            yield Change(
+            yield WriteSet(
                 self.ids[rows],
-                self.live[rows],
+                self.live_vectors[rows],
                 self.vectors[rows],
                 self.originals[rows],
-                self.enter[rows],
+                self.must_add_original[rows],
             )
 
 
@@ -85,20 +85,22 @@ class Writer:
     @cached_property
     def ledger(self) -> Ledger:
         """The target's ledger, read once the lease is held and not again."""
-        return Ledger(self.target.ledger, self.target.place)
+        return Ledger(self.target.ledger_records, self.target.prefix)
 
     @property
     def history(self) -> History:
         """The target's history."""
-        return History(self.target.history, self.target.place)
+        return History(self.target.history_records, self.target.prefix)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """`Collection.write` as long as this process holds the lease. Raises LeaseLost."""
         self.lease.renew()
-        return guarded(self.target.collection, self.lease.confirm).write(points, expected)
+        return guard_collection_retries(self.target.collection, self.lease.confirm).write(
+            points, expected
+        )
 
 
-def carry_out(writer: Writer, entry: Revision, change: Change) -> tuple[Revision, Tally]:
+def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
     """Write `change` as the planned revision `entry`; returns it in state "written".
 
     Raises LeaseLost, WriteNotVerified, DatabaseError, and what `progress` raises. Whatever it
@@ -107,46 +109,50 @@ def carry_out(writer: Writer, entry: Revision, change: Change) -> tuple[Revision
     """
     # From here on whoever takes the lease finds the entry, and settles it.
     writer.lease.confirm()
-    note(writer, entry, change)
+    stage(writer, entry, write_set)
     writer.lease.confirm()
-    entry = writer.ledger.move(entry, "writing")
-    supersede(writer, entry)
+    entry = writer.ledger.set_state(entry, "writing")
+    supersede_older_revisions(writer, entry)
     tally, done = Tally(), 0
-    pace = Pace(writer.target.collection, writer.settings, writer.progress)
-    for batch in change.batches(writer.settings.batch_size):
-        pace.wait(len(batch))
-        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live))
+    pacer = Pacer(writer.target.collection, writer.settings, writer.progress)
+    for batch in write_set.batches(writer.settings.batch_size):
+        pacer.wait(len(batch))
+        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live_vectors))
         done += len(batch)
-        writer.progress("write", done, len(change))
-    return finished(writer, entry, tally), tally
+        writer.progress("write", done, len(write_set))
+    return mark_written(writer, entry, tally), tally
 
 
-def note(writer: Writer, entry: Revision, change: Change) -> None:
+def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
     """Phase one: originals into the shadow, read back; then the new vectors into history."""
-    shadow = Shadow(writer.target.originals, writer.target.place)
+    shadow = Shadow(writer.target.shadow_records, writer.target.prefix)
     done = 0
-    for batch in change.batches(writer.settings.batch_size):
+    for batch in write_set.batches(writer.settings.batch_size):
         writer.lease.renew()
-        rows = np.flatnonzero(batch.enter)
+        rows = np.flatnonzero(batch.must_add_original)
         if len(rows):
-            shadow.enter(entry.number, [batch.ids[row] for row in rows], batch.originals[rows])
-        writer.history.note(entry.number, batch.ids, batch.vectors, batch.live, batch.originals)
+            shadow.add_originals(
+                entry.number, [batch.ids[row] for row in rows], batch.originals[rows]
+            )
+        writer.history.add_rows(
+            entry.number, batch.ids, batch.vectors, batch.live_vectors, batch.originals
+        )
         done += len(batch)
-        writer.progress("note", done, len(change))
-    noted = writer.history.records.count({"revision": entry.number})
-    if noted != len(change):
+        writer.progress("note", done, len(write_set))
+    staged = writer.history.records.count({"revision": entry.number})
+    if staged != len(write_set):
         raise WriteNotVerified(
-            f"{noted} rows of {len(change)} were noted in the history; nothing was written to the "
+            f"{staged} rows of {len(write_set)} were noted in the history; nothing was written to the "
             "collection"
         )
 
 
-def supersede(writer: Writer, entry: Revision) -> None:
+def supersede_older_revisions(writer: Writer, entry: Revision) -> None:
     """Give up every older unfinished revision: `entry` writes over whatever it left."""
-    for older in pending(writer.ledger.entries()):
+    for older in find_pending_revisions(writer.ledger.entries()):
         if older.number < entry.number:
-            state: State = "abandoned" if older.state == "planned" else "superseded"
-            writer.ledger.move(older, state, by=entry.number)
+            state: RevisionState = "abandoned" if older.state == "planned" else "superseded"
+            writer.ledger.set_state(older, state, by=entry.number)
 
 
 def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
@@ -155,12 +161,12 @@ def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
     Rows that hold what the revision replaces are written, rows that hold its vector already are
     counted as written, all others are the application's and are left alone.
     """
-    supersede(writer, entry)
+    supersede_older_revisions(writer, entry)
     tally, done = Tally(), 0
-    pace = Pace(writer.target.collection, writer.settings, writer.progress)
-    for records in writer.history.of(entry.number):
-        pace.wait(len(records))
-        tally.add(_write_again(writer, records))
+    pacer = Pacer(writer.target.collection, writer.settings, writer.progress)
+    for records in writer.history.scan_revision(entry.number):
+        pacer.wait(len(records))
+        tally.add(_rewrite_records(writer, records))
         done += len(records)
         writer.progress("resume", done, entry.details.get("rows", done))
     if done != entry.details.get("rows", done):
@@ -168,22 +174,26 @@ def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
             f"the history holds {done} of the {entry.details['rows']} rows of revision "
             f"{entry.number}, which a crash left half-written; `nudge-sync rollback` undoes it"
         )
-    return finished(writer, entry, tally), tally
+    return mark_written(writer, entry, tally), tally
 
 
-def _write_again(writer: Writer, records: list[Record]) -> WriteReport:
+def _rewrite_records(writer: Writer, records: list[Record]) -> WriteReport:
     target = writer.target
     ids: list[PointId] = [record.document["id"] for record in records]
-    live = target.collection.read(ids)
-    rows = {point: row for row, point in enumerate(live.ids)}
-    kept: list[Record] = []
+    live_points = target.collection.read(ids)
+    rows = {point: row for row, point in enumerate(live_points.ids)}
+    writable: list[Record] = []
     drifted: list[Record] = []
     for record in records:
         point = record.document["id"]
         if point in rows:
-            ours = _is_ours(record, live.vectors[rows[point]], rescales=target.facts.rescales)
-            (kept if ours else drifted).append(record)
-    report = _write(writer, kept, live.vectors[[rows[record.document["id"]] for record in kept]])
+            is_writable = _is_old_or_new_vector(
+                record, live_points.vectors[rows[point]], rescales=target.facts.rescales
+            )
+            (writable if is_writable else drifted).append(record)
+    report = _write_records(
+        writer, writable, live_points.vectors[[rows[record.document["id"]] for record in writable]]
+    )
     return WriteReport(
         written=report.written,
         drifted=[*report.drifted, *(record.document["id"] for record in drifted)],
@@ -191,24 +201,24 @@ def _write_again(writer: Writer, records: list[Record]) -> WriteReport:
     )
 
 
-def _is_ours(record: Record, live: Float32, *, rescales: bool) -> bool:
+def _is_old_or_new_vector(record: Record, live_vector: Float32, *, rescales: bool) -> bool:
     """Whether a row still holds what the revision replaces, or holds its vector already."""
-    return checksum.of_vector(live) == record.document["replaced"] or holds(
-        record, live, rescales=rescales
+    return checksum.digest_vector(live_vector) == record.document["replaced"] or has_same_vector(
+        record, live_vector, rescales=rescales
     )
 
 
-def _write(writer: Writer, records: list[Record], live: Float32) -> WriteReport:
+def _write_records(writer: Writer, records: list[Record], live_vectors: Float32) -> WriteReport:
     if not records:
         return WriteReport()
     vectors = np.stack([np.asarray(record.vector, np.float32) for record in records])
     ids: list[PointId] = [record.document["id"] for record in records]
-    return writer.write(Points(ids, vectors), live)
+    return writer.write(Points(ids, vectors), live_vectors)
 
 
-def finished(writer: Writer, entry: Revision, tally: Tally) -> Revision:
+def mark_written(writer: Writer, entry: Revision, tally: Tally) -> Revision:
     """The revision in state "written", with its counts."""
-    return writer.ledger.move(
+    return writer.ledger.set_state(
         entry,
         "written",
         written=tally.written,

@@ -14,7 +14,7 @@ from chaos_victim import POINTS, SETTINGS, Death, victim
 
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.provenance import recognise
+from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import open_target
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
@@ -42,7 +42,7 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
         time.sleep(0.1)
     database = rig.application.connect()
     target = open_target(database, "docs")
-    assert lease.unlock(target.ledger) is not None
+    assert lease.break_lease(target.ledger_records) is not None
     assert resume(target, SETTINGS)["state"] == "applied"
     point = order.rows[-1]
     fresh = np.eye(1, rig.originals.shape[1], dtype=np.float32)
@@ -52,9 +52,9 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
     assert process.exitcode == 1, "it should have found its lease gone"
     assert target.collection.read([point]).vectors.tobytes() == fresh.tobytes()
     rig.originals[point] = fresh
-    found = recognise(target, range(POINTS))
+    found = classify_points(target, range(POINTS))
     assert found.originals.tobytes() == rig.originals.tobytes()
-    assert [entry.state for entry in Ledger(target.ledger, "docs").entries()] == ["applied"]
+    assert [entry.state for entry in Ledger(target.ledger_records, "docs").entries()] == ["applied"]
     roll_back(target, SETTINGS, originals=True)
     assert target.collection.read(range(POINTS)).vectors.tobytes() == rig.originals.tobytes()
     database.close()

@@ -18,7 +18,7 @@ from nudge_sync.connector import Record
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, erasure, lease, verify
-from nudge_sync.store.integrity import damaged
+from nudge_sync.store.integrity import find_damaged_records
 from nudge_sync.store.ledger import Ledger, Revision
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
@@ -57,7 +57,7 @@ class Applied:
         vector = self.records[name][key][1]
         body = {k: v for k, v in document.items() if k not in {"seal", "vector"}}
         change(body)
-        record = checksum.sealed(key, body, vector)
+        record = checksum.add_checksum(key, body, vector)
         self.put(name, key, record.document, vector)
 
 
@@ -183,7 +183,7 @@ def test_a_document_that_is_no_document(applied, name, content):
     key = applied.keys(name)[-1]
     applied.put(name, key, content, applied.records[name][key][1])
     with pytest.raises(DamagedRecord):
-        checksum.opened([Record(key, content)], name)
+        checksum.verify_checksums([Record(key, content)], name)
 
 
 def _milvus(text: str) -> Any:
@@ -332,7 +332,7 @@ def test_a_sealed_ledger_entry_of_another_shape(applied, number):
     applied.reseal(LEDGER, key, ENTRIES[number])
     refused(applied, key, "verify", "plan", "resume", "apply", "undo", "originals")
     with pytest.raises(DamagedRecord):
-        Ledger(applied.world.target().ledger, "docs").entry(1)
+        Ledger(applied.world.target().ledger, "docs").read_entry(1)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -388,11 +388,11 @@ def test_a_lease_of_another_shape_is_named_and_can_be_replaced(applied, number):
     refused(applied, "lease", "verify", "resume", "apply", "undo")
     records = applied.world.target().ledger
     with pytest.raises(DamagedRecord, match="unlock --force"):
-        lease.holder(records)
-    assert lease.unlock(records) is None
-    assert lease.holder(records) is None
-    with lease.held(records, 10):
-        assert lease.holder(records) is not None
+        lease.read_active_lease(records)
+    assert lease.break_lease(records) is None
+    assert lease.read_active_lease(records) is None
+    with lease.hold_lease(records, 10):
+        assert lease.read_active_lease(records) is not None
 
 
 def test_a_lease_with_a_flipped_bit_is_not_believed(applied):
@@ -403,17 +403,17 @@ def test_a_lease_with_a_flipped_bit_is_not_believed(applied):
 
 
 def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(applied):
-    erasure.ask(applied.world.target().ledger, "docs")
+    erasure.request_erasure(applied.world.target().ledger, "docs")
     document = applied.document(LEDGER, "erasure")
     document["erasure"]["done"] += 1
     applied.put(LEDGER, "erasure", document, None)
     refused(applied, "erasure", "apply")
-    assert f"{LEDGER} 'erasure'" in list(damaged(applied.world.target()))
+    assert f"{LEDGER} 'erasure'" in list(find_damaged_records(applied.world.target()))
 
 
 def test_whatever_the_ledger_wrote_is_read_again(applied):
     ledger = Ledger(applied.world.target().ledger, "docs")
-    entry = ledger.entry(1)
+    entry = ledger.read_entry(1)
     assert isinstance(entry, Revision)
     assert asdict(ledger.entries()[0]) == asdict(entry)
     assert ledger.records.get(["revision:00000001"]) == [

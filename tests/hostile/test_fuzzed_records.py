@@ -17,7 +17,7 @@ from nudge_sync import cycle
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, lease, schema
-from nudge_sync.store.ledger import Revision, read_entry
+from nudge_sync.store.ledger import Revision, parse_entry
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
@@ -66,14 +66,14 @@ def record_or_named(read: Callable[[], Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "whole"), [(schema.OriginalLine, ORIGINAL), (schema.HistoryLine, LINE)]
+    ("kind", "whole"), [(schema.OriginalDocument, ORIGINAL), (schema.HistoryDocument, LINE)]
 )
 @given(data=st.data())
 def test_any_original_or_history_record(kind, whole, data):
     body, vector = data.draw(altered(whole)), data.draw(VECTORS)
-    record = checksum.sealed("1:7", body, vector)
+    record = checksum.add_checksum("1:7", body, vector)
     for vectors in (True, False):
-        read = partial(schema.opened, [record], "docs__nudge_x", kind, vectors=vectors)
+        read = partial(schema.validate_records, [record], "docs__nudge_x", kind, vectors=vectors)
         found = record_or_named(read, "1:7")
         if found:
             document = found[0].document
@@ -82,8 +82,8 @@ def test_any_original_or_history_record(kind, whole, data):
 
 @given(entry=altered(ENTRY) | JSON, around=altered({"kind": "revision", "generation": 1}))
 def test_any_ledger_entry(entry, around):
-    record = checksum.sealed("revision:00000001", {**around, "entry": entry})
-    found = record_or_named(lambda: read_entry(record, "docs__nudge_revisions"), "revision:0000")
+    record = checksum.add_checksum("revision:00000001", {**around, "entry": entry})
+    found = record_or_named(lambda: parse_entry(record, "docs__nudge_revisions"), "revision:0000")
     if found is not None:
         assert isinstance(found, Revision)
         assert found.parent < found.number == 1
@@ -94,17 +94,17 @@ def test_any_ledger_entry(entry, around):
 def test_any_lease(content, generation):
     records = MemoryDatabase().records("docs__nudge_revisions")
     document = {"kind": "lease", "generation": generation, "lease": content}
-    records.put([checksum.sealed(lease.KEY, jsonable(document))])
-    holder = record_or_named(lambda: lease.holder(records), lease.KEY)
+    records.put([checksum.add_checksum(lease.LEASE_KEY, jsonable(document))])
+    holder = record_or_named(lambda: lease.read_active_lease(records), lease.LEASE_KEY)
     if holder is not None:
         holder.describe()
     try:
-        with lease.held(records, 10):
-            assert lease.holder(records) is not None
+        with lease.hold_lease(records, 10):
+            assert lease.read_active_lease(records) is not None
     except NudgeSyncError:
-        lease.unlock(records)
-        with lease.held(records, 10):
-            assert lease.holder(records) is not None
+        lease.break_lease(records)
+        with lease.hold_lease(records, 10):
+            assert lease.read_active_lease(records) is not None
 
 
 def jsonable(value: Any) -> Any:
@@ -151,7 +151,7 @@ def test_no_stored_record_makes_a_verb_fail_otherwise(world, name, at, forged, d
     body = {k: v for k, v in json.loads(text).items() if not forged or k not in {"seal", "vector"}}
     changed = jsonable(data.draw(altered(body)))
     if forged and name in NAMES:
-        changed = checksum.sealed(key, changed, vector).document
+        changed = checksum.add_checksum(key, changed, vector).document
     store.records[name][key] = (json.dumps(changed), vector)
     try:
         each_verb(world, before, damage=name in NAMES and not forged)

@@ -21,7 +21,7 @@ from nudge_sync.connector import CollectionFacts
 from nudge_sync.errors import InputError
 from nudge_sync.planning import plan_file, plan_file_schema
 from nudge_sync.planning.plan import Plan
-from nudge_sync.planning.plan_file import load, refuse_unfit, save
+from nudge_sync.planning.plan_file import load_plan, refuse_mismatched_plan, save_plan
 from nudge_sync.store import checksum
 
 Lines = list[dict[str, Any]]
@@ -33,13 +33,13 @@ def lines_of(path: Path) -> Lines:
 
 def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
     """A file whose content is changed and whose digest is right: what only the checks can find."""
-    save(plan(), path)
+    save_plan(plan(), path)
     lines = lines_of(path)
     change(lines)
     header = {k: v for k, v in lines[0].items() if k not in {"format", "rows", "digest"}}
     rows = [json.dumps(line) for line in lines[1:]]
-    text = "\n".join([checksum.of_document(header), *rows])
-    counted = {"rows": len(rows), "digest": checksum.of_bytes(text.encode())}
+    text = "\n".join([checksum.digest_json(header), *rows])
+    counted = {"rows": len(rows), "digest": checksum.digest_bytes(text.encode())}
     lines[0] |= counted
     path.write_text("\n".join([json.dumps(lines[0]), *rows]) + "\n", encoding="utf-8")
     return path
@@ -47,8 +47,8 @@ def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
 
 def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
     made = plan(rows=5, ids=[1, 2**63, "a\u00e9\u2028", "\x00'\"\\", -4])
-    save(made, tmp_path / "plan")
-    found = load(tmp_path / "plan")
+    save_plan(made, tmp_path / "plan")
+    found = load_plan(tmp_path / "plan")
     assert found.vectors.tobytes() == made.vectors.tobytes()
     for field in fields(Plan):
         if field.name not in {"vectors", "held"}:
@@ -57,19 +57,19 @@ def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
 
 def test_an_empty_plan_survives_too(tmp_path):
     made = plan(rows=0, vectors=np.empty((0, 0), np.float32))
-    save(made, tmp_path / "plan")
-    assert load(tmp_path / "plan").moved == 0
+    save_plan(made, tmp_path / "plan")
+    assert load_plan(tmp_path / "plan").moved == 0
 
 
 def test_the_header_knows_every_field_of_a_plan():
-    named = set(plan_file_schema.Header.model_fields) - {"format", "rows", "digest"}
+    named = set(plan_file_schema.PlanHeader.model_fields) - {"format", "rows", "digest"}
     rows = {"ids", "vectors", "live", "angles", "held"}
     assert named | rows == {field.name for field in fields(Plan)}
 
 
 def test_the_page_names_every_field(root):
     page = (root / "docs" / "plan-file.md").read_text(encoding="utf-8")
-    for model in (plan_file_schema.Header, plan_file_schema.Row):
+    for model in (plan_file_schema.PlanHeader, plan_file_schema.PlanRow):
         assert [name for name in model.model_fields if f"`{name}`" not in page] == []
 
 
@@ -135,7 +135,7 @@ ROWS = [(name, value) for name, values in ROW_VALUES.items() for value in values
 
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as refused:
-        load(path)
+        load_plan(path)
     message = str(refused.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -175,11 +175,11 @@ def test_a_point_may_be_named_once(tmp_path):
 def test_a_forged_file_with_the_right_digest_is_a_plan(tmp_path):
     """The digest tells damage, not forgery, as the page says."""
     path = forged(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
-    assert load(path).ids == [0, "other", 2]
+    assert load_plan(path).ids == [0, "other", 2]
 
 
 def _bytes(path: Path, change: Callable[[bytes], bytes]) -> Path:
-    save(plan(), path)
+    save_plan(plan(), path)
     path.write_bytes(change(path.read_bytes()))
     return path
 
@@ -226,7 +226,7 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
 
 def test_rows_without_end_are_not_read_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "plan"
-    save(plan(rows=9), path)
+    save_plan(plan(rows=9), path)
     monkeypatch.setattr(plan_file, "MAX_ROWS", 3)
     assert "more than 3 rows" in refusal(path)
 
@@ -236,18 +236,18 @@ def test_what_cannot_be_read_or_written(tmp_path):
     refusal(tmp_path / "absent")
     refusal(Path("\0"))
     with pytest.raises(InputError, match="cannot be written"):
-        save(plan(), tmp_path / "no" / "such" / "folder")
+        save_plan(plan(), tmp_path / "no" / "such" / "folder")
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
     path = tmp_path_factory.getbasetemp() / "flipped"
-    save(plan(), path)
+    save_plan(plan(), path)
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= 1 << bit
     path.write_bytes(content)
     try:
-        found = load(path)
+        found = load_plan(path)
     except InputError:
         return
     # What is left is a change that JSON does not see, in the header alone.
@@ -277,7 +277,7 @@ def test_any_json_in_any_field_is_a_plan_or_refused(tmp_path_factory, name, valu
 
     path = forged(tmp_path_factory.getbasetemp() / "json", change)
     try:
-        load(path).summary()
+        load_plan(path).summary()
     except InputError:
         return
 
@@ -288,14 +288,14 @@ def test_a_forged_plan_that_turns_a_point_too_far_writes_nothing(tmp_path):
         made = cycle.plan(world.target(), SETTINGS)
         before = world.live()
         made.vectors[3] = -made.vectors[3]
-        save(made, tmp_path / "plan")
+        save_plan(made, tmp_path / "plan")
         with pytest.raises(InputError, match=f"turns point {made.ids[3]} by"):
-            cycle.apply(world.target(), SETTINGS, load(tmp_path / "plan"))
+            cycle.apply(world.target(), SETTINGS, load_plan(tmp_path / "plan"))
         assert world.live().tobytes() == before.tobytes()
-        assert world.target().ledger.count() == 1
+        assert world.target().ledger_records.count() == 1
         made.vectors[3] = -made.vectors[3]
-        save(made, tmp_path / "plan")
-        done = cycle.apply(world.target(), SETTINGS, load(tmp_path / "plan"))
+        save_plan(made, tmp_path / "plan")
+        done = cycle.apply(world.target(), SETTINGS, load_plan(tmp_path / "plan"))
         assert done.written == made.moved
 
 
@@ -304,6 +304,6 @@ def facts(dimension: int) -> CollectionFacts:
 
 
 def test_a_plan_of_another_dimension_does_not_fit():
-    refuse_unfit(plan(dimension=4), facts(4))
+    refuse_mismatched_plan(plan(dimension=4), facts(4))
     with pytest.raises(InputError, match="have 4 numbers and those"):
-        refuse_unfit(plan(dimension=4), facts(8))
+        refuse_mismatched_plan(plan(dimension=4), facts(8))

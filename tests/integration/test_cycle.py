@@ -7,7 +7,7 @@ from worlds import JUDGED, POINTS, SETTINGS, World, unit
 from nudge_sync import cycle
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused, InputError
-from nudge_sync.planning.plan_file import load, save
+from nudge_sync.planning.plan_file import load_plan, save_plan
 from nudge_sync.store import verify
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.writing import resume
@@ -20,14 +20,14 @@ def test_a_cycle_helps_moves_only_judged_points_and_comes_back(any_world: World)
     applied = cycle.apply(any_world.target(), SETTINGS)
     after = any_world.live()
     assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"] + 0.05
-    assert applied.live is not None
-    assert applied.live.after["ndcg@10"] > applied.live.before["ndcg@10"] + 0.05
+    assert applied.live_check is not None
+    assert applied.live_check.after["ndcg@10"] > applied.live_check.before["ndcg@10"] + 0.05
     assert applied.written == applied.plan.moved == JUDGED
     rescales = any_world.target().facts.rescales
     changed = ~is_same_vector(before, after, rescales=rescales)
     assert list(np.flatnonzero(changed)) == list(range(JUDGED))
     state = verify.verify(any_world.target())
-    assert (state.points, state.as_written, state.clean) == (JUDGED, JUDGED, True)
+    assert (state.points, state.as_written, state.is_clean) == (JUDGED, JUDGED, True)
 
     back = roll_back(any_world.target(), SETTINGS, originals=True)
     assert (back.points, back.restored, back.identical) == (JUDGED, JUDGED, JUDGED)
@@ -69,7 +69,7 @@ def test_rollback_walks_back_and_forward_through_revisions(world: World) -> None
         assert world.live().tobytes() == states[to].tobytes()
     roll_back(world.target(), SETTINGS, to=3)
     for expected in (2, 1, 0, 0):
-        assert roll_back(world.target(), SETTINGS).to == expected
+        assert roll_back(world.target(), SETTINGS).head == expected
         assert world.live().tobytes() == states[expected].tobytes()
 
 
@@ -84,7 +84,7 @@ def test_history_keeps_the_last_revisions_and_no_more(world: World) -> None:
         states[number] = world.live()
     with pytest.raises(InputError, match="kept are: 4, 5"):
         roll_back(world.target(), settings, to=3)
-    assert world.target().history.count() <= 2 * JUDGED
+    assert world.target().history_records.count() <= 2 * JUDGED
     roll_back(world.target(), settings, to=4)
     assert world.live().tobytes() == states[4].tobytes()
 
@@ -159,14 +159,14 @@ def test_shuffled_judgements_are_refused_and_nothing_is_written(world: World) ->
     with pytest.raises(GateRefused):
         cycle.apply(world.target(), SETTINGS)
     assert world.live().tobytes() == before.tobytes()
-    assert Ledger(world.target().ledger, "docs").entries() == []
+    assert Ledger(world.target().ledger_records, "docs").entries() == []
 
 
 def test_a_plan_travels_through_a_file(world: World, tmp_path) -> None:
     world.teach()
     planned = cycle.plan(world.target(), SETTINGS)
-    save(planned, tmp_path / "plan.jsonl")
-    loaded = load(tmp_path / "plan.jsonl")
+    save_plan(planned, tmp_path / "plan.jsonl")
+    loaded = load_plan(tmp_path / "plan.jsonl")
     assert loaded.summary() == planned.summary()
     applied = cycle.apply(world.target(), SETTINGS, loaded)
     assert applied.written == planned.moved
@@ -178,7 +178,11 @@ def test_planning_writes_nothing(world: World) -> None:
     before = world.live()
     cycle.plan(world.target(), SETTINGS)
     target = world.target()
-    assert [target.originals.count(), target.history.count(), target.ledger.count()] == [0, 0, 0]
+    assert [
+        target.shadow_records.count(),
+        target.history_records.count(),
+        target.ledger_records.count(),
+    ] == [0, 0, 0]
     assert world.live().tobytes() == before.tobytes()
 
 

@@ -18,8 +18,8 @@ from nudge_sync.serve.daemon import Daemon, drill_trigger, trigger
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.leftovers import sweep
-from nudge_sync.store.restore_drill import drill, scratch_of
+from nudge_sync.store.leftovers import sweep_leftovers
+from nudge_sync.store.restore_drill import open_scratch_records, run_drill
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 
@@ -28,18 +28,18 @@ def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> N
     world.teach()
     cycle.apply(world.target(), SETTINGS)
     before = world.live()
-    done = drill(world.target(), sample=0)
+    done = run_drill(world.target(), sample_size=0)
     assert (done.originals, done.history, done.identical) == (JUDGED, JUDGED, 2 * JUDGED)
-    assert done.ok
-    part = drill(world.target(), sample=10, rng=np.random.default_rng(0))
+    assert done.is_restorable
+    part = run_drill(world.target(), sample_size=10, rng=np.random.default_rng(0))
     assert (part.originals, part.history, part.identical) == (10, 10, 20)
-    assert scratch_of(world.target()).count() == 0
+    assert open_scratch_records(world.target()).count() == 0
     assert world.live().tobytes() == before.tobytes()
 
 
 def test_nothing_to_drill(world: World) -> None:
-    done = drill(world.target())
-    assert (done.originals, done.history, done.identical, done.ok) == (0, 0, 0, True)
+    done = run_drill(world.target())
+    assert (done.originals, done.history, done.identical, done.is_restorable) == (0, 0, 0, True)
 
 
 @pytest.mark.parametrize("world", ["memory"], indirect=True)
@@ -55,10 +55,10 @@ def test_a_drill_names_what_a_rollback_could_not_use(world: World) -> None:
     originals[bent] = (text, wrong)
     del originals[gone]
     history["1:7"] = ('{"id": 7}', history["1:7"][1])
-    done = drill(world.target(), sample=0)
+    done = run_drill(world.target(), sample_size=0)
     assert done.damaged == ["docs__nudge_originals 1:3", "docs__nudge_history 1:7"]
     assert done.baseless == [gone]
-    assert not done.ok
+    assert not done.is_restorable
     assert done.identical == 2 * JUDGED - 3
 
 
@@ -75,18 +75,18 @@ def _abandoned(world: World) -> int:
     with pytest.raises(Interrupted):
         cycle.apply(world.target(), SETTINGS, progress=stop)
     target = world.target()
-    ledger = Ledger(target.ledger, "docs")
-    ledger.move(ledger.entry(1), "abandoned")
-    return target.history.count()
+    ledger = Ledger(target.ledger_records, "docs")
+    ledger.set_state(ledger.read_entry(1), "abandoned")
+    return target.history_records.count()
 
 
 def test_gc_sweeps_the_history_of_abandoned_revisions(world: World) -> None:
     noted = _abandoned(world)
     before = world.live()
     assert noted == JUDGED
-    assert sweep(world.target()) == noted
-    assert world.target().history.count() == 0
-    assert sweep(world.target()) == 0
+    assert sweep_leftovers(world.target()) == noted
+    assert world.target().history_records.count() == 0
+    assert sweep_leftovers(world.target()) == 0
     assert resume(world.target(), SETTINGS) is None
     assert roll_back(world.target(), SETTINGS, originals=True).restored == 0
     assert world.live().tobytes() == before.tobytes()
@@ -95,22 +95,22 @@ def test_gc_sweeps_the_history_of_abandoned_revisions(world: World) -> None:
 def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(world: World) -> None:
     noted = _abandoned(world)
     target = world.target()
-    record = History(target.history, "docs").at(1, [2], vectors=True)[2]
+    record = History(target.history_records, "docs").read_records(1, [2], vectors=True)[2]
     assert record.vector is not None
     world.upsert([2], record.vector[None])
-    held = checksum.of_vectors(world.live([2]))[0] == record.document["vector"]
-    assert sweep(world.target()) == noted - held
+    held = checksum.digest_vectors(world.live([2]))[0] == record.document["vector"]
+    assert sweep_leftovers(world.target()) == noted - held
 
 
 def test_gc_sweeps_what_a_killed_drill_left(world: World) -> None:
     world.teach()
     cycle.apply(world.target(), SETTINGS)
     target = world.target()
-    scratch_of(target).put(target.originals.get(["1:3", "1:4"]))
-    assert drill(world.target()).ok
-    assert scratch_of(target).count() == 2
-    assert sweep(world.target()) == 2
-    assert scratch_of(target).count() == 0
+    open_scratch_records(target).put(target.shadow_records.get(["1:3", "1:4"]))
+    assert run_drill(world.target()).is_restorable
+    assert open_scratch_records(target).count() == 2
+    assert sweep_leftovers(world.target()) == 2
+    assert open_scratch_records(target).count() == 0
 
 
 def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:

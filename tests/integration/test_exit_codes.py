@@ -17,7 +17,7 @@ from nudge_sync.cli.app import app
 from nudge_sync.cli.main import exit_code
 from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.planning.plan_file import save
+from nudge_sync.planning.plan_file import save_plan
 from nudge_sync.store import checksum, lease, retry
 
 
@@ -74,10 +74,10 @@ def test_0_done_and_nothing_to_do(shop: Shop):
 def test_1_a_lease_that_is_held(shop: Shop):
     opened = database(shop)
     records = opened.records("docs__nudge_revisions", 0, ("kind",))
-    moment = lease.now()
+    moment = lease.now_ms()
     somebody = lease.Lease("t", "elsewhere", "//1/1", moment, moment + 10**6, 1000.0, 1)
     document = {"kind": "lease", "generation": 1, "lease": asdict(somebody)}
-    records.put([checksum.sealed("lease", document)])
+    records.put([checksum.add_checksum("lease", document)])
     opened.close()
     for words in (["apply", "--yes"], ["rollback", "--yes"], ["resume"], ["gc"], ["unlock"]):
         code, said = run(shop, *words)
@@ -161,7 +161,7 @@ def test_2_bad_rows_when_asked_to_be_strict(shop: Shop, tmp_path: Path):
 
 
 def test_2_a_plan_of_another_dimension(shop: Shop, tmp_path: Path):
-    save(plan(dimension=5), tmp_path / "plan")
+    save_plan(plan(dimension=5), tmp_path / "plan")
     before = shop.live()
     code, said = run(shop, "apply", "--yes", "--plan", str(tmp_path / "plan"))
     assert (code, "have 5 numbers" in said) == (2, True)

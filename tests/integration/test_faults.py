@@ -56,7 +56,7 @@ def test_an_answer_that_is_lost_changes_nothing(place: Place) -> None:
     """Whether the request took effect or not."""
     for seed, at in enumerate([FIRST_ORIGINALS, *place_calls(place).values()]):
         place.move(faulty(place, at, "after" if seed % 2 else "before", time_out), seed)
-        assert verify(place.target()).clean
+        assert verify(place.target()).is_clean
     roll_back(faulty(place, 6, "after", time_out), SETTINGS, originals=True)
     assert place.live().tobytes() == place.originals.tobytes()
 
@@ -70,6 +70,6 @@ def test_a_request_that_fails_for_good_is_finished_later(place: Place) -> None:
         resume(place.target(), SETTINGS)
         changed = (place.live() != before).any(axis=1)
         assert changed.all() or not changed.any(), name
-        assert verify(place.target()).clean
+        assert verify(place.target()).is_clean
         place.move(place.target(), seed=50 + seed)
     place.nothing_is_lost()

@@ -58,7 +58,7 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
     cycle.apply(world.target(), settings)
     assert world.live().tobytes() == never_heard_of_them
     assert cycle.apply(world.target(), settings).written == 0
-    assert verify(world.target()).clean
+    assert verify(world.target()).is_clean
     assert roll_back(world.target(), settings, originals=True).identical > 60
     assert world.live().tobytes() == world.numbers.vectors.tobytes()
 
@@ -78,7 +78,7 @@ def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(world
             cycle.apply(world.target(), SETTINGS)
         assert world.live().tobytes() == world.numbers.vectors.tobytes()
     # What is taught from now on may stay again.
-    assert not erasure.noted(world.target().ledger, "docs").pending
+    assert not erasure.read_erasure_state(world.target().ledger_records, "docs").is_pending
 
 
 def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(world: World) -> None:
@@ -130,4 +130,4 @@ def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(world: World)
     for _ in range(2):
         looked_at = cycle.plan(world.target(), settings)
         cycle.apply(world.target(), settings, looked_at)
-    assert not erasure.noted(world.target().ledger, "docs").pending
+    assert not erasure.read_erasure_state(world.target().ledger_records, "docs").is_pending

@@ -69,7 +69,7 @@ def refused(target: Target, shared: Shared, settings: CollectionSettings = SETTI
         cycle.apply(target, settings)
     live = target.collection.read(range(len(shared.documents))).vectors
     assert live.tobytes() == shared.documents.tobytes()
-    assert [each.count() for each in (target.originals, target.history)] == [0, 0]
+    assert [each.count() for each in (target.shadow_records, target.history_records)] == [0, 0]
     return str(error.value)
 
 

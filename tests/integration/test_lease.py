@@ -46,7 +46,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        instant, now = lease.instant, lease.now
+        instant, now = lease.read_clocks, lease.now_ms
         monkeypatch.setattr(
             lease, "instant", lambda: tuple(clock + self.ahead for clock in instant())
         )
@@ -106,7 +106,7 @@ def test_the_same_on_real_engines(any_place: Place) -> None:
 def unlocked_while_it_runs(place: Place, at: int) -> None:
     place.move(place.target(), seed=1, points=5)
     with Paused(place.database, lambda target: place.move(target, 2), at, "before"):
-        assert lease.unlock(place.target().ledger) is not None
+        assert lease.break_lease(place.target().ledger_records) is not None
         another_cycle(place)
         held = place.live()[3]
     assert place.live()[3].tobytes() == held.tobytes()
@@ -125,10 +125,10 @@ def test_two_at_once(any_place: Place) -> None:
     held, refused, barrier = [], [], Barrier(6)
 
     def ask() -> None:
-        ledger = any_place.target().ledger
+        ledger = any_place.target().ledger_records
         barrier.wait()
         try:
-            with lease.held(ledger, 30) as mine:
+            with lease.hold_lease(ledger, 30) as mine:
                 held.append(mine.generation)
                 barrier.wait()
         except LeaseHeld:
@@ -141,14 +141,14 @@ def test_two_at_once(any_place: Place) -> None:
     for thread in threads:
         thread.join()
     assert (len(held), len(refused)) in {(1, 5), (0, 6)}
-    with lease.held(any_place.target().ledger, 30):
+    with lease.hold_lease(any_place.target().ledger_records, 30):
         pass
 
 
 def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
     place: Place, clock: Clock
 ) -> None:
-    with lease.held(place.target().ledger, 30) as first:
+    with lease.hold_lease(place.target().ledger_records, 30) as first:
         for ahead in (-3600, 0, 20):
             clock.ahead = ahead
             with pytest.raises(LeaseHeld):
@@ -162,8 +162,8 @@ def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
 
 def test_a_machine_that_slept_looks_before_it_writes(place: Place, clock: Clock) -> None:
     """Its own clock stood still, and so did the one that counts while it sleeps."""
-    with lease.held(place.target().ledger, 30) as first:
-        lease.unlock(place.target().ledger)
+    with lease.hold_lease(place.target().ledger_records, 30) as first:
+        lease.break_lease(place.target().ledger_records)
         first.renew()  # within a second it does not look
         clock.ahead = 2
         with pytest.raises(LeaseLost):
@@ -171,22 +171,22 @@ def test_a_machine_that_slept_looks_before_it_writes(place: Place, clock: Clock)
 
 
 def test_who_holds_it_is_said_and_can_be_overruled(any_place: Place) -> None:
-    ledger = any_place.target().ledger
-    with lease.held(ledger, 30):
-        said = lease.holder(ledger).describe()
+    ledger = any_place.target().ledger_records
+    with lease.hold_lease(ledger, 30):
+        said = lease.read_active_lease(ledger).describe()
         assert f"process {os.getpid()}" in said
         with pytest.raises(LeaseHeld, match=f"process {os.getpid()}"):
             resume(any_place.target(), SETTINGS)
-        assert lease.unlock(ledger).describe() == said
-        assert lease.holder(ledger) is None
-    assert lease.unlock(ledger) is None
+        assert lease.break_lease(ledger).describe() == said
+        assert lease.read_active_lease(ledger) is None
+    assert lease.break_lease(ledger) is None
 
 
 def _take_and_die(section: dict[str, str]) -> None:
     from nudge_sync_qdrant_edge import connect  # noqa: PLC0415
 
     target = open_target(connect(section), "docs")
-    with lease.held(target.ledger, 3600):
+    with lease.hold_lease(target.ledger_records, 3600):
         os._exit(9)
 
 
@@ -200,6 +200,6 @@ def test_the_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     process.join()
     assert process.exitcode == 9
     made.database = made.application.connect()
-    assert lease.holder(made.target().ledger) is None
+    assert lease.read_active_lease(made.target().ledger_records) is None
     assert resume(made.target(), SETTINGS) is None
     made.database.close()

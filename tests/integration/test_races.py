@@ -23,7 +23,7 @@ import nudge_sync_qdrant_edge
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database
-from nudge_sync.store.provenance import recognise
+from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
@@ -129,7 +129,7 @@ def test_nothing_is_lost_on_milvus_outside_the_window(
     assert windows.of
     resume(open_target(database, "docs"), SETTINGS)
     target = open_target(database, "docs")
-    found = recognise(target, range(POINTS))
+    found = classify_points(target, range(POINTS))
     known = {i: row.tobytes() for i, row in zip(found.ids, found.originals, strict=True)}
     lost = [point for point in range(POINTS) if known.get(point) != writer.last.get(point)]
     request.node.user_properties += [
@@ -141,7 +141,7 @@ def test_nothing_is_lost_on_milvus_outside_the_window(
     roll_back(target, SETTINGS, originals=True)
     live = target.collection.read(range(POINTS))
     assert {i: row.tobytes() for i, row in zip(live.ids, live.vectors, strict=True)} == known
-    assert verify(target).clean
+    assert verify(target).is_clean
     database.close()
     application.client.close()
 
@@ -169,7 +169,7 @@ def changed_again_and_again(database: Database) -> int:
     until, done = time.monotonic() + SECONDS, 0
     while time.monotonic() < until or done < 4:
         target = open_target(database, "docs")
-        points = recognise(target, range(POINTS))
+        points = classify_points(target, range(POINTS))
         wanted = dict(zip(points.ids, near(points.originals, done), strict=True))
         cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted))
         if done % 3 == 2:
@@ -180,14 +180,14 @@ def changed_again_and_again(database: Database) -> int:
 
 def compare(database: Database, writer: Writer) -> None:
     target = open_target(database, "docs")
-    found = recognise(target, range(POINTS))
+    found = classify_points(target, range(POINTS))
     known = dict(zip(found.ids, found.originals, strict=True))
     assert {point: vector.tobytes() for point, vector in known.items()} == writer.last
     roll_back(target, SETTINGS, originals=True)
     live = target.collection.read(range(POINTS))
     pairs = zip(live.ids, live.vectors, strict=True)
     assert {point: row.tobytes() for point, row in pairs} == writer.last
-    assert verify(target).clean
+    assert verify(target).is_clean
 
 
 def test_an_alias_that_is_switched_meanwhile_redirects_no_write() -> None:

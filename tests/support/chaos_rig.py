@@ -17,8 +17,8 @@ from chaos_victim import DIMENSION, POINTS, SETTINGS, Death, Order, victim, want
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
-from nudge_sync.store.ledger import Ledger, pending
-from nudge_sync.store.provenance import recognise
+from nudge_sync.store.ledger import Ledger, find_pending_revisions
+from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase
@@ -137,8 +137,8 @@ class Rig:
         touched = self._embed_again(database) if self._round % 4 == 0 else []
         counted = Faults()
         target = open_target(FaultyDatabase(database, counted), "docs")
-        entries = Ledger(target.ledger, "docs").entries()
-        unfinished = bool(pending(entries))
+        entries = Ledger(target.ledger_records, "docs").entries()
+        unfinished = bool(find_pending_revisions(entries))
         resume(target, SETTINGS)
         self.toll.replayed += counted.calls.count("docs.write")
         whole = self._compare(database, order, touched)
@@ -168,7 +168,7 @@ class Rig:
         else:
             after = live if order.verb == "undo" else self.originals.copy()
         after[touched] = self.live[touched]
-        known = recognise(open_target(database, "docs"), range(POINTS))
+        known = classify_points(open_target(database, "docs"), range(POINTS))
         self.toll.lost += int((known.originals != self.originals).any(axis=1).sum())
         self.toll.overwritten += int((live[touched] != self.live[touched]).any(axis=1).sum())
         whole = live.tobytes() in {self.live.tobytes(), after.tobytes()}

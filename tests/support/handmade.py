@@ -31,11 +31,11 @@ def handmade(
     vectors = np.array([wanted[int(point)] for point in held.ids], np.float32)
     return replace(
         made,
-        inputs=checksum.of_bytes(vectors.tobytes()),
+        inputs=checksum.digest_bytes(vectors.tobytes()),
         ids=held.ids,
         vectors=vectors.reshape(held.vectors.shape),
         held=held.vectors,
-        live=checksum.of_vectors(held.vectors),
+        live=checksum.digest_vectors(held.vectors),
         angles=[0.1] * len(held),
         gate=Gate(passed=True, reasons=[]),
         found={name: float(loses) for name in made.found},

@@ -26,8 +26,8 @@ from nudge_sync.connector import Float32
 from nudge_sync.errors import DatabaseError, GateRefused, InputError, LeaseHeld, StalePlan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Ledger, pending, restorable
-from nudge_sync.store.provenance import recognise
+from nudge_sync.store.ledger import Ledger, find_pending_revisions, find_restorable_revisions
+from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import (
@@ -96,12 +96,12 @@ class Machine(RuleBasedStateMachine):
         return open_target(database, "docs")
 
     def ledger(self) -> Ledger:
-        return Ledger(self.target().ledger, "docs")
+        return Ledger(self.target().ledger_records, "docs")
 
     # What the sidecar does
 
     # A plan from before an unfinished revision is settled rightly leaves out what that changes.
-    @precondition(lambda self: not pending(self.ledger().entries()))
+    @precondition(lambda self: not find_pending_revisions(self.ledger().entries()))
     @rule(rows=st.sets(POINT, min_size=1), seed=SEED, fault=FAULT, loses=st.booleans())
     def apply(self, rows: set[int], seed: int, fault: Faults | None, loses: bool) -> None:
         plan = self.plan(sorted(rows & self.model.original.keys()), seed, loses=loses)
@@ -123,14 +123,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(fault=FAULT, chosen=st.integers(0, 10))
     def roll_back_to(self, fault: Faults | None, chosen: int) -> None:
-        kept = [0, *restorable(self.ledger().entries(), SETTINGS.write.keep_revisions)]
+        kept = [
+            0,
+            *find_restorable_revisions(self.ledger().entries(), SETTINGS.write.keep_revisions),
+        ]
         goal = kept[chosen % len(kept)]
         self.step({}, lambda: roll_back(self.target(fault), SETTINGS, to=goal))
 
     @rule(seed=SEED)
     def second_sidecar(self, seed: int) -> None:
         """While another holds the lease, nothing changes; then its time runs out."""
-        with lease.held(self.target().ledger, 60):
+        with lease.hold_lease(self.target().ledger_records, 60):
             for work in (
                 lambda: resume(self.target(), SETTINGS),
                 lambda: roll_back(self.target(), SETTINGS, originals=True),
@@ -166,7 +169,7 @@ class Machine(RuleBasedStateMachine):
             return
         origin = self.model.origin[point, vector]
         self.write(point, vector_of(vector), fresh=False)
-        found = recognise(self.target(), [point]).originals[0].tobytes()
+        found = classify_points(self.target(), [point]).originals[0].tobytes()
         # Once no history tells of it any more, it is a vector like any other.
         assert found in {vector, origin}
         self.model.original[point] = found
@@ -185,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     def no_original_is_lost(self) -> None:
         if not hasattr(self, "model"):
             return
-        found = recognise(self.target(), range(POINTS))
+        found = classify_points(self.target(), range(POINTS))
         for point, original in zip(found.ids, found.originals, strict=True):
             assert original.tobytes() == self.model.original[int(point)]
 
@@ -196,9 +199,9 @@ class Machine(RuleBasedStateMachine):
         found = verify(self.target())
         parts = found.as_written + found.original + found.behind + found.drifted + found.missing
         assert parts == found.points
-        assert found.pending == len(pending(self.ledger().entries()))
+        assert found.pending == len(find_pending_revisions(self.ledger().entries()))
         if not found.pending and not self.model.touched:
-            assert found.clean
+            assert found.is_clean
         if not found.pending:
             assert found.behind <= len(self.model.touched)
 
@@ -234,11 +237,11 @@ class Machine(RuleBasedStateMachine):
         except DatabaseError as error:
             assert "no space left" in str(error)  # noqa: PT017
         # A crash leaves the lease behind, and so does a disk too full for giving it back.
-        lease.unlock(self.target().ledger)
+        lease.break_lease(self.target().ledger_records)
         live, entries = self.live(), self.ledger().entries()
         self.model.check(live, entries, meant)
         if whole:
-            assert not pending(entries)
+            assert not find_pending_revisions(entries)
             assert all(live[point] == vector for point, vector in meant.items())
         self.model.before = live
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nudge_sync.store.ledger import Revision, head, pending
+from nudge_sync.store.ledger import Revision, find_head, find_pending_revisions
 
 Bits = bytes
 Vectors = dict[int, Bits]
@@ -100,8 +100,8 @@ class Model:
             assert point not in self.fresh, f"{point}: the application's write did not last"
             self.touched.discard(point)
             self.fresh.discard(point)
-        if not pending(entries):
-            self._check_settled(live, self.held_at(head(entries)))
+        if not find_pending_revisions(entries):
+            self._check_settled(live, self.held_at(find_head(entries)))
 
     def _ours(self, point: int) -> set[Bits]:
         written = {intent[point][0] for intent in self.intents.values() if point in intent}

@@ -12,7 +12,7 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database, Float32
 from nudge_sync.store import lease
-from nudge_sync.store.provenance import recognise
+from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.writing.resume import resume
@@ -52,9 +52,9 @@ class Place:
 
     def nothing_is_lost(self) -> None:
         """Every original is known, everything can be settled, and every bit comes back."""
-        found = recognise(self.target(), range(POINTS))
+        found = classify_points(self.target(), range(POINTS))
         assert found.originals.tobytes() == self.originals.tobytes()
-        lease.unlock(self.target().ledger)
+        lease.break_lease(self.target().ledger_records)
         resume(self.target(), SETTINGS)
         assert verify(self.target()).pending == 0
         done = roll_back(self.target(), SETTINGS, originals=True)

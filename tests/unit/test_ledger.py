@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError, LeaseLost
-from nudge_sync.store.ledger import Ledger, head, lineage, restorable
-from nudge_sync.store.pruning import prune
+from nudge_sync.store.ledger import Ledger, find_head, find_restorable_revisions, trace_lineage
+from nudge_sync.store.pruning import prune_ledger
 from nudge_sync.testing.memory import MemoryDatabase
 
 
@@ -21,9 +21,9 @@ def again(known: Ledger) -> Ledger:
 
 
 def applied(known: Ledger, parent: int, **details: object) -> int:
-    entry = known.open("apply", parent, None, details)
+    entry = known.add_entry("apply", parent, None, details)
     for state in ("writing", "written", "applied"):
-        entry = known.move(entry, state)
+        entry = known.set_state(entry, state)
     return entry.number
 
 
@@ -37,15 +37,15 @@ def test_what_was_noted_is_remembered_and_stored():
 
 def test_what_another_process_noted_is_not_seen_but_never_overwritten():
     ours = ledger()
-    entry = ours.open("apply", 0, None, {})
+    entry = ours.add_entry("apply", 0, None, {})
     theirs = again(ours)
-    taken = theirs.move(theirs.entries()[0], "abandoned")
-    theirs.open("apply", 0, None, {})
+    taken = theirs.set_state(theirs.entries()[0], "abandoned")
+    theirs.add_entry("apply", 0, None, {})
     assert [found.number for found in ours.entries()] == [1]
     for attempt in (
-        lambda: ours.move(entry, "writing"),
-        lambda: ours.open("apply", 0, None, {}),
-        lambda: ours.built_on(entry, 0),
+        lambda: ours.set_state(entry, "writing"),
+        lambda: ours.add_entry("apply", 0, None, {}),
+        lambda: ours.set_parent(entry, 0),
     ):
         with pytest.raises(LeaseLost):
             attempt()
@@ -61,21 +61,21 @@ def test_pruning_changes_no_way_back(data):
         parent = data.draw(st.sampled_from([number - 1] * 4 + list(range(number))))
         applied(known, parent, **({"collected": True} if data.draw(st.booleans()) else {}))
     entries = known.entries()
-    wanted = restorable(entries, 3)
+    wanted = find_restorable_revisions(entries, 3)
     whole = {entry.number for entry in entries if not entry.details.get("collected")}
-    ways = {number: _told(lineage(entries, number), whole) for number in whole}
+    ways = {number: _told(trace_lineage(entries, number), whole) for number in whole}
     keep = data.draw(st.integers(1, 12))
-    removed = prune(known, wanted, keep)
+    removed = prune_ledger(known, wanted, keep)
     left = again(known).entries()
     assert left == known.entries()
     assert len(left) == len(entries) - removed
     assert whole <= {entry.number for entry in left}
-    assert {number: _told(lineage(left, number), whole) for number in whole} == ways
-    assert (head(left), restorable(left, 3)) == (head(entries), wanted)
+    assert {number: _told(trace_lineage(left, number), whole) for number in whole} == ways
+    assert (find_head(left), find_restorable_revisions(left, 3)) == (find_head(entries), wanted)
     asked = {entry.parent for entry in entries if entry.number in wanted}
     needed = whole | asked | set(wanted) | {entry.number for entry in entries[-keep:]}
     assert {entry.number for entry in left} <= needed
-    assert applied(again(known), head(left)) == entries[-1].number + 1
+    assert applied(again(known), find_head(left)) == entries[-1].number + 1
 
 
 def _told(line: list[int], whole: set[int]) -> list[int]:
@@ -86,8 +86,8 @@ def test_an_entry_that_is_gone_is_named():
     known = ledger()
     first = applied(known, 0, collected=True)
     last = applied(known, applied(known, first))
-    assert prune(known, [last], 1) == 1
+    assert prune_ledger(known, [last], 1) == 1
     with pytest.raises(InputError, match="no revision 1"):
-        known.entry(1)
-    assert known.entry(2).parent == 0
-    assert prune(known, [last], 1) == 0
+        known.read_entry(1)
+    assert known.read_entry(2).parent == 0
+    assert prune_ledger(known, [last], 1) == 0

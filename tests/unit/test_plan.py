@@ -7,22 +7,24 @@ import pytest
 from scipy import stats
 
 from nudge_sync.config import GateSettings
-from nudge_sync.planning.plan import Gate, Held, interval, judge
+from nudge_sync.planning.plan import Gate, HeldOutScores, check_gate, confidence_interval
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 
 
-def held(gain: float, *, queries: int = 200, live: float = 0.0, bystanders: float = 0.0) -> Held:
+def held(
+    gain: float, *, queries: int = 200, live: float = 0.0, bystanders: float = 0.0
+) -> HeldOutScores:
     """Queries of which half gain 2 * `gain` over the originals, on average `gain`."""
     originals = np.full(queries, 0.5)
     after = originals + np.tile([0.0, 2 * gain], queries // 2)
     aside = np.arange(queries) < queries // 10
     after[aside] = originals[aside] + bystanders
-    return Held(originals, originals + live, after, aside)
+    return HeldOutScores(originals, originals + live, after, aside)
 
 
-def verdict(held: Held, *, method: str = "nudge-n", moved: int = 10) -> Gate:
-    return judge(held, SETTINGS, method=method, moved=moved, points=100)
+def verdict(held: HeldOutScores, *, method: str = "nudge-n", moved: int = 10) -> Gate:
+    return check_gate(held, SETTINGS, method=method, moved_count=moved, point_count=100)
 
 
 def test_a_gain_that_chance_does_not_explain_passes() -> None:
@@ -54,16 +56,23 @@ def test_all_reasons_are_given_at_once() -> None:
 
 
 def test_no_queries_at_all() -> None:
-    nobody = Held(*(np.empty(0) for _ in range(3)), np.empty(0, bool))
+    nobody = HeldOutScores(*(np.empty(0) for _ in range(3)), np.empty(0, bool))
     assert "only 0 held-out queries" in verdict(nobody).reasons[0]
 
 
 def test_going_back_on_request_needs_no_proof() -> None:
-    assert judge(held(-0.1), SETTINGS, method="nothing", moved=90, points=100, wished=True).passed
+    assert check_gate(
+        held(-0.1),
+        SETTINGS,
+        method="nothing",
+        moved_count=90,
+        point_count=100,
+        baseline_requested=True,
+    ).passed
 
 
 def test_the_interval_is_students() -> None:
     values = np.random.default_rng(0).normal(0.02, 0.3, 500)
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    assert interval(values, 0.95) == pytest.approx(expected)
-    assert interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)
+    assert confidence_interval(values, 0.95) == pytest.approx(expected)
+    assert confidence_interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)

@@ -66,7 +66,7 @@ def plan(
         with progress() as report:
             made = cycle.plan(job.target, _settings(job, exact), report)
         if out is not None:
-            plan_file.save(made, out)
+            plan_file.save_plan(made, out)
         return made.summary()
 
     _finish(each(config, collection, everything, work), as_json)
@@ -84,12 +84,12 @@ def apply(
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
     from nudge_sync.cli.run import each
-    from nudge_sync.planning.plan_file import load
+    from nudge_sync.planning.plan_file import load_plan
 
     if plan_file is not None and everything:
         raise ConfigError("--plan is the plan of one collection; say which, not --all")
     demand_somebody(yes)
-    given = load(plan_file) if plan_file else None
+    given = load_plan(plan_file) if plan_file else None
 
     def work(job: Job) -> dict[str, Any]:
         settings, made = _settings(job, exact), given

@@ -53,7 +53,7 @@ def log(
     from nudge_sync.store.ledger import Ledger
 
     def work(job: Job) -> list[dict[str, Any]]:
-        entries = Ledger(job.target.ledger, job.target.place).entries()
+        entries = Ledger(job.target.ledger_records, job.target.prefix).entries()
         return [entry.summary() for entry in entries]
 
     emit(_one(config, collection, work), as_json, _draw_log)
@@ -69,7 +69,7 @@ def show(
     from nudge_sync.store.ledger import Ledger
 
     def work(job: Job) -> dict[str, Any]:
-        return Ledger(job.target.ledger, job.target.place).entry(revision).summary()
+        return Ledger(job.target.ledger_records, job.target.prefix).read_entry(revision).summary()
 
     emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
 
@@ -85,7 +85,7 @@ def verify(
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
     from nudge_sync.cli.run import each
     from nudge_sync.cli.tables import draw_change
-    from nudge_sync.store.restore_drill import drill as exercise
+    from nudge_sync.store.restore_drill import run_drill as exercise
     from nudge_sync.store.verify import verify as compare
 
     def work(job: Job) -> dict[str, Any]:
@@ -116,10 +116,10 @@ def unlock(
 
     def work(job: Job) -> dict[str, Any]:
         # With --force a lease that cannot even be read is replaced.
-        holder = None if force else lease.holder(job.target.ledger)
+        holder = None if force else lease.read_active_lease(job.target.ledger_records)
         if holder is not None:
             raise LeaseHeld(f"{holder.describe()} holds it; --force takes it away")
-        freed = lease.unlock(job.target.ledger) if force else None
+        freed = lease.break_lease(job.target.ledger_records) if force else None
         name = job.target.name
         return {"collection": name, "held_by": freed.describe() if freed else None}
 
@@ -141,16 +141,16 @@ def gc(
     """
     from nudge_sync.cli.run import each
     from nudge_sync.cli.tables import draw_change
-    from nudge_sync.store.gc import collect
-    from nudge_sync.store.lease import held
+    from nudge_sync.store.gc import collect_garbage
+    from nudge_sync.store.lease import hold_lease
     from nudge_sync.store.ledger import Ledger
-    from nudge_sync.store.leftovers import sweep
+    from nudge_sync.store.leftovers import sweep_leftovers
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write
-        with held(job.target.ledger, write.lease_seconds):
-            ledger = Ledger(job.target.ledger, job.target.place)
-            removed = collect(job.target, ledger, write) + sweep(job.target)
+        with hold_lease(job.target.ledger_records, write.lease_seconds):
+            ledger = Ledger(job.target.ledger_records, job.target.prefix)
+            removed = collect_garbage(job.target, ledger, write) + sweep_leftovers(job.target)
         return {"collection": job.target.name, "removed": removed}
 
     result, code = each(config, collection, everything, work)

@@ -11,8 +11,8 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.evaluate.task import Similarity, Task, answered, unit
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.planning.dataset import points_in_play
-from nudge_sync.store.provenance import Recognised
+from nudge_sync.planning.dataset import read_points_in_play
+from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
 
 NEAR = 50
@@ -31,7 +31,7 @@ def task_of(target: Target, judgements: Judgements, *, exact: bool, progress: Pr
     collection is read instead.
     Raises InputError where no query has an answer, UnsupportedCollection, DatabaseError.
     """
-    points = points_in_play(target, judgements, progress)
+    points = read_points_in_play(target, judgements, progress)
     if exact:
         ids, vectors = _scanned(target, points, progress)
         notes = ["all points of the collection"]
@@ -86,7 +86,7 @@ def _task(
 
 
 def near_points(
-    target: Target, queries: Float32, points: Recognised, progress: Progress
+    target: Target, queries: Float32, points: ClassifiedPoints, progress: Progress
 ) -> list[PointId]:
     """The unjudged points among those that rank first for any query, in a fixed order."""
     played = set(points.ids)
@@ -132,7 +132,7 @@ def read_points(
 
 
 def _scanned(
-    target: Target, points: Recognised, progress: Progress
+    target: Target, points: ClassifiedPoints, progress: Progress
 ) -> tuple[list[PointId], Float32]:
     played = set(points.ids)
     ids: list[PointId] = []
@@ -146,6 +146,6 @@ def _scanned(
 
 
 def _with_others(
-    points: Recognised, ids: Sequence[PointId], vectors: Float32
+    points: ClassifiedPoints, ids: Sequence[PointId], vectors: Float32
 ) -> tuple[list[PointId], Float32]:
     return [*points.ids, *ids], np.concatenate([points.originals, vectors])

@@ -16,7 +16,7 @@ from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.feedback.schema.rows import BadRow
-from nudge_sync.store.target import state_name
+from nudge_sync.store.target import format_prefix
 
 RowKind = Literal["search", "event"]
 _LOCK_TIMEOUT = 5.0
@@ -84,7 +84,7 @@ def _build_destination(database: Database, name: str, vector_name: str) -> Desti
     # Not through `open_target`, which tries again for half a minute: the application waits.
     collection = database.collection(name, vector_name)
     facts = collection.describe()
-    prefix = state_name(name, facts.vector)
+    prefix = format_prefix(name, facts.vector)
     return Destination(
         database.records(f"{prefix}__nudge_queries", facts.dimension, INDEXED_SEARCH_FIELDS),
         database.records(f"{prefix}__nudge_events", 0, INDEXED_EVENT_FIELDS),
