@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.gc_pause import rarely_collected
+from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import build_judgements
@@ -112,7 +112,7 @@ class Events(MadeUp):
 def alone(stores: Any, share: float) -> float:
     """Seconds of processor that making up all records takes, from a share of them."""
     start = time.process_time()
-    with rarely_collected():
+    with pause_gc():
         for store in stores:
             for _ in islice(store.scan(), round(share * store.batches)):
                 pass

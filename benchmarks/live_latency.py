@@ -30,7 +30,7 @@ from applications import application  # noqa: E402
 from milvus_server import milvus_server  # noqa: E402
 from ram import folder  # noqa: E402
 
-from nudge_sync.base.progress import silent  # noqa: E402
+from nudge_sync.base.progress import ignore_progress  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
 from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
 from nudge_sync.writing.pacing import Pacer  # noqa: E402
@@ -65,7 +65,7 @@ def replaced(collection: Collection, settings: WriteSettings, vectors: Float32) 
 
     Without `write.rate` not even an index that falls behind is waited for.
     """
-    pace = Pacer(collection, settings, silent)
+    pace = Pacer(collection, settings, ignore_progress)
     shift = 0
     while True:
         shift += 1

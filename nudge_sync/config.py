@@ -169,14 +169,14 @@ class ScheduleSettings(Section):
 
     @field_validator("every", "drill_every")
     @classmethod
-    def _is_a_duration(cls, every: str | None) -> str | None:
-        if every is not None:
-            seconds(every)
-        return every
+    def _check_duration(cls, duration: str | None) -> str | None:
+        if duration is not None:
+            parse_duration(duration)
+        return duration
 
     @field_validator("timezone")
     @classmethod
-    def _is_a_timezone(cls, timezone: str) -> str:
+    def _check_timezone(cls, timezone: str) -> str:
         try:
             ZoneInfo(timezone)
         except (KeyError, ValueError, OSError):
@@ -184,7 +184,7 @@ class ScheduleSettings(Section):
         return timezone
 
     @model_validator(mode="after")
-    def _is_one_schedule(self) -> Self:
+    def _check_schedule(self) -> Self:
         if self.cron and self.every:
             raise ValueError("set cron or every, not both")
         if self.cron:
@@ -227,14 +227,14 @@ class Config(Section):
 
     @field_validator("database")
     @classmethod
-    def _names_a_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
+    def _check_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(database.get("connector"), str):
             raise ValueError('needs a connector, such as connector = "qdrant"')  # noqa: TRY004
         return database
 
     @field_validator("collections")
     @classmethod
-    def _are_the_users(
+    def _check_collection_names(
         cls, collections: dict[str, CollectionSettings]
     ) -> dict[str, CollectionSettings]:
         if not collections:
@@ -254,29 +254,29 @@ class Config(Section):
         return {key: value for key, value in self.database.items() if key != "connector"}
 
 
-_SHARED: dict[str, type[Section]] = {
+_SHARED_SECTIONS: dict[str, type[Section]] = {
     "schedule": ScheduleSettings,
     "solver": SolverSettings,
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
 }
-_TIMES = frozenset({"cron", "every"})
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST = 3660 * 86400
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
+_TRIGGER_KEYS = frozenset({"cron", "every"})
+_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_MAX_DURATION_SECONDS = 3660 * 86400
+_DURATION_PATTERN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 
 
-def seconds(duration: str) -> float:
+def parse_duration(duration: str) -> float:
     """The length of a duration such as 90s, 30m, 1.5h, 1d12h.
 
     Raises ValueError where it is not one, is zero, or is over ten years.
     """
     text = duration.strip().lower().replace(" ", "")
-    if _DURATION.fullmatch(text):
+    if _DURATION_PATTERN.fullmatch(text):
         parts = re.findall(r"([0-9.]+)([smhdw])", text)
-        total = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if 0 < total <= _LONGEST:
+        total = sum(float(number) * _SECONDS_PER_UNIT[unit] for number, unit in parts)
+        if 0 < total <= _MAX_DURATION_SECONDS:
             return total
     raise ValueError("not a duration; write 90s, 30m, 6h, 1d or 1d12h")
 
@@ -292,26 +292,26 @@ def _parse_cron(cron: str) -> None:
         raise ValueError(message) from None
 
 
-def load(path: Path) -> Config:
+def load_config(path: Path) -> Config:
     """The configuration in the TOML file at `path`.
 
     Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
     a collection's own table overrides them key by key. Raises ConfigError.
     """
-    tables = _tables(path)
-    shared = {name: tables.pop(name) for name in _SHARED if name in tables}
+    tables = _read_tables(path)
+    shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}
     for name, table in shared.items():
-        _checked(path, _SHARED[name], table, name)
+        _validate_table(path, _SHARED_SECTIONS[name], table, name)
     collections = tables.get("collections", {})
     if isinstance(collections, dict):
         tables["collections"] = {
-            name: _over(shared, own) if isinstance(own, dict) else own
+            name: _merge_tables(shared, own) if isinstance(own, dict) else own
             for name, own in collections.items()
         }
-    return _checked(path, Config, tables, "")
+    return _validate_table(path, Config, tables, "")
 
 
-def _tables(path: Path) -> dict[str, Any]:
+def _read_tables(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -320,21 +320,23 @@ def _tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _checked(path: Path, model: type[SettingsModel], table: Any, where: str) -> SettingsModel:
+def _validate_table(
+    path: Path, model: type[SettingsModel], table: Any, where: str
+) -> SettingsModel:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {where}: expected a table, [{where}]")
     try:
-        return validate_settings(model, table, where, tuple(_SHARED.items()))
+        return validate_settings(model, table, where, tuple(_SHARED_SECTIONS.items()))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _over(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_tables(shared: Mapping[str, Any], own_tables: Mapping[str, Any]) -> dict[str, Any]:
     """The collection's own tables over the file's, key by key; its own cron ends a shared every."""
-    merged = {**shared, **own}
+    merged = {**shared, **own_tables}
     for name, table in shared.items():
-        mine = own.get(name)
-        if isinstance(mine, dict):
-            replaced = _TIMES if _TIMES & mine.keys() else frozenset()
-            merged[name] = {k: v for k, v in table.items() if k not in replaced} | mine
+        own_table = own_tables.get(name)
+        if isinstance(own_table, dict):
+            replaced_keys = _TRIGGER_KEYS if _TRIGGER_KEYS & own_table.keys() else frozenset()
+            merged[name] = {k: v for k, v in table.items() if k not in replaced_keys} | own_table
     return merged

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
@@ -65,7 +65,9 @@ class CycleReport:
         }
 
 
-def plan(target: Target, settings: CollectionSettings, progress: Progress = silent) -> Plan:
+def plan(
+    target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
+) -> Plan:
     """What a cycle would write now, what it gains, and whether it may. Writes nothing.
 
     Raises UnsupportedCollection, DamagedRecord, DatabaseError.
@@ -81,7 +83,7 @@ def apply(
     target: Target,
     settings: CollectionSettings,
     plan: Plan | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> CycleReport:
     """Carry out `plan`, or one made now, and measure again through the live index.
 

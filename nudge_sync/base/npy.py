@@ -14,7 +14,7 @@ from nudge_sync.errors import InputError
 _MAGIC = b"\x93NUMPY"
 
 
-def mapped(path: Path) -> NDArray[Any]:
+def memory_map_npy(path: Path) -> NDArray[Any]:
     """The array of numbers in the `.npy` file at `path`, of any shape; what is used is read.
 
     Raises InputError for everything else: archives, pickles, objects, cut files.
@@ -23,7 +23,7 @@ def mapped(path: Path) -> NDArray[Any]:
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise InputError(f"{path}: not a .npy file")
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, ArithmeticError) as error:
@@ -31,6 +31,6 @@ def mapped(path: Path) -> NDArray[Any]:
     except (TokenError, SyntaxError, TypeError, RecursionError, MemoryError):
         # What NumPy's reader of the header lets through.
         raise InputError(f"{path}: not a plain NumPy array (its header cannot be read)") from None
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InputError(f"{path}: expected one array of numbers")
-    return found
+    return array

@@ -8,6 +8,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 raise to stop there."""
 
 
-def silent(stage: str, done: int, total: int) -> None:
+def ignore_progress(stage: str, done: int, total: int) -> None:
     """Progress for nobody."""
     del stage, done, total

@@ -10,36 +10,38 @@ from types import FrameType
 
 from nudge_sync.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class StopRequest:
     """Whether somebody asked to stop."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.signal: int | None = None
+        self.requested = threading.Event()
+        self.signal_number: int | None = None
 
-    def ask(self, number: int | None = None) -> None:
+    def request(self, signal_number: int | None = None) -> None:
         """End after the batch in hand."""
-        self.signal = number
-        self.asked.set()
+        self.signal_number = signal_number
+        self.requested.set()
 
     def wait(self) -> None:
         """Return once somebody asked to stop."""
         # With a time limit: a signal that arrives as the lock is being taken, or in another
         # thread, does not wake the main thread, and its handler would never run.
-        while not self.asked.wait(1):
+        while not self.requested.wait(1):
             pass
 
-    def check(self) -> None:
+    def raise_if_requested(self) -> None:
         """Nothing, or raises Interrupted once somebody asked to stop."""
-        if self.asked.is_set():
+        if self.requested.is_set():
             raise Interrupted
 
 
 @contextmanager
-def on_signal(stop: Stop, said: Callable[[], None] = lambda: None) -> Iterator[Stop]:
+def handle_stop_signals(
+    stop: StopRequest, on_first_signal: Callable[[], None] = lambda: None
+) -> Iterator[StopRequest]:
     """SIGINT and SIGTERM ask `stop`, once; a second one ends at once, as without this.
 
     said: called when the first one comes, to tell whoever pressed the key. Signals are left alone
@@ -48,17 +50,19 @@ def on_signal(stop: Stop, said: Callable[[], None] = lambda: None) -> Iterator[S
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    previous_handlers = {
+        signal_number: signal.getsignal(signal_number) for signal_number in STOP_SIGNALS
+    }
 
-    def ask(number: int, _: FrameType | None) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        stop.ask(number)
-        said()
+    def handle_signal(signal_number: int, _: FrameType | None) -> None:
+        signal.signal(signal_number, previous_handlers[signal.Signals(signal_number)])
+        stop.request(signal_number)
+        on_first_signal()
 
-    for number in SIGNALS:
-        signal.signal(number, ask)
+    for signal_number in STOP_SIGNALS:
+        signal.signal(signal_number, handle_signal)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signal_number, handler in previous_handlers.items():
+            signal.signal(signal_number, handler)

@@ -15,56 +15,62 @@ from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_threads: ContextVar[int] = ContextVar("threads", default=0)
+_thread_limit: ContextVar[int] = ContextVar("threads", default=0)
 
 
 @cache
-def _libraries() -> ThreadpoolController:
+def _get_threadpool_controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def cores() -> int:
+def count_cores() -> int:
     """How many cores this process may use; `OMP_NUM_THREADS` lowers it, as for other libraries."""
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(usable, int(asked)) if asked.isdecimal() and int(asked) > 0 else usable
+    omp_threads = os.environ.get("OMP_NUM_THREADS", "")
+    return (
+        min(usable, int(omp_threads))
+        if omp_threads.isdecimal() and int(omp_threads) > 0
+        else usable
+    )
 
 
 @contextmanager
-def limited(threads: int) -> Iterator[None]:
+def limit_threads(threads: int) -> Iterator[None]:
     """At most `threads` threads for what is computed inside; 0: as many as outside, one a core."""
-    token = _threads.set(threads or _threads.get())
+    token = _thread_limit.set(threads or _thread_limit.get())
     try:
         if threads > 0:
-            with _libraries().limit(limits=threads):
+            with _get_threadpool_controller().limit(limits=threads):
                 yield
         else:
             yield
     finally:
-        _threads.reset(token)
+        _thread_limit.reset(token)
 
 
-def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """`work` done on each item, in their order, on as many threads as are allowed."""
-    count = min(_threads.get() or cores(), len(items))
-    if count <= 1:
+    thread_count = min(_thread_limit.get() or count_cores(), len(items))
+    if thread_count <= 1:
         return [work(one) for one in items]
-    done: dict[int, Result] = {}
-    ahead = iter(list(enumerate(items)))
+    results: dict[int, Result] = {}
+    remaining = iter(list(enumerate(items)))
 
-    def run() -> None:
-        for number, one in ahead:
-            done[number] = work(one)
+    def process_remaining() -> None:
+        for number, item in remaining:
+            results[number] = work(item)
 
     # One thread a matrix product: the products themselves run side by side.
-    with _libraries().limit(limits=1), ThreadPoolExecutor(count - 1) as pool:
-        waiting = [pool.submit(copy_context().run, run) for _ in range(count - 1)]
+    with _get_threadpool_controller().limit(limits=1), ThreadPoolExecutor(thread_count - 1) as pool:
+        futures = [
+            pool.submit(copy_context().run, process_remaining) for _ in range(thread_count - 1)
+        ]
         try:
-            run()
+            process_remaining()
         finally:
-            deque(ahead, maxlen=0)
-        for one in waiting:
+            deque(remaining, maxlen=0)
+        for one in futures:
             one.result()
-    return [done[number] for number in range(len(items))]
+    return [results[number] for number in range(len(items))]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli.main import Verbs
+from nudge_sync.cli.main import VerbGroup
 from nudge_sync.cli.verbs import change, feedback, ledger, setup
 from nudge_sync.cli.verbs.demo import demo
 from nudge_sync.cli.verbs.evaluate import evaluate
@@ -14,7 +14,7 @@ from nudge_sync.cli.verbs.explain import explain
 from nudge_sync.cli.verbs.serve import serve
 
 app = typer.Typer(
-    cls=Verbs,
+    cls=VerbGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUDGE_SYNC"},
@@ -43,8 +43,8 @@ VERBS = (
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         typer.echo(version("nudge-sync"))
@@ -52,7 +52,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def accept_global_options(
     _version: Annotated[
         bool,
         typer.Option(

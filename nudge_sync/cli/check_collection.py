@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judged import judgements_of
@@ -15,50 +15,50 @@ from nudge_sync.store.ledger import Ledger, find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
 
-def examine(job: Job, progress: Progress = silent) -> dict[str, Any]:
+def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str, Any]:
     """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
     target = job.target
     entries = Ledger(target.ledger_records, target.prefix).entries()
     holder = lease.read_active_lease(target.ledger_records)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    evidence = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
+    coverage = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,
         "feedback": counts,
-        "evidence": evidence.summary(),
+        "evidence": coverage.summary(),
         "originals": target.shadow_records.count(),
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
-        "problems": _problems(job),
+        "problems": _list_problems(job),
         "notes": [
-            str(evidence),
-            *_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
+            str(coverage),
+            *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
 
 
-def _problems(job: Job) -> list[str]:
-    found = find_problems(job.target.facts)
+def _list_problems(job: Job) -> list[str]:
+    problems = find_problems(job.target.facts)
     metric = job.target.facts.metric
     if job.settings.solver.method == "nudge-m" and metric != "dot":
-        found.append(
+        problems.append(
             f"nudge-m changes lengths, which a {metric} collection does not keep; "
             'set solver.method = "nudge-n" or "auto"'
         )
-    return found
+    return problems
 
 
-def _notes(job: Job, queries: int, unfinished: bool) -> list[str]:
+def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
     notes = []
     needed = job.settings.gate.min_queries
-    if queries < needed:
+    if query_count < needed:
         notes.append(
-            f"{queries} searches logged; the gate wants {needed} held-out ones "
+            f"{query_count} searches logged; the gate wants {needed} held-out ones "
             "(gate.min_queries), so it will refuse: see `nudge-sync feedback import --help`"
         )
-    if unfinished:
+    if has_unfinished:
         notes.append("a revision is unfinished; the next cycle or `nudge-sync resume` ends it")
     return notes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.cli.run import chosen, opened
+from nudge_sync.cli.run import open_workspace, select_collections
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.sources.files import Files, load
@@ -25,20 +25,20 @@ class FileSource:
     query_ids: Path | None
     qrels: Path | None
 
-    def named(self) -> bool:
+    def is_given(self) -> bool:
         """Whether any option of this kind was given."""
         return any(vars(self).values())
 
-    def task(self, similarity: Similarity | None) -> Task:
+    def load_task(self, similarity: Similarity | None) -> Task:
         """The task. Raises InputError, and ConfigError where an option is missing."""
         if self.directory is None:
-            return load(self._separate(), str(self.documents), similarity or "dot")
+            return load(self._build_files(), str(self.documents), similarity or "dot")
         if any(path for name, path in vars(self).items() if name != "directory"):
             raise ConfigError("say a directory or --documents, --queries and --qrels, not both")
         name = self.directory.resolve().name
         return load(Files.folder(self.directory), name, similarity or "dot")
 
-    def _separate(self) -> Files:
+    def _build_files(self) -> Files:
         if self.documents is None or self.queries is None or self.qrels is None:
             raise ConfigError("evaluating files needs --documents, --queries and --qrels")
         return Files(self.documents, self.queries, self.qrels, self.document_ids, self.query_ids)
@@ -52,21 +52,21 @@ class DatasetSource:
     model: str
     cache: Path | None
 
-    def task(self, similarity: Similarity | None, progress: Progress) -> Task:
+    def load_task(self, similarity: Similarity | None, progress: Progress) -> Task:
         """The task, embedded unless the cache has it. Raises InputError, ConfigError."""
         from nudge_sync.evaluate.sources import beir, embedding
 
         path = Path(self.dataset)
-        cache = self.cache or default_cache()
-        kept = embedding.kept(cache, path.name if path.is_dir() else self.dataset, self.model)
-        if kept is None:
+        cache = self.cache or get_default_cache()
+        folder = embedding.kept(cache, path.name if path.is_dir() else self.dataset, self.model)
+        if folder is None:
             model = embedding.fastembed_model(self.model)
             texts = beir.folder(path) if path.is_dir() else beir.named(self.dataset)
-            kept = embedding.embedded(texts, model, cache, progress)
-        return load(Files.folder(kept), f"{self.dataset} by {self.model}", similarity or "dot")
+            folder = embedding.embedded(texts, model, cache, progress)
+        return load(Files.folder(folder), f"{self.dataset} by {self.model}", similarity or "dot")
 
 
-def default_cache() -> Path:
+def get_default_cache() -> Path:
     """The user's cache folder for nudge-sync."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "nudge-sync"
@@ -80,14 +80,14 @@ class CollectionSource:
     collection: str | None
     exact: bool
 
-    def task(self, progress: Progress) -> tuple[Task, MetricName]:
+    def load_task(self, progress: Progress) -> tuple[Task, MetricName]:
         """The task, and the metric that the collection's settings choose by."""
         from nudge_sync.evaluate.sources.collection import task_of
         from nudge_sync.feedback.judged import judgements_of
 
-        with opened(self.config) as workspace:
-            name = chosen(workspace.config, self.collection, everything=False)[0]
-            job = workspace.job(name)
+        with open_workspace(self.config) as workspace:
+            name = select_collections(workspace.config, self.collection, all_collections=False)[0]
+            job = workspace.open_job(name)
             judgements = judgements_of(job.target, job.settings, progress)
             task = task_of(job.target, judgements, exact=self.exact, progress=progress)
             return task, job.settings.solver.metric

@@ -10,62 +10,64 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nudge_sync.base.terminal import visible
+from nudge_sync.base.terminal import escape_unprintable
 from nudge_sync.errors import Interrupted, NudgeSyncError
 
-EVERYWHERE = {"--config": True, "-c": True, "--collection": True, "--json": False}
+GLOBAL_OPTIONS = {"--config": True, "-c": True, "--collection": True, "--json": False}
 """Options of the verbs that may also stand before the verb -> whether a value follows."""
-PIPE_CLOSED = 141
+PIPE_CLOSED_EXIT_CODE = 141
 """128 + SIGPIPE, as for any other program whose reader went away."""
-INTERRUPTED = 130
+INTERRUPTED_EXIT_CODE = 130
 """128 + SIGINT."""
 
 
-class Verbs(TyperGroup):
+class VerbGroup(TyperGroup):
     """The verbs: an error on purpose becomes one line on stderr and its exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments, with `--config` and the like carried from before the verb to after it."""
-        return super().parse_args(ctx, _moved_behind_the_verb(args))
+        return super().parse_args(ctx, _move_options_after_verb(args))
 
     def invoke(self, ctx: Any) -> Any:
         """What the verb returns."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            _let_go_of_stdout()
-            raise typer.Exit(PIPE_CLOSED) from None
+            _discard_stdout()
+            raise typer.Exit(PIPE_CLOSED_EXIT_CODE) from None
         except NudgeSyncError as error:
-            if debugging():
+            if is_debug_mode():
                 raise
-            complain(str(error))
-            raise typer.Exit(exit_code(error)) from None
+            print_error(str(error))
+            raise typer.Exit(get_exit_code(error)) from None
 
 
-def _moved_behind_the_verb(args: list[str]) -> list[str]:
-    moved: list[str] = []
-    at = 0
-    while at < len(args) and args[at].partition("=")[0] in EVERYWHERE:
-        width = 2 if EVERYWHERE[args[at].partition("=")[0]] and "=" not in args[at] else 1
-        moved += args[at : at + width]
-        at += width
-    rest = args[at:]
-    return rest[:1] + moved + rest[1:] if rest and not rest[0].startswith("-") else args
+def _move_options_after_verb(args: list[str]) -> list[str]:
+    global_options: list[str] = []
+    index = 0
+    while index < len(args) and args[index].partition("=")[0] in GLOBAL_OPTIONS:
+        word_count = (
+            2 if GLOBAL_OPTIONS[args[index].partition("=")[0]] and "=" not in args[index] else 1
+        )
+        global_options += args[index : index + word_count]
+        index += word_count
+    rest = args[index:]
+    return rest[:1] + global_options + rest[1:] if rest and not rest[0].startswith("-") else args
 
 
-def exit_code(error: NudgeSyncError) -> int:
+def get_exit_code(error: NudgeSyncError) -> int:
     """The exit code of an error on purpose."""
-    return INTERRUPTED if isinstance(error, Interrupted) else error.exit_code
+    return INTERRUPTED_EXIT_CODE if isinstance(error, Interrupted) else error.exit_code
 
 
-def debugging() -> bool:
+def is_debug_mode() -> bool:
     """Whether the operator asked for tracebacks."""
     return os.environ.get("NUDGE_SYNC_DEBUG", "") not in {"", "0"}
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """One line on stderr."""
-    typer.echo(f"nudge-sync: {visible(message)}", err=True)
+    typer.echo(f"nudge-sync: {escape_unprintable(message)}", err=True)
 
 
 def main() -> None:
@@ -79,28 +81,28 @@ def main() -> None:
     try:
         app(prog_name="nudge-sync")
     except Exception as error:  # the last line of defence
-        if debugging():
+        if is_debug_mode():
             raise
-        complain(_unexpected(error))
+        print_error(_format_unexpected(error))
         sys.exit(1)
     finally:
-        _flush()
+        _flush_stdout()
 
 
-def _unexpected(error: Exception) -> str:
+def _format_unexpected(error: Exception) -> str:
     # The message is left out: a client's may quote a connection string.
-    place = "NUDGE_SYNC_DEBUG=1 shows the traceback, which may quote addresses and data"
-    return f"unexpected {type(error).__name__}; this is a bug. {place}"
+    hint = "NUDGE_SYNC_DEBUG=1 shows the traceback, which may quote addresses and data"
+    return f"unexpected {type(error).__name__}; this is a bug. {hint}"
 
 
-def _flush() -> None:
+def _flush_stdout() -> None:
     try:
         sys.stdout.flush()
     except (BrokenPipeError, ValueError):
-        _let_go_of_stdout()
+        _discard_stdout()
 
 
-def _let_go_of_stdout() -> None:
+def _discard_stdout() -> None:
     # Else the interpreter complains about the closed pipe as it ends.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, sys.stdout.fileno())

@@ -7,27 +7,27 @@ from typing import Annotated
 
 import typer
 
-CONFIG = Path("nudge-sync.toml")
+DEFAULT_CONFIG_PATH = Path("nudge-sync.toml")
 
-Config = Annotated[
+ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="NUDGE_SYNC_CONFIG", help="The TOML file.")
 ]
-Collection = Annotated[
+CollectionOption = Annotated[
     str | None,
     typer.Option(
         envvar="NUDGE_SYNC_COLLECTION", help="Which collection; default: the only one there is."
     ),
 ]
-All = Annotated[
+AllOption = Annotated[
     bool, typer.Option("--all", envvar="NUDGE_SYNC_ALL", help="Every collection of the file.")
 ]
-Json = Annotated[
+JsonOption = Annotated[
     bool, typer.Option("--json", envvar="NUDGE_SYNC_JSON", help="Print one JSON document.")
 ]
-Yes = Annotated[
+YesOption = Annotated[
     bool, typer.Option("--yes", "-y", envvar="NUDGE_SYNC_YES", help="Write without asking.")
 ]
-Exact = Annotated[
+ExactOption = Annotated[
     bool,
     typer.Option(
         "--exact",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nudge_sync import config as configuration
-from nudge_sync.cli.main import complain, exit_code
+from nudge_sync.cli.main import get_exit_code, print_error
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, GateRefused, Interrupted, NudgeSyncError
@@ -31,16 +31,16 @@ class Workspace:
     config: configuration.Config
     database: Database
 
-    def job(self, name: str) -> Job:
+    def open_job(self, name: str) -> Job:
         """The collection `name` of the configuration."""
         settings = self.config.collections[name]
         return Job(open_target(self.database, name, settings.vector), settings)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Workspace]:
+def open_workspace(path: Path) -> Iterator[Workspace]:
     """The workspace that the TOML file at `path` describes; the database is closed at the end."""
-    config = configuration.load(path)
+    config = configuration.load_config(path)
     database = connect(config.connector, config.connection)
     try:
         yield Workspace(config, database)
@@ -48,22 +48,24 @@ def opened(path: Path) -> Iterator[Workspace]:
         database.close()
 
 
-def chosen(config: configuration.Config, collection: str | None, everything: bool) -> list[str]:
+def select_collections(
+    config: configuration.Config, collection: str | None, all_collections: bool
+) -> list[str]:
     """The names asked for: one, the only one, or all. Raises ConfigError that lists the names."""
     names = list(config.collections)
-    if collection is not None and everything:
+    if collection is not None and all_collections:
         raise ConfigError("say --collection or --all, not both")
     if collection is not None and collection not in names:
         raise ConfigError(f"no collection {collection!r} in the file; it has: {', '.join(names)}")
     if collection is not None:
         return [collection]
-    if everything or len(names) == 1:
+    if all_collections or len(names) == 1:
         return names
     raise ConfigError(f"say --collection NAME or --all; the file has: {', '.join(names)}")
 
 
-def each(
-    path: Path, collection: str | None, everything: bool, work: Callable[[Job], Any]
+def run_on_collections(
+    path: Path, collection: str | None, all_collections: bool, work: Callable[[Job], Any]
 ) -> tuple[Any, int]:
     """What `work` gives for each collection asked for, and the worst exit code.
 
@@ -71,32 +73,34 @@ def each(
     result worth seeing. With `--all` a list: an error of one is said on stderr and takes its
     place in the list, and the others go on.
     """
-    with opened(path) as workspace:
-        names = chosen(workspace.config, collection, everything)
-        if not everything:
-            return _outcome(workspace, names[0], work)
-        outcomes = [_outcome_or_error(workspace, name, work) for name in names]
+    with open_workspace(path) as workspace:
+        names = select_collections(workspace.config, collection, all_collections)
+        if not all_collections:
+            return _run_on_collection(workspace, names[0], work)
+        outcomes = [_run_or_print_error(workspace, name, work) for name in names]
     return [result for result, _ in outcomes], max(code for _, code in outcomes)
 
 
-def _outcome(workspace: Workspace, name: str, work: Callable[[Job], Any]) -> tuple[Any, int]:
-    try:
-        return work(workspace.job(name)), 0
-    except GateRefused as error:
-        done = getattr(error, "applied", None) or getattr(error, "plan", None)
-        if done is None:
-            raise
-        complain(f"{name}: {error}")
-        return {**done.summary(), "error": str(error)}, error.exit_code
-
-
-def _outcome_or_error(
+def _run_on_collection(
     workspace: Workspace, name: str, work: Callable[[Job], Any]
 ) -> tuple[Any, int]:
     try:
-        return _outcome(workspace, name, work)
+        return work(workspace.open_job(name)), 0
+    except GateRefused as error:
+        refused_result = getattr(error, "applied", None) or getattr(error, "plan", None)
+        if refused_result is None:
+            raise
+        print_error(f"{name}: {error}")
+        return {**refused_result.summary(), "error": str(error)}, error.exit_code
+
+
+def _run_or_print_error(
+    workspace: Workspace, name: str, work: Callable[[Job], Any]
+) -> tuple[Any, int]:
+    try:
+        return _run_on_collection(workspace, name, work)
     except Interrupted:
         raise
     except NudgeSyncError as error:
-        complain(f"{name}: {error}")
-        return {"collection": name, "error": str(error)}, exit_code(error)
+        print_error(f"{name}: {error}")
+        return {"collection": name, "error": str(error)}, get_exit_code(error)

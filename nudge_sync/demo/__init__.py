@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nudge_sync.demo.round import Outcome, run
+from nudge_sync.demo.round import DemoResult, run_demo
 
-__all__ = ["Outcome", "run"]
+__all__ = ["DemoResult", "run_demo"]

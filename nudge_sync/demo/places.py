@@ -18,46 +18,50 @@ from nudge_sync.connector import (
 )
 from nudge_sync.errors import CollectionNotFound, ConfigError
 
-EMBEDDED = "qdrant-edge"
-_ADDRESS = {"qdrant": "url", "milvus": "uri"}
+EMBEDDED_ENGINE = "qdrant-edge"
+_ADDRESS_KEYS = {"qdrant": "url", "milvus": "uri"}
 
 
 @contextmanager
-def opened(engine: str, url: str | None) -> Iterator[Database]:
+def open_demo_database(engine: str, url: str | None) -> Iterator[Database]:
     """The database to run on; the embedded one is gone afterwards."""
     with TemporaryDirectory(prefix="nudge-sync-demo-") as folder:
-        database = connect(engine, _section(engine, url, Path(folder)))
+        database = connect(engine, _build_section(engine, url, Path(folder)))
         try:
             yield database
         finally:
             database.close()
 
 
-def _section(engine: str, url: str | None, folder: Path) -> dict[str, Any]:
-    if engine == EMBEDDED:
+def _build_section(engine: str, url: str | None, folder: Path) -> dict[str, Any]:
+    if engine == EMBEDDED_ENGINE:
         # A folder that is thrown away need not survive a power cut.
         return {"path": str(folder), "sync": False}
-    if engine not in _ADDRESS:
-        raise ConfigError(f"the demo runs on {EMBEDDED}, {' or '.join(_ADDRESS)}")
+    if engine not in _ADDRESS_KEYS:
+        raise ConfigError(f"the demo runs on {EMBEDDED_ENGINE}, {' or '.join(_ADDRESS_KEYS)}")
     if not url:
         raise ConfigError(f"--on {engine} needs --url, such as http://localhost:6333")
-    return {_ADDRESS[engine]: url}
+    return {_ADDRESS_KEYS[engine]: url}
 
 
-def fill(
-    engine: str, database: Database, name: str, vectors: Float32, payloads: Sequence[Any]
+def create_demo_collection(
+    engine: str, database: Database, collection_name: str, vectors: Float32, payloads: Sequence[Any]
 ) -> None:
     """A new collection `name` with points 0, 1, ... Raises ConfigError where there is one."""
     try:
-        database.collection(name)
+        database.collection(collection_name)
     except CollectionNotFound:
         ids = list(range(len(vectors)))
-        _connector(engine).ingest(database, name, ids, vectors, payloads, metric="cosine")
+        _import_connector(engine).ingest(
+            database, collection_name, ids, vectors, payloads, metric="cosine"
+        )
         return
-    raise ConfigError(f"there is a collection {name!r} already; say another one: --collection NAME")
+    raise ConfigError(
+        f"there is a collection {collection_name!r} already; say another one: --collection NAME"
+    )
 
 
-def _connector(engine: str) -> Any:
+def _import_connector(engine: str) -> Any:
     """The module that the connector's entry point names: the core imports no connector itself."""
-    point = next(iter(entry_points(group=ENTRY_POINT_GROUP, name=engine)))
-    return sys.modules[point.load().__module__.partition(".")[0]]
+    entry_point = next(iter(entry_points(group=ENTRY_POINT_GROUP, name=engine)))
+    return sys.modules[entry_point.load().__module__.partition(".")[0]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.connector import Float32
 
-TAUGHT = 0.8
+TRAIN_SHARE = 0.8
 """Share of the requests that become feedback; nothing sees the rest before it is measured."""
 
 
@@ -25,7 +25,7 @@ class Requests:
     """(q, d), unit rows."""
     answers: list[frozenset[int]]
 
-    def only(self, rows: NDArray[np.int64]) -> Requests:
+    def select(self, rows: NDArray[np.int64]) -> Requests:
         """Those of `rows`, in that order."""
         names = [self.names[row] for row in rows]
         return Requests(names, self.vectors[rows], [self.answers[row] for row in rows])
@@ -39,29 +39,29 @@ class Tools:
     vectors: Float32
 
 
-def load() -> tuple[Tools, Requests]:
+def load_demo_data() -> tuple[Tools, Requests]:
     """What ships in the package."""
     path = files("nudge_sync.demo").joinpath("data", "metatool.npz")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        tools = Tools(arrays["document_names"].tolist(), _unit(arrays["documents"]))
-        return tools, _requests(arrays)
+        tools = Tools(arrays["document_names"].tolist(), _to_unit_rows(arrays["documents"]))
+        return tools, _build_requests(arrays)
 
 
-def _requests(arrays: Mapping[str, Any]) -> Requests:
+def _build_requests(arrays: Mapping[str, Any]) -> Requests:
     answers: list[set[int]] = [set() for _ in arrays["query_names"]]
     for query, tool in arrays["relevant"].tolist():
         answers[query].add(tool)
     names = arrays["query_names"].tolist()
-    return Requests(names, _unit(arrays["queries"]), [frozenset(rows) for rows in answers])
+    return Requests(names, _to_unit_rows(arrays["queries"]), [frozenset(rows) for rows in answers])
 
 
-def split(requests: Requests) -> tuple[Requests, Requests]:
+def split_requests(requests: Requests) -> tuple[Requests, Requests]:
     """The part that becomes feedback, and the part that only measures."""
     order = np.random.default_rng(0).permutation(len(requests.names))
-    taught = int(TAUGHT * len(order))
-    return requests.only(order[:taught]), requests.only(order[taught:])
+    train_count = int(TRAIN_SHARE * len(order))
+    return requests.select(order[:train_count]), requests.select(order[train_count:])
 
 
-def _unit(stored: NDArray[np.float16]) -> Float32:
+def _to_unit_rows(stored: NDArray[np.float16]) -> Float32:
     rows = stored.astype(np.float64)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 
 import numpy as np
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, moved
 from nudge_sync.evaluate.protocol import Split, split
@@ -58,7 +58,7 @@ class Bin:
     """Mean, low, high."""
 
 
-def curves(study: Study, progress: Progress = silent) -> list[Curve]:
+def curves(study: Study, progress: Progress = ignore_progress) -> list[Curve]:
     """Gain against the angle, for the methods of the study that have one."""
     wanted = [method for method in TURNING if method in study.settings.methods]
     seeds = study.settings.seeds[:CURVE_SEEDS]

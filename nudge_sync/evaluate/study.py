@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, Trained, angles, train
@@ -115,7 +115,7 @@ def _refusal(task: Task, protocol: ProtocolName, settings: Settings) -> str | No
     return None
 
 
-def run(task: Task, settings: Settings, progress: Progress = silent) -> Study:
+def run(task: Task, settings: Settings, progress: Progress = ignore_progress) -> Study:
     """The study of `task`; deterministic, but for the seconds.
 
     Raises InputError where the task is too small for a protocol.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judgements import Judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
@@ -8,7 +8,7 @@ from nudge_sync.store.target import Target
 
 
 def judgements_of(
-    target: Target, settings: CollectionSettings, progress: Progress = silent
+    target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
 ) -> Judgements:
     """The judgements of a collection, from all its feedback, by its own settings."""
     found = open_feedback(target, settings.feedback)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Float32, PointId, Records
 from nudge_sync.feedback.clicks.funnel import FunnelStage
@@ -64,7 +64,7 @@ def read_judgements(
     events: Records,
     settings: FeedbackSettings,
     dimension: int,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> Judgements:
     """The judgements that the records hold.
 

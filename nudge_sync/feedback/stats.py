@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.judgements import Judgements, build_judgements
@@ -60,7 +60,7 @@ def count_feedback(
     events: Records,
     collection: Collection,
     settings: FeedbackSettings,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> FeedbackStats:
     """What is stored for the collection, counted."""
     facts = collection.describe()

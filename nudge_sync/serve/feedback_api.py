@@ -25,10 +25,10 @@ from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_bod
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.schema.rows import BadRow
-from nudge_sync.serve.log_lines import say
+from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.openapi import describe_route
-from nudge_sync.serve.probes import admitted
-from nudge_sync.serve.prometheus import Gauges
+from nudge_sync.serve.probes import is_authorised
+from nudge_sync.serve.prometheus import PrometheusMetrics
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 10_000
@@ -56,7 +56,7 @@ DEFAULT_LIMITS = Limits()
 def create_app(
     batches: BatchImporter,
     token: str = "",
-    gauges: Gauges | None = None,
+    gauges: PrometheusMetrics | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> FastAPI:
     """The application that stores what is posted to it; with a token, only for its bearers.
@@ -64,7 +64,7 @@ def create_app(
     gauges: told of every batch.
     """
     app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
-    state = _ApiState(batches, token, gauges or Gauges(), limits)
+    state = _ApiState(batches, token, gauges or PrometheusMetrics(), limits)
     _add_route(app, state, "search", "/v1/searches")
     _add_route(app, state, "event", "/v1/events")
     return app
@@ -76,7 +76,7 @@ class _ApiState:
 
     batches: BatchImporter
     token: str
-    gauges: Gauges
+    gauges: PrometheusMetrics
     limits: Limits
     active_batches: int = field(default=0, init=False)
 
@@ -113,19 +113,19 @@ def _add_route(app: FastAPI, state: _ApiState, kind: RowKind, path: str) -> None
                     _store_batch, state, name, kind, rows, partial=partial
                 )
         except HTTPException as error:
-            state.gauges.batch(name, kind, error.status_code)
+            state.gauges.record_batch(name, kind, error.status_code)
             raise
         except ClientDisconnect:
             response = Response(status_code=_CLIENT_CLOSED_REQUEST)
         except asyncio.CancelledError:
             # The server ends and has waited long enough; the client is still there.
             response = _respond_unavailable("the daemon is ending; send the batch again later")
-        state.gauges.batch(name, kind, response.status_code)
+        state.gauges.record_batch(name, kind, response.status_code)
         return response
 
 
 def _check_headers(request: Request, token: str) -> None:
-    if not admitted(token, request.headers.get("authorization", "")):
+    if not is_authorised(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
@@ -191,7 +191,7 @@ def _store_batch(
     try:
         report = state.batches.store(name, kind, rows, partial=partial)
     except RowsRefused as refusal:
-        state.gauges.rows(name, kind, refusal.report.reasons)
+        state.gauges.record_feedback_rows(name, kind, refusal.report.reasons)
         content = {"detail": str(refusal)} | _summarise(refusal.report, stored=False)
         return JSONResponse(content, HTTPStatus.UNPROCESSABLE_ENTITY)
     except InputError as error:
@@ -199,9 +199,11 @@ def _store_batch(
     except NudgeSyncError as error:
         return _report_failure(name, error)
     except Exception as error:  # noqa: BLE001 - a traceback in the log may quote data
-        say(logging.ERROR, "batch failed unexpectedly", collection=name, error=type(error).__name__)
+        log_message(
+            logging.ERROR, "batch failed unexpectedly", collection=name, error=type(error).__name__
+        )
         return _respond_internal_error()
-    state.gauges.rows(name, kind, {"accepted": report.accepted, **report.reasons})
+    state.gauges.record_feedback_rows(name, kind, {"accepted": report.accepted, **report.reasons})
     return JSONResponse(_summarise(report, stored=True))
 
 
@@ -219,7 +221,7 @@ def _report_failure(name: str, error: NudgeSyncError) -> JSONResponse:
     # The reason may hold the database's address: the log has it, the client does not.
     error_name = type(error).__name__
     level = logging.WARNING if error.transient else logging.ERROR
-    say(level, "batch not stored", collection=name, error=error_name, reason=str(error))
+    log_message(level, "batch not stored", collection=name, error=error_name, reason=str(error))
     if not error.transient:
         return _respond_internal_error()
     return _respond_unavailable("the database is busy or away; send the batch again later")

@@ -12,62 +12,62 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.serve.prometheus import CONTENT_TYPE
+from nudge_sync.serve.prometheus import METRICS_CONTENT_TYPE
 
-TOKEN = "NUDGE_SYNC_TOKEN"  # noqa: S105 - the variable's name
-_OPEN = {"/healthz", "/readyz"}
+TOKEN_VARIABLE = "NUDGE_SYNC_TOKEN"  # noqa: S105 - the variable's name
+_PUBLIC_PATHS = {"/healthz", "/readyz"}
 
 
 @dataclass(frozen=True)
-class Page:
+class HttpResponse:
     """An answer."""
 
     status: HTTPStatus
-    text: bytes
+    body: bytes
     content_type: str = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True)
-class Pages:
+class ProbeEndpoints:
     """What the daemon knows: each is "" where all is well, or the reason why not."""
 
-    unhealthy: Callable[[], str]
-    unready: Callable[[], str]
-    metrics: Callable[[], bytes]
+    find_health_problem: Callable[[], str]
+    find_readiness_problem: Callable[[], str]
+    render_metrics: Callable[[], bytes]
     token: str = ""
 
-    def answer(self, path: str, authorization: str) -> Page:
+    def answer(self, path: str, authorization: str) -> HttpResponse:
         """The page at `path`; everything but the two probes needs the token, if there is one."""
-        if path not in _OPEN and not admitted(self.token, authorization):
-            return Page(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n")
+        if path not in _PUBLIC_PATHS and not is_authorised(self.token, authorization):
+            return HttpResponse(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n")
         if path == "/healthz":
-            return _probe(self.unhealthy())
+            return _answer_probe(self.find_health_problem())
         if path == "/readyz":
-            return _probe(self.unready())
+            return _answer_probe(self.find_readiness_problem())
         if path == "/metrics":
-            return Page(HTTPStatus.OK, self.metrics(), CONTENT_TYPE)
-        return Page(HTTPStatus.NOT_FOUND, b"/healthz /readyz /metrics\n")
+            return HttpResponse(HTTPStatus.OK, self.render_metrics(), METRICS_CONTENT_TYPE)
+        return HttpResponse(HTTPStatus.NOT_FOUND, b"/healthz /readyz /metrics\n")
 
 
-def admitted(token: str, authorization: str) -> bool:
+def is_authorised(token: str, authorization: str) -> bool:
     """Whether the header bears the token, if there is one; takes equally long for any other."""
     # RFC 9110, 11.1: the scheme's case is open.
-    scheme, _, given = authorization.partition(" ")
-    bears = hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
-    return not token or (bears and scheme.lower() == "bearer")
+    scheme, _, given_token = authorization.partition(" ")
+    token_matches = hmac.compare_digest(given_token.encode("utf-8", "replace"), token.encode())
+    return not token or (token_matches and scheme.lower() == "bearer")
 
 
-def _probe(reason: str) -> Page:
+def _answer_probe(reason: str) -> HttpResponse:
     if reason:
-        return Page(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n".encode())
-    return Page(HTTPStatus.OK, b"ok\n")
+        return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n".encode())
+    return HttpResponse(HTTPStatus.OK, b"ok\n")
 
 
-def refuse_open_door(host: str, token: str) -> None:
+def require_token(host: str, token: str) -> None:
     """Raises ConfigError where `host` can be reached from outside and there is no token."""
     if not token and not _is_loopback(host):
         raise ConfigError(
-            f"serve.host {host} can be reached from other machines: set {TOKEN} in the "
+            f"serve.host {host} can be reached from other machines: set {TOKEN_VARIABLE} in the "
             "environment, or serve.host to 127.0.0.1"
         )
 
@@ -80,10 +80,10 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def answering(host: str, port: int, pages: Pages) -> Iterator[int]:
+def serve_endpoints(host: str, port: int, endpoints: ProbeEndpoints) -> Iterator[int]:
     """Answer in the background; gives the port. Raises ConfigError where it cannot be had."""
     try:
-        server = _Server((host, port), _handler(pages))
+        server = _Server((host, port), _build_handler(endpoints))
     except (OSError, ValueError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such host"
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None
@@ -104,7 +104,7 @@ class _Server(ThreadingHTTPServer):
         """A client that went away is no event."""
 
 
-def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
+def _build_handler(endpoints: ProbeEndpoints) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version = "nudge-sync"
         sys_version = ""
@@ -112,12 +112,12 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            page = pages.answer(path, self.headers.get("Authorization", ""))
-            self.send_response(page.status)
-            self.send_header("Content-Type", page.content_type)
-            self.send_header("Content-Length", str(len(page.text)))
+            response = endpoints.answer(path, self.headers.get("Authorization", ""))
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.body)))
             self.end_headers()
-            self.wfile.write(page.text)
+            self.wfile.write(response.body)
 
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds: not logged."""

@@ -8,81 +8,85 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_MINUTES = (1, 5, 15, 60, 300, 900, 3600, 14400)
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_CYCLE_SECONDS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
-class Gauges:
+class PrometheusMetrics:
     """One registry, one set of series a collection."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._cycles = self._counter("cycles", "Cycles by how they ended.", "outcome")
-        self._rows = self._counter("rows", "Rows written, drifted or missing.", "result")
-        self._gate = self._counter("gate", "Decisions of the gate.", "result")
-        self._drills = self._counter("drills", "Restore drills by how they ended.", "result")
-        self._success = self._gauge(
+        self._cycles = self._create_counter("cycles", "Cycles by how they ended.", "outcome")
+        self._rows = self._create_counter("rows", "Rows written, drifted or missing.", "result")
+        self._gate_decisions = self._create_counter("gate", "Decisions of the gate.", "result")
+        self._drills = self._create_counter("drills", "Restore drills by how they ended.", "result")
+        self._last_success = self._create_gauge(
             "last_success_timestamp_seconds", "End of the last cycle that did what it should."
         )
-        self._lease = self._gauge("lease_held", "1 while this process works on the collection.")
-        self._held_out = self._gauge(
+        self._lease_held = self._create_gauge(
+            "lease_held", "1 while this process works on the collection."
+        )
+        self._held_out = self._create_gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
         )
-        self._points = self._gauge("points", "Points in the collection when a cycle began.")
-        self._judged = self._gauge("judged_points", "Points with evidence in the last plan.")
-        self._batches = self._counter(
+        self._points = self._create_gauge("points", "Points in the collection when a cycle began.")
+        self._judged = self._create_gauge("judged_points", "Points with evidence in the last plan.")
+        self._feedback_batches = self._create_counter(
             "feedback_batches",
             "Batches sent over HTTP by how they were answered.",
             "kind",
             "status",
         )
-        self._taken = self._counter(
+        self._feedback_rows = self._create_counter(
             "feedback_rows", "Rows sent over HTTP, accepted or why not.", "kind", "result"
         )
-        self._next = self._gauge("next_run_timestamp_seconds", "When the next cycle is due.")
-        self._seconds = Histogram(
+        self._next_run = self._create_gauge(
+            "next_run_timestamp_seconds", "When the next cycle is due."
+        )
+        self._cycle_seconds = Histogram(
             "nudge_sync_cycle_seconds",
             "How long cycles took.",
             ["collection"],
-            buckets=_MINUTES,
+            buckets=_CYCLE_SECONDS_BUCKETS,
             registry=self._registry,
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+    def _create_counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+    def _create_gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
 
-    def working(self, collection: str, *, now: bool) -> None:
+    def set_working(self, collection: str, *, is_working: bool) -> None:
         """A cycle begins or is over."""
-        self._lease.labels(collection).set(now)
+        self._lease_held.labels(collection).set(is_working)
 
-    def due(self, collection: str, timestamp: float) -> None:
+    def set_next_run(self, collection: str, timestamp: float) -> None:
         """When the next cycle comes, in seconds since 1970."""
-        self._next.labels(collection).set(timestamp)
+        self._next_run.labels(collection).set(timestamp)
 
-    def ended(self, collection: str, outcome: str, seconds: float) -> None:
+    def record_cycle(self, collection: str, outcome: str, seconds: float) -> None:
         """A cycle ended with `outcome` after `seconds`."""
         self._cycles.labels(collection, outcome).inc()
-        self._seconds.labels(collection).observe(seconds)
+        self._cycle_seconds.labels(collection).observe(seconds)
 
-    def drilled(self, collection: str, result: str) -> None:
+    def record_drill(self, collection: str, result: str) -> None:
         """A restore drill ended."""
         self._drills.labels(collection, result).inc()
 
-    def left_out(self, collection: str) -> None:
+    def record_skipped_cycle(self, collection: str) -> None:
         """A cycle that was due did not start."""
         self._cycles.labels(collection, "left out").inc()
 
-    def succeeded(self, collection: str, timestamp: float) -> None:
+    def set_last_success(self, collection: str, timestamp: float) -> None:
         """A cycle did what it should, also where there was nothing to write."""
-        self._success.labels(collection).set(timestamp)
+        self._last_success.labels(collection).set(timestamp)
 
-    def measured(self, collection: str, summary: Mapping[str, Any]) -> None:
+    def record_plan(self, collection: str, summary: Mapping[str, Any]) -> None:
         """What a cycle found and wrote, from its summary."""
-        passed = "passed" if summary["gate"]["passed"] else "refused"
-        self._gate.labels(collection, passed).inc()
+        decision = "passed" if summary["gate"]["passed"] else "refused"
+        self._gate_decisions.labels(collection, decision).inc()
         self._judged.labels(collection).set(summary["judged"])
         for name in ("written", "drifted", "missing"):
             self._rows.labels(collection, name).inc(summary.get(name, 0))
@@ -90,19 +94,19 @@ class Gauges:
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
 
-    def counted(self, collection: str, points: int) -> None:
+    def set_point_count(self, collection: str, points: int) -> None:
         """How many points a collection has."""
         self._points.labels(collection).set(points)
 
-    def batch(self, collection: str, kind: str, status: int) -> None:
+    def record_batch(self, collection: str, kind: str, status: int) -> None:
         """A batch of feedback was answered; "" for one that reached no collection."""
-        self._batches.labels(collection, kind, str(int(status))).inc()
+        self._feedback_batches.labels(collection, kind, str(int(status))).inc()
 
-    def rows(self, collection: str, kind: str, results: Mapping[str, int]) -> None:
+    def record_feedback_rows(self, collection: str, kind: str, results: Mapping[str, int]) -> None:
         """What became of rows of a batch: accepted, or the reason why not."""
         for result, count in results.items():
-            self._taken.labels(collection, kind, result).inc(count)
+            self._feedback_rows.labels(collection, kind, result).inc(count)
 
-    def page(self) -> bytes:
+    def render(self) -> bytes:
         """Everything, in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.line_search.curves import curves
 from nudge_sync.solve.line_search.paths import Way, chunks, paths
 from nudge_sync.solve.line_search.step_function import Steps, steps
@@ -226,7 +226,7 @@ def _travelled(old: Float32, new: Float32) -> tuple[Rows, float]:
     def part(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
         return (old[rows] != new[rows]).any(axis=1), _cosines(old[rows], new[rows])
 
-    found = spread(part, list(chunks(len(old))))
+    found = map_in_threads(part, list(chunks(len(old))))
     moved = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *(one for one, _ in found)]))
     if not len(moved):
         return moved, 0.0

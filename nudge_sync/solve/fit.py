@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
-from nudge_sync.base.threads import limited
+from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve import choose
 from nudge_sync.solve.problem import (
@@ -58,7 +58,7 @@ def fit(
     check_vectors(points, queries.vectors)
     task = checked(points, queries, weights, metric, similarity, max_angle)
     everyone = np.ones(len(queries), np.bool_)
-    with limited(threads):
+    with limit_threads(threads):
         return choose_and_learn(task, splits(part, queries.relevance), everyone, method, angle)
 
 

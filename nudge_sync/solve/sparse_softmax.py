@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Float32, Rows
 from nudge_sync.solve.relevance import lookup
@@ -70,7 +70,7 @@ def responsibility(
         one, other = vectors[pairs.point[part]], queries[pairs.query[part]]
         return np.asarray(np.einsum("ij,ij->i", one, other), np.float32)
 
-    scores = np.concatenate(spread(score, list(chunks(len(pairs.query), PAIRS))))
+    scores = np.concatenate(map_in_threads(score, list(chunks(len(pairs.query), PAIRS))))
     shares = _shares(scores.astype(np.float64), pairs, rivals, tau)
     whole = csr_matrix(
         (shares.astype(np.float32), pairs.point, pairs.start), shape=(len(queries), len(vectors))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import Metric
 from nudge_sync.solve.line_search.paths import Pulls, chunks, pulls, travel
@@ -57,7 +57,7 @@ class Task:
         def widen(rows: slice) -> None:
             wide[rows] = vectors[rows]
 
-        spread(widen, list(chunks(len(vectors), WIDE)))
+        map_in_threads(widen, list(chunks(len(vectors), WIDE)))
         return wide
 
     @cached_property

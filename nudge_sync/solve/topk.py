@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.threads import cores, spread
+from nudge_sync.base.threads import count_cores, map_in_threads
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import TINY, lengths, single
 from nudge_sync.solve.problem import Float32, Rows, Similarity
@@ -68,7 +68,7 @@ def best(
             for table in tables:
                 table.add(block, missing, rows.start, memory)
 
-    spread(search, blocks[: cores()])
+    map_in_threads(search, blocks[: count_cores()])
     found = [table.best() for table in tables] or [_nothing(0, k)]
     return Best(
         np.concatenate([one.scores for one in found]), np.concatenate([one.rows for one in found])

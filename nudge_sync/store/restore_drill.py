@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import schema
@@ -56,7 +56,7 @@ def run_drill(
     target: Target,
     sample_size: int = DEFAULT_SAMPLE_SIZE,
     rng: np.random.Generator | None = None,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> DrillReport:
     """Restore up to `sample` originals and as many history records, and compare every bit.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
@@ -60,7 +60,7 @@ class VerifyReport:
         return {**self.__dict__, "clean": self.is_clean}
 
 
-def verify(target: Target, progress: Progress = silent) -> VerifyReport:
+def verify(target: Target, progress: Progress = ignore_progress) -> VerifyReport:
     """Compare the collection with shadow, history and ledger; writes nothing.
 
     Raises DamagedRecord where records of the sidecar's own are damaged; it names them all.

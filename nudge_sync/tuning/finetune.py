@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync import metrics
-from nudge_sync.base.threads import limited, spread
+from nudge_sync.base.threads import limit_threads, map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import MAX_ANGLE, checked, choose_and_learn
 from nudge_sync.solve.line_search.paths import chunks
@@ -187,7 +187,7 @@ def fitted(
     made = _splits(small, learners, options.method, options.angle)
     asked = _asked(made, learners, options.method)
     depth = metrics.parse(options.metric).depth
-    with limited(options.threads):
+    with limit_threads(options.threads):
         scores = unjudged_scores(
             rows, queries, judged, depth, candidates, asked, options.similarity, others
         )
@@ -282,5 +282,5 @@ def _private(documents: NDArray[Any]) -> Float32:
     def copy(rows: slice) -> None:
         whole[rows] = documents[rows]
 
-    spread(copy, list(chunks(len(documents), 1 << 14)))
+    map_in_threads(copy, list(chunks(len(documents), 1 << 14)))
     return whole

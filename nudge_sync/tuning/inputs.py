@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import TINY, lengths, single, unit
@@ -54,7 +54,7 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
         units[part] = rows[part] / np.where(usable, length, 1.0).astype(np.float32)[:, None]
         return usable
 
-    usable = np.concatenate(spread(scale, list(chunks(len(rows)))))
+    usable = np.concatenate(map_in_threads(scale, list(chunks(len(rows)))))
     if not usable.all():
         raise InputError(
             f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
@@ -71,7 +71,7 @@ def judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
         rows[part] = single(documents[judged[part]])
         return judged[part][~np.isfinite(rows[part]).all(axis=1)]
 
-    for broken in spread(fetch, list(chunks(len(judged)))):
+    for broken in map_in_threads(fetch, list(chunks(len(judged)))):
         if len(broken):
             raise InputError(
                 f"documents[{broken[0]}] is judged and holds NaN or infinity; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judged import judgements_of
 from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, live_check, live_means
@@ -17,7 +17,7 @@ from nudge_sync.writing.two_phase import Writer, roll_forward, supersede_older_r
 
 
 def resume(
-    target: Target, settings: CollectionSettings, progress: Progress = silent
+    target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
 ) -> dict[str, Any] | None:
     """Finish or give up the unfinished revision; what became of it, or None if there was none.
 

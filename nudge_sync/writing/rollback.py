@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
@@ -64,7 +64,7 @@ def roll_back(
     *,
     to: int | None = None,
     originals: bool = False,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> RollbackReport:
     """Go back to revision `to`, to the originals, or by default to before the last revision.
 

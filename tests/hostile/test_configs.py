@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_sync.config import Config, load, seconds
+from nudge_sync.config import Config, load_config, parse_duration
 from nudge_sync.errors import ConfigError
 
 HEAD = '[database]\nconnector = "qdrant-edge"\npath = "shards"\n[collections.docs]\n'
@@ -184,7 +184,7 @@ KEYS = [(section, line) for section, lines in LINES.items() for line in lines]
 
 def refusal(path: Path) -> str:
     with pytest.raises(ConfigError) as refused:
-        load(path)
+        load_config(path)
     message = str(refused.value)
     assert len(message) < 200_000
     return message
@@ -237,7 +237,7 @@ def test_any_text_is_a_configuration_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "x.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
-        load(path)
+        load_config(path)
     except ConfigError:
         return
 
@@ -274,7 +274,7 @@ def test_any_value_is_taken_or_refused(tmp_path_factory, name, value):
     text = f"{HEAD}[{section}]\n{key} = {value}\n"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
-        load(path)
+        load_config(path)
     except ConfigError:
         return
 
@@ -282,7 +282,7 @@ def test_any_value_is_taken_or_refused(tmp_path_factory, name, value):
 @given(text=st.text(max_size=40) | st.from_regex(r"([0-9]{1,30}(\.[0-9]+)?[smhdw]){1,5}"))
 def test_any_text_is_a_duration_or_refused(text):
     try:
-        found = seconds(text)
+        found = parse_duration(text)
     except ValueError:
         return
     assert 0 < found < 1e9

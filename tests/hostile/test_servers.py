@@ -12,10 +12,10 @@ import pytest
 from commands import Shop, opened_shop
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.serve.probes import Pages, answering, refuse_open_door
+from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
 
 TOKEN = "a-token-of-some-length"
-PAGES = Pages(lambda: "", lambda: "", lambda: b"metrics 1\n", TOKEN)
+PAGES = ProbeEndpoints(lambda: "", lambda: "", lambda: b"metrics 1\n", TOKEN)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def shop(tmp_path_factory) -> Shop:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with answering("127.0.0.1", 0, PAGES) as found:
+    with serve_endpoints("127.0.0.1", 0, PAGES) as found:
         yield found
 
 
@@ -108,7 +108,7 @@ def test_a_token_may_come_from_a_file_of_ones_own(shop: Shop, tmp_path):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_addresses_of_this_machine_need_no_token(host):
-    refuse_open_door(host, "")
+    require_token(host, "")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_addresses_of_this_machine_need_no_token(host):
 )
 def test_all_others_do(host):
     with pytest.raises(ConfigError, match="NUDGE_SYNC_TOKEN"):
-        refuse_open_door(host, "")
-    refuse_open_door(host, TOKEN)
+        require_token(host, "")
+    require_token(host, TOKEN)
 
 
 @pytest.mark.parametrize("host", ["no host", "x" * 300, "a\0b", "\ud800", "256.1.1.1", "../x"])
 def test_an_address_that_is_none_is_a_configuration_error(host):
-    with pytest.raises(ConfigError, match="cannot listen"), answering(host, 0, PAGES):
+    with pytest.raises(ConfigError, match="cannot listen"), serve_endpoints(host, 0, PAGES):
         pass
 
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from nudge_sync.demo.requests import load, split
+from nudge_sync.demo.requests import load_demo_data, split_requests
 
 FIELDS = {
     "collection",
@@ -50,11 +50,11 @@ def test_it_helps_queries_nobody_saw_and_puts_every_bit_back(tmp_path):
 
 
 def test_its_data_is_whole_and_the_parts_share_nothing():
-    tools, requests = load()
+    tools, requests = load_demo_data()
     assert tools.vectors.shape == (199, 384)
     assert np.allclose(np.linalg.norm(requests.vectors, axis=1), 1, atol=1e-6)
     assert all(requests.answers)
-    taught, unseen = split(requests)
+    taught, unseen = split_requests(requests)
     assert (len(taught.names), len(unseen.names)) == (4800, 1200)
     assert not set(taught.names) & set(unseen.names)
 

@@ -18,7 +18,7 @@ from sentences import DIMENSION, TEXTS, embedded
 
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
-from nudge_sync.config import load
+from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
 
 ROOT = Path(__file__).parent.parent.parent
@@ -91,7 +91,7 @@ def test_the_mapped_log_is_a_configuration(tmp_path: Path):
     [block] = blocks("docs/feedback.md", "toml")
     path = tmp_path / "nudge-sync.toml"
     path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
-    feedback = load(path).collections["docs"].feedback
+    feedback = load_config(path).collections["docs"].feedback
     assert feedback.searches is not None
     assert feedback.events is not None
     assert (feedback.searches.client, feedback.events.point) == ("user.id", "doc")

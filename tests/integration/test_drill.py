@@ -11,10 +11,10 @@ from commands import opened_shop
 from worlds import JUDGED, SETTINGS, World
 
 from nudge_sync import cycle
-from nudge_sync.base.signals import Stop
-from nudge_sync.config import load
+from nudge_sync.base.signals import StopRequest
+from nudge_sync.config import load_config
 from nudge_sync.errors import Interrupted
-from nudge_sync.serve.daemon import Daemon, drill_trigger, trigger
+from nudge_sync.serve.daemon import Daemon, build_cycle_trigger, build_drill_trigger
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
@@ -116,19 +116,19 @@ def test_gc_sweeps_what_a_killed_drill_left(world: World) -> None:
 def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
     shop = opened_shop(tmp_path / "shop")
     shop.configure('[schedule]\nevery = "1d"\ndrill_every = "1s"')
-    config = load(shop.config)
+    config = load_config(shop.config)
     schedule = config.collections["docs"].schedule
-    assert drill_trigger(schedule) is not None
-    assert drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
-    daemon = Daemon(config, Stop(), {"docs": ""})
-    with daemon.scheduled({"docs": trigger(schedule)}, at_once=False):
+    assert build_drill_trigger(schedule) is not None
+    assert build_drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
+    daemon = Daemon(config, StopRequest(), {"docs": ""})
+    with daemon.run_schedule({"docs": build_cycle_trigger(schedule)}, at_once=False):
         line = b'nudge_sync_drills_total{collection="docs",result="restored"}'
         deadline = time.monotonic() + 60
-        while line not in daemon.page():
+        while line not in daemon.render_metrics():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert b'collection="docs drill"' not in daemon.page()
-        assert b"nudge_sync_next_run_timestamp_seconds{" in daemon.page()
+        assert b'collection="docs drill"' not in daemon.render_metrics()
+        assert b"nudge_sync_next_run_timestamp_seconds{" in daemon.render_metrics()
 
 
 def test_verify_drills_when_asked(tmp_path: Path) -> None:

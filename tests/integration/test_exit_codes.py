@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import exit_code
+from nudge_sync.cli.main import get_exit_code
 from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.planning.plan_file import save_plan
@@ -55,7 +55,7 @@ OWN = [found for found in every(NudgeSyncError) if found.__module__ == errors.__
 def test_every_error_is_in_the_table_with_its_code(root: Path, kind):
     table = (root / "docs" / "operations.md").read_text(encoding="utf-8")
     (code,) = re.findall(rf"^\| `{kind.__name__}` \| (\d+) \|", table, re.MULTILINE)
-    assert exit_code(kind()) == int(code)
+    assert get_exit_code(kind()) == int(code)
 
 
 def test_codes_of_the_readme(root: Path):

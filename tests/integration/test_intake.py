@@ -26,7 +26,7 @@ from nudge_sync.serve.feedback_api import (
     create_app,
     serve_feedback_api,
 )
-from nudge_sync.serve.prometheus import Gauges
+from nudge_sync.serve.prometheus import PrometheusMetrics
 
 PATIENCE = 300
 """Seconds that nothing takes, also on a busy machine."""
@@ -76,7 +76,7 @@ def door(
     world,
     token: str = "",
     vectors: dict[str, str] | None = None,
-    gauges: Gauges | None = None,
+    gauges: PrometheusMetrics | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ):
     batches = BatchImporter(world.reopen, vectors or {"docs": ""})
@@ -92,10 +92,10 @@ def answer_on(connection: socket.socket) -> tuple[int, dict, dict]:
     return answer.status, json.loads(answer.read()), dict(answer.headers)
 
 
-def batches_in(gauges: Gauges) -> dict[str, float]:
+def batches_in(gauges: PrometheusMetrics) -> dict[str, float]:
     """Batches of events by status."""
     pattern = r'^nudge_sync_feedback_batches_total\{.*status="(\d+)"\} (\S+)$'
-    found = re.findall(pattern, gauges.page().decode(), re.MULTILINE)
+    found = re.findall(pattern, gauges.render().decode(), re.MULTILINE)
     return {status: float(count) for status, count in found}
 
 
@@ -210,7 +210,7 @@ def test_many_silent_connections_shut_nobody_out(world):
 
 
 def test_more_batches_at_once_than_are_taken(world):
-    gauges = Gauges()
+    gauges = PrometheusMetrics()
     limits = Limits(max_batches=2)
     with (
         door(world, gauges=gauges, limits=limits) as at,
@@ -227,7 +227,7 @@ def test_more_batches_at_once_than_are_taken(world):
 
 
 def test_a_body_that_does_not_come(world):
-    gauges = Gauges()
+    gauges = PrometheusMetrics()
     with (
         door(world, gauges=gauges, limits=Limits(body_timeout=0.1)) as at,
         closing(at.halfway()) as slow,
@@ -240,7 +240,7 @@ def test_a_body_that_does_not_come(world):
 
 
 def test_a_client_that_leaves_is_counted_and_no_error(world, caplog):
-    gauges = Gauges()
+    gauges = PrometheusMetrics()
     with door(world, gauges=gauges) as at:
         at.halfway().close()
     assert batches_in(gauges) == {"499": 1}
@@ -248,7 +248,7 @@ def test_a_client_that_leaves_is_counted_and_no_error(world, caplog):
 
 
 def test_the_end_while_a_client_is_slow(world, caplog):
-    gauges = Gauges()
+    gauges = PrometheusMetrics()
     with ExitStack() as stack:
         with door(world, gauges=gauges, limits=Limits(shutdown_timeout=0)) as at:
             slow = stack.enter_context(closing(at.halfway()))
@@ -319,7 +319,7 @@ def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
 
 
 def test_what_came_in_is_counted(world):
-    gauges = Gauges()
+    gauges = PrometheusMetrics()
     bad, worse = CLICK | {"point": 10**9}, CLICK | {"time": "noon"}
     with door(world, "s3cret", gauges=gauges) as at:
         at.post("/v1/searches", SEARCH)
@@ -329,7 +329,7 @@ def test_what_came_in_is_counted(world):
         at.call("/v1/events", b"{")
         at.post("/v1/events?collection=elsewhere", CLICK)
         at.call("/v1/events", b"[]", Authorization="Bearer wrong")
-    page = gauges.page().decode()
+    page = gauges.render().decode()
     found = dict(re.findall(r"^nudge_sync_feedback_(\w+_total\{.*\}) (\S+)$", page, re.MULTILINE))
     docs = 'collection="docs",kind='
     nobody = 'collection="",kind="event",status='

@@ -15,16 +15,16 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import EVERYWHERE
-from nudge_sync.cli.output import plain
-from nudge_sync.cli.verbs.setup import template
+from nudge_sync.cli.main import GLOBAL_OPTIONS
+from nudge_sync.cli.output import to_json_value
+from nudge_sync.cli.verbs.setup import render_template
 from nudge_sync.config import (
     CollectionSettings,
     Config,
     EventLog,
     FeedbackSettings,
     SearchLog,
-    load,
+    load_config,
 )
 
 RUNNER = CliRunner()
@@ -107,7 +107,7 @@ def test_init_writes_a_file_that_loads(tmp_path):
     path = tmp_path / "sync.toml"
     done = invoke("init", "--config", str(path), "--connector", "milvus", "--json")
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"config": str(path)})
-    assert load(path).connector == "milvus"
+    assert load_config(path).connector == "milvus"
 
 
 def test_init_does_not_replace_unless_told(tmp_path):
@@ -122,7 +122,7 @@ def test_init_does_not_replace_unless_told(tmp_path):
 
 @pytest.mark.parametrize("connector", ["qdrant", "qdrant-edge", "milvus"])
 def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp_path):
-    lines = template(connector).splitlines()
+    lines = render_template(connector).splitlines()
     opened = "\n".join(
         line.removeprefix("# ") if re.match(r"# (\[|\w+ = )", line) else line for line in lines
     )
@@ -141,7 +141,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
     assert mapped.events.model_fields_set == EventLog.model_fields.keys()
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
-    assert load(path).collections["docs"].schedule.every == "6h"
+    assert load_config(path).collections["docs"].schedule.every == "6h"
 
 
 def test_options_may_stand_before_the_verb(tmp_path):
@@ -150,7 +150,7 @@ def test_options_may_stand_before_the_verb(tmp_path):
         assert "say --collection NAME" in invoke(*words).stderr
     after = invoke("--config", path, "--collection", "three", "log")
     assert "no collection 'three'" in after.stderr
-    assert set(EVERYWHERE) == {"--config", "-c", "--collection", "--json"}
+    assert set(GLOBAL_OPTIONS) == {"--config", "-c", "--collection", "--json"}
 
 
 def test_several_collections_demand_a_choice(tmp_path):
@@ -226,8 +226,8 @@ def test_a_reader_that_goes_away_is_no_traceback():
 def test_json_holds_what_json_can_hold():
     np = pytest.importorskip("numpy")
     value = {1: np.float32(0.5), "a": np.arange(2), "b": (float("nan"), float("inf"), True, None)}
-    assert plain(value) == {"1": 0.5, "a": [0, 1], "b": [None, None, True, None]}
-    assert json.dumps(plain({"x": {3, 4} & {3}, "y": np.int64(3)})) == '{"x": [3], "y": 3}'
+    assert to_json_value(value) == {"1": 0.5, "a": [0, 1], "b": [None, None, True, None]}
+    assert json.dumps(to_json_value({"x": {3, 4} & {3}, "y": np.int64(3)})) == '{"x": [3], "y": 3}'
 
 
 def test_help_needs_no_database_client():

@@ -4,12 +4,12 @@ import gc
 
 import pytest
 
-from nudge_sync.base.gc_pause import rarely_collected
+from nudge_sync.base.gc_pause import pause_gc
 
 
 def test_the_last_one_out_puts_back_what_the_first_one_found():
     found = gc.get_threshold()
-    one, other = rarely_collected(), rarely_collected()
+    one, other = pause_gc(), pause_gc()
     one.__enter__()
     other.__enter__()
     one.__exit__(None, None, None)
@@ -20,6 +20,6 @@ def test_the_last_one_out_puts_back_what_the_first_one_found():
 
 def test_garbage_is_looked_for_again_after_an_error():
     found = gc.get_threshold()
-    with pytest.raises(KeyError), rarely_collected():
+    with pytest.raises(KeyError), pause_gc():
         raise KeyError
     assert gc.get_threshold() == found

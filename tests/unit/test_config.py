@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from nudge_sync.config import Config, Section, load, seconds
+from nudge_sync.config import Config, Section, load_config, parse_duration
 from nudge_sync.connector.settings import validate_settings
 from nudge_sync.errors import ConfigError
 
@@ -21,19 +21,19 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def refusal(tmp_path: Path, text: str) -> str:
     with pytest.raises(ConfigError) as refused:
-        load(written(tmp_path, text))
+        load_config(written(tmp_path, text))
     return str(refused.value)
 
 
 def test_a_minimal_file_loads_with_the_defaults(tmp_path):
-    config = load(written(tmp_path, MINIMAL))
+    config = load_config(written(tmp_path, MINIMAL))
     assert (config.connector, config.connection) == ("qdrant-edge", {"path": "data"})
     assert config.collections["docs"].gate.min_queries == 50
     assert config.serve.host == "127.0.0.1"
 
 
 def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
-    config = load(
+    config = load_config(
         written(
             tmp_path,
             MINIMAL
@@ -49,7 +49,7 @@ def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
 def test_a_collections_own_schedule_replaces_the_shared_time(tmp_path):
     text = '[collections.docs.schedule]\ncron = "0 3 * * *"\n[schedule]\nevery = "6h"\n'
     schedule = (
-        load(written(tmp_path, MINIMAL + text + 'timezone = "Asia/Tokyo"\n'))
+        load_config(written(tmp_path, MINIMAL + text + 'timezone = "Asia/Tokyo"\n'))
         .collections["docs"]
         .schedule
     )
@@ -93,7 +93,7 @@ def test_no_collection_no_connector_no_file(tmp_path):
     assert "no collection" in refusal(tmp_path, '[database]\nconnector = "x"\n[collections]\n')
     assert "needs a connector" in refusal(tmp_path, "[database]\n[collections.docs]\n")
     with pytest.raises(ConfigError, match="nudge-sync init"):
-        load(tmp_path / "absent.toml")
+        load_config(tmp_path / "absent.toml")
 
 
 def test_values_are_not_repeated(tmp_path):
@@ -106,13 +106,13 @@ def test_values_are_not_repeated(tmp_path):
     [("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d12h", 129_600), ("1D 12H", 129_600)],
 )
 def test_durations(text, expected):
-    assert seconds(text) == expected
+    assert parse_duration(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "10", "0s", "-1h", "h", "1y", "1h30", "\u0661h"])
 def test_what_is_not_a_duration(text):
     with pytest.raises(ValueError, match="not a duration"):
-        seconds(text)
+        parse_duration(text)
 
 
 class Tls(Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nudge_sync.config import load
+from nudge_sync.config import load_config
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 COMPOSE = sorted(DEPLOY.glob("compose.*.yml"))
@@ -15,7 +15,7 @@ COMPOSE = sorted(DEPLOY.glob("compose.*.yml"))
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.toml")), ids=lambda path: path.name)
 def test_every_example_configuration_loads(path):
-    config = load(path)
+    config = load_config(path)
     assert path.name == f"nudge-sync.{config.connector}.toml"
     schedule = config.collections["docs"].schedule
     assert schedule.every or schedule.cron

@@ -12,10 +12,10 @@ from typer.main import get_command
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import INTERRUPTED, PIPE_CLOSED
-from nudge_sync.config import load
+from nudge_sync.cli.main import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
+from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.rows import parse_storable_row
-from nudge_sync.serve.prometheus import Gauges
+from nudge_sync.serve.prometheus import PrometheusMetrics
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -61,7 +61,7 @@ def test_the_configurations_load_and_are_short(number, tmp_path):
     path = tmp_path / "nudge-sync.toml"
     text = blocks("toml")[number]
     path.write_text(text, encoding="utf-8")
-    assert load(path).connector == ("qdrant", "milvus")[number]
+    assert load_config(path).connector == ("qdrant", "milvus")[number]
     assert len([line for line in text.splitlines() if line]) <= 10
 
 
@@ -98,8 +98,8 @@ def test_the_exit_codes_are_the_errors_own():
     for kind in tree:
         tree += kind.__subclasses__()
     assert {kind.exit_code for kind in tree} <= listed
-    assert listed == {0, 1, 2, 3, INTERRUPTED}
-    assert str(PIPE_CLOSED) in table
+    assert listed == {0, 1, 2, 3, INTERRUPTED_EXIT_CODE}
+    assert str(PIPE_CLOSED_EXIT_CODE) in table
 
 
 def test_every_error_is_drawn_in_the_tree():
@@ -113,15 +113,15 @@ def test_every_error_is_drawn_in_the_tree():
 
 
 def test_the_metrics_are_the_daemons_own():
-    gauges = Gauges()
-    gauges.working("docs", now=True)
-    gauges.due("docs", 1.0)
-    gauges.succeeded("docs", 1.0)
-    gauges.ended("docs", "applied", 1.0)
+    gauges = PrometheusMetrics()
+    gauges.set_working("docs", is_working=True)
+    gauges.set_next_run("docs", 1.0)
+    gauges.set_last_success("docs", 1.0)
+    gauges.record_cycle("docs", "applied", 1.0)
     scores = {"ndcg@10": 0.5}
     plan = {"gate": {"passed": True}, "judged": 1, "before": scores, "after": scores}
-    gauges.measured("docs", plan)
-    page = gauges.page().decode()
+    gauges.record_plan("docs", plan)
+    page = gauges.render().decode()
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`nudge_sync_.*?) \|", text, re.MULTILINE)
     said = {name for row in rows for name in re.findall(r"`(nudge_sync_\w+)`", row)}

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from nudge_sync.base.threads import limited, spread
+from nudge_sync.base.threads import limit_threads, map_in_threads
 
 
 def used(threads, items=40):
@@ -18,8 +18,8 @@ def used(threads, items=40):
             together.wait(300)
         return number
 
-    with limited(threads):
-        assert spread(work, range(items)) == list(range(items))
+    with limit_threads(threads):
+        assert map_in_threads(work, range(items)) == list(range(items))
     return seen
 
 
@@ -29,8 +29,8 @@ def test_work_is_done_in_order_by_as_many_threads_as_are_allowed(threads):
 
 
 def test_a_limit_of_nothing_leaves_the_outer_one():
-    with limited(1), limited(0):
-        found = spread(lambda _: threading.get_ident(), range(20))
+    with limit_threads(1), limit_threads(0):
+        found = map_in_threads(lambda _: threading.get_ident(), range(20))
     assert set(found) == {threading.get_ident()}
 
 
@@ -39,9 +39,9 @@ def test_work_that_fails_raises():
         if number == 1:
             raise ValueError("broken")
 
-    with limited(2), pytest.raises(ValueError, match="broken"):
-        spread(work, range(1000))
+    with limit_threads(2), pytest.raises(ValueError, match="broken"):
+        map_in_threads(work, range(1000))
 
 
 def test_nothing_to_do_is_nothing_done():
-    assert spread(lambda one: one, []) == []
+    assert map_in_threads(lambda one: one, []) == []

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import confirm, demand_somebody, emit, progress
+from nudge_sync.cli.output import confirm, print_result, require_terminal, show_progress
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from nudge_sync.cli.run import Job
     from nudge_sync.config import CollectionSettings
 
-Out = Annotated[
+PlanOutOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_PLAN_OUT", help="Keep the plan in this file, for `apply --plan`."
     ),
 ]
-PlanFile = Annotated[
+PlanFileOption = Annotated[
     Path | None,
     typer.Option(
         "--plan",
@@ -29,14 +29,14 @@ PlanFile = Annotated[
         help="Carry out this plan; refused if it is stale.",
     ),
 ]
-To = Annotated[
+RevisionOption = Annotated[
     int | None,
     typer.Option(
         envvar="NUDGE_SYNC_ROLLBACK_TO",
         help="The revision whose vectors come back; default: the last but one.",
     ),
 ]
-Originals = Annotated[
+OriginalsOption = Annotated[
     bool,
     typer.Option(
         "--originals",
@@ -47,115 +47,117 @@ Originals = Annotated[
 
 
 def plan(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    out: Out = None,
-    exact: options.Exact = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    out: PlanOutOption = None,
+    exact: options.ExactOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Compute new vectors and what they gain on held-out queries; write nothing."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import each
+    from nudge_sync.cli.run import run_on_collections
     from nudge_sync.planning import plan_file
 
-    if out is not None and everything:
+    if out is not None and all_collections:
         raise ConfigError("--out keeps the plan of one collection; say which, not --all")
 
     def work(job: Job) -> dict[str, Any]:
-        with progress() as report:
-            made = cycle.plan(job.target, _settings(job, exact), report)
+        with show_progress() as progress:
+            new_plan = cycle.plan(job.target, _apply_exact_option(job, exact), progress)
         if out is not None:
-            plan_file.save_plan(made, out)
-        return made.summary()
+            plan_file.save_plan(new_plan, out)
+        return new_plan.summary()
 
-    _finish(each(config, collection, everything, work), as_json)
+    _print_and_exit(run_on_collections(config, collection, all_collections, work), as_json)
 
 
 def apply(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    plan_file: PlanFile = None,
-    exact: options.Exact = False,
-    yes: options.Yes = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    plan_file: PlanFileOption = None,
+    exact: options.ExactOption = False,
+    yes: options.YesOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import each
+    from nudge_sync.cli.run import run_on_collections
     from nudge_sync.planning.plan_file import load_plan
 
-    if plan_file is not None and everything:
+    if plan_file is not None and all_collections:
         raise ConfigError("--plan is the plan of one collection; say which, not --all")
-    demand_somebody(yes)
-    given = load_plan(plan_file) if plan_file else None
+    require_terminal(yes)
+    loaded_plan = load_plan(plan_file) if plan_file else None
 
     def work(job: Job) -> dict[str, Any]:
-        settings, made = _settings(job, exact), given
-        with progress() as report:
-            if made is None and not yes:
-                made = cycle.plan(job.target, settings, report)
-        if made is not None and made.moved:
-            confirm(_question(job.target.name, made.summary()), yes)
-        with progress() as report:
-            return cycle.apply(job.target, settings, made, report).summary()
+        settings, current_plan = _apply_exact_option(job, exact), loaded_plan
+        with show_progress() as progress:
+            if current_plan is None and not yes:
+                current_plan = cycle.plan(job.target, settings, progress)
+        if current_plan is not None and current_plan.moved:
+            confirm(_format_question(job.target.name, current_plan.summary()), yes)
+        with show_progress() as progress:
+            return cycle.apply(job.target, settings, current_plan, progress).summary()
 
-    _finish(each(config, collection, everything, work), as_json)
+    _print_and_exit(run_on_collections(config, collection, all_collections, work), as_json)
 
 
 def rollback(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    to: To = None,
-    originals: Originals = False,
-    yes: options.Yes = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    to: RevisionOption = None,
+    originals: OriginalsOption = False,
+    yes: options.YesOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Write back what an earlier revision held; by default, undo the last one."""
-    from nudge_sync.cli.run import each
+    from nudge_sync.cli.run import run_on_collections
     from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
         raise ConfigError("say --to or --originals, not both")
-    demand_somebody(yes)
-    aim = "the originals" if originals else f"revision {to}" if to else "before the last revision"
+    require_terminal(yes)
+    restored_state = (
+        "the originals" if originals else f"revision {to}" if to else "before the last revision"
+    )
 
     def work(job: Job) -> dict[str, Any]:
-        confirm(f"Write the vectors of {job.target.name!r} back to {aim}?", yes)
-        with progress() as report:
+        confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
+        with show_progress() as progress:
             return roll_back(
-                job.target, job.settings, to=to, originals=originals, progress=report
+                job.target, job.settings, to=to, originals=originals, progress=progress
             ).summary()
 
-    _finish(each(config, collection, everything, work), as_json)
+    _print_and_exit(run_on_collections(config, collection, all_collections, work), as_json)
 
 
 def resume(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Finish or undo what a crash left half-way; `apply` does so by itself."""
-    from nudge_sync.cli.run import each
+    from nudge_sync.cli.run import run_on_collections
     from nudge_sync.writing import resume as resuming
 
     def work(job: Job) -> dict[str, Any]:
-        with progress() as report:
-            done = resuming.resume(job.target, job.settings, report)
-        return {"collection": job.target.name, "resumed": done is not None, **(done or {})}
+        with show_progress() as progress:
+            resumed = resuming.resume(job.target, job.settings, progress)
+        return {"collection": job.target.name, "resumed": resumed is not None, **(resumed or {})}
 
-    _finish(each(config, collection, everything, work), as_json)
+    _print_and_exit(run_on_collections(config, collection, all_collections, work), as_json)
 
 
-def _settings(job: Job, exact: bool) -> CollectionSettings:
+def _apply_exact_option(job: Job, exact: bool) -> CollectionSettings:
     solver = job.settings.solver.model_copy(update={"exact": True})
     return job.settings.model_copy(update={"solver": solver}) if exact else job.settings
 
 
-def _question(name: str, summary: dict[str, Any]) -> str:
+def _format_question(name: str, summary: dict[str, Any]) -> str:
     if not summary["gate"]["passed"]:
         reasons = "; ".join(summary["gate"]["reasons"])
         return f"{name!r}: {reasons}. {summary['moved']} vectors go back to their originals. Write?"
@@ -166,9 +168,9 @@ def _question(name: str, summary: dict[str, Any]) -> str:
     return f"{name!r}: {summary['method']} moves {summary['moved']} vectors ({gains}). Write?"
 
 
-def _finish(outcome: tuple[Any, int], as_json: bool) -> None:
-    from nudge_sync.cli.tables import draw_change
+def _print_and_exit(outcome: tuple[Any, int], as_json: bool) -> None:
+    from nudge_sync.cli.tables import print_summaries
 
     result, code = outcome
-    emit(result, as_json, draw_change)
+    print_result(result, as_json, print_summaries)
     raise typer.Exit(code)

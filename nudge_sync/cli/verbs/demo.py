@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, progress, table
+from nudge_sync.cli.output import print_result, print_table, show_progress
 
 if TYPE_CHECKING:
-    from nudge_sync.demo.round import Outcome
+    from nudge_sync.demo.round import DemoResult
 
-On = Annotated[
+EngineOption = Annotated[
     str,
     typer.Option(envvar="NUDGE_SYNC_DEMO_ON", help="qdrant-edge, qdrant or milvus."),
 ]
-Url = Annotated[
+UrlOption = Annotated[
     str | None,
     typer.Option(envvar="NUDGE_SYNC_DEMO_URL", help="The server's address, for --on."),
 ]
-Name = Annotated[
+DemoCollectionOption = Annotated[
     str,
     typer.Option(
         "--collection",
@@ -31,45 +31,45 @@ Name = Annotated[
 
 
 def demo(
-    on: On = "qdrant-edge",
-    url: Url = None,
-    collection: Name = "nudge_sync_demo",
-    as_json: options.Json = False,
+    on: EngineOption = "qdrant-edge",
+    url: UrlOption = None,
+    collection: DemoCollectionOption = "nudge_sync_demo",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Teach a collection of tools from real requests, measure on unseen ones, and undo it."""
-    from nudge_sync.demo import run
+    from nudge_sync.demo import run_demo
 
-    with progress() as report:
-        outcome = run(on, url, collection, report)
-    emit(outcome.summary, as_json, lambda summary: _draw(summary, outcome))
+    with show_progress() as progress:
+        demo_result = run_demo(on, url, collection, progress)
+    print_result(demo_result.summary, as_json, lambda summary: _print_demo(summary, demo_result))
 
 
-def _draw(summary: dict[str, Any], outcome: Outcome) -> None:
+def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
     typer.echo(
         f"{summary['documents']} tools on {summary['engine']}; {summary['judged']} of them have "
         f"feedback, {summary['method']} moved {summary['moved']}.\n"
     )
     rows = (
-        (name, 100 * value, 100 * summary["after"][name], _signed(summary, name))
+        (name, 100 * value, 100 * summary["after"][name], _format_difference(summary, name))
         for name, value in summary["before"].items()
     )
     title = f"{summary['queries']} requests that nothing had seen, in per cent"
-    table(
+    print_table(
         title, ("", "before", "after", ""), ((n, f"{b:.2f}", f"{a:.2f}", d) for n, b, a, d in rows)
     )
     columns = ("request", "best before", "best after", "right")
-    examples = ((e.request, e.before, e.after, e.right) for e in outcome.examples)
-    table(
-        f"\n{outcome.gained} found a right answer in first place, {outcome.lost} lost it; such as",
+    examples = ((e.request, e.before, e.after, e.right_answers) for e in demo_result.examples)
+    print_table(
+        f"\n{demo_result.gained_count} found a right answer in first place, {demo_result.lost_count} lost it; such as",
         columns,
         examples,
     )
-    back = summary["rolled_back"]
+    comparison = summary["rolled_back"]
     typer.echo(
-        f"\nrolled back: {back['identical']} of {back['points']} vectors are bit for bit what they "
-        f"were (largest difference {back['max_abs_difference']:g}); {summary['seconds']} s in all"
+        f"\nrolled back: {comparison['identical']} of {comparison['points']} vectors are bit for bit what they "
+        f"were (largest difference {comparison['max_abs_difference']:g}); {summary['seconds']} s in all"
     )
 
 
-def _signed(summary: dict[str, Any], name: str) -> str:
+def _format_difference(summary: dict[str, Any], name: str) -> str:
     return f"{100 * (summary['after'][name] - summary['before'][name]):+.2f}"

@@ -10,16 +10,16 @@ import typer
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, progress, table
+from nudge_sync.cli.output import print_result, print_table, show_progress
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from nudge_sync.evaluate.study import Settings
     from nudge_sync.evaluate.task import Task
 
-Name = TypeVar("Name", bound=str)
+ChoiceName = TypeVar("Name", bound=str)
 
-Directory = Annotated[
+DirectoryArgument = Annotated[
     Path | None,
     typer.Argument(
         envvar="NUDGE_SYNC_EVALUATE_DIRECTORY",
@@ -28,34 +28,34 @@ Directory = Annotated[
         show_default=False,
     ),
 ]
-Documents = Annotated[
+DocumentsOption = Annotated[
     Path | None,
     typer.Option(envvar="NUDGE_SYNC_EVALUATE_DOCUMENTS", help="Document vectors, .npy."),
 ]
-DocumentIds = Annotated[
+DocumentIdsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_DOCUMENT_IDS",
         help="Their ids, one a line; default: row numbers.",
     ),
 ]
-Queries = Annotated[
+EvaluationQueriesOption = Annotated[
     Path | None, typer.Option(envvar="NUDGE_SYNC_EVALUATE_QUERIES", help="Query vectors, .npy.")
 ]
-QueryIds = Annotated[
+EvaluationQueryIdsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_QUERY_IDS", help="Their ids, one a line; default: row numbers."
     ),
 ]
-Qrels = Annotated[
+EvaluationQrelsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_QRELS",
         help="Query id, document id, grade; or TREC's four columns.",
     ),
 ]
-Dataset = Annotated[
+DatasetOption = Annotated[
     str | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_DATASET",
@@ -63,13 +63,13 @@ Dataset = Annotated[
         "its texts are embedded with --model.",
     ),
 ]
-Model = Annotated[
+ModelOption = Annotated[
     str,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_MODEL", help="The model that fastembed embeds --dataset with."
     ),
 ]
-Cache = Annotated[
+CacheOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_CACHE",
@@ -77,7 +77,7 @@ Cache = Annotated[
         show_default=False,
     ),
 ]
-Similarity = Annotated[
+SimilarityOption = Annotated[
     str | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_SIMILARITY",
@@ -85,7 +85,7 @@ Similarity = Annotated[
         show_default=False,
     ),
 ]
-Methods = Annotated[
+MethodsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
@@ -95,7 +95,7 @@ Methods = Annotated[
         show_default=False,
     ),
 ]
-Protocols = Annotated[
+ProtocolsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--protocol",
@@ -105,13 +105,13 @@ Protocols = Annotated[
         show_default=False,
     ),
 ]
-Seeds = Annotated[
+SeedsOption = Annotated[
     int,
     typer.Option(
         min=1, max=1000, envvar="NUDGE_SYNC_EVALUATE_SEEDS", help="How many splits: seeds 0, 1, ..."
     ),
 ]
-Metric = Annotated[
+MetricOption = Annotated[
     str | None,
     typer.Option(
         envvar="NUDGE_SYNC_EVALUATE_METRIC",
@@ -120,7 +120,7 @@ Metric = Annotated[
         show_default=False,
     ),
 ]
-Resamples = Annotated[
+ResamplesOption = Annotated[
     int,
     typer.Option(
         min=100,
@@ -129,13 +129,13 @@ Resamples = Annotated[
         help="Of the bootstrap and of the permutation test.",
     ),
 ]
-Confidence = Annotated[
+ConfidenceOption = Annotated[
     float,
     typer.Option(
         min=0.5, max=0.999, envvar="NUDGE_SYNC_EVALUATE_CONFIDENCE", help="Of the intervals."
     ),
 ]
-Threads = Annotated[
+ThreadsOption = Annotated[
     int,
     typer.Option(
         min=0,
@@ -144,7 +144,7 @@ Threads = Annotated[
         help="Processor cores used at most; 0: all.",
     ),
 ]
-Html = Annotated[
+HtmlOption = Annotated[
     Path | None,
     typer.Option(
         "--html",
@@ -156,31 +156,31 @@ Html = Annotated[
 
 
 def evaluate(
-    directory: Directory = None,
-    documents: Documents = None,
-    document_ids: DocumentIds = None,
-    queries: Queries = None,
-    query_ids: QueryIds = None,
-    qrels: Qrels = None,
-    dataset: Dataset = None,
-    model: Model = "BAAI/bge-small-en-v1.5",
-    cache: Cache = None,
-    similarity: Similarity = None,
-    method: Methods = None,
-    protocol: Protocols = None,
-    seeds: Seeds = 5,
-    metric: Metric = None,
-    resamples: Resamples = 10_000,
-    confidence: Confidence = 0.95,
-    threads: Threads = 0,
-    html: Html = None,
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    exact: options.Exact = False,
-    as_json: options.Json = False,
+    directory: DirectoryArgument = None,
+    documents: DocumentsOption = None,
+    document_ids: DocumentIdsOption = None,
+    queries: EvaluationQueriesOption = None,
+    query_ids: EvaluationQueryIdsOption = None,
+    qrels: EvaluationQrelsOption = None,
+    dataset: DatasetOption = None,
+    model: ModelOption = "BAAI/bge-small-en-v1.5",
+    cache: CacheOption = None,
+    similarity: SimilarityOption = None,
+    method: MethodsOption = None,
+    protocol: ProtocolsOption = None,
+    seeds: SeedsOption = 5,
+    metric: MetricOption = None,
+    resamples: ResamplesOption = 10_000,
+    confidence: ConfidenceOption = 0.95,
+    threads: ThreadsOption = 0,
+    html: HtmlOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    exact: options.ExactOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Compare methods on queries that nothing was chosen by; write nothing to any database."""
-    from nudge_sync.base.threads import limited
+    from nudge_sync.base.threads import limit_threads
     from nudge_sync.cli.evaluate_sources import CollectionSource, DatasetSource, FileSource
     from nudge_sync.evaluate import methods, report, score, study
     from nudge_sync.evaluate import protocol as protocols
@@ -188,61 +188,67 @@ def evaluate(
 
     if html is not None:
         report.demand(html)
-    like = one_of(similarity, SIMILARITIES)
-    measure = one_of(metric, score.METRICS)
+    chosen_similarity = parse_choice(similarity, SIMILARITIES)
+    chosen_metric = parse_choice(metric, score.METRICS)
     settings = study.Settings(
-        methods=some_of(method, methods.METHODS),
-        protocols=some_of(protocol, protocols.PROTOCOLS),
+        methods=parse_choices(method, methods.METHODS),
+        protocols=parse_choices(protocol, protocols.PROTOCOLS),
         seeds=tuple(range(seeds)),
-        metric=measure or "ndcg@10",
+        metric=chosen_metric or "ndcg@10",
         confidence=confidence,
         resamples=resamples,
     )
-    files = FileSource(directory, documents, document_ids, queries, query_ids, qrels)
-    if files.named() and dataset is not None:
+    file_source = FileSource(directory, documents, document_ids, queries, query_ids, qrels)
+    if file_source.is_given() and dataset is not None:
         raise ConfigError("say files or --dataset, not both")
-    with progress() as said, limited(threads):
-        if files.named():
-            task = files.task(like)
+    with show_progress() as progress, limit_threads(threads):
+        if file_source.is_given():
+            task = file_source.load_task(chosen_similarity)
         elif dataset is not None:
-            task = DatasetSource(dataset, model, cache).task(like, said)
+            task = DatasetSource(dataset, model, cache).load_task(chosen_similarity, progress)
         else:
-            task, own = CollectionSource(config, collection, exact).task(said)
-            settings = replace(settings, metric=measure or own)
-        result = _evaluated(task, settings, html, said)
-    emit(result, as_json, lambda found: _draw(found, html))
+            task, collection_metric = CollectionSource(config, collection, exact).load_task(
+                progress
+            )
+            settings = replace(settings, metric=chosen_metric or collection_metric)
+        result = _run_evaluation(task, settings, html, progress)
+    print_result(result, as_json, lambda found: _print_evaluation(found, html))
 
 
-def one_of(given: str | None, known: tuple[Name, ...]) -> Name | None:
+def parse_choice(value: str | None, choices: tuple[ChoiceName, ...]) -> ChoiceName | None:
     """What was asked for, as one of the names that are known. Raises ConfigError."""
-    if given is None:
+    if value is None:
         return None
-    for name in known:
-        if given == name:
-            return name
-    raise ConfigError(f"{given!r} is not one of: {', '.join(known)}")
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise ConfigError(f"{value!r} is not one of: {', '.join(choices)}")
 
 
-def some_of(given: list[str] | None, known: tuple[Name, ...]) -> tuple[Name, ...]:
+def parse_choices(
+    values: list[str] | None, choices: tuple[ChoiceName, ...]
+) -> tuple[ChoiceName, ...]:
     """The names asked for, each once and in the order they are known; all if none was."""
-    wanted = {one_of(name, known) for name in given or known}
-    return tuple(name for name in known if name in wanted)
+    selected = {parse_choice(name, choices) for name in values or choices}
+    return tuple(name for name in choices if name in selected)
 
 
-def _evaluated(task: Task, settings: Settings, html: Path | None, said: Progress) -> dict[str, Any]:
+def _run_evaluation(
+    task: Task, settings: Settings, html: Path | None, progress: Progress
+) -> dict[str, Any]:
     from nudge_sync.evaluate import evidence, outcome, report, study, summary
 
     task, settings = study.fitting(task, settings)
-    done = study.run(task, settings, said)
-    lines = summary.lines(done)
-    bins = evidence.by_evidence(done)
-    curves = evidence.curves(done, said) if html is not None else []
+    completed_study = study.run(task, settings, progress)
+    lines = summary.lines(completed_study)
+    bins = evidence.by_evidence(completed_study)
+    curves = evidence.curves(completed_study, progress) if html is not None else []
     if html is not None:
-        report.write(html, done, lines, bins, curves)
-    return outcome.as_object(done, lines, bins, curves)
+        report.write(html, completed_study, lines, bins, curves)
+    return outcome.as_object(completed_study, lines, bins, curves)
 
 
-def _draw(result: dict[str, Any], html: Path | None) -> None:
+def _print_evaluation(result: dict[str, Any], html: Path | None) -> None:
     from nudge_sync.evaluate import outcome
 
     typer.echo(
@@ -253,7 +259,7 @@ def _draw(result: dict[str, Any], html: Path | None) -> None:
         typer.echo(f"note: {note}")
     for title, columns, rows in outcome.tables(result):
         typer.echo()
-        table(title, columns, rows)
+        print_table(title, columns, rows)
     typer.echo()
     typer.echo(outcome.footnote(result))
     if html is not None:

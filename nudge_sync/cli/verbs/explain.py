@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, progress, say, table
+from nudge_sync.cli.output import print_line, print_result, print_table, show_progress
 
-Point = Annotated[str, typer.Argument(envvar="NUDGE_SYNC_EXPLAIN_POINT", help="The point's id.")]
-Depth = Annotated[
+PointArgument = Annotated[
+    str, typer.Argument(envvar="NUDGE_SYNC_EXPLAIN_POINT", help="The point's id.")
+]
+DepthOption = Annotated[
     int,
     typer.Option(
         min=1,
@@ -21,7 +23,7 @@ Depth = Annotated[
         help="A query is won where the point enters its first so many places.",
     ),
 ]
-Limit = Annotated[
+LimitOption = Annotated[
     int,
     typer.Option(
         min=1,
@@ -32,60 +34,71 @@ Limit = Annotated[
 
 
 def explain(
-    point: Point,
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    depth: Depth = 10,
-    limit: Limit = 10,
-    as_json: options.Json = False,
+    point: PointArgument,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    depth: DepthOption = 10,
+    limit: LimitOption = 10,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
-    from nudge_sync.cli.run import chosen, opened
+    from nudge_sync.cli.run import open_workspace, select_collections
     from nudge_sync.evaluate.explain_point import as_object, explain_point
     from nudge_sync.feedback.judged import judgements_of
     from nudge_sync.feedback.log.external import open_feedback
 
-    with opened(config) as workspace, progress() as said:
-        job = workspace.job(chosen(workspace.config, collection, everything=False)[0])
-        judgements = judgements_of(job.target, job.settings, said)
+    with open_workspace(config) as workspace, show_progress() as progress:
+        job = workspace.open_job(
+            select_collections(workspace.config, collection, all_collections=False)[0]
+        )
+        judgements = judgements_of(job.target, job.settings, progress)
         searches = open_feedback(job.target, job.settings.feedback).queries
-        found = explain_point(job.target, judgements, searches, point, depth=depth, progress=said)
-        result = {**as_object(job.target, found), "depth": depth}
-    emit(result, as_json, lambda shown: _draw(shown, limit))
+        explanation = explain_point(
+            job.target, judgements, searches, point, depth=depth, progress=progress
+        )
+        result = {**as_object(job.target, explanation), "depth": depth}
+    print_result(result, as_json, lambda shown: _print_explanation(shown, limit))
 
 
-def _draw(result: dict[str, Any], limit: int) -> None:
-    turned = math.degrees(result["angle"])
-    how = f"turned by {turned:.1f} degrees" if result["moved"] else "is where it was"
-    say(f"{result['collection']}: point {result['point']} ({result['standing']}) {how}")
+def _print_explanation(result: dict[str, Any], limit: int) -> None:
+    degrees = math.degrees(result["angle"])
+    movement = f"turned by {degrees:.1f} degrees" if result["moved"] else "is where it was"
+    print_line(f"{result['collection']}: point {result['point']} ({result['standing']}) {movement}")
     typer.echo(
         f"judged by {result['judged_by']} queries, {result['held_out']} of them held out and "
         f"pulling nothing; {result['queries']} queries looked at"
     )
-    pulls = [
-        [one["query_id"], one["text"], f"{one['share']:.1%}", one["before"], one["after"]]
-        for one in result["pulls"]
+    pull_rows = [
+        [query["query_id"], query["text"], f"{query['share']:.1%}", query["before"], query["after"]]
+        for query in result["pulls"]
     ]
-    _list("Pulled by", ["query", "text", "share", "score before", "after"], pulls, limit)
+    _print_rows("Pulled by", ["query", "text", "share", "score before", "after"], pull_rows, limit)
     for name in ("wins", "loses"):
         rows = [
-            [one["query_id"], one["text"], "yes" if one["relevant"] else "no", *_places(one)]
-            for one in result[name]
+            [
+                query["query_id"],
+                query["text"],
+                "yes" if query["relevant"] else "no",
+                *_format_ranks(query),
+            ]
+            for query in result[name]
         ]
         title = f"{name.capitalize()}: queries whose first {result['depth']} places it "
         title += "entered" if name == "wins" else "left"
-        _list(title, ["query", "text", "answers it", "rank before", "after"], rows, limit)
+        _print_rows(title, ["query", "text", "answers it", "rank before", "after"], rows, limit)
 
 
-def _places(one: dict[str, Any]) -> list[str]:
-    return ["-" if one[end] is None else str(one[end]) for end in ("before", "after")]
+def _format_ranks(query: dict[str, Any]) -> list[str]:
+    return ["-" if query[end] is None else str(query[end]) for end in ("before", "after")]
 
 
-def _list(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:
+def _print_rows(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int
+) -> None:
     typer.echo()
     if not rows:
         typer.echo(f"{title}: none")
         return
-    table(title, columns, rows[:limit])
+    print_table(title, columns, rows[:limit])
     if len(rows) > limit:
         typer.echo(f"and {len(rows) - limit} more")

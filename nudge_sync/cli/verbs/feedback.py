@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.main import Verbs, complain
-from nudge_sync.cli.output import confirm, emit, pairs, progress, say, table
+from nudge_sync.cli.main import VerbGroup, print_error
+from nudge_sync.cli.output import (
+    confirm,
+    print_line,
+    print_pairs,
+    print_result,
+    print_table,
+    show_progress,
+)
 from nudge_sync.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from nudge_sync.cli.run import Job
 
-app = typer.Typer(cls=Verbs, no_args_is_help=True, help="What people found: import it, count it.")
+app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="What people found: import it, count it."
+)
 
-Files = Annotated[
+FeedbackFilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="FILE...",
@@ -26,14 +35,14 @@ Files = Annotated[
         show_default=False,
     ),
 ]
-Qrels = Annotated[
+ImportQrelsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_FEEDBACK_QRELS",
         help="TREC qrels: query id, 0, document id, grade. Needs --query-vectors and --query-ids.",
     ),
 ]
-Beir = Annotated[
+BeirOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
@@ -41,20 +50,20 @@ Beir = Annotated[
         help="A BEIR folder: its qrels/*.tsv. Needs --query-vectors and --query-ids, or --embed.",
     ),
 ]
-QueryVectors = Annotated[
+QueryVectorsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_FEEDBACK_QUERY_VECTORS",
         help="A .npy file, one row a query; for searches in FILE that have no vector, too.",
     ),
 ]
-QueryIds = Annotated[
+ImportQueryIdsOption = Annotated[
     Path | None,
     typer.Option(
         envvar="NUDGE_SYNC_FEEDBACK_QUERY_IDS", help="The queries' ids, one a line, in row order."
     ),
 ]
-Embed = Annotated[
+EmbedOption = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:FUNCTION",
@@ -64,7 +73,7 @@ Embed = Annotated[
         show_default=False,
     ),
 ]
-Strict = Annotated[
+StrictOption = Annotated[
     bool,
     typer.Option(
         "--strict",
@@ -72,7 +81,7 @@ Strict = Annotated[
         help="Store nothing if there is one bad row.",
     ),
 ]
-RejectsFile = Annotated[
+RejectsOption = Annotated[
     Path | None,
     typer.Option(
         "--rejects",
@@ -84,49 +93,53 @@ RejectsFile = Annotated[
 
 @app.command("import")
 def import_(
-    files: Files = None,
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    qrels: Qrels = None,
-    beir: Beir = None,
-    query_vectors: QueryVectors = None,
-    query_ids: QueryIds = None,
-    embed: Embed = None,
-    strict: Strict = False,
-    rejects: RejectsFile = None,
-    as_json: options.Json = False,
+    files: FeedbackFilesArgument = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    qrels: ImportQrelsOption = None,
+    beir: BeirOption = None,
+    query_vectors: QueryVectorsOption = None,
+    query_ids: ImportQueryIdsOption = None,
+    embed: EmbedOption = None,
+    strict: StrictOption = False,
+    rejects: RejectsOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Store searches and events; bad rows are named and stop nothing. Twice is as once."""
     from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.log.external import open_feedback
 
-    sources = _sources(files or [], qrels, beir, _pair(query_vectors, query_ids), embed)
-    folder = beir / "qrels" if beir else None
-    first = next(path for path in (*(files or []), qrels, folder) if path is not None)
-    rejects = rejects or _rejects_of(first)
+    sources = _open_sources(
+        files or [], qrels, beir, _pair_query_paths(query_vectors, query_ids), embed
+    )
+    qrels_folder = beir / "qrels" if beir else None
+    first_path = next(path for path in (*(files or []), qrels, qrels_folder) if path is not None)
+    rejects = rejects or _choose_rejects_path(first_path)
 
     def work(job: Job) -> dict[str, Any]:
         target = job.target
         searches = open_feedback(target, job.settings.feedback).queries
-        place = Destination(target.queries, target.events, target.collection, searches)
-        with progress() as report:
+        destination = Destination(target.queries, target.events, target.collection, searches)
+        with show_progress() as progress:
             try:
-                done = import_rows(
-                    sources, place, strict=strict, rejects_path=rejects, progress=report
+                import_report = import_rows(
+                    sources, destination, strict=strict, rejects_path=rejects, progress=progress
                 )
             except RowsRefused as refused:
-                emit(refused.report.summary() | {"error": str(refused)}, as_json, _draw_import)
+                print_result(
+                    refused.report.summary() | {"error": str(refused)}, as_json, _print_import
+                )
                 raise
-        return done.summary()
+        return import_report.summary()
 
-    emit(_one(config, collection, work), as_json, _draw_import)
+    print_result(_run_on_one_collection(config, collection, work), as_json, _print_import)
 
 
 @app.command("stats")
 def stats(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """What is stored, and what of it turns into judgements."""
     from nudge_sync.feedback.log.external import open_feedback
@@ -134,28 +147,30 @@ def stats(
 
     def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
-        found = open_feedback(target, settings)
-        with progress() as said:
-            return count(found.queries, found.events, target.collection, settings, said).summary()
+        feedback = open_feedback(target, settings)
+        with show_progress() as progress:
+            return count(
+                feedback.queries, feedback.events, target.collection, settings, progress
+            ).summary()
 
-    emit(_one(config, collection, work), as_json, _draw_stats)
+    print_result(_run_on_one_collection(config, collection, work), as_json, _print_stats)
 
 
-Point = Annotated[
+PointOption = Annotated[
     str,
     typer.Option("--point", envvar="NUDGE_SYNC_FEEDBACK_POINT", help="The point's id."),
 ]
-Client = Annotated[
+ClientOption = Annotated[
     str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_CLIENT", help="Everything of this client.")
 ]
-Session = Annotated[
+SessionOption = Annotated[
     str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_SESSION", help="Everything of this session.")
 ]
-Query = Annotated[
+QueryOption = Annotated[
     str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY", help="This search and all its events.")
 ]
 
-Before = Annotated[
+BeforeOption = Annotated[
     str,
     typer.Option(
         metavar="DAY",
@@ -167,10 +182,10 @@ Before = Annotated[
 
 @app.command("judgements")
 def judgements(
-    point: Point,
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    as_json: options.Json = False,
+    point: PointOption,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Why a point is judged as it is: every query that says something of it."""
     from nudge_sync.feedback.explain import explain_judgements
@@ -180,78 +195,78 @@ def judgements(
 
     def work(job: Job) -> dict[str, Any]:
         target, settings = job.target, job.settings.feedback
-        ids = PointIdResolver(target.collection)
-        ids.look_up([point])
-        known = ids.get(point)
-        if known is None:
+        point_ids = PointIdResolver(target.collection)
+        point_ids.look_up([point])
+        point_id = point_ids.get(point)
+        if point_id is None:
             raise InputError(f"there is no point {point!r} in {target.name!r}")
         dimension = target.facts.dimension
-        logged = open_feedback(target, settings)
-        with progress() as said:
-            log = load_log(logged.queries, logged.events, settings, dimension, said)
-        found = [reason.summary() for reason in explain_judgements(log, settings, known)]
-        return {"collection": target.name, "point": known, "judgements": found}
+        feedback = open_feedback(target, settings)
+        with show_progress() as progress:
+            log = load_log(feedback.queries, feedback.events, settings, dimension, progress)
+        summaries = [reason.summary() for reason in explain_judgements(log, settings, point_id)]
+        return {"collection": target.name, "point": point_id, "judgements": summaries}
 
-    emit(_one(config, collection, work), as_json, _draw_judgements)
+    print_result(_run_on_one_collection(config, collection, work), as_json, _print_judgements)
 
 
 @app.command("export")
 def export(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    client: Client = "",
-    session: Session = "",
-    query: Query = "",
-    before: Before = "",
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    client: ClientOption = "",
+    session: SessionOption = "",
+    query: QueryOption = "",
+    before: BeforeOption = "",
 ) -> None:
     """Print everything held on a client, session or query, or of old times, as JSON lines."""
     from nudge_sync.feedback.erase import FeedbackSelector, export_rows
     from nudge_sync.feedback.log.external import open_feedback
 
-    whom = FeedbackSelector(client, session, query, before)
+    selection = FeedbackSelector(client, session, query, before)
 
     def work(job: Job) -> None:
-        everything = open_feedback(job.target, job.settings.feedback)
-        asked = whom.find_query_ids(everything)
-        for row in export_rows(job.target.queries, job.target.events, whom, asked):
+        feedback = open_feedback(job.target, job.settings.feedback)
+        query_ids = selection.find_query_ids(feedback)
+        for row in export_rows(job.target.queries, job.target.events, selection, query_ids):
             typer.echo(json.dumps(row))
-        more = everything.count_external(whom.to_filter(), asked)
-        for name, count in more.items():
-            complain(f'"{name}" holds {count} more, in your application\'s own log: look there')
+        external_counts = feedback.count_external(selection.to_filter(), query_ids)
+        for name, count in external_counts.items():
+            print_error(f'"{name}" holds {count} more, in your application\'s own log: look there')
 
-    _one(config, collection, work)
+    _run_on_one_collection(config, collection, work)
 
 
 def forget(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    client: Client = "",
-    session: Session = "",
-    query: Query = "",
-    before: Before = "",
-    yes: options.Yes = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    client: ClientOption = "",
+    session: SessionOption = "",
+    query: QueryOption = "",
+    before: BeforeOption = "",
+    yes: options.YesOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Remove the feedback of a client, session, query or old time; the next cycle undoes it."""
     from nudge_sync.feedback.erase import FeedbackSelector
     from nudge_sync.feedback.erase import erase_feedback as remove
     from nudge_sync.feedback.log.external import open_feedback
 
-    whom = FeedbackSelector(client, session, query, before)
-    whom.to_filter()
+    selection = FeedbackSelector(client, session, query, before)
+    selection.to_filter()
 
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Remove this feedback on {job.target.name!r} for good?", yes)
-        everything = open_feedback(job.target, job.settings.feedback)
-        asked = whom.find_query_ids(everything)
-        left = everything.count_external(whom.to_filter(), asked)
-        done = remove(job.target, whom, asked)
-        return {"collection": job.target.name, **done.summary(), "left": left}
+        feedback = open_feedback(job.target, job.settings.feedback)
+        query_ids = selection.find_query_ids(feedback)
+        external_counts = feedback.count_external(selection.to_filter(), query_ids)
+        removal = remove(job.target, selection, query_ids)
+        return {"collection": job.target.name, **removal.summary(), "left": external_counts}
 
-    result = _one(config, collection, work)
-    emit(result, as_json, lambda result: pairs("", result))
+    result = _run_on_one_collection(config, collection, work)
+    print_result(result, as_json, lambda result: print_pairs("", result))
     for name, count in result["left"].items():
-        complain(
+        print_error(
             f'"{name}" still holds {count}: that log is your application\'s, and nudge-sync only '
             "reads it. Delete them there, or the next cycle learns from them again"
         )
@@ -259,7 +274,7 @@ def forget(
         raise typer.Exit(1)
 
 
-def _draw_judgements(result: dict[str, Any]) -> None:
+def _print_judgements(result: dict[str, Any]) -> None:
     columns = (
         "query_id",
         "source",
@@ -272,52 +287,54 @@ def _draw_judgements(result: dict[str, Any]) -> None:
         "why",
     )
     rows = [[entry[name] for name in columns] for entry in result["judgements"]]
-    table(f"point {result['point']}", columns, rows)
+    print_table(f"point {result['point']}", columns, rows)
 
 
-def _sources(
+def _open_sources(
     files: list[Path],
-    judgements: Path | None,
-    folder: Path | None,
-    vectors: tuple[Path, Path] | None,
+    qrels_path: Path | None,
+    beir_folder: Path | None,
+    query_paths: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
     from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
     from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
 
-    labels = _labels(judgements, folder, vectors, embed)
-    if not (files or labels):
+    label_sources = _open_label_sources(qrels_path, beir_folder, query_paths, embed)
+    if not (files or label_sources):
         raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
-    if labels or vectors is None:
-        found = [*map(open_source, files), *labels]
+    if label_sources or query_paths is None:
+        sources = [*map(open_source, files), *label_sources]
     else:
-        found = [join_query_vectors(files, *vectors, keep_unmatched=embed is not None)]
+        sources = [join_query_vectors(files, *query_paths, keep_unmatched=embed is not None)]
     if embed is None:
-        return found
+        return sources
     embedding = Embedder.from_name(embed)
-    return [embed_source(source, embedding) for source in found]
+    return [embed_source(source, embedding) for source in sources]
 
 
-def _labels(
-    judgements: Path | None,
-    folder: Path | None,
-    vectors: tuple[Path, Path] | None,
+def _open_label_sources(
+    qrels_path: Path | None,
+    beir_folder: Path | None,
+    query_paths: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
     from nudge_sync.feedback.ingest.sources import open_beir, open_beir_texts, open_qrels
 
-    if judgements and folder:
+    if qrels_path and beir_folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
-    if vectors is None and (judgements or (folder and embed is None)):
+    if query_paths is None and (qrels_path or (beir_folder and embed is None)):
         raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
-    if judgements and vectors:
-        return [open_qrels(judgements, *vectors)]
-    if folder:
-        return [open_beir(folder, *vectors) if vectors else open_beir_texts(folder)]
+    if qrels_path and query_paths:
+        return [open_qrels(qrels_path, *query_paths)]
+    if beir_folder:
+        return [
+            open_beir(beir_folder, *query_paths) if query_paths else open_beir_texts(beir_folder)
+        ]
     return []
 
 
-def _rejects_of(path: Path) -> Path:
+def _choose_rejects_path(path: Path) -> Path:
     """Beside the file; of a pipe, beside which often nothing can be written, right here."""
     from nudge_sync.feedback.ingest.sources import is_pipe
 
@@ -325,7 +342,7 @@ def _rejects_of(path: Path) -> Path:
     return folder / f"{path.name}.rejects.jsonl"
 
 
-def _pair(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
+def _pair_query_paths(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
     if vectors and ids:
         return vectors, ids
     if vectors or ids:
@@ -333,30 +350,32 @@ def _pair(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
     return None
 
 
-def _one(config: Path, collection: str | None, work: Any) -> Any:
-    from nudge_sync.cli.run import each
+def _run_on_one_collection(config: Path, collection: str | None, work: Any) -> Any:
+    from nudge_sync.cli.run import run_on_collections
 
-    return each(config, collection, False, work)[0]
+    return run_on_collections(config, collection, False, work)[0]
 
 
-def _draw_import(result: dict[str, Any]) -> None:
+def _print_import(result: dict[str, Any]) -> None:
     counts = ("accepted", "unchanged", "searches", "events", "without_search", "rejected")
-    pairs("", {name: result[name] for name in counts})
+    print_pairs("", {name: result[name] for name in counts})
     if result["reasons"]:
         rows = [
             (reason, count, ", ".join(result["lines"].get(reason, [])))
             for reason, count in result["reasons"].items()
         ]
-        table("\nrefused", ("reason", "rows", "lines"), rows)
+        print_table("\nrefused", ("reason", "rows", "lines"), rows)
     if result["rejects_file"]:
-        say(f"refused rows are in {result['rejects_file']}")
+        print_line(f"refused rows are in {result['rejects_file']}")
 
 
-def _draw_stats(result: dict[str, Any]) -> None:
+def _print_stats(result: dict[str, Any]) -> None:
     from nudge_sync.feedback.coverage import Coverage
 
-    pairs("", {name: value for name, value in result.items() if name != "funnel"})
+    print_pairs("", {name: value for name, value in result.items() if name != "funnel"})
     stages = [tuple(stage.values()) for stage in result["funnel"]]
-    table("\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages)
+    print_table(
+        "\nfrom events to judgements", ("stage", "kept", "removed", "removed because"), stages
+    )
     typer.echo()
-    say(str(Coverage(result["judged"], result["points"])))
+    print_line(str(Coverage(result["judged"], result["points"])))

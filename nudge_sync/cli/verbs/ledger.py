@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import emit, pairs, progress, say, table
+from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table, show_progress
 from nudge_sync.errors import LeaseHeld
 
 if TYPE_CHECKING:
     from nudge_sync.cli.run import Job
 
-Number = Annotated[
+RevisionArgument = Annotated[
     int, typer.Argument(metavar="REVISION", envvar="NUDGE_SYNC_SHOW_REVISION", help="Its number.")
 ]
-Force = Annotated[
+ForceOption = Annotated[
     bool,
     typer.Option(
         "--force",
@@ -27,7 +27,7 @@ Force = Annotated[
 ]
 
 
-Drill = Annotated[
+DrillOption = Annotated[
     bool,
     typer.Option(
         "--drill",
@@ -36,7 +36,7 @@ Drill = Annotated[
         "every bit, and drop it.",
     ),
 ]
-Sample = Annotated[
+SampleOption = Annotated[
     int,
     typer.Option(
         envvar="NUDGE_SYNC_VERIFY_SAMPLE", min=0, help="Records of each kind to drill; 0: all."
@@ -45,9 +45,9 @@ Sample = Annotated[
 
 
 def log(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Every revision of a collection, oldest first."""
     from nudge_sync.store.ledger import Ledger
@@ -56,14 +56,14 @@ def log(
         entries = Ledger(job.target.ledger_records, job.target.prefix).entries()
         return [entry.summary() for entry in entries]
 
-    emit(_one(config, collection, work), as_json, _draw_log)
+    print_result(_run_on_one_collection(config, collection, work), as_json, _print_log)
 
 
 def show(
-    revision: Number,
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    as_json: options.Json = False,
+    revision: RevisionArgument,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """One revision: method, parameters, scores, counts, timings."""
     from nudge_sync.store.ledger import Ledger
@@ -71,45 +71,49 @@ def show(
     def work(job: Job) -> dict[str, Any]:
         return Ledger(job.target.ledger_records, job.target.prefix).read_entry(revision).summary()
 
-    emit(_one(config, collection, work), as_json, lambda result: pairs("", result))
+    print_result(
+        _run_on_one_collection(config, collection, work),
+        as_json,
+        lambda result: print_pairs("", result),
+    )
 
 
 def verify(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    drill: Drill = False,
-    sample: Sample = 1000,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    drill: DrillOption = False,
+    sample: SampleOption = 1000,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
-    from nudge_sync.cli.run import each
-    from nudge_sync.cli.tables import draw_change
+    from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.tables import print_summaries
     from nudge_sync.store.restore_drill import run_drill as exercise
     from nudge_sync.store.verify import verify as compare
 
     def work(job: Job) -> dict[str, Any]:
-        with progress() as report:
-            done = {"drill": exercise(job.target, sample, progress=report)} if drill else {}
-            found = compare(job.target, report).summary()
-        drilled = {name: one.summary() for name, one in done.items()}
-        return {"collection": job.target.name, **found, **drilled}
+        with show_progress() as progress:
+            drills = {"drill": exercise(job.target, sample, progress=progress)} if drill else {}
+            verification = compare(job.target, progress).summary()
+        drill_summaries = {name: drill_result.summary() for name, drill_result in drills.items()}
+        return {"collection": job.target.name, **verification, **drill_summaries}
 
-    result, code = each(config, collection, everything, work)
-    emit(result, as_json, draw_change)
-    found = result if isinstance(result, list) else [result]
-    raise typer.Exit(max(code, *(not _is_well(one) for one in found)))
+    result, code = run_on_collections(config, collection, all_collections, work)
+    print_result(result, as_json, print_summaries)
+    summaries = result if isinstance(result, list) else [result]
+    raise typer.Exit(max(code, *(not _is_clean(summary) for summary in summaries)))
 
 
-def _is_well(found: dict[str, Any]) -> bool:
-    return bool(found.get("clean", False) and found.get("drill", {"ok": True})["ok"])
+def _is_clean(summary: dict[str, Any]) -> bool:
+    return bool(summary.get("clean", False) and summary.get("drill", {"ok": True})["ok"])
 
 
 def unlock(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    force: Force = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    force: ForceOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Say who holds the lease and since when; with --force, take it away."""
     from nudge_sync.store import lease
@@ -119,28 +123,31 @@ def unlock(
         holder = None if force else lease.read_active_lease(job.target.ledger_records)
         if holder is not None:
             raise LeaseHeld(f"{holder.describe()} holds it; --force takes it away")
-        freed = lease.break_lease(job.target.ledger_records) if force else None
+        previous_holder = lease.break_lease(job.target.ledger_records) if force else None
         name = job.target.name
-        return {"collection": name, "held_by": freed.describe() if freed else None}
+        return {
+            "collection": name,
+            "held_by": previous_holder.describe() if previous_holder else None,
+        }
 
-    def draw(result: dict[str, Any]) -> None:
-        say(f"taken from {result['held_by']}" if result["held_by"] else "nobody holds it")
+    def print_holder(result: dict[str, Any]) -> None:
+        print_line(f"taken from {result['held_by']}" if result["held_by"] else "nobody holds it")
 
-    emit(_one(config, collection, work), as_json, draw)
+    print_result(_run_on_one_collection(config, collection, work), as_json, print_holder)
 
 
 def gc(
-    config: options.Config = options.CONFIG,
-    collection: options.Collection = None,
-    everything: options.All = False,
-    as_json: options.Json = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Drop revisions beyond write.keep_revisions from the history, and what was abandoned.
 
     Never a point's newest original, nor one that a vector of the history was made from.
     """
-    from nudge_sync.cli.run import each
-    from nudge_sync.cli.tables import draw_change
+    from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.tables import print_summaries
     from nudge_sync.store.gc import collect_garbage
     from nudge_sync.store.lease import hold_lease
     from nudge_sync.store.ledger import Ledger
@@ -153,23 +160,25 @@ def gc(
             removed = collect_garbage(job.target, ledger, write) + sweep_leftovers(job.target)
         return {"collection": job.target.name, "removed": removed}
 
-    result, code = each(config, collection, everything, work)
-    emit(result, as_json, draw_change)
+    result, code = run_on_collections(config, collection, all_collections, work)
+    print_result(result, as_json, print_summaries)
     raise typer.Exit(code)
 
 
-def _one(config: Any, collection: str | None, work: Any) -> Any:
-    from nudge_sync.cli.run import each
+def _run_on_one_collection(config: Any, collection: str | None, work: Any) -> Any:
+    from nudge_sync.cli.run import run_on_collections
 
-    return each(config, collection, False, work)[0]
+    return run_on_collections(config, collection, False, work)[0]
 
 
-def _draw_log(entries: list[dict[str, Any]]) -> None:
+def _print_log(entries: list[dict[str, Any]]) -> None:
     columns = ("revision", "kind", "state", "parent", "method", "written", "planned_at")
-    table("", columns, ([_cell(entry, name) for name in columns] for entry in entries))
+    print_table(
+        "", columns, ([_format_field(entry, name) for name in columns] for entry in entries)
+    )
 
 
-def _cell(entry: dict[str, Any], name: str) -> Any:
+def _format_field(entry: dict[str, Any], name: str) -> Any:
     value = entry.get(name)
     if name.endswith("_at") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")

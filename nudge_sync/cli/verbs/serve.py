@@ -8,7 +8,7 @@ import typer
 
 from nudge_sync.cli import options
 
-Host = Annotated[
+HostOption = Annotated[
     str | None,
     typer.Option(
         envvar="NUDGE_SYNC_SERVE_HOST",
@@ -16,13 +16,13 @@ Host = Annotated[
         "address demands a token in NUDGE_SYNC_TOKEN.",
     ),
 ]
-Port = Annotated[
+PortOption = Annotated[
     int | None,
     typer.Option(
         envvar="NUDGE_SYNC_SERVE_PORT", min=0, max=65535, help="Default: serve.port of the file."
     ),
 ]
-FeedbackPort = Annotated[
+FeedbackPortOption = Annotated[
     int | None,
     typer.Option(
         envvar="NUDGE_SYNC_SERVE_FEEDBACK_PORT",
@@ -31,44 +31,46 @@ FeedbackPort = Annotated[
         help="Where to take feedback over HTTP; default: serve.feedback_port of the file, or not.",
     ),
 ]
-LogFormat = Annotated[
+LogFormatOption = Annotated[
     Literal["text", "json"] | None,
     typer.Option(
         envvar="NUDGE_SYNC_SERVE_LOG_FORMAT", help="Default: serve.log_format of the file."
     ),
 ]
-Now = Annotated[
+NowOption = Annotated[
     bool,
     typer.Option("--now", envvar="NUDGE_SYNC_SERVE_NOW", help="Also run every cycle at the start."),
 ]
 
 
 def serve(
-    config: options.Config = options.CONFIG,
-    host: Host = None,
-    port: Port = None,
-    feedback_port: FeedbackPort = None,
-    log_format: LogFormat = None,
-    now: Now = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    host: HostOption = None,
+    port: PortOption = None,
+    feedback_port: FeedbackPortOption = None,
+    log_format: LogFormatOption = None,
+    now: NowOption = False,
 ) -> None:
     """Run cycles on their schedules; answer /healthz, /readyz and /metrics. SIGTERM ends it."""
-    from nudge_sync.base.signals import Stop, on_signal
-    from nudge_sync.config import load
+    from nudge_sync.base.signals import StopRequest, handle_stop_signals
+    from nudge_sync.config import load_config
     from nudge_sync.connector.secrets import read_secret
-    from nudge_sync.serve.daemon import serve as run
-    from nudge_sync.serve.log_lines import set_up
-    from nudge_sync.serve.probes import TOKEN
+    from nudge_sync.serve.daemon import run_daemon as run
+    from nudge_sync.serve.log_lines import configure_logging
+    from nudge_sync.serve.probes import TOKEN_VARIABLE
 
-    asked = {
+    option_values = {
         "host": host,
         "port": port,
         "feedback_port": feedback_port,
         "log_format": log_format,
     }
-    given = {name: value for name, value in asked.items() if value is not None}
-    settings = load(config)
-    settings = settings.model_copy(update={"serve": settings.serve.model_copy(update=given)})
-    token = read_secret(TOKEN, settings.serve.token_file, "serve.token_file")
-    set_up(settings.serve.log_format)
-    with on_signal(Stop()) as stop:
-        run(settings, stop, token, at_once=now)
+    overrides = {name: value for name, value in option_values.items() if value is not None}
+    configuration = load_config(config)
+    configuration = configuration.model_copy(
+        update={"serve": configuration.serve.model_copy(update=overrides)}
+    )
+    token = read_secret(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
+    configure_logging(configuration.serve.log_format)
+    with handle_stop_signals(StopRequest()) as stop:
+        run(configuration, stop, token, run_at_start=now)

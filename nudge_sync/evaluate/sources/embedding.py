@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.sources.beir import Text, Texts
 
@@ -66,7 +66,7 @@ def _folder(cache: Path, dataset: str, model: str) -> Path:
     return cache / _plain(dataset) / _plain(model)
 
 
-def embedded(texts: Texts, model: Model, cache: Path, progress: Progress = silent) -> Path:
+def embedded(texts: Texts, model: Model, cache: Path, progress: Progress = ignore_progress) -> Path:
     """The folder with the set's vectors, ids and judgements, made if it is not there yet.
 
     Its files are those that `evaluate DIRECTORY` reads. An interrupted run goes on after the last

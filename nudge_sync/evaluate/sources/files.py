@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nudge_sync.base.npy import mapped
+from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import Float32, Similarity, Task, answered, checked, unit
 
@@ -104,7 +104,7 @@ def _judgement(fields: Sequence[str], place: str) -> tuple[str, str, float]:
 
 
 def _vectors(path: Path, similarity: Similarity) -> Float32:
-    vectors = mapped(path)
+    vectors = memory_map_npy(path)
     if vectors.dtype.kind != "f":
         raise InputError(f"{path}: expected one array of float16, float32 or float64")
     if vectors.dtype != np.float32:

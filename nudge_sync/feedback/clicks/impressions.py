@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 from nudge_sync.feedback.log.sorting import order_rows, sort_unique
 
@@ -94,7 +94,7 @@ def collect_impressions(
     listed = listed[np.argsort(query_groups[listed], kind="stable")]
     click_index = _ClickIndex.build(clicks, len(query_groups))
     parts = [
-        *spread(
+        *map_in_threads(
             lambda some: _sum_impressions(
                 _expand_lists(searches, some, lengths[some], click_index),
                 query_groups,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.pbm import Pairs
 
@@ -39,7 +39,7 @@ def compute_neighbour_features(vectors: Float32, pairs: Pairs, residual: Float64
             vectors[pairs.query_group[rows]], rounded_residual[rows]
         )
 
-    spread(fill_kernel_means, list(_batch_by_size(pairs.point, vectors.shape[1])))
+    map_in_threads(fill_kernel_means, list(_batch_by_size(pairs.point, vectors.shape[1])))
     features[:, 3] = _average_others(pairs.point, residual)
     features[:, 4] = _average_others(pairs.query_group, residual)
     return features

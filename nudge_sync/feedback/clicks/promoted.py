@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.bots import is_outlier
 from nudge_sync.feedback.clicks.impressions import Impressions
@@ -37,7 +37,7 @@ def estimate_promotion_rates(
     click, and needs `least_queries` different queries to show on.
     """
     point_count = int(pairs.point.max(initial=-1)) + 1
-    log_likelihoods = spread(
+    log_likelihoods = map_in_threads(
         lambda share: _promotion_log_likelihood(impressions, pairs, model, share, point_count),
         PROMOTION_RATES.tolist(),
     )

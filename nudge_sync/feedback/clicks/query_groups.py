@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 
 Int64 = NDArray[np.int64]
@@ -42,7 +42,7 @@ def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> In
                 leaders[rows[row]] = rows[leader]
 
         # Each row is in one part, and so changed by one thread.
-        spread(compare_leaf, list(_split_into_leaves(leader_rows, projections)))
+        map_in_threads(compare_leaf, list(_split_into_leaves(leader_rows, projections)))
         _follow_leaders(vectors, vector_rows, leaders, min_cosine)
     return vector_rows[leaders]
 

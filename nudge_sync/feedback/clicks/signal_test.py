@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import betaln, expit
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
@@ -106,7 +106,7 @@ def _find_evidence_in_repeats(shown: Float64, clicked: Float64, expected_rate: F
         return float((betaln(clicked + a, unclicked + b) - betaln(a, b)).sum())
 
     return (
-        max(spread(beta_binomial_log_likelihood, BETA_CONCENTRATIONS.tolist()))
+        max(map_in_threads(beta_binomial_log_likelihood, BETA_CONCENTRATIONS.tolist()))
         - binomial_log_likelihood
     )
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.report import ImportReport, RejectsWriter, check_rejects_path
@@ -50,7 +50,7 @@ def import_rows(
     strict: bool = False,
     rejects_path: Path | None = None,
     batch_size: int = 1000,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> ImportReport:
     """Store every good row of `sources`, and say what became of the others.
 

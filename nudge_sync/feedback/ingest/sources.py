@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.npy import mapped
+from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.schema.rows import BadRow, parse_json_row
@@ -213,7 +213,7 @@ def load_query_vectors(vectors: Path, ids: Path) -> tuple[list[str], NDArray[Any
     refuse_pipe(vectors)
     refuse_pipe(ids)
     try:
-        matrix = mapped(vectors)
+        matrix = memory_map_npy(vectors)
         query_ids = ids.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"query vectors or ids cannot be read: {error}") from None

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from time import time
 
-from nudge_sync.base.gc_pause import rarely_collected
-from nudge_sync.base.progress import Progress, silent
+from nudge_sync.base.gc_pause import pause_gc
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.clicks.decay import find_history_start
@@ -27,14 +27,14 @@ def load_log(
     events: Records,
     settings: FeedbackSettings,
     dimension: int,
-    progress: Progress = silent,
+    progress: Progress = ignore_progress,
 ) -> Log:
     """The log that the records hold, streamed in batches: events first, then searches.
 
     With `history_days` the database is asked for those of that time and for undated ones alone.
     Raises what the records raise, and what `progress` raises.
     """
-    with rarely_collected():
+    with pause_gc():
         encoders, validator = Encoders(), RecordValidator()
         events_builder = EventsBuilder(settings.actions, encoders)
         time_ranges = _list_time_ranges(settings.history_days)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.metrics import Metric
 from nudge_sync.solve.line_search.paths import Paths, chunks
 from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
@@ -114,7 +114,7 @@ def _judged(
         stop = paths.stop[point]
         return Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
 
-    return spread(block, list(chunks(len(paths.start), POINT_BLOCK)))
+    return map_in_threads(block, list(chunks(len(paths.start), POINT_BLOCK)))
 
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from nudge_sync.base.threads import spread
+from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.nudge_m import translate
 from nudge_sync.solve.nudge_n import TINY, Plane, plane, rotate
 from nudge_sync.solve.problem import Float32, Float64, Similarity
@@ -69,7 +69,7 @@ def pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> Pulls:
         np.multiply(pull, scale[:, None], out=towards[rows], casting="same_kind")
         return replace(found, pull=pulled.astype(np.float64))
 
-    return Pulls(towards, Plane.joined(spread(part, list(chunks(len(points))))))
+    return Pulls(towards, Plane.joined(map_in_threads(part, list(chunks(len(points))))))
 
 
 def paths(
@@ -89,7 +89,7 @@ def paths(
         np.multiply(pulls.towards[rows], second, out=end[rows])
         end[rows] += points[rows] * first
 
-    spread(lay, list(chunks(len(points))))
+    map_in_threads(lay, list(chunks(len(points))))
     return Paths(start, end, stop, fades=way == "nudge-m")
 
 
@@ -113,5 +113,5 @@ def travel(points: Float32, pulls: Pulls, *, way: Way, angle: float) -> Float32:
     def move(rows: slice) -> None:
         moved[rows] = go(points[rows], pulls.towards[rows], pulls.plane.only(rows), far)
 
-    spread(move, list(chunks(len(points))))
+    map_in_threads(move, list(chunks(len(points))))
     return moved
