@@ -75,7 +75,8 @@ def join_filters(left: str, right: str) -> str:
 def build_range_filter(field: str, low: float, high: float, *, inclusive: bool) -> str:
     """A filter for low <= field < high, or <= high where `inclusive`."""
     low, high = (float(min(max(bound, -MAX_DOUBLE), MAX_DOUBLE)) for bound in (low, high))
-    return f"{field} >= {format_literal(low)} and {field} {'<=' if inclusive else '<'} {format_literal(high)}"
+    upper = "<=" if inclusive else "<"
+    return f"{field} >= {format_literal(low)} and {field} {upper} {format_literal(high)}"
 
 
 def split_keys(keys: Sequence[PointId], row_limit: int) -> Iterable[list[PointId]]:

@@ -46,7 +46,7 @@ class WriteChunk:
 
     def __post_init__(self) -> None:
         row_by_id = {key: row for row, key in enumerate(self.ids)}
-        object.__setattr__(self, "place", row_by_id)
+        object.__setattr__(self, "row_by_id", row_by_id)
 
     def select_new_vectors(self, ids: Sequence[PointId]) -> Float32:
         """The new vectors of these ids."""

@@ -259,7 +259,8 @@ class MilvusRecords:
         claim_stem = f"{_CLAIM_MARKER}{key}"
         filter_ = (
             f"{KEY_FIELD} == {format_literal(key)} or "
-            f"({KEY_FIELD} > {format_literal(claim_stem + ':')} and {KEY_FIELD} < {format_literal(claim_stem + ';')})"
+            f"({KEY_FIELD} > {format_literal(claim_stem + ':')} and {KEY_FIELD} < "
+            f"{format_literal(claim_stem + ';')})"
         )
         generation, stale_claims = None, []
         for row_key, entry in self._find_entries(filter_):

@@ -91,7 +91,8 @@ class Connection:
         """Raise Unreachable unless the update was carried out, and not only taken in."""
         if result.status != UpdateStatus.COMPLETED:
             raise Unreachable(
-                f"{subject}: the server took an update but says {result.status.value}, not completed"
+                f"{subject}: the server took an update but says {result.status.value}, not "
+                "completed"
             )
 
     def close(self) -> None:

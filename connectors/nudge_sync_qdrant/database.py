@@ -47,7 +47,8 @@ class QdrantDatabase:
         mark = self.connection.settings.payload_mark
         if mark and not self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE):
             raise ConfigError(
-                f"database.payload_mark needs Qdrant 1.16 or later; this is {self.connection.version}"
+                "database.payload_mark needs Qdrant 1.16 or later; this is "
+                f"{self.connection.version}"
             )
         return QdrantCollection(self.connection, name, vector)
 

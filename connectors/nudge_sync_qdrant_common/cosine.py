@@ -22,6 +22,6 @@ def refuse_rescaled(points: Points, subject: str) -> None:
         row = int(rescaled_rows[0])
         raise InputError(
             f"point {points.ids[row]} in {subject}: its new vector has length "
-            f"{squared_lengths[row] ** 0.5:.7g}, and a cosine collection rescales what is not of unit "
-            "length; use a unit-length method (nudge-n or nudge-c)"
+            f"{squared_lengths[row] ** 0.5:.7g}, and a cosine collection rescales what is not of "
+            "unit length; use a unit-length method (nudge-n or nudge-c)"
         )

@@ -108,7 +108,8 @@ def compare_and_write(
     if not comparison.pending:
         return report
     raise WriteNotVerified(
-        f"{len(comparison.pending)} points of {subject}, such as {points.ids[comparison.pending[0]]}, still "
+        f"{len(comparison.pending)} points of {subject}, such as "
+        f"{points.ids[comparison.pending[0]]}, still "
         "hold their old vector after the update was acknowledged; try again"
     )
 

@@ -60,8 +60,8 @@ def refuse_secrets_in_table(
     for key in section:
         if re.sub("[^a-z]", "", str(key).lower()) in _SECRET_KEYS:
             raise ConfigError(
-                f"{location}.{key}: a secret does not belong in the file; put it into the environment "
-                f"variable {variable}, or into a file of your own that {option} names"
+                f"{location}.{key}: a secret does not belong in the file; put it into the "
+                f"environment variable {variable}, or into a file of your own that {option} names"
             )
 
 

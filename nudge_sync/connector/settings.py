@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from nudge_sync.errors import ConfigError
 
-SettingsModel = TypeVar("Model", bound=BaseModel)
+SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 Sections = Sequence[tuple[str, type[BaseModel]]]
 
 

@@ -187,8 +187,8 @@ def _check_gain(
         return ""
     return (
         f"held-out queries gain {_format_points(_mean(gains))} points on average, but the "
-        f"{settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)} does not lie above "
-        "zero: not shown to help"
+        f"{settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)} does "
+        "not lie above zero: not shown to help"
     )
 
 
@@ -210,7 +210,8 @@ def _check_bystander_loss(held_out_scores: HeldOutScores, settings: GateSettings
     if change >= -settings.max_loss:
         return ""
     return (
-        f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the rest would "
+        f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the "
+        "rest would "
         f"change by {_format_points(change)} points; gate.max_loss is {100 * settings.max_loss:.2f}"
     )
 

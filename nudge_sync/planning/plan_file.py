@@ -38,7 +38,7 @@ from nudge_sync.store import checksum
 
 _ANGLE_TOLERANCE = 1e-3
 """Radians that float32 may add to an angle."""
-_ROW_FIELDS = ("ids", "vectors", "live", "held", "angles")
+_ROW_FIELDS = ("ids", "vectors", "live_digests", "live_vectors", "angles")
 
 
 def save_plan(plan: Plan, path: Path) -> None:
@@ -94,8 +94,8 @@ def refuse_excessive_angles(
     if len(plan_angles) and plan_angles.max() > max_angle + _ANGLE_TOLERANCE:
         row = int(plan_angles.argmax())
         raise InputError(
-            f"the plan turns point {ids[row]!r} by {plan_angles[row]:.3f} radians, and solver.max_angle "
-            f"is {max_angle:.3f}; nothing was written"
+            f"the plan turns point {ids[row]!r} by {plan_angles[row]:.3f} radians, and "
+            f"solver.max_angle is {max_angle:.3f}; nothing was written"
         )
 
 

@@ -27,7 +27,7 @@ _FLOAT32_BYTES = 4
 _MAX_NAMED_ERRORS = 5
 """Mistakes that a message names."""
 
-LineModel = TypeVar("Model", bound=BaseModel)
+LineModel = TypeVar("LineModel", bound=BaseModel)
 
 
 def encode_row_vector(vector: Float32) -> str:

@@ -48,7 +48,7 @@ def run_daemon(
 ) -> None:
     """Run cycles as scheduled, and answer probes, until `stop` is asked; then end with the batch.
 
-    at_once: every collection also runs when the daemon starts.
+    run_at_start: every collection also runs when the daemon starts.
     Raises ConfigError where no collection has a schedule, or the address cannot be used.
     """
     triggers = {
@@ -65,7 +65,10 @@ def run_daemon(
     )
     with serve_endpoints(config.serve.host, config.serve.port, endpoints) as port:
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
-        with daemon.accept_feedback(token), daemon.run_schedule(triggers, at_once=run_at_start):
+        with (
+            daemon.accept_feedback(token),
+            daemon.run_schedule(triggers, run_at_start=run_at_start),
+        ):
             stop.wait()
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")

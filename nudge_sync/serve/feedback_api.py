@@ -146,14 +146,14 @@ def _select_collection(collection: str | None, batches: BatchImporter) -> str:
     return collection
 
 
-async def _read_body(request: Request, timeout: float) -> bytes:
+async def _read_body(request: Request, seconds: float) -> bytes:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             return await _read_stream(request)
     except TimeoutError:
         raise HTTPException(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"the body was not there within {timeout:g} seconds; send smaller batches",
+            f"the body was not there within {seconds:g} seconds; send smaller batches",
             {"Connection": "close"},
         ) from None
 

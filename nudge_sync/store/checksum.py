@@ -87,7 +87,8 @@ def _verify_checksum(record: Record, collection_name: str) -> None:
         is_intact = digest_vector(record.vector) == body["vector"]
     if not is_intact:
         raise DamagedRecord(
-            f'record {record.key!r} in "{collection_name}" fails its digest; nothing was written from it. '
+            f'record {record.key!r} in "{collection_name}" fails its digest; nothing was written '
+            "from it. "
             "Restore that collection from a backup, or delete the record if the point it belongs "
             "to was re-embedded since"
         )

@@ -14,7 +14,7 @@ from nudge_sync.store.target import Target
 MAX_NAMED_RECORDS = 20
 """Records that a message names; all are counted."""
 _REVISION_FILTER = {"kind": "revision"}
-Subject = TypeVar("T")
+Subject = TypeVar("Subject")
 
 
 def find_damaged_records(target: Target) -> Iterator[str]:

@@ -19,12 +19,12 @@ from nudge_sync.store.shadow import Shadow, StoredOriginal
 from nudge_sync.store.target import Target
 
 __all__ = [
-    "OriginalsByPoint",
     "ClassifiedPoints",
-    "Shadow",
+    "OriginalsByPoint",
     "Ownership",
-    "has_same_vector",
+    "Shadow",
     "classify_points",
+    "has_same_vector",
 ]
 
 OriginalsByPoint = Mapping[PointId, Sequence[StoredOriginal]]

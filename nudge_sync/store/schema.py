@@ -15,7 +15,7 @@ from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 
-Content = TypeVar("T")
+Content = TypeVar("Content")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 FORBID_EXTRA = ConfigDict(extra="forbid")
@@ -107,7 +107,8 @@ def parse_content(
 def build_record_error(record: Record, collection_name: str, reason: str) -> DamagedRecord:
     """The error about a record that is not what this version of nudge-sync writes."""
     return DamagedRecord(
-        f'record {record.key[:200]!r} in "{collection_name}" is not what this version writes ({reason}); '
+        f'record {record.key[:200]!r} in "{collection_name}" is not what this version writes '
+        f"({reason}); "
         "nothing was written from it. Use the version that wrote it, or restore that collection "
         "from a backup"
     )

@@ -45,7 +45,8 @@ class Shadow:
         stored = self.records.get([record.key for record in records])
         if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:
             raise WriteNotVerified(
-                f'"{self._collection_name}": an original read back differs from what was put there; '
+                f'"{self._collection_name}": an original read back differs from what was put '
+                "there; "
                 "nothing was written to the collection"
             )
 

@@ -142,8 +142,8 @@ def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
     staged = writer.history.records.count({"revision": entry.number})
     if staged != len(write_set):
         raise WriteNotVerified(
-            f"{staged} rows of {len(write_set)} were noted in the history; nothing was written to the "
-            "collection"
+            f"{staged} rows of {len(write_set)} were noted in the history; nothing was written to "
+            "the collection"
         )
 
 

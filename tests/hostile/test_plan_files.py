@@ -218,7 +218,7 @@ def test_a_damaged_file_is_refused(tmp_path, number):
 
 
 def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan_file, "HEADER_BYTES", 1000)
+    monkeypatch.setattr(plan_file, "MAX_HEADER_BYTES", 1000)
     path = tmp_path / "plan"
     path.write_bytes(b" " * 5000)
     assert "longer than 1000 bytes" in refusal(path)
@@ -227,7 +227,7 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
 def test_rows_without_end_are_not_read_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "plan"
     save_plan(plan(rows=9), path)
-    monkeypatch.setattr(plan_file, "MAX_ROWS", 3)
+    monkeypatch.setattr(plan_file, "MAX_PLAN_ROWS", 3)
     assert "more than 3 rows" in refusal(path)
 
 

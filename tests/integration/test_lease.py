@@ -48,9 +48,9 @@ class Clock:
         self.ahead = 0.0
         instant, now = lease.read_clocks, lease.now_ms
         monkeypatch.setattr(
-            lease, "instant", lambda: tuple(clock + self.ahead for clock in instant())
+            lease, "read_clocks", lambda: tuple(clock + self.ahead for clock in instant())
         )
-        monkeypatch.setattr(lease, "now", lambda: now() + int(1000 * self.ahead))
+        monkeypatch.setattr(lease, "now_ms", lambda: now() + int(1000 * self.ahead))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def plan(rows: int = 3, dimension: int = 4, **changed: Any) -> Plan:
         "gate": Gate(passed=True, reasons=["it helps"], queries=20, gain=0.1, interval=(0.05, 0.2)),
         "ids": list(range(rows)),
         "vectors": vectors,
-        "live": checksum.digest_vectors(vectors),
+        "live_digests": checksum.digest_vectors(vectors),
         "angles": [0.25] * rows,
         "drifted": [7, "u"],
         "missing": [],

@@ -9,7 +9,7 @@ from nudge_sync.serve.daemon import Daemon
 
 
 def test_a_line_now_and_then_says_how_much_feedback_was_read(caplog, monkeypatch):
-    monkeypatch.setattr(daemon, "_TOLD_EVERY", 10)
+    monkeypatch.setattr(daemon, "_RECORDS_PER_LOG_LINE", 10)
     caplog.set_level(logging.INFO, "nudge_sync")
     stop = StopRequest()
     report = Daemon(None, stop, {})._build_progress("docs")

@@ -60,14 +60,17 @@ def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
     columns = ("request", "best before", "best after", "right")
     examples = ((e.request, e.before, e.after, e.right_answers) for e in demo_result.examples)
     print_table(
-        f"\n{demo_result.gained_count} found a right answer in first place, {demo_result.lost_count} lost it; such as",
+        f"\n{demo_result.gained_count} found a right answer in first place, "
+        f"{demo_result.lost_count} lost it; such as",
         columns,
         examples,
     )
     comparison = summary["rolled_back"]
     typer.echo(
-        f"\nrolled back: {comparison['identical']} of {comparison['points']} vectors are bit for bit what they "
-        f"were (largest difference {comparison['max_abs_difference']:g}); {summary['seconds']} s in all"
+        f"\nrolled back: {comparison['identical']} of {comparison['points']} vectors are bit for "
+        "bit what they "
+        f"were (largest difference {comparison['max_abs_difference']:g}); {summary['seconds']} s "
+        "in all"
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nudge_sync.evaluate.study import Settings
     from nudge_sync.evaluate.task import Task
 
-ChoiceName = TypeVar("Name", bound=str)
+ChoiceName = TypeVar("ChoiceName", bound=str)
 
 DirectoryArgument = Annotated[
     Path | None,

@@ -89,7 +89,7 @@ def embed_source(source: Source, embedder: Embedder) -> Source:
             vectors = embedder.embed([text for _, text in batch if text])
             yield from [_add_vector(row, vectors[text]) if text else row for row, text in batch]
 
-    return replace(source, rows=rows)
+    return replace(source, read_rows=rows)
 
 
 def _select_text(row: SourceRow) -> tuple[SourceRow, str]:

@@ -107,7 +107,7 @@ def open_beir_texts(folder: Path) -> Source:
             elif query_id in judged_ids:
                 known_ids.add(query_id)
                 search = {"type": "search", "query_id": query_id, "text": row.content.get("text")}
-                yield replace(row, content=search, bare=True)
+                yield replace(row, content=search, is_vector_only=True)
         for path in qrels_files:
             yield from _read_judgements(path, known_ids)
 

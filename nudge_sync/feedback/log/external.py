@@ -179,7 +179,8 @@ class _ExternalSearches(_ExternalLog):
             size_list = ", ".join(map(str, sorted(sizes))) or "none at all"
             raise ConfigError(
                 f'[feedback.searches] vector = "{self._vector}": the queries need vectors of '
-                f'{self._dimension} numbers; the first points of "{self.collection}" have {size_list}'
+                f'{self._dimension} numbers; the first points of "{self.collection}" have '
+                f"{size_list}"
             )
 
     def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:

@@ -46,7 +46,7 @@ def freeze_log(
         "search": search_rows[_to_array(events_builder.search.take())],
         "point": point_rows[_to_array(events_builder.point.take())],
         "weight": _to_array(events_builder.weight),
-        "position": _to_array(events_builder.rank),
+        "rank": _to_array(events_builder.rank),
         "time": _to_array(events_builder.time),
         "session": session_rows[_to_array(events_builder.session.take())],
         "client": client_rows[_to_array(events_builder.client.take())],

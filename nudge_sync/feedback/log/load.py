@@ -54,7 +54,7 @@ def load_log(
                 break
         return replace(
             freeze_log(events_builder, searches_builder, encoders),
-            unreadable=validator.unreadable_records,
+            unreadable_records=validator.unreadable_records,
         )
 
 

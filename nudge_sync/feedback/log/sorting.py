@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-_Value = TypeVar("Number", bound=np.generic)
+_Value = TypeVar("_Value", bound=np.generic)
 
 _MAX_KEY_BITS = 63
 _BLOCK_SIZE = 2**20

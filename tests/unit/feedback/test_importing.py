@@ -271,7 +271,7 @@ def test_qrels(tmp_path, destination):
 
 
 def test_seen_remembers_across_its_parts(monkeypatch):
-    monkeypatch.setattr("nudge_sync.feedback.ingest.seen_keys._RECENT", 8)
+    monkeypatch.setattr("nudge_sync.feedback.ingest.seen_keys._MAX_RECENT", 8)
     seen = SeenKeys()
     assert all(seen.add(str(number)) for number in range(100))
     assert not any(seen.add(str(number)) for number in range(100))

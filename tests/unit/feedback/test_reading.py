@@ -105,7 +105,7 @@ def columns(log):
 def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):
     settings = FeedbackSettings()
     whole = columns(load_log(*records, settings, DIMENSION))
-    monkeypatch.setattr(builder, "_MANY", 3)
+    monkeypatch.setattr(builder, "_FLUSH_SIZE", 3)
     by_few = [InBatches(one, 7) for one in records]
     assert columns(load_log(*by_few, settings, DIMENSION)) == whole
     assert whole[3] == 1
