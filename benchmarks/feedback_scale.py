@@ -27,11 +27,11 @@ from nudge_sync.feedback.judgements import build_judgements
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, compute_vector_digest
 
-DIMENSION, POINTS, CLICKS, GOOD, MORE = 384, 100_000, 2, 0.2, 5
-BLOCK, MEASURED = 100_000, 1_000_000
+DIMENSION, POINTS, CLICKS, RELEVANT_SHARE, RELEVANT_CLICK_FACTOR = 384, 100_000, 2, 0.2, 5
+BLOCK, MEASURED_EVENTS = 100_000, 1_000_000
 
 
-class MadeUp:
+class SyntheticRecords:
     """Searches, each of one of `queries` vectors, with `shown` points; two clicks on each."""
 
     batch: int
@@ -41,25 +41,27 @@ class MadeUp:
         self.searches = events // CLICKS
         self.batches = -(-self.searches // self.batch)
         self.vectors = rng.normal(size=(queries, DIMENSION)).astype(np.float32)
-        self.lists = rng.integers(0, POINTS, (queries, shown))
-        self.query = rng.integers(0, queries, self.searches, np.int32)
-        good = rng.random((queries, shown)) < (0.0 if noise else GOOD)
-        appeal = np.where(good, MORE, 1) / np.arange(1, shown + 1)
-        chances = np.cumsum(appeal / appeal.sum(axis=1, keepdims=True), axis=1).astype(np.float32)
-        self.places = np.empty((self.searches, CLICKS), np.int8)
+        self.result_lists = rng.integers(0, POINTS, (queries, shown))
+        self.query_rows = rng.integers(0, queries, self.searches, np.int32)
+        good = rng.random((queries, shown)) < (0.0 if noise else RELEVANT_SHARE)
+        click_weights = np.where(good, RELEVANT_CLICK_FACTOR, 1) / np.arange(1, shown + 1)
+        cumulative_chances = np.cumsum(
+            click_weights / click_weights.sum(axis=1, keepdims=True), axis=1
+        ).astype(np.float32)
+        self.clicked_ranks = np.empty((self.searches, CLICKS), np.int8)
         for start in range(0, self.searches, BLOCK):
-            query = self.query[start : start + BLOCK]
-            drawn = rng.random((len(query), CLICKS, 1), np.float32)
-            places = (drawn > chances[query, None, :-1]).sum(axis=2)
-            self.places[start : start + BLOCK] = places
+            query = self.query_rows[start : start + BLOCK]
+            draws = rng.random((len(query), CLICKS, 1), np.float32)
+            ranks = (draws > cumulative_chances[query, None, :-1]).sum(axis=2)
+            self.clicked_ranks[start : start + BLOCK] = ranks
 
 
-class Searches(MadeUp):
+class SyntheticSearches(SyntheticRecords):
     batch = 1000
 
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
         """As a database gives them that is not asked for the vectors."""
-        lists = self.lists.tolist()
+        lists = self.result_lists.tolist()
         self.digests = list(map(compute_vector_digest, self.vectors))
         for start in range(0, self.searches, self.batch):
             stop = min(start + self.batch, self.searches)
@@ -68,31 +70,31 @@ class Searches(MadeUp):
             ]
 
     def get(self, keys: list[str]) -> list[Record]:
-        return [Record(key, {}, self.vectors[self.query[int(key.split()[1])]]) for key in keys]
+        return [Record(key, {}, self.vectors[self.query_rows[int(key.split()[1])]]) for key in keys]
 
     def _document(self, at: int, lists: Any) -> dict[str, Any]:
         return {
             "query_id": f"search {at:012d}",
             "text": "",
             "timestamp": 1.7e9 + at,
-            "shown": lists[self.query[at]],
+            "shown": lists[self.query_rows[at]],
             "session_id": f"session {at // 3}",
             "client_id": f"client {at // 9}",
-            VECTOR_DIGEST_FIELD: self.digests[self.query[at]],
+            VECTOR_DIGEST_FIELD: self.digests[self.query_rows[at]],
         }
 
 
-class Events(MadeUp):
+class SyntheticEvents(SyntheticRecords):
     batch = 500
 
     def scan(self, *_: Any, **__: Any) -> Iterator[list[Record]]:
-        lists = self.lists.tolist()
+        lists = self.result_lists.tolist()
         for start in range(0, self.searches, self.batch):
             stop = min(start + self.batch, self.searches)
             yield [
                 self._record(at, lists[query][place])
-                for at, query in enumerate(self.query[start:stop].tolist(), start)
-                for place in self.places[at].tolist()
+                for at, query in enumerate(self.query_rows[start:stop].tolist(), start)
+                for place in self.clicked_ranks[at].tolist()
             ]
 
     def _record(self, at: int, point: int) -> Record:
@@ -109,7 +111,7 @@ class Events(MadeUp):
         return Record(f"{at:x} {point:x}", document)
 
 
-def alone(stores: Any, share: float) -> float:
+def measure_generation(stores: Any, share: float) -> float:
     """Seconds of processor that making up all records takes, from a share of them."""
     start = time.process_time()
     with pause_gc():
@@ -119,12 +121,12 @@ def alone(stores: Any, share: float) -> float:
     return (time.process_time() - start) / share
 
 
-def told(stage: str, done: int, total: int) -> None:
+def print_progress(stage: str, done: int, total: int) -> None:
     if done % 500_000 == 0:
         print(f"{done} {stage}", file=sys.stderr, flush=True)
 
 
-def peak() -> float:
+def read_peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -134,31 +136,35 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--shown", type=int, default=10)
     parser.add_argument("--noise", action="store_true")
-    asked = parser.parse_args()
-    made = (asked.events, asked.queries, asked.shown, asked.noise)
-    searches: Any = Searches(*made)
-    events: Any = Events(*made)
-    before = peak()
-    own = alone([searches, events], min(1.0, MEASURED / asked.events))
+    args = parser.parse_args()
+    made = (args.events, args.queries, args.shown, args.noise)
+    searches: Any = SyntheticSearches(*made)
+    events: Any = SyntheticEvents(*made)
+    baseline_mb = read_peak_mb()
+    generation_seconds = measure_generation(
+        [searches, events], min(1.0, MEASURED_EVENTS / args.events)
+    )
     start = time.perf_counter(), time.process_time()
     settings = FeedbackSettings()
-    log = load_log(searches, events, settings, DIMENSION, told)
-    taken_in, held = time.process_time() - start[1], peak() - before
-    found = build_judgements(log, settings)
+    log = load_log(searches, events, settings, DIMENSION, print_progress)
+    reading_seconds, reading_mb = time.process_time() - start[1], read_peak_mb() - baseline_mb
+    judgements = build_judgements(log, settings)
     wall, busy = time.perf_counter() - start[0], time.process_time() - start[1]
-    print(f"{asked.events} events, {searches.searches} searches, {asked.queries} queries")
+    print(f"{args.events} events, {searches.searches} searches, {args.queries} queries")
     print(
-        f"{wall:.1f} s on the clock, {busy:.1f} s of processor, of which reading {taken_in:.1f} s"
+        f"{wall:.1f} s on the clock, {busy:.1f} s of processor, of which reading "
+        f"{reading_seconds:.1f} s"
     )
-    print(f"the made-up store alone {own:.1f} s; {asked.events / wall:.0f} events/s")
+    print(f"the made-up store alone {generation_seconds:.1f} s; {args.events / wall:.0f} events/s")
     print(
-        f"without the made-up store {busy - own:.1f} s, {asked.events / (busy - own):.0f} events/s"
+        f"without the made-up store {busy - generation_seconds:.1f} s, "
+        f"{args.events / (busy - generation_seconds):.0f} events/s"
     )
     print(
-        f"peak {peak() - before:.0f} MB above the {before:.0f} MB before, "
-        f"{held:.0f} MB when all was read; {len(found)} judgements"
+        f"peak {read_peak_mb() - baseline_mb:.0f} MB above the {baseline_mb:.0f} MB before, "
+        f"{reading_mb:.0f} MB when all was read; {len(judgements)} judgements"
     )
-    for stage in found.funnel:
+    for stage in judgements.funnel:
         print(f"  {stage.name:18}{stage.kept:10} kept {stage.removed:10} removed: {stage.reason}")
 
 

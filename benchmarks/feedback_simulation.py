@@ -32,20 +32,20 @@ from nudge_sync.tuning.finetune import finetune
 
 SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 SETS = ("metatool-minilm", "nfcorpus-minilm")
-DEPTH, DEEPER, PUSHED, HIT = 20, 60, 5, 0.9
-EXPLORED = 9
+DEPTH, EXPLORATION_DEPTH, PROMOTED_DOCUMENTS, RELEVANT_CLICK_RATE = 20, 60, 5, 0.9
+EXPLORED_INDEX = 9
 """The place, from 0, that exploration takes."""
 
 
 @dataclass(frozen=True)
 class Case:
-    eta: float = 1.0
+    examination_decay: float = 1.0
     sessions: int = 30
-    noise: float = 0.1
+    irrelevant_click_rate: float = 0.1
     vandals: float = 0.05
     forged: bool = False
     """Vandals log the documents they push as if they had been shown on top."""
-    hit: float = HIT
+    relevant_click_rate: float = RELEVANT_CLICK_RATE
     explore: bool = False
 
 
@@ -54,12 +54,12 @@ CASES = {
     "clean": Case(vandals=0.0),
     "vandals": Case(vandals=0.2),
     "forged": Case(vandals=0.2, forged=True),
-    "steep": Case(eta=2.0, sessions=50),
-    "flat": Case(eta=0.0),
+    "steep": Case(examination_decay=2.0, sessions=50),
+    "flat": Case(examination_decay=0.0),
     "few": Case(sessions=10),
     "one": Case(sessions=1),
-    "noisy": Case(noise=0.15),
-    "noise": Case(hit=0.1),
+    "noisy": Case(irrelevant_click_rate=0.15),
+    "noise": Case(relevant_click_rate=0.1),
     "explore": Case(explore=True),
     "explore-long": Case(explore=True, sessions=300),
     "long": Case(sessions=300),
@@ -72,10 +72,10 @@ class Corpus:
     documents: Any
     queries: Any
     relevant: Grades
-    top: Any
+    ranking: Any
     """(q, DEEPER): the plain ranking."""
 
-    def good(self, query: Any, shown: Any) -> Any:
+    def is_relevant(self, query: Any, shown: Any) -> Any:
         """Whether the documents `shown`, (s, k), answer each `query`, (s,)."""
         size = len(self.documents)
         pairs = [row * size + d for row, grades in enumerate(self.relevant) for d in grades]
@@ -83,71 +83,81 @@ class Corpus:
 
 
 @cache
-def corpus(name: str) -> Corpus:
+def load_corpus(name: str) -> Corpus:
     folder = SHARED / name
     documents, queries = np.load(folder / "documents.npy"), np.load(folder / "queries.npy")
-    rows = {id_: row for row, id_ in enumerate((folder / "documents.txt").read_text().split())}
-    asked = {id_: row for row, id_ in enumerate((folder / "queries.txt").read_text().split())}
-    relevant: Grades = [{} for _ in asked]
+    document_rows = {
+        id_: row for row, id_ in enumerate((folder / "documents.txt").read_text().split())
+    }
+    query_rows = {id_: row for row, id_ in enumerate((folder / "queries.txt").read_text().split())}
+    relevant: Grades = [{} for _ in query_rows]
     for line in (folder / "qrels.tsv").read_text().splitlines():
         query, document, grade = line.split("\t")
-        relevant[asked[query]][rows[document]] = float(grade)
-    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :DEEPER]
+        relevant[query_rows[query]][document_rows[document]] = float(grade)
+    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :EXPLORATION_DEPTH]
     return Corpus(documents, queries, relevant, top)
 
 
-def simulated(of: Corpus, who: Any, case: Case, rng: Any) -> tuple[Log, Any]:
-    pushed = rng.choice(np.unique(of.top[who, :DEPTH]), PUSHED, replace=False)
-    query = np.repeat(who, case.sessions)
-    shown = of.top[query, :DEPTH].astype(np.int32)
+def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tuple[Log, Any]:
+    promoted = rng.choice(
+        np.unique(corpus.ranking[query_rows, :DEPTH]), PROMOTED_DOCUMENTS, replace=False
+    )
+    query = np.repeat(query_rows, case.sessions)
+    shown = corpus.ranking[query, :DEPTH].astype(np.int32)
     vandal = rng.random(len(query)) < case.vandals
     if case.explore:
-        shown[:, EXPLORED] = of.top[query, rng.integers(DEPTH, DEEPER, len(query))]
-    chance = np.where(of.good(query, shown), case.hit, case.noise)
-    chance = chance / np.arange(1, DEPTH + 1) ** case.eta
+        shown[:, EXPLORED_INDEX] = corpus.ranking[
+            query, rng.integers(DEPTH, EXPLORATION_DEPTH, len(query))
+        ]
+    chance = np.where(
+        corpus.is_relevant(query, shown), case.relevant_click_rate, case.irrelevant_click_rate
+    )
+    chance = chance / np.arange(1, DEPTH + 1) ** case.examination_decay
     clicked = (rng.random(chance.shape) < chance) & ~vandal[:, None]
     if case.forged:
         for row in np.flatnonzero(vandal):
-            rest = [d for d in shown[row] if d not in pushed]
-            shown[row] = [*pushed, *rest][:DEPTH]
-    row, place = np.nonzero(clicked)
-    search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PUSHED)])
-    point = np.concatenate([shown[row, place], np.tile(pushed, int(vandal.sum()))])
-    return _log(of, who, case, query, shown=shown, search=search, point=point), pushed
+            rest = [d for d in shown[row] if d not in promoted]
+            shown[row] = [*promoted, *rest][:DEPTH]
+    row, rank_index = np.nonzero(clicked)
+    search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PROMOTED_DOCUMENTS)])
+    point = np.concatenate([shown[row, rank_index], np.tile(promoted, int(vandal.sum()))])
+    return _build_log(
+        corpus, query_rows, case, query, shown=shown, search=search, point=point
+    ), promoted
 
 
-def _log(
-    of: Corpus, who: Any, case: Case, query: Any, *, shown: Any, search: Any, point: Any
+def _build_log(
+    corpus: Corpus, query_rows: Any, case: Case, query: Any, *, shown: Any, search: Any, point: Any
 ) -> Log:
     count = len(query)
-    person = np.arange(1, count + 1, dtype=np.int32)
+    people_codes = np.arange(1, count + 1, dtype=np.int32)
     searches = Searches(
-        query_ids=[f"{q:06d} {s:03d}" for q in who for s in range(case.sessions)],
+        query_ids=[f"{q:06d} {s:03d}" for q in query_rows for s in range(case.sessions)],
         vector_row=query.astype(np.int32),
         time=np.zeros(count),
-        session=person,
-        client=person,
+        session=people_codes,
+        client=people_codes,
         shown_starts=np.arange(count + 1, dtype=np.int64) * DEPTH,
         shown=shown.ravel(),
     )
     order = np.lexsort((point, search))
-    nothing = np.zeros(len(order), np.int32)
+    zeros = np.zeros(len(order), np.int32)
     clicks = Actions(
         search=search[order].astype(np.int32),
         point=point[order].astype(np.int32),
         weight=np.ones(len(order)),
-        rank=nothing,
+        rank=zeros,
         time=np.zeros(len(order)),
-        session=nothing,
-        client=nothing,
+        session=zeros,
+        client=zeros,
     )
     people = ["", *(f"{number:08d}" for number in range(count))]
-    none = clicks.select(np.zeros(0, np.int64))
-    points: list[Any] = list(range(len(of.documents)))
-    return Log(searches, none, clicks, points, people, people, of.queries, {}, 0)
+    no_labels = clicks.select(np.zeros(0, np.int64))
+    points: list[Any] = list(range(len(corpus.documents)))
+    return Log(searches, no_labels, clicks, points, people, people, corpus.queries, {}, 0)
 
 
-def raw_clicks(log: Log, queries: int) -> Grades:
+def count_clicks(log: Log, queries: int) -> Grades:
     grades: Grades = [{} for _ in range(queries)]
     rows = log.searches.vector_row[log.behaviour.search].tolist()
     for row, point in zip(rows, log.behaviour.point.tolist(), strict=True):
@@ -155,21 +165,25 @@ def raw_clicks(log: Log, queries: int) -> Grades:
     return grades
 
 
-def believed(found: Judgements, queries: int) -> tuple[Grades, Grades]:
-    pulls: Grades = [{} for _ in range(queries)]
-    gains: Grades = [{} for _ in range(queries)]
-    rows = [int(name.split()[0]) for name in found.query_ids]
-    for at, point, weight in zip(found.query_rows, found.point_ids, found.weights, strict=True):
-        pulls[rows[at]][int(point)] = float(weight)
-    of = found.expected_gains
-    for at, point, gain in zip(of.query_rows, of.point_ids, of.gains, strict=True):
-        gains[rows[at]][int(point)] = float(gain)
-    return pulls, gains
+def to_grades(judgements: Judgements, queries: int) -> tuple[Grades, Grades]:
+    weights: Grades = [{} for _ in range(queries)]
+    expected_gains: Grades = [{} for _ in range(queries)]
+    rows = [int(name.split()[0]) for name in judgements.query_ids]
+    for query_row, point, weight in zip(
+        judgements.query_rows, judgements.point_ids, judgements.weights, strict=True
+    ):
+        weights[rows[query_row]][int(point)] = float(weight)
+    expected = judgements.expected_gains
+    for query_row, point, gain in zip(
+        expected.query_rows, expected.point_ids, expected.gains, strict=True
+    ):
+        expected_gains[rows[query_row]][int(point)] = float(gain)
+    return weights, expected_gains
 
 
 @dataclass(frozen=True)
 class Trial:
-    of: Corpus
+    corpus: Corpus
     train: Any
     validation: Any
     test: Any
@@ -177,112 +191,116 @@ class Trial:
 
     def score(self, documents: Any) -> float:
         k = 10
-        scores = self.of.queries[self.test] @ documents.T
+        scores = self.corpus.queries[self.test] @ documents.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         discount = 1 / np.log2(np.arange(2, k + 2))
         values = []
         for row, query in enumerate(self.test):
-            grades = self.of.relevant[query]
+            grades = self.corpus.relevant[query]
             got = np.array([grades.get(int(d), 0.0) for d in best[row]])
             ideal = np.sort(list(grades.values()))[::-1][:k]
             values.append(float(got @ discount / (ideal @ discount[: len(ideal)])))
         return float(np.mean(values))
 
-    def learned(self, pulls: Grades, gains: Grades, *, weighed: bool = True) -> Any:
-        rows = self.of.queries
-        train = [pulls[row] for row in self.train]
+    def finetune_documents(
+        self, weights: Grades, expected_gains: Grades, *, use_weights: bool = True
+    ) -> Any:
+        rows = self.corpus.queries
+        train = [weights[row] for row in self.train]
         return finetune(
-            self.of.documents,
+            self.corpus.documents,
             rows[self.train],
             train,
             rows[self.validation],
-            [gains[row] for row in self.validation],
+            [expected_gains[row] for row in self.validation],
             method=self.method,
-            train_weights=train if weighed else None,
+            train_weights=train if use_weights else None,
         ).documents
 
 
-def places_lost(trial: Trial, documents: Any, pushed: Any) -> list[float]:
+def measure_rank_changes(trial: Trial, documents: Any, promoted: Any) -> list[float]:
     """Mean change of rank of each pushed document on test queries that it does not answer."""
-    asked = trial.of.queries[trial.test]
-    before, after = asked @ trial.of.documents.T, asked @ documents.T
+    queries = trial.corpus.queries[trial.test]
+    before, after = queries @ trial.corpus.documents.T, queries @ documents.T
     changes = []
-    for document in pushed.tolist():
+    for document in promoted.tolist():
         rank = (after > after[:, [document]]).sum(1) - (before > before[:, [document]]).sum(1)
-        wrong = [document not in trial.of.relevant[query] for query in trial.test]
+        wrong = [document not in trial.corpus.relevant[query] for query in trial.test]
         changes.append(float(rank[wrong].mean()))
     return changes
 
 
-def split(name: str, seed: int, method: str) -> Trial:
-    of = corpus(name)
-    order = np.random.default_rng(seed).permutation(len(of.queries))
+def make_trial(name: str, seed: int, method: str) -> Trial:
+    corpus = load_corpus(name)
+    order = np.random.default_rng(seed).permutation(len(corpus.queries))
     low, high = int(0.7 * len(order)), int(0.8 * len(order))
-    return Trial(of, order[:low], order[low:high], order[high:], method)
+    return Trial(corpus, order[:low], order[low:high], order[high:], method)
 
 
 @cache
-def bounds(name: str, seed: int, method: str) -> dict[str, float]:
+def measure_bounds(name: str, seed: int, method: str) -> dict[str, float]:
     """What no feedback can change: nothing learned, the ceiling, and all judgements."""
-    trial = split(name, seed, method)
-    of = trial.of
+    trial = make_trial(name, seed, method)
+    corpus = trial.corpus
     return {
-        "nothing": trial.score(of.documents),
-        "ceiling": ceiling(trial, of.top[:, :DEPTH]),
-        "all": trial.score(trial.learned(of.relevant, of.relevant, weighed=False)),
+        "nothing": trial.score(corpus.documents),
+        "ceiling": measure_ceiling(trial, corpus.ranking[:, :DEPTH]),
+        "all": trial.score(
+            trial.finetune_documents(corpus.relevant, corpus.relevant, use_weights=False)
+        ),
     }
 
 
-def ceiling(trial: Trial, shown: Any) -> float:
+def measure_ceiling(trial: Trial, shown: Any) -> float:
     """What the true judgements of the documents shown for each query give."""
     clean = [
         {int(d): grades[int(d)] for d in row if int(d) in grades}
-        for grades, row in zip(trial.of.relevant, shown, strict=True)
+        for grades, row in zip(trial.corpus.relevant, shown, strict=True)
     ]
-    return trial.score(trial.learned(clean, clean, weighed=False))
+    return trial.score(trial.finetune_documents(clean, clean, use_weights=False))
 
 
-def quality_shown(of: Corpus, log: Log) -> float:
+def score_shown_lists(corpus: Corpus, log: Log) -> float:
     """NDCG@10 of the lists that were shown, every judgement taken for relevant."""
     k = 10
     query = log.searches.vector_row
-    good = of.good(query, log.searches.shown.reshape(-1, DEPTH)[:, :k])
+    good = corpus.is_relevant(query, log.searches.shown.reshape(-1, DEPTH)[:, :k])
     discount = 1 / np.log2(np.arange(2, k + 2))
-    answers = np.array([min(len(grades), k) for grades in of.relevant])[query]
+    answers = np.array([min(len(grades), k) for grades in corpus.relevant])[query]
     return float(np.mean((good @ discount / np.cumsum(discount)[answers - 1])[answers > 0]))
 
 
-def ever_shown(of: Corpus, log: Log) -> list[set[int]]:
+def list_shown_documents(corpus: Corpus, log: Log) -> list[set[int]]:
     """The documents that were shown at least once for each query."""
-    found: list[set[int]] = [set() for _ in of.relevant]
+    shown_documents: list[set[int]] = [set() for _ in corpus.relevant]
     for query, row in zip(
         log.searches.vector_row.tolist(), log.searches.shown.reshape(-1, DEPTH), strict=True
     ):
-        found[query].update(row.tolist())
-    return found
+        shown_documents[query].update(row.tolist())
+    return shown_documents
 
 
-def run(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
-    trial = split(name, seed, method)
-    of = trial.of
-    who = np.sort(np.concatenate([trial.train, trial.validation]))
-    log, pushed = simulated(of, who, case, np.random.default_rng(seed + 100))
-    found = build_judgements(log, FeedbackSettings())
-    pulls, gains = believed(found, len(of.queries))
-    raw = raw_clicks(log, len(of.queries))
-    mine = trial.learned(pulls, gains)
-    result = bounds(name, seed, method) | {
-        "raw": trial.score(trial.learned(raw, raw)),
+def run_trial(name: str, case: Case, seed: int, method: str) -> dict[str, float]:
+    trial = make_trial(name, seed, method)
+    corpus = trial.corpus
+    query_rows = np.sort(np.concatenate([trial.train, trial.validation]))
+    log, promoted = simulate_clicks(corpus, query_rows, case, np.random.default_rng(seed + 100))
+    judgements = build_judgements(log, FeedbackSettings())
+    weights, expected_gains = to_grades(judgements, len(corpus.queries))
+    click_counts = count_clicks(log, len(corpus.queries))
+    mine = trial.finetune_documents(weights, expected_gains)
+    result = measure_bounds(name, seed, method) | {
+        "raw": trial.score(trial.finetune_documents(click_counts, click_counts)),
         "pipeline": trial.score(mine),
-        "shown": quality_shown(of, log),
+        "shown": score_shown_lists(corpus, log),
     }
     if case.explore:
-        result["ceiling"] = ceiling(trial, ever_shown(of, log))
-    lost = places_lost(trial, mine, pushed)
+        result["ceiling"] = measure_ceiling(trial, list_shown_documents(corpus, log))
+    rank_changes = measure_rank_changes(trial, mine, promoted)
     return {key: 100 * value for key, value in result.items()} | {
-        "places lost": float(np.mean(lost)),
-        "least": min(lost),
-        "believed": float(len(found)),
+        "places lost": float(np.mean(rank_changes)),
+        "least": min(rank_changes),
+        "believed": float(len(judgements)),
     }
 
 
@@ -293,7 +311,7 @@ def main() -> None:
     parser.add_argument("--case", default="plain,vandals,steep,few")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--method", default="nudge-n")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     columns = (
         "nothing",
         "raw",
@@ -305,13 +323,13 @@ def main() -> None:
         "least",
         "believed",
     )
-    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
-    for case in asked.case.split(","):
-        print(f"\n{case}: {CASES[case]}, {asked.method}, {seeds}", flush=True)
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    for case in args.case.split(","):
+        print(f"\n{case}: {CASES[case]}, {args.method}, {seeds}", flush=True)
         print(f"{'':18}" + "".join(f"{column:>13}" for column in columns) + f"{'of ceiling':>13}")
         shares = []
-        for name in asked.sets.split(","):
-            runs = [run(name, CASES[case], seed, asked.method) for seed in seeds]
+        for name in args.sets.split(","):
+            runs = [run_trial(name, CASES[case], seed, args.method) for seed in seeds]
             mean = {column: float(np.mean([one[column] for one in runs])) for column in columns}
             mean["least"] = min(one["least"] for one in runs)
             share = (mean["pipeline"] - mean["nothing"]) / (mean["ceiling"] - mean["nothing"])

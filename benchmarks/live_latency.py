@@ -26,9 +26,9 @@ from pymilvus import MilvusClient
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
-from applications import application  # noqa: E402
-from milvus_server import milvus_server  # noqa: E402
-from ram import folder  # noqa: E402
+from applications import create_application  # noqa: E402
+from milvus_server import find_or_start_milvus  # noqa: E402
+from ram import ram_folder  # noqa: E402
 
 from nudge_sync.base.progress import ignore_progress  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
@@ -44,14 +44,14 @@ class Searcher(Thread):
     def __init__(self, search: Search, queries: Float32) -> None:
         super().__init__(daemon=True)
         self.search, self.queries = search, queries
-        self.enough, self.seconds = Event(), []
+        self.stop_requested, self.durations = Event(), []
 
     def run(self) -> None:
         number = 0
-        while not self.enough.is_set():
+        while not self.stop_requested.is_set():
             started = time.perf_counter()
             self.search(self.queries[number % len(self.queries)])
-            self.seconds.append(time.perf_counter() - started)
+            self.durations.append(time.perf_counter() - started)
             number += 1
 
 
@@ -60,7 +60,9 @@ def unit_rows(count: int, dimension: int, seed: int) -> Float32:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def replaced(collection: Collection, settings: WriteSettings, vectors: Float32) -> Iterator[int]:
+def replace_vectors(
+    collection: Collection, settings: WriteSettings, vectors: Float32
+) -> Iterator[int]:
     """Every vector again and again, as a plan is carried out; yields the rows of each batch.
 
     Without `write.rate` not even an index that falls behind is waited for.
@@ -69,38 +71,40 @@ def replaced(collection: Collection, settings: WriteSettings, vectors: Float32) 
     shift = 0
     while True:
         shift += 1
-        new = np.roll(vectors, shift, axis=0)
-        for start in range(0, len(new), settings.batch_size):
-            ids = list(range(start, min(start + settings.batch_size, len(new))))
+        new_vectors = np.roll(vectors, shift, axis=0)
+        for start in range(0, len(new_vectors), settings.batch_size):
+            ids = list(range(start, min(start + settings.batch_size, len(new_vectors))))
             if settings.rate:
                 pace.wait(len(ids))
-            held = collection.read(ids).vectors
-            collection.write(Points(ids, new[ids]), held)
+            live_vectors = collection.read(ids).vectors
+            collection.write(Points(ids, new_vectors[ids]), live_vectors)
             yield len(ids)
 
 
-def idle() -> Iterator[int]:
+def write_nothing() -> Iterator[int]:
     """Nothing is written, five times a second."""
     while True:
         time.sleep(0.2)
         yield 0
 
 
-def measured(searcher: Searcher, work: Iterator[int], seconds: float, least: int) -> str:
+def measure_latency(
+    searcher: Searcher, work: Iterator[int], seconds: float, min_searches: int
+) -> str:
     """What was searched and written in that time, as a line."""
     started, rows = time.perf_counter(), 0
     searcher.start()
-    while time.perf_counter() - started < seconds or len(searcher.seconds) < least:
+    while time.perf_counter() - started < seconds or len(searcher.durations) < min_searches:
         rows += next(work)
     took = time.perf_counter() - started
-    searcher.enough.set()
+    searcher.stop_requested.set()
     searcher.join()
-    points = (1000 * float(np.quantile(searcher.seconds, q)) for q in (0.5, 0.95, 0.99))
+    points = (1000 * float(np.quantile(searcher.durations, q)) for q in (0.5, 0.95, 0.99))
     figures = " ".join(f"{point:8.1f}" for point in points)
-    return f"{len(searcher.seconds):8} {figures} {rows / took:9.0f}"
+    return f"{len(searcher.durations):8} {figures} {rows / took:9.0f}"
 
 
-def search_of(engine: str, database: Any, uri: str) -> Search:
+def make_search(engine: str, database: Any, uri: str) -> Search:
     """A search for 10, by the application's own means."""
     if engine != "milvus":
         collection = database.collection("docs")
@@ -110,22 +114,22 @@ def search_of(engine: str, database: Any, uri: str) -> Search:
     return lambda query: client.search("docs", [query.tolist()], **asked)
 
 
-def table(engine: str, place: Path, uri: str, args: argparse.Namespace) -> Iterator[str]:
+def measure_each_way(engine: str, path: Path, uri: str, args: argparse.Namespace) -> Iterator[str]:
     """A line for each way of writing."""
-    app = application(engine, place, uri)
+    app = create_application(engine, path, uri)
     database: Any = app.connect()
     vectors = unit_rows(args.points, args.dimension, 0)
     app.fill(database, vectors, "cosine")
     collection = database.collection("docs")
-    search = search_of(engine, database, uri)
+    search = make_search(engine, database, uri)
     paced = WriteSettings(rate=args.rate, batch_size=100)
     for name, work in (
-        ("nothing is written", idle()),
-        ("written at full speed", replaced(collection, WriteSettings(), vectors)),
-        (f"paced, {args.rate:g} rows/s", replaced(collection, paced, vectors)),
+        ("nothing is written", write_nothing()),
+        ("written at full speed", replace_vectors(collection, WriteSettings(), vectors)),
+        (f"paced, {args.rate:g} rows/s", replace_vectors(collection, paced, vectors)),
     ):
         searcher = Searcher(search, unit_rows(100, args.dimension, 9))
-        yield f"{name:26} {measured(searcher, work, args.seconds, args.searches)}"
+        yield f"{name:26} {measure_latency(searcher, work, args.seconds, args.searches)}"
     database.close()
 
 
@@ -139,11 +143,11 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=500)
     args = parser.parse_args()
     with ExitStack() as stack:
-        place = stack.enter_context(folder())
-        uri = stack.enter_context(milvus_server()) if args.engine == "milvus" else ""
+        path = stack.enter_context(ram_folder())
+        uri = stack.enter_context(find_or_start_milvus()) if args.engine == "milvus" else ""
         print(f"{args.engine}, {args.points} points of {args.dimension} numbers")
         print(f"{'':26} searches  p50, ms  p95, ms  p99, ms    rows/s", flush=True)
-        for line in table(args.engine, place, uri, args):
+        for line in measure_each_way(args.engine, path, uri, args):
             print(line, flush=True)
 
 

@@ -26,17 +26,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
-from applications import application  # noqa: E402
-from ram import folder  # noqa: E402
+from applications import create_application  # noqa: E402
+from ram import ram_folder  # noqa: E402
 
 import nudge_sync_qdrant_edge  # noqa: E402
 from nudge_sync.connector import Collection, Database, Float32, Points  # noqa: E402
 
-MARK = {"payload_mark": "_nudge_sync"}
+MARK_SETTINGS = {"payload_mark": "_nudge_sync"}
 
 
 @dataclass
-class Race:
+class RaceResult:
     """What the trials of one engine came to."""
 
     engine: str
@@ -45,7 +45,7 @@ class Race:
     lost: int = 0
     seconds: float = 0.0
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         call = 1000 * self.seconds / self.trials
         window = call * self.lost / self.trials
         return (
@@ -59,18 +59,18 @@ def unit_rows(count: int, dimension: int, seed: int) -> Float32:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def opened(engine: str, place: Path) -> tuple[Any, Database]:
+def open_database(engine: str, path: Path) -> tuple[Any, Database]:
     name = engine.removesuffix("+mark")
-    app = application(name, place, os.environ.get("MILVUS_URI", ""))
+    app = create_application(name, path, os.environ.get("MILVUS_URI", ""))
     if engine.endswith("+mark"):
-        return app, nudge_sync_qdrant_edge.connect({"path": str(place), **MARK})
+        return app, nudge_sync_qdrant_edge.connect({"path": str(path), **MARK_SETTINGS})
     return app, app.connect()
 
 
-def race(engine: str, trials: int, batch: int, dimension: int) -> Race:
-    result = Race(engine, batch)
-    with folder() as place:
-        app, database = opened(engine, place)
+def run_race(engine: str, trials: int, batch: int, dimension: int) -> RaceResult:
+    result = RaceResult(engine, batch)
+    with ram_folder() as path:
+        app, database = open_database(engine, path)
         app.fill(database, unit_rows(batch, dimension, 0), "cosine")
         collection = database.collection("docs")
         rng = np.random.default_rng(1)
@@ -78,27 +78,29 @@ def race(engine: str, trials: int, batch: int, dimension: int) -> Race:
         for trial in range(trials + 2):
             point, fresh = trial % batch, unit_rows(1, dimension, 2 * trial + 8)
             upsert = partial(app.upsert, database, [point], fresh)
-            new = unit_rows(batch, dimension, 2 * trial + 7)
-            seconds = raced(collection, new, upsert, pause)
+            new_vectors = unit_rows(batch, dimension, 2 * trial + 7)
+            seconds = write_during_upsert(collection, new_vectors, upsert, pause)
             pause = float(rng.uniform(0, seconds))
             # The first two warm up, and say how long a call takes.
             if trial > 1:
-                held = collection.read([point]).vectors
+                live_vector = collection.read([point]).vectors
                 result.trials += 1
-                result.lost += held.tobytes() == new[point].tobytes()
+                result.lost += live_vector.tobytes() == new_vectors[point].tobytes()
                 result.seconds += seconds
         database.close()
     return result
 
 
-def raced(collection: Collection, new: Float32, upsert: Callable[[], None], pause: float) -> float:
+def write_during_upsert(
+    collection: Collection, new_vectors: Float32, upsert: Callable[[], None], pause: float
+) -> float:
     """Replace everything, with an upsert after `pause`; how long the write took, in seconds."""
-    ids = list(range(len(new)))
-    held = collection.read(ids).vectors
+    ids = list(range(len(new_vectors)))
+    live_vectors = collection.read(ids).vectors
     timer = Timer(pause, upsert)
     timer.start()
     started = time.perf_counter()
-    collection.write(Points(ids, new), held)
+    collection.write(Points(ids, new_vectors), live_vectors)
     seconds = time.perf_counter() - started
     timer.join()
     return seconds
@@ -115,7 +117,7 @@ def main() -> None:
         f"{'engine':18} {'batch':>6} {'trials':>6} {'call, ms':>9} {'lost':>6} {'window, ms':>10}"
     )
     for engine in args.engine or ["memory", "qdrant-edge", "qdrant-edge+mark"]:
-        print(race(engine, args.trials, args.batch, args.dimension).line(), flush=True)
+        print(run_race(engine, args.trials, args.batch, args.dimension).format_line(), flush=True)
 
 
 if __name__ == "__main__":

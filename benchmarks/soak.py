@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support")]
 
-from ram import folder  # noqa: E402
+from ram import ram_folder  # noqa: E402
 
 import nudge_sync_qdrant_edge as edge  # noqa: E402
 from nudge_sync import cycle  # noqa: E402
@@ -36,7 +36,7 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
 
-POINTS, DIMENSION, QUERIES, ANSWERED = 80, 8, 60, 8
+POINTS, DIMENSION, QUERIES, ANSWERED_POINTS = 80, 8, 60, 8
 KEPT = 3
 SETTINGS = CollectionSettings(
     solver=SolverSettings(method="nudge-n", angle=0.3, threads=1),
@@ -46,7 +46,7 @@ SETTINGS = CollectionSettings(
 
 
 @dataclass
-class Soak:
+class SoakReport:
     """What many cycles came to."""
 
     cycles: int = 0
@@ -66,17 +66,19 @@ class Soak:
     """Whether the originals came back bit for bit in the end."""
 
 
-def unit(rows: np.ndarray) -> Float32:
+def normalise_rows(rows: np.ndarray) -> Float32:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def teach(target: Target, vectors: Float32, cycle_number: int) -> set[int]:
+def replace_feedback(target: Target, vectors: Float32, cycle_number: int) -> set[int]:
     """Forget all feedback, then judge a few points by new queries near them; which points."""
     rng = np.random.default_rng(cycle_number)
-    points = rng.choice(POINTS * 3 // 4, ANSWERED, replace=False)
-    spots = unit(vectors[points] + 0.8 * unit(rng.normal(size=(ANSWERED, DIMENSION))))
-    answers = rng.integers(0, ANSWERED, QUERIES)
-    queries = unit(spots[answers] + 0.2 * rng.normal(size=(QUERIES, DIMENSION)))
+    points = rng.choice(POINTS * 3 // 4, ANSWERED_POINTS, replace=False)
+    query_centres = normalise_rows(
+        vectors[points] + 0.8 * normalise_rows(rng.normal(size=(ANSWERED_POINTS, DIMENSION)))
+    )
+    answers = rng.integers(0, ANSWERED_POINTS, QUERIES)
+    queries = normalise_rows(query_centres[answers] + 0.2 * rng.normal(size=(QUERIES, DIMENSION)))
     target.queries.drop()
     target.events.drop()
     names = [f"{cycle_number}-{row}" for row in range(QUERIES)]
@@ -92,54 +94,56 @@ def teach(target: Target, vectors: Float32, cycle_number: int) -> set[int]:
     return {int(point) for point in points[np.unique(answers)]}
 
 
-def soak(cycles: int) -> Soak:
+def soak(cycles: int) -> SoakReport:
     """That many cycles on a fresh collection."""
-    vectors = unit(np.random.default_rng(0).normal(size=(POINTS, DIMENSION)))
-    done, started = Soak(), time.perf_counter()
-    with folder() as place:
-        database = edge.connect({"path": str(place), "sync": False})
+    vectors = normalise_rows(np.random.default_rng(0).normal(size=(POINTS, DIMENSION)))
+    report, started = SoakReport(), time.perf_counter()
+    with ram_folder() as path:
+        database = edge.connect({"path": str(path), "sync": False})
         edge.ingest(database, "docs", list(range(POINTS)), vectors)
         for number in range(cycles):
-            once(open_target(database, "docs"), vectors, number, done)
+            run_cycle(open_target(database, "docs"), vectors, number, report)
         target = open_target(database, "docs")
         roll_back(target, SETTINGS, originals=True)
-        live = target.collection.read(range(POINTS)).vectors
-        done.identical = live.tobytes() == vectors.tobytes()
+        live_vectors = target.collection.read(range(POINTS)).vectors
+        report.identical = live_vectors.tobytes() == vectors.tobytes()
         database.close()
-    done.seconds = time.perf_counter() - started
-    return done
+    report.seconds = time.perf_counter() - started
+    return report
 
 
-def once(target: Target, vectors: Float32, number: int, done: Soak) -> None:
+def run_cycle(target: Target, vectors: Float32, number: int, report: SoakReport) -> None:
     """One cycle, and what it left."""
-    fed = teach(target, vectors, number)
-    done.cycles += 1
-    done.judged |= fed
+    judged_points = replace_feedback(target, vectors, number)
+    report.cycles += 1
+    report.judged |= judged_points
     try:
         cycle.apply(target, SETTINGS)
-        done.applied += 1
+        report.applied += 1
     except GateRefused:
-        done.refused += 1
-    live = target.collection.read(range(POINTS)).vectors
-    moved = {int(row) for row in np.flatnonzero((live != vectors).any(axis=1))}
-    done.strayed += len(moved - done.judged)
-    unfed = sorted(set(range(POINTS)) - fed)
-    apart = float(np.linalg.norm(live[unfed] - vectors[unfed], axis=1).max())
-    done.farthest = max(done.farthest, apart)
-    done.shadow = max(done.shadow, target.shadow_records.count())
-    done.history = max(done.history, target.history_records.count())
+        report.refused += 1
+    live_vectors = target.collection.read(range(POINTS)).vectors
+    moved = {int(row) for row in np.flatnonzero((live_vectors != vectors).any(axis=1))}
+    report.strayed += len(moved - report.judged)
+    unjudged_points = sorted(set(range(POINTS)) - judged_points)
+    distance = float(
+        np.linalg.norm(live_vectors[unjudged_points] - vectors[unjudged_points], axis=1).max()
+    )
+    report.farthest = max(report.farthest, distance)
+    report.shadow = max(report.shadow, target.shadow_records.count())
+    report.history = max(report.history, target.history_records.count())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cycles", type=int, default=1000)
-    done = soak(parser.parse_args().cycles)
-    print(f"cycles {done.cycles}: {done.applied} applied, {done.refused} refused")
-    print(f"moved without ever being judged: {done.strayed}")
-    print(f"largest distance of an unfed point from its original: {done.farthest:g}")
-    print(f"points ever judged {len(done.judged)}, originals kept {done.shadow}")
-    print(f"history records at most {done.history} ({KEPT} revisions kept)")
-    print(f"back bit for bit: {done.identical}; {done.seconds:.0f} s")
+    report = soak(parser.parse_args().cycles)
+    print(f"cycles {report.cycles}: {report.applied} applied, {report.refused} refused")
+    print(f"moved without ever being judged: {report.strayed}")
+    print(f"largest distance of an unfed point from its original: {report.farthest:g}")
+    print(f"points ever judged {len(report.judged)}, originals kept {report.shadow}")
+    print(f"history records at most {report.history} ({KEPT} revisions kept)")
+    print(f"back bit for bit: {report.identical}; {report.seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -18,24 +18,24 @@ import numpy as np
 from nudge_sync import finetune
 
 
-def anonymous() -> float:
+def read_anonymous_mb() -> float:
     """Megabytes of this process that no file backs."""
-    found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
+    match = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(match[1]) / 1024 if match else 0.0
 
 
-class Peak(threading.Thread):
+class PeakMemory(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.highest, self.running = 0.0, True
+        self.highest_mb, self.running = 0.0, True
 
     def run(self) -> None:
         while self.running:
-            self.highest = max(self.highest, anonymous())
+            self.highest_mb = max(self.highest_mb, read_anonymous_mb())
             time.sleep(0.002)
 
 
-def write(path, count, dimension):
+def write_documents(path, count, dimension):
     random = np.random.default_rng(0)
     rows = np.lib.format.open_memmap(path, "w+", np.float32, (count, dimension))
     for low in range(0, count, 20_000):
@@ -44,12 +44,12 @@ def write(path, count, dimension):
     rows.flush()
 
 
-def asked(documents, answers, random):
+def make_queries(documents, answers, random):
     """Queries that miss their answers, all those of one document in the same direction."""
     known, which = np.unique(answers, return_inverse=True)
-    aside = random.standard_normal((len(known), 384), dtype=np.float32) / 384**0.5
+    offsets = random.standard_normal((len(known), 384), dtype=np.float32) / 384**0.5
     noise = random.standard_normal((len(answers), 384), dtype=np.float32) / 384**0.5
-    return documents[answers] + 2 * aside[which] + 2 * noise
+    return documents[answers] + 2 * offsets[which] + 2 * noise
 
 
 def main() -> None:
@@ -62,22 +62,22 @@ def main() -> None:
     random = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "documents.npy"
-        write(path, given.documents, 384)
+        write_documents(path, given.documents, 384)
         documents = np.load(path, mmap_mode="r")
         answers = random.choice(given.documents, given.train + given.validation)
         answers[given.train :] = random.choice(answers[: given.train], given.validation)
-        queries = asked(documents, answers, random)
+        queries = make_queries(documents, answers, random)
         relevant = [[int(one)] for one in answers]
-        edge = given.train
-        before, peak = anonymous(), Peak()
+        train_count = given.train
+        baseline_mb, peak = read_anonymous_mb(), PeakMemory()
         peak.start()
         start = time.perf_counter()
         fit = finetune(
             documents,
-            queries[:edge],
-            relevant[:edge],
-            queries[edge:],
-            relevant[edge:],
+            queries[:train_count],
+            relevant[:train_count],
+            queries[train_count:],
+            relevant[train_count:],
             given.method,
         )
         moved = fit.documents
@@ -87,7 +87,7 @@ def main() -> None:
         size = documents.nbytes / 2**20
         print(f"{fit.method}, {fit.parameters}")
         print(f"{given.method}: {len(fit.moved)} of {len(moved)} documents ({size:.0f} MB) moved")
-        print(f"peak above the inputs {peak.highest - before:.0f} MB, {seconds:.1f} s")
+        print(f"peak above the inputs {peak.highest_mb - baseline_mb:.0f} MB, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

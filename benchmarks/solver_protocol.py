@@ -15,7 +15,7 @@ METRICS = ("ndcg@10", "recall@10", "recall@1")
 
 
 @dataclass(frozen=True)
-class Data:
+class Dataset:
     documents: np.ndarray
     queries: np.ndarray
     relevance: csr_matrix
@@ -30,56 +30,56 @@ class Data:
         ]
 
 
-def folder() -> Path:
+def find_data_folder() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared"
     return Path(os.environ.get("NUDGE_SYNC_SHARED", beside)) / "data"
 
 
-def load(name: str) -> Data:
-    where = folder() / f"{name}-minilm"
+def load_dataset(name: str) -> Dataset:
+    where = find_data_folder() / f"{name}-minilm"
     documents, queries = (np.load(where / f"{kind}.npy") for kind in ("documents", "queries"))
-    number = {
+    row_numbers = {
         kind: {one: row for row, one in enumerate((where / f"{kind}.txt").read_text().split())}
         for kind in ("documents", "queries")
     }
     lines = [line.split("\t") for line in (where / "qrels.tsv").read_text().splitlines()]
-    rows = [number["queries"][query] for query, _, _ in lines]
-    columns = [number["documents"][document] for _, document, _ in lines]
+    rows = [row_numbers["queries"][query] for query, _, _ in lines]
+    columns = [row_numbers["documents"][document] for _, document, _ in lines]
     grades = [float(grade) for _, _, grade in lines]
     shape = (len(queries), len(documents))
-    return Data(documents, queries, csr_matrix((grades, (rows, columns)), shape=shape))
+    return Dataset(documents, queries, csr_matrix((grades, (rows, columns)), shape=shape))
 
 
-def split(count: int, seed: int):
+def split_queries(count: int, seed: int):
     """70 % train, 10 % validation, 20 % test."""
     order = np.random.default_rng(seed).permutation(count)
     first, second = int(0.7 * count), int(0.8 * count)
     return order[:first], order[first:second], order[second:]
 
 
-def grouped(relevance: csr_matrix, seed: int):
+def split_query_groups(relevance: csr_matrix, seed: int):
     """The same shares, but queries with identical judgements stay together."""
     keys = [
         tuple(relevance.indices[a:b])
         for a, b in zip(relevance.indptr[:-1], relevance.indptr[1:], strict=True)
     ]
     groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    parts = split(len(groups), seed)
+    parts = split_queries(len(groups), seed)
     member = np.array([groups[key] for key in keys])
     return tuple(np.flatnonzero(np.isin(member, part)) for part in parts)
 
 
-def halves(queries: np.ndarray, seed: int, rounds: int = 50) -> np.ndarray:
+def split_query_clusters(queries: np.ndarray, seed: int, rounds: int = 50) -> np.ndarray:
     """Two clusters of queries by k-means: a mask, (q,)."""
     centres = queries[np.random.default_rng(seed).choice(len(queries), 2, replace=False)]
     for _ in range(rounds):
-        near = np.argmax(queries @ centres.T, axis=1)
-        centres = np.stack([queries[near == one].mean(axis=0) for one in (0, 1)])
+        nearest_centre = np.argmax(queries @ centres.T, axis=1)
+        centres = np.stack([queries[nearest_centre == one].mean(axis=0) for one in (0, 1)])
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    return near == 0
+    return nearest_centre == 0
 
 
-def measure(documents, queries, relevance) -> dict[str, float]:
+def measure_metrics(documents, queries, relevance) -> dict[str, float]:
     """Means over queries, by a full ranking: independent of the package's own code."""
     totals = dict.fromkeys(METRICS, 0.0)
     discount = 1 / np.log2(np.arange(2, 12))
@@ -87,10 +87,10 @@ def measure(documents, queries, relevance) -> dict[str, float]:
         scores = queries[low : low + 256] @ documents.T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         grades = relevance[low : low + 256].toarray()
-        found = np.take_along_axis(grades, order, axis=1)
+        ranked_grades = np.take_along_axis(grades, order, axis=1)
         ideal = -np.sort(-grades, axis=1)[:, :10]
-        totals["ndcg@10"] += ((found @ discount) / (ideal @ discount)).sum()
-        most = np.minimum((grades > 0).sum(axis=1), 10)
-        totals["recall@10"] += ((found > 0).sum(axis=1) / most).sum()
-        totals["recall@1"] += (found[:, 0] > 0).sum()
+        totals["ndcg@10"] += ((ranked_grades @ discount) / (ideal @ discount)).sum()
+        reachable = np.minimum((grades > 0).sum(axis=1), 10)
+        totals["recall@10"] += ((ranked_grades > 0).sum(axis=1) / reachable).sum()
+        totals["recall@1"] += (ranked_grades[:, 0] > 0).sum()
     return {name: 100 * total / len(queries) for name, total in totals.items()}

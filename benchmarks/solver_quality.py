@@ -18,93 +18,104 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from solver_protocol import METRICS, SETS, grouped, halves, load, measure, split
+from solver_protocol import (
+    METRICS,
+    SETS,
+    load_dataset,
+    measure_metrics,
+    split_queries,
+    split_query_clusters,
+    split_query_groups,
+)
 
 from nudge_sync import finetune
 
-OURS = ("nudge-n", "nudge-m", "nudge-c", "auto")
-THEIRS = ("ft-N", "ft-M")
+OUR_METHODS = ("nudge-n", "nudge-m", "nudge-c", "auto")
+NUDGE_FT_METHODS = ("ft-N", "ft-M")
 
 
-def parts(data, protocol, seed):
+def split_by_protocol(data, protocol, seed):
     if protocol == "paper":
-        return split(len(data.queries), seed)
+        return split_queries(len(data.queries), seed)
     if protocol == "grouped":
-        return grouped(data.relevance, seed)
-    inside = halves(data.queries, seed)
-    mine, others = np.flatnonzero(inside), np.flatnonzero(~inside)
-    order = np.random.default_rng(seed).permutation(mine)
-    edge = int(0.875 * len(order))
-    return order[:edge], order[edge:], others
+        return split_query_groups(data.relevance, seed)
+    in_first_cluster = split_query_clusters(data.queries, seed)
+    cluster_queries, other_queries = (
+        np.flatnonzero(in_first_cluster),
+        np.flatnonzero(~in_first_cluster),
+    )
+    order = np.random.default_rng(seed).permutation(cluster_queries)
+    train_count = int(0.875 * len(order))
+    return order[:train_count], order[train_count:], other_queries
 
 
-def moved(data, rows, held, method):
+def finetune_documents(data, train, validation, method):
     """The documents by one method, and what it chose."""
     if method == "nothing":
         return data.documents, {}
-    if method in THEIRS:
-        return by_nudge_ft(data, rows, held, method), {}
+    if method in NUDGE_FT_METHODS:
+        return run_nudge_ft(data, train, validation, method), {}
     fit = finetune(
         data.documents,
-        data.queries[rows],
-        data.relevant(rows),
-        data.queries[held],
-        data.relevant(held),
+        data.queries[train],
+        data.relevant(train),
+        data.queries[validation],
+        data.relevant(validation),
         method,
         similarity="dot" if method == "nudge-m" else "cosine",
     )
     return fit.documents, {"method": fit.method, **fit.parameters}
 
 
-def by_nudge_ft(data, rows, held, method):
+def run_nudge_ft(data, train, validation, method):
     from nudge import NUDGEM, NUDGEN  # noqa: PLC0415
 
-    asked = [
+    query_sets = [
         {"q_embs": data.queries[one], "q_ans_indx": [list(found) for found in data.relevant(one)]}
-        for one in (rows, held)
+        for one in (train, validation)
     ]
     kind = NUDGEN if method == "ft-N" else NUDGEM
     with contextlib.redirect_stdout(io.StringIO()):
-        return kind().finetune_embeddings(data.documents.copy(), *asked)
+        return kind().finetune_embeddings(data.documents.copy(), *query_sets)
 
 
-def result(data, protocol, seed, method):
-    rows, held, test = parts(data, protocol, seed)
+def run_trial(data, protocol, seed, method):
+    train, validation, test = split_by_protocol(data, protocol, seed)
     start = time.perf_counter()
-    documents, chosen = moved(data, rows, held, method)
+    documents, settings = finetune_documents(data, train, validation, method)
     seconds = time.perf_counter() - start
-    scores = measure(documents, data.queries[test], data.relevance[test])
-    return {"scores": scores, "chosen": chosen, "seconds": round(seconds, 2)}
+    scores = measure_metrics(documents, data.queries[test], data.relevance[test])
+    return {"scores": scores, "chosen": settings, "seconds": round(seconds, 2)}
 
 
-class Cache:
+class ResultCache:
     def __init__(self, path: str | None) -> None:
         self.path = Path(path) if path else None
         lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
-        self.known = dict(map(json.loads, lines))
+        self.results = dict(map(json.loads, lines))
 
     def get(self, key, compute):
-        if key not in self.known:
-            self.known[key] = compute()
+        if key not in self.results:
+            self.results[key] = compute()
             if self.path:
                 with self.path.open("a") as file:
-                    file.write(json.dumps([key, self.known[key]]) + "\n")
-        return self.known[key]
+                    file.write(json.dumps([key, self.results[key]]) + "\n")
+        return self.results[key]
 
 
-def table(name, protocol, results, seeds):
+def print_table(name, protocol, results, seeds):
     print(f"\n{name}, {protocol}: NDCG@10 / recall@10 / recall@1, means of {len(seeds)} seeds")
     means = {}
-    for method, found in results.items():
-        mean = {one: np.mean([each["scores"][one] for each in found]) for one in METRICS}
+    for method, trials in results.items():
+        mean = {one: np.mean([each["scores"][one] for each in trials]) for one in METRICS}
         means[method] = mean["ndcg@10"]
         figures = " / ".join(f"{mean[one]:.2f}" for one in METRICS)
-        each = " ".join(f"{one['scores']['ndcg@10']:.2f}" for one in found)
-        chosen = " ".join(one["chosen"].get("method", "") for one in found)
+        each = " ".join(f"{one['scores']['ndcg@10']:.2f}" for one in trials)
+        chosen = " ".join(one["chosen"].get("method", "") for one in trials)
         print(f"  {method:8} {figures}   seeds {each}   {chosen if method == 'auto' else ''}")
-    best = max((means[one] for one in THEIRS if one in means), default=None)
-    if best is not None and "auto" in means and best > means["nothing"] + 0.5:
-        ratio = (means["auto"] - means["nothing"]) / (best - means["nothing"])
+    best_nudge_ft = max((means[one] for one in NUDGE_FT_METHODS if one in means), default=None)
+    if best_nudge_ft is not None and "auto" in means and best_nudge_ft > means["nothing"] + 0.5:
+        ratio = (means["auto"] - means["nothing"]) / (best_nudge_ft - means["nothing"])
         print(f"  gain of auto / gain of nudge-ft's better: {ratio:.2f}")
         return ratio
     return None
@@ -115,27 +126,29 @@ def main() -> None:
     options.add_argument("--sets", default=",".join(SETS))
     options.add_argument("--seeds", default="0,1,2,3,4")
     options.add_argument("--protocols", default="paper,grouped,across")
-    options.add_argument("--methods", default=",".join(("nothing", *THEIRS, *OURS)))
+    options.add_argument(
+        "--methods", default=",".join(("nothing", *NUDGE_FT_METHODS, *OUR_METHODS))
+    )
     options.add_argument("--cache")
     given = options.parse_args()
-    cache, ratios = Cache(given.cache), {}
+    cache, ratios = ResultCache(given.cache), {}
     seeds = [int(one) for one in given.seeds.split(",")]
     for protocol in given.protocols.split(","):
         for name in given.sets.split(","):
             if protocol != "paper" and name != "nfcorpus":
                 continue
-            data = load(name)
+            data = load_dataset(name)
             results = {
                 method: [
                     cache.get(
                         f"{protocol} {name} {seed} {method}",
-                        partial(result, data, protocol, seed, method),
+                        partial(run_trial, data, protocol, seed, method),
                     )
                     for seed in seeds
                 ]
                 for method in given.methods.split(",")
             }
-            ratio = table(name, protocol, results, seeds)
+            ratio = print_table(name, protocol, results, seeds)
             if protocol == "paper" and ratio is not None:
                 ratios[name] = ratio
     if ratios:

@@ -11,7 +11,7 @@ import io
 
 import numpy as np
 from nudge import NUDGEM, NUDGEN
-from solver_protocol import load, split
+from solver_protocol import load_dataset, split_queries
 
 from nudge_sync import finetune, nudge_ft
 
@@ -19,44 +19,47 @@ GAMMAS = (0.02, 0.1, 0.3, 0.48)
 STEPS = (0.1, 0.6, 1.5)
 
 
-def theirs(kind, documents, train, validation, gamma):
+def run_nudge_ft(kind, documents, train, validation, gamma):
     with contextlib.redirect_stdout(io.StringIO()):
         return kind().finetune_embeddings(documents.copy(), train, validation, gamma=gamma)
 
 
-def asked(data, rows):
+def make_query_set(data, rows):
     return {
         "q_embs": data.queries[rows],
         "q_ans_indx": [list(one) for one in data.relevant(rows)],
     }
 
 
-def compare(name: str) -> None:
-    data = load(name)
-    rows, held, _ = split(len(data.queries), 0)
-    train, validation = asked(data, rows), asked(data, held)
+def compare_methods(name: str) -> None:
+    data = load_dataset(name)
+    train_rows, validation_rows, _ = split_queries(len(data.queries), 0)
+    train, validation = make_query_set(data, train_rows), make_query_set(data, validation_rows)
     both = (train["q_embs"], train["q_ans_indx"], validation["q_embs"], validation["q_ans_indx"])
     for gamma in GAMMAS:
-        expected = theirs(NUDGEN, data.documents, train, validation, gamma)
+        expected = run_nudge_ft(NUDGEN, data.documents, train, validation, gamma)
         usable = np.isfinite(expected).all(axis=1)
         ours = finetune(data.documents, *both, "nudge-n", angle=float(np.arccos(1 - gamma / 2)))
         twin = nudge_ft.NUDGEN().finetune_embeddings(data.documents, train, validation, gamma=gamma)
-        show(name, f"N {gamma}", expected, ours.documents, twin, usable)
+        print_differences(name, f"N {gamma}", expected, ours.documents, twin, usable)
     for step in STEPS:
-        expected = theirs(NUDGEM, data.documents, train, validation, step)
+        expected = run_nudge_ft(NUDGEM, data.documents, train, validation, step)
         ours = finetune(data.documents, *both, "nudge-m", angle=step, similarity="dot")
         twin = nudge_ft.NUDGEM().finetune_embeddings(data.documents, train, validation, gamma=step)
-        show(name, f"M {step}", expected, ours.documents, twin, np.ones(len(expected), bool))
+        print_differences(
+            name, f"M {step}", expected, ours.documents, twin, np.ones(len(expected), bool)
+        )
 
 
-def show(name, what, expected, ours, twin, usable) -> None:
-    apart = [float(np.abs(expected - one)[usable].max()) for one in (ours, twin)]
+def print_differences(name, what, expected, ours, twin, usable) -> None:
+    differences = [float(np.abs(expected - one)[usable].max()) for one in (ours, twin)]
     print(
-        f"{name:10} {what:7} {apart[0]:10.1e} {apart[1]:10.1e} {(~usable).sum():6} rows NaN there"
+        f"{name:10} {what:7} {differences[0]:10.1e} {differences[1]:10.1e} {(~usable).sum():6} "
+        "rows NaN there"
     )
 
 
-def small() -> dict[str, np.ndarray]:
+def solve_small_problem() -> dict[str, np.ndarray]:
     """A small problem with its results: duplicates, opposing pulls, rows that nothing pulls."""
     random = np.random.default_rng(7)
     documents = random.normal(size=(40, 12)).astype(np.float32)
@@ -66,13 +69,13 @@ def small() -> dict[str, np.ndarray]:
     queries[:3] *= -1
     queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
     train = {"q_embs": queries[:45], "q_ans_indx": [[int(one)] for one in answers[:45, 0]]}
-    held = {"q_embs": queries[45:], "q_ans_indx": [[int(one)] for one in answers[45:, 0]]}
-    kept = {"documents": documents, "queries": queries, "answers": answers[:, 0]}
+    validation = {"q_embs": queries[45:], "q_ans_indx": [[int(one)] for one in answers[45:, 0]]}
+    arrays = {"documents": documents, "queries": queries, "answers": answers[:, 0]}
     for gamma in GAMMAS:
-        kept[f"n{gamma}"] = theirs(NUDGEN, documents, train, held, gamma)
+        arrays[f"n{gamma}"] = run_nudge_ft(NUDGEN, documents, train, validation, gamma)
     for step in STEPS:
-        kept[f"m{step}"] = theirs(NUDGEM, documents, train, held, step)
-    return kept
+        arrays[f"m{step}"] = run_nudge_ft(NUDGEM, documents, train, validation, step)
+    return arrays
 
 
 if __name__ == "__main__":
@@ -82,6 +85,6 @@ if __name__ == "__main__":
     given = options.parse_args()
     print("set        method    finetune   drop-in  (largest difference of a component)")
     for one in given.sets.split(","):
-        compare(one)
+        compare_methods(one)
     if given.write:
-        np.savez_compressed(given.write, **small())
+        np.savez_compressed(given.write, **solve_small_problem())

@@ -19,45 +19,47 @@ from nudge_sync.solve.topk import best
 DIMENSION = 384
 
 
-def unit(rows):
+def normalise_rows(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def world(documents, train, validation, judged, seed=0):
+def make_problem(documents, train, validation, judged, seed=0):
     """Documents, and queries near the document that answers each; so many documents judged."""
     random = np.random.default_rng(seed)
-    rows = unit(random.standard_normal((documents, DIMENSION), dtype=np.float32))
+    rows = normalise_rows(random.standard_normal((documents, DIMENSION), dtype=np.float32))
     answers = random.choice(documents, judged, replace=False)
-    asked = np.concatenate(
+    answer_rows = np.concatenate(
         [random.permutation(answers)[:train], random.choice(answers, validation)]
     )
     if train > judged:
-        asked = np.concatenate([answers, random.choice(answers, train - judged + validation)])
-    noise = 2 * unit(random.standard_normal((len(asked), DIMENSION), dtype=np.float32))
-    aside = 2 * unit(random.standard_normal((documents, DIMENSION), dtype=np.float32))
-    queries = unit(rows[asked] + aside[asked] + noise).astype(np.float32)
-    relevant = [[int(one)] for one in asked]
+        answer_rows = np.concatenate([answers, random.choice(answers, train - judged + validation)])
+    noise = 2 * normalise_rows(
+        random.standard_normal((len(answer_rows), DIMENSION), dtype=np.float32)
+    )
+    offsets = 2 * normalise_rows(random.standard_normal((documents, DIMENSION), dtype=np.float32))
+    queries = normalise_rows(rows[answer_rows] + offsets[answer_rows] + noise).astype(np.float32)
+    relevant = [[int(one)] for one in answer_rows]
     return rows, queries[:train], relevant[:train], queries[train:], relevant[train:]
 
 
-def best_of(times, works):
+def time_in_turns(repeats, tasks):
     """The shortest of several runs of each, in turns: the machine is not as fast all the time."""
-    found = [[] for _ in works]
-    for _ in range(times):
-        for seconds, work in zip(found, works, strict=True):
+    timings = [[] for _ in tasks]
+    for _ in range(repeats):
+        for seconds, work in zip(timings, tasks, strict=True):
             start = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - start)
-    return [min(seconds) for seconds in found]
+    return [min(seconds) for seconds in timings]
 
 
-def theirs(kind, problem):
-    rows, queries, relevant, held, answers = problem
+def run_nudge_ft(kind, problem):
+    documents, queries, relevant, validation_queries, validation_relevant = problem
     with contextlib.redirect_stdout(io.StringIO()):
         kind().finetune_embeddings(
-            rows,
+            documents,
             {"q_embs": queries, "q_ans_indx": relevant},
-            {"q_embs": held, "q_ans_indx": answers},
+            {"q_embs": validation_queries, "q_ans_indx": validation_relevant},
         )
 
 
@@ -69,40 +71,44 @@ def main() -> None:
     options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--skip-nudge-ft", action="store_true")
     given = options.parse_args()
-    problem = world(given.documents, given.train, given.validation, min(given.train, 5_000))
-    rows, held = problem[0], problem[3]
+    problem = make_problem(given.documents, given.train, given.validation, min(given.train, 5_000))
+    documents, validation_queries = problem[0], problem[3]
     skip = np.unique(np.concatenate(problem[2]))
-    works = {
-        "one product queries @ documents.T": lambda: held @ rows.T,
-        "unjudged top 10": lambda: best(held, rows, 10, skip=skip),
-        "faiss.knn, nothing skipped": lambda: faiss.knn(held, rows, 10, faiss.METRIC_INNER_PRODUCT),
+    tasks = {
+        "one product queries @ documents.T": lambda: validation_queries @ documents.T,
+        "unjudged top 10": lambda: best(validation_queries, documents, 10, skip=skip),
+        "faiss.knn, nothing skipped": lambda: faiss.knn(
+            validation_queries, documents, 10, faiss.METRIC_INNER_PRODUCT
+        ),
         "finetune, nudge-n": lambda: finetune(*problem),
         "  and a copy of all documents": lambda: finetune(*problem).documents,
-        "finetune, 10,000 judged, candidates": handed_in(given),
+        "finetune, 10,000 judged, candidates": make_candidates_task(given),
     }
-    took = dict(zip(works, best_of(given.repeat, list(works.values())), strict=True))
-    product = took["one product queries @ documents.T"]
+    seconds_by_task = dict(
+        zip(tasks, time_in_turns(given.repeat, list(tasks.values())), strict=True)
+    )
+    product = seconds_by_task["one product queries @ documents.T"]
     print(f"{given.documents} documents, {given.train} training, {given.validation} validation")
-    for what, seconds in took.items():
+    for what, seconds in seconds_by_task.items():
         print(f"  {what:35} {seconds:8.3f} s   {seconds / product:6.2f} products")
     if not given.skip_nudge_ft:
         from nudge import NUDGEM, NUDGEN  # noqa: PLC0415
 
         for kind in (NUDGEN, NUDGEM):
-            (seconds,) = best_of(1, [lambda kind=kind: theirs(kind, problem)])
+            (seconds,) = time_in_turns(1, [lambda kind=kind: run_nudge_ft(kind, problem)])
             print(
                 f"  nudge-ft {kind.__name__:26} {seconds:8.3f} s "
                 f"  {seconds / product:6.2f} products"
             )
-            ours = took["  and a copy of all documents"]
+            ours = seconds_by_task["  and a copy of all documents"]
             print(f"  {'':35} {seconds / ours:8.1f} times finetune and the copy")
 
 
-def handed_in(given):
+def make_candidates_task(given):
     """Fine-tuning with what a database's search found, without a look at the corpus."""
-    problem = world(given.documents, 10_000, given.validation, 10_000)
-    found = best(problem[3], problem[0], 40)
-    return lambda: finetune(*problem, candidates=(found.rows, found.scores))
+    problem = make_problem(given.documents, 10_000, given.validation, 10_000)
+    candidates = best(problem[3], problem[0], 40)
+    return lambda: finetune(*problem, candidates=(candidates.rows, candidates.scores))
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ class Engine:
     """An open, filled collection: ids 0 to n - 1."""
 
     name: str
-    target: float
+    target_share: float
     """The least share of the bare rate that `write` should reach."""
     collection: Collection
     update: Callable[[Sequence[int], Float32], None]
     """The bare client's update of one batch."""
     close: Callable[[], None]
-    batch: int = 1000
+    batch_size: int = 1000
 
 
 @dataclass
@@ -53,29 +53,29 @@ def unit_rows(count: int, dimension: int, seed: int) -> Float32:
     return rows
 
 
-def measured(engine: Engine, ids: Sequence[int], dimension: int, seed: int) -> Round:
-    theirs, ours = (unit_rows(len(ids), dimension, seed + each) for each in (0, 1))
-    batches = list(_batches(ids, engine.batch))
+def measure_round(engine: Engine, ids: Sequence[int], dimension: int, seed: int) -> Round:
+    bare_vectors, new_vectors = (unit_rows(len(ids), dimension, seed + each) for each in (0, 1))
+    batches = list(_split_batches(ids, engine.batch_size))
     started = time.perf_counter()
     for part, chosen in batches:
-        engine.update(chosen, theirs[part])
+        engine.update(chosen, bare_vectors[part])
     bare = time.perf_counter() - started
     started = time.perf_counter()
     live = [engine.collection.read(chosen).vectors for _, chosen in batches]
     read = time.perf_counter() - started
     started = time.perf_counter()
     for (part, chosen), expected in zip(batches, live, strict=True):
-        report = engine.collection.write(Points(chosen, ours[part]), expected)
+        report = engine.collection.write(Points(chosen, new_vectors[part]), expected)
         assert len(report.written) == len(chosen)
     return Round(bare, read, time.perf_counter() - started)
 
 
-def _batches(ids: Sequence[int], size: int) -> Iterator[tuple[slice, list[int]]]:
+def _split_batches(ids: Sequence[int], size: int) -> Iterator[tuple[slice, list[int]]]:
     for start in range(0, len(ids), size):
         yield slice(start, start + size), list(ids[start : start + size])
 
 
-def table(rounds: Sequence[Round], rows: int) -> str:
+def format_table(rounds: Sequence[Round], rows: int) -> str:
     bare, read, write = (
         statistics.median(getattr(each, name) for each in rounds) for name in Round.__annotations__
     )
@@ -107,14 +107,18 @@ def main() -> int:
     engine: Engine = module.open_engine(given.points, given.dimension)
     try:
         ids = np.random.default_rng(0).permutation(given.points)[: given.rows].tolist()
-        rounds = [measured(engine, ids, given.dimension, 2 * each) for each in range(given.rounds)]
+        rounds = [
+            measure_round(engine, ids, given.dimension, 2 * each) for each in range(given.rounds)
+        ]
     finally:
         engine.close()
-    share = statistics.median(each.bare / each.write for each in rounds)
+    bare_share = statistics.median(each.bare / each.write for each in rounds)
     print(f"{engine.name}: {given.points:,} x {given.dimension}, {given.rows:,} rows written")
-    print(table(rounds, given.rows))
-    print(f"write reaches {share:.0%} of the bare rate; the target is {engine.target:.0%}")
-    return 0 if share >= engine.target else 1
+    print(format_table(rounds, given.rows))
+    print(
+        f"write reaches {bare_share:.0%} of the bare rate; the target is {engine.target_share:.0%}"
+    )
+    return 0 if bare_share >= engine.target_share else 1
 
 
 if __name__ == "__main__":

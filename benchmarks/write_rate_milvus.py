@@ -15,14 +15,14 @@ from nudge_sync.connector import Float32
 from nudge_sync_milvus import connect, ingest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from milvus_server import milvus_server
+from milvus_server import find_or_start_milvus
 
 NAME = "nudge_write_rate"
 
 
 def open_engine(points: int, dimension: int) -> Engine:
     stack = ExitStack()
-    uri = stack.enter_context(milvus_server())
+    uri = stack.enter_context(find_or_start_milvus())
     client = MilvusClient(uri, dedicated=True)
     stack.callback(client.close)
     database = connect({"uri": uri})
@@ -43,4 +43,4 @@ def open_engine(points: int, dimension: int) -> Engine:
     print(f"{json.dumps(client.get_server_version())} at {uri}")
     # A read that sees every write waits for the server's clock, which ticks five times a second:
     # two such waits a batch, whatever its size.
-    return Engine("milvus", 0.40, database.collection(NAME), update, stack.close, batch=2000)
+    return Engine("milvus", 0.40, database.collection(NAME), update, stack.close, batch_size=2000)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from milvus_server import milvus_server
+from milvus_server import find_or_start_milvus
 
 # How long an example takes says nothing about the code. The same examples each time, so that
 # nobody's change is stopped by what was always there; HYPOTHESIS_PROFILE=long looks for new ones.
@@ -24,7 +24,7 @@ settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def missing(reason: str) -> None:
+def skip_or_fail(reason: str) -> None:
     """Skip on a laptop, fail in CI: what CI leaves out it would silently stop testing."""
     if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
         pytest.fail(reason)
@@ -48,7 +48,9 @@ def shared_data() -> Path:
     """The folder of real collections, described in benchmarks/; not part of the product."""
     shared = Path(os.environ.get("NUDGE_SYNC_SHARED", ROOT.parent / "shared"))
     if not (shared / "data").is_dir():
-        missing(f"{shared / 'data'} is not there; NUDGE_SYNC_SHARED names the folder above data/")
+        skip_or_fail(
+            f"{shared / 'data'} is not there; NUDGE_SYNC_SHARED names the folder above data/"
+        )
     return shared / "data"
 
 
@@ -56,6 +58,6 @@ def shared_data() -> Path:
 def milvus_server_uri() -> Iterator[str]:
     """A Milvus 2.3.5 server of this session, or the one in MILVUS_URI."""
     if not os.environ.get("MILVUS_URI") and find_spec("milvus") is None:
-        missing("no Milvus server: install the milvus wheel, or set MILVUS_URI")
-    with milvus_server() as uri:
+        skip_or_fail("no Milvus server: install the milvus wheel, or set MILVUS_URI")
+    with find_or_start_milvus() as uri:
         yield uri

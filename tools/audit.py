@@ -12,45 +12,45 @@ import sys
 from typing import Any
 
 PIP_AUDIT = ("pip_audit", "--local", "--skip-editable", "--format", "json", "--timeout", "10")
-LONGEST = 300
+TIMEOUT_SECONDS = 300
 """Seconds."""
 
 
 def main() -> int:
     """Run pip-audit and say what it found."""
     try:
-        done = subprocess.run(  # noqa: S603 - nothing in it comes from outside
+        result = subprocess.run(  # noqa: S603 - nothing in it comes from outside
             [sys.executable, "-m", *PIP_AUDIT, "--progress-spinner", "off"],
             capture_output=True,
             text=True,
             check=False,
-            timeout=LONGEST,
+            timeout=TIMEOUT_SECONDS,
         )
-        found = json.loads(done.stdout)["dependencies"]
+        dependencies = json.loads(result.stdout)["dependencies"]
     except subprocess.TimeoutExpired:
-        print(f"not audited: no answer in {LONGEST} s")
+        print(f"not audited: no answer in {TIMEOUT_SECONDS} s")
         return 0
     except (ValueError, KeyError, TypeError):
-        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        reason = (result.stderr.strip().splitlines() or ["no answer"])[-1]
         print(f"not audited: {reason}")
         return 0
-    return told(found)
+    return print_outcome(dependencies)
 
 
-def told(dependencies: list[dict[str, Any]]) -> int:
+def print_outcome(dependencies: list[dict[str, Any]]) -> int:
     """Print the outcome of an audit; the exit code."""
     skipped = [one["name"] for one in dependencies if "skip_reason" in one]
-    checked = len(dependencies) - len(skipped)
+    audited = len(dependencies) - len(skipped)
     for one in dependencies:
         for flaw in one.get("vulns", []):
             fixed = ", ".join(flaw["fix_versions"]) or "no release yet"
             print(f"{one['name']} {one['version']}: {flaw['id']}, fixed in {fixed}")
-    if not checked:
+    if not audited:
         print("not audited: the vulnerability service knows none of the packages, or is not there")
     elif skipped:
-        print(f"{checked} packages audited; not known to the service: {', '.join(skipped)}")
+        print(f"{audited} packages audited; not known to the service: {', '.join(skipped)}")
     else:
-        print(f"{checked} packages audited")
+        print(f"{audited} packages audited")
     return int(any(one.get("vulns") for one in dependencies))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 TARGET = Path(__file__).parent.parent / "nudge_sync" / "demo" / "data" / "metatool.npz"
 
 
-def rows_of(path: Path) -> dict[str, int]:
+def read_row_numbers(path: Path) -> dict[str, int]:
     """Id -> row."""
     names = path.read_text(encoding="utf-8").splitlines()
     return {name: row for row, name in enumerate(names)}
@@ -22,16 +22,21 @@ def rows_of(path: Path) -> dict[str, int]:
 
 def main(folder: Path) -> None:
     """Write the file."""
-    tools, requests = rows_of(folder / "documents.txt"), rows_of(folder / "queries.txt")
+    tools, requests = (
+        read_row_numbers(folder / "documents.txt"),
+        read_row_numbers(folder / "queries.txt"),
+    )
     lines = (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()
-    judged = [line.split("\t")[:2] for line in lines]
+    relevant_pairs = [line.split("\t")[:2] for line in lines]
     np.savez_compressed(
         TARGET,
         documents=np.load(folder / "documents.npy").astype(np.float16),
         queries=np.load(folder / "queries.npy").astype(np.float16),
         document_names=np.array(list(tools)),
         query_names=np.array(list(requests)),
-        relevant=np.array([(requests[query], tools[tool]) for query, tool in judged], np.int32),
+        relevant=np.array(
+            [(requests[query], tools[tool]) for query, tool in relevant_pairs], np.int32
+        ),
     )
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "connectors"), str(ROOT)]
 
-from chaos_rig import Rig, Toll  # noqa: E402
-from milvus_server import MilvusServer, fresh_milvus  # noqa: E402
-from ram import folder  # noqa: E402
+from chaos_rig import ChaosReport, ChaosRunner  # noqa: E402
+from milvus_server import MilvusServer, start_fresh_milvus  # noqa: E402
+from ram import ram_folder  # noqa: E402
 
 COLUMNS = {
     "engine": "engine",
@@ -28,33 +28,33 @@ COLUMNS = {
 }
 
 
-def embedded(engine: str, kills: int, seconds: float) -> Toll:
+def kill_embedded_engine(engine: str, kills: int, seconds: float) -> ChaosReport:
     """The engine lives in the process that is killed, and is killed with it."""
-    with folder() as path:
-        return kill_for(Rig(engine, path), kills, seconds)
+    with ram_folder() as path:
+        return kill_repeatedly(ChaosRunner(engine, path), kills, seconds)
 
 
-def milvus(kills: int, seconds: float, restarts: int) -> list[Toll]:
+def kill_on_milvus(kills: int, seconds: float, restarts: int) -> list[ChaosReport]:
     """First processes are killed, then the server itself."""
-    with folder() as path, fresh_milvus() as server:
-        tolls = [kill_for(Rig("milvus", path, server.uri), kills, seconds)]
-        print(table(tolls), flush=True)
-        rig = Rig("milvus", path, server.uri, seed=1)
-        rig.toll.engine = "milvus, server killed"
+    with ram_folder() as path, start_fresh_milvus() as server:
+        tolls = [kill_repeatedly(ChaosRunner("milvus", path, server.uri), kills, seconds)]
+        print(format_table(tolls), flush=True)
+        runner = ChaosRunner("milvus", path, server.uri, seed=1)
+        runner.report.engine = "milvus, server killed"
         for _ in range(restarts):
-            rig.kill_database(server.kill, partial(started, server))
-        return [*tolls, rig.end()]
+            runner.kill_database(server.kill, partial(start_server, server))
+        return [*tolls, runner.finish()]
 
 
-def kill_for(rig: Rig, kills: int, seconds: float) -> Toll:
+def kill_repeatedly(runner: ChaosRunner, kills: int, seconds: float) -> ChaosReport:
     """That many kills, or as many as fit into the time."""
     until = time.monotonic() + seconds
-    while rig.toll.kills < kills and time.monotonic() < until:
-        rig.kill_once()
-    return rig.end()
+    while runner.report.kills < kills and time.monotonic() < until:
+        runner.kill_once()
+    return runner.finish()
 
 
-def started(server: MilvusServer) -> None:
+def start_server(server: MilvusServer) -> None:
     """Some starts panic, more so after a kill and on a busy machine."""
     for _ in range(5):
         with suppress(RuntimeError):
@@ -63,7 +63,7 @@ def started(server: MilvusServer) -> None:
     raise RuntimeError(f"no Milvus came up again in {server.directory}")
 
 
-def table(tolls: list[Toll]) -> str:
+def format_table(tolls: list[ChaosReport]) -> str:
     """One line an engine."""
     rows = [[str(getattr(toll, name)) for name in COLUMNS] for toll in tolls]
     lines = [list(COLUMNS.values()), *rows]
@@ -81,16 +81,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=25.0, help="about, at most")
     args = parser.parse_args()
     share = 60 * args.minutes / 5
-    tolls = milvus(args.kills // 4, share, restarts=4)
-    tolls.append(embedded("milvus-lite", args.kills // 4, share))
+    tolls = kill_on_milvus(args.kills // 4, share, restarts=4)
+    tolls.append(kill_embedded_engine("milvus-lite", args.kills // 4, share))
     left = args.kills - sum(toll.kills for toll in tolls)
-    tolls.append(embedded("qdrant-edge", left, 2 * share))
-    print(table(tolls))
+    tolls.append(kill_embedded_engine("qdrant-edge", left, 2 * share))
+    print(format_table(tolls))
     for toll in tolls:
-        print(*(f"{toll.engine}: {what}" for what in toll.broken), sep="\n", end="")
+        print(*(f"{toll.engine}: {what}" for what in toll.failures), sep="\n", end="")
     killed = sum(toll.kills for toll in tolls)
-    print(f"{killed} kills; struck at {len(set().union(*(toll.steps for toll in tolls)))} steps")
-    return 0 if all(toll.clean for toll in tolls) else 1
+    print(
+        f"{killed} kills; struck at {len(set().union(*(toll.struck_calls for toll in tolls)))} "
+        "steps"
+    )
+    return 0 if all(toll.is_clean for toll in tolls) else 1
 
 
 if __name__ == "__main__":

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chaos_rig import Rig
-from ram import folder
+from chaos_rig import ChaosRunner
+from ram import ram_folder
 
 
-def survived(rig: Rig, kills: int) -> None:
+def assert_survives(runner: ChaosRunner, kills: int) -> None:
     for _ in range(10 * kills):  # A process may be done before its time to die has come.
-        if rig.toll.kills < kills:
-            rig.kill_once()
-    toll = rig.end()
-    assert toll.kills == kills
-    assert toll.clean, toll
+        if runner.report.kills < kills:
+            runner.kill_once()
+    report = runner.finish()
+    assert report.kills == kills
+    assert report.is_clean, report
 
 
 @pytest.mark.parametrize(("engine", "kills"), [("qdrant-edge", 4), ("milvus-lite", 3)])
 def test_killed_together_with_its_engine(engine: str, kills: int) -> None:
-    with folder() as path:
-        survived(Rig(engine, path), kills)
+    with ram_folder() as path:
+        assert_survives(ChaosRunner(engine, path), kills)
 
 
 @pytest.mark.milvus_server
 def test_killed_on_milvus(milvus_server_uri: str, tmp_path: Path) -> None:
-    survived(Rig("milvus", tmp_path, milvus_server_uri), 3)
+    assert_survives(ChaosRunner("milvus", tmp_path, milvus_server_uri), 3)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos_rig import Rig
-from chaos_victim import POINTS, SETTINGS, Death, victim
+from chaos_rig import ChaosRunner
+from chaos_victim import POINTS, SETTINGS, KillPoint, run_chaos_job
 
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger
@@ -31,30 +31,30 @@ def is_stopped(pid: int) -> bool:
 def test_it_stops_writing_and_the_application_keeps_its_word(
     milvus_server_uri: str, tmp_path: Path
 ) -> None:
-    rig = Rig("milvus", tmp_path, milvus_server_uri, seed=7)
-    order = rig.order("apply")
-    process = rig.processes.Process(
-        target=victim, args=(order, Death(SECOND_BATCH, only_stop=True))
+    runner = ChaosRunner("milvus", tmp_path, milvus_server_uri, seed=7)
+    job = runner.next_job("apply")
+    process = runner.process_context.Process(
+        target=run_chaos_job, args=(job, KillPoint(SECOND_BATCH, suspend=True))
     )
     process.start()
     while not is_stopped(process.pid):
         assert process.is_alive()
         time.sleep(0.1)
-    database = rig.application.connect()
+    database = runner.application.connect()
     target = open_target(database, "docs")
     assert lease.break_lease(target.ledger_records) is not None
     assert resume(target, SETTINGS)["state"] == "applied"
-    point = order.rows[-1]
-    fresh = np.eye(1, rig.originals.shape[1], dtype=np.float32)
-    rig.application.upsert(database, [point], fresh)
+    point = job.rows[-1]
+    fresh = np.eye(1, runner.originals.shape[1], dtype=np.float32)
+    runner.application.upsert(database, [point], fresh)
     os.kill(process.pid, signal.SIGCONT)
     process.join(600)
     assert process.exitcode == 1, "it should have found its lease gone"
     assert target.collection.read([point]).vectors.tobytes() == fresh.tobytes()
-    rig.originals[point] = fresh
-    found = classify_points(target, range(POINTS))
-    assert found.originals.tobytes() == rig.originals.tobytes()
+    runner.originals[point] = fresh
+    provenance = classify_points(target, range(POINTS))
+    assert provenance.originals.tobytes() == runner.originals.tobytes()
     assert [entry.state for entry in Ledger(target.ledger_records, "docs").entries()] == ["applied"]
     roll_back(target, SETTINGS, originals=True)
-    assert target.collection.read(range(POINTS)).vectors.tobytes() == rig.originals.tobytes()
+    assert target.collection.read(range(POINTS)).vectors.tobytes() == runner.originals.tobytes()
     database.close()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-_RAM = Path("/dev/shm")
-_ENOUGH = 2 * 2**30
+_RAM_DISK = Path("/dev/shm")
+_MIN_FREE_BYTES = 2 * 2**30
 
 
 @pytest.fixture
 def directory(tmp_path):
     """An empty directory, in memory where that is large enough: engines call fsync a lot."""
-    if not _RAM.is_dir() or shutil.disk_usage(_RAM).free < _ENOUGH:
+    if not _RAM_DISK.is_dir() or shutil.disk_usage(_RAM_DISK).free < _MIN_FREE_BYTES:
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(prefix="nudge-sync-", dir=_RAM) as path:
+    with tempfile.TemporaryDirectory(prefix="nudge-sync-", dir=_RAM_DISK) as path:
         yield Path(path)

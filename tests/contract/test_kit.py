@@ -8,7 +8,7 @@ from itertools import product
 import broken_collections
 import broken_records
 import pytest
-from memory_backdoor import memory_engine
+from memory_backdoor import make_memory_engine
 
 from nudge_sync.testing.collections import CASES
 from nudge_sync.testing.conformance import CollectionConformance, RecordsConformance, prepared
@@ -20,19 +20,19 @@ COLLECTION_TESTS = [name for name in vars(CollectionConformance) if name.startsw
 RECORDS_TESTS = [name for name in vars(RecordsConformance) if name.startswith("test_")]
 
 
-def passes(suite, test, database_kind) -> bool:
+def passes_test(suite, test, database_class) -> bool:
     """Whether a test of the kit passes for this kind of database, on every case."""
     function = getattr(suite(), test)
-    wanted = inspect.signature(function).parameters
-    for metric, integer_ids in CASES if "case" in wanted else CASES[:1]:
-        engine = memory_engine(database_kind())
-        given = {"engine": engine}
-        if "case" in wanted:
-            given["case"] = prepared(engine, metric, integer_ids=integer_ids)
-        if "records" in wanted:
-            given["records"] = engine.database.records(NAME, DIMENSION)
+    parameters = inspect.signature(function).parameters
+    for metric, integer_ids in CASES if "case" in parameters else CASES[:1]:
+        engine = make_memory_engine(database_class())
+        arguments = {"engine": engine}
+        if "case" in parameters:
+            arguments["case"] = prepared(engine, metric, integer_ids=integer_ids)
+        if "records" in parameters:
+            arguments["records"] = engine.database.records(NAME, DIMENSION)
         try:
-            function(**{name: given[name] for name in wanted})
+            function(**{name: arguments[name] for name in parameters})
         except pytest.skip.Exception:
             continue
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any way to fail will do
@@ -48,29 +48,33 @@ def passes(suite, test, database_kind) -> bool:
     ],
 )
 def test_a_sound_connector_passes(suite, test):
-    assert passes(suite, test, MemoryDatabase)
+    assert passes_test(suite, test, MemoryDatabase)
 
 
-@pytest.mark.parametrize("kind", broken_collections.BROKEN, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", broken_collections.BROKEN_COLLECTIONS, ids=lambda kind: kind.__name__
+)
 def test_broken_collections_are_caught(kind):
-    database = broken_collections.with_collection(kind)
-    assert not passes(CollectionConformance, broken_collections.BROKEN[kind], database)
+    database = broken_collections.make_collection_database(kind)
+    assert not passes_test(
+        CollectionConformance, broken_collections.BROKEN_COLLECTIONS[kind], database
+    )
 
 
-@pytest.mark.parametrize("kind", broken_records.BROKEN, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", broken_records.BROKEN_RECORDS, ids=lambda kind: kind.__name__)
 def test_broken_records_are_caught(kind):
-    database = broken_records.with_records(kind)
-    assert not passes(RecordsConformance, broken_records.BROKEN[kind], database)
+    database = broken_records.make_records_database(kind)
+    assert not passes_test(RecordsConformance, broken_records.BROKEN_RECORDS[kind], database)
 
 
 @pytest.mark.parametrize("test", ["test_no_such_collection", "test_no_such_vector"])
 def test_finding_any_collection_is_caught(test):
-    assert not passes(CollectionConformance, test, broken_collections.FindsAnyCollection)
+    assert not passes_test(CollectionConformance, test, broken_collections.FindsAnyCollection)
 
 
 def test_forgetting_is_caught():
     test = "test_records_outlive_the_connection"
-    assert not passes(RecordsConformance, test, broken_records.Forgets)
+    assert not passes_test(RecordsConformance, test, broken_records.ForgetsOnClose)
 
 
 def test_the_kit_asks_its_author_for_an_engine():

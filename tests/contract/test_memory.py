@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from memory_backdoor import memory_engine
+from memory_backdoor import make_memory_engine
 
 from nudge_sync.testing.conformance import CollectionConformance, RecordsConformance
 from nudge_sync.testing.memory import MemoryDatabase
@@ -12,10 +12,10 @@ from nudge_sync.testing.memory import MemoryDatabase
 class TestCollection(CollectionConformance):
     @pytest.fixture(params=[False, True], ids=["exact", "rescales"])
     def engine(self, request):
-        return memory_engine(MemoryDatabase(), rescales=request.param)
+        return make_memory_engine(MemoryDatabase(), rescales=request.param)
 
 
 class TestRecords(RecordsConformance):
     @pytest.fixture
     def engine(self):
-        return memory_engine(MemoryDatabase())
+        return make_memory_engine(MemoryDatabase())

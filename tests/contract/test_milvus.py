@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from containers import engine_answers
+from containers import is_docker_running
 from milvus_backdoor import MilvusBackdoor
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
@@ -22,7 +22,7 @@ NEWEST = "milvusdb/milvus:v2.6.9"
 @pytest.fixture(scope="module")
 def container_uri():
     """A Milvus of a pinned recent version, where a Docker engine answers."""
-    if not engine_answers():
+    if not is_docker_running():
         pytest.skip("no Docker engine answers")
     from testcontainers.community.milvus import MilvusContainer  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def engine(uri):
     # Opened first: a Milvus Lite server that was there before the connector stays after it.
     client = MilvusClient(uri, dedicated=True)
     one_vector = client.get_server_version().startswith("v2.3")
-    backdoor = MilvusBackdoor(client, second="" if one_vector else "other")
+    backdoor = MilvusBackdoor(client, second_vector="" if one_vector else "other")
 
     def opened():
         return connect("milvus", {"uri": uri})
@@ -62,7 +62,7 @@ def engine(uri):
     engine = Engine(opened(), backdoor, reopen, "vector", foreign_ids=["7", "x", 2**63, -(2**70)])
     engine.alias = backdoor.alias
     yield engine
-    backdoor.no_alias(ALIAS)
+    backdoor.drop_alias(ALIAS)
     engine.database.close()
     client.close()
 

@@ -66,7 +66,7 @@ def client(uri):
 
 
 @pytest.fixture
-def opened(client, uri):
+def connect_milvus(client, uri):
     """A function that opens a database on the same Milvus; all are closed in the end."""
     databases = []
 
@@ -79,19 +79,19 @@ def opened(client, uri):
         database.close()
 
 
-def filled(database, ids, dimension=8, **options):
+def make_collection(database, ids, dimension=8, **options):
     vectors = unit_rows(len(ids), seed=1, dimension=dimension)
     payloads = [{"page": f"page {row}", "row": row} for row in range(len(ids))]
     ingest(database, NAME, ids, vectors, payloads, **options)
     return database.collection(NAME), vectors
 
 
-def rows_of(client, fields=("*",), filter_='key != "\x00nowhere"'):
+def query_rows(client, fields=("*",), filter_='key != "\x00nowhere"'):
     return client.query(NAME, filter_, list(fields), consistency_level="Strong")
 
 
-def test_hostile_keys(opened):
-    collection, vectors = filled(opened(), HOSTILE)
+def test_hostile_keys(connect_milvus):
+    collection, vectors = make_collection(connect_milvus(), HOSTILE)
     found = collection.read(HOSTILE)
     assert found.ids == HOSTILE
     assert np.array_equal(found.vectors, vectors)
@@ -106,9 +106,9 @@ def test_hostile_keys(opened):
     assert collection.describe().points == len(HOSTILE)
 
 
-def test_integer_keys_at_the_edges(opened):
+def test_integer_keys_at_the_edges(connect_milvus):
     ids = [-(2**63), -(2**63) + 1, -1, 0, 1, 2**53 + 1, 2**63 - 2]
-    collection, vectors = filled(opened(), ids)
+    collection, vectors = make_collection(connect_milvus(), ids)
     assert collection.read(ids).ids == ids
     assert sorted(key for part in collection.scan(2) for key in part.ids) == ids
     new = unit_rows(len(ids), seed=2, dimension=8)
@@ -116,9 +116,9 @@ def test_integer_keys_at_the_edges(opened):
     assert np.array_equal(collection.read(ids).vectors, new)
 
 
-def test_small_messages(opened):
+def test_small_messages(connect_milvus):
     ids = list(range(200))
-    collection, vectors = filled(opened(request_bytes=12_000), ids)
+    collection, vectors = make_collection(connect_milvus(request_bytes=12_000), ids)
     assert np.array_equal(collection.read(ids).vectors, vectors)
     assert sorted(key for part in collection.scan(70) for key in part.ids) == ids
     some = ids[::9]
@@ -130,27 +130,27 @@ def test_small_messages(opened):
 
 @pytest.mark.slow
 @pytest.mark.milvus_server
-def test_rows_beyond_one_message(client, opened, uri):
+def test_rows_beyond_one_message(client, connect_milvus, uri):
     if uri.endswith(".db"):
         pytest.skip("Milvus Lite takes 256 MiB")
     ids = list(range(1200))
     vectors = unit_rows(len(ids), seed=1, dimension=8)
     payloads = [{"long": "x" * 62_000 + str(row)} for row in ids]
-    ingest(opened(), NAME, ids[:600], vectors[:600], payloads[:600])
+    ingest(connect_milvus(), NAME, ids[:600], vectors[:600], payloads[:600])
     client.insert(
         NAME,
         [{"id": row, "vector": vectors[row], **payloads[row]} for row in ids[600:]],
     )
     new = unit_rows(len(ids), seed=2, dimension=8)
-    collection = opened().collection(NAME)
+    collection = connect_milvus().collection(NAME)
     assert collection.write(Points(ids, new), vectors).written == ids
-    (last,) = rows_of(client, ["long"], "id == 1199")
+    (last,) = query_rows(client, ["long"], "id == 1199")
     assert last["long"] == payloads[-1]["long"]
 
 
-def test_a_page_that_loses_rows(opened):
-    database = opened()
-    filled(database, list(range(40)))
+def test_a_page_that_loses_rows(connect_milvus):
+    database = connect_milvus()
+    make_collection(database, list(range(40)))
     query = database.wire.query
     lost = {3, 17, 29}
 
@@ -171,15 +171,15 @@ def test_a_page_that_loses_rows(opened):
     assert sorted(found) == list(range(40))
 
 
-def test_auto_id_is_refused(client, opened):
+def test_auto_id_is_refused(client, connect_milvus):
     client.create_collection(NAME, dimension=4, auto_id=True)
-    collection = opened().collection(NAME)
+    collection = connect_milvus().collection(NAME)
     assert "auto_id" in collection.describe().problems[0]
     with pytest.raises(UnsupportedCollection, match="auto_id"):
         collection.write(Points([1], unit_rows(1, 1, 4)), unit_rows(1, 2, 4))
 
 
-def test_partition_key(client, opened):
+def test_partition_key(client, connect_milvus):
     schema = client.create_schema(enable_dynamic_field=True)
     schema.add_field("key", DataType.INT64, is_primary=True)
     schema.add_field("tenant", DataType.VARCHAR, max_length=20, is_partition_key=True)
@@ -194,29 +194,29 @@ def test_partition_key(client, opened):
         ],
     )
     new = unit_rows(30, 2, 8)
-    collection = opened().collection(NAME)
+    collection = connect_milvus().collection(NAME)
     assert len(collection.write(Points(list(range(30)), new), vectors).written) == 30
-    rows = rows_of(client, filter_="key >= 0")
+    rows = query_rows(client, filter_="key >= 0")
     assert sorted((row["key"], row["tenant"], row["row"]) for row in rows) == [
         (row, f"t{row % 5}", row) for row in range(30)
     ]
     assert collection.describe().points == 30
 
 
-def test_a_key_in_two_partitions_is_left_alone(client, opened, uri):
+def test_a_key_in_two_partitions_is_left_alone(client, connect_milvus, uri):
     if uri.endswith(".db"):
         pytest.skip("Milvus Lite keeps a key in one partition")
     backdoor = MilvusBackdoor(client)
     backdoor.create(NAME, 8, "dot", integer_ids=True)
     vectors = unit_rows(2, 1, 8)
-    client.insert(NAME, [backdoor.row(1, vectors[0], 0), backdoor.row(2, vectors[1], 1)])
-    client.insert(NAME, [backdoor.row(1, vectors[0], 0)], partition_name="first")
-    collection = opened().collection(NAME)
+    client.insert(NAME, [backdoor.make_row(1, vectors[0], 0), backdoor.make_row(2, vectors[1], 1)])
+    client.insert(NAME, [backdoor.make_row(1, vectors[0], 0)], partition_name="first")
+    collection = connect_milvus().collection(NAME)
     report = collection.write(Points([1, 2], unit_rows(2, 2, 8)), vectors)
     assert (report.written, report.drifted) == ([2], [1])
 
 
-def test_every_kind_of_field_stays(client, opened, uri):
+def test_every_kind_of_field_stays(client, connect_milvus, uri):
     schema = client.create_schema(enable_dynamic_field=True)
     schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=50)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=8)
@@ -239,23 +239,23 @@ def test_every_kind_of_field_stays(client, opened, uri):
     vectors = unit_rows(9, 1, 8)
     rows = [_row(number, vectors[number], lite=lite) for number in range(9)]
     client.insert(NAME, rows)
-    before = {row.pop("key"): row for row in map(dict, rows_of(client))}
+    before = {row.pop("key"): row for row in map(dict, query_rows(client))}
     ids, new = sorted(before)[:6], unit_rows(6, 2, 8)
     order = [int(key) for key in ids]
-    collection = opened().collection(NAME)
+    collection = connect_milvus().collection(NAME)
     # One has drifted, so that the others are picked out of the answer's columns.
     expected = vectors[order]
     expected[2] = 0
     report = collection.write(Points(ids, new), expected)
     assert report.drifted == [ids[2]]
     assert len(report.written) == 5
-    after = {row.pop("key"): row for row in map(dict, rows_of(client))}
+    after = {row.pop("key"): row for row in map(dict, query_rows(client))}
     for key, row in after.items():
         written = key in report.written
         wanted = new[ids.index(key)] if written else np.float32(before[key]["vector"])
         assert np.array_equal(np.float32(row.pop("vector")), wanted)
         del before[key]["vector"]
-        assert dumped(row) == dumped(before[key])
+        assert to_json(row) == to_json(before[key])
 
 
 def _row(number, vector, *, lite):
@@ -285,7 +285,7 @@ def _row(number, vector, *, lite):
     return row
 
 
-def dumped(row):
+def to_json(row):
     return json.dumps(row, default=str, sort_keys=True)
 
 
@@ -295,18 +295,18 @@ def flat(client, field):
     return params
 
 
-def test_several_vector_fields(client, opened, uri):
+def test_several_vector_fields(client, connect_milvus, uri):
     if not uri.endswith(".db"):
         pytest.skip("Milvus 2.3 holds one vector field")
-    MilvusBackdoor(client, second="other").create(NAME, 8, "dot", integer_ids=True)
-    database = opened()
+    MilvusBackdoor(client, second_vector="other").create(NAME, 8, "dot", integer_ids=True)
+    database = connect_milvus()
     with pytest.raises(UnsupportedCollection, match="'other', 'vector'"):
         database.collection(NAME)
     assert database.collection(NAME, "other").describe().vector == ""
     assert database.collection(NAME, "vector").describe().vector == "vector"
 
 
-def test_no_float_vector(client, opened, uri):
+def test_no_float_vector(client, connect_milvus, uri):
     schema = client.create_schema()
     schema.add_field("key", DataType.INT64, is_primary=True)
     schema.add_field("bits", DataType.BINARY_VECTOR, dim=16)
@@ -316,16 +316,18 @@ def test_no_float_vector(client, opened, uri):
         pytest.skip("Milvus Lite has no binary vectors")
     client.create_collection(NAME, schema=schema, index_params=params)
     with pytest.raises(UnsupportedCollection, match="'bits'"):
-        opened().collection(NAME)
+        connect_milvus().collection(NAME)
 
 
-def test_swaps_in_a_race(opened):
-    records = opened().records(f"{NAME}__records", 0, ())
+def test_swaps_in_a_race(connect_milvus):
+    records = connect_milvus().records(f"{NAME}__records", 0, ())
     records.drop()
     records.put([Record("other", {})])
     try:
         for generation in (1, 2, 3):
-            won = _race([opened().records(f"{NAME}__records") for _ in range(4)], generation)
+            won = _race(
+                [connect_milvus().records(f"{NAME}__records") for _ in range(4)], generation
+            )
             assert len(won) <= 1
             held = [record.document for record in records.get(["lease"])]
             assert [
@@ -357,11 +359,11 @@ def _race(contenders, generation):
     return won
 
 
-def test_a_field_that_changes_beside_the_vector(client, opened, uri):
+def test_a_field_that_changes_beside_the_vector(client, connect_milvus, uri):
     if uri.endswith(".db"):
         pytest.skip("Milvus Lite writes the vector alone")
-    database = opened()
-    collection, vectors = filled(database, [1, 2])
+    database = connect_milvus()
+    collection, vectors = make_collection(database, [1, 2])
     call = database.wire.call
 
     def spoiling(method, request):
@@ -376,10 +378,10 @@ def test_a_field_that_changes_beside_the_vector(client, opened, uri):
 
 
 @pytest.mark.parametrize(("count", "counted"), [(3, False), (200, True)])
-def test_rows_that_the_server_loses_in_an_upsert(opened, count, counted):
+def test_rows_that_the_server_loses_in_an_upsert(connect_milvus, count, counted):
     """As Milvus 3.0 did on tiered storage: deleted, not inserted again, and called a success."""
-    database = opened()
-    collection, vectors = filled(database, list(range(count)))
+    database = connect_milvus()
+    collection, vectors = make_collection(database, list(range(count)))
     call = database.wire.call
 
     def losing(method, request):

@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("qdrant_client")
 
-from containers import engine_answers
-from qdrant_backdoor import ClientBackdoor
+from containers import is_docker_running
+from qdrant_backdoor import QdrantBackdoor
 from qdrant_client import QdrantClient
 
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
 
-if not os.environ.get("QDRANT_URL") and not engine_answers():
+if not os.environ.get("QDRANT_URL") and not is_docker_running():
     pytest.skip("QDRANT_URL is not set, and no Docker engine answers", allow_module_level=True)
 
 IMAGE = os.environ.get("QDRANT_IMAGE", "qdrant/qdrant:v1.20.0")
@@ -49,7 +49,7 @@ def server_engine(section, vector="") -> Engine:
         check_compatibility=False,
         timeout=60,
     )
-    backdoor = ClientBackdoor(client, vector)
+    backdoor = QdrantBackdoor(client, vector)
 
     def reopen():
         engine.database.close()

@@ -135,7 +135,7 @@ class Replicas(Answers):
     def answer(self):
         record = record_codec.encode_record(Record("1:7", {"revision": 1}))
         point = {"id": record_codec.hash_key("1:7"), "payload": record, "version": 1}
-        info = described({}).model_dump(mode="json")
+        info = make_collection_info({}).model_dump(mode="json")
         info["config"]["params"]["replication_factor"] = self.copies
         if self.command == "GET":
             self.body = {"result": info, "status": "ok", "time": 0.0}
@@ -270,7 +270,7 @@ def test_acknowledged_is_not_completed(status):
 # Layouts
 
 
-def described(
+def make_collection_info(
     vectors, sparse=None, sharding=None, strict=None, prevent_unoptimized=None
 ) -> CollectionInfo:
     """A collection as a server describes it."""
@@ -305,10 +305,10 @@ COSINE = {"size": 4, "distance": "Cosine"}
 
 
 def test_layouts_that_fit():
-    assert resolve_layout("docs", "", described(COSINE)).vector == ""
-    assert resolve_layout("docs", "", described({"title": COSINE})).vector == "title"
+    assert resolve_layout("docs", "", make_collection_info(COSINE)).vector == ""
+    assert resolve_layout("docs", "", make_collection_info({"title": COSINE})).vector == "title"
     found = resolve_layout(
-        "docs", "b", described({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}})
+        "docs", "b", make_collection_info({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}})
     )
     assert (found.vector, found.dimension, found.metric) == ("b", 3, "euclid")
 
@@ -326,16 +326,19 @@ def test_layouts_that_fit():
 )
 def test_layouts_that_do_not(vector, vectors, message):
     with pytest.raises(UnsupportedCollection, match=message):
-        resolve_layout("docs", vector, described(vectors, {"words": {}}))
+        resolve_layout("docs", vector, make_collection_info(vectors, {"words": {}}))
 
 
 @pytest.mark.parametrize(
     ("info", "problem"),
     [
-        (described({**COSINE, "datatype": "float16"}), 'vector "" of "docs" is stored as float16'),
-        (described({**COSINE, "datatype": "uint8"}), "uint8"),
-        (described(COSINE, sharding="custom"), "shard key"),
-        (described(COSINE, prevent_unoptimized=True), "prevent_unoptimized"),
+        (
+            make_collection_info({**COSINE, "datatype": "float16"}),
+            'vector "" of "docs" is stored as float16',
+        ),
+        (make_collection_info({**COSINE, "datatype": "uint8"}), "uint8"),
+        (make_collection_info(COSINE, sharding="custom"), "shard key"),
+        (make_collection_info(COSINE, prevent_unoptimized=True), "prevent_unoptimized"),
     ],
 )
 def test_problems(info, problem):
@@ -345,13 +348,13 @@ def test_problems(info, problem):
 
 
 def test_requests_are_bounded():
-    assert compute_row_limit(384, described(COSINE)) == 992
-    assert compute_row_limit(4, described(COSINE)) == 1000
-    assert compute_row_limit(500_000, described(COSINE)) == 1
+    assert compute_row_limit(384, make_collection_info(COSINE)) == 992
+    assert compute_row_limit(4, make_collection_info(COSINE)) == 1000
+    assert compute_row_limit(500_000, make_collection_info(COSINE)) == 1
     strict = {"enabled": True, "upsert_max_batchsize": 50}
-    assert compute_row_limit(4, described(COSINE, strict=strict)) == 50
-    assert compute_query_limit(described(COSINE, strict=strict)) == 64
+    assert compute_row_limit(4, make_collection_info(COSINE, strict=strict)) == 50
+    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 64
     strict = {"enabled": True, "search_max_batchsize": 8}
-    assert compute_query_limit(described(COSINE, strict=strict)) == 8
+    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 8
     strict = {"enabled": False, "search_max_batchsize": 8}
-    assert compute_query_limit(described(COSINE, strict=strict)) == 64
+    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 64

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("qdrant_client")
 
-from qdrant_backdoor import ClientBackdoor
+from qdrant_backdoor import QdrantBackdoor
 
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
@@ -22,7 +22,7 @@ def local_engine(section, vector="") -> Engine:
         return again
 
     database = connect("qdrant", section)
-    backdoor = ClientBackdoor(database.session.client, vector)
+    backdoor = QdrantBackdoor(database.session.client, vector)
     engine = Engine(database, backdoor, reopen, vector, foreign_ids=["7", "x", -1, 2**64, "../x"])
     engine.alias = backdoor.alias
     return engine

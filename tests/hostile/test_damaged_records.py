@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import JUDGED, SETTINGS, World, opened
+from worlds import JUDGED_POINTS, SETTINGS, SampleCollection, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import Record
@@ -31,12 +31,12 @@ ORIGINALS, HISTORY, LEDGER = (
 
 
 @dataclass
-class Applied:
+class NudgedCollection:
     """A world after one cycle, and how to bring its records back."""
 
-    world: World
-    kept: dict[str, dict[str, Any]]
-    live: bytes
+    world: SampleCollection
+    saved_records: dict[str, dict[str, Any]]
+    live_bytes: bytes
 
     @property
     def records(self) -> dict[str, dict[str, Any]]:
@@ -51,7 +51,9 @@ class Applied:
     def put(self, name: str, key: str, document: Any, vector: Any) -> None:
         self.records[name][key] = (json.dumps(document), vector)
 
-    def reseal(self, name: str, key: str, change: Callable[[dict[str, Any]], Any]) -> None:
+    def rewrite_with_checksum(
+        self, name: str, key: str, change: Callable[[dict[str, Any]], Any]
+    ) -> None:
         """A record that carries the right digest and says something else."""
         document = self.document(name, key)
         vector = self.records[name][key][1]
@@ -62,24 +64,29 @@ class Applied:
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory) -> Iterator[Applied]:
-    with opened("memory", tmp_path_factory.mktemp("world")) as world:
-        world.teach()
+def shared_nudged_collection(tmp_path_factory) -> Iterator[NudgedCollection]:
+    with open_sample_collection("memory", tmp_path_factory.mktemp("world")) as world:
+        world.add_judgements()
         cycle.apply(world.target(), SETTINGS)
-        kept = {name: dict(found) for name, found in world.database.store.records.items()}
-        yield Applied(world, kept, world.live().tobytes())
+        saved_records = {name: dict(found) for name, found in world.database.store.records.items()}
+        yield NudgedCollection(world, saved_records, world.read_vectors().tobytes())
 
 
 @pytest.fixture
-def applied(once) -> Iterator[Applied]:
-    yield once
-    once.world.upsert(list(range(400)), np.frombuffer(once.live, np.float32).reshape(400, -1))
-    once.records.clear()
-    once.records.update({name: dict(found) for name, found in once.kept.items()})
+def nudged_collection(shared_nudged_collection: NudgedCollection) -> Iterator[NudgedCollection]:
+    yield shared_nudged_collection
+    shared_nudged_collection.world.upsert(
+        list(range(400)),
+        np.frombuffer(shared_nudged_collection.live_bytes, np.float32).reshape(400, -1),
+    )
+    shared_nudged_collection.records.clear()
+    shared_nudged_collection.records.update(
+        {name: dict(found) for name, found in shared_nudged_collection.saved_records.items()}
+    )
 
 
-def attempts(world: World) -> Iterator[tuple[str, Callable[[], Any]]]:
-    target = world.target()
+def list_attempts(sample_collection: SampleCollection) -> Iterator[tuple[str, Callable[[], Any]]]:
+    target = sample_collection.target()
     yield "verify", lambda: verify.verify(target)
     yield "plan", lambda: cycle.plan(target, SETTINGS)
     yield "resume", lambda: resume.resume(target, SETTINGS)
@@ -88,68 +95,72 @@ def attempts(world: World) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "originals", lambda: roll_back(target, SETTINGS, originals=True)
 
 
-def refused(applied: Applied, key: str, *names: str) -> None:
+def assert_refused(nudged_collection: NudgedCollection, key: str, *names: str) -> None:
     """Each of the verbs names the record, and the collection keeps every bit."""
-    for name, attempt in attempts(applied.world):
+    for name, attempt in list_attempts(nudged_collection.world):
         if name in names:
             with pytest.raises(DamagedRecord) as error:
                 attempt()
             assert repr(key)[:100] in str(error.value), name
-            assert applied.world.live().tobytes() == applied.live, name
+            assert (
+                nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
+            ), name
 
 
-def harmless(applied: Applied) -> None:
+def assert_harmless(nudged_collection: NudgedCollection) -> None:
     """No verb does anything but succeed or refuse; what is written comes from whole records."""
-    original = applied.world.numbers.vectors[:JUDGED]
-    for _, attempt in attempts(applied.world):
+    original = nudged_collection.world.data.vectors[:JUDGED_POINTS]
+    for _, attempt in list_attempts(nudged_collection.world):
         try:
             attempt()
         except NudgeSyncError:
             continue
-    now = applied.world.live(range(JUDGED))
-    before = np.frombuffer(applied.live, np.float32).reshape(400, -1)[:JUDGED]
+    now = nudged_collection.world.read_vectors(range(JUDGED_POINTS))
+    before = np.frombuffer(nudged_collection.live_bytes, np.float32).reshape(400, -1)[
+        :JUDGED_POINTS
+    ]
     ours = (now == before).all(axis=1) | (now == original).all(axis=1)
     assert ours.all()
 
 
 @pytest.mark.parametrize("bit", [0, 7, 22, 23, 30, 31])
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_a_flipped_bit_of_a_vector(applied, name, bit):
-    key = applied.keys(name)[3]
-    text, vector = applied.records[name][key]
+def test_a_flipped_bit_of_a_vector(nudged_collection: NudgedCollection, name, bit):
+    key = nudged_collection.keys(name)[3]
+    text, vector = nudged_collection.records[name][key]
     bent = vector.copy()
     bent.view(np.uint32)[bit] ^= np.uint32(1 << bit)
-    applied.records[name][key] = (text, bent)
+    nudged_collection.records[name][key] = (text, bent)
     if name == ORIGINALS:
-        refused(applied, key, "undo", "originals")
-    harmless(applied)
+        assert_refused(nudged_collection, key, "undo", "originals")
+    assert_harmless(nudged_collection)
 
 
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_two_vectors_exchanged(applied, name):
-    first, second = applied.keys(name)[:2]
-    table = applied.records[name]
+def test_two_vectors_exchanged(nudged_collection: NudgedCollection, name):
+    first, second = nudged_collection.keys(name)[:2]
+    table = nudged_collection.records[name]
     table[first], table[second] = (
         (table[first][0], table[second][1]),
         (table[second][0], table[first][1]),
     )
-    harmless(applied)
+    assert_harmless(nudged_collection)
 
 
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_two_records_exchanged(applied, name):
-    first, second = applied.keys(name)[:2]
-    table = applied.records[name]
+def test_two_records_exchanged(nudged_collection: NudgedCollection, name):
+    first, second = nudged_collection.keys(name)[:2]
+    table = nudged_collection.records[name]
     table[first], table[second] = table[second], table[first]
-    refused(applied, first, "undo", "originals")
-    harmless(applied)
+    assert_refused(nudged_collection, first, "undo", "originals")
+    assert_harmless(nudged_collection)
 
 
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_a_lost_vector(applied, name):
-    key = applied.keys(name)[0]
-    applied.records[name][key] = (applied.records[name][key][0], None)
-    harmless(applied)
+def test_a_lost_vector(nudged_collection: NudgedCollection, name):
+    key = nudged_collection.keys(name)[0]
+    nudged_collection.records[name][key] = (nudged_collection.records[name][key][0], None)
+    assert_harmless(nudged_collection)
 
 
 DOCUMENTS: list[Callable[[dict[str, Any]], Any]] = [
@@ -168,20 +179,23 @@ DOCUMENTS: list[Callable[[dict[str, Any]], Any]] = [
 
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_a_damaged_document(applied, name, number):
-    key = applied.keys(name)[5]
-    document, vector = applied.document(name, key), applied.records[name][key][1]
+def test_a_damaged_document(nudged_collection: NudgedCollection, name, number):
+    key = nudged_collection.keys(name)[5]
+    document, vector = (
+        nudged_collection.document(name, key),
+        nudged_collection.records[name][key][1],
+    )
     DOCUMENTS[number](document)
-    applied.put(name, key, document, vector)
-    refused(applied, key, "undo", "originals")
-    harmless(applied)
+    nudged_collection.put(name, key, document, vector)
+    assert_refused(nudged_collection, key, "undo", "originals")
+    assert_harmless(nudged_collection)
 
 
 @pytest.mark.parametrize("content", [[1], 3, "x", None, True, [[]]])
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY, LEDGER])
-def test_a_document_that_is_no_document(applied, name, content):
-    key = applied.keys(name)[-1]
-    applied.put(name, key, content, applied.records[name][key][1])
+def test_a_document_that_is_no_document(nudged_collection: NudgedCollection, name, content):
+    key = nudged_collection.keys(name)[-1]
+    nudged_collection.put(name, key, content, nudged_collection.records[name][key][1])
     with pytest.raises(DamagedRecord):
         checksum.verify_checksums([Record(key, content)], name)
 
@@ -243,52 +257,57 @@ SHAPES: list[Callable[[dict[str, Any]], Any]] = [
 
 @pytest.mark.parametrize("number", range(len(SHAPES)))
 @pytest.mark.parametrize("name", [ORIGINALS, HISTORY])
-def test_a_sealed_record_of_another_shape(applied, name, number):
-    key = applied.keys(name)[7]
-    applied.reseal(name, key, SHAPES[number])
+def test_a_sealed_record_of_another_shape(nudged_collection: NudgedCollection, name, number):
+    key = nudged_collection.keys(name)[7]
+    nudged_collection.rewrite_with_checksum(name, key, SHAPES[number])
     if name == ORIGINALS:
-        refused(applied, key, "verify", "undo", "originals")
-    harmless(applied)
+        assert_refused(nudged_collection, key, "verify", "undo", "originals")
+    assert_harmless(nudged_collection)
 
 
-def test_verify_names_every_damaged_record(applied):
+def test_verify_names_every_damaged_record(nudged_collection: NudgedCollection):
     named = []
-    for name, keys in ((ORIGINALS, applied.keys(ORIGINALS)[3:9]), (HISTORY, applied.keys(HISTORY))):
+    for name, keys in (
+        (ORIGINALS, nudged_collection.keys(ORIGINALS)[3:9]),
+        (HISTORY, nudged_collection.keys(HISTORY)),
+    ):
         for key in keys[:6]:
-            text, vector = applied.records[name][key]
-            applied.records[name][key] = (text, vector + 1)
+            text, vector = nudged_collection.records[name][key]
+            nudged_collection.records[name][key] = (text, vector + 1)
             named.append(f"{name} {key!r}")
-    applied.reseal(LEDGER, "revision:00000001", lambda body: body["entry"].pop("state"))
-    applied.reseal(LEDGER, "lease", lambda body: body.pop("lease"))
+    nudged_collection.rewrite_with_checksum(
+        LEDGER, "revision:00000001", lambda body: body["entry"].pop("state")
+    )
+    nudged_collection.rewrite_with_checksum(LEDGER, "lease", lambda body: body.pop("lease"))
     named += [f"{LEDGER} 'revision:00000001'", f"{LEDGER} 'lease'"]
     with pytest.raises(DamagedRecord, match="Damaged are 14 records") as error:
-        verify.verify(applied.world.target())
+        verify.verify(nudged_collection.world.target())
     assert [name for name in named if name not in str(error.value)] == []
-    assert applied.world.live().tobytes() == applied.live
+    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
 
 
-def test_verify_counts_what_it_has_no_room_for(applied):
-    for key in applied.keys(HISTORY):
-        text, vector = applied.records[HISTORY][key]
-        applied.records[HISTORY][key] = (text.replace('"id"', '"ID"'), vector)
-    count = len(applied.keys(HISTORY))
+def test_verify_counts_what_it_has_no_room_for(nudged_collection: NudgedCollection):
+    for key in nudged_collection.keys(HISTORY):
+        text, vector = nudged_collection.records[HISTORY][key]
+        nudged_collection.records[HISTORY][key] = (text.replace('"id"', '"ID"'), vector)
+    count = len(nudged_collection.keys(HISTORY))
     with pytest.raises(DamagedRecord, match=f"and {count - 20} more") as error:
-        verify.verify(applied.world.target())
+        verify.verify(nudged_collection.world.target())
     assert len(str(error.value)) < 2500
 
 
-def test_originals_that_are_gone(applied):
-    applied.records[ORIGINALS].clear()
+def test_originals_that_are_gone(nudged_collection: NudgedCollection):
+    nudged_collection.records[ORIGINALS].clear()
     with pytest.raises(DamagedRecord, match="original is gone"):
-        cycle.plan(applied.world.target(), SETTINGS)
-    assert applied.world.live().tobytes() == applied.live
+        cycle.plan(nudged_collection.world.target(), SETTINGS)
+    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
 
 
-def test_a_ledger_that_is_gone(applied):
-    applied.records[LEDGER].clear()
+def test_a_ledger_that_is_gone(nudged_collection: NudgedCollection):
+    nudged_collection.records[LEDGER].clear()
     with pytest.raises(DamagedRecord, match="is empty although"):
-        roll_back(applied.world.target(), SETTINGS, originals=True)
-    assert applied.world.live().tobytes() == applied.live
+        roll_back(nudged_collection.world.target(), SETTINGS, originals=True)
+    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
 
 
 ENTRIES: list[Callable[[dict[str, Any]], Any]] = [
@@ -327,18 +346,18 @@ ENTRIES: list[Callable[[dict[str, Any]], Any]] = [
 
 
 @pytest.mark.parametrize("number", range(len(ENTRIES)))
-def test_a_sealed_ledger_entry_of_another_shape(applied, number):
+def test_a_sealed_ledger_entry_of_another_shape(nudged_collection: NudgedCollection, number):
     key = "revision:00000001"
-    applied.reseal(LEDGER, key, ENTRIES[number])
-    refused(applied, key, "verify", "plan", "resume", "apply", "undo", "originals")
+    nudged_collection.rewrite_with_checksum(LEDGER, key, ENTRIES[number])
+    assert_refused(nudged_collection, key, "verify", "plan", "resume", "apply", "undo", "originals")
     with pytest.raises(DamagedRecord):
-        Ledger(applied.world.target().ledger, "docs").read_entry(1)
+        Ledger(nudged_collection.world.target().ledger, "docs").read_entry(1)
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_a_damaged_ledger_entry(applied, number):
+def test_a_damaged_ledger_entry(nudged_collection: NudgedCollection, number):
     key = "revision:00000001"
-    document = applied.document(LEDGER, key)
+    document = nudged_collection.document(LEDGER, key)
     [
         lambda: document.pop("seal"),
         lambda: document["entry"].update(parent=5),
@@ -346,16 +365,18 @@ def test_a_damaged_ledger_entry(applied, number):
         lambda: document.update(entry=None),
         lambda: document["entry"]["details"].update(rows=1),
     ][number]()
-    applied.put(LEDGER, key, document, None)
-    refused(applied, key, "verify", "plan", "resume", "apply", "undo", "originals")
+    nudged_collection.put(LEDGER, key, document, None)
+    assert_refused(nudged_collection, key, "verify", "plan", "resume", "apply", "undo", "originals")
 
 
-def test_a_plan_in_the_ledger_that_cannot_be_read_is_made_again(applied):
+def test_a_plan_in_the_ledger_that_cannot_be_read_is_made_again(
+    nudged_collection: NudgedCollection,
+):
     def change(body: dict[str, Any]) -> None:
         body["entry"]["details"]["plan"] = {"metric": 3}
 
-    applied.reseal(LEDGER, "revision:00000001", change)
-    again = cycle.apply(applied.world.target(), SETTINGS)
+    nudged_collection.rewrite_with_checksum(LEDGER, "revision:00000001", change)
+    again = cycle.apply(nudged_collection.world.target(), SETTINGS)
     assert (again.plan.moved, again.revision) == (0, None)
 
 
@@ -383,10 +404,12 @@ LEASES: list[Callable[[dict[str, Any]], Any]] = [
 
 
 @pytest.mark.parametrize("number", range(len(LEASES)))
-def test_a_lease_of_another_shape_is_named_and_can_be_replaced(applied, number):
-    applied.reseal(LEDGER, "lease", LEASES[number])
-    refused(applied, "lease", "verify", "resume", "apply", "undo")
-    records = applied.world.target().ledger
+def test_a_lease_of_another_shape_is_named_and_can_be_replaced(
+    nudged_collection: NudgedCollection, number
+):
+    nudged_collection.rewrite_with_checksum(LEDGER, "lease", LEASES[number])
+    assert_refused(nudged_collection, "lease", "verify", "resume", "apply", "undo")
+    records = nudged_collection.world.target().ledger
     with pytest.raises(DamagedRecord, match="unlock --force"):
         lease.read_active_lease(records)
     assert lease.break_lease(records) is None
@@ -395,27 +418,29 @@ def test_a_lease_of_another_shape_is_named_and_can_be_replaced(applied, number):
         assert lease.read_active_lease(records) is not None
 
 
-def test_a_lease_with_a_flipped_bit_is_not_believed(applied):
-    document = applied.document(LEDGER, "lease")
+def test_a_lease_with_a_flipped_bit_is_not_believed(nudged_collection: NudgedCollection):
+    document = nudged_collection.document(LEDGER, "lease")
     document["lease"]["expires"] += 1
-    applied.put(LEDGER, "lease", document, None)
-    refused(applied, "lease", "apply")
+    nudged_collection.put(LEDGER, "lease", document, None)
+    assert_refused(nudged_collection, "lease", "apply")
 
 
-def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(applied):
-    erasure.request_erasure(applied.world.target().ledger, "docs")
-    document = applied.document(LEDGER, "erasure")
+def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(
+    nudged_collection: NudgedCollection,
+):
+    erasure.request_erasure(nudged_collection.world.target().ledger, "docs")
+    document = nudged_collection.document(LEDGER, "erasure")
     document["erasure"]["done"] += 1
-    applied.put(LEDGER, "erasure", document, None)
-    refused(applied, "erasure", "apply")
-    assert f"{LEDGER} 'erasure'" in list(find_damaged_records(applied.world.target()))
+    nudged_collection.put(LEDGER, "erasure", document, None)
+    assert_refused(nudged_collection, "erasure", "apply")
+    assert f"{LEDGER} 'erasure'" in list(find_damaged_records(nudged_collection.world.target()))
 
 
-def test_whatever_the_ledger_wrote_is_read_again(applied):
-    ledger = Ledger(applied.world.target().ledger, "docs")
+def test_whatever_the_ledger_wrote_is_read_again(nudged_collection: NudgedCollection):
+    ledger = Ledger(nudged_collection.world.target().ledger, "docs")
     entry = ledger.read_entry(1)
     assert isinstance(entry, Revision)
     assert asdict(ledger.entries()[0]) == asdict(entry)
     assert ledger.records.get(["revision:00000001"]) == [
-        Record("revision:00000001", applied.document(LEDGER, "revision:00000001"))
+        Record("revision:00000001", nudged_collection.document(LEDGER, "revision:00000001"))
     ]

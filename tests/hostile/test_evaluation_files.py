@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_arrays import ARRAYS
+from broken_arrays import BROKEN_ARRAYS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,11 +33,11 @@ def folder(path: Path) -> Path:
 PARTS = ["documents.npy", "queries.npy", "documents.txt", "queries.txt", "qrels.tsv"]
 
 
-@pytest.mark.parametrize("number", range(len(ARRAYS)))
+@pytest.mark.parametrize("number", range(len(BROKEN_ARRAYS)))
 @pytest.mark.parametrize("name", PARTS[:2])
 def test_an_array_that_is_none(tmp_path, name, number):
     where = folder(tmp_path / "set")
-    (where / name).write_bytes(ARRAYS[number])
+    (where / name).write_bytes(BROKEN_ARRAYS[number])
     with pytest.raises(NudgeSyncError):
         load(Files.folder(where), "set")
 

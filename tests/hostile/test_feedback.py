@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from broken_arrays import ARRAYS
+from broken_arrays import BROKEN_ARRAYS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ DIMENSION = 4
 VECTOR = [0.5, -0.5, 0.5, 0.5]
 
 
-def destination(*, integers: bool = True) -> Destination:
+def make_destination(*, integers: bool = True) -> Destination:
     database = MemoryDatabase()
     database.store.create("docs", DIMENSION, integer_ids=integers)
     ids: list[Any] = [1, 2, 3] if integers else ["1", "a'b", 'a"b', "\u202e", "x" * 65_536]
@@ -118,9 +118,9 @@ ROWS = [json.dumps(row).encode() for row in [*SEARCHES, *EVENTS]] + TEXTS
 GOOD = [json.dumps(search(query_id="good")).encode(), json.dumps(event(query_id="good")).encode()]
 
 
-def imported(path: Path, lines: list[bytes], place: Destination, **options: Any):
+def import_lines(path: Path, lines: list[bytes], destination: Destination, **options: Any):
     path.write_bytes(b"\n".join(lines) + b"\n")
-    return import_rows([open_json_lines(path)], place, **options)
+    return import_rows([open_json_lines(path)], destination, **options)
 
 
 def test_the_corpus_is_large():
@@ -130,40 +130,40 @@ def test_the_corpus_is_large():
 
 @pytest.mark.parametrize("number", range(len(ROWS)))
 def test_a_bad_row_is_named_and_stops_nothing(tmp_path, number):
-    place, rejects = destination(), tmp_path / "rejects.jsonl"
+    destination, rejects = make_destination(), tmp_path / "rejects.jsonl"
     bad = [line for line in ROWS[number].split(b"\n") if line]
     lines = [GOOD[0], *bad, GOOD[1]]
-    report = imported(tmp_path / "rows", lines, place, rejects=rejects)
+    report = import_lines(tmp_path / "rows", lines, destination, rejects=rejects)
     assert (report.accepted, report.rejected) == (2, len(bad))
     assert [len(found) for found in report.lines.values()] == list(report.reasons.values())
     assert all(name.startswith(str(tmp_path / "rows")) for s in report.lines.values() for name in s)
     refused = [json.loads(line) for line in rejects.read_text(encoding="utf-8").splitlines()]
     assert [entry["line"] for entry in refused] == list(range(2, 2 + len(bad)))
-    assert (place.queries.count(), place.events.count()) == (1, 1)
+    assert (destination.queries.count(), destination.events.count()) == (1, 1)
 
 
 def test_all_of_them_at_once_and_strictly(tmp_path):
-    place = destination()
+    destination = make_destination()
     lines = [line for row in ROWS for line in row.split(b"\n") if line]
-    report = imported(tmp_path / "rows", [*GOOD, *lines], place)
+    report = import_lines(tmp_path / "rows", [*GOOD, *lines], destination)
     assert (report.accepted, report.rejected) == (2, len(lines))
     json.dumps(report.summary())
-    strict = destination()
+    strict = make_destination()
     with pytest.raises(RowsRefused):
-        imported(tmp_path / "rows", [*GOOD, *lines], strict, strict=True)
+        import_lines(tmp_path / "rows", [*GOOD, *lines], strict, strict=True)
     assert (strict.queries.count(), strict.events.count()) == (0, 0)
 
 
 @pytest.mark.parametrize("point", ["a'b", 'a"b', "\u202e", "x" * 30_000 * 2][:3])
 def test_odd_ids_that_do_exist_are_taken(tmp_path, point):
-    place = destination(integers=False)
-    report = imported(tmp_path / "rows", [json.dumps(event(point=point)).encode()], place)
+    destination = make_destination(integers=False)
+    report = import_lines(tmp_path / "rows", [json.dumps(event(point=point)).encode()], destination)
     assert report.accepted == 1
 
 
 def test_an_endless_line_is_one_bad_row(tmp_path):
-    place = destination()
-    report = imported(tmp_path / "rows", [b" " * (17 * 2**20), *GOOD], place)
+    destination = make_destination()
+    report = import_lines(tmp_path / "rows", [b" " * (17 * 2**20), *GOOD], destination)
     assert (report.accepted, dict(report.reasons)) == (2, {"too large": 1})
 
 
@@ -186,11 +186,15 @@ FIELDS = sorted({*search(), *event(), "time", "shown", "session", "client", "gra
     )
 )
 def test_any_json_is_taken_or_named(tmp_path, rows):
-    place = destination()
-    report = imported(tmp_path / "rows", [json.dumps(row).encode() for row in rows], place)
+    destination = make_destination()
+    report = import_lines(
+        tmp_path / "rows", [json.dumps(row).encode() for row in rows], destination
+    )
     assert report.accepted + report.rejected == len(rows)
-    read_judgements(place.queries, place.events, FeedbackSettings(min_sessions=1), DIMENSION)
-    again = imported(tmp_path / "rows", [json.dumps(row).encode() for row in rows], place)
+    read_judgements(
+        destination.queries, destination.events, FeedbackSettings(min_sessions=1), DIMENSION
+    )
+    again = import_lines(tmp_path / "rows", [json.dumps(row).encode() for row in rows], destination)
     assert again.unchanged == again.accepted == report.accepted
 
 
@@ -199,19 +203,19 @@ def test_any_json_is_taken_or_named(tmp_path, rows):
 def test_any_bytes_are_rows_or_named(tmp_path, content):
     path = tmp_path / "rows"
     path.write_bytes(content)
-    import_rows([open_json_lines(path)], destination())
+    import_rows([open_json_lines(path)], make_destination())
 
 
-@pytest.mark.parametrize("number", range(len(ARRAYS)))
+@pytest.mark.parametrize("number", range(len(BROKEN_ARRAYS)))
 def test_a_vector_file_that_is_none(tmp_path, number):
     vectors, ids, answers = (tmp_path / name for name in ("v.npy", "ids.txt", "qrels.txt"))
-    vectors.write_bytes(ARRAYS[number])
+    vectors.write_bytes(BROKEN_ARRAYS[number])
     ids.write_text("q1\nq2\n", encoding="utf-8")
     answers.write_text("q1 0 1 1\n", encoding="utf-8")
-    place = destination()
+    destination = make_destination()
     with pytest.raises(InputError):
-        import_rows([open_qrels(answers, vectors, ids)], place)
-    assert place.queries.count() == 0
+        import_rows([open_qrels(answers, vectors, ids)], destination)
+    assert destination.queries.count() == 0
 
 
 QRELS = [
@@ -227,7 +231,7 @@ def test_a_bad_line_of_qrels(tmp_path, number):
     np.save(vectors, np.array([VECTOR, VECTOR[::-1]], np.float32))
     ids.write_text("q1\nq2\n", encoding="utf-8")
     answers.write_bytes(b"q1 0 1 1\n" + QRELS[number] + b"\nq2 0 2 1\n")
-    report = import_rows([open_qrels(answers, vectors, ids)], destination())
+    report = import_rows([open_qrels(answers, vectors, ids)], make_destination())
     assert (report.searches, report.events, report.rejected) == (2, 2, 1)
 
 
@@ -261,18 +265,22 @@ DOCUMENTS: list[Any] = [
 
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
 def test_a_stored_record_of_another_shape_is_left_out_and_counted(number):
-    place = destination()
+    destination = make_destination()
     vector = np.array(VECTOR, np.float32)
-    place.queries.put([Record("bad", DOCUMENTS[number], vector)])
-    place.events.put([Record("bad", DOCUMENTS[number])])
+    destination.queries.put([Record("bad", DOCUMENTS[number], vector)])
+    destination.events.put([Record("bad", DOCUMENTS[number])])
     good = {"query_id": "good", "action_name": "relevant", "object_id": 2}
-    place.queries.put([Record("good", {"query_id": "good"}, vector)])
-    place.events.put([Record("good", good)])
-    found = read_judgements(place.queries, place.events, CollectionSettings().feedback, DIMENSION)
+    destination.queries.put([Record("good", {"query_id": "good"}, vector)])
+    destination.events.put([Record("good", good)])
+    found = read_judgements(
+        destination.queries, destination.events, CollectionSettings().feedback, DIMENSION
+    )
     assert (found.query_ids, found.point_ids) == (["good"], [2])
     assert found.funnel[0].name == "records"
     assert found.funnel[0].removed in {1, 2}
-    count_feedback(place.queries, place.events, place.collection, FeedbackSettings()).summary()
+    count_feedback(
+        destination.queries, destination.events, destination.collection, FeedbackSettings()
+    ).summary()
 
 
 VECTORS: list[Callable[[], Any]] = [
@@ -287,9 +295,11 @@ VECTORS: list[Callable[[], Any]] = [
 
 @pytest.mark.parametrize("number", range(len(VECTORS)))
 def test_a_stored_query_without_direction_is_left_out(number):
-    place = destination()
-    place.queries.put([Record("q", {"query_id": "q"}, VECTORS[number]())])
-    place.events.put([Record("e", {"query_id": "q", "action_name": "relevant", "object_id": 2})])
-    found = read_judgements(place.queries, place.events, FeedbackSettings(), DIMENSION)
+    destination = make_destination()
+    destination.queries.put([Record("q", {"query_id": "q"}, VECTORS[number]())])
+    destination.events.put(
+        [Record("e", {"query_id": "q", "action_name": "relevant", "object_id": 2})]
+    )
+    found = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
     assert np.isfinite(found.query_vectors).all()
     assert len(found) in {0, 1}

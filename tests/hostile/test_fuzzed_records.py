@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import JUDGED, SETTINGS, World, opened
+from worlds import JUDGED_POINTS, SETTINGS, SampleCollection, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import Record
@@ -46,7 +46,7 @@ LEASE = {"token": "t", "host": "h", "process": "b/n/1/2", "acquired": 1, "expire
          "seconds": 3.0, "generation": 1}  # fmt: skip
 
 
-def altered(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+def alter_document(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """The dictionary with some fields of any JSON, some left out and some added."""
     names = st.sampled_from([*whole, "unknown", "details", "vector", "seal"])
     return st.builds(
@@ -70,7 +70,7 @@ def record_or_named(read: Callable[[], Any], name: str) -> Any:
 )
 @given(data=st.data())
 def test_any_original_or_history_record(kind, whole, data):
-    body, vector = data.draw(altered(whole)), data.draw(VECTORS)
+    body, vector = data.draw(alter_document(whole)), data.draw(VECTORS)
     record = checksum.add_checksum("1:7", body, vector)
     for vectors in (True, False):
         read = partial(schema.validate_records, [record], "docs__nudge_x", kind, vectors=vectors)
@@ -80,7 +80,9 @@ def test_any_original_or_history_record(kind, whole, data):
             assert (document["revision"], str(document["id"])) == (1, "7")
 
 
-@given(entry=altered(ENTRY) | JSON, around=altered({"kind": "revision", "generation": 1}))
+@given(
+    entry=alter_document(ENTRY) | JSON, around=alter_document({"kind": "revision", "generation": 1})
+)
 def test_any_ledger_entry(entry, around):
     record = checksum.add_checksum("revision:00000001", {**around, "entry": entry})
     found = record_or_named(lambda: parse_entry(record, "docs__nudge_revisions"), "revision:0000")
@@ -90,7 +92,7 @@ def test_any_ledger_entry(entry, around):
         found.summary()
 
 
-@given(content=altered(LEASE) | JSON, generation=st.just(1) | JSON)
+@given(content=alter_document(LEASE) | JSON, generation=st.just(1) | JSON)
 def test_any_lease(content, generation):
     records = MemoryDatabase().records("docs__nudge_revisions")
     document = {"kind": "lease", "generation": generation, "lease": content}
@@ -128,11 +130,11 @@ def test_any_payload_of_qdrant(payload):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Iterator[World]:
-    with opened("memory", tmp_path_factory.mktemp("world")) as made:
-        made.teach()
-        cycle.apply(made.target(), SETTINGS)
-        yield made
+def sample_collection(tmp_path_factory) -> Iterator[SampleCollection]:
+    with open_sample_collection("memory", tmp_path_factory.mktemp("world")) as sample:
+        sample.add_judgements()
+        cycle.apply(sample.target(), SETTINGS)
+        yield sample
 
 
 NAMES = [f"docs__nudge_{kind}" for kind in ("originals", "history", "revisions")]
@@ -141,28 +143,30 @@ STORED = [*NAMES, "docs__nudge_queries", "docs__nudge_events"]
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(STORED), at=st.integers(0, 10**6), forged=st.booleans(), data=st.data())
-def test_no_stored_record_makes_a_verb_fail_otherwise(world, name, at, forged, data):
-    store = world.database.store
+def test_no_stored_record_makes_a_verb_fail_otherwise(
+    sample_collection: SampleCollection, name, at, forged, data
+):
+    store = sample_collection.database.store
     kept = {each: dict(found) for each, found in store.records.items()}
-    before = world.live()
+    before = sample_collection.read_vectors()
     keys = sorted(store.records[name])
     key = keys[at % len(keys)]
     text, vector = store.records[name][key]
     body = {k: v for k, v in json.loads(text).items() if not forged or k not in {"seal", "vector"}}
-    changed = jsonable(data.draw(altered(body)))
+    changed = jsonable(data.draw(alter_document(body)))
     if forged and name in NAMES:
         changed = checksum.add_checksum(key, changed, vector).document
     store.records[name][key] = (json.dumps(changed), vector)
     try:
-        each_verb(world, before, damage=name in NAMES and not forged)
+        run_each_verb(sample_collection, before, damage=name in NAMES and not forged)
     finally:
-        world.upsert(list(range(len(before))), before)
+        sample_collection.upsert(list(range(len(before))), before)
         store.records.clear()
         store.records.update(kept)
 
 
-def each_verb(world: World, before: Any, *, damage: bool) -> None:
-    target, original = world.target(), world.numbers.vectors[:JUDGED]
+def run_each_verb(sample_collection: SampleCollection, before: Any, *, damage: bool) -> None:
+    target, original = sample_collection.target(), sample_collection.data.vectors[:JUDGED_POINTS]
     messages = []
     for work in (
         lambda: verify(target),
@@ -176,7 +180,7 @@ def each_verb(world: World, before: Any, *, damage: bool) -> None:
         except NudgeSyncError as error:
             messages.append(str(error))
     assert "" not in messages
-    now = world.live(range(JUDGED))
-    ours = (now == before[:JUDGED]).all(axis=1) | (now == original).all(axis=1)
+    now = sample_collection.read_vectors(range(JUDGED_POINTS))
+    ours = (now == before[:JUDGED_POINTS]).all(axis=1) | (now == original).all(axis=1)
     # A forged record with the right seal, and other feedback, may rightly lead elsewhere.
     assert ours.all() or not damage

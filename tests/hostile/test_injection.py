@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from commands import opened_shop
+from commands import make_workspace
 from pymilvus.grpc_gen.milvus_pb2 import DropCollectionRequest
 from typer.testing import CliRunner
 
@@ -243,13 +243,15 @@ def test_no_configured_name_leaves_the_folder_or_shows_a_traceback(tmp_path, nam
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path):
-    shop = opened_shop(tmp_path / "shop")
+    workspace = make_workspace(tmp_path / "shop")
     evil = "\x1b]0;owned\x07\x1b[2Jrow\r"
-    shop.feedback.write_text(json.dumps({"query_id": evil, "action": "click", "point": evil}))
-    variables = {"NUDGE_SYNC_CONFIG": str(shop.config)}
+    workspace.feedback_path.write_text(
+        json.dumps({"query_id": evil, "action": "click", "point": evil})
+    )
+    variables = {"NUDGE_SYNC_CONFIG": str(workspace.config_path)}
     for words in (
-        ["feedback", "import", str(shop.feedback), "--strict"],
-        ["feedback", "import", str(shop.feedback)],
+        ["feedback", "import", str(workspace.feedback_path), "--strict"],
+        ["feedback", "import", str(workspace.feedback_path)],
         ["log", "--collection", evil],
         ["show", "7", "--collection", evil],
         ["check", "--config", str(tmp_path / evil)],

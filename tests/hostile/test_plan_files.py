@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import plan
-from worlds import SETTINGS, opened
+from plans import make_fake_plan
+from worlds import SETTINGS, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import CollectionFacts
@@ -27,14 +27,14 @@ from nudge_sync.store import checksum
 Lines = list[dict[str, Any]]
 
 
-def lines_of(path: Path) -> Lines:
+def read_lines(path: Path) -> Lines:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
+def forge_plan_file(path: Path, change: Callable[[Lines], Any]) -> Path:
     """A file whose content is changed and whose digest is right: what only the checks can find."""
-    save_plan(plan(), path)
-    lines = lines_of(path)
+    save_plan(make_fake_plan(), path)
+    lines = read_lines(path)
     change(lines)
     header = {k: v for k, v in lines[0].items() if k not in {"format", "rows", "digest"}}
     rows = [json.dumps(line) for line in lines[1:]]
@@ -46,7 +46,7 @@ def forged(path: Path, change: Callable[[Lines], Any]) -> Path:
 
 
 def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
-    made = plan(rows=5, ids=[1, 2**63, "a\u00e9\u2028", "\x00'\"\\", -4])
+    made = make_fake_plan(rows=5, ids=[1, 2**63, "a\u00e9\u2028", "\x00'\"\\", -4])
     save_plan(made, tmp_path / "plan")
     found = load_plan(tmp_path / "plan")
     assert found.vectors.tobytes() == made.vectors.tobytes()
@@ -56,7 +56,7 @@ def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
 
 
 def test_an_empty_plan_survives_too(tmp_path):
-    made = plan(rows=0, vectors=np.empty((0, 0), np.float32))
+    made = make_fake_plan(rows=0, vectors=np.empty((0, 0), np.float32))
     save_plan(made, tmp_path / "plan")
     assert load_plan(tmp_path / "plan").moved == 0
 
@@ -145,41 +145,41 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize(("name", "value"), HEADERS, ids=range(len(HEADERS)))
 def test_a_header_is_checked_field_by_field(tmp_path, name, value):
-    path = forged(tmp_path / "plan", lambda lines: lines[0].update({name: value}))
+    path = forge_plan_file(tmp_path / "plan", lambda lines: lines[0].update({name: value}))
     refusal(path)
 
 
 @pytest.mark.parametrize(("name", "value"), ROWS, ids=range(len(ROWS)))
 def test_a_row_is_checked_field_by_field(tmp_path, name, value):
-    path = forged(tmp_path / "plan", lambda lines: lines[2].update({name: value}))
+    path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update({name: value}))
     refusal(path)
 
 
 @pytest.mark.parametrize("name", [*HEADER_VALUES][:-2])
 def test_no_field_of_the_header_may_be_missing(tmp_path, name):
-    refusal(forged(tmp_path / "plan", lambda lines: lines[0].pop(name)))
+    refusal(forge_plan_file(tmp_path / "plan", lambda lines: lines[0].pop(name)))
 
 
 @pytest.mark.parametrize("name", ["id", "live", "angle", "vector"])
 def test_no_field_of_a_row_may_be_missing(tmp_path, name):
     assert f"line 3: {name}: " in refusal(
-        forged(tmp_path / "plan", lambda lines: lines[2].pop(name))
+        forge_plan_file(tmp_path / "plan", lambda lines: lines[2].pop(name))
     )
 
 
 def test_a_point_may_be_named_once(tmp_path):
-    path = forged(tmp_path / "plan", lambda lines: lines[2].update(id=0))
+    path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update(id=0))
     assert "named twice" in refusal(path)
 
 
 def test_a_forged_file_with_the_right_digest_is_a_plan(tmp_path):
     """The digest tells damage, not forgery, as the page says."""
-    path = forged(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
+    path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
     assert load_plan(path).ids == [0, "other", 2]
 
 
 def _bytes(path: Path, change: Callable[[bytes], bytes]) -> Path:
-    save_plan(plan(), path)
+    save_plan(make_fake_plan(), path)
     path.write_bytes(change(path.read_bytes()))
     return path
 
@@ -226,7 +226,7 @@ def test_a_header_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
 
 def test_rows_without_end_are_not_read_into_memory(tmp_path, monkeypatch):
     path = tmp_path / "plan"
-    save_plan(plan(rows=9), path)
+    save_plan(make_fake_plan(rows=9), path)
     monkeypatch.setattr(plan_file, "MAX_PLAN_ROWS", 3)
     assert "more than 3 rows" in refusal(path)
 
@@ -236,13 +236,13 @@ def test_what_cannot_be_read_or_written(tmp_path):
     refusal(tmp_path / "absent")
     refusal(Path("\0"))
     with pytest.raises(InputError, match="cannot be written"):
-        save_plan(plan(), tmp_path / "no" / "such" / "folder")
+        save_plan(make_fake_plan(), tmp_path / "no" / "such" / "folder")
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
     path = tmp_path_factory.getbasetemp() / "flipped"
-    save_plan(plan(), path)
+    save_plan(make_fake_plan(), path)
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= 1 << bit
     path.write_bytes(content)
@@ -251,8 +251,8 @@ def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
     except InputError:
         return
     # What is left is a change that JSON does not see, in the header alone.
-    assert found.summary() == plan().summary()
-    assert found.vectors.tobytes() == plan().vectors.tobytes()
+    assert found.summary() == make_fake_plan().summary()
+    assert found.vectors.tobytes() == make_fake_plan().vectors.tobytes()
 
 
 @given(content=st.binary(max_size=300))
@@ -275,7 +275,7 @@ def test_any_json_in_any_field_is_a_plan_or_refused(tmp_path_factory, name, valu
         target = lines[1] if row else lines[0]
         target[list(ROW_VALUES)[len(name) % 4] if row else name] = value
 
-    path = forged(tmp_path_factory.getbasetemp() / "json", change)
+    path = forge_plan_file(tmp_path_factory.getbasetemp() / "json", change)
     try:
         load_plan(path).summary()
     except InputError:
@@ -283,19 +283,19 @@ def test_any_json_in_any_field_is_a_plan_or_refused(tmp_path_factory, name, valu
 
 
 def test_a_forged_plan_that_turns_a_point_too_far_writes_nothing(tmp_path):
-    with opened("memory", tmp_path) as world:
-        world.teach()
-        made = cycle.plan(world.target(), SETTINGS)
-        before = world.live()
+    with open_sample_collection("memory", tmp_path) as sample_collection:
+        sample_collection.add_judgements()
+        made = cycle.plan(sample_collection.target(), SETTINGS)
+        before = sample_collection.read_vectors()
         made.vectors[3] = -made.vectors[3]
         save_plan(made, tmp_path / "plan")
         with pytest.raises(InputError, match=f"turns point {made.ids[3]} by"):
-            cycle.apply(world.target(), SETTINGS, load_plan(tmp_path / "plan"))
-        assert world.live().tobytes() == before.tobytes()
-        assert world.target().ledger_records.count() == 1
+            cycle.apply(sample_collection.target(), SETTINGS, load_plan(tmp_path / "plan"))
+        assert sample_collection.read_vectors().tobytes() == before.tobytes()
+        assert sample_collection.target().ledger_records.count() == 1
         made.vectors[3] = -made.vectors[3]
         save_plan(made, tmp_path / "plan")
-        done = cycle.apply(world.target(), SETTINGS, load_plan(tmp_path / "plan"))
+        done = cycle.apply(sample_collection.target(), SETTINGS, load_plan(tmp_path / "plan"))
         assert done.written == made.moved
 
 
@@ -304,6 +304,6 @@ def facts(dimension: int) -> CollectionFacts:
 
 
 def test_a_plan_of_another_dimension_does_not_fit():
-    refuse_mismatched_plan(plan(dimension=4), facts(4))
+    refuse_mismatched_plan(make_fake_plan(dimension=4), facts(4))
     with pytest.raises(InputError, match="have 4 numbers and those"):
-        refuse_mismatched_plan(plan(dimension=4), facts(8))
+        refuse_mismatched_plan(make_fake_plan(dimension=4), facts(8))

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import Result
-from commands import Shop, opened_shop
+from commands import Workspace, make_workspace
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
@@ -61,7 +61,7 @@ def closed_port() -> int:
         return taken.getsockname()[1]
 
 
-def written(folder: Path, database: str, more: str = "") -> Path:
+def write_config(folder: Path, database: str, more: str = "") -> Path:
     path = folder / "nudge-sync.toml"
     path.write_text(f"[database]\n{database}\n[collections.docs]\n{more}\n", encoding="utf-8")
     return path
@@ -78,7 +78,7 @@ def clean(*texts: str) -> None:
             assert spelling not in text, text[:2000]
 
 
-def everything(done: Result) -> str:
+def collect_output(done: Result) -> str:
     shown = "".join(traceback.format_exception(*done.exc_info)) if done.exc_info else ""
     return done.output + done.stderr + shown
 
@@ -101,11 +101,11 @@ SERVERS = {
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_no_verb_tells_when_the_database_does_not_answer(tmp_path, closed_port, server, words):
-    config = written(tmp_path, SERVERS[server].format(port=closed_port))
+    config = write_config(tmp_path, SERVERS[server].format(port=closed_port))
     for extra, variables in ((["--json"], {}), ([], {"NUDGE_SYNC_DEBUG": "1"})):
         done = run(config, *words, *extra, **variables)
         assert done.exit_code == 1, done.output
-        clean(everything(done))
+        clean(collect_output(done))
 
 
 ADDRESSES = [
@@ -130,10 +130,10 @@ TABLES = [
 
 @pytest.mark.parametrize("database", [*ADDRESSES, *TABLES], ids=range(len(ADDRESSES + TABLES)))
 def test_a_secret_in_the_file_is_refused_and_the_variable_named(tmp_path, database):
-    config = written(tmp_path, database.format(secret=PASSWORD))
-    clean(everything(run(config, "check", NUDGE_SYNC_DEBUG="1")))
+    config = write_config(tmp_path, database.format(secret=PASSWORD))
+    clean(collect_output(run(config, "check", NUDGE_SYNC_DEBUG="1")))
     done = run(config, "apply", "--yes")
-    clean(everything(done))
+    clean(collect_output(done))
     assert done.exit_code == 2
     assert ("QDRANT_API_KEY" in done.stderr) or ("MILVUS_TOKEN" in done.stderr)
 
@@ -142,23 +142,25 @@ def test_a_secret_in_the_file_is_refused_and_the_variable_named(tmp_path, databa
 def test_the_secret_itself_instead_of_where_it_is(tmp_path, monkeypatch, key):
     monkeypatch.delenv("QDRANT_API_KEY")
     database = f'connector = "qdrant"\nurl = "http://127.0.0.1:1"\n{key} = "{PASSWORD} x!"'
-    done = run(written(tmp_path, database), "check")
+    done = run(write_config(tmp_path, database), "check")
     assert done.exit_code == 2
-    clean(everything(done))
+    clean(collect_output(done))
 
 
 @pytest.mark.parametrize(
     "section", ['[serve]\ntoken = "{}"', '[solver]\nmethod = "{}"', '[schedule]\nevery = "{}"']
 )
 def test_no_other_section_repeats_a_value(tmp_path, section):
-    config = written(tmp_path, 'connector = "qdrant-edge"\npath = "x"', section.format(PASSWORD))
+    config = write_config(
+        tmp_path, 'connector = "qdrant-edge"\npath = "x"', section.format(PASSWORD)
+    )
     done = run(config, "check")
     assert done.exit_code == 2
-    clean(everything(done))
+    clean(collect_output(done))
 
 
 @contextmanager
-def reflecting(status: int) -> Iterator[tuple[int, list[str]]]:
+def start_reflecting_server(status: int) -> Iterator[tuple[int, list[str]]]:
     """A server that throws every header back, as a careless proxy does, and what keys it saw."""
     keys: list[str] = []
 
@@ -190,8 +192,8 @@ def reflecting(status: int) -> Iterator[tuple[int, list[str]]]:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 def test_a_server_that_throws_the_key_back_does_not_get_it_shown(tmp_path, status):
-    with reflecting(status) as (port, keys):
-        config = written(tmp_path, f'connector = "qdrant"\nurl = "http://127.0.0.1:{port}"')
+    with start_reflecting_server(status) as (port, keys):
+        config = write_config(tmp_path, f'connector = "qdrant"\nurl = "http://127.0.0.1:{port}"')
         for words in (["check"], ["plan", "--json"], ["feedback", "stats"]):
             done = run(config, *words)
             assert done.exit_code == 1
@@ -204,8 +206,8 @@ def test_a_key_from_a_file_is_sent_and_not_shown(tmp_path, monkeypatch):
     monkeypatch.delenv("QDRANT_API_KEY")
     file = tmp_path / "key"
     file.write_text(f"{PASSWORD}\n", encoding="utf-8")
-    with reflecting(401) as (port, keys):
-        config = written(
+    with start_reflecting_server(401) as (port, keys):
+        config = write_config(
             tmp_path,
             f'connector = "qdrant"\nurl = "http://127.0.0.1:{port}"\n'
             f"api_key_file = {json.dumps(str(file))}",
@@ -218,7 +220,7 @@ def test_a_key_from_a_file_is_sent_and_not_shown(tmp_path, monkeypatch):
         done = run(config, "check")
         assert done.exit_code == 1
         assert set(keys) == {PASSWORD}
-        clean(everything(refused), done.output, done.stderr)
+        clean(collect_output(refused), done.output, done.stderr)
 
 
 def test_a_token_from_a_file_that_others_can_read_is_refused(tmp_path, monkeypatch):
@@ -228,20 +230,20 @@ def test_a_token_from_a_file_that_others_can_read_is_refused(tmp_path, monkeypat
     file.chmod(0o640)
     name = json.dumps(str(file))
     database = f'connector = "milvus"\nuri = "http://127.0.0.1:1"\ntoken_file = {name}'
-    done = run(written(tmp_path, database), "check")
+    done = run(write_config(tmp_path, database), "check")
     assert (done.exit_code, "mode 0640" in done.stderr) == (2, True)
-    clean(everything(done))
+    clean(collect_output(done))
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shop:
-    return opened_shop(tmp_path_factory.mktemp("secrets") / "shop")
+def workspace(tmp_path_factory) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("secrets") / "shop")
 
 
-def test_a_whole_round_leaves_no_secret_anywhere(shop: Shop, tmp_path):
+def test_a_whole_round_leaves_no_secret_anywhere(workspace: Workspace, tmp_path):
     plan = tmp_path / "plan.jsonl"
     rounds = (
-        ["feedback", "import", str(shop.feedback)],
+        ["feedback", "import", str(workspace.feedback_path)],
         ["check"],
         ["plan", "--out", str(plan)],
         ["apply", "--yes", "--plan", str(plan)],
@@ -255,13 +257,13 @@ def test_a_whole_round_leaves_no_secret_anywhere(shop: Shop, tmp_path):
     )
     for words in rounds:
         for extra in (["--json"], []):
-            done = run(shop.config, *words, *extra)
+            done = run(workspace.config_path, *words, *extra)
             assert done.exit_code == 0, done.output
-            clean(everything(done))
+            clean(collect_output(done))
             if words[0] in {"apply", "rollback", "gc"}:
                 break
     clean(plan.read_text(encoding="utf-8"))
-    for path in shop.folder.rglob("*"):
+    for path in workspace.folder.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
             assert [s for s in SPELLINGS if s.encode() in content] == [], path
@@ -269,10 +271,10 @@ def test_a_whole_round_leaves_no_secret_anywhere(shop: Shop, tmp_path):
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_daemon_tells_nobody(tmp_path, closed_port, form):
-    shop = Shop(tmp_path, None)
+    workspace = Workspace(tmp_path, None)
     address = SERVERS["qdrant"].format(port=closed_port)
-    written(tmp_path, address, '[schedule]\nevery = "1d"')
-    child = shop.child(
+    write_config(tmp_path, address, '[schedule]\nevery = "1d"')
+    child = workspace.start_process(
         "serve", "--port", "0", "--log-format", form, "--now", NUDGE_SYNC_DEBUG="1", **PLANTED
     )
     try:

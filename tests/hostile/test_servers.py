@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from commands import Shop, opened_shop
+from commands import Workspace, make_workspace
 
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
@@ -19,10 +19,10 @@ PAGES = ProbeEndpoints(lambda: "", lambda: "", lambda: b"metrics 1\n", TOKEN)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shop:
-    made = opened_shop(tmp_path_factory.mktemp("servers") / "shop")
-    made.configure('[schedule]\nevery = "1d"')
-    return made
+def workspace(tmp_path_factory) -> Workspace:
+    workspace = make_workspace(tmp_path_factory.mktemp("servers") / "shop")
+    workspace.write_config('[schedule]\nevery = "1d"')
+    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def port() -> Iterator[int]:
         yield found
 
 
-def own_addresses() -> set[str]:
+def list_own_addresses() -> set[str]:
     """This machine's addresses that others could reach."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
         try:
@@ -41,23 +41,25 @@ def own_addresses() -> set[str]:
         return {asking.getsockname()[0]} - {"127.0.0.1", "0.0.0.0"}
 
 
-def status(port: int, path: str, host: str = "127.0.0.1", **headers: str) -> int:
+def request_status(port: int, path: str, host: str = "127.0.0.1", **headers: str) -> int:
     with closing(http.client.HTTPConnection(host, port, timeout=20)) as asking:
         asking.request("GET", path, headers=headers)
         return asking.getresponse().status
 
 
-def listening(shop: Shop, *words: str, **variables: str):
-    child = shop.child("serve", "--port", "0", "--log-format", "json", *words, **variables)
+def start_daemon(workspace: Workspace, *words: str, **variables: str):
+    child = workspace.start_process(
+        "serve", "--port", "0", "--log-format", "json", *words, **variables
+    )
     said = next(line for line in child.stderr if '"listening"' in line)
     return child, json.loads(said)["port"]
 
 
-def test_it_listens_on_this_machine_alone(shop: Shop):
-    child, port = listening(shop)
+def test_it_listens_on_this_machine_alone(workspace: Workspace):
+    child, port = start_daemon(workspace)
     try:
-        assert status(port, "/metrics") == 200
-        for address in own_addresses():
+        assert request_status(port, "/metrics") == 200
+        for address in list_own_addresses():
             with closing(socket.socket()) as asking:
                 asking.settimeout(2)
                 assert asking.connect_ex((address, port)) != 0
@@ -67,40 +69,40 @@ def test_it_listens_on_this_machine_alone(shop: Shop):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_another_address_demands_a_token(shop: Shop, host):
-    child = shop.child("serve", "--host", host, "--port", "0", NUDGE_SYNC_TOKEN="")
+def test_another_address_demands_a_token(workspace: Workspace, host):
+    child = workspace.start_process("serve", "--host", host, "--port", "0", NUDGE_SYNC_TOKEN="")
     _, log = child.communicate(timeout=60)
     assert child.returncode == 2
     assert "NUDGE_SYNC_TOKEN" in log
 
 
-def test_with_a_token_it_listens_there_and_asks_for_it(shop: Shop):
-    child, port = listening(shop, "--host", "0.0.0.0", NUDGE_SYNC_TOKEN=TOKEN)
+def test_with_a_token_it_listens_there_and_asks_for_it(workspace: Workspace):
+    child, port = start_daemon(workspace, "--host", "0.0.0.0", NUDGE_SYNC_TOKEN=TOKEN)
     try:
-        for host in {"127.0.0.1", *own_addresses()}:
-            assert status(port, "/healthz", host) == 200
-            assert status(port, "/metrics", host) == 401
-            assert status(port, "/metrics", host, Authorization=f"Bearer {TOKEN}") == 200
+        for host in {"127.0.0.1", *list_own_addresses()}:
+            assert request_status(port, "/healthz", host) == 200
+            assert request_status(port, "/metrics", host) == 401
+            assert request_status(port, "/metrics", host, Authorization=f"Bearer {TOKEN}") == 200
     finally:
         child.kill()
         _, log = child.communicate()
     assert TOKEN not in log
 
 
-def test_a_token_may_come_from_a_file_of_ones_own(shop: Shop, tmp_path):
+def test_a_token_may_come_from_a_file_of_ones_own(workspace: Workspace, tmp_path):
     file = tmp_path / "token"
     file.write_text(TOKEN, encoding="utf-8")
-    own = shop.copied(tmp_path / "copy")
-    own.configure(f'[schedule]\nevery = "1d"\n[serve]\ntoken_file = {json.dumps(str(file))}')
+    own = workspace.copy_to(tmp_path / "copy")
+    own.write_config(f'[schedule]\nevery = "1d"\n[serve]\ntoken_file = {json.dumps(str(file))}')
     file.chmod(0o644)
-    child = own.child("serve", "--port", "0", NUDGE_SYNC_TOKEN="")
+    child = own.start_process("serve", "--port", "0", NUDGE_SYNC_TOKEN="")
     assert "chmod 600" in child.communicate(timeout=60)[1]
     assert child.returncode == 2
     file.chmod(0o600)
-    child, port = listening(own, NUDGE_SYNC_TOKEN="")
+    child, port = start_daemon(own, NUDGE_SYNC_TOKEN="")
     try:
-        assert status(port, "/metrics") == 401
-        assert status(port, "/metrics", Authorization=f"Bearer {TOKEN}") == 200
+        assert request_status(port, "/metrics") == 401
+        assert request_status(port, "/metrics", Authorization=f"Bearer {TOKEN}") == 200
     finally:
         child.kill()
         child.communicate()
@@ -148,9 +150,9 @@ def test_an_address_that_is_none_is_a_configuration_error(host):
     ],
 )
 def test_only_the_token_opens(port, given):
-    assert status(port, "/metrics", Authorization=given) == 401
+    assert request_status(port, "/metrics", Authorization=given) == 401
     for scheme in ("Bearer", "bearer"):
-        assert status(port, "/metrics", Authorization=f"{scheme} {TOKEN}") == 200
+        assert request_status(port, "/metrics", Authorization=f"{scheme} {TOKEN}") == 200
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_only_the_token_opens(port, given):
     ],
 )
 def test_no_path_goes_round_the_token(port, path):
-    assert status(port, path) in {401, 404}
+    assert request_status(port, path) in {401, 404}
 
 
 GARBAGE = [
@@ -201,4 +203,4 @@ def test_garbage_is_answered_with_an_error_and_nothing_else_happens(port, number
             answer = b""  # the server closed the connection before it had read everything
     assert b"metrics 1" not in answer
     assert b" 200 " not in answer.split(b"\r\n")[0]
-    assert status(port, "/healthz") == 200
+    assert request_status(port, "/healthz") == 200

@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worlds import EVERY, QUICK, World, opened
+from worlds import ALL_ENGINES, QUICK_ENGINES, SampleCollection, open_sample_collection
 
 
-@pytest.fixture(params=QUICK)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=QUICK_ENGINES)
+def sample_collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SampleCollection]:
     """A small collection with feedback, on the engines that cost nothing to start."""
-    with opened(request.param, tmp_path) as made:
-        yield made
+    with open_sample_collection(request.param, tmp_path) as sample:
+        yield sample
 
 
-@pytest.fixture(params=EVERY)
-def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=ALL_ENGINES)
+def any_sample_collection(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[SampleCollection]:
     """The same on every engine there is."""
     server = ""
     if request.param == "milvus":
@@ -25,5 +27,5 @@ def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]
         server = os.environ.get("QDRANT_URL", "")
         if not server:
             pytest.skip("QDRANT_URL names no Qdrant server")
-    with opened(request.param, tmp_path, server=server) as made:
-        yield made
+    with open_sample_collection(request.param, tmp_path, server=server) as sample:
+        yield sample

@@ -10,14 +10,14 @@ import subprocess
 import sys
 
 import pytest
-from commands import Shop, opened_shop
+from commands import Workspace, make_workspace
 from typer.testing import CliRunner
-from worlds import JUDGED, POINTS
+from worlds import JUDGED_POINTS, POINTS
 
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect
 
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""
 PLAN = {"method", "parameters", "judged", "moved", "before", "after", "gate"}
 APPLY = PLAN | {"revision", "written", "drifted", "missing"}
@@ -25,105 +25,115 @@ COUNTS = {"drifted", "missing"}
 
 
 @pytest.fixture
-def shop(tmp_path) -> Shop:
-    return opened_shop(tmp_path)
+def workspace(tmp_path) -> Workspace:
+    return make_workspace(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def taught_once(tmp_path_factory) -> Shop:
-    shop = opened_shop(tmp_path_factory.mktemp("shop"))
-    shop.call("feedback", "import", str(shop.feedback))
+def shared_workspace(tmp_path_factory) -> Workspace:
+    shop = make_workspace(tmp_path_factory.mktemp("shop"))
+    shop.run("feedback", "import", str(shop.feedback_path))
     return shop
 
 
 @pytest.fixture
-def taught(taught_once: Shop, tmp_path) -> Shop:
-    return taught_once.copied(tmp_path / "copy")
+def workspace_with_feedback(shared_workspace: Workspace, tmp_path) -> Workspace:
+    return shared_workspace.copy_to(tmp_path / "copy")
 
 
-def test_the_operators_whole_story(shop: Shop):
-    original = shop.live()
-    fresh = shop.call("check")
+def test_the_operators_whole_story(workspace: Workspace):
+    original = workspace.read_vectors()
+    fresh = workspace.run("check")
     assert (fresh["ok"], fresh["problems"]) == (True, [])
     assert any("0 searches logged" in note for note in fresh["notes"])
 
-    imported = shop.call("feedback", "import", str(shop.feedback))
+    imported = workspace.run("feedback", "import", str(workspace.feedback_path))
     assert {"accepted", "rejected", "reasons"} <= imported.keys()
     assert (imported["accepted"], imported["rejected"]) == (1800, 0)
-    assert shop.call("feedback", "stats")["judged"] == JUDGED
-    checked = shop.call("check")
+    assert workspace.run("feedback", "stats")["judged"] == JUDGED_POINTS
+    checked = workspace.run("check")
     assert checked["collections"]["docs"]["feedback"]["queries"] == 900
-    evidence = {"judged": JUDGED, "points": POINTS, "coverage": JUDGED / POINTS}
+    evidence = {"judged": JUDGED_POINTS, "points": POINTS, "coverage": JUDGED_POINTS / POINTS}
     assert checked["collections"]["docs"]["evidence"] == evidence
-    share = f"{JUDGED} of {POINTS} points (10.0%) have evidence; the others are left as they are"
+    share = (
+        f"{JUDGED_POINTS} of {POINTS} points (10.0%) have evidence; the others are left as they are"
+    )
     assert checked["notes"] == [f"docs: {share}"]
 
-    planned = shop.call("plan")
+    planned = workspace.run("plan")
     assert planned.keys() >= PLAN
     assert planned["gate"]["passed"]
     assert planned["after"]["ndcg@10"] > planned["before"]["ndcg@10"]
-    assert shop.live().tobytes() == original.tobytes()
-    assert shop.call("log") == []
+    assert workspace.read_vectors().tobytes() == original.tobytes()
+    assert workspace.run("log") == []
 
-    applied = shop.call("apply", "--yes")
+    applied = workspace.run("apply", "--yes")
     assert applied.keys() >= APPLY
-    assert (applied["revision"], applied["written"], applied["moved"]) == (1, JUDGED, JUDGED)
-    assert shop.call("apply", "--yes")["moved"] == 0
+    assert (applied["revision"], applied["written"], applied["moved"]) == (
+        1,
+        JUDGED_POINTS,
+        JUDGED_POINTS,
+    )
+    assert workspace.run("apply", "--yes")["moved"] == 0
 
-    assert [entry["revision"] for entry in shop.call("log")] == [1]
-    assert shop.call("show", "1")["state"] == "applied"
-    found = shop.call("verify")
+    assert [entry["revision"] for entry in workspace.run("log")] == [1]
+    assert workspace.run("show", "1")["state"] == "applied"
+    found = workspace.run("verify")
     assert found.keys() >= {"points", "as_written", "original"} | COUNTS
-    assert (found["points"], found["as_written"]) == (JUDGED, JUDGED)
+    assert (found["points"], found["as_written"]) == (JUDGED_POINTS, JUDGED_POINTS)
 
-    back = shop.call("rollback", "--yes")
+    back = workspace.run("rollback", "--yes")
     assert back.keys() >= {"restored", "identical"} | COUNTS
-    assert (back["restored"], back["identical"]) == (JUDGED, JUDGED)
-    assert shop.live().tobytes() == original.tobytes()
-    assert shop.call("verify")["original"] == JUDGED
-    assert shop.call("resume") == {"collection": "docs", "resumed": False}
-    assert shop.call("unlock")["held_by"] is None
-    assert shop.call("gc")["collection"] == "docs"
-    assert shop.call("check")["collections"]["docs"]["unfinished"] == []
+    assert (back["restored"], back["identical"]) == (JUDGED_POINTS, JUDGED_POINTS)
+    assert workspace.read_vectors().tobytes() == original.tobytes()
+    assert workspace.run("verify")["original"] == JUDGED_POINTS
+    assert workspace.run("resume") == {"collection": "docs", "resumed": False}
+    assert workspace.run("unlock")["held_by"] is None
+    assert workspace.run("gc")["collection"] == "docs"
+    assert workspace.run("check")["collections"]["docs"]["unfinished"] == []
 
 
-def test_a_kept_plan_is_carried_out_once(taught: Shop):
-    path = taught.folder / "plan"
-    planned = taught.call("plan", "--out", str(path))
-    applied = taught.call("apply", "--plan", str(path), "--yes")
-    assert (applied["written"], applied["after"]) == (JUDGED, planned["after"])
-    stale = taught.call("apply", "--plan", str(path), "--yes", code=1)
+def test_a_kept_plan_is_carried_out_once(workspace_with_feedback: Workspace):
+    path = workspace_with_feedback.folder / "plan"
+    planned = workspace_with_feedback.run("plan", "--out", str(path))
+    applied = workspace_with_feedback.run("apply", "--plan", str(path), "--yes")
+    assert (applied["written"], applied["after"]) == (JUDGED_POINTS, planned["after"])
+    stale = workspace_with_feedback.run("apply", "--plan", str(path), "--yes", code=1)
     assert "plan again" in stale
     path.write_bytes(path.read_bytes()[:100])
-    assert "Traceback" not in taught.call("apply", "--plan", str(path), "--yes", code=2)
+    assert "Traceback" not in workspace_with_feedback.run(
+        "apply", "--plan", str(path), "--yes", code=2
+    )
 
 
-def test_rollback_to_a_revision_and_to_one_that_is_not_there(taught: Shop):
-    taught.call("apply", "--yes")
-    first = taught.live()
-    taught.call("rollback", "--originals", "--yes")
-    assert taught.call("rollback", "--to", "1", "--yes")["restored"] == JUDGED
-    assert taught.live().tobytes() == first.tobytes()
-    assert "revision 99" in taught.call("rollback", "--to", "99", "--yes", code=2)
-    assert "revision 99" in taught.call("show", "99", code=2)
+def test_rollback_to_a_revision_and_to_one_that_is_not_there(workspace_with_feedback: Workspace):
+    workspace_with_feedback.run("apply", "--yes")
+    first = workspace_with_feedback.read_vectors()
+    workspace_with_feedback.run("rollback", "--originals", "--yes")
+    assert (
+        workspace_with_feedback.run("rollback", "--to", "1", "--yes")["restored"] == JUDGED_POINTS
+    )
+    assert workspace_with_feedback.read_vectors().tobytes() == first.tobytes()
+    assert "revision 99" in workspace_with_feedback.run("rollback", "--to", "99", "--yes", code=2)
+    assert "revision 99" in workspace_with_feedback.run("show", "99", code=2)
 
 
-def test_what_the_gate_refuses_is_shown_and_exits_with_3(taught: Shop):
-    taught.configure(min_queries=5000)
-    before = taught.live()
-    assert not taught.call("plan")["gate"]["passed"]
-    refused = taught.call("apply", "--yes", code=3)
+def test_what_the_gate_refuses_is_shown_and_exits_with_3(workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config(min_queries=5000)
+    before = workspace_with_feedback.read_vectors()
+    assert not workspace_with_feedback.run("plan")["gate"]["passed"]
+    refused = workspace_with_feedback.run("apply", "--yes", code=3)
     assert "only" in refused["gate"]["reasons"][0]
     assert "error" in refused
-    assert taught.live().tobytes() == before.tobytes()
+    assert workspace_with_feedback.read_vectors().tobytes() == before.tobytes()
 
 
-def test_all_goes_on_after_a_collection_that_fails(taught: Shop):
-    taught.configure("[collections.absent]")
-    result = taught.call("apply", "--all", "--yes", code=1)
+def test_all_goes_on_after_a_collection_that_fails(workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config("[collections.absent]")
+    result = workspace_with_feedback.run("apply", "--all", "--yes", code=1)
     assert [entry["collection"] for entry in result] == ["docs", "absent"]
-    assert (result[0]["written"], "error" in result[1]) == (JUDGED, True)
-    found = taught.call("check", code=1)
+    assert (result[0]["written"], "error" in result[1]) == (JUDGED_POINTS, True)
+    found = workspace_with_feedback.run("check", code=1)
     assert not found["ok"]
     assert "absent" in found["problems"][0]
 
@@ -145,43 +155,45 @@ def test_all_goes_on_after_a_collection_that_fails(taught: Shop):
     ],
     ids=" ".join,
 )
-def test_people_get_a_readable_answer(words, taught_once: Shop, monkeypatch):
-    monkeypatch.setenv("NUDGE_SYNC_CONFIG", str(taught_once.config))
+def test_people_get_a_readable_answer(words, shared_workspace: Workspace, monkeypatch):
+    monkeypatch.setenv("NUDGE_SYNC_CONFIG", str(shared_workspace.config_path))
     done = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip()
     assert not done.stdout.lstrip().startswith(("{", "["))
 
 
-def test_at_a_terminal_it_asks(taught: Shop):
-    before = taught.live()
-    code, said = _at_a_terminal(taught, "apply", answer="n")
+def test_at_a_terminal_it_asks(workspace_with_feedback: Workspace):
+    before = workspace_with_feedback.read_vectors()
+    code, said = _run_at_a_terminal(workspace_with_feedback, "apply", answer="n")
     assert (code, "Write?" in said, "nothing was written" in said) == (1, True, True), said
-    assert taught.live().tobytes() == before.tobytes()
-    assert _at_a_terminal(taught, "apply", answer="y")[0] == 0
-    assert taught.live().tobytes() != before.tobytes()
+    assert workspace_with_feedback.read_vectors().tobytes() == before.tobytes()
+    assert _run_at_a_terminal(workspace_with_feedback, "apply", answer="y")[0] == 0
+    assert workspace_with_feedback.read_vectors().tobytes() != before.tobytes()
 
 
-def _at_a_terminal(shop: Shop, verb: str, answer: str) -> tuple[int, str]:
+def _run_at_a_terminal(workspace: Workspace, verb: str, answer: str) -> tuple[int, str]:
     near, far = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "nudge_sync", verb],
         stdin=far,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "NUDGE_SYNC_CONFIG": str(shop.config)},
+        env={**os.environ, "NUDGE_SYNC_CONFIG": str(workspace.config_path)},
     )
     os.write(near, f"{answer}\n".encode())
-    said = child.communicate(timeout=PATIENCE)[0].decode()
+    said = child.communicate(timeout=TIMEOUT_SECONDS)[0].decode()
     os.close(near)
     os.close(far)
     return child.returncode, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_between_batches_and_resume_finishes(number, taught: Shop):
-    taught.configure("rate = 4.0")
-    child = taught.child("apply", "--yes", "--json", FORCE_COLOR="1")
+def test_a_signal_ends_between_batches_and_resume_finishes(
+    number, workspace_with_feedback: Workspace
+):
+    workspace_with_feedback.write_config("rate = 4.0")
+    child = workspace_with_feedback.start_process("apply", "--yes", "--json", FORCE_COLOR="1")
     # Told that it is a terminal, it draws its bars into the pipe: one batch has been written.
     said = ""
     while "write" not in said:
@@ -189,31 +201,31 @@ def test_a_signal_ends_between_batches_and_resume_finishes(number, taught: Shop)
         assert more, said
         said += more
     child.send_signal(number)
-    out, err = child.communicate(timeout=PATIENCE)
+    out, err = child.communicate(timeout=TIMEOUT_SECONDS)
     assert child.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
-    assert taught.call("verify", code=1)["pending"] == 1
-    taught.configure()
-    assert taught.call("resume")["resumed"]
-    assert taught.call("verify")["as_written"] == JUDGED
+    assert workspace_with_feedback.run("verify", code=1)["pending"] == 1
+    workspace_with_feedback.write_config()
+    assert workspace_with_feedback.run("resume")["resumed"]
+    assert workspace_with_feedback.run("verify")["as_written"] == JUDGED_POINTS
 
 
-def test_an_embedded_database_in_use_is_a_message(taught: Shop):
-    database = connect({"path": str(taught.folder / "shards")})
+def test_an_embedded_database_in_use_is_a_message(workspace_with_feedback: Workspace):
+    database = connect({"path": str(workspace_with_feedback.folder / "shards")})
     database.collection("docs").describe()
     try:
-        child = taught.child("check")
-        out, err = child.communicate(timeout=PATIENCE)
+        child = workspace_with_feedback.start_process("check")
+        out, err = child.communicate(timeout=TIMEOUT_SECONDS)
     finally:
         database.close()
     assert child.returncode == 1
     assert "Traceback" not in out + err
 
 
-def test_json_is_one_document_and_nothing_else(taught: Shop):
-    child = taught.child("plan", "--json")
-    out, _ = child.communicate(timeout=PATIENCE)
+def test_json_is_one_document_and_nothing_else(workspace_with_feedback: Workspace):
+    child = workspace_with_feedback.start_process("plan", "--json")
+    out, _ = child.communicate(timeout=TIMEOUT_SECONDS)
     assert json.loads(out)["collection"] == "docs"
     assert len(json.loads(out)["before"]) >= 3
     assert POINTS >= json.loads(out)["moved"] > 0

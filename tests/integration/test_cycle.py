@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import JUDGED, POINTS, SETTINGS, World, unit
+from worlds import JUDGED_POINTS, POINTS, SETTINGS, SampleCollection, normalise_rows
 
 from nudge_sync import cycle
 from nudge_sync.connector.vectors import is_same_vector
@@ -14,86 +14,96 @@ from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 
 
-def test_a_cycle_helps_moves_only_judged_points_and_comes_back(any_world: World) -> None:
-    any_world.teach()
-    before = any_world.live()
-    applied = cycle.apply(any_world.target(), SETTINGS)
-    after = any_world.live()
+def test_a_cycle_helps_moves_only_judged_points_and_comes_back(
+    any_sample_collection: SampleCollection,
+) -> None:
+    any_sample_collection.add_judgements()
+    before = any_sample_collection.read_vectors()
+    applied = cycle.apply(any_sample_collection.target(), SETTINGS)
+    after = any_sample_collection.read_vectors()
     assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"] + 0.05
     assert applied.live_check is not None
     assert applied.live_check.after["ndcg@10"] > applied.live_check.before["ndcg@10"] + 0.05
-    assert applied.written == applied.plan.moved == JUDGED
-    rescales = any_world.target().facts.rescales
+    assert applied.written == applied.plan.moved == JUDGED_POINTS
+    rescales = any_sample_collection.target().facts.rescales
     changed = ~is_same_vector(before, after, rescales=rescales)
-    assert list(np.flatnonzero(changed)) == list(range(JUDGED))
-    state = verify.verify(any_world.target())
-    assert (state.points, state.as_written, state.is_clean) == (JUDGED, JUDGED, True)
+    assert list(np.flatnonzero(changed)) == list(range(JUDGED_POINTS))
+    state = verify.verify(any_sample_collection.target())
+    assert (state.points, state.as_written, state.is_clean) == (JUDGED_POINTS, JUDGED_POINTS, True)
 
-    back = roll_back(any_world.target(), SETTINGS, originals=True)
-    assert (back.points, back.restored, back.identical) == (JUDGED, JUDGED, JUDGED)
-    assert is_same_vector(any_world.live(), before, rescales=rescales).all()
-    assert verify.verify(any_world.target()).original == JUDGED
+    back = roll_back(any_sample_collection.target(), SETTINGS, originals=True)
+    assert (back.points, back.restored, back.identical) == (
+        JUDGED_POINTS,
+        JUDGED_POINTS,
+        JUDGED_POINTS,
+    )
+    assert is_same_vector(any_sample_collection.read_vectors(), before, rescales=rescales).all()
+    assert verify.verify(any_sample_collection.target()).original == JUDGED_POINTS
 
 
-def test_cycles_over_unchanged_feedback_are_one_cycle(any_world: World) -> None:
-    any_world.teach()
-    cycle.apply(any_world.target(), SETTINGS)
-    once = any_world.live()
+def test_cycles_over_unchanged_feedback_are_one_cycle(
+    any_sample_collection: SampleCollection,
+) -> None:
+    any_sample_collection.add_judgements()
+    cycle.apply(any_sample_collection.target(), SETTINGS)
+    once = any_sample_collection.read_vectors()
     for _ in range(3):
-        again = cycle.apply(any_world.target(), SETTINGS)
+        again = cycle.apply(any_sample_collection.target(), SETTINGS)
         assert (again.plan.moved, again.written, again.revision) == (0, 0, None)
-    rescales = any_world.target().facts.rescales
-    assert is_same_vector(any_world.live(), once, rescales=rescales).all()
+    rescales = any_sample_collection.target().facts.rescales
+    assert is_same_vector(any_sample_collection.read_vectors(), once, rescales=rescales).all()
 
 
-def test_a_cycle_does_not_depend_on_the_one_before(world: World) -> None:
+def test_a_cycle_does_not_depend_on_the_one_before(sample_collection: SampleCollection) -> None:
     """Bit for bit: more feedback after a cycle gives what it gives without that cycle."""
-    world.teach(range(600))
-    cycle.apply(world.target(), SETTINGS)
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    twice = world.live()
-    roll_back(world.target(), SETTINGS, originals=True)
-    cycle.apply(world.target(), SETTINGS)
-    assert world.live().tobytes() == twice.tobytes()
+    sample_collection.add_judgements(range(600))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    twice = sample_collection.read_vectors()
+    roll_back(sample_collection.target(), SETTINGS, originals=True)
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() == twice.tobytes()
 
 
-def test_rollback_walks_back_and_forward_through_revisions(world: World) -> None:
-    states = [world.live()]
+def test_rollback_walks_back_and_forward_through_revisions(
+    sample_collection: SampleCollection,
+) -> None:
+    states = [sample_collection.read_vectors()]
     for count in (400, 600, 900):
-        world.teach(range(count))
-        cycle.apply(world.target(), SETTINGS)
-        states.append(world.live())
+        sample_collection.add_judgements(range(count))
+        cycle.apply(sample_collection.target(), SETTINGS)
+        states.append(sample_collection.read_vectors())
     for to in (2, 3, 1):
-        assert roll_back(world.target(), SETTINGS, to=to).identical == JUDGED
-        assert world.live().tobytes() == states[to].tobytes()
-    roll_back(world.target(), SETTINGS, to=3)
+        assert roll_back(sample_collection.target(), SETTINGS, to=to).identical == JUDGED_POINTS
+        assert sample_collection.read_vectors().tobytes() == states[to].tobytes()
+    roll_back(sample_collection.target(), SETTINGS, to=3)
     for expected in (2, 1, 0, 0):
-        assert roll_back(world.target(), SETTINGS).head == expected
-        assert world.live().tobytes() == states[expected].tobytes()
+        assert roll_back(sample_collection.target(), SETTINGS).head == expected
+        assert sample_collection.read_vectors().tobytes() == states[expected].tobytes()
 
 
-def test_history_keeps_the_last_revisions_and_no_more(world: World) -> None:
+def test_history_keeps_the_last_revisions_and_no_more(sample_collection: SampleCollection) -> None:
     settings = SETTINGS.model_copy(
         update={"write": SETTINGS.write.model_copy(update={"keep_revisions": 2})}
     )
     states = {}
     for number, count in enumerate((300, 500, 600, 700, 900), 1):
-        world.teach(range(count))
-        cycle.apply(world.target(), settings)
-        states[number] = world.live()
+        sample_collection.add_judgements(range(count))
+        cycle.apply(sample_collection.target(), settings)
+        states[number] = sample_collection.read_vectors()
     with pytest.raises(InputError, match="kept are: 4, 5"):
-        roll_back(world.target(), settings, to=3)
-    assert world.target().history_records.count() <= 2 * JUDGED
-    roll_back(world.target(), settings, to=4)
-    assert world.live().tobytes() == states[4].tobytes()
+        roll_back(sample_collection.target(), settings, to=3)
+    assert sample_collection.target().history_records.count() <= 2 * JUDGED_POINTS
+    roll_back(sample_collection.target(), settings, to=4)
+    assert sample_collection.read_vectors().tobytes() == states[4].tobytes()
 
 
-def test_points_without_feedback_go_back(world: World) -> None:
-    before = world.live()
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    events = world.target().events
+def test_points_without_feedback_go_back(sample_collection: SampleCollection) -> None:
+    before = sample_collection.read_vectors()
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    events = sample_collection.target().events
     gone = [
         record.key
         for batch in events.scan(vectors=False)
@@ -101,91 +111,106 @@ def test_points_without_feedback_go_back(world: World) -> None:
         if record.document["object_id"] < 10
     ]
     events.delete(gone)
-    cycle.apply(world.target(), SETTINGS)
-    assert world.live(range(10)).tobytes() == before[:10].tobytes()
-    assert (world.live(range(10, JUDGED)) != before[10:JUDGED]).any(axis=1).all()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors(range(10)).tobytes() == before[:10].tobytes()
+    assert (
+        (sample_collection.read_vectors(range(10, JUDGED_POINTS)) != before[10:JUDGED_POINTS])
+        .any(axis=1)
+        .all()
+    )
 
 
 def test_forgetting_everything_brings_the_originals_back_although_the_gate_refuses(
-    world: World,
+    sample_collection: SampleCollection,
 ) -> None:
-    before = world.live()
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    events = world.target().events
+    before = sample_collection.read_vectors()
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    events = sample_collection.target().events
     events.delete([record.key for batch in events.scan(vectors=False) for record in batch])
     with pytest.raises(GateRefused, match="only 0 held-out queries") as refused:
-        cycle.apply(world.target(), SETTINGS)
-    assert (refused.value.applied.written, refused.value.applied.revision) == (JUDGED, 2)
-    assert world.live().tobytes() == before.tobytes()
+        cycle.apply(sample_collection.target(), SETTINGS)
+    assert (refused.value.applied.written, refused.value.applied.revision) == (JUDGED_POINTS, 2)
+    assert sample_collection.read_vectors().tobytes() == before.tobytes()
     # As long as nothing changes there is nothing to compute.
-    assert "nothing changed since revision 2" in cycle.plan(world.target(), SETTINGS).reasons
+    assert (
+        "nothing changed since revision 2"
+        in cycle.plan(sample_collection.target(), SETTINGS).reasons
+    )
 
 
-def test_a_point_that_the_application_embeds_again_has_a_new_original(any_world: World) -> None:
-    any_world.teach()
-    cycle.apply(any_world.target(), SETTINGS)
+def test_a_point_that_the_application_embeds_again_has_a_new_original(
+    any_sample_collection: SampleCollection,
+) -> None:
+    any_sample_collection.add_judgements()
+    cycle.apply(any_sample_collection.target(), SETTINGS)
     rng = np.random.default_rng(9)
-    fresh = unit(any_world.numbers.vectors[[3, 5]] + 0.3 * unit(rng.normal(size=(2, 32))))
-    any_world.upsert([3, 5], fresh)
-    embedded = any_world.live([3, 5])
-    assert verify.verify(any_world.target()).drifted == 2
-    back = roll_back(any_world.target(), SETTINGS)
+    fresh = normalise_rows(
+        any_sample_collection.data.vectors[[3, 5]] + 0.3 * normalise_rows(rng.normal(size=(2, 32)))
+    )
+    any_sample_collection.upsert([3, 5], fresh)
+    embedded = any_sample_collection.read_vectors([3, 5])
+    assert verify.verify(any_sample_collection.target()).drifted == 2
+    back = roll_back(any_sample_collection.target(), SETTINGS)
     assert back.drifted == [3, 5]
-    assert any_world.live([3, 5]).tobytes() == embedded.tobytes()
-    again = cycle.apply(any_world.target(), SETTINGS)
+    assert any_sample_collection.read_vectors([3, 5]).tobytes() == embedded.tobytes()
+    again = cycle.apply(any_sample_collection.target(), SETTINGS)
     assert again.plan.drifted == [3, 5]
-    assert (any_world.live([3, 5]) != embedded).any(axis=1).all()
-    roll_back(any_world.target(), SETTINGS, to=0)
-    assert any_world.live([3, 5]).tobytes() == embedded.tobytes()
+    assert (any_sample_collection.read_vectors([3, 5]) != embedded).any(axis=1).all()
+    roll_back(any_sample_collection.target(), SETTINGS, to=0)
+    assert any_sample_collection.read_vectors([3, 5]).tobytes() == embedded.tobytes()
 
 
-def test_deleted_points_stay_deleted(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    world.delete([7])
-    back = roll_back(world.target(), SETTINGS)
+def test_deleted_points_stay_deleted(sample_collection: SampleCollection) -> None:
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    sample_collection.delete([7])
+    back = roll_back(sample_collection.target(), SETTINGS)
     assert back.missing == [7]
-    assert (back.points, back.identical) == (JUDGED, JUDGED - 1)
-    assert len(world.live([7])) == 0
-    assert cycle.apply(world.target(), SETTINGS).plan.missing == [7]
+    assert (back.points, back.identical) == (JUDGED_POINTS, JUDGED_POINTS - 1)
+    assert len(sample_collection.read_vectors([7])) == 0
+    assert cycle.apply(sample_collection.target(), SETTINGS).plan.missing == [7]
 
 
-def test_shuffled_judgements_are_refused_and_nothing_is_written(world: World) -> None:
-    before = world.live()
+def test_shuffled_judgements_are_refused_and_nothing_is_written(
+    sample_collection: SampleCollection,
+) -> None:
+    before = sample_collection.read_vectors()
     rng = np.random.default_rng(1)
-    world.numbers.answers[:] = [int(row) for row in rng.permutation(world.numbers.answers)]
-    world.teach()
+    sample_collection.data.answers[:] = [
+        int(row) for row in rng.permutation(sample_collection.data.answers)
+    ]
+    sample_collection.add_judgements()
     with pytest.raises(GateRefused):
-        cycle.apply(world.target(), SETTINGS)
-    assert world.live().tobytes() == before.tobytes()
-    assert Ledger(world.target().ledger_records, "docs").entries() == []
+        cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() == before.tobytes()
+    assert Ledger(sample_collection.target().ledger_records, "docs").entries() == []
 
 
-def test_a_plan_travels_through_a_file(world: World, tmp_path) -> None:
-    world.teach()
-    planned = cycle.plan(world.target(), SETTINGS)
+def test_a_plan_travels_through_a_file(sample_collection: SampleCollection, tmp_path) -> None:
+    sample_collection.add_judgements()
+    planned = cycle.plan(sample_collection.target(), SETTINGS)
     save_plan(planned, tmp_path / "plan.jsonl")
     loaded = load_plan(tmp_path / "plan.jsonl")
     assert loaded.summary() == planned.summary()
-    applied = cycle.apply(world.target(), SETTINGS, loaded)
+    applied = cycle.apply(sample_collection.target(), SETTINGS, loaded)
     assert applied.written == planned.moved
-    assert world.live(planned.ids).tobytes() == planned.vectors.tobytes()
+    assert sample_collection.read_vectors(planned.ids).tobytes() == planned.vectors.tobytes()
 
 
-def test_planning_writes_nothing(world: World) -> None:
-    world.teach()
-    before = world.live()
-    cycle.plan(world.target(), SETTINGS)
-    target = world.target()
+def test_planning_writes_nothing(sample_collection: SampleCollection) -> None:
+    sample_collection.add_judgements()
+    before = sample_collection.read_vectors()
+    cycle.plan(sample_collection.target(), SETTINGS)
+    target = sample_collection.target()
     assert [
         target.shadow_records.count(),
         target.history_records.count(),
         target.ledger_records.count(),
     ] == [0, 0, 0]
-    assert world.live().tobytes() == before.tobytes()
+    assert sample_collection.read_vectors().tobytes() == before.tobytes()
 
 
-def test_nothing_to_resume(world: World) -> None:
-    assert resume.resume(world.target(), SETTINGS) is None
-    assert len(world.live()) == POINTS
+def test_nothing_to_resume(sample_collection: SampleCollection) -> None:
+    assert resume.resume(sample_collection.target(), SETTINGS) is None
+    assert len(sample_collection.read_vectors()) == POINTS

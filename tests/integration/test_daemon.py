@@ -13,29 +13,33 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from commands import Shop, opened_shop
-from worlds import JUDGED, POINTS
+from commands import Workspace, make_workspace
+from worlds import JUDGED_POINTS, POINTS
 
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""
 
 
 @pytest.fixture(scope="module")
-def taught_once(tmp_path_factory) -> Shop:
-    shop = opened_shop(tmp_path_factory.mktemp("shop"))
-    shop.call("feedback", "import", str(shop.feedback))
+def shared_workspace(tmp_path_factory) -> Workspace:
+    shop = make_workspace(tmp_path_factory.mktemp("shop"))
+    shop.run("feedback", "import", str(shop.feedback_path))
     return shop
 
 
 @pytest.fixture
-def taught(taught_once: Shop, tmp_path) -> Shop:
-    return taught_once.copied(tmp_path / "copy")
+def workspace_with_feedback(shared_workspace: Workspace, tmp_path) -> Workspace:
+    return shared_workspace.copy_to(tmp_path / "copy")
 
 
 @contextmanager
-def served(shop: Shop, *words: str, **variables: str) -> Iterator[tuple[Popen[str], str]]:
+def start_daemon(
+    workspace: Workspace, *words: str, **variables: str
+) -> Iterator[tuple[Popen[str], str]]:
     """The daemon on a free port, and its address."""
-    child = shop.child("serve", "--port", "0", "--log-format", "json", *words, **variables)
+    child = workspace.start_process(
+        "serve", "--port", "0", "--log-format", "json", *words, **variables
+    )
     try:
         said = next(line for line in child.stderr if '"listening"' in line)
         yield child, f"http://127.0.0.1:{json.loads(said)['port']}"
@@ -44,7 +48,7 @@ def served(shop: Shop, *words: str, **variables: str) -> Iterator[tuple[Popen[st
         child.communicate()
 
 
-def page(url: str, token: str = "") -> tuple[int, str]:
+def fetch_page(url: str, token: str = "") -> tuple[int, str]:
     try:
         with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"})) as answer:
             return answer.status, answer.read().decode()
@@ -53,84 +57,89 @@ def page(url: str, token: str = "") -> tuple[int, str]:
             return refused.code, refused.read().decode()
 
 
-def metric(url: str, name: str) -> float:
-    found = re.search(rf"^{re.escape(name)} (\S+)$", page(f"{url}/metrics")[1], re.MULTILINE)
+def read_metric(url: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", fetch_page(f"{url}/metrics")[1], re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
 def wait_until(reached) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def stopped(child: Popen[str], number: int = signal.SIGTERM) -> str:
+def stop_daemon(child: Popen[str], number: int = signal.SIGTERM) -> str:
     child.send_signal(number)
-    _, log = child.communicate(timeout=PATIENCE)
+    _, log = child.communicate(timeout=TIMEOUT_SECONDS)
     assert child.returncode == 0, log
     return log
 
 
-def test_it_runs_on_time_answers_and_stops(taught: Shop):
-    taught.configure('[schedule]\nevery = "2s"')
+def test_it_runs_on_time_answers_and_stops(workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config('[schedule]\nevery = "2s"')
     cycles = 'nudge_sync_cycles_total{collection="docs",outcome="%s"}'
-    with served(taught) as (child, url):
-        wait_until(lambda: metric(url, cycles % "unchanged") >= 1)
-        assert metric(url, cycles % "applied") == 1
-        assert metric(url, 'nudge_sync_points{collection="docs"}') == POINTS
-        assert metric(url, 'nudge_sync_judged_points{collection="docs"}') == JUDGED
-        assert metric(url, 'nudge_sync_rows_total{collection="docs",result="written"}') == JUDGED
+    with start_daemon(workspace_with_feedback) as (child, url):
+        wait_until(lambda: read_metric(url, cycles % "unchanged") >= 1)
+        assert read_metric(url, cycles % "applied") == 1
+        assert read_metric(url, 'nudge_sync_points{collection="docs"}') == POINTS
+        assert read_metric(url, 'nudge_sync_judged_points{collection="docs"}') == JUDGED_POINTS
+        assert (
+            read_metric(url, 'nudge_sync_rows_total{collection="docs",result="written"}')
+            == JUDGED_POINTS
+        )
         held = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
-        assert metric(url, held % "after") > 0
+        assert read_metric(url, held % "after") > 0
         success = 'nudge_sync_last_success_timestamp_seconds{collection="docs"}'
-        assert 0 <= time.time() - metric(url, success) < PATIENCE
-        assert page(f"{url}/healthz") == (200, "ok\n")
-        assert page(f"{url}/readyz") == (200, "ok\n")
-        assert page(f"{url}/else")[0] == 404
-        log = stopped(child)
+        assert 0 <= time.time() - read_metric(url, success) < TIMEOUT_SECONDS
+        assert fetch_page(f"{url}/healthz") == (200, "ok\n")
+        assert fetch_page(f"{url}/readyz") == (200, "ok\n")
+        assert fetch_page(f"{url}/else")[0] == 404
+        log = stop_daemon(child)
     entries = [json.loads(line) for line in log.splitlines()]
     assert {"time", "level", "message"} <= entries[0].keys()
     assert entries[-1]["message"] == "stopped"
     assert any(entry["message"] == "cycle applied" for entry in entries)
-    assert taught.call("verify")["as_written"] == JUDGED
+    assert workspace_with_feedback.run("verify")["as_written"] == JUDGED_POINTS
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_ends_with_the_batch_in_hand(number, taught: Shop):
+def test_asked_to_stop_it_ends_with_the_batch_in_hand(number, workspace_with_feedback: Workspace):
     # Forty rows in batches of sixteen at four a second: the write takes some seconds.
-    taught.configure('rate = 4.0\n[schedule]\nevery = "1d"')
-    with served(taught, "--now") as (child, url):
-        wait_until(lambda: metric(url, 'nudge_sync_lease_held{collection="docs"}') == 1)
-        assert page(f"{url}/healzh")[0] == 404
-        log = stopped(child, number)
+    workspace_with_feedback.write_config('rate = 4.0\n[schedule]\nevery = "1d"')
+    with start_daemon(workspace_with_feedback, "--now") as (child, url):
+        wait_until(lambda: read_metric(url, 'nudge_sync_lease_held{collection="docs"}') == 1)
+        assert fetch_page(f"{url}/healzh")[0] == 404
+        log = stop_daemon(child, number)
     assert "cycle interrupted" in log
-    taught.configure()
-    assert taught.call("apply", "--yes")["gate"]["passed"]
-    found = taught.call("verify")
-    assert (found["as_written"], found["pending"]) == (JUDGED, 0)
+    workspace_with_feedback.write_config()
+    assert workspace_with_feedback.run("apply", "--yes")["gate"]["passed"]
+    found = workspace_with_feedback.run("verify")
+    assert (found["as_written"], found["pending"]) == (JUDGED_POINTS, 0)
 
 
-def test_the_gate_and_a_missing_collection_do_not_end_it(taught: Shop):
-    taught.configure('[schedule]\nevery = "1d"\n[collections.absent]', min_queries=5000)
+def test_the_gate_and_a_missing_collection_do_not_end_it(workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config(
+        '[schedule]\nevery = "1d"\n[collections.absent]', min_queries=5000
+    )
     cycles = 'nudge_sync_cycles_total{collection="%s",outcome="%s"}'
-    with served(taught, "--now") as (child, url):
-        wait_until(lambda: metric(url, cycles % ("docs", "refused")) == 1)
-        wait_until(lambda: metric(url, cycles % ("absent", "failed")) == 1)
-        assert metric(url, 'nudge_sync_gate_total{collection="docs",result="refused"}') == 1
-        log = stopped(child)
+    with start_daemon(workspace_with_feedback, "--now") as (child, url):
+        wait_until(lambda: read_metric(url, cycles % ("docs", "refused")) == 1)
+        wait_until(lambda: read_metric(url, cycles % ("absent", "failed")) == 1)
+        assert read_metric(url, 'nudge_sync_gate_total{collection="docs",result="refused"}') == 1
+        log = stop_daemon(child)
     assert "refused by the gate" in log
     assert "Traceback" not in log
 
 
-def test_metrics_ask_for_the_token(taught: Shop):
-    taught.configure('[schedule]\nevery = "1d"')
-    with served(taught, NUDGE_SYNC_TOKEN="s3cret") as (child, url):
-        assert page(f"{url}/metrics")[0] == 401
-        assert page(f"{url}/metrics", "wrong")[0] == 401
-        assert page(f"{url}/metrics", "s3cret")[0] == 200
-        assert page(f"{url}/healthz")[0] == 200
-        log = stopped(child)
+def test_metrics_ask_for_the_token(workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config('[schedule]\nevery = "1d"')
+    with start_daemon(workspace_with_feedback, NUDGE_SYNC_TOKEN="s3cret") as (child, url):
+        assert fetch_page(f"{url}/metrics")[0] == 401
+        assert fetch_page(f"{url}/metrics", "wrong")[0] == 401
+        assert fetch_page(f"{url}/metrics", "s3cret")[0] == 200
+        assert fetch_page(f"{url}/healthz")[0] == 200
+        log = stop_daemon(child)
     assert "s3cret" not in log
 
 
@@ -142,8 +151,8 @@ def test_metrics_ask_for_the_token(taught: Shop):
         ('[schedule]\nevery = "1d"', ("--host", "203.0.113.1"), "NUDGE_SYNC_TOKEN"),
     ],
 )
-def test_what_it_refuses_to_start_with(more, words, expected, taught: Shop):
-    taught.configure(more)
-    child = taught.child("serve", "--port", "0", *words)
-    _, said = child.communicate(timeout=PATIENCE)
+def test_what_it_refuses_to_start_with(more, words, expected, workspace_with_feedback: Workspace):
+    workspace_with_feedback.write_config(more)
+    child = workspace_with_feedback.start_process("serve", "--port", "0", *words)
+    _, said = child.communicate(timeout=TIMEOUT_SECONDS)
     assert (child.returncode, expected in said) == (2, True), said

@@ -14,7 +14,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import TextNode
 from qdrant_client.models import Distance, VectorParams
-from sentences import DIMENSION, TEXTS, embedded
+from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
@@ -33,10 +33,10 @@ def blocks(page: str, language: str) -> list[str]:
 
 class Words(Embeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [embedded(text) for text in texts]
+        return [embed_text(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
-        return embedded(text)
+        return embed_text(text)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def names() -> Iterator[dict[str, Any]]:
         "store": store,
         "index": index,
         "log": log,
-        "query_vector": embedded("swept wings"),
+        "query_vector": embed_text("swept wings"),
         "shown_ids": ids[:3],
         "point_id": ids[1],
     }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import opened_shop
-from worlds import JUDGED, SETTINGS, World
+from commands import make_workspace
+from worlds import JUDGED_POINTS, SETTINGS, SampleCollection
 
 from nudge_sync import cycle
 from nudge_sync.base.signals import StopRequest
@@ -24,30 +24,36 @@ from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 
 
-def test_a_drill_restores_every_bit_and_leaves_nothing_behind(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    before = world.live()
-    done = run_drill(world.target(), sample_size=0)
-    assert (done.originals, done.history, done.identical) == (JUDGED, JUDGED, 2 * JUDGED)
+def test_a_drill_restores_every_bit_and_leaves_nothing_behind(
+    sample_collection: SampleCollection,
+) -> None:
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    before = sample_collection.read_vectors()
+    done = run_drill(sample_collection.target(), sample_size=0)
+    assert (done.originals, done.history, done.identical) == (
+        JUDGED_POINTS,
+        JUDGED_POINTS,
+        2 * JUDGED_POINTS,
+    )
     assert done.is_restorable
-    part = run_drill(world.target(), sample_size=10, rng=np.random.default_rng(0))
+    part = run_drill(sample_collection.target(), sample_size=10, rng=np.random.default_rng(0))
     assert (part.originals, part.history, part.identical) == (10, 10, 20)
-    assert open_scratch_records(world.target()).count() == 0
-    assert world.live().tobytes() == before.tobytes()
+    assert open_scratch_records(sample_collection.target()).count() == 0
+    assert sample_collection.read_vectors().tobytes() == before.tobytes()
 
 
-def test_nothing_to_drill(world: World) -> None:
-    done = run_drill(world.target())
+def test_nothing_to_drill(sample_collection: SampleCollection) -> None:
+    done = run_drill(sample_collection.target())
     assert (done.originals, done.history, done.identical, done.is_restorable) == (0, 0, 0, True)
 
 
-@pytest.mark.parametrize("world", ["memory"], indirect=True)
-def test_a_drill_names_what_a_rollback_could_not_use(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    originals = world.database.store.records["docs__nudge_originals"]
-    history = world.database.store.records["docs__nudge_history"]
+@pytest.mark.parametrize("sample_collection", ["memory"], indirect=True)
+def test_a_drill_names_what_a_rollback_could_not_use(sample_collection: SampleCollection) -> None:
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    originals = sample_collection.database.store.records["docs__nudge_originals"]
+    history = sample_collection.database.store.records["docs__nudge_history"]
     bent, gone = "1:3", "1:5"
     text, vector = originals[bent]
     wrong = vector.copy()
@@ -55,16 +61,16 @@ def test_a_drill_names_what_a_rollback_could_not_use(world: World) -> None:
     originals[bent] = (text, wrong)
     del originals[gone]
     history["1:7"] = ('{"id": 7}', history["1:7"][1])
-    done = run_drill(world.target(), sample_size=0)
+    done = run_drill(sample_collection.target(), sample_size=0)
     assert done.damaged == ["docs__nudge_originals 1:3", "docs__nudge_history 1:7"]
     assert done.baseless == [gone]
     assert not done.is_restorable
-    assert done.identical == 2 * JUDGED - 3
+    assert done.identical == 2 * JUDGED_POINTS - 3
 
 
-def _abandoned(world: World) -> int:
+def _abandon_revision(sample_collection: SampleCollection) -> int:
     """History of a revision that was noted, never written, and abandoned with its notes there."""
-    world.teach()
+    sample_collection.add_judgements()
 
     def stop(stage: str, done: int, total: int) -> None:
         if stage == "write":
@@ -73,50 +79,54 @@ def _abandoned(world: World) -> int:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        cycle.apply(world.target(), SETTINGS, progress=stop)
-    target = world.target()
+        cycle.apply(sample_collection.target(), SETTINGS, progress=stop)
+    target = sample_collection.target()
     ledger = Ledger(target.ledger_records, "docs")
     ledger.set_state(ledger.read_entry(1), "abandoned")
     return target.history_records.count()
 
 
-def test_gc_sweeps_the_history_of_abandoned_revisions(world: World) -> None:
-    noted = _abandoned(world)
-    before = world.live()
-    assert noted == JUDGED
-    assert sweep_leftovers(world.target()) == noted
-    assert world.target().history_records.count() == 0
-    assert sweep_leftovers(world.target()) == 0
-    assert resume(world.target(), SETTINGS) is None
-    assert roll_back(world.target(), SETTINGS, originals=True).restored == 0
-    assert world.live().tobytes() == before.tobytes()
+def test_gc_sweeps_the_history_of_abandoned_revisions(sample_collection: SampleCollection) -> None:
+    noted = _abandon_revision(sample_collection)
+    before = sample_collection.read_vectors()
+    assert noted == JUDGED_POINTS
+    assert sweep_leftovers(sample_collection.target()) == noted
+    assert sample_collection.target().history_records.count() == 0
+    assert sweep_leftovers(sample_collection.target()) == 0
+    assert resume(sample_collection.target(), SETTINGS) is None
+    assert roll_back(sample_collection.target(), SETTINGS, originals=True).restored == 0
+    assert sample_collection.read_vectors().tobytes() == before.tobytes()
 
 
-def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(world: World) -> None:
-    noted = _abandoned(world)
-    target = world.target()
+def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(
+    sample_collection: SampleCollection,
+) -> None:
+    noted = _abandon_revision(sample_collection)
+    target = sample_collection.target()
     record = History(target.history_records, "docs").read_records(1, [2], vectors=True)[2]
     assert record.vector is not None
-    world.upsert([2], record.vector[None])
-    held = checksum.digest_vectors(world.live([2]))[0] == record.document["vector"]
-    assert sweep_leftovers(world.target()) == noted - held
+    sample_collection.upsert([2], record.vector[None])
+    held = (
+        checksum.digest_vectors(sample_collection.read_vectors([2]))[0] == record.document["vector"]
+    )
+    assert sweep_leftovers(sample_collection.target()) == noted - held
 
 
-def test_gc_sweeps_what_a_killed_drill_left(world: World) -> None:
-    world.teach()
-    cycle.apply(world.target(), SETTINGS)
-    target = world.target()
+def test_gc_sweeps_what_a_killed_drill_left(sample_collection: SampleCollection) -> None:
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    target = sample_collection.target()
     open_scratch_records(target).put(target.shadow_records.get(["1:3", "1:4"]))
-    assert run_drill(world.target()).is_restorable
+    assert run_drill(sample_collection.target()).is_restorable
     assert open_scratch_records(target).count() == 2
-    assert sweep_leftovers(world.target()) == 2
+    assert sweep_leftovers(sample_collection.target()) == 2
     assert open_scratch_records(target).count() == 0
 
 
 def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
-    shop = opened_shop(tmp_path / "shop")
-    shop.configure('[schedule]\nevery = "1d"\ndrill_every = "1s"')
-    config = load_config(shop.config)
+    workspace = make_workspace(tmp_path / "shop")
+    workspace.write_config('[schedule]\nevery = "1d"\ndrill_every = "1s"')
+    config = load_config(workspace.config_path)
     schedule = config.collections["docs"].schedule
     assert build_drill_trigger(schedule) is not None
     assert build_drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
@@ -132,11 +142,11 @@ def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
 
 
 def test_verify_drills_when_asked(tmp_path: Path) -> None:
-    shop = opened_shop(tmp_path / "shop")
-    shop.call("feedback", "import", str(shop.feedback))
-    shop.call("apply", "--yes")
-    assert "drill" not in shop.call("verify")
-    found = shop.call("verify", "--drill", "--sample", "7")
+    workspace = make_workspace(tmp_path / "shop")
+    workspace.run("feedback", "import", str(workspace.feedback_path))
+    workspace.run("apply", "--yes")
+    assert "drill" not in workspace.run("verify")
+    found = workspace.run("verify", "--drill", "--sample", "7")
     assert found["drill"]["originals"] == found["drill"]["history"] == 7
     assert (found["drill"]["identical"], found["drill"]["ok"], found["clean"]) == (14, True, True)
-    assert shop.call("gc")["removed"] == 0
+    assert workspace.run("gc")["removed"] == 0

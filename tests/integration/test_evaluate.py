@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Shop, opened_shop
+from commands import Workspace, make_workspace
 from typer.testing import CliRunner
-from worlds import JUDGED, POINTS, numbers
+from worlds import JUDGED_POINTS, POINTS, make_synthetic_data
 
 from nudge_sync.cli.app import app
 from nudge_sync.evaluate.methods import METHODS
@@ -20,7 +20,7 @@ QUICK = ("--seeds", "2", "--resamples", "200")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A small task on which nudging helps, as files."""
-    made = numbers()
+    made = make_synthetic_data()
     path = tmp_path_factory.mktemp("toy")
     np.save(path / "documents.npy", made.vectors)
     np.save(path / "queries.npy", made.queries[:300])
@@ -30,11 +30,11 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shop:
+def workspace(tmp_path_factory) -> Workspace:
     """A collection with feedback on which one cycle has run."""
-    made = opened_shop(tmp_path_factory.mktemp("shop"))
-    made.call("feedback", "import", str(made.feedback))
-    made.call("apply", "--yes")
+    made = make_workspace(tmp_path_factory.mktemp("shop"))
+    made.run("feedback", "import", str(made.feedback_path))
+    made.run("apply", "--yes")
     return made
 
 
@@ -44,11 +44,11 @@ def run(*words: str, code: int = 0):
     return done
 
 
-def found_in(*words: str):
+def evaluate_as_json(*words: str):
     return json.loads(run("evaluate", *words, *QUICK, "--json").stdout)
 
 
-def line_of(result, protocol: str, method: str, part: str = "test"):
+def find_result_line(result, protocol: str, method: str, part: str = "test"):
     wanted = (protocol, part, method)
     return next(
         line
@@ -58,7 +58,7 @@ def line_of(result, protocol: str, method: str, part: str = "test"):
 
 
 @pytest.fixture(scope="module")
-def everything(folder, tmp_path_factory):
+def all_results(folder, tmp_path_factory):
     """All methods under all protocols, as an object and as a page."""
     pytest.importorskip("matplotlib")
     page = tmp_path_factory.mktemp("page") / "report.html"
@@ -67,23 +67,23 @@ def everything(folder, tmp_path_factory):
     return result, page.read_text(encoding="utf-8")
 
 
-def test_a_folder_under_every_protocol_by_every_method(everything):
-    result, _ = everything
+def test_a_folder_under_every_protocol_by_every_method(all_results):
+    result, _ = all_results
 
     assert (result["documents"], result["queries"], result["judgements"]) == (POINTS, 300, 300)
     assert len(result["results"]) == 4 * len(METHODS)
     assert result["comparisons"] == 4 * (len(METHODS) - 1)
-    line = line_of(result, "random", "nudge-n")
+    line = find_result_line(result, "random", "nudge-n")
     gain = line["gains"]["ndcg@10"]
     assert 0 < gain["low"] < gain["mean"] < gain["high"]
     assert line["p_corrected"] < 0.2
-    nothing = line_of(result, "random", "nothing")
+    nothing = find_result_line(result, "random", "nothing")
     assert nothing["gains"]["ndcg@10"] == {"mean": 0, "low": 0, "high": 0, "p": 1}
     assert line["values"]["ndcg@10"] == pytest.approx(nothing["values"]["ndcg@10"] + gain["mean"])
 
 
-def test_the_report_holds_every_figure_and_needs_nothing_else(everything):
-    result, text = everything
+def test_the_report_holds_every_figure_and_needs_nothing_else(all_results):
+    result, text = all_results
 
     for name in ("per-method", "angle", "evidence", "turned"):
         assert f'<figure id="{name}">' in text
@@ -99,7 +99,7 @@ def test_the_report_holds_every_figure_and_needs_nothing_else(everything):
 def test_the_figures_are_the_same_each_time(folder):
     wanted = ("-p", "random", "-m", "nudge-n", "-m", "adaptor")
 
-    first, second = (found_in(str(folder), *wanted) for _ in range(2))
+    first, second = (evaluate_as_json(str(folder), *wanted) for _ in range(2))
 
     for result in (first, second):
         for line in result["results"]:
@@ -119,7 +119,7 @@ def test_the_table_says_what_was_measured(folder):
 
 
 def test_files_can_be_named_one_by_one(folder):
-    result = found_in(
+    result = evaluate_as_json(
         *("--documents", str(folder / "documents.npy")),
         *("--queries", str(folder / "queries.npy")),
         *("--qrels", str(folder / "qrels.tsv")),
@@ -130,7 +130,7 @@ def test_files_can_be_named_one_by_one(folder):
 
 
 def test_cosine_leaves_nudge_m_out_and_says_so(folder):
-    result = found_in(
+    result = evaluate_as_json(
         str(folder), "-p", "random", "--similarity", "cosine", "-m", "nudge-m", "-m", "auto"
     )
 
@@ -165,7 +165,7 @@ def test_a_set_in_words_is_taken_from_the_cache(folder, tmp_path):
     kept.parent.mkdir(parents=True)
     kept.symlink_to(folder)
 
-    result = found_in(
+    result = evaluate_as_json(
         *("--dataset", "beir/toy", "--model", "stub/model", "--cache", str(tmp_path / "cache")),
         *("-p", "random", "-m", "nothing"),
     )
@@ -173,27 +173,27 @@ def test_a_set_in_words_is_taken_from_the_cache(folder, tmp_path):
     assert result["name"] == "beir/toy by stub/model"
 
 
-def test_a_collection_is_evaluated_on_its_originals_and_not_written(shop):
-    before = shop.live()
+def test_a_collection_is_evaluated_on_its_originals_and_not_written(workspace: Workspace):
+    before = workspace.read_vectors()
 
-    result = shop.call("evaluate", *QUICK, "-p", "random", "-m", "nothing", "-m", "nudge-n")
-    whole = shop.call(
+    result = workspace.run("evaluate", *QUICK, "-p", "random", "-m", "nothing", "-m", "nudge-n")
+    whole = workspace.run(
         "evaluate", "--exact", *QUICK, "-p", "random", "-m", "nothing", "-m", "nudge-n"
     )
 
-    assert shop.live().tobytes() == before.tobytes()
-    assert (result["queries"], result["judged_documents"]) == (900, JUDGED)
+    assert workspace.read_vectors().tobytes() == before.tobytes()
+    assert (result["queries"], result["judged_documents"]) == (900, JUDGED_POINTS)
     assert whole["documents"] == POINTS
-    assert line_of(result, "random", "nudge-n")["gains"]["ndcg@10"]["low"] > 0
+    assert find_result_line(result, "random", "nudge-n")["gains"]["ndcg@10"]["low"] > 0
     for method in ("nothing", "nudge-n"):
-        near, exact = (line_of(one, "random", method)["values"] for one in (result, whole))
+        near, exact = (find_result_line(one, "random", method)["values"] for one in (result, whole))
         assert near == pytest.approx(exact, abs=1e-6)
 
 
-def test_a_moved_point_is_explained(shop):
-    answered = [row for row, answer in enumerate(shop.numbers.answers) if answer == 3]
+def test_a_moved_point_is_explained(workspace: Workspace):
+    answered = [row for row, answer in enumerate(workspace.data.answers) if answer == 3]
 
-    found = shop.call("explain", "3")
+    found = workspace.run("explain", "3")
 
     assert (found["point"], found["standing"], found["moved"]) == (3, "written", True)
     assert found["judged_by"] == len(answered)
@@ -201,15 +201,15 @@ def test_a_moved_point_is_explained(shop):
     assert sum(one["share"] for one in found["pulls"]) == pytest.approx(1)
     assert {one["query_id"] for one in found["pulls"]} <= {f"q{row}" for row in answered}
     assert np.mean([one["after"] - one["before"] for one in found["pulls"]]) > 0
-    live = shop.live()[3]
-    original = shop.numbers.vectors[3]
+    live = workspace.read_vectors()[3]
+    original = workspace.data.vectors[3]
     assert found["angle"] == pytest.approx(np.arccos(np.clip(live @ original, -1, 1)), abs=1e-3)
     assert all(one["before"] is None and one["after"] <= 10 for one in found["wins"])
     assert all(one["after"] is None and one["before"] <= 10 for one in found["loses"])
 
 
-def test_wins_and_losses_are_of_the_first_places_asked_for(shop):
-    found = [shop.call("explain", str(point), "--depth", "1") for point in range(4)]
+def test_wins_and_losses_are_of_the_first_places_asked_for(workspace: Workspace):
+    found = [workspace.run("explain", str(point), "--depth", "1") for point in range(4)]
 
     wins = [one for each in found for one in each["wins"]]
     loses = [one for each in found for one in each["loses"]]
@@ -218,14 +218,14 @@ def test_wins_and_losses_are_of_the_first_places_asked_for(shop):
     assert sum(one["relevant"] for one in wins) > sum(one["relevant"] for one in loses)
 
 
-def test_a_point_that_nobody_judged_has_no_pulls(shop):
-    found = shop.call("explain", str(POINTS - 1))
+def test_a_point_that_nobody_judged_has_no_pulls(workspace: Workspace):
+    found = workspace.run("explain", str(POINTS - 1))
 
     assert (found["standing"], found["moved"], found["pulls"]) == ("unjudged", False, [])
 
 
-def test_an_explanation_for_people(shop):
-    variables = {"NUDGE_SYNC_CONFIG": str(shop.config)}
+def test_an_explanation_for_people(workspace: Workspace):
+    variables = {"NUDGE_SYNC_CONFIG": str(workspace.config_path)}
     shown = CliRunner().invoke(app, ["explain", "3", "--limit", "2"], env=variables).stdout
 
     assert "docs: point 3 (written) turned by" in shown
@@ -233,5 +233,5 @@ def test_an_explanation_for_people(shop):
     assert "more" in shown
 
 
-def test_a_point_that_is_not_there_is_named(shop):
-    assert "no point '4711'" in shop.call("explain", "4711", code=2)
+def test_a_point_that_is_not_there_is_named(workspace: Workspace):
+    assert "no point '4711'" in workspace.run("explain", "4711", code=2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from places import SETTINGS, Place
-from ram import folder
+from places import SETTINGS, TrackedCollection
+from ram import ram_folder
 
 from nudge_sync.errors import DatabaseError
 from nudge_sync.store import retry
@@ -28,48 +28,63 @@ FIRST_ORIGINALS = 3
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _retry_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "DELAYS", (0.0,) * 2)
     monkeypatch.setattr(retry, "SWAP_DELAYS", (0.0,) * 2)
 
 
 @pytest.fixture(params=ENGINES)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def tracked_collection(request: pytest.FixtureRequest) -> Iterator[TrackedCollection]:
     server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
-    with folder() as path:
-        made = Place(request.param, path, server)
-        yield made
-        made.database.close()
+    with ram_folder() as path:
+        tracked = TrackedCollection(request.param, path, server)
+        yield tracked
+        tracked.database.close()
 
 
-def faulty(place: Place, at: int, when: When, strike: Callable[[], object]) -> Target:
-    return open_target(FaultyDatabase(place.database, Faults(at, when, strike)), "docs")
+def open_faulty_target(
+    tracked_collection: TrackedCollection, call: int, when: When, strike: Callable[[], object]
+) -> Target:
+    return open_target(
+        FaultyDatabase(tracked_collection.database, Faults(call, when, strike)), "docs"
+    )
 
 
-def place_calls(place: Place) -> dict[str, int]:
+def choose_calls(tracked_collection: TrackedCollection) -> dict[str, int]:
     """All of CALLS; of a server, where each takes its time, the two that matter most."""
-    few = place.engine == "milvus"
-    return {name: CALLS[name] for name in ("state", "batch")} if few else CALLS
+    only_two = tracked_collection.engine == "milvus"
+    return {name: CALLS[name] for name in ("state", "batch")} if only_two else CALLS
 
 
-def test_an_answer_that_is_lost_changes_nothing(place: Place) -> None:
+def test_an_answer_that_is_lost_changes_nothing(tracked_collection: TrackedCollection) -> None:
     """Whether the request took effect or not."""
-    for seed, at in enumerate([FIRST_ORIGINALS, *place_calls(place).values()]):
-        place.move(faulty(place, at, "after" if seed % 2 else "before", time_out), seed)
-        assert verify(place.target()).is_clean
-    roll_back(faulty(place, 6, "after", time_out), SETTINGS, originals=True)
-    assert place.live().tobytes() == place.originals.tobytes()
+    for seed, call in enumerate([FIRST_ORIGINALS, *choose_calls(tracked_collection).values()]):
+        tracked_collection.apply_plan(
+            open_faulty_target(
+                tracked_collection, call, "after" if seed % 2 else "before", time_out
+            ),
+            seed,
+        )
+        assert verify(tracked_collection.target()).is_clean
+    roll_back(
+        open_faulty_target(tracked_collection, 6, "after", time_out), SETTINGS, originals=True
+    )
+    assert tracked_collection.read_vectors().tobytes() == tracked_collection.originals.tobytes()
 
 
-def test_a_request_that_fails_for_good_is_finished_later(place: Place) -> None:
-    calls = {"originals": FIRST_ORIGINALS, **place_calls(place)}
-    for seed, (name, at) in enumerate(calls.items()):
-        before = place.live()
+def test_a_request_that_fails_for_good_is_finished_later(
+    tracked_collection: TrackedCollection,
+) -> None:
+    calls = {"originals": FIRST_ORIGINALS, **choose_calls(tracked_collection)}
+    for seed, (name, call) in enumerate(calls.items()):
+        before = tracked_collection.read_vectors()
         with pytest.raises(DatabaseError, match="no space left"):
-            place.move(faulty(place, at, "half", disk_full), seed)
-        resume(place.target(), SETTINGS)
-        changed = (place.live() != before).any(axis=1)
+            tracked_collection.apply_plan(
+                open_faulty_target(tracked_collection, call, "half", disk_full), seed
+            )
+        resume(tracked_collection.target(), SETTINGS)
+        changed = (tracked_collection.read_vectors() != before).any(axis=1)
         assert changed.all() or not changed.any(), name
-        assert verify(place.target()).is_clean
-        place.move(place.target(), seed=50 + seed)
-    place.nothing_is_lost()
+        assert verify(tracked_collection.target()).is_clean
+        tracked_collection.apply_plan(tracked_collection.target(), seed=50 + seed)
+    tracked_collection.assert_nothing_is_lost()

@@ -21,7 +21,7 @@ SETTINGS = CollectionSettings(solver=SolverSettings(threads=1))
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedDataset:
     """One of the shared collections; ids are rows."""
 
     documents: Float32
@@ -30,23 +30,23 @@ class Shared:
     """Query row, document row."""
 
 
-def loaded(folder: Path, every: int) -> Shared:
+def load_dataset(folder: Path, every: int) -> SharedDataset:
     """A collection, with one query in `every`."""
-    documents = {name: row for row, name in enumerate(lines(folder / "documents.txt"))}
-    names = {name: row for row, name in enumerate(lines(folder / "queries.txt")[::every])}
-    found = [line.split("\t") for line in lines(folder / "qrels.tsv")]
-    return Shared(
+    documents = {name: row for row, name in enumerate(read_lines(folder / "documents.txt"))}
+    names = {name: row for row, name in enumerate(read_lines(folder / "queries.txt")[::every])}
+    found = [line.split("\t") for line in read_lines(folder / "qrels.tsv")]
+    return SharedDataset(
         np.load(folder / "documents.npy"),
         np.load(folder / "queries.npy")[::every],
         [(names[query], documents[point]) for query, point, _ in found if query in names],
     )
 
 
-def lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def taught(shared: Shared, answers: list[tuple[int, int]], **event: object) -> Target:
+def make_target(shared: SharedDataset, answers: list[tuple[int, int]], **event: object) -> Target:
     database = MemoryDatabase()
     database.store.create("docs", shared.documents.shape[1])
     database.store.upsert("docs", list(range(len(shared.documents))), shared.documents)
@@ -64,7 +64,9 @@ def taught(shared: Shared, answers: list[tuple[int, int]], **event: object) -> T
     return target
 
 
-def refused(target: Target, shared: Shared, settings: CollectionSettings = SETTINGS) -> str:
+def assert_refused(
+    target: Target, shared: SharedDataset, settings: CollectionSettings = SETTINGS
+) -> str:
     with pytest.raises(GateRefused) as error:
         cycle.apply(target, settings)
     live = target.collection.read(range(len(shared.documents))).vectors
@@ -74,33 +76,35 @@ def refused(target: Target, shared: Shared, settings: CollectionSettings = SETTI
 
 
 @pytest.fixture(scope="module")
-def tools(shared_data: Path) -> Shared:
-    return loaded(shared_data / "metatool-minilm", every=4)
+def tools(shared_data: Path) -> SharedDataset:
+    return load_dataset(shared_data / "metatool-minilm", every=4)
 
 
-def test_true_answers_pass(tools: Shared) -> None:
+def test_true_answers_pass(tools: SharedDataset) -> None:
     """So that what follows refuses for a reason."""
-    assert cycle.apply(taught(tools, tools.answers), SETTINGS).written > 100
+    assert cycle.apply(make_target(tools, tools.answers), SETTINGS).written > 100
 
 
 def test_a_collection_that_nudging_does_not_help(shared_data: Path) -> None:
-    paragraphs = loaded(shared_data / "squad-minilm", every=2)
-    refused(taught(paragraphs, paragraphs.answers), paragraphs)
+    paragraphs = load_dataset(shared_data / "squad-minilm", every=2)
+    assert_refused(make_target(paragraphs, paragraphs.answers), paragraphs)
 
 
-def test_shuffled_judgements(tools: Shared) -> None:
+def test_shuffled_judgements(tools: SharedDataset) -> None:
     points = np.random.default_rng(0).permutation([point for _, point in tools.answers])
     queries = [query for query, _ in tools.answers]
-    refused(taught(tools, list(zip(queries, points.tolist(), strict=True))), tools)
+    assert_refused(make_target(tools, list(zip(queries, points.tolist(), strict=True))), tools)
 
 
-def test_somebody_who_clicks_a_few_documents_everywhere(tools: Shared) -> None:
+def test_somebody_who_clicks_a_few_documents_everywhere(tools: SharedDataset) -> None:
     pushed = [(row, row % 3) for row in range(len(tools.queries))]
-    target = taught(tools, pushed, action_name="click", client_id="vandal", position=1)
-    refused(target, tools)
+    target = make_target(tools, pushed, action_name="click", client_id="vandal", position=1)
+    assert_refused(target, tools)
 
 
-def test_more_of_the_collection_than_allowed(tools: Shared) -> None:
+def test_more_of_the_collection_than_allowed(tools: SharedDataset) -> None:
     gate = GateSettings(max_moved_share=0.2)
-    why = refused(taught(tools, tools.answers), tools, SETTINGS.model_copy(update={"gate": gate}))
+    why = assert_refused(
+        make_target(tools, tools.answers), tools, SETTINGS.model_copy(update={"gate": gate})
+    )
     assert "gate.max_moved_share" in why

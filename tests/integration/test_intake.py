@@ -14,8 +14,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from commands import opened_shop
-from worlds import DIMENSION, opened
+from commands import make_workspace
+from worlds import DIMENSION, open_sample_collection
 
 from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.serve.feedback_api import (
@@ -28,14 +28,14 @@ from nudge_sync.serve.feedback_api import (
 )
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""
 VECTOR = [1.0] + [0.0] * (DIMENSION - 1)
 SEARCH = {"query_id": "q1", "query_vector": VECTOR, "shown": [3, 4], "session": "s1"}
 CLICK = {"query_id": "q1", "action": "click", "point": 4, "position": 2, "time": 1_777_626_015}
 
 
-class Door:
+class FeedbackClient:
     """What an application sees of the intake."""
 
     def __init__(self, port: int, token: str = "") -> None:
@@ -47,7 +47,7 @@ class Door:
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         request = Request(f"http://127.0.0.1:{self.port}{path}", body, sent)
         try:
-            with urlopen(request, timeout=PATIENCE) as answer:
+            with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
                 return answer.status, json.loads(answer.read()), dict(answer.headers)
         except HTTPError as refused:
             with refused:
@@ -56,71 +56,71 @@ class Door:
     def post(self, path: str, rows: object) -> tuple[int, dict]:
         return self.call(path, json.dumps(rows).encode())[:2]
 
-    def silent(self) -> socket.socket:
+    def connect_silently(self) -> socket.socket:
         """A connection on which nothing is said."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS)
 
-    def halfway(self) -> socket.socket:
+    def send_half_a_batch(self) -> socket.socket:
         """A batch whose body the intake waits for."""
-        made = self.silent()
-        made.sendall(
+        connection = self.connect_silently()
+        connection.sendall(
             b"POST /v1/events HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
             b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"
         )
-        assert made.recv(1000).startswith(b"HTTP/1.1 100 ")
-        return made
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        return connection
 
 
 @contextmanager
-def door(
-    world,
+def serve_feedback(
+    sample_collection,
     token: str = "",
     vectors: dict[str, str] | None = None,
     gauges: PrometheusMetrics | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ):
-    batches = BatchImporter(world.reopen, vectors or {"docs": ""})
+    batches = BatchImporter(sample_collection.reopen, vectors or {"docs": ""})
     app = create_app(batches, token, gauges, limits)
     with serve_feedback_api("127.0.0.1", 0, app, limits) as port:
-        yield Door(port, token)
+        yield FeedbackClient(port, token)
 
 
-def answer_on(connection: socket.socket) -> tuple[int, dict, dict]:
+def read_answer(connection: socket.socket) -> tuple[int, dict, dict]:
     """What comes back on a connection that was written to by hand."""
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     return answer.status, json.loads(answer.read()), dict(answer.headers)
 
 
-def batches_in(gauges: PrometheusMetrics) -> dict[str, float]:
+def count_batches(gauges: PrometheusMetrics) -> dict[str, float]:
     """Batches of events by status."""
     pattern = r'^nudge_sync_feedback_batches_total\{.*status="(\d+)"\} (\S+)$'
-    found = re.findall(pattern, gauges.render().decode(), re.MULTILINE)
-    return {status: float(count) for status, count in found}
+    samples = re.findall(pattern, gauges.render().decode(), re.MULTILINE)
+    return {status: float(count) for status, count in samples}
 
 
 @pytest.fixture
-def world(tmp_path):
-    with opened("memory", tmp_path) as made:
+def sample_collection(tmp_path):
+    with open_sample_collection("memory", tmp_path) as made:
         yield made
 
 
-def stored(world) -> tuple[int, int]:
-    target = world.target()
+def count_stored(sample_collection) -> tuple[int, int]:
+    target = sample_collection.target()
     return target.queries.count(), target.events.count()
 
 
-def test_searches_and_events_are_stored_once(world):
-    with door(world) as at:
-        assert at.post("/v1/searches", SEARCH)[0] == 200
+def test_searches_and_events_are_stored_once(sample_collection):
+    with serve_feedback(sample_collection) as client:
+        assert client.post("/v1/searches", SEARCH)[0] == 200
         expected = {"accepted": 2, "unchanged": 0, "without_search": 0, "rejected": 0}
         rows = [CLICK, CLICK | {"action": "relevant", "grade": 2}]
-        assert at.post("/v1/events", rows) == (200, expected | {"refused": []})
-        again = at.post("/v1/events?collection=docs", rows)
+        assert client.post("/v1/events", rows) == (200, expected | {"refused": []})
+        again = client.post("/v1/events?collection=docs", rows)
         assert again == (200, expected | {"unchanged": 2, "refused": []})
-        assert at.post("/v1/events", []) == (200, expected | {"accepted": 0, "refused": []})
-    assert stored(world) == (1, 2)
-    [search] = world.target().queries.get(["q1"])
+        assert client.post("/v1/events", []) == (200, expected | {"accepted": 0, "refused": []})
+    assert count_stored(sample_collection) == (1, 2)
+    [search] = sample_collection.target().queries.get(["q1"])
     assert search.vector.tolist() == VECTOR
     assert search.document["shown"] == [3, 4]
 
@@ -143,138 +143,142 @@ def test_searches_and_events_are_stored_once(world):
         ("events", None, "wrong type"),
     ],
 )
-def test_one_bad_row_is_named_and_nothing_is_stored(path, row, reason, world):
+def test_one_bad_row_is_named_and_nothing_is_stored(path, row, reason, sample_collection):
     good = {"searches": SEARCH | {"query_id": "q0"}, "events": CLICK}[path]
-    with door(world) as at:
-        status, said = at.post(f"/v1/{path}", [good, row])
+    with serve_feedback(sample_collection) as client:
+        status, said = client.post(f"/v1/{path}", [good, row])
         assert (status, said["rejected"]) == (422, 1)
         [refused] = said["refused"]
         assert (refused["row"], refused["reason"]) == (1, reason)
-        assert stored(world) == (0, 0)
-        status, said = at.post(f"/v1/{path}?partial=true", [good, row])
+        assert count_stored(sample_collection) == (0, 0)
+        status, said = client.post(f"/v1/{path}?partial=true", [good, row])
         assert (status, said["accepted"], said["rejected"]) == (200, 1, 1)
-    assert sum(stored(world)) == 1
+    assert sum(count_stored(sample_collection)) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json(body, world):
-    with door(world) as at:
-        assert at.call("/v1/events", body)[0] == 400
+def test_what_is_no_json(body, sample_collection):
+    with serve_feedback(sample_collection) as client:
+        assert client.call("/v1/events", body)[0] == 400
 
 
-def test_only_bearers_of_the_token_are_let_in(world):
-    with door(world, "s3cret") as at:
-        assert at.post("/v1/searches", SEARCH)[0] == 200
+def test_only_bearers_of_the_token_are_let_in(sample_collection):
+    with serve_feedback(sample_collection, "s3cret") as client:
+        assert client.post("/v1/searches", SEARCH)[0] == 200
         for wrong in ("", "Bearer ", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer s3cret\xe9"):
-            status, said, headers = at.call("/v1/events", b"[]", Authorization=wrong)
+            status, said, headers = client.call("/v1/events", b"[]", Authorization=wrong)
             assert (status, headers["www-authenticate"]) == (401, "Bearer")
             assert "s3cret" not in json.dumps(said)
 
 
-def test_a_page_in_a_browser_cannot_post_to_it(world):
-    with door(world) as at:
+def test_a_page_in_a_browser_cannot_post_to_it(sample_collection):
+    with serve_feedback(sample_collection) as client:
         body = json.dumps(SEARCH).encode()
         for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
-            assert at.call("/v1/searches", body, Content_Type=kind)[0] == 415
+            assert client.call("/v1/searches", body, Content_Type=kind)[0] == 415
         assert (
-            at.call("/v1/searches", body, Content_Type="application/json; charset=utf-8")[0] == 200
+            client.call("/v1/searches", body, Content_Type="application/json; charset=utf-8")[0]
+            == 200
         )
 
 
-def test_words_that_know_no_case(world):
+def test_words_that_know_no_case(sample_collection):
     body = json.dumps(SEARCH).encode()
-    with door(world, "s3cret") as at:
+    with serve_feedback(sample_collection, "s3cret") as client:
         for scheme in ("bearer", "BEARER"):
-            assert at.call("/v1/searches", body, Authorization=f"{scheme} s3cret")[0] == 200
-            assert at.call("/v1/searches", body, Authorization=f"{scheme} S3CRET")[0] == 401
-        assert at.call("/v1/searches", body, Content_Type="Application/JSON")[0] == 200
+            assert client.call("/v1/searches", body, Authorization=f"{scheme} s3cret")[0] == 200
+            assert client.call("/v1/searches", body, Authorization=f"{scheme} S3CRET")[0] == 401
+        assert client.call("/v1/searches", body, Content_Type="Application/JSON")[0] == 200
 
 
-def test_silent_connections_shut_nobody_out(world):
+def test_silent_connections_shut_nobody_out(sample_collection):
     limits = Limits(max_connections=4)
-    with door(world, limits=limits) as at, ExitStack() as stack:
+    with serve_feedback(sample_collection, limits=limits) as client, ExitStack() as stack:
         others = [
-            stack.enter_context(closing(at.silent())) for _ in range(3 * limits.max_connections)
+            stack.enter_context(closing(client.connect_silently()))
+            for _ in range(3 * limits.max_connections)
         ]
-        assert at.post("/v1/searches", SEARCH)[0] == 200
-        closed, _, _ = select(others, [], [], PATIENCE)
+        assert client.post("/v1/searches", SEARCH)[0] == 200
+        closed, _, _ = select(others, [], [], TIMEOUT_SECONDS)
         assert len(closed) == len(others) + 1 - limits.max_connections
-    assert stored(world) == (1, 0)
+    assert count_stored(sample_collection) == (1, 0)
 
 
-def test_many_silent_connections_shut_nobody_out(world):
-    with door(world) as at, ExitStack() as stack:
+def test_many_silent_connections_shut_nobody_out(sample_collection):
+    with serve_feedback(sample_collection) as client, ExitStack() as stack:
         for _ in range(40):
-            stack.enter_context(closing(at.silent()))
-        assert at.post("/v1/searches", SEARCH)[0] == 200
+            stack.enter_context(closing(client.connect_silently()))
+        assert client.post("/v1/searches", SEARCH)[0] == 200
 
 
-def test_more_batches_at_once_than_are_taken(world):
+def test_more_batches_at_once_than_are_taken(sample_collection):
     gauges = PrometheusMetrics()
     limits = Limits(max_batches=2)
     with (
-        door(world, gauges=gauges, limits=limits) as at,
-        closing(at.halfway()) as one,
-        closing(at.halfway()),
+        serve_feedback(sample_collection, gauges=gauges, limits=limits) as client,
+        closing(client.send_half_a_batch()) as one,
+        closing(client.send_half_a_batch()),
     ):
-        status, said, headers = at.call("/v1/events", b"[]")
+        status, said, headers = client.call("/v1/events", b"[]")
         assert (status, headers["retry-after"]) == (503, "5")
         assert "again" in said["detail"]
         one.sendall(b"[]")
-        assert answer_on(one)[0] == 200
-        assert at.post("/v1/events", [])[0] == 200
-    assert batches_in(gauges) == {"503": 1, "200": 2, "499": 1}
+        assert read_answer(one)[0] == 200
+        assert client.post("/v1/events", [])[0] == 200
+    assert count_batches(gauges) == {"503": 1, "200": 2, "499": 1}
 
 
-def test_a_body_that_does_not_come(world):
+def test_a_body_that_does_not_come(sample_collection):
     gauges = PrometheusMetrics()
     with (
-        door(world, gauges=gauges, limits=Limits(body_timeout=0.1)) as at,
-        closing(at.halfway()) as slow,
+        serve_feedback(sample_collection, gauges=gauges, limits=Limits(body_timeout=0.1)) as client,
+        closing(client.send_half_a_batch()) as slow,
     ):
-        status, said, headers = answer_on(slow)
+        status, said, headers = read_answer(slow)
         assert (status, headers["connection"]) == (408, "close")
         assert "0.1 seconds" in said["detail"]
         assert slow.recv(1) == b""
-    assert batches_in(gauges) == {"408": 1}
+    assert count_batches(gauges) == {"408": 1}
 
 
-def test_a_client_that_leaves_is_counted_and_no_error(world, caplog):
+def test_a_client_that_leaves_is_counted_and_no_error(sample_collection, caplog):
     gauges = PrometheusMetrics()
-    with door(world, gauges=gauges) as at:
-        at.halfway().close()
-    assert batches_in(gauges) == {"499": 1}
+    with serve_feedback(sample_collection, gauges=gauges) as client:
+        client.send_half_a_batch().close()
+    assert count_batches(gauges) == {"499": 1}
     assert not [one for one in caplog.records if one.exc_info]
 
 
-def test_the_end_while_a_client_is_slow(world, caplog):
+def test_the_end_while_a_client_is_slow(sample_collection, caplog):
     gauges = PrometheusMetrics()
     with ExitStack() as stack:
-        with door(world, gauges=gauges, limits=Limits(shutdown_timeout=0)) as at:
-            slow = stack.enter_context(closing(at.halfway()))
-        status, said, headers = answer_on(slow)
+        with serve_feedback(
+            sample_collection, gauges=gauges, limits=Limits(shutdown_timeout=0)
+        ) as client:
+            slow = stack.enter_context(closing(client.send_half_a_batch()))
+        status, said, headers = read_answer(slow)
     assert (status, headers["retry-after"]) == (503, "5")
     assert "ending" in said["detail"]
-    assert batches_in(gauges) == {"503": 1}
+    assert count_batches(gauges) == {"503": 1}
     assert not [one for one in caplog.records if one.exc_info]
 
 
-def test_too_many_rows_or_bytes(world):
-    with door(world) as at:
-        assert at.post("/v1/events", [None] * (MAX_BATCH_ROWS + 1))[0] == 413
-        announced = http.client.HTTPConnection("127.0.0.1", at.port, timeout=PATIENCE)
+def test_too_many_rows_or_bytes(sample_collection):
+    with serve_feedback(sample_collection) as client:
+        assert client.post("/v1/events", [None] * (MAX_BATCH_ROWS + 1))[0] == 413
+        announced = http.client.HTTPConnection("127.0.0.1", client.port, timeout=TIMEOUT_SECONDS)
         announced.putrequest("POST", "/v1/events")
         announced.putheader("Content-Type", "application/json")
         announced.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
         announced.endheaders()
         assert announced.getresponse().status == 413
         announced.close()
-    assert stored(world) == (0, 0)
+    assert count_stored(sample_collection) == (0, 0)
 
 
-def test_too_many_bytes_without_saying_so_first(world):
-    with door(world) as at:
-        chunked = http.client.HTTPConnection("127.0.0.1", at.port, timeout=PATIENCE)
+def test_too_many_bytes_without_saying_so_first(sample_collection):
+    with serve_feedback(sample_collection) as client:
+        chunked = http.client.HTTPConnection("127.0.0.1", client.port, timeout=TIMEOUT_SECONDS)
         parts = (b" " * 2**20 for _ in range(MAX_BODY_BYTES // 2**20 + 1))
         headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
         chunked.request("POST", "/v1/events", parts, headers, encode_chunked=True)
@@ -282,31 +286,31 @@ def test_too_many_bytes_without_saying_so_first(world):
         chunked.close()
 
 
-def test_which_collection(world):
-    with door(world, vectors={"docs": "", "absent": ""}) as at:
-        assert at.post("/v1/searches", SEARCH)[0] == 400
-        assert at.post("/v1/searches?collection=other", SEARCH)[0] == 404
-        assert at.post("/v1/searches?collection=docs", SEARCH)[0] == 200
-        status, said = at.post("/v1/searches?collection=absent", SEARCH)
+def test_which_collection(sample_collection):
+    with serve_feedback(sample_collection, vectors={"docs": "", "absent": ""}) as client:
+        assert client.post("/v1/searches", SEARCH)[0] == 400
+        assert client.post("/v1/searches?collection=other", SEARCH)[0] == 404
+        assert client.post("/v1/searches?collection=docs", SEARCH)[0] == 200
+        status, said = client.post("/v1/searches?collection=absent", SEARCH)
     assert (status, "log" in said["detail"]) == (500, True)
 
 
 def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
-    with opened("qdrant-edge", tmp_path) as world:
-        world.live()
-        with door(world) as at:
-            status, said, headers = at.call("/v1/searches", json.dumps(SEARCH).encode())
+    with open_sample_collection("qdrant-edge", tmp_path) as world:
+        world.read_vectors()
+        with serve_feedback(world) as client:
+            status, said, headers = client.call("/v1/searches", json.dumps(SEARCH).encode())
             assert (status, headers["retry-after"]) == (503, "5")
             assert str(tmp_path) not in said["detail"]
             world.database.close()
-            assert at.post("/v1/searches", SEARCH)[0] == 200
+            assert client.post("/v1/searches", SEARCH)[0] == 200
             together, answers = Barrier(8), []
 
             def send(number: int) -> None:
                 together.wait()
                 row = CLICK | {"time": number}
                 # 503 where the seven others took longer than a client is kept waiting.
-                while (status := at.post("/v1/events", row)[0]) == 503:
+                while (status := client.post("/v1/events", row)[0]) == 503:
                     pass
                 answers.append(status)
 
@@ -318,17 +322,17 @@ def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
         assert answers == [200] * 8
 
 
-def test_what_came_in_is_counted(world):
+def test_what_came_in_is_counted(sample_collection):
     gauges = PrometheusMetrics()
     bad, worse = CLICK | {"point": 10**9}, CLICK | {"time": "noon"}
-    with door(world, "s3cret", gauges=gauges) as at:
-        at.post("/v1/searches", SEARCH)
-        at.post("/v1/events", [CLICK, CLICK | {"time": 1}])
-        at.post("/v1/events", [CLICK, bad])
-        at.post("/v1/events?partial=true", [CLICK, bad, worse, worse])
-        at.call("/v1/events", b"{")
-        at.post("/v1/events?collection=elsewhere", CLICK)
-        at.call("/v1/events", b"[]", Authorization="Bearer wrong")
+    with serve_feedback(sample_collection, "s3cret", gauges=gauges) as client:
+        client.post("/v1/searches", SEARCH)
+        client.post("/v1/events", [CLICK, CLICK | {"time": 1}])
+        client.post("/v1/events", [CLICK, bad])
+        client.post("/v1/events?partial=true", [CLICK, bad, worse, worse])
+        client.call("/v1/events", b"{")
+        client.post("/v1/events?collection=elsewhere", CLICK)
+        client.call("/v1/events", b"[]", Authorization="Bearer wrong")
     page = gauges.render().decode()
     found = dict(re.findall(r"^nudge_sync_feedback_(\w+_total\{.*\}) (\S+)$", page, re.MULTILINE))
     docs = 'collection="docs",kind='
@@ -347,38 +351,42 @@ def test_what_came_in_is_counted(world):
     }
 
 
-def test_it_describes_itself(world):
-    with door(world, "s3cret") as at:
-        status, said, _ = at.call("/openapi.json", None)
-        assert at.call("/docs", None)[0] == 404
+def test_it_describes_itself(sample_collection):
+    with serve_feedback(sample_collection, "s3cret") as client:
+        status, said, _ = client.call("/openapi.json", None)
+        assert client.call("/docs", None)[0] == 404
     assert (status, set(said["paths"])) == (200, {"/v1/searches", "/v1/events"})
     body = said["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]
     assert "action" in body["schema"]["oneOf"][0]["required"]
 
 
 def test_the_daemon_takes_feedback_without_a_schedule(tmp_path):
-    shop = opened_shop(tmp_path / "shop")
-    shop.configure("[serve]\nfeedback_port = 0")
-    child = shop.child("serve", "--port", "0", "--log-format", "json", NUDGE_SYNC_TOKEN="s3cret")
+    workspace = make_workspace(tmp_path / "shop")
+    workspace.write_config("[serve]\nfeedback_port = 0")
+    child = workspace.start_process(
+        "serve", "--port", "0", "--log-format", "json", NUDGE_SYNC_TOKEN="s3cret"
+    )
     try:
         said = next(line for line in child.stderr if '"taking feedback"' in line)
-        at = Door(json.loads(said)["port"], "s3cret")
-        rows = [json.loads(line) for line in shop.feedback.read_text().splitlines()]
-        assert at.post("/v1/searches", [row for row in rows if "query_vector" in row])[0] == 200
-        assert at.post("/v1/events", [row for row in rows if "action" in row])[0] == 200
-        assert Door(at.port).post("/v1/events", CLICK)[0] == 401
+        client = FeedbackClient(json.loads(said)["port"], "s3cret")
+        rows = [json.loads(line) for line in workspace.feedback_path.read_text().splitlines()]
+        assert client.post("/v1/searches", [row for row in rows if "query_vector" in row])[0] == 200
+        assert client.post("/v1/events", [row for row in rows if "action" in row])[0] == 200
+        assert FeedbackClient(client.port).post("/v1/events", CLICK)[0] == 401
         child.send_signal(signal.SIGTERM)
-        _, log = child.communicate(timeout=PATIENCE)
+        _, log = child.communicate(timeout=TIMEOUT_SECONDS)
         assert child.returncode == 0, log
     finally:
         child.kill()
         child.communicate()
     assert "s3cret" not in log
-    assert shop.call("apply", "--yes")["gate"]["passed"]
+    assert workspace.run("apply", "--yes")["gate"]["passed"]
 
 
 def test_what_the_daemon_refuses(tmp_path):
-    shop = opened_shop(tmp_path / "shop")
-    child = shop.child("serve", "--port", "0", "--feedback-port", "0", "--host", "0.0.0.0")
-    _, said = child.communicate(timeout=PATIENCE)
+    workspace = make_workspace(tmp_path / "shop")
+    child = workspace.start_process(
+        "serve", "--port", "0", "--feedback-port", "0", "--host", "0.0.0.0"
+    )
+    _, said = child.communicate(timeout=TIMEOUT_SECONDS)
     assert (child.returncode, "NUDGE_SYNC_TOKEN" in said) == (2, True), said

@@ -16,7 +16,7 @@ from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, SparseVectorParams, VectorParams
-from sentences import DIMENSION, TEXTS, embedded
+from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
@@ -38,11 +38,11 @@ class Words(Embeddings):
         self.asked = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [embedded(text) for text in texts]
+        return [embed_text(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
         self.asked += 1
-        return embedded(text)
+        return embed_text(text)
 
 
 @dataclass
@@ -92,7 +92,7 @@ def unmarked(documents: list[Any]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def found_by(retriever: Any, way: str, *options: dict[str, Any]) -> list[list[Any]]:
+def retrieve(retriever: Any, way: str, *options: dict[str, Any]) -> list[list[Any]]:
     """What is found with each of `options`, in one event loop."""
 
     async def waited() -> list[list[Any]]:
@@ -111,7 +111,7 @@ def test_the_documents_are_the_stores_own(library: Library, way: str, search_typ
     library.words.asked = 0
     with FeedbackLog(library.database, "docs", flush_seconds=60) as log:
         retriever = LoggedRetriever(vectorstore=library.store, log=log, **settings)
-        found, fewer = found_by(retriever, way, {}, {"k": 2})
+        found, fewer = retrieve(retriever, way, {}, {"k": 2})
         assert library.words.asked == 2
         assert unmarked(found) == unmarked(plain)
         assert len(fewer) == 2
@@ -134,17 +134,17 @@ def test_clicks_become_judgements(library: Library):
     assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
     judged = read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
     assert judged.point_ids == [chosen["nudge_point_id"]]
-    assert judged.query_vectors[0] == pytest.approx(embedded(QUERY), abs=1e-6)
+    assert judged.query_vectors[0] == pytest.approx(embed_text(QUERY), abs=1e-6)
 
 
-def nobody() -> Database:
+def fail_to_connect() -> Database:
     raise Unreachable
 
 
 def test_a_search_does_not_fail_for_its_log():
     store = InMemoryVectorStore(Words())
     store.add_texts(TEXTS)
-    log = FeedbackLog(nobody, "docs", capacity=2)
+    log = FeedbackLog(fail_to_connect, "docs", capacity=2)
     retriever = LoggedRetriever(vectorstore=store, log=log)
     plain = store.as_retriever().invoke(QUERY)
     for _ in range(5):
@@ -158,7 +158,7 @@ def test_a_search_does_not_fail_for_its_log():
 def test_ids_are_found_under_another_name():
     store = InMemoryVectorStore(Words())
     store.add_texts(TEXTS, [{"sku": at} for at in range(len(TEXTS))], ids=[*"abcdefghijkl"])
-    with FeedbackLog(nobody, "docs") as log:
+    with FeedbackLog(fail_to_connect, "docs") as log:
         named = LoggedRetriever(vectorstore=store, log=log, id_key="sku").invoke(QUERY)
         assert all(one.metadata["nudge_point_id"] == one.metadata["sku"] for one in named)
         own = LoggedRetriever(vectorstore=store, log=log).invoke(QUERY)
@@ -220,7 +220,7 @@ def test_searches_by_more_than_a_vector_stay_what_they_are(made: Any, way: str, 
     plain = library.store.as_retriever().invoke(QUERY)
     with FeedbackLog(library.database, "docs", "dense", flush_seconds=0.01) as log:
         retriever = LoggedRetriever(vectorstore=library.store, log=log, embeddings=library.words)
-        [found] = found_by(retriever, way, {})
+        [found] = retrieve(retriever, way, {})
         assert unmarked(found) == unmarked(plain)
         assert log.flush(60)
         assert log.counts.stored == 1, log.counts.last_error
@@ -229,7 +229,7 @@ def test_searches_by_more_than_a_vector_stay_what_they_are(made: Any, way: str, 
         for batch in open_target(library.database, "docs", "dense").queries.scan()
         for one in batch
     ]
-    assert search.vector == pytest.approx(embedded(QUERY), abs=1e-6)
+    assert search.vector == pytest.approx(embed_text(QUERY), abs=1e-6)
     assert search.document["shown"] == [one.metadata["nudge_point_id"] for one in found]
     if isinstance(library.store, Milvus):
         library.store.client.close()
@@ -254,5 +254,8 @@ def test_a_store_without_a_model_wants_one():
     class Bare(InMemoryVectorStore):
         embeddings = None
 
-    with FeedbackLog(nobody, "docs") as log, pytest.raises(ValueError, match="embeddings="):
+    with (
+        FeedbackLog(fail_to_connect, "docs") as log,
+        pytest.raises(ValueError, match="embeddings="),
+    ):
         LoggedRetriever(vectorstore=Bare(Words()), log=log)

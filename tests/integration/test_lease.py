@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
-from pauses import Paused
-from places import SETTINGS, Place
-from ram import folder
+from pauses import PausedWriter
+from places import SETTINGS, TrackedCollection
+from ram import ram_folder
 
 from nudge_sync.errors import LeaseHeld, LeaseLost
 from nudge_sync.store import lease
@@ -26,19 +26,19 @@ CALLS = 14
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place("memory", tmp_path, "")
-    yield made
-    made.database.close()
+def tracked_collection(tmp_path: Path) -> Iterator[TrackedCollection]:
+    tracked = TrackedCollection("memory", tmp_path, "")
+    yield tracked
+    tracked.database.close()
 
 
 @pytest.fixture(params=ENGINES)
-def any_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def any_tracked_collection(request: pytest.FixtureRequest) -> Iterator[TrackedCollection]:
     server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
-    with folder() as path:
-        made = Place(request.param, path, server)
-        yield made
-        made.database.close()
+    with ram_folder() as path:
+        tracked = TrackedCollection(request.param, path, server)
+        yield tracked
+        tracked.database.close()
 
 
 class Clock:
@@ -58,74 +58,97 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def another_cycle(place: Place) -> None:
-    resume(place.target(), SETTINGS)
-    place.embed(3, seed=91)
-    place.move(place.target(), seed=92)
+def run_another_cycle(tracked_collection: TrackedCollection) -> None:
+    resume(tracked_collection.target(), SETTINGS)
+    tracked_collection.rewrite_vector(3, seed=91)
+    tracked_collection.apply_plan(tracked_collection.target(), seed=92)
 
 
-def rolled_back(place: Place) -> None:
-    roll_back(place.target(), SETTINGS, originals=True)
-    place.embed(3, seed=91)
+def roll_back_and_rewrite(tracked_collection: TrackedCollection) -> None:
+    roll_back(tracked_collection.target(), SETTINGS, originals=True)
+    tracked_collection.rewrite_vector(3, seed=91)
 
 
-def re_embedded(place: Place) -> None:
-    resume(place.target(), SETTINGS)
-    place.embed(3, seed=91)
+def resume_and_rewrite(tracked_collection: TrackedCollection) -> None:
+    resume(tracked_collection.target(), SETTINGS)
+    tracked_collection.rewrite_vector(3, seed=91)
 
 
-TAKEN = [another_cycle, rolled_back, re_embedded]
+INTERVENTIONS = [run_another_cycle, roll_back_and_rewrite, resume_and_rewrite]
 
 
-@pytest.mark.parametrize("meanwhile", TAKEN)
+@pytest.mark.parametrize("meanwhile", INTERVENTIONS)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("at", range(1, CALLS + 1))
 def test_who_wakes_after_its_lease_ran_out_does_no_harm(
-    place: Place, clock: Clock, at: int, when: When, meanwhile: Callable[[Place], None]
+    tracked_collection: TrackedCollection,
+    clock: Clock,
+    at: int,
+    when: When,
+    meanwhile: Callable[[TrackedCollection], None],
 ) -> None:
-    place.move(place.target(), seed=1, points=5)
-    with Paused(place.database, lambda target: place.move(target, 2), at, when) as paused:
+    tracked_collection.apply_plan(tracked_collection.target(), seed=1, points=5)
+    with PausedWriter(
+        tracked_collection.database,
+        lambda target: tracked_collection.apply_plan(target, 2),
+        at,
+        when,
+    ) as paused:
         clock.ahead += 3600
-        meanwhile(place)
-        held = place.live()[3]
-    assert paused.stopped
-    assert place.live()[3].tobytes() == held.tobytes()
-    place.nothing_is_lost()
+        meanwhile(tracked_collection)
+        live_vector = tracked_collection.read_vectors()[3]
+    assert paused.was_paused
+    assert tracked_collection.read_vectors()[3].tobytes() == live_vector.tobytes()
+    tracked_collection.assert_nothing_is_lost()
 
 
 @pytest.mark.parametrize("at", range(2, CALLS + 1))
-def test_who_is_unlocked_while_it_runs_does_no_harm(place: Place, at: int) -> None:
+def test_who_is_unlocked_while_it_runs_does_no_harm(
+    tracked_collection: TrackedCollection, at: int
+) -> None:
     """Nothing says that the time is up: it may go on for a second."""
-    unlocked_while_it_runs(place, at)
+    unlock_while_running(tracked_collection, at)
 
 
-def test_the_same_on_real_engines(any_place: Place) -> None:
-    unlocked_while_it_runs(any_place, 10)
+def test_the_same_on_real_engines(any_tracked_collection: TrackedCollection) -> None:
+    unlock_while_running(any_tracked_collection, 10)
 
 
-def unlocked_while_it_runs(place: Place, at: int) -> None:
-    place.move(place.target(), seed=1, points=5)
-    with Paused(place.database, lambda target: place.move(target, 2), at, "before"):
-        assert lease.break_lease(place.target().ledger_records) is not None
-        another_cycle(place)
-        held = place.live()[3]
-    assert place.live()[3].tobytes() == held.tobytes()
-    place.nothing_is_lost()
+def unlock_while_running(tracked_collection: TrackedCollection, call: int) -> None:
+    tracked_collection.apply_plan(tracked_collection.target(), seed=1, points=5)
+    with PausedWriter(
+        tracked_collection.database,
+        lambda target: tracked_collection.apply_plan(target, 2),
+        call,
+        "before",
+    ):
+        assert lease.break_lease(tracked_collection.target().ledger_records) is not None
+        run_another_cycle(tracked_collection)
+        live_vector = tracked_collection.read_vectors()[3]
+    assert tracked_collection.read_vectors()[3].tobytes() == live_vector.tobytes()
+    tracked_collection.assert_nothing_is_lost()
 
 
-def test_a_lease_that_was_lost_is_noticed_before_the_next_batch(place: Place, clock: Clock) -> None:
-    with Paused(place.database, lambda target: place.move(target, 2), 10, "after") as paused:
+def test_a_lease_that_was_lost_is_noticed_before_the_next_batch(
+    tracked_collection: TrackedCollection, clock: Clock
+) -> None:
+    with PausedWriter(
+        tracked_collection.database,
+        lambda target: tracked_collection.apply_plan(target, 2),
+        10,
+        "after",
+    ) as paused:
         clock.ahead += 3600
-        another_cycle(place)
+        run_another_cycle(tracked_collection)
     assert isinstance(paused.error, LeaseLost)
 
 
-def test_two_at_once(any_place: Place) -> None:
+def test_two_at_once(any_tracked_collection: TrackedCollection) -> None:
     """Of many that ask at the same moment one gets it."""
     held, refused, barrier = [], [], Barrier(6)
 
     def ask() -> None:
-        ledger = any_place.target().ledger_records
+        ledger = any_tracked_collection.target().ledger_records
         barrier.wait()
         try:
             with lease.hold_lease(ledger, 30) as mine:
@@ -141,42 +164,46 @@ def test_two_at_once(any_place: Place) -> None:
     for thread in threads:
         thread.join()
     assert (len(held), len(refused)) in {(1, 5), (0, 6)}
-    with lease.hold_lease(any_place.target().ledger_records, 30):
+    with lease.hold_lease(any_tracked_collection.target().ledger_records, 30):
         pass
 
 
 def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
-    place: Place, clock: Clock
+    tracked_collection: TrackedCollection, clock: Clock
 ) -> None:
-    with lease.hold_lease(place.target().ledger_records, 30) as first:
+    with lease.hold_lease(tracked_collection.target().ledger_records, 30) as first:
         for ahead in (-3600, 0, 20):
             clock.ahead = ahead
             with pytest.raises(LeaseHeld):
-                resume(place.target(), SETTINGS)
+                resume(tracked_collection.target(), SETTINGS)
         clock.ahead = 3600
-        assert resume(place.target(), SETTINGS) is None
+        assert resume(tracked_collection.target(), SETTINGS) is None
         clock.ahead = 0
         with pytest.raises(LeaseLost):
             first.confirm()
 
 
-def test_a_machine_that_slept_looks_before_it_writes(place: Place, clock: Clock) -> None:
+def test_a_machine_that_slept_looks_before_it_writes(
+    tracked_collection: TrackedCollection, clock: Clock
+) -> None:
     """Its own clock stood still, and so did the one that counts while it sleeps."""
-    with lease.hold_lease(place.target().ledger_records, 30) as first:
-        lease.break_lease(place.target().ledger_records)
+    with lease.hold_lease(tracked_collection.target().ledger_records, 30) as first:
+        lease.break_lease(tracked_collection.target().ledger_records)
         first.renew()  # within a second it does not look
         clock.ahead = 2
         with pytest.raises(LeaseLost):
             first.renew()
 
 
-def test_who_holds_it_is_said_and_can_be_overruled(any_place: Place) -> None:
-    ledger = any_place.target().ledger_records
+def test_who_holds_it_is_said_and_can_be_overruled(
+    any_tracked_collection: TrackedCollection,
+) -> None:
+    ledger = any_tracked_collection.target().ledger_records
     with lease.hold_lease(ledger, 30):
         said = lease.read_active_lease(ledger).describe()
         assert f"process {os.getpid()}" in said
         with pytest.raises(LeaseHeld, match=f"process {os.getpid()}"):
-            resume(any_place.target(), SETTINGS)
+            resume(any_tracked_collection.target(), SETTINGS)
         assert lease.break_lease(ledger).describe() == said
         assert lease.read_active_lease(ledger) is None
     assert lease.break_lease(ledger) is None
@@ -191,7 +218,7 @@ def _take_and_die(section: dict[str, str]) -> None:
 
 
 def test_the_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
-    made = Place("qdrant-edge", tmp_path, "")
+    made = TrackedCollection("qdrant-edge", tmp_path, "")
     made.database.close()
     process = multiprocessing.get_context("forkserver").Process(
         target=_take_and_die, args=({"path": str(tmp_path)},)

@@ -15,7 +15,7 @@ from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
-from sentences import DIMENSION, TEXTS, embedded
+from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
@@ -39,11 +39,11 @@ class Words(MockEmbedding):
         super().__init__(embed_dim=DIMENSION)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return embedded(text)
+        return embed_text(text)
 
     def _get_query_embedding(self, query: str) -> list[float]:
         self.asked += 1
-        return embedded(query)
+        return embed_text(query)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return self._get_query_embedding(query)
@@ -87,7 +87,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]
     database.close()
 
 
-def nobody() -> Database:
+def fail_to_connect() -> Database:
     raise Unreachable
 
 
@@ -104,7 +104,7 @@ def test_the_nodes_are_the_retrievers_own(library: Library):
     plain = library.index.as_retriever(similarity_top_k=5)
     before = prompts(plain.retrieve(QUERY))
     library.words.asked = 0
-    log = FeedbackLog(nobody, "docs")
+    log = FeedbackLog(fail_to_connect, "docs")
     retriever = LoggedRetriever(plain, log)
     found = retriever.retrieve(QUERY)
     assert library.words.asked == 1
@@ -114,13 +114,13 @@ def test_the_nodes_are_the_retrievers_own(library: Library):
 
 
 def test_a_bundle_with_a_vector_is_not_embedded_again_and_not_changed(library: Library):
-    log = FeedbackLog(nobody, "docs")
+    log = FeedbackLog(fail_to_connect, "docs")
     retriever = LoggedRetriever(library.index.as_retriever(), log)
     bundle = QueryBundle(QUERY)
     retriever.retrieve(bundle)
     assert bundle.embedding is None
     library.words.asked = 0
-    retriever.retrieve(QueryBundle(QUERY, embedding=embedded(QUERY)))
+    retriever.retrieve(QueryBundle(QUERY, embedding=embed_text(QUERY)))
     assert library.words.asked == 0
     log.close(0)
 
@@ -134,7 +134,7 @@ def test_it_works_without_blocking(library: Library):
 
     library.index.vector_store.__class__ = Beside
     plain = library.index.as_retriever(similarity_top_k=5)
-    log = FeedbackLog(nobody, "docs")
+    log = FeedbackLog(fail_to_connect, "docs")
     library.words.asked = 0
     found = asyncio.run(LoggedRetriever(plain, log).aretrieve(QUERY))
     assert library.words.asked == 1
@@ -161,14 +161,14 @@ def test_clicks_become_judgements(library: Library):
     assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
     judged = read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
     assert judged.point_ids == [chosen["nudge_point_id"]]
-    assert judged.query_vectors[0] == pytest.approx(embedded(QUERY), abs=1e-6)
+    assert judged.query_vectors[0] == pytest.approx(embed_text(QUERY), abs=1e-6)
 
 
 def test_a_search_does_not_fail_for_its_log(library: Library):
     def unknown() -> str:
         raise LookupError("nobody is logged in")
 
-    log = FeedbackLog(nobody, "docs")
+    log = FeedbackLog(fail_to_connect, "docs")
     plain = library.index.as_retriever()
     found = LoggedRetriever(plain, log, session=unknown).retrieve(QUERY)
     assert prompts(found) == prompts(plain.retrieve(QUERY))

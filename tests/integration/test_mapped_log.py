@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from applications import Memory
-from commands import opened_shop
+from applications import MemoryApplication
+from commands import make_workspace
 from pymilvus import DataType, MilvusClient
-from worlds import DIMENSION, QUERIES, World, opened
+from worlds import DIMENSION, QUERIES, SampleCollection, open_sample_collection
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
@@ -41,24 +41,24 @@ EVENTS = EventLog(
 MAPPED = FeedbackSettings(searches=SEARCHES, events=EVENTS)
 
 
-def searches(world: World, rows: range) -> list[dict[str, Any]]:
+def make_search_rows(sample_collection: SampleCollection, rows: range) -> list[dict[str, Any]]:
     return [
         {
             "qid": f"q{row}",
             "q": f"question {row}",
             "ts": 1_700_000_000 + row,
-            "hits": [399, world.numbers.answers[row], 398],
+            "hits": [399, sample_collection.data.answers[row], 398],
             "who": {"session": f"s{row}", "client": f"c{row % 50}"},
         }
         for row in rows
     ]
 
 
-def events(world: World, rows: range) -> list[dict[str, Any]]:
+def make_event_rows(sample_collection: SampleCollection, rows: range) -> list[dict[str, Any]]:
     return [
         {
             "qid": f"q{row}",
-            "doc": str(world.numbers.answers[row]),
+            "doc": str(sample_collection.data.answers[row]),
             "kind": "click" if row % 2 else "relevant",
             "rank": 2,
             "at": "2023-11-14T22:13:20Z",
@@ -67,49 +67,66 @@ def events(world: World, rows: range) -> list[dict[str, Any]]:
     ]
 
 
-def fill(world: World, name: str, vectors: Any, payloads: list[dict[str, Any]]) -> None:
+def fill(
+    sample_collection: SampleCollection, name: str, vectors: Any, payloads: list[dict[str, Any]]
+) -> None:
     """What an application does that logs by itself."""
     ids = [1000 + row for row in range(len(payloads))]
-    if world.engine == "memory":
-        assert isinstance(world.application, Memory)
-        world.application.store.create(name, vectors.shape[1])
-        world.application.store.upsert(name, ids, vectors, payloads)
+    if sample_collection.engine == "memory":
+        assert isinstance(sample_collection.application, MemoryApplication)
+        sample_collection.application.store.create(name, vectors.shape[1])
+        sample_collection.application.store.upsert(name, ids, vectors, payloads)
         return
-    database: Any = world.database
+    database: Any = sample_collection.database
     homes = {
         "qdrant-edge": nudge_sync_qdrant_edge,
         "qdrant-local": nudge_sync_qdrant,
         "qdrant": nudge_sync_qdrant,
     }
     # Servers keep what an earlier run left.
-    if world.engine == "qdrant" and database.session.client.collection_exists(name):
+    if sample_collection.engine == "qdrant" and database.session.client.collection_exists(name):
         database.session.client.delete_collection(name)
-    if world.engine == "milvus":
+    if sample_collection.engine == "milvus":
         database.records(name).drop()
-    homes.get(world.engine, nudge_sync_milvus).ingest(database, name, ids, vectors, payloads)
+    homes.get(sample_collection.engine, nudge_sync_milvus).ingest(
+        database, name, ids, vectors, payloads
+    )
 
 
-def log_all(world: World, rows: range = range(QUERIES)) -> None:
-    fill(world, "search_log", world.numbers.queries[rows], searches(world, rows))
-    fill(world, "click_log", np.ones((len(rows), 2), np.float32), events(world, rows))
+def log_everything(sample_collection: SampleCollection, rows: range = range(QUERIES)) -> None:
+    fill(
+        sample_collection,
+        "search_log",
+        sample_collection.data.queries[rows],
+        make_search_rows(sample_collection, rows),
+    )
+    fill(
+        sample_collection,
+        "click_log",
+        np.ones((len(rows), 2), np.float32),
+        make_event_rows(sample_collection, rows),
+    )
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[World]:
-    with opened("memory", tmp_path) as made:
-        yield made
+def sample_collection(tmp_path: Path) -> Iterator[SampleCollection]:
+    with open_sample_collection("memory", tmp_path) as sample:
+        yield sample
 
 
-def imported(world: World, rows: range) -> Any:
+def import_judgements(sample_collection: SampleCollection, rows: range) -> Any:
     """The judgements of the same feedback, had it been imported."""
-    target = world.target()
-    found, acts = searches(world, rows), events(world, rows)
+    target = sample_collection.target()
+    search_rows, acts = (
+        make_search_rows(sample_collection, rows),
+        make_event_rows(sample_collection, rows),
+    )
     target.queries.put(
         [
             to_search_record(
                 Search(
                     one["qid"],
-                    world.numbers.queries[row],
+                    sample_collection.data.queries[row],
                     one["q"],
                     one["ts"],
                     tuple(one["hits"]),
@@ -117,7 +134,7 @@ def imported(world: World, rows: range) -> Any:
                     client_id=one["who"]["client"],
                 )
             )
-            for row, one in zip(rows, found, strict=True)
+            for row, one in zip(rows, search_rows, strict=True)
         ]
     )
     target.events.put(
@@ -129,24 +146,26 @@ def imported(world: World, rows: range) -> Any:
     return read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
 
 
-def test_a_mapped_log_says_what_an_import_of_it_would(any_world: World, tmp_path: Path):
+def test_a_mapped_log_says_what_an_import_of_it_would(
+    any_sample_collection: SampleCollection, tmp_path: Path
+):
     rows = range(QUERIES)
-    log_all(any_world, rows)
-    found = judgements_of(any_world.target(), CollectionSettings(feedback=MAPPED))
-    with opened("memory", tmp_path / "other") as other:
-        expected = imported(other, rows)
+    log_everything(any_sample_collection, rows)
+    found = judgements_of(any_sample_collection.target(), CollectionSettings(feedback=MAPPED))
+    with open_sample_collection("memory", tmp_path / "other") as other:
+        expected = import_judgements(other, rows)
     assert found.query_ids == expected.query_ids
     assert found.point_ids == expected.point_ids
     np.testing.assert_allclose(found.query_vectors, expected.query_vectors, atol=1e-6)
     np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
     assert (found.weights > 0).sum() > QUERIES / 2
-    assert any_world.target().queries.count() == 0
+    assert any_sample_collection.target().queries.count() == 0
 
 
-def test_logged_and_own_feedback_are_one(quick: World):
-    log_all(quick, range(10))
-    quick.teach([0, 20])
-    both = open_feedback(quick.target(), MAPPED)
+def test_logged_and_own_feedback_are_one(sample_collection: SampleCollection):
+    log_everything(sample_collection, range(10))
+    sample_collection.add_judgements([0, 20])
+    both = open_feedback(sample_collection.target(), MAPPED)
     assert (both.queries.count(), both.events.count()) == (11, 12)
     [mine] = both.queries.get(["q0"])
     assert mine.document["text"] == ""
@@ -159,10 +178,15 @@ def test_logged_and_own_feedback_are_one(quick: World):
     assert both.count_external({"client_id": "c4"}) == {"search_log": 1}
 
 
-def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
-    fill(quick, "search_log", quick.numbers.queries[:10], searches(quick, range(10)))
-    quick.teach([2, 3])
-    target = quick.target()
+def test_what_is_held_on_a_client_whose_searches_are_in_a_log(sample_collection: SampleCollection):
+    fill(
+        sample_collection,
+        "search_log",
+        sample_collection.data.queries[:10],
+        make_search_rows(sample_collection, range(10)),
+    )
+    sample_collection.add_judgements([2, 3])
+    target = sample_collection.target()
     queries, events = target.queries, target.events
     events.put(
         [to_event_record(Event("q7", "relevant", 5)), to_event_record(Event("q8", "click", 5))]
@@ -183,11 +207,16 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(quick: World):
     assert (sorted(left), queries.count()) == (["q3", "q8"], 1)
 
 
-def test_what_a_log_holds_on_a_client_whose_searches_are_ours(quick: World):
-    fill(quick, "click_log", np.ones((10, 2), np.float32), events(quick, range(10)))
-    target = quick.target()
+def test_what_a_log_holds_on_a_client_whose_searches_are_ours(sample_collection: SampleCollection):
+    fill(
+        sample_collection,
+        "click_log",
+        np.ones((10, 2), np.float32),
+        make_event_rows(sample_collection, range(10)),
+    )
+    target = sample_collection.target()
     mine = {"q3": "alice", "q4": "bob", "q5": "alice"}
-    vector = quick.numbers.queries[0]
+    vector = sample_collection.data.queries[0]
     target.queries.put(
         [to_search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
     )
@@ -202,14 +231,14 @@ def test_what_a_log_holds_on_a_client_whose_searches_are_ours(quick: World):
     assert both.count_external(query.to_filter(), query.find_query_ids(both)) == {"click_log": 1}
 
 
-def test_clicks_may_stand_in_the_search_itself(quick: World):
+def test_clicks_may_stand_in_the_search_itself(sample_collection: SampleCollection):
     rows = [{"clicked": [3, 4]}, {"clicked": []}, {}, {"clicked": 5}, {"clicked": [None]}]
-    fill(quick, "search_log", quick.numbers.queries[: len(rows)], rows)
+    fill(sample_collection, "search_log", sample_collection.data.queries[: len(rows)], rows)
     fields = EventLog(collection="search_log", query_id="qid", point="clicked")
     for at, row in enumerate(rows):
         row["qid"] = at
     own = FeedbackSettings(searches=SearchLog(collection="search_log"), events=fields)
-    found = open_feedback(quick.target(), own)
+    found = open_feedback(sample_collection.target(), own)
     acts = [record.document for batch in found.events.scan() for record in batch]
     said = [(one["query_id"], one["object_id"]) for one in acts if "query_id" in one]
     assert said == [("0", 3), ("0", 4), ("3", 5)]
@@ -232,25 +261,30 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_not_there_is_named(quick: World, name: str):
+def test_what_is_not_there_is_named(sample_collection: SampleCollection, name: str):
     own, acts, message = WRONG[name]
-    log_all(quick, range(10))
+    log_everything(sample_collection, range(10))
     settings = FeedbackSettings(
         searches=SEARCHES.model_copy(update=own), events=EVENTS.model_copy(update=acts)
     )
     with pytest.raises(ConfigError, match=message):
-        judgements_of(quick.target(), CollectionSettings(feedback=settings))
+        judgements_of(sample_collection.target(), CollectionSettings(feedback=settings))
 
 
-def test_vectors_of_another_size_are_named(quick: World):
-    fill(quick, "search_log", np.ones((3, 2), np.float32), searches(quick, range(3)))
+def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
+    fill(
+        sample_collection,
+        "search_log",
+        np.ones((3, 2), np.float32),
+        make_search_rows(sample_collection, range(3)),
+    )
     settings = CollectionSettings(feedback=FeedbackSettings(searches=SEARCHES))
     with pytest.raises(ConfigError, match=f"need vectors of {DIMENSION} numbers.*have 2"):
-        judgements_of(quick.target(), settings)
+        judgements_of(sample_collection.target(), settings)
 
 
 def test_a_milvus_schema_with_types(tmp_path: Path):
-    with opened("milvus-lite", tmp_path) as world:
+    with open_sample_collection("milvus-lite", tmp_path) as world:
         client = MilvusClient(world.application.uri, dedicated=True)
         schema = client.create_schema(enable_dynamic_field=False)
         schema.add_field("qid", DataType.VARCHAR, is_primary=True, max_length=40)
@@ -267,13 +301,14 @@ def test_a_milvus_schema_with_types(tmp_path: Path):
         client.insert(
             "search_log",
             [
-                row | {"asked": world.numbers.queries[at].tolist(), "other": [0.0, 1.0]}
-                for at, row in enumerate(searches(world, range(5)))
+                row | {"asked": world.data.queries[at].tolist(), "other": [0.0, 1.0]}
+                for at, row in enumerate(make_search_rows(world, range(5)))
             ],
         )
         client.insert(
             "search_log",
-            searches(world, range(5, 6))[0] | {"q": None, "asked": [1.0] * 32, "other": [0.0, 1.0]},
+            make_search_rows(world, range(5, 6))[0]
+            | {"q": None, "asked": [1.0] * 32, "other": [0.0, 1.0]},
         )
         client.close()
         fields = SEARCHES.model_copy(update={"vector": "asked", "query_id": ""})
@@ -281,8 +316,8 @@ def test_a_milvus_schema_with_types(tmp_path: Path):
         records = {one.key: one for batch in found.queries.scan() for one in batch}
     assert sorted(records) == ["q0", "q1", "q2", "q3", "q4", "q5"]
     one = records["q3"]
-    assert one.vector.tobytes() == world.numbers.queries[3].tobytes()
-    assert one.document["shown"] == [399, world.numbers.answers[3], 398]
+    assert one.vector.tobytes() == world.data.queries[3].tobytes()
+    assert one.document["shown"] == [399, world.data.answers[3], 398]
     said = {name: one.document[name] for name in ("text", "session_id", "timestamp")}
     assert said == {"text": "question 3", "session_id": "s3", "timestamp": 1_700_000_003}
     assert records["q5"].document["text"] == ""
@@ -307,47 +342,47 @@ time = "at"
 
 
 def test_the_command_line_learns_from_a_log_and_leaves_it_alone(tmp_path: Path):
-    shop = opened_shop(tmp_path / "shop")
-    section = {"path": str(shop.folder / "shards"), "sync": False}
+    workspace = make_workspace(tmp_path / "shop")
+    section = {"path": str(workspace.folder / "shards"), "sync": False}
     rows = range(QUERIES)
     database = connect(section)
-    world = World("qdrant-edge", database, shop.numbers, lambda: database, None)
-    acts = [one | {"kind": "relevant"} for one in events(world, rows)]
-    fill(world, "search_log", shop.numbers.queries, searches(world, rows))
+    world = SampleCollection("qdrant-edge", database, workspace.data, lambda: database, None)
+    acts = [one | {"kind": "relevant"} for one in make_event_rows(world, rows)]
+    fill(world, "search_log", workspace.data.queries, make_search_rows(world, rows))
     fill(world, "click_log", np.ones((QUERIES, 2), np.float32), acts)
     before = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
     database.close()
-    shop.configure(FILE)
+    workspace.write_config(FILE)
     counted = {"queries": QUERIES, "events": QUERIES}
-    assert shop.call("check")["collections"]["docs"]["feedback"] == counted
-    assert shop.call("feedback", "stats")["searches"] == QUERIES
+    assert workspace.run("check")["collections"]["docs"]["feedback"] == counted
+    assert workspace.run("feedback", "stats")["searches"] == QUERIES
     label = {"query_id": "q1", "action": "relevant", "point": 7}
     (tmp_path / "label.jsonl").write_text(json.dumps(label))
-    stored = shop.call("feedback", "import", str(tmp_path / "label.jsonl"))
+    stored = workspace.run("feedback", "import", str(tmp_path / "label.jsonl"))
     assert (stored["accepted"], stored["without_search"]) == (1, 0)
-    why = shop.call("feedback", "judgements", "--point", str(shop.numbers.answers[0]))
+    why = workspace.run("feedback", "judgements", "--point", str(workspace.data.answers[0]))
     assert "q0" in {one["query_id"] for one in why["judgements"]}
-    done = shop.call("apply", "--yes")
+    done = workspace.run("apply", "--yes")
     assert done["gate"]["passed"]
     assert done["written"] > 0
-    told = shop.call("explain", str(shop.numbers.answers[0]))
+    told = workspace.run("explain", str(workspace.data.answers[0]))
     assert all(one["text"] == f"question {one['query_id'][1:]}" for one in told["pulls"])
     assert told["pulls"]
     there = {"search_log": QUERIES // 50, "click_log": QUERIES // 50}
-    left = shop.call("forget", "--client", "c4", "--yes", code=1)
+    left = workspace.run("forget", "--client", "c4", "--yes", code=1)
     assert left == {"collection": "docs", "searches": 0, "events": 0, "left": there}
-    out, said = shop.child("feedback", "export", "--client", "c1").communicate()
+    out, said = workspace.start_process("feedback", "export", "--client", "c1").communicate()
     assert [(row["query_id"], row["object_id"]) for row in map(json.loads, out.splitlines())] == [
         ("q1", 7)
     ], said
-    left = shop.call("forget", "--client", "c1", "--yes", code=1)
+    left = workspace.run("forget", "--client", "c1", "--yes", code=1)
     assert left == {"collection": "docs", "searches": 0, "events": 1, "left": there}
-    assert shop.call("forget", "--client", "nobody", "--yes")["left"] == {}
-    out, said = shop.child("feedback", "export", "--client", "c4").communicate()
+    assert workspace.run("forget", "--client", "nobody", "--yes")["left"] == {}
+    out, said = workspace.start_process("feedback", "export", "--client", "c4").communicate()
     assert (out, '"search_log" holds' in said) == ("", True), said
     database = connect(section)
     after = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
-    names = {path.name for path in (shop.folder / "shards").iterdir()}
+    names = {path.name for path in (workspace.folder / "shards").iterdir()}
     database.close()
     assert json.dumps(after, default=plain) == json.dumps(before, default=plain)
     assert "docs__nudge_queries" not in names

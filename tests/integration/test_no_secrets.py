@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-PATIENCE = 300
+TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""
 SECRET = "hunter2-planted"
 SECTIONS = {
@@ -43,7 +43,7 @@ def child(config, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("words", [("check", "--json"), ("apply", "--yes")], ids=" ".join)
 def test_a_database_that_does_not_answer_is_one_line_and_exit_code_1(words, config):
     running = child(config, *words)
-    out, err = running.communicate(timeout=PATIENCE)
+    out, err = running.communicate(timeout=TIMEOUT_SECONDS)
     assert running.returncode == 1, err
     assert re.fullmatch(r"nudge-sync: [^\n]+\n", err)
     assert SECRET not in out + err
@@ -58,7 +58,7 @@ def test_the_daemon_waits_for_its_database_and_says_no_secret(config):
             if '"not now"' in line:
                 break
         running.send_signal(signal.SIGTERM)
-        out, err = running.communicate(timeout=PATIENCE)
+        out, err = running.communicate(timeout=TIMEOUT_SECONDS)
     finally:
         running.kill()
     assert running.returncode == 0

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from applications import Edge, Memory, Milvus
-from handmade import handmade, near
-from pauses import Paused
+from applications import EdgeApplication, MemoryApplication, MilvusApplication
+from handmade import make_passing_plan, perturb_rows
+from pauses import PausedWriter
 from pymilvus import MilvusClient
-from ram import folder
-from windows import Stretch, Windows
+from ram import ram_folder
+from windows import TimeSpan, WriteWindows
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
@@ -36,26 +36,26 @@ SERVER = pytest.mark.milvus_server
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
 
 
-class Marking(Edge):
+class MarkingApplication(EdgeApplication):
     """Qdrant's engine, with the mark that closes the window for threads that share the shard."""
 
     def connect(self) -> Database:
         return nudge_sync_qdrant_edge.connect({**self.section, "payload_mark": "_nudge_sync"})
 
 
-class Busy(Milvus):
+class ConnectedMilvusApplication(MilvusApplication):
     """A Milvus application that keeps its connection."""
 
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self.client = MilvusClient(place, dedicated=True)
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.client = MilvusClient(uri, dedicated=True)
 
     @contextmanager
     def _client(self) -> Iterator[MilvusClient]:
         yield self.client
 
 
-class Writer(Thread):
+class BusyWriter(Thread):
     """Embeds points again, deletes them and inserts them, one after the other."""
 
     def __init__(
@@ -63,48 +63,48 @@ class Writer(Thread):
     ) -> None:
         super().__init__()
         self.application, self.database, self.wait = application, database, wait
-        self.last: dict[int, bytes] = {}
+        self.last_vectors: dict[int, bytes] = {}
         """What it wrote last to each point that exists."""
-        self.moments: dict[int, Stretch] = {}
+        self.write_spans: dict[int, TimeSpan] = {}
         """When it last wrote or deleted each point: from the request to the answer."""
         self.writes = 0
-        self.enough = Event()
+        self.stop_requested = Event()
 
     def run(self) -> None:
         rng = np.random.default_rng(5)
-        while not self.enough.is_set():
+        while not self.stop_requested.is_set():
             self.wait()
             point = int(rng.integers(POINTS))
             self.writes += 1
             began = time.monotonic()
-            if self.writes % 5 == 0 and point in self.last:
+            if self.writes % 5 == 0 and point in self.last_vectors:
                 self.application.delete(self.database, [point])
-                del self.last[point]
+                del self.last_vectors[point]
             else:
-                self.embed(point, rng.normal(size=(1, DIMENSION)))
-            self.moments[point] = (began, time.monotonic())
+                self.write_vector(point, rng.normal(size=(1, DIMENSION)))
+            self.write_spans[point] = (began, time.monotonic())
             # Gives up the interpreter, so that the sidecar gets to write as well.
             time.sleep(0)
 
-    def embed(self, point: int, row: Any) -> None:
+    def write_vector(self, point: int, row: Any) -> None:
         vector = np.asarray(row / np.linalg.norm(row), np.float32)
         self.application.upsert(self.database, [point], vector)
-        self.last[point] = vector.tobytes()
+        self.last_vectors[point] = vector.tobytes()
 
 
-@pytest.fixture(params=[Memory, Marking])
+@pytest.fixture(params=[MemoryApplication, MarkingApplication])
 def application(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with folder() as path:
+    with ram_folder() as path:
         yield request.param(str(path))
 
 
 def test_the_application_has_the_last_word(application: Any) -> None:
     database = application.connect()
-    writer, changes = raced(application, database)
+    writer, changes = run_race(application, database)
     assert changes > 3
     assert writer.writes > 20
     resume(open_target(database, "docs"), SETTINGS)
-    compare(database, writer)
+    assert_last_writes_survive(database, writer)
     database.close()
 
 
@@ -119,74 +119,80 @@ def test_nothing_is_lost_on_milvus_outside_the_window(
     """
     on_server = engine == "server"
     uri = request.getfixturevalue("milvus_server_uri") if on_server else str(tmp_path / "races.db")
-    application = Busy(uri)
+    application = ConnectedMilvusApplication(uri)
     database: Any = application.connect()
-    windows = Windows(database.wire, "docs")
-    wait = partial(windows.reads.acquire, timeout=1)
-    writer, changes = raced(application, database, wait)
+    windows = WriteWindows(database.wire, "docs")
+    wait = partial(windows.read_starts.acquire, timeout=1)
+    writer, changes = run_race(application, database, wait)
     assert changes > 3
     assert writer.writes > 20
-    assert windows.of
+    assert windows.by_point
     resume(open_target(database, "docs"), SETTINGS)
     target = open_target(database, "docs")
-    found = classify_points(target, range(POINTS))
-    known = {i: row.tobytes() for i, row in zip(found.ids, found.originals, strict=True)}
-    lost = [point for point in range(POINTS) if known.get(point) != writer.last.get(point)]
+    provenance = classify_points(target, range(POINTS))
+    originals = {
+        i: row.tobytes() for i, row in zip(provenance.ids, provenance.originals, strict=True)
+    }
+    lost = [
+        point for point in range(POINTS) if originals.get(point) != writer.last_vectors.get(point)
+    ]
     request.node.user_properties += [
         ("writes", writer.writes),
         ("last words lost in a window", len(lost)),
-        ("longest window, s", round(windows.longest(), 3)),
+        ("longest window, s", round(windows.longest_seconds(), 3)),
     ]
-    assert [i for i in lost if not windows.explain(i, writer.moments[i])] == []
+    assert [i for i in lost if not windows.covers(i, writer.write_spans[i])] == []
     roll_back(target, SETTINGS, originals=True)
-    live = target.collection.read(range(POINTS))
-    assert {i: row.tobytes() for i, row in zip(live.ids, live.vectors, strict=True)} == known
+    live_points = target.collection.read(range(POINTS))
+    assert {
+        i: row.tobytes() for i, row in zip(live_points.ids, live_points.vectors, strict=True)
+    } == originals
     assert verify(target).is_clean
     database.close()
     application.client.close()
 
 
-def raced(
+def run_race(
     application: Any, database: Database, wait: Callable[[], object] = bool
-) -> tuple[Writer, int]:
+) -> tuple[BusyWriter, int]:
     """An application and a sidecar at once for a while; the first, and changes of the second."""
     rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
     vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
     application.fill(database, vectors, "cosine")
-    writer = Writer(application, database, wait)
-    writer.last = {row: vectors[row].tobytes() for row in range(POINTS)}
+    writer = BusyWriter(application, database, wait)
+    writer.last_vectors = {row: vectors[row].tobytes() for row in range(POINTS)}
     writer.start()
     try:
-        changes = changed_again_and_again(database)
+        changes = run_cycles(database)
     finally:
-        writer.enough.set()
+        writer.stop_requested.set()
         writer.join()
     return writer, changes
 
 
-def changed_again_and_again(database: Database) -> int:
+def run_cycles(database: Database) -> int:
     """Cycles and rollbacks for a while; how many."""
-    until, done = time.monotonic() + SECONDS, 0
-    while time.monotonic() < until or done < 4:
+    until, changes = time.monotonic() + SECONDS, 0
+    while time.monotonic() < until or changes < 4:
         target = open_target(database, "docs")
         points = classify_points(target, range(POINTS))
-        wanted = dict(zip(points.ids, near(points.originals, done), strict=True))
-        cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted))
-        if done % 3 == 2:
-            roll_back(target, SETTINGS, originals=done % 2 == 0)
-        done += 1
-    return done
+        new_vectors = dict(zip(points.ids, perturb_rows(points.originals, changes), strict=True))
+        cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, new_vectors))
+        if changes % 3 == 2:
+            roll_back(target, SETTINGS, originals=changes % 2 == 0)
+        changes += 1
+    return changes
 
 
-def compare(database: Database, writer: Writer) -> None:
+def assert_last_writes_survive(database: Database, writer: BusyWriter) -> None:
     target = open_target(database, "docs")
-    found = classify_points(target, range(POINTS))
-    known = dict(zip(found.ids, found.originals, strict=True))
-    assert {point: vector.tobytes() for point, vector in known.items()} == writer.last
+    provenance = classify_points(target, range(POINTS))
+    originals = dict(zip(provenance.ids, provenance.originals, strict=True))
+    assert {point: vector.tobytes() for point, vector in originals.items()} == writer.last_vectors
     roll_back(target, SETTINGS, originals=True)
-    live = target.collection.read(range(POINTS))
-    pairs = zip(live.ids, live.vectors, strict=True)
-    assert {point: row.tobytes() for point, row in pairs} == writer.last
+    live_points = target.collection.read(range(POINTS))
+    pairs = zip(live_points.ids, live_points.vectors, strict=True)
+    assert {point: row.tobytes() for point, row in pairs} == writer.last_vectors
     assert verify(target).is_clean
 
 
@@ -199,15 +205,15 @@ def test_an_alias_that_is_switched_meanwhile_redirects_no_write() -> None:
         store.create(name, DIMENSION)
         store.upsert(name, list(range(POINTS)), vectors)
     store.aliases["docs"] = "docs_v1"
-    wanted = dict(enumerate(near(vectors, 1)))
+    new_vectors = dict(enumerate(perturb_rows(vectors, 1)))
 
     def work(target: Target) -> None:
-        cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted))
+        cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, new_vectors))
 
-    with Paused(MemoryDatabase(store), work, 12, "before") as paused:
+    with PausedWriter(MemoryDatabase(store), work, 12, "before") as paused:
         store.aliases["docs"] = "docs_v2"
-    assert paused.stopped
+    assert paused.was_paused
     assert paused.error is None
     database = MemoryDatabase(store)
-    for name, held in (("docs_v1", np.stack(list(wanted.values()))), ("docs_v2", vectors)):
-        assert database.collection(name).read(range(POINTS)).vectors.tobytes() == held.tobytes()
+    for name, expected in (("docs_v1", np.stack(list(new_vectors.values()))), ("docs_v2", vectors)):
+        assert database.collection(name).read(range(POINTS)).vectors.tobytes() == expected.tobytes()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import Shop, opened_shop
+from commands import Workspace, make_workspace
 
 README = Path(__file__).parent.parent.parent / "README.md"
 STORY = [
@@ -29,7 +29,7 @@ STORY = [
 ELSEWHERE = {"init", "log", "serve", "demo", "feedback export"}
 
 
-def promised() -> dict[str, set[str]]:
+def read_promised_fields() -> dict[str, set[str]]:
     """Verb -> fields of its JSON object."""
     table = README.read_text(encoding="utf-8").split("| verb | does |")[1].split("\n\n")[0]
     rows = re.findall(r"^\| `([a-z ]+)` \|.*\| (.*?) ?\|$", table, re.MULTILINE)
@@ -37,15 +37,15 @@ def promised() -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shop:
-    return opened_shop(tmp_path_factory.mktemp("shop"))
+def workspace(tmp_path_factory) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("shop"))
 
 
-def test_every_field_that_the_readme_names(shop: Shop):
-    fields = promised()
+def test_every_field_that_the_readme_names(workspace: Workspace):
+    fields = read_promised_fields()
     assert {words[0] for words in STORY} | ELSEWHERE == fields.keys()
     fields["apply"] |= fields["plan"]
     for verb, *rest in STORY:
-        words = [str(shop.feedback) if word == "FEEDBACK" else word for word in rest]
-        result = shop.call(*verb.split(), *words)
+        words = [str(workspace.feedback_path) if word == "FEEDBACK" else word for word in rest]
+        result = workspace.run(*verb.split(), *words)
         assert fields[verb] <= result.keys(), verb

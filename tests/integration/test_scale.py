@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import SETTINGS, unit
+from worlds import SETTINGS, normalise_rows
 
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
@@ -19,12 +19,14 @@ POINTS, JUDGED, QUERIES, DIMENSION = 100_000, 2_000, 3_000, 16
 @pytest.mark.slow
 def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    vectors = unit(rng.normal(size=(POINTS, DIMENSION)))
+    vectors = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
     judged = rng.choice(POINTS, JUDGED, replace=False)
     answers = judged[rng.integers(0, JUDGED, QUERIES)]
-    shift = unit(rng.normal(size=(POINTS, DIMENSION)))
-    queries = unit(
-        vectors[answers] + 0.4 * shift[answers] + 0.2 * unit(rng.normal(size=(QUERIES, DIMENSION)))
+    shift = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+    queries = normalise_rows(
+        vectors[answers]
+        + 0.4 * shift[answers]
+        + 0.2 * normalise_rows(rng.normal(size=(QUERIES, DIMENSION)))
     )
     database = Counted(connect({"path": str(tmp_path)}))
     ingest(database.database, "docs", list(range(POINTS)), vectors)

@@ -30,8 +30,8 @@ class Application(Protocol):
     def delete(self, database: Any, ids: Sequence[int]) -> None: ...
 
 
-class Memory:
-    def __init__(self, place: str) -> None:
+class MemoryApplication:
+    def __init__(self, location: str) -> None:
         self.store = MemoryStore()
 
     def connect(self) -> Database:
@@ -48,9 +48,9 @@ class Memory:
         self.store.delete("docs", ids)
 
 
-class Edge:
-    def __init__(self, place: str) -> None:
-        self.section = {"path": place}
+class EdgeApplication:
+    def __init__(self, location: str) -> None:
+        self.section = {"path": location}
 
     def connect(self) -> Database:
         return nudge_sync_qdrant_edge.connect(self.section)
@@ -67,10 +67,10 @@ class Edge:
         database.shard("docs").update(UpdateOperation.delete_points(list(ids)))
 
 
-class Local:
+class LocalQdrantApplication:
     """qdrant-client's own re-implementation, in memory."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, location: str) -> None:
         self.section = {"location": ":memory:"}
 
     def connect(self) -> Database:
@@ -90,25 +90,25 @@ class Local:
         database.session.client.delete("docs", list(ids), wait=True)
 
 
-class Server(Local):
+class QdrantApplication(LocalQdrantApplication):
     """A Qdrant server."""
 
-    def __init__(self, place: str) -> None:
-        self.section = {"url": place}
+    def __init__(self, location: str) -> None:
+        self.section = {"url": location}
 
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
         client = database.session.client
-        for found in client.get_collections().collections:
-            if found.name == "docs" or found.name.startswith("docs__nudge_"):
-                client.delete_collection(found.name)
+        for existing in client.get_collections().collections:
+            if existing.name == "docs" or existing.name.startswith("docs__nudge_"):
+                client.delete_collection(existing.name)
         super().fill(database, vectors, metric)
 
 
-class Milvus:
+class MilvusApplication:
     """A Milvus server or Milvus Lite."""
 
-    def __init__(self, place: str) -> None:
-        self.uri = place
+    def __init__(self, location: str) -> None:
+        self.uri = location
 
     def connect(self) -> Database:
         return nudge_sync_milvus.connect({"uri": self.uri})
@@ -140,13 +140,13 @@ class Milvus:
             client.close()
 
 
-def application(engine: str, folder: Path, server: str = "") -> Application:
+def create_application(engine: str, folder: Path, server: str = "") -> Application:
     """The application of an engine; `server` is the address of those that have one."""
     return {
-        "memory": lambda: Memory(""),
-        "qdrant-edge": lambda: Edge(str(folder)),
-        "qdrant-local": lambda: Local(""),
-        "qdrant": lambda: Server(server),
-        "milvus-lite": lambda: Milvus(str(folder / "milvus.db")),
-        "milvus": lambda: Milvus(server),
+        "memory": lambda: MemoryApplication(""),
+        "qdrant-edge": lambda: EdgeApplication(str(folder)),
+        "qdrant-local": lambda: LocalQdrantApplication(""),
+        "qdrant": lambda: QdrantApplication(server),
+        "milvus-lite": lambda: MilvusApplication(str(folder / "milvus.db")),
+        "milvus": lambda: MilvusApplication(server),
     }[engine]()

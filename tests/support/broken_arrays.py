@@ -5,31 +5,33 @@ from __future__ import annotations
 import struct
 
 
-def npy(header: bytes, data: bytes = b"") -> bytes:
+def encode_npy(header: bytes, data: bytes = b"") -> bytes:
     padded = header + b" " * (-(len(header) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded + data
 
 
-ARRAYS: list[bytes] = [
+BROKEN_ARRAYS: list[bytes] = [
     b"",
     b"\x93NUMPY",
     b"\x93NUMPY\x09\x00v\x00",
     b"PK\x03\x04",
     b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
     b"cos\nsystem\n(S'true'\ntR.",
-    npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", b"cos\nsystem\n"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (10**12, 4), }"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (8,), }", b"\x00" * 32),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }", b"\x00" * 32),
-    npy(b"{'descr': '<U4', 'fortran_order': False, 'shape': (2, 1), }", b"\x00" * 32),
-    npy(b"{'descr': '|b1', 'fortran_order': False, 'shape': (2, 4), }", b"\x00" * 8),
-    npy(b"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 2), }", b"\x00" * 32),
-    npy(b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 1), }", b"\x00" * 8),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': __import__('os').getpid(), }"),
-    npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }", b"\x00" * 48),
-    npy(b"{'descr': '<f4'"),
-    npy(b"[" * 3000),
+    encode_npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", b"cos\nsystem\n"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (10**12, 4), }"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (8,), }", b"\x00" * 32),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }", b"\x00" * 32),
+    encode_npy(b"{'descr': '<U4', 'fortran_order': False, 'shape': (2, 1), }", b"\x00" * 32),
+    encode_npy(b"{'descr': '|b1', 'fortran_order': False, 'shape': (2, 4), }", b"\x00" * 8),
+    encode_npy(b"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 2), }", b"\x00" * 32),
+    encode_npy(
+        b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 1), }", b"\x00" * 8
+    ),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': __import__('os').getpid(), }"),
+    encode_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }", b"\x00" * 48),
+    encode_npy(b"{'descr': '<f4'"),
+    encode_npy(b"[" * 3000),
 ]

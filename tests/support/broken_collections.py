@@ -51,10 +51,12 @@ class ReadsEachOnce(MemoryCollection):
 
 class ReadsZerosForMissing(MemoryCollection):
     def read(self, ids):
-        found = super().read(ids)
-        row = dict(zip(found.ids, found.vectors, strict=True))
+        points = super().read(ids)
+        vector_by_id = dict(zip(points.ids, points.vectors, strict=True))
         zeros = np.zeros(self._table().dimension, np.float32)
-        return Points(list(ids), np.array([row.get(i, zeros) for i in ids]).reshape(len(ids), -1))
+        return Points(
+            list(ids), np.array([vector_by_id.get(i, zeros) for i in ids]).reshape(len(ids), -1)
+        )
 
 
 class ReadsAThousand(MemoryCollection):
@@ -67,10 +69,12 @@ class ReadsItsCache(MemoryCollection):
         if not hasattr(self, "_cache"):
             table = self._table()
             self._cache = Points(list(table.ids), table.vectors.copy())
-        row = dict(zip(self._cache.ids, self._cache.vectors, strict=True))
-        found = [i for i in ids if i in row]
+        vector_by_id = dict(zip(self._cache.ids, self._cache.vectors, strict=True))
+        present_ids = [i for i in ids if i in vector_by_id]
         empty = np.empty((0, self._table().dimension), np.float32)
-        return Points(found, np.array([row[i] for i in found]) if found else empty)
+        return Points(
+            present_ids, np.array([vector_by_id[i] for i in present_ids]) if present_ids else empty
+        )
 
     def describe(self):
         self.read([])
@@ -79,14 +83,14 @@ class ReadsItsCache(MemoryCollection):
 
 class ReadsDouble(MemoryCollection):
     def read(self, ids):
-        found = super().read(ids)
-        return Points(found.ids, found.vectors.astype(np.float64))
+        points = super().read(ids)
+        return Points(points.ids, points.vectors.astype(np.float64))
 
 
 class ReadsTextIds(MemoryCollection):
     def read(self, ids):
-        found = super().read(ids)
-        return Points([str(i) for i in found.ids], found.vectors)
+        points = super().read(ids)
+        return Points([str(i) for i in points.ids], points.vectors)
 
 
 class WritesNothing(MemoryCollection):
@@ -150,9 +154,11 @@ class ForgetsMissing(MemoryCollection):
 
 class ComparesLoosely(MemoryCollection):
     def write(self, points, expected):
-        live = dict(zip(*_pair(self.read(points.ids)), strict=True))
+        live_vectors = dict(zip(*_pair(self.read(points.ids)), strict=True))
         close = [
-            live[i] if i in live and np.allclose(live[i], row, atol=1e-6) else row
+            live_vectors[i]
+            if i in live_vectors and np.allclose(live_vectors[i], row, atol=1e-6)
+            else row
             for i, row in zip(points.ids, expected, strict=True)
         ]
         return super().write(points, np.array(close, np.float32).reshape(expected.shape))
@@ -166,8 +172,8 @@ class ForgetsTheLastRow(MemoryCollection):
 
 class RefusesToRepeat(MemoryCollection):
     def write(self, points, expected):
-        live = self.read(points.ids)
-        if len(live) == len(points) and (live.vectors == points.vectors).all():
+        live_points = self.read(points.ids)
+        if len(live_points) == len(points) and (live_points.vectors == points.vectors).all():
             return WriteReport(drifted=list(points.ids))
         return super().write(points, expected)
 
@@ -214,13 +220,13 @@ def _pair(points):
     return points.ids, points.vectors
 
 
-def with_collection(kind):
+def make_collection_database(collection_class):
     """A database whose collections are of this kind."""
 
     class Broken(MemoryDatabase):
         def collection(self, name, vector=""):
             super().collection(name, vector)
-            return kind(self.store, name, vector)
+            return collection_class(self.store, name, vector)
 
     return Broken
 
@@ -230,7 +236,7 @@ class FindsAnyCollection(MemoryDatabase):
         return MemoryCollection(self.store, name, vector)
 
 
-BROKEN = {
+BROKEN_COLLECTIONS = {
     IgnoresExpected: "test_write_leaves_drifted_rows",
     CreatesMissing: "test_write_creates_nothing",
     DropsPayload: "test_write_replaces_vectors_alone",

@@ -31,12 +31,12 @@ class FlushesDenormals(MemoryRecords):
 class RoundsIntegers(MemoryRecords):
     def get(self, keys, *, vectors=True):
         return [
-            replace(item, document={k: _rounded(v) for k, v in item.document.items()})
+            replace(item, document={k: _round_through_float(v) for k, v in item.document.items()})
             for item in super().get(keys, vectors=vectors)
         ]
 
 
-def _rounded(value):
+def _round_through_float(value):
     return int(float(value)) if type(value) is int else value
 
 
@@ -52,8 +52,8 @@ class KeepsOldVectors(MemoryRecords):
     def put(self, records):
         for item in records:
             old = super().get([item.key])
-            kept = item.vector if item.vector is not None or not old else old[0].vector
-            super().put([replace(item, vector=kept)])
+            vector = item.vector if item.vector is not None or not old else old[0].vector
+            super().put([replace(item, vector=vector)])
 
 
 class CutsKeys(MemoryRecords):
@@ -116,7 +116,7 @@ class IncludesTheUpperBound(MemoryRecords):
         return super().scan(wider, vectors=vectors, batch_size=batch_size)
 
 
-class Estimates(MemoryRecords):
+class CountsEverything(MemoryRecords):
     def count(self, where=None):
         return len(self._records())
 
@@ -142,24 +142,24 @@ class SwapsOverWhatIsThere(MemoryRecords):
 
 class SwapsAndCallsItRefused(MemoryRecords):
     def swap(self, record, expected):
-        won = super().swap(record, expected)
-        if not won and expected is not None and self.count():
+        swapped = super().swap(record, expected)
+        if not swapped and expected is not None and self.count():
             self.put([record])
-        return won
+        return swapped
 
 
 class SwapsInTwoSteps(MemoryRecords):
-    _compared = threading.Barrier(2)
+    _both_compared = threading.Barrier(2)
 
     def swap(self, record, expected):
-        held = self.get([record.key], vectors=False)
-        if (held[0].document["generation"] if held else None) != expected:
+        stored = self.get([record.key], vectors=False)
+        if (stored[0].document["generation"] if stored else None) != expected:
             return False
         if threading.current_thread() is not threading.main_thread():
             try:
-                self._compared.wait(timeout=0.2)
+                self._both_compared.wait(timeout=0.2)
             except threading.BrokenBarrierError:
-                self._compared.reset()
+                self._both_compared.reset()
         self.put([record])
         return True
 
@@ -172,32 +172,32 @@ class SharesDocuments(MemoryRecords):
         self.kept = {item.key: item for item in records}
 
     def get(self, keys, *, vectors=True):
-        found = super().get(keys, vectors=vectors)
-        return [getattr(self, "kept", {}).get(item.key, item) for item in found]
+        records = super().get(keys, vectors=vectors)
+        return [getattr(self, "kept", {}).get(item.key, item) for item in records]
 
 
-def with_records(kind):
+def make_records_database(records_class):
     """A database whose records are of this kind."""
 
     class Broken(MemoryDatabase):
         def records(self, name, dimension=0, indexed=()):
-            return kind(self.store, name, dimension)
+            return records_class(self.store, name, dimension)
 
     return Broken
 
 
-class Forgets(MemoryDatabase):
+class ForgetsOnClose(MemoryDatabase):
     """Keeps what was put until it is closed."""
 
     def __init__(self, store=None):
         super().__init__(store)
-        self.own = MemoryStore()
+        self.own_store = MemoryStore()
 
     def records(self, name, dimension=0, indexed=()):
-        return MemoryRecords(self.own, name, dimension)
+        return MemoryRecords(self.own_store, name, dimension)
 
 
-BROKEN = {
+BROKEN_RECORDS = {
     LosesBits: "test_vectors_keep_their_bits",
     FlushesDenormals: "test_vectors_keep_their_bits",
     RoundsIntegers: "test_documents_come_back",
@@ -212,7 +212,7 @@ BROKEN = {
     IgnoresWhere: "test_where",
     MatchesInPart: "test_where_nothing_matches",
     IncludesTheUpperBound: "test_ranges",
-    Estimates: "test_where",
+    CountsEverything: "test_where",
     ScansOneBatch: "test_many",
     SwapsAnyway: "test_swap",
     SwapsOverWhatIsThere: "test_swap",

@@ -12,8 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from applications import application
-from chaos_victim import DIMENSION, POINTS, SETTINGS, Death, Order, victim, wanted
+from applications import create_application
+from chaos_victim import (
+    DIMENSION,
+    POINTS,
+    SETTINGS,
+    ChaosJob,
+    KillPoint,
+    make_new_vectors,
+    run_chaos_job,
+)
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
@@ -26,12 +34,12 @@ from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 
 VERBS = ("apply", "apply", "undo", "apply", "originals")
-CALLS = {"apply": 22, "undo": 15, "originals": 15}
+WRITING_CALLS = {"apply": 22, "undo": 15, "originals": 15}
 """How many calls of each order write something; any of them is struck."""
 
 
 @dataclass
-class Toll:
+class ChaosReport:
     """What the kills of one engine cost."""
 
     engine: str
@@ -47,78 +55,82 @@ class Toll:
     """Rows that were not identical after a rollback to the originals."""
     overwritten: int = 0
     """Writes of the application that did not last."""
-    broken: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     """What was found where a kill was not survived."""
-    steps: set[str] = field(default_factory=set)
+    struck_calls: set[str] = field(default_factory=set)
     """Distinct calls at which a process was struck."""
 
     @property
-    def clean(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether nothing was lost."""
-        harm = self.lost or self.differing or self.overwritten or self.broken
+        harm = self.lost or self.differing or self.overwritten or self.failures
         return self.kills == self.survived and not harm
 
 
-class Rig:
+class ChaosRunner:
     """One collection of one engine, killed again and again."""
 
     def __init__(self, engine: str, folder: Path, server: str = "", seed: int = 0) -> None:
-        self.application = application(engine, folder, server)
-        self.toll = Toll(engine)
-        self._way = _way(engine, folder, server)
+        self.application = create_application(engine, folder, server)
+        self.report = ChaosReport(engine)
+        self._connector = _choose_connector(engine, folder, server)
         self._random = random.Random(seed)
-        self.processes = _processes()
-        self._round = 0
+        self.process_context = _preload_processes()
+        self._round_number = 0
         rng = np.random.default_rng(seed)
-        self.originals: Float32 = _unit(rng.normal(size=(POINTS, DIMENSION)))
+        self.originals: Float32 = _normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
         database = self.application.connect()
         self.application.fill(database, self.originals, "cosine")
         database.close()
-        self.live = self.originals.copy()
+        self.live_vectors = self.originals.copy()
 
-    def order(self, verb: str) -> Order:
+    def next_job(self, verb: str) -> ChaosJob:
         """The next thing to do."""
         rows = sorted(self._random.sample(range(POINTS), 40))
-        return Order(*self._way, verb, tuple(rows), self._round, self.originals.tobytes())
+        return ChaosJob(
+            *self._connector, verb, tuple(rows), self._round_number, self.originals.tobytes()
+        )
 
     def kill_once(self) -> None:
         """Start one change, end it at a step or a moment, and settle what is left."""
-        verb = VERBS[self._round % len(VERBS)]
-        order = self.order(verb)
-        if self._round % 3 == 2:
-            death = Death(seconds=self._random.uniform(0.0, 0.6))
+        verb = VERBS[self._round_number % len(VERBS)]
+        job = self.next_job(verb)
+        if self._round_number % 3 == 2:
+            kill_point = KillPoint(seconds=self._random.uniform(0.0, 0.6))
         else:
-            at = 1 + self._random.randrange(CALLS[verb])
-            death = Death(at, self._random.choice(["before", "after", "half"]))
-            self.toll.steps.add(f"{verb} {at} {death.when}")
-        ended = self._run(order, death)
-        self.toll.kills += ended != 0
-        self.settle(order, killed=ended != 0)
+            call = 1 + self._random.randrange(WRITING_CALLS[verb])
+            kill_point = KillPoint(call, self._random.choice(["before", "after", "half"]))
+            self.report.struck_calls.add(f"{verb} {call} {kill_point.when}")
+        exit_code = self._run_process(job, kill_point)
+        self.report.kills += exit_code != 0
+        self.resume_and_compare(job, killed=exit_code != 0)
 
-    def _run(self, order: Order, death: Death) -> int:
-        process = self.processes.Process(target=victim, args=(order, death))
+    def _run_process(self, job: ChaosJob, kill_point: KillPoint) -> int:
+        process = self.process_context.Process(target=run_chaos_job, args=(job, kill_point))
         process.start()
         process.join(600)
         if process.exitcode not in {0, -9}:
-            self.toll.broken.append(f"{order.verb} ended by itself with {process.exitcode}")
+            self.report.failures.append(f"{job.verb} ended by itself with {process.exitcode}")
         return process.exitcode
 
     def kill_database(self, kill: Callable[[], None], start: Callable[[], None]) -> None:
         """End the database, not the process, while rows are being written."""
-        order = replace(self.order("apply"), delays=(0.2,) * 3)
-        begun = self.processes.Event()
-        death = Death(1 + self._random.randrange(CALLS["apply"] - 4))
-        process = self.processes.Process(target=victim, args=(order, death, begun))
+        job = replace(self.next_job("apply"), delays=(0.2,) * 3)
+        reached = self.process_context.Event()
+        kill_point = KillPoint(1 + self._random.randrange(WRITING_CALLS["apply"] - 4))
+        process = self.process_context.Process(
+            target=run_chaos_job, args=(job, kill_point, reached)
+        )
         process.start()
-        if not begun.wait(300):
+        if not reached.wait(300):
             raise AssertionError("the process never came to its first write")
         time.sleep(self._random.uniform(0.0, 0.1))
         kill()
         process.join(300)
-        self.toll.kills += 1
+        self.report.kills += 1
         start()
         self._wait_until_loaded()
-        self.settle(order, killed=True)
+        self.resume_and_compare(job, killed=True)
 
     def _wait_until_loaded(self) -> None:
         database = self.application.connect()
@@ -130,77 +142,83 @@ class Rig:
                 time.sleep(1.0)
         database.close()
 
-    def settle(self, order: Order, *, killed: bool) -> None:
+    def resume_and_compare(self, job: ChaosJob, *, killed: bool) -> None:
         """What the next start does; then compare."""
-        self._round += 1
+        self._round_number += 1
         database = self.application.connect()
-        touched = self._embed_again(database) if self._round % 4 == 0 else []
-        counted = Faults()
-        target = open_target(FaultyDatabase(database, counted), "docs")
+        rewritten_rows = self._rewrite_vectors(database) if self._round_number % 4 == 0 else []
+        faults = Faults()
+        target = open_target(FaultyDatabase(database, faults), "docs")
         entries = Ledger(target.ledger_records, "docs").entries()
         unfinished = bool(find_pending_revisions(entries))
         resume(target, SETTINGS)
-        self.toll.replayed += counted.calls.count("docs.write")
-        whole = self._compare(database, order, touched)
-        found = verify(open_target(database, "docs"))
-        whole = whole and not found.pending and found.behind == 0
-        self.toll.survived += killed and whole
-        if not whole:
-            self.toll.broken.append(f"{order.verb} {order.seed}, unfinished: {unfinished}; {found}")
-        if self._round % 10 == 0:
-            self.back(database)
+        self.report.replayed += faults.calls.count("docs.write")
+        is_intact = self._is_intact(database, job, rewritten_rows)
+        verification = verify(open_target(database, "docs"))
+        is_intact = is_intact and not verification.pending and verification.behind == 0
+        self.report.survived += killed and is_intact
+        if not is_intact:
+            self.report.failures.append(
+                f"{job.verb} {job.seed}, unfinished: {unfinished}; {verification}"
+            )
+        if self._round_number % 10 == 0:
+            self.restore_originals(database)
         database.close()
 
-    def _embed_again(self, database: Database) -> list[int]:
+    def _rewrite_vectors(self, database: Database) -> list[int]:
         rows = self._random.sample(range(POINTS), 3)
-        fresh = _unit(np.random.default_rng(10_000 + self._round).normal(size=(3, DIMENSION)))
-        self.application.upsert(database, rows, fresh)
-        self.originals[rows] = self.live[rows] = fresh
+        new_vectors = _normalise_rows(
+            np.random.default_rng(10_000 + self._round_number).normal(size=(3, DIMENSION))
+        )
+        self.application.upsert(database, rows, new_vectors)
+        self.originals[rows] = self.live_vectors[rows] = new_vectors
         return rows
 
-    def _compare(self, database: Database, order: Order, touched: list[int]) -> bool:
+    def _is_intact(self, database: Database, job: ChaosJob, rewritten_rows: list[int]) -> bool:
         """Whether all rows are as before, or all as after."""
-        live = database.collection("docs").read(range(POINTS)).vectors
-        after = self.live.copy()
-        if order.verb == "apply":
-            for row, vector in wanted(order).items():
+        live_vectors = database.collection("docs").read(range(POINTS)).vectors
+        after = self.live_vectors.copy()
+        if job.verb == "apply":
+            for row, vector in make_new_vectors(job).items():
                 after[row] = vector
         else:
-            after = live if order.verb == "undo" else self.originals.copy()
-        after[touched] = self.live[touched]
-        known = classify_points(open_target(database, "docs"), range(POINTS))
-        self.toll.lost += int((known.originals != self.originals).any(axis=1).sum())
-        self.toll.overwritten += int((live[touched] != self.live[touched]).any(axis=1).sum())
-        whole = live.tobytes() in {self.live.tobytes(), after.tobytes()}
-        self.live = live
-        return whole
+            after = live_vectors if job.verb == "undo" else self.originals.copy()
+        after[rewritten_rows] = self.live_vectors[rewritten_rows]
+        provenance = classify_points(open_target(database, "docs"), range(POINTS))
+        self.report.lost += int((provenance.originals != self.originals).any(axis=1).sum())
+        self.report.overwritten += int(
+            (live_vectors[rewritten_rows] != self.live_vectors[rewritten_rows]).any(axis=1).sum()
+        )
+        is_intact = live_vectors.tobytes() in {self.live_vectors.tobytes(), after.tobytes()}
+        self.live_vectors = live_vectors
+        return is_intact
 
-    def back(self, database: Database) -> None:
+    def restore_originals(self, database: Database) -> None:
         """Everything back, and every bit compared."""
         roll_back(open_target(database, "docs"), SETTINGS, originals=True)
-        self.live = database.collection("docs").read(range(POINTS)).vectors
-        self.toll.differing += int((self.live != self.originals).any(axis=1).sum())
+        self.live_vectors = database.collection("docs").read(range(POINTS)).vectors
+        self.report.differing += int((self.live_vectors != self.originals).any(axis=1).sum())
 
-    def end(self) -> Toll:
+    def finish(self) -> ChaosReport:
         """Back to the originals a last time."""
         database = self.application.connect()
-        self.back(database)
+        self.restore_originals(database)
         database.close()
-        return self.toll
+        return self.report
 
 
-def _way(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:
+def _choose_connector(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:
     """The connector of an engine, and its section."""
     if engine == "qdrant-edge":
         return engine, {"path": str(folder)}
     return "milvus", {"uri": server or str(folder / "milvus.db")}
 
 
-def _unit(rows: np.ndarray) -> Float32:
+def _normalise_rows(rows: np.ndarray) -> Float32:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def _processes() -> multiprocessing.context.ForkServerContext:
+def _preload_processes() -> multiprocessing.context.ForkServerContext:
     """Processes that start at once, with everything imported and nothing open."""
     context = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

@@ -10,7 +10,7 @@ from multiprocessing.synchronize import Event
 from threading import Timer
 
 import numpy as np
-from handmade import handmade, near
+from handmade import make_passing_plan, perturb_rows
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -26,18 +26,18 @@ SETTINGS = CollectionSettings(write=WriteSettings(batch_size=8, keep_revisions=3
 
 
 @dataclass(frozen=True)
-class Death:
+class KillPoint:
     """When the process dies: at a call that writes, or after a time; `at` 0 and no time: never."""
 
-    at: int = 0
+    call: int = 0
     when: When = "before"
     seconds: float | None = None
-    only_stop: bool = False
+    suspend: bool = False
     """Whether the process is stopped at that call, as by SIGSTOP, until somebody wakes it."""
 
 
 @dataclass(frozen=True)
-class Order:
+class ChaosJob:
     """What the process is to do, and on which engine."""
 
     connector: str
@@ -51,36 +51,36 @@ class Order:
     delays: tuple[float, ...] = retry.DELAYS
 
 
-def wanted(order: Order) -> dict[int, np.ndarray]:
+def make_new_vectors(job: ChaosJob) -> dict[int, np.ndarray]:
     """The vectors that an `apply` writes, by point."""
-    rows = np.frombuffer(order.originals, np.float32).reshape(POINTS, DIMENSION)
-    moved = near(rows, order.seed)
-    return {row: moved[row] for row in order.rows}
+    originals = np.frombuffer(job.originals, np.float32).reshape(POINTS, DIMENSION)
+    new_vectors = perturb_rows(originals, job.seed)
+    return {row: new_vectors[row] for row in job.rows}
 
 
-def victim(order: Order, death: Death, begun: Event | None = None) -> None:
+def run_chaos_job(job: ChaosJob, kill_point: KillPoint, reached: Event | None = None) -> None:
     """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
-    retry.DELAYS = order.delays
-    strike = begun.set if begun else _stop if death.only_stop else kill
-    database = connect(order.connector, order.section)
-    faulty = FaultyDatabase(database, Faults(death.at, death.when, strike))
+    retry.DELAYS = job.delays
+    strike = reached.set if reached else _suspend_process if kill_point.suspend else kill
+    database = connect(job.connector, job.section)
+    faulty = FaultyDatabase(database, Faults(kill_point.call, kill_point.when, strike))
     target = open_target(faulty, "docs")
-    if death.seconds is not None:
-        timer = Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    if kill_point.seconds is not None:
+        timer = Timer(kill_point.seconds, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
     # Where the database is what is killed, failing is all that is left to do.
-    with suppress(*[NudgeSyncError] if begun else []):
-        _carry_out(order, target)
+    with suppress(*[NudgeSyncError] if reached else []):
+        _run_job(job, target)
     database.close()
 
 
-def _carry_out(order: Order, target: Target) -> None:
-    if order.verb == "apply":
-        cycle.apply(target, SETTINGS, handmade(target, SETTINGS, wanted(order)))
+def _run_job(job: ChaosJob, target: Target) -> None:
+    if job.verb == "apply":
+        cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, make_new_vectors(job)))
     else:
-        roll_back(target, SETTINGS, originals=order.verb == "originals")
+        roll_back(target, SETTINGS, originals=job.verb == "originals")
 
 
-def _stop() -> None:
+def _suspend_process() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from typer.testing import CliRunner
-from worlds import POINTS, Numbers, numbers
+from worlds import POINTS, SyntheticData, make_synthetic_data
 
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect, ingest
 
-FILE = """
+CONFIG_TEMPLATE = """
 [database]
 connector = "qdrant-edge"
 path = {path}
@@ -35,42 +35,42 @@ batch_size = 16
 
 
 @dataclass(frozen=True)
-class Shop:
+class Workspace:
     """A folder with shards, a configuration and a file of feedback."""
 
     folder: Path
-    numbers: Numbers
+    data: SyntheticData
 
     @property
-    def config(self) -> Path:
+    def config_path(self) -> Path:
         return self.folder / "nudge-sync.toml"
 
     @property
-    def feedback(self) -> Path:
+    def feedback_path(self) -> Path:
         return self.folder / "feedback.jsonl"
 
-    def configure(self, more: str = "", min_queries: int = 20) -> None:
+    def write_config(self, extra_toml: str = "", min_queries: int = 20) -> None:
         path = json.dumps(str(self.folder / "shards"))
-        text = FILE.format(path=path, more=more, min_queries=min_queries)
-        self.config.write_text(text, encoding="utf-8")
+        text = CONFIG_TEMPLATE.format(path=path, more=extra_toml, min_queries=min_queries)
+        self.config_path.write_text(text, encoding="utf-8")
 
-    def copied(self, folder: Path) -> Shop:
+    def copy_to(self, folder: Path) -> Workspace:
         """The same shop, somewhere else."""
         shutil.copytree(self.folder, folder)
-        shop = Shop(folder, self.numbers)
-        shop.configure()
-        return shop
+        workspace = Workspace(folder, self.data)
+        workspace.write_config()
+        return workspace
 
-    def call(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
+    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
         """What `nudge-sync … --json` prints, from inside this process."""
-        variables = {"NUDGE_SYNC_CONFIG": str(self.config)}
-        done = CliRunner().invoke(
+        variables = {"NUDGE_SYNC_CONFIG": str(self.config_path)}
+        result = CliRunner().invoke(
             app, [*words, "--json"], env=variables, input=stdin, catch_exceptions=False
         )
-        assert done.exit_code == code, (words, done.exit_code, done.stderr)
-        return json.loads(done.stdout) if done.stdout else done.stderr
+        assert result.exit_code == code, (words, result.exit_code, result.stderr)
+        return json.loads(result.stdout) if result.stdout else result.stderr
 
-    def child(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+    def start_process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """`nudge-sync …` as a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "nudge_sync", *words],
@@ -78,10 +78,10 @@ class Shop:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "NUDGE_SYNC_CONFIG": str(self.config), **variables},
+            env={**os.environ, "NUDGE_SYNC_CONFIG": str(self.config_path), **variables},
         )
 
-    def live(self) -> np.ndarray:
+    def read_vectors(self) -> np.ndarray:
         """All vectors, as they are now."""
         database = connect({"path": str(self.folder / "shards")})
         try:
@@ -90,21 +90,25 @@ class Shop:
             database.close()
 
 
-def opened_shop(folder: Path) -> Shop:
+def make_workspace(folder: Path) -> Workspace:
     """A new shop with the collection "docs" and feedback that waits to be imported."""
-    shop = Shop(folder, numbers())
+    workspace = Workspace(folder, make_synthetic_data())
     database = connect({"path": str(folder / "shards"), "sync": False})
-    ingest(database, "docs", list(range(POINTS)), shop.numbers.vectors)
+    ingest(database, "docs", list(range(POINTS)), workspace.data.vectors)
     database.close()
-    rows = [line for row in range(len(shop.numbers.queries)) for line in _lines(shop, row)]
-    shop.feedback.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    shop.configure()
-    return shop
+    rows = [
+        line
+        for row in range(len(workspace.data.queries))
+        for line in _make_feedback_lines(workspace, row)
+    ]
+    workspace.feedback_path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    workspace.write_config()
+    return workspace
 
 
-def _lines(shop: Shop, row: int) -> list[dict[str, Any]]:
-    name, vector = f"q{row}", shop.numbers.queries[row].tolist()
+def _make_feedback_lines(workspace: Workspace, row: int) -> list[dict[str, Any]]:
+    name, vector = f"q{row}", workspace.data.queries[row].tolist()
     return [
         {"query_id": name, "query_vector": vector},
-        {"query_id": name, "action": "relevant", "point": shop.numbers.answers[row], "grade": 1},
+        {"query_id": name, "action": "relevant", "point": workspace.data.answers[row], "grade": 1},
     ]

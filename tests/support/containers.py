@@ -7,7 +7,7 @@ import importlib
 import warnings
 
 
-def engine_answers() -> bool:
+def is_docker_running() -> bool:
     """Whether a Docker engine answers; the client alone is not enough."""
     try:
         docker = importlib.import_module("docker")

@@ -15,34 +15,34 @@ from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 
 
-def handmade(
+def make_passing_plan(
     target: Target,
     settings: CollectionSettings,
-    wanted: Mapping[int, Float32],
+    new_vectors: Mapping[int, Float32],
     *,
-    loses: bool = False,
+    worsens: bool = False,
 ) -> Plan:
     """A plan that moves each point of `wanted` there from what it holds now.
 
     loses: the live check will find that it made the search worse.
     """
-    made = cycle.plan(target, settings)
-    held = target.collection.read(list(wanted))
-    vectors = np.array([wanted[int(point)] for point in held.ids], np.float32)
+    plan = cycle.plan(target, settings)
+    live_points = target.collection.read(list(new_vectors))
+    vectors = np.array([new_vectors[int(point)] for point in live_points.ids], np.float32)
     return replace(
-        made,
+        plan,
         inputs=checksum.digest_bytes(vectors.tobytes()),
-        ids=held.ids,
-        vectors=vectors.reshape(held.vectors.shape),
-        live_vectors=held.vectors,
-        live_digests=checksum.digest_vectors(held.vectors),
-        angles=[0.1] * len(held),
+        ids=live_points.ids,
+        vectors=vectors.reshape(live_points.vectors.shape),
+        live_vectors=live_points.vectors,
+        live_digests=checksum.digest_vectors(live_points.vectors),
+        angles=[0.1] * len(live_points),
         gate=Gate(passed=True, reasons=[]),
-        found={name: float(loses) for name in made.found},
+        found={name: float(worsens) for name in plan.found},
     )
 
 
-def near(originals: Float32, seed: int) -> Float32:
+def perturb_rows(originals: Float32, seed: int) -> Float32:
     """Unit rows a little away from each of `originals` (n, d)."""
     noise = np.random.default_rng(seed).normal(size=originals.shape)
     rows = originals + 0.4 * noise / np.linalg.norm(noise, axis=1, keepdims=True)

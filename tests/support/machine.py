@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
-from applications import application
-from handmade import handmade
+from applications import create_application
+from handmade import make_passing_plan
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from model import Bits, Model, Vectors
-from ram import folder
+from model import CollectionModel, VectorBytes, Vectors
+from ram import ram_folder
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -60,7 +60,7 @@ FAULT = st.one_of(
 )
 
 
-def unit(seed: int, around: Float32 | None = None) -> Float32:
+def make_unit_vector(seed: int, around: Float32 | None = None) -> Float32:
     """A unit vector, near `around` if that is given."""
     row = np.random.default_rng(seed).normal(size=DIMENSION)
     if around is not None:
@@ -68,26 +68,28 @@ def unit(seed: int, around: Float32 | None = None) -> Float32:
     return np.asarray(row / np.linalg.norm(row), np.float32)
 
 
-def vector_of(bits: Bits) -> Float32:
+def decode_vector(bits: VectorBytes) -> Float32:
     return np.frombuffer(bits, np.float32)
 
 
-class Machine(RuleBasedStateMachine):
+class CollectionStateMachine(RuleBasedStateMachine):
     """A subclass says on which engine."""
 
     engine: str
 
     @initialize(seed=SEED)
     def fill(self, seed: int) -> None:
-        self.folder = ExitStack()
-        self.application = application(self.engine, self.folder.enter_context(folder()))
+        self.exit_stack = ExitStack()
+        self.application = create_application(
+            self.engine, self.exit_stack.enter_context(ram_folder())
+        )
         self.database = self.application.connect()
-        vectors = np.stack([unit(seed + row) for row in range(POINTS)])
+        vectors = np.stack([make_unit_vector(seed + row) for row in range(POINTS)])
         self.application.fill(self.database, vectors, "cosine")
-        self.model = Model({row: vectors[row].tobytes() for row in range(POINTS)})
-        self.model.before = self.live()
+        self.model = CollectionModel({row: vectors[row].tobytes() for row in range(POINTS)})
+        self.model.live_before = self.read_vectors()
 
-    def live(self) -> Vectors:
+    def read_vectors(self) -> Vectors:
         points = self.database.collection("docs").read(range(POINTS))
         return {int(i): row.tobytes() for i, row in zip(points.ids, points.vectors, strict=True)}
 
@@ -104,83 +106,89 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not find_pending_revisions(self.ledger().entries()))
     @rule(rows=st.sets(POINT, min_size=1), seed=SEED, fault=FAULT, loses=st.booleans())
     def apply(self, rows: set[int], seed: int, fault: Faults | None, loses: bool) -> None:
-        plan = self.plan(sorted(rows & self.model.original.keys()), seed, loses=loses)
-        meant = {int(i): row.tobytes() for i, row in zip(plan.ids, plan.vectors, strict=True)}
-        self.step(meant, lambda: cycle.apply(self.target(fault), SETTINGS, plan))
+        plan = self.make_plan(sorted(rows & self.model.originals.keys()), seed, worsens=loses)
+        intended = {int(i): row.tobytes() for i, row in zip(plan.ids, plan.vectors, strict=True)}
+        self.run_and_compare(intended, lambda: cycle.apply(self.target(fault), SETTINGS, plan))
 
     @rule(fault=FAULT)
     def forget_all_feedback(self, fault: Faults | None) -> None:
         """Without any judgement the gate refuses and everything goes back."""
-        self.step(dict(self.model.original), lambda: cycle.apply(self.target(fault), SETTINGS))
+        self.run_and_compare(
+            dict(self.model.originals), lambda: cycle.apply(self.target(fault), SETTINGS)
+        )
 
     @rule(fault=FAULT)
     def resume(self, fault: Faults | None) -> None:
-        self.step({}, lambda: resume(self.target(fault), SETTINGS))
+        self.run_and_compare({}, lambda: resume(self.target(fault), SETTINGS))
 
     @rule(fault=FAULT, originals=st.booleans())
     def roll_back(self, fault: Faults | None, originals: bool) -> None:
-        self.step({}, lambda: roll_back(self.target(fault), SETTINGS, originals=originals))
+        self.run_and_compare(
+            {}, lambda: roll_back(self.target(fault), SETTINGS, originals=originals)
+        )
 
     @rule(fault=FAULT, chosen=st.integers(0, 10))
-    def roll_back_to(self, fault: Faults | None, chosen: int) -> None:
-        kept = [
+    def roll_back_to_revision(self, fault: Faults | None, chosen: int) -> None:
+        revisions = [
             0,
             *find_restorable_revisions(self.ledger().entries(), SETTINGS.write.keep_revisions),
         ]
-        goal = kept[chosen % len(kept)]
-        self.step({}, lambda: roll_back(self.target(fault), SETTINGS, to=goal))
+        revision = revisions[chosen % len(revisions)]
+        self.run_and_compare({}, lambda: roll_back(self.target(fault), SETTINGS, to=revision))
 
     @rule(seed=SEED)
-    def second_sidecar(self, seed: int) -> None:
+    def run_second_sidecar(self, seed: int) -> None:
         """While another holds the lease, nothing changes; then its time runs out."""
         with lease.hold_lease(self.target().ledger_records, 60):
-            for work in (
+            for change in (
                 lambda: resume(self.target(), SETTINGS),
                 lambda: roll_back(self.target(), SETTINGS, originals=True),
                 lambda: cycle.apply(self.target(), SETTINGS),
             ):
                 try:
-                    work()
+                    change()
                 except LeaseHeld:
                     continue
                 raise AssertionError("two at once")
-        assert self.live() == self.model.before
+        assert self.read_vectors() == self.model.live_before
 
     # What the application does
 
     @rule(point=POINT, seed=SEED)
-    def embed(self, point: int, seed: int) -> None:
+    def write_new_vector(self, point: int, seed: int) -> None:
         """Insert a point, or embed it again."""
-        self.write(point, unit(seed), fresh=True)
+        self.write_vector(point, make_unit_vector(seed), is_new=True)
 
-    @precondition(lambda self: self.model.original)
+    @precondition(lambda self: self.model.originals)
     @rule(chosen=SEED)
-    def embed_the_same(self, chosen: int) -> None:
+    def write_original_again(self, chosen: int) -> None:
         """The same document by the same model: the original, bit for bit."""
-        point = sorted(self.model.original)[chosen % len(self.model.original)]
-        self.write(point, vector_of(self.model.original[point]), fresh=False)
+        point = sorted(self.model.originals)[chosen % len(self.model.originals)]
+        self.write_vector(point, decode_vector(self.model.originals[point]), is_new=False)
 
-    @precondition(lambda self: self.model.origin)
+    @precondition(lambda self: self.model.nudged_to_original)
     @rule(chosen=SEED)
-    def put_back_what_was_read_long_ago(self, chosen: int) -> None:
+    def write_stale_vector(self, chosen: int) -> None:
         """An application that reads points whole, changes them and writes them whole."""
-        point, vector = sorted(self.model.origin)[chosen % len(self.model.origin)]
-        if point not in self.model.original:
+        point, vector = sorted(self.model.nudged_to_original)[
+            chosen % len(self.model.nudged_to_original)
+        ]
+        if point not in self.model.originals:
             return
-        origin = self.model.origin[point, vector]
-        self.write(point, vector_of(vector), fresh=False)
-        found = classify_points(self.target(), [point]).originals[0].tobytes()
+        original = self.model.nudged_to_original[point, vector]
+        self.write_vector(point, decode_vector(vector), is_new=False)
+        recognised = classify_points(self.target(), [point]).originals[0].tobytes()
         # Once no history tells of it any more, it is a vector like any other.
-        assert found in {vector, origin}
-        self.model.original[point] = found
+        assert recognised in {vector, original}
+        self.model.originals[point] = recognised
 
-    @precondition(lambda self: self.model.original)
+    @precondition(lambda self: self.model.originals)
     @rule(chosen=SEED)
     def delete(self, chosen: int) -> None:
-        point = sorted(self.model.original)[chosen % len(self.model.original)]
+        point = sorted(self.model.originals)[chosen % len(self.model.originals)]
         self.application.delete(self.database, [point])
         self.model.delete(point)
-        self.model.before = self.live()
+        self.model.live_before = self.read_vectors()
 
     # What has to hold
 
@@ -188,45 +196,54 @@ class Machine(RuleBasedStateMachine):
     def no_original_is_lost(self) -> None:
         if not hasattr(self, "model"):
             return
-        found = classify_points(self.target(), range(POINTS))
-        for point, original in zip(found.ids, found.originals, strict=True):
-            assert original.tobytes() == self.model.original[int(point)]
+        provenance = classify_points(self.target(), range(POINTS))
+        for point, original in zip(provenance.ids, provenance.originals, strict=True):
+            assert original.tobytes() == self.model.originals[int(point)]
 
     @invariant()
     def verify_agrees(self) -> None:
         if not hasattr(self, "model"):
             return
-        found = verify(self.target())
-        parts = found.as_written + found.original + found.behind + found.drifted + found.missing
-        assert parts == found.points
-        assert found.pending == len(find_pending_revisions(self.ledger().entries()))
-        if not found.pending and not self.model.touched:
-            assert found.is_clean
-        if not found.pending:
-            assert found.behind <= len(self.model.touched)
+        verification = verify(self.target())
+        counted_points = (
+            verification.as_written
+            + verification.original
+            + verification.behind
+            + verification.drifted
+            + verification.missing
+        )
+        assert counted_points == verification.points
+        assert verification.pending == len(find_pending_revisions(self.ledger().entries()))
+        if not verification.pending and not self.model.rewritten_points:
+            assert verification.is_clean
+        if not verification.pending:
+            assert verification.behind <= len(self.model.rewritten_points)
 
     def teardown(self) -> None:
         if not hasattr(self, "model"):
             return
-        done = roll_back(self.target(), SETTINGS, originals=True)
-        assert self.live() == self.model.original
-        assert not done.points or verify(self.target()).pending == 0
+        rollback = roll_back(self.target(), SETTINGS, originals=True)
+        assert self.read_vectors() == self.model.originals
+        assert not rollback.points or verify(self.target()).pending == 0
         self.database.close()
-        self.folder.close()
+        self.exit_stack.close()
 
     # How
 
-    def plan(self, ids: list[int], seed: int, *, loses: bool) -> Plan:
-        wanted = {point: unit(seed + point, vector_of(self.model.original[point])) for point in ids}
-        return handmade(self.target(), SETTINGS, wanted, loses=loses)
+    def make_plan(self, ids: list[int], seed: int, *, worsens: bool) -> Plan:
+        new_vectors = {
+            point: make_unit_vector(seed + point, decode_vector(self.model.originals[point]))
+            for point in ids
+        }
+        return make_passing_plan(self.target(), SETTINGS, new_vectors, worsens=worsens)
 
-    def step(self, meant: Vectors, work: Callable[[], object]) -> None:
+    def run_and_compare(self, intended: Vectors, change: Callable[[], object]) -> None:
         """Do it, whatever comes of it; then compare."""
-        self.model.before = self.live()
-        whole = False
+        self.model.live_before = self.read_vectors()
+        is_complete = False
         try:
-            work()
-            whole = True
+            change()
+            is_complete = True
         except Crash:
             self.database.close()
             self.database = self.application.connect()
@@ -238,14 +255,14 @@ class Machine(RuleBasedStateMachine):
             assert "no space left" in str(error)  # noqa: PT017
         # A crash leaves the lease behind, and so does a disk too full for giving it back.
         lease.break_lease(self.target().ledger_records)
-        live, entries = self.live(), self.ledger().entries()
-        self.model.check(live, entries, meant)
-        if whole:
+        live_vectors, entries = self.read_vectors(), self.ledger().entries()
+        self.model.check(live_vectors, entries, intended)
+        if is_complete:
             assert not find_pending_revisions(entries)
-            assert all(live[point] == vector for point, vector in meant.items())
-        self.model.before = live
+            assert all(live_vectors[point] == vector for point, vector in intended.items())
+        self.model.live_before = live_vectors
 
-    def write(self, point: int, vector: Float32, *, fresh: bool) -> None:
+    def write_vector(self, point: int, vector: Float32, *, is_new: bool) -> None:
         self.application.upsert(self.database, [point], vector[None])
-        self.model.embed(point, vector.tobytes(), fresh=fresh)
-        self.model.before = self.live()
+        self.model.write(point, vector.tobytes(), is_new=is_new)
+        self.model.live_before = self.read_vectors()

@@ -54,7 +54,7 @@ class MemoryBackdoor:
         self.store.collections.pop(name, None)
 
 
-def memory_engine(database: MemoryDatabase, *, rescales: bool = False) -> Engine:
+def make_memory_engine(database: MemoryDatabase, *, rescales: bool = False) -> Engine:
     store = database.store
     return Engine(
         database,

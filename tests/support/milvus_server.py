@@ -34,7 +34,7 @@ class MilvusServer:
         self._port = 0
         self._keeper: subprocess.Popen[str] | None = None
 
-    def start(self, *, again: bool = True) -> None:
+    def start(self, *, retry: bool = True) -> None:
         """Return when the server answers queries. One start in twenty or so panics."""
         command = [sys.executable, __file__, str(self.directory), str(self._port)]
         self._keeper = subprocess.Popen(
@@ -47,14 +47,14 @@ class MilvusServer:
         line = self._keeper.stdout.readline()
         if not line:
             self.kill()
-            if again:
-                self.start(again=False)
+            if retry:
+                self.start(retry=False)
                 return
-            raise RuntimeError(f"the Milvus server did not start:\n{self._last_words()}")
+            raise RuntimeError(f"the Milvus server did not start:\n{self._read_log_tail()}")
         self._port = json.loads(line)["port"]
         self.uri = f"http://127.0.0.1:{self._port}"
 
-    def _last_words(self) -> str:
+    def _read_log_tail(self) -> str:
         log = self.directory / "server.log"
         return log.read_text(errors="replace")[-3000:] if log.exists() else "(no log)"
 
@@ -71,21 +71,21 @@ class MilvusServer:
 
 
 @contextmanager
-def milvus_server() -> Iterator[str]:
+def find_or_start_milvus() -> Iterator[str]:
     """The address of a server: the one in MILVUS_URI, or a fresh one that ends with the block.
 
     Raises ModuleNotFoundError without the `milvus` wheel.
     """
-    given = os.environ.get("MILVUS_URI")
-    if given:
-        yield given
+    configured_uri = os.environ.get("MILVUS_URI")
+    if configured_uri:
+        yield configured_uri
         return
-    with fresh_milvus() as server:
+    with start_fresh_milvus() as server:
         yield server.uri
 
 
 @contextmanager
-def fresh_milvus() -> Iterator[MilvusServer]:
+def start_fresh_milvus() -> Iterator[MilvusServer]:
     """A server with an empty data directory, which it takes along in the end."""
     import milvus  # noqa: F401, PLC0415 - to fail here and not in the keeper
 
@@ -99,19 +99,21 @@ def fresh_milvus() -> Iterator[MilvusServer]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _keep(directory: Path, port: int) -> None:
+def _run_keeper(directory: Path, port: int) -> None:
     """Run the server until it dies or standard input ends, and take the group along."""
-    ports = _configured(directory, port)
+    ports = _write_config(directory, port)
     with (directory / "server.log").open("ab") as log:
         child = subprocess.Popen(
             [directory / "bin" / "milvus", "run", "standalone"],
             cwd=directory,
-            env=_environment(directory, ports),
+            env=_build_environment(directory, ports),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
-    if _healthy(ports["metrics"], child) and _answers(ports["proxy"], child):
+    if _wait_until_healthy(ports["metrics"], child) and _wait_until_answering(
+        ports["proxy"], child
+    ):
         sys.stdout.write(json.dumps({"port": ports["proxy"]}) + "\n")
         sys.stdout.flush()
         while child.poll() is None:
@@ -120,7 +122,7 @@ def _keep(directory: Path, port: int) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _configured(directory: Path, port: int) -> dict[str, int]:
+def _write_config(directory: Path, port: int) -> dict[str, int]:
     from milvus import MilvusServerConfig  # noqa: PLC0415
 
     config = MilvusServerConfig(data_dir=str(directory))
@@ -129,8 +131,8 @@ def _configured(directory: Path, port: int) -> dict[str, int]:
         config.set("proxy_port", port)
         config.write_config()
     if not (directory / "bin").exists():
-        (directory / "bin").symlink_to(_binaries())
-    etcd, peer = config.get("etcd_port"), _free_port()
+        (directory / "bin").symlink_to(_unpack_binaries())
+    etcd, peer = config.get("etcd_port"), _find_free_port()
     # Milvus moves the address at which it looks for its embedded etcd, but not etcd itself.
     (directory / "etcd.yaml").write_text(
         f"name: default\n"
@@ -140,10 +142,10 @@ def _configured(directory: Path, port: int) -> dict[str, int]:
         f"initial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
         f"initial-cluster: default=http://127.0.0.1:{peer}\n"
     )
-    return {"proxy": config.get("proxy_port"), "metrics": _free_port()}
+    return {"proxy": config.get("proxy_port"), "metrics": _find_free_port()}
 
 
-def _environment(directory: Path, ports: dict[str, int]) -> dict[str, str]:
+def _build_environment(directory: Path, ports: dict[str, int]) -> dict[str, str]:
     return {
         **os.environ,
         "DEPLOY_MODE": "STANDALONE",
@@ -154,27 +156,27 @@ def _environment(directory: Path, ports: dict[str, int]) -> dict[str, str]:
     }
 
 
-def _binaries() -> Path:
+def _unpack_binaries() -> Path:
     """The unpacked binaries, once for each environment: that takes ten seconds."""
     import milvus  # noqa: PLC0415
 
     target = Path(sys.prefix) / "share" / f"milvus-{milvus.__version__}"
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=target.parent))
-        milvus._initialize_data_files(str(fresh))
+        unpacked = Path(tempfile.mkdtemp(dir=target.parent))
+        milvus._initialize_data_files(str(unpacked))
         with suppress(OSError):  # someone else was quicker
-            fresh.rename(target)
+            unpacked.rename(target)
     return target / "bin"
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _healthy(port: int, child: subprocess.Popen[Any]) -> bool:
+def _wait_until_healthy(port: int, child: subprocess.Popen[Any]) -> bool:
     """Whether the server comes to call itself healthy; a request before that may crash it."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
@@ -185,7 +187,7 @@ def _healthy(port: int, child: subprocess.Popen[Any]) -> bool:
     return False
 
 
-def _answers(port: int, child: subprocess.Popen[Any]) -> bool:
+def _wait_until_answering(port: int, child: subprocess.Popen[Any]) -> bool:
     """Whether the server comes to answer requests; healthy is not yet that."""
     import grpc  # noqa: PLC0415
     from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc  # noqa: PLC0415
@@ -207,4 +209,4 @@ def _answers(port: int, child: subprocess.Popen[Any]) -> bool:
 
 
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]), int(sys.argv[2]))
+    _run_keeper(Path(sys.argv[1]), int(sys.argv[2]))

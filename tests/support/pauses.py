@@ -11,43 +11,43 @@ from nudge_sync.errors import NudgeSyncError
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When
 
-PATIENCE = 300.0
+TIMEOUT_SECONDS = 300.0
 
 
-class Paused:
+class PausedWriter:
     """`work` in a thread of its own, held up at one of its calls; it wakes at the block's end."""
 
     def __init__(
-        self, database: Database, work: Callable[[Target], object], at: int, when: When
+        self, database: Database, change: Callable[[Target], object], call: int, when: When
     ) -> None:
         self.error: NudgeSyncError | None = None
-        self.stopped = False
+        self.was_paused = False
         """Whether it came to that call."""
-        self._reached, self._go_on = Event(), Event()
-        faults = Faults(at, when, self._pause)
+        self._paused_or_done, self._resume = Event(), Event()
+        faults = Faults(call, when, self._pause)
         self._target = open_target(FaultyDatabase(database, faults), "docs")
-        self._work = work
+        self._change = change
         self._thread = Thread(target=self._run)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._reached.wait(PATIENCE)
+        assert self._paused_or_done.wait(TIMEOUT_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._go_on.set()
-        self._thread.join(PATIENCE)
+        self._resume.set()
+        self._thread.join(TIMEOUT_SECONDS)
         assert not self._thread.is_alive()
 
     def _pause(self) -> None:
-        self.stopped = True
-        self._reached.set()
-        assert self._go_on.wait(PATIENCE)
+        self.was_paused = True
+        self._paused_or_done.set()
+        assert self._resume.wait(TIMEOUT_SECONDS)
 
     def _run(self) -> None:
         try:
-            self._work(self._target)
+            self._change(self._target)
         except NudgeSyncError as error:
             self.error = error
         finally:
-            self._reached.set()
+            self._paused_or_done.set()

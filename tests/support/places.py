@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from applications import application
-from handmade import handmade, near
+from applications import create_application
+from handmade import make_passing_plan, perturb_rows
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -22,12 +22,12 @@ POINTS, DIMENSION = 10, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4))
 
 
-class Place:
+class TrackedCollection:
     """A collection of a few unit vectors, and what the application last wrote to each."""
 
     def __init__(self, engine: str, folder: Path, server: str) -> None:
         self.engine = engine
-        self.application = application(engine, folder, server)
+        self.application = create_application(engine, folder, server)
         self.database: Database = self.application.connect()
         rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
         self.originals: Float32 = np.asarray(
@@ -38,26 +38,26 @@ class Place:
     def target(self) -> Target:
         return open_target(self.database, "docs")
 
-    def live(self) -> Float32:
+    def read_vectors(self) -> Float32:
         return self.database.collection("docs").read(range(POINTS)).vectors
 
-    def embed(self, point: int, seed: int) -> None:
-        self.originals[point] = near(self.originals[[point]], seed)[0]
+    def rewrite_vector(self, point: int, seed: int) -> None:
+        self.originals[point] = perturb_rows(self.originals[[point]], seed)[0]
         self.application.upsert(self.database, [point], self.originals[[point]])
 
-    def move(self, target: Target, seed: int, points: int = POINTS) -> object:
-        moved = near(self.originals, seed)
-        plan = handmade(target, SETTINGS, {row: moved[row] for row in range(points)})
+    def apply_plan(self, target: Target, seed: int, points: int = POINTS) -> object:
+        new_vectors = perturb_rows(self.originals, seed)
+        plan = make_passing_plan(target, SETTINGS, {row: new_vectors[row] for row in range(points)})
         return cycle.apply(target, SETTINGS, plan)
 
-    def nothing_is_lost(self) -> None:
+    def assert_nothing_is_lost(self) -> None:
         """Every original is known, everything can be settled, and every bit comes back."""
-        found = classify_points(self.target(), range(POINTS))
-        assert found.originals.tobytes() == self.originals.tobytes()
+        provenance = classify_points(self.target(), range(POINTS))
+        assert provenance.originals.tobytes() == self.originals.tobytes()
         lease.break_lease(self.target().ledger_records)
         resume(self.target(), SETTINGS)
         assert verify(self.target()).pending == 0
-        done = roll_back(self.target(), SETTINGS, originals=True)
-        assert self.live().tobytes() == self.originals.tobytes()
+        rollback = roll_back(self.target(), SETTINGS, originals=True)
+        assert self.read_vectors().tobytes() == self.originals.tobytes()
         assert verify(self.target()).behind == 0
-        assert done.missing == []
+        assert rollback.missing == []

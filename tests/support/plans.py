@@ -12,10 +12,10 @@ from nudge_sync.store import checksum
 SCORES = {"ndcg@10": 0.5, "recall@10": 0.5, "recall@1": 0.25, "mrr@10": 0.5}
 
 
-def plan(rows: int = 3, dimension: int = 4, **changed: Any) -> Plan:
+def make_fake_plan(rows: int = 3, dimension: int = 4, **overrides: Any) -> Plan:
     """A whole plan of `rows` points 0, 1, ... with made-up figures."""
     vectors = np.random.default_rng(0).normal(size=(rows, dimension)).astype(np.float32)
-    made: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "collection": "docs",
         "head": 0,
         "feedback": checksum.digest_bytes(b"feedback"),
@@ -40,4 +40,4 @@ def plan(rows: int = 3, dimension: int = 4, **changed: Any) -> Plan:
         "drifted": [7, "u"],
         "missing": [],
     }
-    return Plan(**{**made, **changed})
+    return Plan(**{**fields, **overrides})

@@ -24,7 +24,7 @@ from nudge_sync.connector import Metric
 DISTANCES = {"cosine": Distance.COSINE, "dot": Distance.DOT, "euclid": Distance.EUCLID}
 
 
-class ClientBackdoor:
+class QdrantBackdoor:
     """`vector` "" is the default vector, and then there is no other one."""
 
     def __init__(self, client: QdrantClient, vector: str) -> None:
@@ -32,7 +32,7 @@ class ClientBackdoor:
         self.vector = vector
 
     def create(self, name: str, dimension: int, metric: Metric, *, integer_ids: bool) -> None:
-        if self._left_over(name):
+        if self._is_left_over(name):
             self.client.delete(name, FilterSelector(filter=Filter()), wait=True)
             return
         self.drop(name)
@@ -41,7 +41,7 @@ class ClientBackdoor:
         vectors = {self.vector: params, "other": other} if self.vector else params
         self.client.create_collection(name, vectors_config=vectors)
 
-    def _left_over(self, name):
+    def _is_left_over(self, name):
         """Whether an earlier test left a collection of this layout."""
         if not self.client.collection_exists(name):
             return False
@@ -52,28 +52,28 @@ class ClientBackdoor:
         points = [
             PointStruct(
                 id=i,
-                vector=self._vectors(row.tolist(), number),
+                vector=self._name_vectors(row.tolist(), number),
                 payload={"page": str(i), "nested": {"tags": [1, None, "é"]}, "third": 1 / 3},
             )
             for number, (i, row) in enumerate(zip(ids, vectors, strict=True))
         ]
         self.client.upsert(name, points, wait=True)
 
-    def _vectors(self, row, number):
+    def _name_vectors(self, row, number):
         return {self.vector: row, "other": [0.1, -2.5, number]} if self.vector else row
 
     def delete(self, name, ids):
         self.client.delete(name, PointIdsList(points=list(ids)), wait=True)
 
     def read(self, name, ids):
-        found = self.client.retrieve(name, list(ids), with_payload=False, with_vectors=True)
-        named = {p.id: p.vector[self.vector] if self.vector else p.vector for p in found}
-        return {i: np.array(row, np.float32) for i, row in named.items()}
+        points = self.client.retrieve(name, list(ids), with_payload=False, with_vectors=True)
+        vector_by_id = {p.id: p.vector[self.vector] if self.vector else p.vector for p in points}
+        return {i: np.array(row, np.float32) for i, row in vector_by_id.items()}
 
     def rest(self, name, ids):
-        found = self.client.retrieve(name, list(ids), with_payload=True, with_vectors=True)
-        others = {p.id: p.vector["other"] if self.vector else None for p in found}
-        return {p.id: (json.dumps(p.payload, sort_keys=True), others[p.id]) for p in found}
+        points = self.client.retrieve(name, list(ids), with_payload=True, with_vectors=True)
+        others = {p.id: p.vector["other"] if self.vector else None for p in points}
+        return {p.id: (json.dumps(p.payload, sort_keys=True), others[p.id]) for p in points}
 
     def count(self, name):
         return self.client.count(name, exact=True).count

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_RAM = Path("/dev/shm")
-_ENOUGH = 2 * 2**30
+_RAM_DISK = Path("/dev/shm")
+_MIN_FREE_BYTES = 2 * 2**30
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
+def ram_folder() -> Iterator[Path]:
     """An empty folder that goes with the block."""
-    fast = _RAM.is_dir() and shutil.disk_usage(_RAM).free >= _ENOUGH
-    with tempfile.TemporaryDirectory(prefix="nudge-sync-", dir=_RAM if fast else None) as path:
+    fast = _RAM_DISK.is_dir() and shutil.disk_usage(_RAM_DISK).free >= _MIN_FREE_BYTES
+    with tempfile.TemporaryDirectory(prefix="nudge-sync-", dir=_RAM_DISK if fast else None) as path:
         yield Path(path)

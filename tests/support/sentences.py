@@ -10,7 +10,7 @@ DIMENSION = 16
 TEXTS = [f"{wing} wings at {speed}" for wing in ("swept", "delta", "straight") for speed in "abcd"]
 
 
-def embedded(text: str) -> list[float]:
+def embed_text(text: str) -> list[float]:
     """A unit vector that the text's words add up to."""
     total = np.zeros(DIMENSION)
     for word in text.split():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from applications import Application, application
+from applications import Application, create_application
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings, WriteSettings
 from nudge_sync.connector import Database, Float32, Metric, PointId
@@ -16,9 +16,9 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.store.target import Target, open_target
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900
-JUDGED = 40
-QUICK = ("memory", "qdrant-edge")
-EVERY = (*QUICK, "qdrant-local", "qdrant", "milvus-lite", "milvus")
+JUDGED_POINTS = 40
+QUICK_ENGINES = ("memory", "qdrant-edge")
+ALL_ENGINES = (*QUICK_ENGINES, "qdrant-local", "qdrant", "milvus-lite", "milvus")
 
 SETTINGS = CollectionSettings(
     solver=SolverSettings(method="nudge-n"),
@@ -27,12 +27,12 @@ SETTINGS = CollectionSettings(
 )
 
 
-def unit(rows: Float32) -> Float32:
+def normalise_rows(rows: Float32) -> Float32:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Numbers:
+class SyntheticData:
     """Documents, and queries that sit at a fixed offset from the ones that answer them."""
 
     vectors: Float32
@@ -40,44 +40,48 @@ class Numbers:
     answers: list[int]
 
 
-def numbers(seed: int = 0, judged: int = JUDGED) -> Numbers:
+def make_synthetic_data(seed: int = 0, judged: int = JUDGED_POINTS) -> SyntheticData:
     """Unit vectors: each of the first `judged` documents answers many queries around a spot
     away from it, so that turning it towards them helps queries nobody has seen.
     """
     rng = np.random.default_rng(seed)
-    vectors = unit(rng.normal(size=(POINTS, DIMENSION)))
-    spots = unit(vectors[:judged] + 1.2 * unit(rng.normal(size=(judged, DIMENSION))))
+    vectors = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+    query_centres = normalise_rows(
+        vectors[:judged] + 1.2 * normalise_rows(rng.normal(size=(judged, DIMENSION)))
+    )
     answers = [int(row) for row in rng.integers(0, judged, QUERIES)]
-    queries = unit(spots[answers] + 0.5 * unit(rng.normal(size=(QUERIES, DIMENSION))))
-    return Numbers(vectors, queries, answers)
+    queries = normalise_rows(
+        query_centres[answers] + 0.5 * normalise_rows(rng.normal(size=(QUERIES, DIMENSION)))
+    )
+    return SyntheticData(vectors, queries, answers)
 
 
 @dataclass
-class World:
+class SampleCollection:
     """An open database with the collection "docs", and the numbers in it."""
 
     engine: str
     database: Database
-    numbers: Numbers
+    data: SyntheticData
     reopen: Callable[[], Database]
     application: Application
 
     def target(self) -> Target:
         return open_target(self.database, "docs")
 
-    def teach(self, rows: Sequence[int] | None = None, client: str = "") -> None:
+    def add_judgements(self, rows: Sequence[int] | None = None, client: str = "") -> None:
         """Note that `rows` of the queries (all by default) were answered."""
         target = self.target()
-        chosen = range(QUERIES) if rows is None else rows
+        query_rows = range(QUERIES) if rows is None else rows
         target.queries.put(
-            [to_search_record(Search(f"q{row}", self.numbers.queries[row])) for row in chosen]
+            [to_search_record(Search(f"q{row}", self.data.queries[row])) for row in query_rows]
         )
         target.events.put(
             [
                 to_event_record(
-                    Event(f"q{row}", "relevant", self.numbers.answers[row], client_id=client)
+                    Event(f"q{row}", "relevant", self.data.answers[row], client_id=client)
                 )
-                for row in chosen
+                for row in query_rows
             ]
         )
 
@@ -89,21 +93,21 @@ class World:
         """What an application does when documents are gone."""
         self.application.delete(self.database, ids)
 
-    def live(self, ids: Sequence[PointId] = range(POINTS)) -> Float32:
+    def read_vectors(self, ids: Sequence[PointId] = range(POINTS)) -> Float32:
         """The vectors now, by row of `ids`."""
         return self.database.collection("docs").read(list(ids)).vectors
 
 
 @contextmanager
-def opened(
+def open_sample_collection(
     engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0, server: str = ""
-) -> Iterator[World]:
+) -> Iterator[SampleCollection]:
     """A world on one engine, closed at the end."""
-    made = numbers(seed)
-    app = application(engine, folder, server)
+    data = make_synthetic_data(seed)
+    app = create_application(engine, folder, server)
     database = app.connect()
     try:
-        app.fill(database, made.vectors, metric)
-        yield World(engine, database, made, app.connect, app)
+        app.fill(database, data.vectors, metric)
+        yield SampleCollection(engine, database, data, app.connect, app)
     finally:
         database.close()

@@ -29,5 +29,5 @@ UNKNOWN = {"name": "c", "skip_reason": "not found"}
     ],
 )
 def test_the_audit_fails_for_flaws_and_says_when_it_was_none(audit, capsys, found, code, said):
-    assert audit.told(found) == code
+    assert audit.print_outcome(found) == code
     assert said in capsys.readouterr().out

@@ -45,7 +45,7 @@ def run(*words: str, stdin=subprocess.DEVNULL, **variables: str) -> subprocess.C
     )
 
 
-def configured(folder: Path, *names: str) -> Path:
+def write_config(folder: Path, *names: str) -> Path:
     path = folder / "nudge-sync.toml"
     tables = "".join(f"[collections.{name}]\n" for name in names or ("docs",))
     database = f'[database]\nconnector = "qdrant-edge"\npath = "{folder / "shards"}"\n'
@@ -111,7 +111,7 @@ def test_init_writes_a_file_that_loads(tmp_path):
 
 
 def test_init_does_not_replace_unless_told(tmp_path):
-    path = configured(tmp_path)
+    path = write_config(tmp_path)
     again = invoke("init", "--config", str(path))
     assert again.exit_code == 2
     assert "--force" in again.stderr
@@ -145,7 +145,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
 
 
 def test_options_may_stand_before_the_verb(tmp_path):
-    path = str(configured(tmp_path, "one", "two"))
+    path = str(write_config(tmp_path, "one", "two"))
     for words in (("--config", path, "log"), (f"--config={path}", "log"), ("log", "-c", path)):
         assert "say --collection NAME" in invoke(*words).stderr
     after = invoke("--config", path, "--collection", "three", "log")
@@ -154,7 +154,7 @@ def test_options_may_stand_before_the_verb(tmp_path):
 
 
 def test_several_collections_demand_a_choice(tmp_path):
-    path = str(configured(tmp_path, "one", "two"))
+    path = str(write_config(tmp_path, "one", "two"))
     for verb in ("plan", "log", "verify", "resume", "unlock", "gc"):
         refused = invoke(verb, "--config", path)
         assert (refused.exit_code, "one, two" in refused.stderr) == (2, True), verb
@@ -164,7 +164,7 @@ def test_several_collections_demand_a_choice(tmp_path):
 
 @pytest.mark.parametrize("verb", ["apply", "rollback"])
 def test_nobody_is_written_to_without_a_yes(verb, tmp_path):
-    refused = run(verb, "--config", str(configured(tmp_path)))
+    refused = run(verb, "--config", str(write_config(tmp_path)))
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
     assert not (tmp_path / "shards").exists()
@@ -185,7 +185,7 @@ def test_nobody_is_written_to_without_a_yes(verb, tmp_path):
     ],
 )
 def test_usage_errors_exit_with_2(words, tmp_path):
-    path = configured(tmp_path)
+    path = write_config(tmp_path)
     done = invoke(*words, NUDGE_SYNC_CONFIG=str(path))
     assert done.exit_code == 2
     assert done.stderr

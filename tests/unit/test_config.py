@@ -13,7 +13,7 @@ from nudge_sync.errors import ConfigError
 MINIMAL = '[database]\nconnector = "qdrant-edge"\npath = "data"\n[collections.docs]\n'
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_config(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "nudge-sync.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -21,12 +21,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def refusal(tmp_path: Path, text: str) -> str:
     with pytest.raises(ConfigError) as refused:
-        load_config(written(tmp_path, text))
+        load_config(write_config(tmp_path, text))
     return str(refused.value)
 
 
 def test_a_minimal_file_loads_with_the_defaults(tmp_path):
-    config = load_config(written(tmp_path, MINIMAL))
+    config = load_config(write_config(tmp_path, MINIMAL))
     assert (config.connector, config.connection) == ("qdrant-edge", {"path": "data"})
     assert config.collections["docs"].gate.min_queries == 50
     assert config.serve.host == "127.0.0.1"
@@ -34,7 +34,7 @@ def test_a_minimal_file_loads_with_the_defaults(tmp_path):
 
 def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
     config = load_config(
-        written(
+        write_config(
             tmp_path,
             MINIMAL
             + "[collections.docs.gate]\nmin_queries = 7\n[collections.other]\n"
@@ -49,7 +49,7 @@ def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
 def test_a_collections_own_schedule_replaces_the_shared_time(tmp_path):
     text = '[collections.docs.schedule]\ncron = "0 3 * * *"\n[schedule]\nevery = "6h"\n'
     schedule = (
-        load_config(written(tmp_path, MINIMAL + text + 'timezone = "Asia/Tokyo"\n'))
+        load_config(write_config(tmp_path, MINIMAL + text + 'timezone = "Asia/Tokyo"\n'))
         .collections["docs"]
         .schedule
     )

@@ -16,11 +16,11 @@ def ledger() -> Ledger:
     return Ledger(MemoryDatabase().records("docs__nudge_revisions"), "docs")
 
 
-def again(known: Ledger) -> Ledger:
+def reopen_ledger(known: Ledger) -> Ledger:
     return Ledger(known.records, "docs")
 
 
-def applied(known: Ledger, parent: int, **details: object) -> int:
+def add_applied_revision(known: Ledger, parent: int, **details: object) -> int:
     entry = known.add_entry("apply", parent, None, details)
     for state in ("writing", "written", "applied"):
         entry = known.set_state(entry, state)
@@ -30,15 +30,15 @@ def applied(known: Ledger, parent: int, **details: object) -> int:
 def test_what_was_noted_is_remembered_and_stored():
     known = ledger()
     assert known.entries() == []
-    first = applied(known, 0)
-    applied(known, first)
-    assert known.entries() == again(known).entries()
+    first = add_applied_revision(known, 0)
+    add_applied_revision(known, first)
+    assert known.entries() == reopen_ledger(known).entries()
 
 
 def test_what_another_process_noted_is_not_seen_but_never_overwritten():
     ours = ledger()
     entry = ours.add_entry("apply", 0, None, {})
-    theirs = again(ours)
+    theirs = reopen_ledger(ours)
     taken = theirs.set_state(theirs.entries()[0], "abandoned")
     theirs.add_entry("apply", 0, None, {})
     assert [found.number for found in ours.entries()] == [1]
@@ -49,7 +49,7 @@ def test_what_another_process_noted_is_not_seen_but_never_overwritten():
     ):
         with pytest.raises(LeaseLost):
             attempt()
-    assert again(ours).entries()[0] == taken
+    assert reopen_ledger(ours).entries()[0] == taken
 
 
 @settings(deadline=None)
@@ -59,33 +59,35 @@ def test_pruning_changes_no_way_back(data):
     for number in range(1, data.draw(st.integers(1, 25)) + 1):
         # Mostly the next one; at times built on an older one, as after a rollback.
         parent = data.draw(st.sampled_from([number - 1] * 4 + list(range(number))))
-        applied(known, parent, **({"collected": True} if data.draw(st.booleans()) else {}))
+        add_applied_revision(
+            known, parent, **({"collected": True} if data.draw(st.booleans()) else {})
+        )
     entries = known.entries()
     wanted = find_restorable_revisions(entries, 3)
     whole = {entry.number for entry in entries if not entry.details.get("collected")}
-    ways = {number: _told(trace_lineage(entries, number), whole) for number in whole}
+    ways = {number: _filter_numbers(trace_lineage(entries, number), whole) for number in whole}
     keep = data.draw(st.integers(1, 12))
     removed = prune_ledger(known, wanted, keep)
-    left = again(known).entries()
+    left = reopen_ledger(known).entries()
     assert left == known.entries()
     assert len(left) == len(entries) - removed
     assert whole <= {entry.number for entry in left}
-    assert {number: _told(trace_lineage(left, number), whole) for number in whole} == ways
+    assert {number: _filter_numbers(trace_lineage(left, number), whole) for number in whole} == ways
     assert (find_head(left), find_restorable_revisions(left, 3)) == (find_head(entries), wanted)
     asked = {entry.parent for entry in entries if entry.number in wanted}
     needed = whole | asked | set(wanted) | {entry.number for entry in entries[-keep:]}
     assert {entry.number for entry in left} <= needed
-    assert applied(again(known), find_head(left)) == entries[-1].number + 1
+    assert add_applied_revision(reopen_ledger(known), find_head(left)) == entries[-1].number + 1
 
 
-def _told(line: list[int], whole: set[int]) -> list[int]:
+def _filter_numbers(line: list[int], whole: set[int]) -> list[int]:
     return [number for number in line if number in whole]
 
 
 def test_an_entry_that_is_gone_is_named():
     known = ledger()
-    first = applied(known, 0, collected=True)
-    last = applied(known, applied(known, first))
+    first = add_applied_revision(known, 0, collected=True)
+    last = add_applied_revision(known, add_applied_revision(known, first))
     assert prune_ledger(known, [last], 1) == 1
     with pytest.raises(InputError, match="no revision 1"):
         known.read_entry(1)

@@ -9,26 +9,26 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
-from machine import Machine
+from machine import CollectionStateMachine
 
 from nudge_sync.store import retry
 
 
-class InMemory(Machine):
+class InMemory(CollectionStateMachine):
     engine = "memory"
 
 
-class OnEdge(Machine):
+class OnEdge(CollectionStateMachine):
     engine = "qdrant-edge"
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _retry_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "DELAYS", (0.0,) * 3)
     monkeypatch.setattr(retry, "SWAP_DELAYS", (0.0,) * 3)
 
 
-def tried(examples: int, steps: int) -> settings:
+def make_settings(examples: int, steps: int) -> settings:
     """So many examples of at most so many steps; many more where the environment asks for it."""
     is_long = os.environ.get("HYPOTHESIS_PROFILE") == "long"
     return settings(
@@ -40,6 +40,6 @@ def tried(examples: int, steps: int) -> settings:
 
 
 TestInMemory = InMemory.TestCase
-TestInMemory.settings = tried(60, 25)
+TestInMemory.settings = make_settings(60, 25)
 TestOnEdge = OnEdge.TestCase
-TestOnEdge.settings = tried(5, 12)
+TestOnEdge.settings = make_settings(5, 12)

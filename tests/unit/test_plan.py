@@ -12,23 +12,23 @@ from nudge_sync.planning.plan import Gate, HeldOutScores, check_gate, confidence
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 
 
-def held(
-    gain: float, *, queries: int = 200, live: float = 0.0, bystanders: float = 0.0
+def make_scores(
+    gain: float, *, queries: int = 200, live_gain: float = 0.0, bystanders: float = 0.0
 ) -> HeldOutScores:
     """Queries of which half gain 2 * `gain` over the originals, on average `gain`."""
     originals = np.full(queries, 0.5)
     after = originals + np.tile([0.0, 2 * gain], queries // 2)
-    aside = np.arange(queries) < queries // 10
-    after[aside] = originals[aside] + bystanders
-    return HeldOutScores(originals, originals + live, after, aside)
+    is_bystander = np.arange(queries) < queries // 10
+    after[is_bystander] = originals[is_bystander] + bystanders
+    return HeldOutScores(originals, originals + live_gain, after, is_bystander)
 
 
-def verdict(held: HeldOutScores, *, method: str = "nudge-n", moved: int = 10) -> Gate:
-    return check_gate(held, SETTINGS, method=method, moved_count=moved, point_count=100)
+def judge_scores(scores: HeldOutScores, *, method: str = "nudge-n", moved: int = 10) -> Gate:
+    return check_gate(scores, SETTINGS, method=method, moved_count=moved, point_count=100)
 
 
 def test_a_gain_that_chance_does_not_explain_passes() -> None:
-    gate = verdict(held(0.1))
+    gate = judge_scores(make_scores(0.1))
     assert gate.passed
     assert gate.queries == 200
     assert gate.interval[0] > 0
@@ -37,13 +37,13 @@ def test_a_gain_that_chance_does_not_explain_passes() -> None:
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        (verdict(held(0.1, queries=40)), "only 40 held-out queries"),
-        (verdict(held(0.0)), "not shown to help"),
-        (verdict(held(-0.1)), "not shown to help"),
-        (verdict(held(0.1), method="nothing"), "leaving the originals"),
-        (verdict(held(0.1, live=0.2)), "against what is live now"),
-        (verdict(held(0.1, bystanders=-0.05)), "share no answer with the rest"),
-        (verdict(held(0.1), moved=51), "51.0% of the collection"),
+        (judge_scores(make_scores(0.1, queries=40)), "only 40 held-out queries"),
+        (judge_scores(make_scores(0.0)), "not shown to help"),
+        (judge_scores(make_scores(-0.1)), "not shown to help"),
+        (judge_scores(make_scores(0.1), method="nothing"), "leaving the originals"),
+        (judge_scores(make_scores(0.1, live_gain=0.2)), "against what is live now"),
+        (judge_scores(make_scores(0.1, bystanders=-0.05)), "share no answer with the rest"),
+        (judge_scores(make_scores(0.1), moved=51), "51.0% of the collection"),
     ],
 )
 def test_everything_else_is_refused_with_its_reason(gate: Gate, reason: str) -> None:
@@ -52,17 +52,17 @@ def test_everything_else_is_refused_with_its_reason(gate: Gate, reason: str) -> 
 
 
 def test_all_reasons_are_given_at_once() -> None:
-    assert len(verdict(held(-0.1, queries=20, live=0.2), moved=90).reasons) == 4
+    assert len(judge_scores(make_scores(-0.1, queries=20, live_gain=0.2), moved=90).reasons) == 4
 
 
 def test_no_queries_at_all() -> None:
     nobody = HeldOutScores(*(np.empty(0) for _ in range(3)), np.empty(0, bool))
-    assert "only 0 held-out queries" in verdict(nobody).reasons[0]
+    assert "only 0 held-out queries" in judge_scores(nobody).reasons[0]
 
 
 def test_going_back_on_request_needs_no_proof() -> None:
     assert check_gate(
-        held(-0.1),
+        make_scores(-0.1),
         SETTINGS,
         method="nothing",
         moved_count=90,

@@ -26,7 +26,7 @@ DOCUMENTS = st.recursive(
 )
 
 
-class World:
+class FakeEngine:
     """Points as an engine would hold them; `before` runs between compare and write."""
 
     def __init__(self, vectors):
@@ -54,28 +54,32 @@ class World:
         )
 
 
-def unit(count, seed=0):
+def make_unit_rows(count, seed=0):
     vectors = np.random.default_rng(seed).standard_normal((count, 8)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def test_a_plain_write_reads_twice():
-    world, new = World(unit(4)), unit(4, seed=1)
-    report = world.replace(Points([0, 1, 2, 3], new), unit(4))
+    world, new = FakeEngine(make_unit_rows(4)), make_unit_rows(4, seed=1)
+    report = world.replace(Points([0, 1, 2, 3], new), make_unit_rows(4))
     assert report.written == [0, 1, 2, 3]
     assert world.reads == 2
 
 
 def test_a_point_that_vanishes_between_compare_and_write():
-    world, new = World(unit(4)), unit(4, seed=1)
+    world, new = FakeEngine(make_unit_rows(4)), make_unit_rows(4, seed=1)
     world.before = [lambda world: world.vectors.pop(1)]
-    report = world.replace(Points([0, 1, 2, 3], new), unit(4))
+    report = world.replace(Points([0, 1, 2, 3], new), make_unit_rows(4))
     assert (sorted(report.written), report.missing) == ([0, 2, 3], [1])
     assert np.array_equal(world.vectors[3], new[3])
 
 
 def test_the_application_writes_right_after_us():
-    world, new, theirs = World(unit(2)), unit(2, seed=1), unit(1, seed=2)[0]
+    world, new, theirs = (
+        FakeEngine(make_unit_rows(2)),
+        make_unit_rows(2, seed=1),
+        make_unit_rows(1, seed=2)[0],
+    )
 
     def later(world):
         plain, world.update = world.update, None
@@ -87,14 +91,14 @@ def test_the_application_writes_right_after_us():
         world.update = update
 
     later(world)
-    report = world.replace(Points([0, 1], new), unit(2))
+    report = world.replace(Points([0, 1], new), make_unit_rows(2))
     assert (report.written, report.drifted) == ([1], [0])
     assert np.array_equal(world.vectors[0], theirs)
 
 
 @pytest.mark.parametrize("factor", [np.float32(1 + 3e-7), np.float32(2), np.float32(0.25)])
 def test_an_engine_that_alters_what_it_stores(factor):
-    world, new = World(unit(2)), unit(2, seed=1)
+    world, new = FakeEngine(make_unit_rows(2)), make_unit_rows(2, seed=1)
 
     def update(points, expected):
         for point_id, vector in zip(points.ids, points.vectors, strict=True):
@@ -102,23 +106,23 @@ def test_an_engine_that_alters_what_it_stores(factor):
 
     world.update = update
     with pytest.raises(WriteNotVerified, match='point 0 in "docs"'):
-        world.replace(Points([0, 1], new), unit(2))
+        world.replace(Points([0, 1], new), make_unit_rows(2))
 
 
 def test_an_engine_that_only_says_it_wrote():
-    world = World(unit(2))
+    world = FakeEngine(make_unit_rows(2))
     world.update = lambda points, expected: None
     with pytest.raises(WriteNotVerified, match="still hold their old vector"):
-        world.replace(Points([0, 1], unit(2, seed=1)), unit(2))
+        world.replace(Points([0, 1], make_unit_rows(2, seed=1)), make_unit_rows(2))
 
 
 @pytest.mark.parametrize(
     ("ids", "new", "expected"),
     [
-        ([0, 0], unit(2), unit(2)),
-        ([0, 1], unit(3), unit(2)),
-        ([0, 1], unit(2), unit(2)[:, :7]),
-        ([0, 1], np.full((2, 8), np.nan, np.float32), unit(2)),
+        ([0, 0], make_unit_rows(2), make_unit_rows(2)),
+        ([0, 1], make_unit_rows(3), make_unit_rows(2)),
+        ([0, 1], make_unit_rows(2), make_unit_rows(2)[:, :7]),
+        ([0, 1], np.full((2, 8), np.nan, np.float32), make_unit_rows(2)),
     ],
 )
 def test_rows_that_cannot_be_written(ids, new, expected):
@@ -134,7 +138,7 @@ def test_possible_ids():
 
 
 def test_cosine_takes_unit_rows_and_zeros():
-    vectors = unit(3)
+    vectors = make_unit_rows(3)
     vectors[2] = 0
     refuse_rescaled(Points([0, 1, 2], vectors), '"docs"')
     with pytest.raises(InputError, match=r'point 1 in "docs".*unit'):

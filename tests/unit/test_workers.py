@@ -7,7 +7,7 @@ import pytest
 from nudge_sync.base.threads import limit_threads, map_in_threads
 
 
-def used(threads, items=40):
+def list_threads_used(threads, items=40):
     """The threads that took part in work where each waits for another, if there may be one."""
     seen = set()
     together = threading.Barrier(threads)
@@ -25,7 +25,7 @@ def used(threads, items=40):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_work_is_done_in_order_by_as_many_threads_as_are_allowed(threads):
-    assert len(used(threads)) == threads
+    assert len(list_threads_used(threads)) == threads
 
 
 def test_a_limit_of_nothing_leaves_the_outer_one():

@@ -13,7 +13,7 @@ from nudge_sync.evaluate.task import unit
 DIMENSION, DOCUMENTS, QUERIES = 16, 300, 600
 
 
-def rotated(seed: int = 0, turn: float = 0.7):
+def make_rotated_task(seed: int = 0, turn: float = 0.7):
     """Queries that ask for their document through a rotation of the whole space."""
     rng = np.random.default_rng(seed)
     documents = unit(rng.normal(size=(DOCUMENTS, DIMENSION)))
@@ -26,10 +26,10 @@ def rotated(seed: int = 0, turn: float = 0.7):
 
 @pytest.fixture(scope="module")
 def toy():
-    return rotated()
+    return make_rotated_task()
 
 
-def trained(toy, seed: int = 0):
+def train_toy_adaptor(toy, seed: int = 0):
     documents, queries, judgements = toy
     return train(
         documents, queries[:400], judgements[:400], queries[400:480], judgements[400:480], seed=seed
@@ -38,7 +38,7 @@ def trained(toy, seed: int = 0):
 
 def test_it_undoes_a_rotation(toy):
     documents, queries, judgements = toy
-    adaptor = trained(toy)
+    adaptor = train_toy_adaptor(toy)
 
     before = score(documents, queries[480:], judgements[480:])[:, 0].mean()
     after = score(documents, adaptor.apply(queries[480:]), judgements[480:])[:, 0].mean()
@@ -48,11 +48,13 @@ def test_it_undoes_a_rotation(toy):
 
 
 def test_the_same_seed_gives_the_same_bits(toy):
-    np.testing.assert_array_equal(trained(toy, seed=3).matrix, trained(toy, seed=3).matrix)
+    np.testing.assert_array_equal(
+        train_toy_adaptor(toy, seed=3).matrix, train_toy_adaptor(toy, seed=3).matrix
+    )
 
 
 def test_it_stays_at_the_identity_where_nothing_is_better():
-    documents, queries, judgements = rotated(turn=0.0)
+    documents, queries, judgements = make_rotated_task(turn=0.0)
     validation = documents[:50]
 
     adaptor = train(documents, queries, judgements, validation, [{row: 1.0} for row in range(50)])

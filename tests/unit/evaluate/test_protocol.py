@@ -22,7 +22,7 @@ from nudge_sync.evaluate.protocol import (
 from nudge_sync.evaluate.task import Task
 
 
-def rows_of(parts: Split) -> list[int]:
+def list_rows(parts: Split) -> list[int]:
     return [
         int(row) for rows in (parts.train, parts.validation, *parts.tests.values()) for row in rows
     ]
@@ -40,7 +40,7 @@ def test_random_split_is_the_papers():
 @settings(deadline=None)
 @given(st.integers(10, 5000), st.integers(0, 100))
 def test_random_split_uses_every_query_once(queries, seed):
-    assert sorted(rows_of(random_split(queries, seed))) == list(range(queries))
+    assert sorted(list_rows(random_split(queries, seed))) == list(range(queries))
 
 
 def test_held_out_parts_are_limited_as_in_the_paper():
@@ -68,7 +68,7 @@ def test_grouped_split_never_separates_twins(draw, documents, seed):
         for rows in (parts.train, parts.validation, parts.tests[TEST])
     ]
     assert sum(map(len, sides)) == len(set().union(*sides))
-    assert sorted(rows_of(parts)) == list(range(len(answers)))
+    assert sorted(list_rows(parts)) == list(range(len(answers)))
 
 
 def test_grouped_split_comes_close_to_the_shares():
@@ -90,7 +90,7 @@ def test_only_answers_make_twins():
     assert groups([{0: 1.0, 5: 0.0}, {0: 2.0}, {0: 1.0, 5: 1.0}]).tolist() == [0, 0, 1]
 
 
-def two_clouds(sizes: tuple[int, int]) -> np.ndarray:
+def make_two_clusters(sizes: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(1)
     centres = np.eye(8)[:2]
     clouds = [
@@ -104,23 +104,23 @@ def two_clouds(sizes: tuple[int, int]) -> np.ndarray:
 def test_cluster_split_trains_on_one_cluster_alone(seed, trained):
     cloud = np.repeat([0, 1], [120, 60])
 
-    parts = cluster_split(two_clouds((120, 60)), seed)
+    parts = cluster_split(make_two_clusters((120, 60)), seed)
 
     inside = np.concatenate([parts.train, parts.validation, parts.tests[SAME]])
     assert set(cloud[inside]) == {trained}
     assert set(cloud[parts.tests[OTHER]]) == {1 - trained}
-    assert sorted(rows_of(parts)) == list(range(180))
+    assert sorted(list_rows(parts)) == list(range(180))
 
 
 def test_cluster_split_is_reproducible():
     queries = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
 
-    assert rows_of(cluster_split(queries, 4)) == rows_of(cluster_split(queries, 4))
+    assert list_rows(cluster_split(queries, 4)) == list_rows(cluster_split(queries, 4))
 
 
 def test_cluster_split_refuses_a_cluster_too_small_to_split():
     with pytest.raises(InputError, match="too few"):
-        cluster_split(two_clouds((120, 3)), 0)
+        cluster_split(make_two_clusters((120, 3)), 0)
 
 
 def test_a_handful_of_queries_is_no_evaluation():

@@ -35,21 +35,21 @@ def toy(seed: int = 0) -> Task:
 
 
 @pytest.fixture(scope="module")
-def done() -> study.Study:
+def finished_study() -> study.Study:
     return study.run(toy(), SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def lines(done) -> list[summary.Line]:
-    return summary.lines(done)
+def lines(finished_study) -> list[summary.Line]:
+    return summary.lines(finished_study)
 
 
-def test_means_and_gains_are_those_of_the_tested_queries(done, lines):
+def test_means_and_gains_are_those_of_the_tested_queries(finished_study, lines):
     column = METRICS.index("ndcg@10")
     line = next(one for one in lines if (one.protocol, one.method) == ("random", "nudge-n"))
-    tested = [trial.tests["test"] for trial in done.of("random", "nudge-n")]
+    tested = [trial.tests["test"] for trial in finished_study.of("random", "nudge-n")]
     values = np.concatenate([found[:, column] for _, found in tested])
-    base = np.concatenate([done.base[rows, column] for rows, _ in tested])
+    base = np.concatenate([finished_study.base[rows, column] for rows, _ in tested])
 
     assert line.values["ndcg@10"] == pytest.approx(values.mean())
     assert line.gains["ndcg@10"].mean == pytest.approx((values - base).mean())
@@ -104,15 +104,17 @@ def test_a_protocol_that_the_task_is_too_small_for_is_left_out_and_said_so():
         study.fitting(alike, replace(SETTINGS, protocols=("grouped",)))
 
 
-def test_queries_are_sorted_by_how_often_their_answers_were_judged(done):
-    bins = evidence.by_evidence(done)
+def test_queries_are_sorted_by_how_often_their_answers_were_judged(finished_study):
+    bins = evidence.by_evidence(finished_study)
     tested = sum(one.queries for one in bins)
 
     assert [one.label for one in bins] == [
         label for label in evidence._labels() if label in {one.label for one in bins}
     ]
     assert tested >= 0.9 * len(
-        np.unique(np.concatenate([t.tests["test"][0] for t in done.of("random", "nudge-n")]))
+        np.unique(
+            np.concatenate([t.tests["test"][0] for t in finished_study.of("random", "nudge-n")])
+        )
     )
 
 
@@ -126,8 +128,8 @@ def test_known_counts_training_queries_per_answer():
     assert len(evidence._labels()) == len(evidence.EDGES) + 2
 
 
-def test_curves_start_near_nothing_and_name_what_was_chosen(done):
-    (curve,) = evidence.curves(done)
+def test_curves_start_near_nothing_and_name_what_was_chosen(finished_study):
+    (curve,) = evidence.curves(finished_study)
 
     assert curve.method == "nudge-n"
     assert len(curve.chosen) == 2
@@ -165,9 +167,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(done, lines) -> str:
+def page(finished_study, lines) -> str:
     pytest.importorskip("matplotlib")
-    return report.render(done, lines, evidence.by_evidence(done), evidence.curves(done))
+    return report.render(
+        finished_study, lines, evidence.by_evidence(finished_study), evidence.curves(finished_study)
+    )
 
 
 def test_the_page_is_whole_and_its_ids_are_its_own(page):
@@ -180,8 +184,8 @@ def test_the_page_is_whole_and_its_ids_are_its_own(page):
     assert used <= set(parsed.ids)
 
 
-def test_the_page_shows_what_the_table_shows(page, done, lines):
-    result = outcome.as_object(done, lines, [], [])
+def test_the_page_shows_what_the_table_shows(page, finished_study, lines):
+    result = outcome.as_object(finished_study, lines, [], [])
 
     for _, _, rows in outcome.tables(result):
         for row in rows:
@@ -194,13 +198,18 @@ def test_names_are_escaped(page):
     assert "toy <&>" not in page
 
 
-def test_the_same_study_gives_the_same_page(page, done, lines):
-    assert page == report.render(done, lines, evidence.by_evidence(done), evidence.curves(done))
+def test_the_same_study_gives_the_same_page(page, finished_study, lines):
+    assert page == report.render(
+        finished_study, lines, evidence.by_evidence(finished_study), evidence.curves(finished_study)
+    )
 
 
-def test_the_object_is_json_and_says_how_much_was_compared(done, lines):
+def test_the_object_is_json_and_says_how_much_was_compared(finished_study, lines):
     result = json.loads(
-        json.dumps(outcome.as_object(done, lines, evidence.by_evidence(done), []), allow_nan=False)
+        json.dumps(
+            outcome.as_object(finished_study, lines, evidence.by_evidence(finished_study), []),
+            allow_nan=False,
+        )
     )
 
     assert result["comparisons"] == 2

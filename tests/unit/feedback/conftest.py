@@ -27,8 +27,8 @@ class DictRecords:
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         if self.dead:
             raise Unreachable
-        found = [self.kept[key] for key in keys if key in self.kept]
-        return [_without(record, vectors) for record in found]
+        records = [self.kept[key] for key in keys if key in self.kept]
+        return [_copy_record(record, vectors) for record in records]
 
     def scan(
         self,
@@ -37,9 +37,9 @@ class DictRecords:
         vectors: bool = True,
         batch_size: int = 1000,
     ) -> Iterator[list[Record]]:
-        found = [record for record in self.kept.values() if _matches(record, where or {})]
-        for start in range(0, len(found), batch_size):
-            yield [_without(record, vectors) for record in found[start : start + batch_size]]
+        matching = [record for record in self.kept.values() if _matches(record, where or {})]
+        for start in range(0, len(matching), batch_size):
+            yield [_copy_record(record, vectors) for record in matching[start : start + batch_size]]
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -55,22 +55,22 @@ class DictRecords:
         self.kept.clear()
 
 
-def _without(record: Record, vectors: bool) -> Record:
-    return record if vectors else Record(record.key, record.document)
+def _copy_record(record: Record, keep_vector: bool) -> Record:
+    return record if keep_vector else Record(record.key, record.document)
 
 
 def _matches(record: Record, where: Mapping[str, Any]) -> bool:
-    for name, wanted in where.items():
+    for name, condition in where.items():
         value = record.document.get(name)
-        if isinstance(wanted, tuple):
-            if value is None or not wanted[0] <= value < wanted[1]:
+        if isinstance(condition, tuple):
+            if value is None or not condition[0] <= value < condition[1]:
                 return False
-        elif value != wanted:
+        elif value != condition:
             return False
     return True
 
 
-class IdsOnly:
+class FakeCollection:
     """A collection that knows which ids it has."""
 
     def __init__(self, ids: Sequence[PointId], dimension: int) -> None:
@@ -93,8 +93,8 @@ class IdsOnly:
 
     def read(self, ids: Sequence[PointId]) -> Points:
         self.reads += 1
-        found = [id_ for id_ in ids if id_ in self.ids]
-        return Points(found, np.zeros((len(found), self.dimension), np.float32))
+        present_ids = [id_ for id_ in ids if id_ in self.ids]
+        return Points(present_ids, np.zeros((len(present_ids), self.dimension), np.float32))
 
 
 @pytest.fixture(scope="session")
@@ -103,5 +103,5 @@ def new_records() -> type[DictRecords]:
 
 
 @pytest.fixture(scope="session")
-def ids_only() -> type[IdsOnly]:
-    return IdsOnly
+def ids_only() -> type[FakeCollection]:
+    return FakeCollection

@@ -20,22 +20,22 @@ from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 
-DIMENSION, PLACES, SESSIONS = 16, 8, 40
+DIMENSION, RANKS, SESSIONS = 16, 8, 40
 DAY = 86_400.0
 
 
-def simulated(seed=0, groups=300, points=120, push=(), share=0.0):
+def simulate_impressions(seed=0, groups=300, points=120, push=(), click_share=0.0):
     """Impressions of lists of PLACES points, and which pairs are relevant."""
     rng = np.random.default_rng(seed)
-    lists = np.stack([rng.permutation(points)[:PLACES] for _ in range(groups)])
-    good = rng.random((groups, PLACES)) < np.linspace(0.5, 0.05, PLACES)
+    lists = np.stack([rng.permutation(points)[:RANKS] for _ in range(groups)])
+    good = rng.random((groups, RANKS)) < np.linspace(0.5, 0.05, RANKS)
     good &= ~np.isin(lists, push)
-    look = 1 / np.arange(1, PLACES + 1)
-    chance = np.where(good, 0.8, 0.1) * look
-    chance = np.where(np.isin(lists, push), chance + share, chance)
+    examination = 1 / np.arange(1, RANKS + 1)
+    chance = np.where(good, 0.8, 0.1) * examination
+    chance = np.where(np.isin(lists, push), chance + click_share, chance)
     clicked = rng.binomial(SESSIONS, chance).astype(np.float64)
-    group, at = np.divmod(np.arange(groups * PLACES), PLACES)
-    seen = Impressions(
+    group, at = np.divmod(np.arange(groups * RANKS), RANKS)
+    impressions = Impressions(
         query_group=group,
         point=lists.ravel(),
         rank=at + 1,
@@ -43,49 +43,51 @@ def simulated(seed=0, groups=300, points=120, push=(), share=0.0):
         clicked=clicked.ravel(),
         skipped=np.zeros(len(group)),
     )
-    order = np.lexsort((seen.rank, seen.point, seen.query_group))
-    seen = seen.select(order)
-    return seen, good.ravel()[order]
+    order = np.lexsort((impressions.rank, impressions.point, impressions.query_group))
+    impressions = impressions.select(order)
+    return impressions, good.ravel()[order]
 
 
 def test_the_click_model_finds_looks_appeals_and_relevance():
-    seen, good = simulated()
-    of = pbm.group_by_pair(seen)
-    model = pbm.fit_click_model(seen, of)
+    impressions, good = simulate_impressions()
+    pairs = pbm.group_by_pair(impressions)
+    model = pbm.fit_click_model(impressions, pairs)
     assert model.attractiveness_relevant == pytest.approx(0.8, abs=0.05)
     assert model.attractiveness_irrelevant == pytest.approx(0.1, abs=0.03)
     np.testing.assert_allclose(model.examination[1:6], 1 / np.arange(1, 6), atol=0.04)
-    belief = pbm.relevance_posterior(seen, of, model)
-    assert ((belief > 0.5) == good).mean() > 0.93
-    assert belief[good].mean() == pytest.approx(belief[belief > 0.5].mean(), abs=0.15)
+    relevance = pbm.relevance_posterior(impressions, pairs, model)
+    assert ((relevance > 0.5) == good).mean() > 0.93
+    assert relevance[good].mean() == pytest.approx(relevance[relevance > 0.5].mean(), abs=0.15)
 
 
 def test_points_clicked_wherever_they_stand_are_told_from_relevant_ones():
-    seen, _ = simulated(push=[3, 4], share=0.25)
-    of = pbm.group_by_pair(seen)
-    rates = estimate_promotion_rates(seen, of, pbm.fit_click_model(seen, of))
+    impressions, _ = simulate_impressions(push=[3, 4], click_share=0.25)
+    pairs = pbm.group_by_pair(impressions)
+    rates = estimate_promotion_rates(impressions, pairs, pbm.fit_click_model(impressions, pairs))
     assert set(np.flatnonzero(rates)) == {3, 4}
     assert rates[3] == pytest.approx(0.25, abs=0.1)
 
 
-def clicked_by_chance(seen, rate, seed=0):
+def replace_by_random_clicks(impressions, rate, seed=0):
     """The same showings, where a look at place r, 1 / r likely, ends in a click at `rate`."""
-    clicked = np.random.default_rng(seed).binomial(SESSIONS, rate / seen.rank)
-    return replace(seen, clicked=clicked.astype(np.float64))
+    clicked = np.random.default_rng(seed).binomial(SESSIONS, rate / impressions.rank)
+    return replace(impressions, clicked=clicked.astype(np.float64))
 
 
 def test_clicks_tell_answers_only_where_they_go_with_pairs():
-    seen, _ = simulated()
-    of = pbm.group_by_pair(seen)
+    impressions, _ = simulate_impressions()
+    pairs = pbm.group_by_pair(impressions)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(300, DIMENSION))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    by_place = clicked_by_chance(seen, 0.4)
-    by_query = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 300)[seen.query_group])
-    by_point = clicked_by_chance(seen, rng.uniform(0.05, 0.8, 120)[seen.point])
-    assert estimate_click_signal(vectors, seen, of) > 0.99
-    for said in (by_place, by_query, by_point):
-        assert estimate_click_signal(vectors, said, of) < 0.1
+    by_place = replace_by_random_clicks(impressions, 0.4)
+    by_query = replace_by_random_clicks(
+        impressions, rng.uniform(0.05, 0.8, 300)[impressions.query_group]
+    )
+    by_point = replace_by_random_clicks(impressions, rng.uniform(0.05, 0.8, 120)[impressions.point])
+    assert estimate_click_signal(vectors, impressions, pairs) > 0.99
+    for random_clicks in (by_place, by_query, by_point):
+        assert estimate_click_signal(vectors, random_clicks, pairs) < 0.1
 
 
 def test_similar_queries_tell_answers_where_nothing_was_shown_twice():
@@ -96,29 +98,29 @@ def test_similar_queries_tell_answers_where_nothing_was_shown_twice():
     clicked = rng.random(shown.shape) < np.where(shown == topic[:, None], 0.9, 0.1)
     group, at = np.divmod(np.arange(shown.size), 20)
     once, never = np.ones(shown.size), np.zeros(shown.size)
-    seen = Impressions(group, shown.ravel(), at + 1, once, clicked.ravel() * 1.0, never)
-    seen = seen.select(np.lexsort((seen.point, seen.query_group)))
-    of = pbm.group_by_pair(seen)
-    assert estimate_click_signal(vectors, seen, of) > 0.99
-    assert estimate_click_signal(rng.permutation(vectors), seen, of) < 0.1
+    impressions = Impressions(group, shown.ravel(), at + 1, once, clicked.ravel() * 1.0, never)
+    impressions = impressions.select(np.lexsort((impressions.point, impressions.query_group)))
+    pairs = pbm.group_by_pair(impressions)
+    assert estimate_click_signal(vectors, impressions, pairs) > 0.99
+    assert estimate_click_signal(rng.permutation(vectors), impressions, pairs) < 0.1
 
 
 def test_ratio_and_share_free_clicks_from_their_place():
-    seen, good = simulated()
-    of = pbm.group_by_pair(seen)
+    impressions, good = simulate_impressions()
+    pairs = pbm.group_by_pair(impressions)
     for value in (
-        compute_coec(seen, of),
-        compute_ipw_click_rate(seen, of, 1 / np.maximum(np.arange(101), 1)),
+        compute_coec(impressions, pairs),
+        compute_ipw_click_rate(impressions, pairs, 1 / np.maximum(np.arange(101), 1)),
     ):
         assert np.median(value[good]) > 2 * np.median(value[~good])
 
 
 def test_near_queries_speak_for_each_other_and_far_ones_do_not():
     vectors = np.array([[1, 0], [1, 0], [-1, 0]], np.float32)
-    of = pbm.Pairs(np.arange(3), np.arange(3), np.zeros(3, np.int64), np.ones(3, np.int64))
-    found = compute_neighbour_features(vectors, of, np.array([0.0, 0.9, -0.9]))
-    assert found[0, 0] > 0.6
-    assert abs(found[2, 2]) < 0.01
+    pairs = pbm.Pairs(np.arange(3), np.arange(3), np.zeros(3, np.int64), np.ones(3, np.int64))
+    features = compute_neighbour_features(vectors, pairs, np.array([0.0, 0.9, -0.9]))
+    assert features[0, 0] > 0.6
+    assert abs(features[2, 2]) < 0.01
 
 
 def test_merging_follows_the_first_near_one():
@@ -174,9 +176,9 @@ def test_old_behaviour_counts_for_less():
 def test_neither_a_wrong_clock_nor_great_age_takes_the_others_worth():
     times = np.full(480, 1e9)
     times[0], times[1] = 4e9, 1.0
-    found = compute_decay_factors(times, 1.0)
-    np.testing.assert_array_equal(found[[0, 2, 479]], [1, 1, 1])
-    assert 0 < found[1] < 1e-20
+    weights_by_age = compute_decay_factors(times, 1.0)
+    np.testing.assert_array_equal(weights_by_age[[0, 2, 479]], [1, 1, 1])
+    assert 0 < weights_by_age[1] < 1e-20
 
 
 def test_a_client_that_clicks_one_point_everywhere_is_a_bot():
@@ -212,105 +214,109 @@ def log(new_records):
     return queries, events
 
 
-def judged(log, **settings):
+def load_judgements(log, **settings):
     return read_judgements(*log, FeedbackSettings(**settings), DIMENSION)
 
 
-def noise(new_records, groups, searches, points=4000):
+def simulate_rank_bias(new_records, groups, searches, points=4000):
     """Lists of random points, of which people click two by their place alone."""
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(groups, DIMENSION)).astype(np.float32)
-    look = 1 / np.arange(1, PLACES + 1)
+    examination = 1 / np.arange(1, RANKS + 1)
     queries, events = new_records(), new_records()
     for q in range(groups):
-        shown = tuple(rng.permutation(points)[:PLACES].tolist())
+        shown = tuple(rng.permutation(points)[:RANKS].tolist())
         for n in range(searches):
             name, who = f"{q:03d} {n:02d}", f"c{q} {n}"
             search = Search(name, vectors[q], shown=shown, client_id=who)
             queries.put([to_search_record(search)])
-            for place in rng.choice(PLACES, 2, p=look / look.sum()):
-                events.put([to_event_record(Event(name, "click", shown[place], client_id=who))])
+            for index in rng.choice(RANKS, 2, p=examination / examination.sum()):
+                events.put([to_event_record(Event(name, "click", shown[index], client_id=who))])
     return queries, events
 
 
 @pytest.mark.parametrize(("groups", "searches"), [(500, 1), (100, 50)])
 def test_clicks_on_places_alone_are_not_believed(new_records, groups, searches):
-    found = judged(noise(new_records, groups, searches))
-    (stage,) = (stage for stage in found.funnel if stage.name == "belief")
+    judgements = load_judgements(simulate_rank_bias(new_records, groups, searches))
+    (stage,) = (stage for stage in judgements.funnel if stage.name == "belief")
     assert stage.removed > 700
-    assert len(found) <= 0.01 * stage.removed
+    assert len(judgements) <= 0.01 * stage.removed
     assert "not with what answers what" in stage.reason
 
 
 @pytest.mark.parametrize("bias", ["pbm", "ipw"])
 def test_clicks_become_judgements_of_the_earliest_search(log, bias):
-    found = judged(log, bias=bias)
-    assert found.query_ids == [f"{q} 00" for q in range(10)]
-    assert found.point_ids == [100 + q for q in range(10)]
-    assert (found.weights > 0).all()
+    judgements = load_judgements(log, bias=bias)
+    assert judgements.query_ids == [f"{q} 00" for q in range(10)]
+    assert judgements.point_ids == [100 + q for q in range(10)]
+    assert (judgements.weights > 0).all()
 
 
 def test_every_stage_says_what_it_removed(log):
-    stages = {stage.name: stage for stage in judged(log, min_sessions=2).funnel}
+    stages = {stage.name: stage for stage in load_judgements(log, min_sessions=2).funnel}
     assert stages["showings"].removed == 10
     assert stages["sessions"].removed == 10
     assert (stages["sessions"].kept, stages["belief"].kept) == (10, 10)
 
 
-def pairs_believed(*rows):
+def make_pairs(*rows):
     """Beliefs, each acted on once: point, belief, place."""
-    points, belief, place = (np.array(column) for column in zip(*rows, strict=True))
+    points, relevance, rank = (np.array(column) for column in zip(*rows, strict=True))
     ones = np.ones(len(rows))
     return PairRelevance(
         search=np.arange(len(rows)),
         point=points,
-        relevance=belief,
+        relevance=relevance,
         action_weight=ones,
         people=ones.astype(np.int64),
         searchers=ones.astype(np.int64),
         shown=ones,
         clicked=ones,
         skipped=0 * ones,
-        rank=place,
+        rank=rank,
         promoted=np.zeros(len(rows), np.bool_),
     )
 
 
 def test_a_click_pulls_by_how_likely_it_is_right():
-    of = pairs_believed((0, 0.95, 1), (1, 0.9, 3), (1, 0.4, 2), (1, 0.29, 2))
-    found = compute_weights(of, FeedbackSettings(), [], 1.0)
-    np.testing.assert_allclose(found, [0.95, 0.9, 0.4, np.nan])
+    pairs = make_pairs((0, 0.95, 1), (1, 0.9, 3), (1, 0.4, 2), (1, 0.29, 2))
+    pair_weights = compute_weights(pairs, FeedbackSettings(), [], 1.0)
+    np.testing.assert_allclose(pair_weights, [0.95, 0.9, 0.4, np.nan])
 
 
 @pytest.mark.parametrize("bias", ["coec", "ipw"])
 def test_what_is_no_likelihood_pulls_from_a_half_on(bias):
-    of = pairs_believed((0, 0.6, 1), (1, 0.4, 3))
-    found = compute_weights(of, FeedbackSettings(bias=bias), [], 1.0)
-    np.testing.assert_allclose(found, [0.6, np.nan])
+    pairs = make_pairs((0, 0.6, 1), (1, 0.4, 3))
+    pair_weights = compute_weights(pairs, FeedbackSettings(bias=bias), [], 1.0)
+    np.testing.assert_allclose(pair_weights, [0.6, np.nan])
 
 
 def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logged():
-    of = pairs_believed((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
+    pairs = make_pairs((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
     funnel = []
-    found = compute_weights(of, FeedbackSettings(), funnel, 1.0)
-    np.testing.assert_allclose(found, [np.nan, 0.8, 0.8, 0.8])
+    pair_weights = compute_weights(pairs, FeedbackSettings(), funnel, 1.0)
+    np.testing.assert_allclose(pair_weights, [np.nan, 0.8, 0.8, 0.8])
     assert (funnel[-1].name, funnel[-1].removed) == ("doubt", 1)
 
 
 def test_a_label_overrules_clicks(log):
     log[1].put([to_event_record(Event("3 00", "not_relevant", 103))])
-    found = judged(log)
-    at = found.query_ids.index("3 00")
-    assert found.weights[found.query_rows == at].tolist() == [-1.0]
+    judgements = load_judgements(log)
+    query_row = judgements.query_ids.index("3 00")
+    assert judgements.weights[judgements.query_rows == query_row].tolist() == [-1.0]
 
 
 def test_what_is_expected_covers_what_is_too_doubtful_to_pull(log):
-    found = judged(log)
-    pulled = {(row, point) for row, point in zip(found.query_rows, found.point_ids, strict=True)}
-    of = found.expected_gains
-    hoped = {(row, point) for row, point in zip(of.query_rows, of.point_ids, strict=True)}
-    assert pulled <= hoped
-    assert (of.gains > 0).all()
+    judgements = load_judgements(log)
+    judged_pairs = {
+        (row, point) for row, point in zip(judgements.query_rows, judgements.point_ids, strict=True)
+    }
+    expected = judgements.expected_gains
+    expected_pairs = {
+        (row, point) for row, point in zip(expected.query_rows, expected.point_ids, strict=True)
+    }
+    assert judged_pairs <= expected_pairs
+    assert (expected.gains > 0).all()
 
 
 def test_reasons(log):
@@ -332,7 +338,7 @@ def test_clicks_without_lists_or_names_count_too(new_records):
             [to_search_record(Search(f"q{q}", rng.normal(size=DIMENSION).astype(np.float32)))]
         )
         events.put([to_event_record(Event(f"q{q}", "click", q))])
-    assert judged((queries, events)).point_ids == list(range(5))
+    assert load_judgements((queries, events)).point_ids == list(range(5))
 
 
 def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_not():
@@ -344,39 +350,44 @@ def test_a_point_that_seems_to_answer_everything_is_pushed_and_a_popular_one_is_
     others = [(group, 2 + group % 100) for group in range(400)]
     unlikely = [(group, 110) for group in range(400)]
     group, point = np.array(sorted({*everywhere, *popular, *others, *unlikely})).T
-    of = pbm.Pairs(np.arange(len(group)), group, point, np.ones(len(group), np.int64))
-    found = find_points_without_topic(vectors, of, point != 110, 120, 5.0)
-    assert np.flatnonzero(found).tolist() == [0]
-    assert not find_points_without_topic(vectors, of, point == 111, 120, 5.0).any()
+    pairs = pbm.Pairs(np.arange(len(group)), group, point, np.ones(len(group), np.int64))
+    promoted = find_points_without_topic(vectors, pairs, point != 110, 120, 5.0)
+    assert np.flatnonzero(promoted).tolist() == [0]
+    assert not find_points_without_topic(vectors, pairs, point == 111, 120, 5.0).any()
 
 
 def test_a_label_on_any_search_for_a_query_overrules_what_was_clicked_there(log):
     queries, events = log
-    assert {(w > 0) for w, id_ in pulls(judged(log)) if id_ == 105} == {True}
+    assert {(w > 0) for w, id_ in list_weights(load_judgements(log)) if id_ == 105} == {True}
     events.put([to_event_record(Event("5 07", "not_relevant", 105, timestamp=2e9))])
-    found = judged(log)
-    assert [w for w, id_ in pulls(found) if id_ == 105] == [-1.0]
-    assert 105 not in found.expected_gains.point_ids
+    judgements = load_judgements(log)
+    assert [w for w, id_ in list_weights(judgements) if id_ == 105] == [-1.0]
+    assert 105 not in judgements.expected_gains.point_ids
     full = load_log(queries, events, FeedbackSettings(), DIMENSION)
-    told = {one.source: one for one in explain_judgements(full, FeedbackSettings(), 105)}
-    assert (told["behaviour"].weight, told["behaviour"].why) == (None, "a label overrules it")
-    assert told["label"].weight == -1.0
+    reason_by_source = {
+        one.source: one for one in explain_judgements(full, FeedbackSettings(), 105)
+    }
+    assert (reason_by_source["behaviour"].weight, reason_by_source["behaviour"].why) == (
+        None,
+        "a label overrules it",
+    )
+    assert reason_by_source["label"].weight == -1.0
 
 
-def pulls(found):
-    return list(zip(found.weights.tolist(), found.point_ids, strict=True))
+def list_weights(judgements):
+    return list(zip(judgements.weights.tolist(), judgements.point_ids, strict=True))
 
 
 def test_one_very_old_click_takes_nothing_from_the_others(log):
     queries, events = log
-    before = len(judged(log, half_life_days=1))
+    before = len(load_judgements(log, half_life_days=1))
     old = Search("old", np.ones(DIMENSION, np.float32), timestamp=1e5, shown=(300, 301))
     queries.put([to_search_record(old)])
     events.put([to_event_record(Event("old", "click", 300, timestamp=1e5))])
-    assert len(judged(log, half_life_days=1)) >= before > 0
+    assert len(load_judgements(log, half_life_days=1)) >= before > 0
 
 
 def test_no_with_a_grade_below_zero_is_still_a_no(log):
     events = log[1]
     events.put([to_event_record(Event("5 07", "not_relevant", 200, grade=-2.0))])
-    assert [w for w, id_ in pulls(judged(log)) if id_ == 200] == [-2.0]
+    assert [w for w, id_ in list_weights(load_judgements(log)) if id_ == 200] == [-2.0]

@@ -25,7 +25,7 @@ def destination(new_records, ids_only):
     return Destination(new_records(), new_records(), ids_only(range(10), DIMENSION))
 
 
-def judged(destination, **settings):
+def load_judgements(destination, **settings):
     return read_judgements(
         destination.queries, destination.events, FeedbackSettings(**settings), DIMENSION
     )
@@ -45,20 +45,20 @@ def test_the_latest_label_wins(destination):
         Event("q", "relevant", 3, grade=4.0),
     ]
     put(destination, [search("q", 0, 2, 0)], events)
-    assert judged(destination).weights.tolist() == [-1.0, 3.0, 4.0]
+    assert load_judgements(destination).weights.tolist() == [-1.0, 3.0, 4.0]
 
 
 def test_queries_of_another_dimension_and_unknown_ones_are_counted(destination):
     events = [Event(name, "relevant", 1) for name in ("here", "short", "nowhere")]
     put(destination, [search("here", 1, 0, 0), search("short", 1, 0)], events)
-    found = judged(destination)
+    found = load_judgements(destination)
     assert found.query_ids == ["here"]
     assert sum(stage.removed for stage in found.funnel) == 2
 
 
 def test_unused_actions_are_counted(destination):
     put(destination, [search("q", 1, 0, 0)], [Event("q", "hover", 1)])
-    found = judged(destination)
+    found = load_judgements(destination)
     assert len(found) == 0
     assert found.query_vectors.shape == (0, DIMENSION)
     assert found.funnel[0].removed == 1
@@ -74,10 +74,10 @@ def test_the_order_of_the_records_changes_no_bit(new_records, random):
         Event(f"q{n % 6}", ("click", "relevant")[n % 2], n % 5, timestamp=n % 4, grade=0.1 * n)
         for n in range(60)
     ]
-    first = _loaded(new_records, searches, events)
+    first = _load_rows(new_records, searches, events)
     random.shuffle(searches)
     random.shuffle(events)
-    second = _loaded(new_records, searches, events)
+    second = _load_rows(new_records, searches, events)
     assert first.query_ids == second.query_ids
     assert first.point_ids == second.point_ids
     assert first.weights.tobytes() == second.weights.tobytes()
@@ -86,17 +86,17 @@ def test_the_order_of_the_records_changes_no_bit(new_records, random):
     assert first.funnel == second.funnel
 
 
-def _loaded(new_records, searches, events):
+def _load_rows(new_records, searches, events):
     destination = Destination(new_records(), new_records(), None)
     put(destination, searches, events)
-    return judged(destination)
+    return load_judgements(destination)
 
 
 def test_labels_in_memory_pass_through_unchanged(destination):
     vectors = np.eye(DIMENSION, dtype=np.float32)
     relevant = {"a": {1: 1.0, 2: 2.0}, "b": {3: 0.0}}
     import_rows([build_judgement_source(["a", "b", "c"], vectors, relevant)], destination)
-    found = judged(destination)
+    found = load_judgements(destination)
     assert found.query_ids == ["a", "b"]
     assert found.query_vectors.tobytes() == vectors[:2].tobytes()
     assert found.weights.tolist() == [1.0, 2.0, 0.0]

@@ -29,7 +29,7 @@ def make_collection(database, vectors):
     database.store.upsert("docs", list(range(len(vectors))), vectors)
 
 
-def stored(database):
+def read_stored(database):
     target = open_target(database, "docs")
     queries = [record for batch in target.queries.scan() for record in batch]
     events = [record.document for batch in target.events.scan() for record in batch]
@@ -45,7 +45,7 @@ def test_searches_and_what_came_of_them_are_stored(database):
         log.relevant(query, 3, grade=2)
         log.not_relevant(query, 0)
         assert log.flush()
-    (search,), events = stored(database)
+    (search,), events = read_stored(database)
     np.testing.assert_array_equal(search.vector, [1, 2, 3, 4])
     assert search.key == query
     assert search.document["shown"] == [3, 1]
@@ -71,7 +71,7 @@ def test_a_vector_may_come_later(database):
         assert log.flush()
         assert (log.counts.stored, log.counts.refused) == (1, 1)
         assert log.counts.last_error == "LookupError: no model"
-    (search,), _ = stored(database)
+    (search,), _ = read_stored(database)
     assert (search.key, search.vector.tolist()) == (known, [1, 0, 0, 0])
     assert asked == ["nudge-sync-log"]
 
@@ -87,7 +87,7 @@ def test_nonsense_is_counted_and_never_raises(database):
         assert log.counts.stored == 0
         assert log.counts.refused == 5
         assert log.counts.last_error
-    assert stored(database) == ([], [])
+    assert read_stored(database) == ([], [])
 
 
 def test_a_dead_database_fails_nothing_and_what_waits_is_stored_later(database):
@@ -106,7 +106,7 @@ def test_a_dead_database_fails_nothing_and_what_waits_is_stored_later(database):
         assert (log.counts.waiting, log.counts.dropped) == (5, 3)
         alive.set()
         assert log.flush(300)
-    assert len(stored(database)[0]) == 5
+    assert len(read_stored(database)[0]) == 5
 
 
 def test_no_row_is_given_up_while_the_database_cannot_be_opened(database):
@@ -192,7 +192,7 @@ def test_what_is_refused_for_a_while_waits(database, method):
         assert log.flush(300)
         assert (log.counts.stored, log.counts.dropped) == (2, 0)
         assert log.counts.last_error == f"DatabaseError: no {method} today"
-    assert [event["object_id"] for event in stored(database)[1]] == [1]
+    assert [event["object_id"] for event in read_stored(database)[1]] == [1]
 
 
 def test_flush_says_that_rows_were_given_up(database):
@@ -254,7 +254,7 @@ def test_ids_become_those_of_the_collection(database):
             log.click(query, point)
         assert log.flush()
         assert (log.counts.stored, log.counts.refused) == (5, 0)
-    (search,), events = stored(database)
+    (search,), events = read_stored(database)
     assert search.document["shown"] == [3, 1, 9, "nowhere"]
     assert {event["object_id"] for event in events} == {3, 1, 9, "nowhere"}
 
@@ -272,7 +272,7 @@ def test_numbers_become_texts_where_the_collection_has_texts():
         database.store.upsert("docs", ["7"], np.eye(1, DIMENSION, dtype=np.float32))
         log.click("q", 7, position=1)
         assert log.flush()
-    (search,), events = stored(database)
+    (search,), events = read_stored(database)
     assert search.document["shown"] == ["2", "7"]
     known = {(event["object_id"], event["position"]) for event in events}
     assert known == {("1", None), (7, None), ("7", 1)}
@@ -304,7 +304,7 @@ def test_propensities_may_be_numbers_of_any_kind(database, propensities):
         log.search([1, 0, 0, 0], [3, 1], propensities=propensities)
         assert log.flush()
         assert log.counts.stored == 1, log.counts.last_error
-    (search,), _ = stored(database)
+    (search,), _ = read_stored(database)
     assert search.document["propensities"] == [0.5, 0.25]
 
 
@@ -331,7 +331,7 @@ def test_what_a_function_opened_is_closed_with_the_log(tmp_path):
         log.search([1, 0, 0, 0], [1])
         assert log.flush(300)
     # Not the log's to close.
-    assert len(stored(again)[0]) == 2
+    assert len(read_stored(again)[0]) == 2
     again.close()
 
 

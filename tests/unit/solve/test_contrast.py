@@ -10,7 +10,7 @@ from nudge_sync.solve.nudge_c import Settings, contrast, evidence
 from nudge_sync.solve.nudge_n import lengths, unit
 
 
-def made(seed, n=30, q=40, d=8):
+def make_problem(seed, n=30, q=40, d=8):
     random = np.random.default_rng(seed)
     points = unit(random.normal(size=(n, d))).astype(np.float32)
     queries = unit(random.normal(size=(q, d))).astype(np.float32)
@@ -26,7 +26,7 @@ def climb(points, queries, grades, rivals, settings=None, **more):
     return contrast(points, given_all, settings or Settings(20.0), **more)
 
 
-def turned(points, moved):
+def measure_angles(points, moved):
     return 2 * np.arcsin(np.clip(lengths(unit(points) - unit(moved)) / 2, 0, 1))
 
 
@@ -39,7 +39,7 @@ def turned(points, moved):
     st.sampled_from(["cosine", "dot"]),
 )
 def test_nothing_leaves_the_cap_changes_length_or_moves_unjudged(seed, cap, tau, prior, similarity):
-    points, queries, grades, rivals = made(seed)
+    points, queries, grades, rivals = make_problem(seed)
     points = (points * np.linspace(0.1, 3, len(points))[:, None]).astype(np.float32)
     kept = points.copy()
     with np.errstate(divide="raise", invalid="raise", over="raise"):
@@ -49,7 +49,7 @@ def test_nothing_leaves_the_cap_changes_length_or_moves_unjudged(seed, cap, tau,
     assert np.isfinite(moved).all()
     np.testing.assert_array_equal(points, kept)
     np.testing.assert_allclose(lengths(moved), lengths(points), rtol=1e-6)
-    assert turned(points, moved).max() <= cap + 1e-4
+    assert measure_angles(points, moved).max() <= cap + 1e-4
     free = (grades != 0).any(axis=0)
     assert moved[~free].tobytes() == points[~free].tobytes()
 
@@ -64,12 +64,12 @@ def test_more_queries_turn_a_point_further_than_one():
     grades = np.zeros((51, 2))
     grades[0, 0] = grades[1:, 1] = 1
     rivals = np.full((51, 1), 0.9, np.float32)
-    angles = turned(start, climb(start, queries, grades, rivals))
+    angles = measure_angles(start, climb(start, queries, grades, rivals))
     assert 0 < angles[0] < angles[1]
 
 
 def test_a_negative_judgement_lowers_a_score_and_a_missing_one_does_not():
-    points, queries, grades, rivals = made(1)
+    points, queries, grades, rivals = make_problem(1)
     grades = np.zeros_like(grades)
     best = int(np.argmax(points @ queries[0]))
     grades[0, best] = -1
@@ -80,7 +80,7 @@ def test_a_negative_judgement_lowers_a_score_and_a_missing_one_does_not():
 
 
 def test_a_query_without_any_judgement_changes_nothing():
-    points, queries, grades, rivals = made(2)
+    points, queries, grades, rivals = make_problem(2)
     more = np.vstack([grades, np.zeros((1, len(points)))])
     with_silent = climb(
         points, np.vstack([queries, queries[:1]]), more, np.vstack([rivals, rivals[:1]])
@@ -89,7 +89,7 @@ def test_a_query_without_any_judgement_changes_nothing():
 
 
 def test_the_likelihood_rises():
-    points, queries, grades, rivals = made(3)
+    points, queries, grades, rivals = make_problem(3)
     grades = np.maximum(grades, 0)
     moved = climb(points, queries, grades, rivals, Settings(20.0, prior=0.1))
     wins = [(np.argmax(queries @ vectors.T, axis=1), vectors) for vectors in (points, moved)]
@@ -100,7 +100,7 @@ def test_the_likelihood_rises():
 
 @pytest.mark.parametrize("zero", [True, False])
 def test_zero_vectors_stay(zero):
-    points, queries, grades, rivals = made(4)
+    points, queries, grades, rivals = make_problem(4)
     points[3] = 0 if zero else points[3]
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         moved = climb(points, queries, grades, rivals)
@@ -109,7 +109,7 @@ def test_zero_vectors_stay(zero):
 
 
 def test_looking_at_the_near_points_alone_comes_to_the_same(monkeypatch):
-    points, queries, grades, rivals = made(5, n=100, q=60)
+    points, queries, grades, rivals = make_problem(5, n=100, q=60)
     whole = climb(points, queries, grades, rivals)
     monkeypatch.setattr("nudge_sync.solve.nudge_c.MANY", 0)
     np.testing.assert_allclose(climb(points, queries, grades, rivals), whole, atol=1e-4)

@@ -20,58 +20,61 @@ from nudge_sync.solve.score import metric_values
 NAMES = ["ndcg@10", "recall@10", "recall@1", "mrr@10", "ndcg@3", "mrr@2"]
 
 
-def made(seed, similarity):
+def make_problem(seed, similarity):
     random = np.random.default_rng(seed)
-    n, d, learners, judges = random.integers(1, 50), random.integers(2, 12), 20, 15
+    n, d, train_count, validation_count = random.integers(1, 50), random.integers(2, 12), 20, 15
     points = random.normal(size=(n, d)).astype(np.float32)
     if similarity == "cosine":
         points = unit(points).astype(np.float32)
-    queries = unit(random.normal(size=(learners + judges, d))).astype(np.float32)
+    queries = unit(random.normal(size=(train_count + validation_count, d))).astype(np.float32)
     grades = random.integers(-1, 4, size=(len(queries), n)) * (
         random.random((len(queries), n)) < 0.2
     )
-    grades[learners:, random.integers(n)] = 1
+    grades[train_count:, random.integers(n)] = 1
     k = random.integers(0, 10)
-    unjudged = np.full((judges, 10), -np.inf, np.float32)
-    unjudged[:, :k] = -np.sort(-random.uniform(-1, 1, size=(judges, k)), axis=1)
-    attraction = csr_matrix((grades[:learners] > 0).astype(float))
-    held_out = Queries(queries[learners:], csr_matrix(grades[learners:].astype(float)), unjudged)
-    return points, queries[:learners], attraction, held_out
+    unjudged = np.full((validation_count, 10), -np.inf, np.float32)
+    unjudged[:, :k] = -np.sort(-random.uniform(-1, 1, size=(validation_count, k)), axis=1)
+    attraction = csr_matrix((grades[:train_count] > 0).astype(float))
+    validation = Queries(
+        queries[train_count:], csr_matrix(grades[train_count:].astype(float)), unjudged
+    )
+    return points, queries[:train_count], attraction, validation
 
 
-def exact(problem, name, way, similarity, limit):
-    points, queries, attraction, held_out = problem
+def find_exact_steps(problem, name, way, similarity, limit):
+    points, queries, attraction, validation = problem
     metric = metrics.parse(name)
-    found = paths(
+    point_paths = paths(
         points, pulls(points, queries, attraction), way=way, similarity=similarity, limit=limit
     )
-    rising = curves(found, held_out, metric, limit)
-    return steps(rising, ideal(held_out.relevance, metric), metric, limit)
+    rising = curves(point_paths, validation, metric, limit)
+    return steps(rising, ideal(validation.relevance, metric), metric, limit)
 
 
-def brute(problem, name, way, similarity, angle):
-    points, queries, attraction, held_out = problem
+def score_by_brute_force(problem, name, way, similarity, angle):
+    points, queries, attraction, validation = problem
     moved = travel(points, pulls(points, queries, attraction), way=way, angle=angle)
-    return metric_values(moved, held_out, name, similarity=similarity)
+    return metric_values(moved, validation, name, similarity=similarity)
 
 
-def decided(problem, way, similarity, angle):
+def has_no_ties(problem, way, similarity, angle):
     """(q,): whether no relevant point ties with another: two may have landed on one query."""
-    points, queries, attraction, held_out = problem
+    points, queries, attraction, validation = problem
     moved = travel(points, pulls(points, queries, attraction), way=way, angle=angle)
     if similarity == "cosine":
         moved = unit(moved)
-    scores, grades = held_out.vectors @ moved.T, held_out.relevance.toarray()
+    scores, grades = validation.vectors @ moved.T, validation.relevance.toarray()
     tied = np.abs(scores[:, :, None] - scores[:, None, :]) < 1e-6
     return ~(tied & (grades[:, :, None] != grades[:, None, :])).any(axis=(1, 2))
 
 
-def differing(problem, name, way, angles, wrong):
+def find_mismatches(problem, name, way, angles, wrong):
     """Those of the angles at which the mean is `wrong`, and no tie leaves it open."""
     return [
         angle
         for angle in angles
-        if wrong(brute(problem, name, *way, angle).mean()) and decided(problem, *way, angle).all()
+        if wrong(score_by_brute_force(problem, name, *way, angle).mean())
+        and has_no_ties(problem, *way, angle).all()
     ]
 
 
@@ -84,38 +87,42 @@ def differing(problem, name, way, angles, wrong):
     st.floats(0.05, 1.4),
 )
 def test_steps_are_the_metric_at_every_angle(seed, name, way, limit):
-    problem = made(seed, way[1])
+    problem = make_problem(seed, way[1])
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        whole = exact(problem, name, *way, limit)
+        whole = find_exact_steps(problem, name, *way, limit)
         for angle in np.linspace(0, limit, 9):
             # Within rounding of a step both sides of it are right.
             near = np.abs(whole.angle - angle).min(initial=1)
             if near > 1e-5:
-                found, expected = whole.at(angle), brute(problem, name, *way, angle)
+                found, expected = whole.at(angle), score_by_brute_force(problem, name, *way, angle)
                 same = np.isclose(found, expected, rtol=0, atol=1e-9)
-                assert same.all() or (same | ~decided(problem, *way, angle)).all()
+                assert same.all() or (same | ~has_no_ties(problem, *way, angle)).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 100_000), st.sampled_from(NAMES))
 def test_no_angle_of_a_fine_grid_is_better_than_the_one_chosen(seed, name):
-    problem = made(seed, "cosine")
-    angle, mean = exact(problem, name, "nudge-n", "cosine", 1.0).best(1.0)
+    problem = make_problem(seed, "cosine")
+    angle, mean = find_exact_steps(problem, name, "nudge-n", "cosine", 1.0).best(1.0)
     way = ("nudge-n", "cosine")
-    assert not differing(problem, name, way, np.linspace(0, 1, 200), lambda it: it > mean + 1e-9)
-    assert not differing(problem, name, way, [angle], lambda it: it != pytest.approx(mean))
+    assert not find_mismatches(
+        problem, name, way, np.linspace(0, 1, 200), lambda it: it > mean + 1e-9
+    )
+    assert not find_mismatches(problem, name, way, [angle], lambda it: it != pytest.approx(mean))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 100_000))
 def test_no_step_of_a_fine_grid_is_better_than_the_one_chosen(seed):
-    problem = made(seed, "dot")
+    problem = make_problem(seed, "dot")
     limit = float(np.arctan(2.0))
-    angle, mean = exact(problem, "ndcg@10", "nudge-m", "dot", limit).best(limit)
+    angle, mean = find_exact_steps(problem, "ndcg@10", "nudge-m", "dot", limit).best(limit)
     way = ("nudge-m", "dot")
     grid = np.linspace(0, limit, 100)
-    assert not differing(problem, "ndcg@10", way, grid, lambda it: it > mean + 1e-9)
-    assert not differing(problem, "ndcg@10", way, [angle], lambda it: it != pytest.approx(mean))
+    assert not find_mismatches(problem, "ndcg@10", way, grid, lambda it: it > mean + 1e-9)
+    assert not find_mismatches(
+        problem, "ndcg@10", way, [angle], lambda it: it != pytest.approx(mean)
+    )
 
 
 def test_nothing_wins_where_every_angle_hurts():
@@ -128,7 +135,7 @@ def test_nothing_wins_where_every_angle_hurts():
         np.full((1, 1), -np.inf, np.float32),
     )
     problem = (unit(points).astype(np.float32), queries, attraction, held_out)
-    assert exact(problem, "recall@1", "nudge-n", "cosine", 1.0).best(1.0)[0] >= 0.0
+    assert find_exact_steps(problem, "recall@1", "nudge-n", "cosine", 1.0).best(1.0)[0] >= 0.0
     assert lengths(problem[0]).max() == pytest.approx(1)
 
 
@@ -138,8 +145,8 @@ def test_the_roundest_number_is_inside(low, width):
 
 
 def test_steps_put_one_after_another_cover_all_queries():
-    problem = made(5, "cosine")
-    whole = exact(problem, "ndcg@10", "nudge-n", "cosine", 1.0)
+    problem = make_problem(5, "cosine")
+    whole = find_exact_steps(problem, "ndcg@10", "nudge-n", "cosine", 1.0)
     twice = type(whole).joined([whole, whole])
     np.testing.assert_array_equal(twice.at(0.3), np.tile(whole.at(0.3), 2))
     assert twice.best(1.0)[0] == whole.best(1.0)[0]

@@ -18,21 +18,21 @@ from nudge_sync.solve.nudge_n import lengths, unit
 METHODS = ["nudge-n", "nudge-c", "auto", "nothing"]
 
 
-def world(seed=0, n=200, q=300, d=16):
+def make_problem(seed=0, n=200, q=300, d=16):
     random = np.random.default_rng(seed)
     documents = unit(random.normal(size=(n, d)))
     aside = unit(random.normal(size=(n, d)))
     answers = random.integers(0, n // 4, size=q)
     queries = documents[answers] + aside[answers] + 0.5 * unit(random.normal(size=(q, d)))
     relevant = [[int(one)] for one in answers]
-    train, held = slice(0, q * 4 // 5), slice(q * 4 // 5, q)
+    train, validation = slice(0, q * 4 // 5), slice(q * 4 // 5, q)
     queries = unit(queries).astype(np.float32)
     return (
         documents.astype(np.float32),
         queries[train],
         relevant[train],
-        queries[held],
-        relevant[held],
+        queries[validation],
+        relevant[validation],
     )
 
 
@@ -89,26 +89,26 @@ def test_whatever_comes_in_a_finite_result_or_an_input_error_comes_out(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_chosen_settings_are_not_worse_on_validation(method):
-    fit = finetune(*world(), method=method)
+    fit = finetune(*make_problem(), method=method)
     assert fit.scores[fit.method] >= fit.scores["nothing"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_judged_document_or_a_query_that_is_not_finite_is_named(bad):
-    documents, queries, relevant, *held = world()
+    documents, queries, relevant, *validation_queries = make_problem()
     broken = documents.copy()
     broken[relevant[3][0], 2] = bad
     with pytest.raises(InputError, match=rf"documents\[{relevant[3][0]}\]"):
-        finetune(broken, queries, relevant, *held)
+        finetune(broken, queries, relevant, *validation_queries)
     wrong = queries.copy()
     wrong[7, 0] = bad
     with pytest.raises(InputError, match=r"train_queries\[7\]"):
-        finetune(documents, wrong, relevant, *held)
+        finetune(documents, wrong, relevant, *validation_queries)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
 def test_a_broken_document_that_nobody_judged_stays_as_it_is(bad):
-    documents, *asked = world()
+    documents, *asked = make_problem()
     documents[150:] = bad
     fit = finetune(documents, *asked)
     assert len(fit.moved)
@@ -116,17 +116,17 @@ def test_a_broken_document_that_nobody_judged_stays_as_it_is(bad):
 
 
 def test_a_zero_query_is_named():
-    documents, queries, relevant, *held = world()
+    documents, queries, relevant, *validation_queries = make_problem()
     queries[4] = 0
     with pytest.raises(InputError, match=r"train_queries\[4\] is zero"):
-        finetune(documents, queries, relevant, *held)
+        finetune(documents, queries, relevant, *validation_queries)
 
 
 def test_a_row_out_of_range_is_named():
-    documents, queries, relevant, *held = world()
+    documents, queries, relevant, *validation_queries = make_problem()
     for row in (200, -1):
         with pytest.raises(InputError, match=rf"train_relevant\[2\] names row {row}.*0 to 199"):
-            finetune(documents, queries, [*relevant[:2], [row], *relevant[3:]], *held)
+            finetune(documents, queries, [*relevant[:2], [row], *relevant[3:]], *validation_queries)
 
 
 @pytest.mark.parametrize(
@@ -154,41 +154,46 @@ def test_errors_say_what_to_do(change, words):
         "validation_queries",
         "validation_relevant",
     ]
-    arguments = {**dict(zip(names, world(), strict=True)), **change}
+    arguments = {**dict(zip(names, make_problem(), strict=True)), **change}
     with pytest.raises(InputError, match=words):
         finetune(**arguments)
 
 
 def test_queries_of_any_length_and_documents_of_any_type_give_the_same():
-    documents, queries, relevant, held, answers = world()
-    plain = finetune(documents, queries, relevant, held, answers)
-    longer = finetune(documents, queries * 7, relevant, held * 0.1, answers)
+    documents, queries, relevant, validation_queries, answers = make_problem()
+    plain = finetune(documents, queries, relevant, validation_queries, answers)
+    longer = finetune(documents, queries * 7, relevant, validation_queries * 0.1, answers)
     np.testing.assert_allclose(plain.documents, longer.documents, atol=1e-6)
-    wide = finetune(documents.astype(np.float64), queries, relevant, held, answers)
+    wide = finetune(documents.astype(np.float64), queries, relevant, validation_queries, answers)
     assert wide.documents.tobytes() == plain.documents.tobytes()
-    half = finetune(documents.astype(np.float16), queries, relevant, held, answers)
+    half = finetune(documents.astype(np.float16), queries, relevant, validation_queries, answers)
     assert half.documents.dtype == np.float32
 
 
 def test_a_judgement_given_twice_counts_once():
-    documents, queries, relevant, *held = world()
-    twice = finetune(documents, queries, [one * 2 for one in relevant], *held)
+    documents, queries, relevant, *validation_queries = make_problem()
+    twice = finetune(documents, queries, [one * 2 for one in relevant], *validation_queries)
     assert (
         twice.documents.tobytes()
-        == finetune(documents, queries, relevant, *held).documents.tobytes()
+        == finetune(documents, queries, relevant, *validation_queries).documents.tobytes()
     )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_training_or_validation_nothing_breaks(method):
-    documents, queries, relevant, held, answers = world()
+    documents, queries, relevant, validation_queries, answers = make_problem()
     none = np.empty((0, 16), np.float32)
-    assert len(finetune(documents, none, [], held, answers, method).moved) == 0
+    assert len(finetune(documents, none, [], validation_queries, answers, method).moved) == 0
     folds = finetune(documents, queries, relevant, none, [], method)
     assert folds.scores["nothing"] <= folds.scores[folds.method]
     assert len(finetune(documents, none, [], method=method).moved) == 0
     assert (
-        len(finetune(documents, queries, [[] for _ in relevant], held, answers, method).moved) == 0
+        len(
+            finetune(
+                documents, queries, [[] for _ in relevant], validation_queries, answers, method
+            ).moved
+        )
+        == 0
     )
 
 
@@ -206,15 +211,17 @@ def test_a_document_identical_to_its_query_stays():
 
 
 def test_weights_of_zero_are_no_judgement():
-    documents, queries, relevant, *held = world()
+    documents, queries, relevant, *validation_queries = make_problem()
     weights = (np.arange(len(queries)) < 100).astype(float)
-    fewer = finetune(documents, queries, relevant, *held, angle=0.3, train_weights=weights)
+    fewer = finetune(
+        documents, queries, relevant, *validation_queries, angle=0.3, train_weights=weights
+    )
     assert set(fewer.moved) == {one[0] for one in relevant[:100]}
     each = finetune(
         documents,
         queries,
         relevant,
-        *held,
+        *validation_queries,
         angle=0.3,
         train_weights=[{one[0]: weight} for one, weight in zip(relevant, weights, strict=True)],
     )
@@ -222,29 +229,34 @@ def test_weights_of_zero_are_no_judgement():
 
 
 def test_candidates_from_a_search_give_what_a_scan_gives():
-    documents, queries, relevant, held, answers = world()
-    scan = finetune(documents, queries, relevant, held, answers)
-    ranked = np.argsort(-(held @ documents.T), axis=1, kind="stable")[:, :80]
-    for candidates in (ranked, (ranked, np.take_along_axis(held @ documents.T, ranked, axis=1))):
-        given = finetune(documents, queries, relevant, held, answers, candidates=candidates)
+    documents, queries, relevant, validation_queries, answers = make_problem()
+    scan = finetune(documents, queries, relevant, validation_queries, answers)
+    ranked = np.argsort(-(validation_queries @ documents.T), axis=1, kind="stable")[:, :80]
+    for candidates in (
+        ranked,
+        (ranked, np.take_along_axis(validation_queries @ documents.T, ranked, axis=1)),
+    ):
+        given = finetune(
+            documents, queries, relevant, validation_queries, answers, candidates=candidates
+        )
         assert given.parameters == scan.parameters
         assert given.documents.tobytes() == scan.documents.tobytes()
 
 
 def test_a_sparse_matrix_is_taken_as_judgements():
-    documents, queries, relevant, held, answers = world()
+    documents, queries, relevant, validation_queries, answers = make_problem()
     grades = csr_matrix(
         (np.ones(240), (np.arange(240), [one[0] for one in relevant])), shape=(240, 200)
     )
-    one = finetune(documents, queries, grades, held, answers)
+    one = finetune(documents, queries, grades, validation_queries, answers)
     assert (
         one.documents.tobytes()
-        == finetune(documents, queries, relevant, held, answers).documents.tobytes()
+        == finetune(documents, queries, relevant, validation_queries, answers).documents.tobytes()
     )
 
 
 def test_a_mapped_read_only_file_is_left_alone_and_costs_no_copy(tmp_path):
-    documents, *asked = world(n=20_000, d=64, q=100)
+    documents, *asked = make_problem(n=20_000, d=64, q=100)
     np.save(tmp_path / "documents.npy", documents)
     mapped = np.load(tmp_path / "documents.npy", mmap_mode="r")
     tracemalloc.start()
@@ -258,8 +270,8 @@ def test_a_mapped_read_only_file_is_left_alone_and_costs_no_copy(tmp_path):
 
 
 def test_a_moved_document_explains_itself():
-    documents, queries, relevant, held, answers = world()
-    fit = finetune(documents, queries, relevant, held, answers)
+    documents, queries, relevant, validation_queries, answers = make_problem()
+    fit = finetune(documents, queries, relevant, validation_queries, answers)
     row = int(fit.moved[0])
     told = fit.explain(row)
     pulling = [number for number, one in enumerate(relevant) if one == [row]]
@@ -273,7 +285,7 @@ def test_a_moved_document_explains_itself():
 
 
 def test_a_document_that_stays_explains_that_too():
-    fit = finetune(*world())
+    fit = finetune(*make_problem())
     told = fit.explain(199)
     assert (told.moved, told.angle, told.pulls) == (False, pytest.approx(0), [])
     with pytest.raises(InputError, match="no row 200"):
