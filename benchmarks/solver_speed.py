@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 
 from nudge_sync import finetune
-from nudge_sync.solve.topk import best
+from nudge_sync.solve.topk import find_top_k
 
 DIMENSION = 384
 
@@ -76,7 +76,7 @@ def main() -> None:
     skip = np.unique(np.concatenate(problem[2]))
     tasks = {
         "one product queries @ documents.T": lambda: validation_queries @ documents.T,
-        "unjudged top 10": lambda: best(validation_queries, documents, 10, skip=skip),
+        "unjudged top 10": lambda: find_top_k(validation_queries, documents, 10, skip=skip),
         "faiss.knn, nothing skipped": lambda: faiss.knn(
             validation_queries, documents, 10, faiss.METRIC_INNER_PRODUCT
         ),
@@ -107,7 +107,7 @@ def main() -> None:
 def make_candidates_task(given):
     """Fine-tuning with what a database's search found, without a look at the corpus."""
     problem = make_problem(given.documents, 10_000, given.validation, 10_000)
-    candidates = best(problem[3], problem[0], 40)
+    candidates = find_top_k(problem[3], problem[0], 40)
     return lambda: finetune(*problem, candidates=(candidates.rows, candidates.scores))
 
 

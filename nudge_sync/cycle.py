@@ -13,9 +13,9 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused
-from nudge_sync.feedback.judged import judgements_of
+from nudge_sync.feedback.judged import load_collection_judgements
 from nudge_sync.planning.dataset import find_points_without_feedback
-from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, in_order
+from nudge_sync.planning.held_out import HeldOutQueries, LiveCheck, select_held_out, sort_ids
 from nudge_sync.planning.make_plan import make_plan, refuse_stale_plan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_excessive_angles, refuse_mismatched_plan
@@ -75,7 +75,7 @@ def plan(
     refuse_unsupported_collection(target.facts)
     ledger = Ledger(target.ledger_records, target.prefix)
     erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
-    judgements = judgements_of(target, settings, progress)
+    judgements = load_collection_judgements(target, settings, progress)
     return make_plan(target, settings, judgements, ledger, progress, erasure_state=erasure_state)
 
 
@@ -102,7 +102,7 @@ def apply(
         writer = Writer(target, settings.write, held_lease, progress)
         finish_pending_revision(writer, settings)
         erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
-        judgements = judgements_of(target, settings, progress)
+        judgements = load_collection_judgements(target, settings, progress)
         restored: _RestoredRevision = None, Tally()
         ids_without_feedback = find_points_without_feedback(target, judgements)
         if plan is None:
@@ -115,7 +115,7 @@ def apply(
             refuse_stale_plan(
                 target, settings, judgements, writer.ledger, plan, erasure_state=erasure_state
             )
-        probe = None if erasure_state.is_pending else held_out(judgements)
+        probe = None if erasure_state.is_pending else select_held_out(judgements)
         report = _add_restored_rows(writer, _write_plan(writer, settings, plan, probe), restored)
         # A plan that sends points back was made while they were not back: one more cycle is due.
         if erasure_state.is_pending and not set(ids_without_feedback).intersection(plan.ids):
@@ -123,7 +123,7 @@ def apply(
         collect_garbage(target, writer.ledger, settings.write)
     if not plan.gate.passed:
         raise _build_refusal(plan, report, "; ".join(plan.gate.reasons))
-    if report.live_check and report.live_check.lost:
+    if report.live_check and report.live_check.is_loss:
         raise _build_refusal(plan, report, f"{report.live_check.reason}; rolled back")
     return report
 
@@ -171,13 +171,13 @@ def _add_restored_rows(
         report,
         revision=revision,
         written=report.written + restored_tally.written,
-        drifted=in_order([*report.drifted, *restored_tally.drifted]),
-        missing=in_order([*report.missing, *restored_tally.missing]),
+        drifted=sort_ids([*report.drifted, *restored_tally.drifted]),
+        missing=sort_ids([*report.missing, *restored_tally.missing]),
     )
 
 
 def _write_plan(
-    writer: Writer, settings: CollectionSettings, plan: Plan, probe: Probe | None
+    writer: Writer, settings: CollectionSettings, plan: Plan, probe: HeldOutQueries | None
 ) -> CycleReport:
     """probe: what to look for through the live index afterwards; None: a loss may not bring back
     what was there before.

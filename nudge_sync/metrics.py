@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from nudge_sync.errors import InputError
 
-Kind: TypeAlias = Literal["ndcg", "recall", "mrr"]
+MetricKind: TypeAlias = Literal["ndcg", "recall", "mrr"]
 Float64: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class RankingMetric:
     """What a ranking is judged by: its kind, and how many places it looks at."""
 
-    kind: Kind
+    kind: MetricKind
     depth: int
 
     def __str__(self) -> str:
@@ -33,13 +33,13 @@ class Metric:
 
     def discounts(self) -> Float64:
         """What a place is worth: (depth + 1,), the first for rank 1, the last (0) for beyond."""
-        places = np.arange(1, self.depth + 1)
-        worth = {
-            "ndcg": 1 / np.log2(places + 1),
+        ranks = np.arange(1, self.depth + 1)
+        discounts = {
+            "ndcg": 1 / np.log2(ranks + 1),
             "recall": np.ones(self.depth),
-            "mrr": 1 / places,
+            "mrr": 1 / ranks,
         }[self.kind]
-        return np.append(worth, 0.0)
+        return np.append(discounts, 0.0)
 
     def gains(self, grades: NDArray[Any]) -> Float64:
         """What a document of each grade is worth at a place."""
@@ -47,9 +47,9 @@ class Metric:
         return np.where(relevant, grades, 0.0) if self.kind == "ndcg" else relevant.astype(float)
 
 
-def parse(name: str) -> Metric:
+def parse_metric(name: str) -> RankingMetric:
     """The metric called `name`, such as "ndcg@10", "recall@1" or "mrr@10"; raises InputError."""
-    found = re.fullmatch(r"(ndcg|recall|mrr)@([1-9][0-9]{0,3})", name)
-    if found is None:
+    match = re.fullmatch(r"(ndcg|recall|mrr)@([1-9][0-9]{0,3})", name)
+    if match is None:
         raise InputError(f"no metric is called {name!r}; take ndcg@10, recall@10, recall@1, mrr@10")
-    return Metric(cast("Kind", found[1]), int(found[2]))
+    return RankingMetric(cast("MetricKind", match[1]), int(match[2]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.solve.nudge_n import lengths, unit
 from nudge_sync.solve.problem import Float32, Method
-from nudge_sync.tuning.finetune import Options, fitted
+from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
 
 __all__ = ["NUDGEM", "NUDGEN", "QueriesAnswersDict"]
 
@@ -31,7 +31,7 @@ class QueriesAnswersDict(TypedDict):
     q_ans_indx: Sequence[Sequence[int]]
 
 
-def _fitted(
+def _finetune(
     method: Method,
     embeddings: NDArray[Any],
     train_set: QueriesAnswersDict,
@@ -40,17 +40,19 @@ def _fitted(
     metric: str,
     angle: float | None,
 ) -> Float32:
-    others = nontrain_embeddings
-    if isinstance(others, tuple):
-        others = others[0]
+    fixed_documents = nontrain_embeddings
+    if isinstance(fixed_documents, tuple):
+        fixed_documents = fixed_documents[0]
     queries = np.asarray(train_set["q_embs"])
-    fit = fitted(
+    fit = finetune_documents(
         unit(np.asarray(embeddings)).astype(np.float32),
         # nudge-ft sums the queries as they are; here they are unit, and weigh their length.
         (queries, train_set["q_ans_indx"], lengths(queries)),
         (val_set["q_embs"], val_set["q_ans_indx"]),
-        Options(method, metric, angle, "dot" if method == "nudge-m" else "cosine", WIDEST),
-        others=None if others is None else unit(np.asarray(others)).astype(np.float32),
+        FinetuneOptions(method, metric, angle, "dot" if method == "nudge-m" else "cosine", WIDEST),
+        fixed_documents=None
+        if fixed_documents is None
+        else unit(np.asarray(fixed_documents)).astype(np.float32),
     )
     return np.array(fit.documents)
 
@@ -78,7 +80,7 @@ class NUDGEN:
         val_k: the angle is the best for recall@val_k.  gamma: the squared radius, if given.
         """
         angle = None if gamma is None else float(np.arccos(1 - gamma / 2))
-        return _fitted(
+        return _finetune(
             "nudge-n", embeddings, train_set, val_set, nontrain_embeddings, f"recall@{val_k}", angle
         )
 
@@ -104,6 +106,6 @@ class NUDGEM:
         embeddings: (n, d).  nontrain_embeddings: documents that answer no query; not returned.
         gamma: the step, if given; else the best for the share of first places that are right.
         """
-        return _fitted(
+        return _finetune(
             "nudge-m", embeddings, train_set, val_set, nontrain_embeddings, "recall@1", gamma
         )

@@ -8,7 +8,7 @@ from typing import Any
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import measure_coverage
-from nudge_sync.feedback.judged import judgements_of
+from nudge_sync.feedback.judged import load_collection_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Ledger, find_head, find_pending_revisions
@@ -22,7 +22,9 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     holder = lease.read_active_lease(target.ledger_records)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    coverage = measure_coverage(judgements_of(target, job.settings, progress), target.facts.points)
+    coverage = measure_coverage(
+        load_collection_judgements(target, job.settings, progress), target.facts.points
+    )
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,

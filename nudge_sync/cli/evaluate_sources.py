@@ -10,8 +10,8 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.cli.run import open_workspace, select_collections
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
-from nudge_sync.evaluate.sources.files import Files, load
-from nudge_sync.evaluate.task import Similarity, Task
+from nudge_sync.evaluate.sources.files import TaskFiles, read_task
+from nudge_sync.evaluate.task import EvaluationTask, Similarity
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,21 @@ class FileSource:
         """Whether any option of this kind was given."""
         return any(vars(self).values())
 
-    def load_task(self, similarity: Similarity | None) -> Task:
+    def load_task(self, similarity: Similarity | None) -> EvaluationTask:
         """The task. Raises InputError, and ConfigError where an option is missing."""
         if self.directory is None:
-            return load(self._build_files(), str(self.documents), similarity or "dot")
+            return read_task(self._build_files(), str(self.documents), similarity or "dot")
         if any(path for name, path in vars(self).items() if name != "directory"):
             raise ConfigError("say a directory or --documents, --queries and --qrels, not both")
         name = self.directory.resolve().name
-        return load(Files.folder(self.directory), name, similarity or "dot")
+        return read_task(TaskFiles.from_folder(self.directory), name, similarity or "dot")
 
-    def _build_files(self) -> Files:
+    def _build_files(self) -> TaskFiles:
         if self.documents is None or self.queries is None or self.qrels is None:
             raise ConfigError("evaluating files needs --documents, --queries and --qrels")
-        return Files(self.documents, self.queries, self.qrels, self.document_ids, self.query_ids)
+        return TaskFiles(
+            self.documents, self.queries, self.qrels, self.document_ids, self.query_ids
+        )
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,26 @@ class DatasetSource:
     model: str
     cache: Path | None
 
-    def load_task(self, similarity: Similarity | None, progress: Progress) -> Task:
+    def load_task(self, similarity: Similarity | None, progress: Progress) -> EvaluationTask:
         """The task, embedded unless the cache has it. Raises InputError, ConfigError."""
         from nudge_sync.evaluate.sources import beir, embedding
 
         path = Path(self.dataset)
         cache = self.cache or get_default_cache()
-        folder = embedding.kept(cache, path.name if path.is_dir() else self.dataset, self.model)
+        folder = embedding.find_embedded_dataset(
+            cache, path.name if path.is_dir() else self.dataset, self.model
+        )
         if folder is None:
-            model = embedding.fastembed_model(self.model)
-            texts = beir.folder(path) if path.is_dir() else beir.named(self.dataset)
-            folder = embedding.embedded(texts, model, cache, progress)
-        return load(Files.folder(folder), f"{self.dataset} by {self.model}", similarity or "dot")
+            model = embedding.load_fastembed_model(self.model)
+            texts = (
+                beir.load_dataset_folder(path)
+                if path.is_dir()
+                else beir.load_named_dataset(self.dataset)
+            )
+            folder = embedding.embed_dataset(texts, model, cache, progress)
+        return read_task(
+            TaskFiles.from_folder(folder), f"{self.dataset} by {self.model}", similarity or "dot"
+        )
 
 
 def get_default_cache() -> Path:
@@ -80,14 +90,16 @@ class CollectionSource:
     collection: str | None
     exact: bool
 
-    def load_task(self, progress: Progress) -> tuple[Task, MetricName]:
+    def load_task(self, progress: Progress) -> tuple[EvaluationTask, MetricName]:
         """The task, and the metric that the collection's settings choose by."""
-        from nudge_sync.evaluate.sources.collection import task_of
-        from nudge_sync.feedback.judged import judgements_of
+        from nudge_sync.evaluate.sources.collection import build_collection_task
+        from nudge_sync.feedback.judged import load_collection_judgements
 
         with open_workspace(self.config) as workspace:
             name = select_collections(workspace.config, self.collection, all_collections=False)[0]
             job = workspace.open_job(name)
-            judgements = judgements_of(job.target, job.settings, progress)
-            task = task_of(job.target, judgements, exact=self.exact, progress=progress)
+            judgements = load_collection_judgements(job.target, job.settings, progress)
+            task = build_collection_task(
+                job.target, judgements, exact=self.exact, progress=progress
+            )
             return task, job.settings.solver.metric

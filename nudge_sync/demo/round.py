@@ -17,7 +17,7 @@ from nudge_sync.demo import places
 from nudge_sync.demo.requests import Requests, Tools, load_demo_data, split_requests
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
-from nudge_sync.metrics import parse
+from nudge_sync.metrics import parse_metric
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.writing.rollback import roll_back
 
@@ -151,7 +151,7 @@ def score_demo_run(run: Sequence[Sequence[int]], requests: Requests) -> dict[str
 
 
 def _score_requests(name: str, run: Sequence[Sequence[int]], requests: Requests) -> list[float]:
-    metric = parse(name)
+    metric = parse_metric(name)
     discounts = metric.discounts()[: metric.depth]
     values = []
     for ranking, right in zip(run, requests.answers, strict=True):

@@ -16,15 +16,15 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.score import METRICS, score
-from nudge_sync.evaluate.task import Float32, Grades, Rows, unit
-from nudge_sync.solve.topk import best as nearest
+from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
+from nudge_sync.evaluate.task import Float32, Grades, RowNumbers, scale_to_unit
+from nudge_sync.solve.topk import find_top_k as nearest
 
-_SMALLEST = 32
+_MIN_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class AdaptorTraining:
     """How the map is trained. Of several rates the best on the validation queries is kept."""
 
     rates: tuple[float, ...] = (5e-4,)
@@ -35,7 +35,7 @@ class Training:
     """Of the distance to the identity, per step and unit of rate."""
     batch: int = 256
     """At most; few queries are cut into `steps` batches, but none under 32."""
-    steps: int = 8
+    batches: int = 8
     negatives: int = 4
     """Wrong documents drawn a query and epoch from the first `pool` of its plain ranking."""
     pool: int = 30
@@ -65,7 +65,7 @@ class _Examples:
     queries: Float32
     answers: csr_matrix
     """(q, n): grades above zero."""
-    wrong: Rows
+    negatives: RowNumbers
     """(q, pool): documents that do not answer, best first; -1 where there are fewer."""
 
 
@@ -73,12 +73,12 @@ class _Examples:
 class _Batch:
     """Query rows, one drawn answer each, and drawn wrong documents: (b, negatives)."""
 
-    rows: Rows
-    answers: Rows
-    wrong: Rows
+    rows: RowNumbers
+    answers: RowNumbers
+    negatives: RowNumbers
 
 
-def train(
+def train_adaptor(
     documents: Float32,
     train_queries: Float32,
     train_judgements: Sequence[Grades],
@@ -87,28 +87,30 @@ def train(
     *,
     metric: MetricName = "ndcg@10",
     seed: int = 0,
-    training: Training | None = None,
+    training: AdaptorTraining | None = None,
 ) -> Adaptor:
     """The map with the best validation metric; the identity where none is better than it.
 
     The same seed and library versions give the same map.
     """
-    training = training or Training()
-    examples = _examples(documents, unit(train_queries), train_judgements, training.pool)
-    column = METRICS.index(metric)
+    training = training or AdaptorTraining()
+    examples = _build_examples(
+        documents, scale_to_unit(train_queries), train_judgements, training.pool
+    )
+    column = EVALUATED_METRICS.index(metric)
 
-    def reached(matrix: Float32) -> float:
+    def validate(matrix: Float32) -> float:
         moved = validation_queries @ matrix
-        return float(score(documents, moved, validation_judgements)[:, column].mean())
+        return float(score_queries(documents, moved, validation_judgements)[:, column].mean())
 
     identity = np.eye(documents.shape[1], dtype=np.float32)
-    best = Adaptor(identity, {"rate": 0.0, "epochs": 0, "validation": reached(identity)})
+    best = Adaptor(identity, {"rate": 0.0, "epochs": 0, "validation": validate(identity)})
     for rate in training.rates:
-        best = _descend(examples, training, best, rate=rate, seed=seed, validate=reached)
+        best = _train_rate(examples, training, best, rate=rate, seed=seed, validate=validate)
     return best
 
 
-def _examples(
+def _build_examples(
     documents: Float32, queries: Float32, judgements: Sequence[Grades], pool: int
 ) -> _Examples:
     pairs = [
@@ -119,17 +121,21 @@ def _examples(
     ]
     rows, columns, grades = zip(*pairs, strict=True)
     answers = csr_matrix((grades, (rows, columns)), shape=(len(queries), len(documents)))
-    ranked = nearest(queries, documents, 2 * pool, similarity="dot").rows
-    wrong = np.full((len(queries), pool), -1, dtype=np.intp)
-    for row, found in enumerate(ranked):
-        kept = [one for one in found if one >= 0 and one not in judgements[row]][:pool]
-        wrong[row, : len(kept)] = kept
-    return _Examples(documents, queries, answers, wrong)
+    run = nearest(queries, documents, 2 * pool, similarity="dot").rows
+    negatives = np.full((len(queries), pool), -1, dtype=np.intp)
+    for row, ranked_rows in enumerate(run):
+        row_negatives = [
+            candidate
+            for candidate in ranked_rows
+            if candidate >= 0 and candidate not in judgements[row]
+        ][:pool]
+        negatives[row, : len(row_negatives)] = row_negatives
+    return _Examples(documents, queries, answers, negatives)
 
 
-def _descend(
+def _train_rate(
     examples: _Examples,
-    training: Training,
+    training: AdaptorTraining,
     best: Adaptor,
     *,
     rate: float,
@@ -142,45 +148,47 @@ def _descend(
     adam = _Adam(np.eye(dimension, dtype=np.float32), rate, training.decay)
     stale = 0
     for epoch in range(1, training.epochs + 1):
-        for batch in _epoch(examples, training, rng):
+        for batch in _draw_epoch(examples, training, rng):
             adam.step(_gradient(adam.matrix, examples, batch, training.sharpness))
-        reached = validate(adam.matrix)
+        validation = validate(adam.matrix)
         stale += 1
-        if reached > best.parameters["validation"]:
+        if validation > best.parameters["validation"]:
             stale = 0
-            found = {"rate": rate, "epochs": epoch, "validation": reached}
-            best = Adaptor(adam.matrix.copy(), found)
+            parameters = {"rate": rate, "epochs": epoch, "validation": validation}
+            best = Adaptor(adam.matrix.copy(), parameters)
         if stale > training.patience:
             break
     return best
 
 
-def _epoch(examples: _Examples, training: Training, rng: np.random.Generator) -> Iterator[_Batch]:
+def _draw_epoch(
+    examples: _Examples, training: AdaptorTraining, rng: np.random.Generator
+) -> Iterator[_Batch]:
     """Every query once, in another order each time."""
     order = rng.permutation(len(examples.queries))
-    answers = _drawn_answers(examples.answers, rng)
+    answers = _draw_answers(examples.answers, rng)
     columns = rng.integers(0, training.pool, size=(len(order), training.negatives))
-    wrong = np.take_along_axis(examples.wrong, columns, axis=1)
-    size = min(training.batch, max(_SMALLEST, len(order) // training.steps))
+    negatives = np.take_along_axis(examples.negatives, columns, axis=1)
+    size = min(training.batch, max(_MIN_BATCH, len(order) // training.batches))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        yield _Batch(rows, answers[rows], wrong[rows])
+        yield _Batch(rows, answers[rows], negatives[rows])
 
 
-def _drawn_answers(answers: csr_matrix, rng: np.random.Generator) -> Rows:
+def _draw_answers(answers: csr_matrix, rng: np.random.Generator) -> RowNumbers:
     """One answer of each query, with a chance in proportion to its grade."""
-    reached = np.cumsum(answers.data)
-    ends = reached[answers.indptr[1:] - 1]
+    cumulative = np.cumsum(answers.data)
+    ends = cumulative[answers.indptr[1:] - 1]
     starts = np.concatenate([[0.0], ends[:-1]])
-    places = np.searchsorted(reached, starts + rng.random(len(ends)) * (ends - starts), "right")
+    places = np.searchsorted(cumulative, starts + rng.random(len(ends)) * (ends - starts), "right")
     within = np.clip(places, answers.indptr[:-1], answers.indptr[1:] - 1)
     return np.asarray(answers.indices[within], dtype=np.intp)
 
 
 def _gradient(matrix: Float32, examples: _Examples, batch: _Batch, sharpness: float) -> Float32:
     """Of the mean of -log softmax(sharpness * cos(qW, answer)), by W: (d, d)."""
-    candidates = np.unique(np.concatenate([batch.answers, batch.wrong[batch.wrong >= 0]]))
-    documents = unit(np.asarray(examples.documents[candidates]))
+    candidates = np.unique(np.concatenate([batch.answers, batch.negatives[batch.negatives >= 0]]))
+    documents = scale_to_unit(np.asarray(examples.documents[candidates]))
     queries = examples.queries[batch.rows]
     moved = queries @ matrix
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
@@ -190,16 +198,19 @@ def _gradient(matrix: Float32, examples: _Examples, batch: _Batch, sharpness: fl
         sharpness * directions @ documents.T, own, examples.answers[batch.rows][:, candidates]
     )
     excess[np.arange(len(own)), own] -= 1.0
-    pull = (excess @ documents) * np.float32(sharpness / len(own))
-    tangent = (pull - (pull * directions).sum(axis=1, keepdims=True) * directions) / lengths
+    direction_gradient = (excess @ documents) * np.float32(sharpness / len(own))
+    tangent = (
+        direction_gradient
+        - (direction_gradient * directions).sum(axis=1, keepdims=True) * directions
+    ) / lengths
     return np.asarray(queries.T @ tangent, dtype=np.float32)
 
 
-def _softmax(logits: Float32, own: Rows, answers: csr_matrix) -> Float32:
+def _softmax(logits: Float32, own: RowNumbers, answers: csr_matrix) -> Float32:
     """Over each row, its other answers left out: they are no negatives."""
-    others = answers.toarray() > 0
-    others[np.arange(len(own)), own] = False
-    logits[others] = -np.inf
+    is_other_answer = answers.toarray() > 0
+    is_other_answer[np.arange(len(own)), own] = False
+    logits[is_other_answer] = -np.inf
     logits -= logits.max(axis=1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=1, keepdims=True)

@@ -10,25 +10,25 @@ import numpy as np
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
-from nudge_sync.evaluate.methods import EvaluatedMethod, moved
-from nudge_sync.evaluate.protocol import Split, split
-from nudge_sync.evaluate.score import METRICS, score
+from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
+from nudge_sync.evaluate.protocol import QuerySplit, split_queries
+from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
 from nudge_sync.evaluate.statistics import bootstrap_intervals
 from nudge_sync.evaluate.study import Float64, Study
-from nudge_sync.evaluate.task import Grades, Rows, Task
+from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers
 
-TURNING: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
+ANGLE_METHODS: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
 """The methods that take a fixed angle."""
-CURVE_SEEDS = 2
+MAX_CURVE_SEEDS = 2
 """The seeds that a curve is drawn from: each angle of each seed is a training of its own."""
-ANGLES = tuple(np.radians([2, 5, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60]).tolist())
-EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-FEWEST = 5
-_SEED = 20250424
+CURVE_ANGLES = tuple(np.radians([2, 5, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60]).tolist())
+BIN_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+MIN_BIN_QUERIES = 5
+_RESAMPLING_SEED = 20250424
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class GainIntervals:
     """Mean gains with their intervals: one entry an angle, or a bin."""
 
     mean: Float64
@@ -37,19 +37,19 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class GainCurve:
     """Gain against a fixed angle, on the test queries of the first protocol."""
 
     method: MethodName
     angles: tuple[float, ...]
     """Radians."""
-    gain: Points
-    chosen: tuple[float, ...]
+    gain: GainIntervals
+    chosen_angles: tuple[float, ...]
     """The angle that the validation queries of each seed chose, where the method says so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class JudgementBin:
     """The test queries whose answers were judged so often."""
 
     label: str
@@ -58,125 +58,131 @@ class Bin:
     """Mean, low, high."""
 
 
-def curves(study: Study, progress: Progress = ignore_progress) -> list[Curve]:
+def measure_gain_by_angle(study: Study, progress: Progress = ignore_progress) -> list[GainCurve]:
     """Gain against the angle, for the methods of the study that have one."""
-    wanted = [method for method in TURNING if method in study.settings.methods]
-    seeds = study.settings.seeds[:CURVE_SEEDS]
-    done = count(1)
-    steps = len(wanted) * len(seeds) * len(ANGLES)
-    progress("angles", 0, steps)
+    methods = [method for method in ANGLE_METHODS if method in study.settings.methods]
+    seeds = study.settings.seeds[:MAX_CURVE_SEEDS]
+    counter = count(1)
+    total = len(methods) * len(seeds) * len(CURVE_ANGLES)
+    progress("angles", 0, total)
     return [
-        _curve(study, method, seeds, lambda: progress("angles", next(done), steps))
-        for method in wanted
+        _measure_curve(study, method, seeds, lambda: progress("angles", next(counter), total))
+        for method in methods
     ]
 
 
-def _curve(
-    study: Study, method: MethodName, seeds: Sequence[int], stepped: Callable[[], None]
-) -> Curve:
+def _measure_curve(
+    study: Study, method: MethodName, seeds: Sequence[int], report_progress: Callable[[], None]
+) -> GainCurve:
     protocol = study.settings.protocols[0]
-    part = study.parts(protocol)[0]
-    totals = np.zeros((len(study.base), len(ANGLES)))
-    counts = np.zeros(len(study.base))
+    part = study.part_names(protocol)[0]
+    totals = np.zeros((len(study.baseline), len(CURVE_ANGLES)))
+    counts = np.zeros(len(study.baseline))
     for seed in seeds:
-        parts = split(study.task, protocol, seed)
+        parts = split_queries(study.task, protocol, seed)
         rows = parts.tests[part]
         counts[rows] += 1
-        for place, angle in enumerate(ANGLES):
-            totals[rows, place] += _gain(study, parts, rows, method, angle)
-            stepped()
-    chosen = [
+        for column, angle in enumerate(CURVE_ANGLES):
+            totals[rows, column] += _measure_gain(study, parts, rows, method, angle)
+            report_progress()
+    chosen_angles = [
         trial.parameters.get("angle", trial.parameters.get("cap"))
-        for trial in study.of(protocol, method)
+        for trial in study.select_trials(protocol, method)
     ]
-    return Curve(
+    return GainCurve(
         method,
-        ANGLES,
-        _points(study, totals, counts),
-        tuple(float(angle) for angle in chosen if angle is not None),
+        CURVE_ANGLES,
+        _estimate_intervals(study, totals, counts),
+        tuple(float(angle) for angle in chosen_angles if angle is not None),
     )
 
 
-def _gain(study: Study, parts: Split, rows: Rows, method: MethodName, angle: float) -> Float64:
-    column = METRICS.index(study.settings.metric)
-    trained = moved(study.task, parts, method, study.settings.metric, angle)
-    reached = score(trained.documents, trained.queries[rows], study.task.grades(rows))
-    gained: Float64 = reached[:, column] - study.base[rows, column]
-    return gained
+def _measure_gain(
+    study: Study, parts: QuerySplit, rows: RowNumbers, method: MethodName, angle: float
+) -> Float64:
+    column = EVALUATED_METRICS.index(study.settings.metric)
+    trained = move_documents(study.task, parts, method, study.settings.metric, angle)
+    scores = score_queries(
+        trained.documents, trained.queries[rows], study.task.select_judgements(rows)
+    )
+    gains: Float64 = scores[:, column] - study.baseline[rows, column]
+    return gains
 
 
-def _points(study: Study, totals: Float64, counts: Float64) -> Points:
+def _estimate_intervals(study: Study, totals: Float64, counts: Float64) -> GainIntervals:
     rows = np.flatnonzero(counts)
     low, high = bootstrap_intervals(
         totals[rows],
         counts[rows],
-        rng=np.random.default_rng(_SEED),
+        rng=np.random.default_rng(_RESAMPLING_SEED),
         confidence=study.settings.confidence,
         resamples=study.settings.resamples,
     )
-    return Points(totals.sum(axis=0) / counts.sum(), low, high)
+    return GainIntervals(totals.sum(axis=0) / counts.sum(), low, high)
 
 
-def by_evidence(study: Study) -> list[Bin]:
+def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
     """Gain by the mean number of training queries that each answer of a test query has.
 
     Of the first protocol and its first test part. Bins with fewer than `FEWEST` queries are left
     out: an interval of two observations says nothing.
     """
     protocol = study.settings.protocols[0]
-    part = study.parts(protocol)[0]
+    part = study.part_names(protocol)[0]
     methods = [method for method in study.settings.methods if method != "nothing"]
-    column = METRICS.index(study.settings.metric)
-    totals = np.zeros((len(EDGES) + 2, len(study.base), len(methods)))
-    counts = np.zeros((len(EDGES) + 2, len(study.base)))
+    column = EVALUATED_METRICS.index(study.settings.metric)
+    totals = np.zeros((len(BIN_EDGES) + 2, len(study.baseline), len(methods)))
+    counts = np.zeros((len(BIN_EDGES) + 2, len(study.baseline)))
     for number, seed in enumerate(study.settings.seeds):
-        parts = split(study.task, protocol, seed)
+        parts = split_queries(study.task, protocol, seed)
         rows = parts.tests[part]
-        place = _bins(known(study.task, parts.train, rows))
-        counts[place, rows] += 1
+        bin_index = _assign_bins(count_training_judgements(study.task, parts.train, rows))
+        counts[bin_index, rows] += 1
         for index, method in enumerate(methods):
-            values = study.of(protocol, method)[number].tests[part][1]
-            totals[place, rows, index] += values[:, column] - study.base[rows, column]
+            values = study.select_trials(protocol, method)[number].tests[part][1]
+            totals[bin_index, rows, index] += values[:, column] - study.baseline[rows, column]
     return [
-        _bin(study, label, totals[place], counts[place], methods)
-        for place, label in enumerate(_labels())
-        if np.count_nonzero(counts[place]) >= FEWEST
+        _build_bin(study, label, totals[bin_index], counts[bin_index], methods)
+        for bin_index, label in enumerate(_bin_labels())
+        if np.count_nonzero(counts[bin_index]) >= MIN_BIN_QUERIES
     ]
 
 
-def known(task: Task, train: Rows, rows: Rows) -> Float64:
+def count_training_judgements(task: EvaluationTask, train: RowNumbers, rows: RowNumbers) -> Float64:
     """For each of the queries `rows`: how many training queries each answer has, on average."""
-    judged = np.zeros(len(task.documents))
-    for grades in task.grades(train):
-        judged[_answers(grades)] += 1
-    return np.array([judged[_answers(grades)].mean() for grades in task.grades(rows)])
+    training_counts = np.zeros(len(task.documents))
+    for grades in task.select_judgements(train):
+        training_counts[_answer_rows(grades)] += 1
+    return np.array(
+        [training_counts[_answer_rows(grades)].mean() for grades in task.select_judgements(rows)]
+    )
 
 
-def _answers(grades: Grades) -> list[int]:
+def _answer_rows(grades: Grades) -> list[int]:
     return [row for row, grade in grades.items() if grade > 0]
 
 
-def _bins(mean: Float64) -> Rows:
-    return np.where(mean == 0, 0, 1 + np.searchsorted(EDGES, mean, side="left"))
+def _assign_bins(mean: Float64) -> RowNumbers:
+    return np.where(mean == 0, 0, 1 + np.searchsorted(BIN_EDGES, mean, side="left"))
 
 
-def _labels() -> list[str]:
-    edges = [f"{edge:g}" for edge in EDGES]
+def _bin_labels() -> list[str]:
+    edges = [f"{edge:g}" for edge in BIN_EDGES]
     between = [f"{low}\N{EN DASH}{high}" for low, high in pairwise(edges)]
     return ["none", f"up to {edges[0]}", *between, f"over {edges[-1]}"]
 
 
-def _bin(
+def _build_bin(
     study: Study,
     label: str,
     totals: Float64,
     counts: Float64,
     methods: Sequence[EvaluatedMethod],
-) -> Bin:
-    points = _points(study, totals, counts)
-    rows = zip(points.mean, points.low, points.high, strict=True)
+) -> JudgementBin:
+    intervals = _estimate_intervals(study, totals, counts)
+    rows = zip(intervals.mean, intervals.low, intervals.high, strict=True)
     gain = {
         method: (float(mean), float(low), float(high))
         for method, (mean, low, high) in zip(methods, rows, strict=True)
     }
-    return Bin(label, int((counts > 0).sum()), gain)
+    return JudgementBin(label, int((counts > 0).sum()), gain)

@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.evidence import CURVE_SEEDS, FEWEST, Bin, Curve
-from nudge_sync.evaluate.outcome import NAMES
+from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
+from nudge_sync.evaluate.outcome import METRIC_LABELS
 from nudge_sync.evaluate.study import Float64
-from nudge_sync.evaluate.summary import Line
+from nudge_sync.evaluate.summary import SummaryLine
 
 # Okabe and Ito's colours, told apart by people who see no red or no green; each with its own
 # marker, so that nothing hangs on colour alone.
-LOOKS = {
+METHOD_STYLES = {
     "nothing": ("#555555", "|"),
     "nudge-m": ("#E69F00", "s"),
     "nudge-n": ("#0072B2", "o"),
@@ -29,7 +29,7 @@ LOOKS = {
     "auto": ("#009E73", "D"),
     "adaptor": ("#CC79A7", "v"),
 }
-_STYLE: dict[Any, Any] = {
+_PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 11.0,
     "axes.spines.top": False,
@@ -44,7 +44,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": "#222222",
     "ytick.color": "#222222",
 }
-_BINS = 40
+_HISTOGRAM_BINS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +56,37 @@ class Picture:
     caption: str
 
 
-def per_method(lines: Sequence[Line], metric: MetricName, confidence: float) -> Picture:
+def draw_gain_per_method(
+    lines: Sequence[SummaryLine], metric: MetricName, confidence: float
+) -> Picture:
     """Mean gain of every method with its interval, a panel for each test part."""
     moving = [line for line in lines if line.method != "nothing"]
-    places = list(dict.fromkeys((line.protocol, line.part) for line in moving))
+    parts = list(dict.fromkeys((line.protocol, line.part) for line in moving))
     methods = list(dict.fromkeys(line.method for line in moving))
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "per-method"}):
+    with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "per-method"}):
         figure = Figure(figsize=(9.6, 1.3 + 0.36 * len(methods)), layout="constrained")
-        panels = figure.subplots(1, len(places), sharex=True, sharey=True, squeeze=False)[0]
-        for panel, place in zip(panels, places, strict=True):
-            here = [line for line in moving if (line.protocol, line.part) == place]
-            _forest(panel, here, methods, metric)
-        figure.supxlabel(f"gain in {NAMES[metric]}, points", fontsize=11)
+        panels = figure.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, part in zip(panels, parts, strict=True):
+            part_lines = [line for line in moving if (line.protocol, line.part) == part]
+            _draw_forest_panel(panel, part_lines, methods, metric)
+        figure.supxlabel(f"gain in {METRIC_LABELS[metric]}, points", fontsize=11)
         return Picture(
             "per-method",
-            _svg(figure, "per-method", f"Gain in {NAMES[metric]} per method"),
-            f"Mean gain in {NAMES[metric]} over the vectors as they are, in points of 100, with "
+            _render_svg(figure, "per-method", f"Gain in {METRIC_LABELS[metric]} per method"),
+            f"Mean gain in {METRIC_LABELS[metric]} over the vectors as they are, in points of 100, "
+            "with "
             f"{confidence:.0%} bootstrap intervals over queries. An interval that does not touch "
             "the line at zero shows a difference.",
         )
 
 
-def _forest(panel: Axes, lines: Sequence[Line], methods: Sequence[str], metric: MetricName) -> None:
+def _draw_forest_panel(
+    panel: Axes, lines: Sequence[SummaryLine], methods: Sequence[str], metric: MetricName
+) -> None:
     panel.axvline(0, color="#444444", linewidth=1)
     for line in lines:
         gain = line.gains[metric]
-        colour, marker = LOOKS[line.method]
+        colour, marker = METHOD_STYLES[line.method]
         mean, low, high = 100 * gain.mean, 100 * gain.low, 100 * gain.high
         panel.errorbar(
             [mean],
@@ -99,14 +104,16 @@ def _forest(panel: Axes, lines: Sequence[Line], methods: Sequence[str], metric: 
     panel.grid(axis="x")
 
 
-def against_angle(curves: Sequence[Curve], metric: MetricName, confidence: float) -> Picture:
+def draw_gain_by_angle(
+    curves: Sequence[GainCurve], metric: MetricName, confidence: float
+) -> Picture:
     """Gain against a fixed angle, and what the validation queries chose."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "angle"}):
+    with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "angle"}):
         figure = Figure(figsize=(9.6, 3.8), layout="constrained")
         panel = figure.subplots()
         panel.axhline(0, color="#444444", linewidth=1)
         for curve in curves:
-            colour, marker = LOOKS[curve.method]
+            colour, marker = METHOD_STYLES[curve.method]
             degrees = np.degrees([0.0, *curve.angles])
             low, mean, high = (
                 100 * np.concatenate([[0.0], values])
@@ -114,35 +121,37 @@ def against_angle(curves: Sequence[Curve], metric: MetricName, confidence: float
             )
             panel.fill_between(degrees, low, high, color=colour, alpha=0.15, linewidth=0)
             panel.plot(degrees, mean, marker=marker, color=colour, label=curve.method)
-            for angle in curve.chosen:
+            for angle in curve.chosen_angles:
                 panel.axvline(float(np.degrees(angle)), 0, 0.06, color=colour, linewidth=2)
         panel.set_xlabel("largest angle a document may turn, degrees")
-        panel.set_ylabel(f"gain in {NAMES[metric]}, points")
+        panel.set_ylabel(f"gain in {METRIC_LABELS[metric]}, points")
         panel.set_xlim(left=0)
         panel.grid()
         panel.legend(frameon=False)
         return Picture(
             "angle",
-            _svg(figure, "angle", f"Gain in {NAMES[metric]} against the angle"),
-            f"Mean gain in {NAMES[metric]} on the test queries when documents may turn this far "
-            f"and no validation query chooses, from {CURVE_SEEDS} seeds at most, with "
+            _render_svg(figure, "angle", f"Gain in {METRIC_LABELS[metric]} against the angle"),
+            f"Mean gain in {METRIC_LABELS[metric]} on the test queries when documents may turn "
+            f"this far and no validation query chooses, from {MAX_CURVE_SEEDS} seeds at most, with "
             f"{confidence:.0%} bands. Ticks on the axis mark the angles that the validation "
             "queries of each seed chose.",
         )
 
 
-def by_evidence(bins: Sequence[Bin], metric: MetricName, confidence: float) -> Picture:
+def draw_gain_by_judgements(
+    bins: Sequence[JudgementBin], metric: MetricName, confidence: float
+) -> Picture:
     """Gain by how often the answers of a query had been judged."""
     methods = list(bins[0].gain)
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "evidence"}):
+    with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "evidence"}):
         figure = Figure(figsize=(9.6, 3.8), layout="constrained")
         panel = figure.subplots()
         panel.axhline(0, color="#444444", linewidth=1)
-        for place, method in enumerate(methods):
-            colour, marker = LOOKS[method]
-            mean, low, high = 100 * np.array([one.gain[method] for one in bins]).T
+        for index, method in enumerate(methods):
+            colour, marker = METHOD_STYLES[method]
+            mean, low, high = 100 * np.array([bin_.gain[method] for bin_ in bins]).T
             panel.errorbar(
-                np.arange(len(bins)) + 0.12 * (place - (len(methods) - 1) / 2),
+                np.arange(len(bins)) + 0.12 * (index - (len(methods) - 1) / 2),
                 mean,
                 yerr=np.maximum(0, [mean - low, high - mean]),
                 fmt=marker,
@@ -152,49 +161,55 @@ def by_evidence(bins: Sequence[Bin], metric: MetricName, confidence: float) -> P
                 label=method,
             )
         panel.set_xticks(
-            range(len(bins)), [f"{one.label}\n{one.queries:,} queries" for one in bins]
+            range(len(bins)), [f"{bin_.label}\n{bin_.queries:,} queries" for bin_ in bins]
         )
         panel.set_xlabel("training queries that each answer has, mean over a query's answers")
-        panel.set_ylabel(f"gain in {NAMES[metric]}, points")
+        panel.set_ylabel(f"gain in {METRIC_LABELS[metric]}, points")
         panel.grid(axis="y")
         panel.legend(frameon=False, ncols=len(methods), loc="upper left")
         panel.margins(y=0.2)
         return Picture(
             "evidence",
-            _svg(figure, "evidence", f"Gain in {NAMES[metric]} by number of judgements"),
-            f"Mean gain in {NAMES[metric]} on test queries by how much feedback their answers "
+            _render_svg(
+                figure, "evidence", f"Gain in {METRIC_LABELS[metric]} by number of judgements"
+            ),
+            f"Mean gain in {METRIC_LABELS[metric]} on test queries by how much feedback their "
+            "answers "
             f"had in training, with {confidence:.0%} intervals. The further left, the less often "
-            f"the answers were judged. Groups of fewer than {FEWEST} queries are not shown.",
+            f"the answers were judged. Groups of fewer than {MIN_BIN_QUERIES} queries are not "
+            "shown.",
         )
 
 
-def angle_histogram(angles: Sequence[tuple[str, Float64]]) -> Picture:
+def draw_angle_histogram(angles_by_method: Sequence[tuple[str, Float64]]) -> Picture:
     """How far documents turned, a panel for each method that moved any."""
-    top = max(float(np.degrees(turned).max()) for _, turned in angles)
-    edges = np.linspace(0, max(top, 1.0), _BINS + 1)
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "turned"}):
+    top = max(float(np.degrees(angles).max()) for _, angles in angles_by_method)
+    edges = np.linspace(0, max(top, 1.0), _HISTOGRAM_BINS + 1)
+    with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "turned"}):
         figure = Figure(figsize=(9.6, 2.9), layout="constrained")
-        panels = figure.subplots(1, len(angles), sharey=True, squeeze=False)[0]
-        for panel, (method, turned) in zip(panels, angles, strict=True):
-            counts, _ = np.histogram(np.degrees(turned), bins=edges)
-            panel.stairs(100 * counts / len(turned), edges, fill=True, color=LOOKS[method][0])
-            panel.set_title(f"{method}\nmedian {np.degrees(np.median(turned)):.1f}°")
+        panels = figure.subplots(1, len(angles_by_method), sharey=True, squeeze=False)[0]
+        for panel, (method, angles) in zip(panels, angles_by_method, strict=True):
+            counts, _ = np.histogram(np.degrees(angles), bins=edges)
+            panel.stairs(
+                100 * counts / len(angles), edges, fill=True, color=METHOD_STYLES[method][0]
+            )
+            panel.set_title(f"{method}\nmedian {np.degrees(np.median(angles)):.1f}°")
             panel.grid(axis="y")
         panels[0].set_ylabel("share of moved documents, %")
         figure.supxlabel("angle between a document's old and new vector, degrees", fontsize=11)
         return Picture(
             "turned",
-            _svg(figure, "turned", "Histogram of the angles that documents moved"),
+            _render_svg(figure, "turned", "Histogram of the angles that documents moved"),
             "How far the documents that moved turned from where they were, all seeds together. "
             "Documents without judgements do not move and are not counted.",
         )
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def _render_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as one element, its ids its own: several stand in one page."""
-    written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Title": title, "Date": None})
-    element = written.getvalue().partition("<svg")[2]
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Title": title, "Date": None})
+    element = buffer.getvalue().partition("<svg")[2]
     element = re.sub(r'\bid="', f'id="{name}-', element)
     element = re.sub(r"url\(#", f"url(#{name}-", element)
     element = re.sub(r'href="#', f'href="#{name}-', element)

@@ -7,17 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.evaluate.evidence import Bin, Curve
+from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
 from nudge_sync.evaluate.study import Study
-from nudge_sync.evaluate.summary import Line, comparisons
+from nudge_sync.evaluate.summary import SummaryLine, count_comparisons
 
-NAMES = {"ndcg@10": "NDCG@10", "recall@10": "recall@10", "recall@1": "recall@1", "mrr@10": "MRR@10"}
+METRIC_LABELS = {
+    "ndcg@10": "NDCG@10",
+    "recall@10": "recall@10",
+    "recall@1": "recall@1",
+    "mrr@10": "MRR@10",
+}
 """Metrics as people write them."""
-_LEAST = 1e-4
+_MIN_SHOWN_P = 1e-4
 
 
-def as_object(
-    study: Study, lines: Sequence[Line], bins: Sequence[Bin], curves: Sequence[Curve]
+def study_to_dict(
+    study: Study,
+    lines: Sequence[SummaryLine],
+    bins: Sequence[JudgementBin],
+    curves: Sequence[GainCurve],
 ) -> dict[str, Any]:
     """Everything that was found, as what JSON can hold; docs/evaluate.md names the fields."""
     task, settings = study.task, study.settings
@@ -26,24 +34,25 @@ def as_object(
         "documents": len(task.documents),
         "dimension": int(task.documents.shape[1]),
         "queries": len(task.queries),
-        "judgements": task.judged_pairs(),
-        "judged_documents": task.judged_documents(),
+        "judgements": task.count_judgements(),
+        "judged_documents": task.count_judged_documents(),
         "similarity": task.similarity,
         "notes": list(task.notes),
         "metric": settings.metric,
         "seeds": list(settings.seeds),
         "confidence": settings.confidence,
         "resamples": settings.resamples,
-        "comparisons": comparisons(lines),
-        "results": [_result(line) for line in lines],
+        "comparisons": count_comparisons(lines),
+        "results": [_line_to_dict(line) for line in lines],
         "gain_by_judgements": [
-            {"judgements": one.label, "queries": one.queries, "gain": _spans(one)} for one in bins
+            {"judgements": bin_.label, "queries": bin_.queries, "gain": _bin_to_dict(bin_)}
+            for bin_ in bins
         ],
-        "gain_by_angle": [_curve(curve) for curve in curves],
+        "gain_by_angle": [_curve_to_dict(curve) for curve in curves],
     }
 
 
-def _result(line: Line) -> dict[str, Any]:
+def _line_to_dict(line: SummaryLine) -> dict[str, Any]:
     return {
         "protocol": line.protocol,
         "part": line.part,
@@ -62,18 +71,18 @@ def _result(line: Line) -> dict[str, Any]:
     }
 
 
-def _spans(one: Bin) -> dict[str, dict[str, float]]:
+def _bin_to_dict(bin_: JudgementBin) -> dict[str, dict[str, float]]:
     return {
         method: {"mean": mean, "low": low, "high": high}
-        for method, (mean, low, high) in one.gain.items()
+        for method, (mean, low, high) in bin_.gain.items()
     }
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _curve_to_dict(curve: GainCurve) -> dict[str, Any]:
     gain = curve.gain
     return {
         "method": curve.method,
-        "chosen": list(curve.chosen),
+        "chosen": list(curve.chosen_angles),
         "points": [
             {"angle": angle, "mean": float(mean), "low": float(low), "high": float(high)}
             for angle, mean, low, high in zip(
@@ -83,51 +92,56 @@ def _curve(curve: Curve) -> dict[str, Any]:
     }
 
 
-def tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+def build_tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, columns and rows of a table for each test part of an object of `as_object`."""
     metric = result["metric"]
-    others = [name for name in NAMES if name != metric]
+    others = [name for name in METRIC_LABELS if name != metric]
     level = f"{result['confidence']:.0%} interval"
-    columns = ["method", NAMES[metric], "gain", level, "p", "better/worse"]
-    columns += [NAMES[name] for name in others]
-    places = dict.fromkeys((one["protocol"], one["part"]) for one in result["results"])
-    found = []
-    for protocol, part in places:
-        here = [
-            one for one in result["results"] if (one["protocol"], one["part"]) == (protocol, part)
+    columns = ["method", METRIC_LABELS[metric], "gain", level, "p", "better/worse"]
+    columns += [METRIC_LABELS[name] for name in others]
+    parts = dict.fromkeys((entry["protocol"], entry["part"]) for entry in result["results"])
+    tables = []
+    for protocol, part in parts:
+        part_results = [
+            entry
+            for entry in result["results"]
+            if (entry["protocol"], entry["part"]) == (protocol, part)
         ]
-        where = protocol if part == "test" else f"{protocol}: {part}"
-        title = f"{where}, {here[0]['queries']:,} test queries over {len(result['seeds'])} seed(s)"
-        found.append((title, columns, [_row(one, metric, others) for one in here]))
-    return found
+        heading = protocol if part == "test" else f"{protocol}: {part}"
+        queries, seeds = part_results[0]["queries"], len(result["seeds"])
+        title = f"{heading}, {queries:,} test queries over {seeds} seed(s)"
+        tables.append(
+            (title, columns, [_build_row(entry, metric, others) for entry in part_results])
+        )
+    return tables
 
 
-def _row(one: dict[str, Any], metric: str, others: Sequence[str]) -> list[str]:
-    gain = one["gains"][metric]
-    compared = ["", "", "", ""]
-    if one["method"] != "nothing":
-        low, high = _signed(gain["low"]), _signed(gain["high"])
-        p = probability(one["p_corrected"])
-        compared = [
-            _signed(gain["mean"]),
+def _build_row(entry: dict[str, Any], metric: str, others: Sequence[str]) -> list[str]:
+    gain = entry["gains"][metric]
+    comparison = ["", "", "", ""]
+    if entry["method"] != "nothing":
+        low, high = _format_points(gain["low"]), _format_points(gain["high"])
+        p = format_p_value(entry["p_corrected"])
+        comparison = [
+            _format_points(gain["mean"]),
             f"{low} to {high}",
             p,
-            f"{one['better']:,}/{one['worse']:,}",
+            f"{entry['better']:,}/{entry['worse']:,}",
         ]
-    values = [f"{100 * one['values'][name]:.2f}" for name in (metric, *others)]
-    return [one["method"], values[0], *compared, *values[1:]]
+    values = [f"{100 * entry['values'][name]:.2f}" for name in (metric, *others)]
+    return [entry["method"], values[0], *comparison, *values[1:]]
 
 
-def _signed(value: float) -> str:
+def _format_points(value: float) -> str:
     return f"{100 * value:+.2f}"
 
 
-def probability(p: float) -> str:
+def format_p_value(p: float) -> str:
     """A p value as people read it: never 0."""
-    return f"{p:.4f}" if np.isfinite(p) and p >= _LEAST else f"<{_LEAST:.4f}"
+    return f"{p:.4f}" if np.isfinite(p) and p >= _MIN_SHOWN_P else f"<{_MIN_SHOWN_P:.4f}"
 
 
-def footnote(result: dict[str, Any]) -> str:
+def format_footnote(result: dict[str, Any]) -> str:
     """What the columns mean."""
     return (
         "Points of 100, means over all tested queries. Intervals: bootstrap over queries. p: "

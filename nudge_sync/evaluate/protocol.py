@@ -10,18 +10,18 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.task import Float32, Grades, Rows, Task, unit
+from nudge_sync.evaluate.task import EvaluationTask, Float32, Grades, RowNumbers, scale_to_unit
 
 ProtocolName: TypeAlias = Literal["random", "grouped", "out-of-distribution"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
-TEST = "test"
-SAME, OTHER = "same cluster", "other cluster"
+TEST_PART = "test"
+SAME_CLUSTER_PART, OTHER_CLUSTER_PART = "same cluster", "other cluster"
 TRAIN_END, VALIDATION_END = 0.7, 0.8
-MOST_HELD_OUT = 10_000
+MAX_PART_SIZE = 10_000
 """Of validation and of test queries each, as in the paper; the rest is set aside."""
-_SMALLEST = 10
+_MIN_QUERIES = 10
 
-SENTENCES: Mapping[ProtocolName, str] = {
+PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
     "random": (
         "Queries are permuted and split 70 / 10 / 20 into training, validation and test, the "
         "paper's protocol. Queries that share all their answers can fall on both sides."
@@ -39,49 +39,49 @@ SENTENCES: Mapping[ProtocolName, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class QuerySplit:
     """Disjoint query rows."""
 
-    train: Rows
-    validation: Rows
-    tests: Mapping[str, Rows]
+    train: RowNumbers
+    validation: RowNumbers
+    tests: Mapping[str, RowNumbers]
     """By name: one part in distribution, two out of distribution."""
 
 
-def split(task: Task, protocol: ProtocolName, seed: int) -> Split:
+def split_queries(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
     """The split of `task` for a seed.
 
     Raises InputError where there are too few queries to have one in every part.
     """
-    if len(task.queries) < _SMALLEST:
+    if len(task.queries) < _MIN_QUERIES:
         raise InputError(
             f"{task.name}: {len(task.queries)} judged queries; evaluation needs at least "
-            f"{_SMALLEST}"
+            f"{_MIN_QUERIES}"
         )
     if protocol == "random":
-        return random_split(len(task.queries), seed)
+        return split_randomly(len(task.queries), seed)
     if protocol == "grouped":
-        return grouped_split(task.judgements, seed)
-    return cluster_split(task.queries, seed)
+        return split_by_answers(task.judgements, seed)
+    return split_by_cluster(task.queries, seed)
 
 
-def random_split(queries: int, seed: int) -> Split:
+def split_randomly(query_count: int, seed: int) -> QuerySplit:
     """70 / 10 / 20 of a permutation by `numpy.random.default_rng(seed)`."""
-    return _cut(np.random.default_rng(seed).permutation(queries))
+    return _cut_parts(np.random.default_rng(seed).permutation(query_count))
 
 
-def grouped_split(judgements: Sequence[Grades], seed: int) -> Split:
+def split_by_answers(judgements: Sequence[Grades], seed: int) -> QuerySplit:
     """The same shares, nearly, of whole groups of queries that have the same answers.
 
     Raises InputError where there are too few groups.
     """
-    group = groups(judgements)
+    group = group_by_answers(judgements)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    rows = np.argsort(place[group], kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    rows = np.argsort(position[group], kind="stable")
     # A group belongs to the part that its middle query falls into.
-    sizes = np.bincount(place[group])
+    sizes = np.bincount(position[group])
     middle = (np.cumsum(sizes) - sizes / 2) / len(rows)
     part = np.searchsorted([TRAIN_END, VALIDATION_END], middle, side="right")
     counts = [int(sizes[part == number].sum()) for number in range(3)]
@@ -91,10 +91,10 @@ def grouped_split(judgements: Sequence[Grades], seed: int) -> Split:
             "a grouped split"
         )
     train, validation, test = np.split(rows, np.cumsum(counts)[:2])
-    return Split(train, validation[:MOST_HELD_OUT], {TEST: test[:MOST_HELD_OUT]})
+    return QuerySplit(train, validation[:MAX_PART_SIZE], {TEST_PART: test[:MAX_PART_SIZE]})
 
 
-def groups(judgements: Sequence[Grades]) -> Rows:
+def group_by_answers(judgements: Sequence[Grades]) -> RowNumbers:
     """A number per query, the same for two queries exactly when the same documents answer them."""
     numbers: dict[frozenset[int], int] = {}
     return np.array(
@@ -108,32 +108,36 @@ def groups(judgements: Sequence[Grades]) -> Rows:
     )
 
 
-def cluster_split(queries: Float32, seed: int) -> Split:
+def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
     """Training, validation and a test part from one cluster of the queries, a test part from both.
 
     Raises InputError where the smaller cluster cannot be split.
     """
     rng = np.random.default_rng(seed)
-    _, label = kmeans2(unit(queries).astype(np.float64), 2, minit="++", rng=rng)
+    _, label = kmeans2(scale_to_unit(queries).astype(np.float64), 2, minit="++", rng=rng)
     sizes = np.bincount(label, minlength=2)
-    if sizes.min() < _SMALLEST:
+    if sizes.min() < _MIN_QUERIES:
         raise InputError(
             f"the smaller of two clusters of queries has {sizes.min()}, which is too few for an "
             "out-of-distribution split"
         )
     larger = int(np.argmax(sizes))
-    trained = larger if seed % 2 == 0 else 1 - larger
-    inside = _cut(rng.permutation(np.flatnonzero(label == trained)))
-    outside = rng.permutation(np.flatnonzero(label != trained))[:MOST_HELD_OUT]
-    return Split(inside.train, inside.validation, {SAME: inside.tests[TEST], OTHER: outside})
+    train_cluster = larger if seed % 2 == 0 else 1 - larger
+    inner_split = _cut_parts(rng.permutation(np.flatnonzero(label == train_cluster)))
+    outer_rows = rng.permutation(np.flatnonzero(label != train_cluster))[:MAX_PART_SIZE]
+    return QuerySplit(
+        inner_split.train,
+        inner_split.validation,
+        {SAME_CLUSTER_PART: inner_split.tests[TEST_PART], OTHER_CLUSTER_PART: outer_rows},
+    )
 
 
-def _cut(order: Rows) -> Split:
+def _cut_parts(order: RowNumbers) -> QuerySplit:
     """The first 70 %, the next 10 %, and the rest."""
     train = int(TRAIN_END * len(order))
     validation = int(VALIDATION_END * len(order))
-    return Split(
+    return QuerySplit(
         order[:train],
-        order[train:validation][:MOST_HELD_OUT],
-        {TEST: order[validation:][:MOST_HELD_OUT]},
+        order[train:validation][:MAX_PART_SIZE],
+        {TEST_PART: order[validation:][:MAX_PART_SIZE]},
     )

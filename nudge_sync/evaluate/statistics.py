@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 RESAMPLES = 10_000
-_HELD = 4_000_000
+_NUMBERS_PER_BATCH = 4_000_000
 """Numbers held at once while resampling (32 MB)."""
 
 
@@ -33,9 +33,9 @@ def bootstrap_intervals(
     queries = len(totals)
     observed = np.column_stack([totals, counts]).astype(np.float64)
     means = []
-    for size in _batches(resamples, queries):
-        drawn = rng.multinomial(queries, np.full(queries, 1 / queries), size=size)
-        sums = drawn.astype(np.float64) @ observed
+    for size in _batch_sizes(resamples, queries):
+        draws = rng.multinomial(queries, np.full(queries, 1 / queries), size=size)
+        sums = draws.astype(np.float64) @ observed
         means.append(sums[:, :-1] / sums[:, -1:])
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
@@ -54,7 +54,7 @@ def permutation_p(
     # Sums of the same numbers in another order differ in the last bits.
     bound = np.abs(totals.sum(axis=0)) * (1 - 1e-12)
     beyond = np.ones(totals.shape[1])
-    for size in _batches(resamples, len(totals)):
+    for size in _batch_sizes(resamples, len(totals)):
         signs = 2.0 * rng.integers(0, 2, size=(size, len(totals)), dtype=np.int8) - 1.0
         beyond += (np.abs(signs @ totals) >= bound).sum(axis=0)
     return beyond / (resamples + 1)
@@ -65,13 +65,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = np.argsort(p_values, kind="stable")
     corrected = np.empty(len(order))
     highest = 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, p_values[index] * (len(order) - place)))
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, p_values[index] * (len(order) - rank)))
         corrected[index] = highest
     return corrected.tolist()
 
 
-def _batches(resamples: int, queries: int) -> list[int]:
-    size = max(1, min(resamples, _HELD // max(1, queries)))
+def _batch_sizes(resamples: int, queries: int) -> list[int]:
+    size = max(1, min(resamples, _NUMBERS_PER_BATCH // max(1, queries)))
     whole, rest = divmod(resamples, size)
     return [size] * whole + ([rest] if rest else [])

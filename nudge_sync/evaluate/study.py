@@ -13,17 +13,23 @@ from numpy.typing import NDArray
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, Trained, angles, train
-from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split
-from nudge_sync.evaluate.score import score
+from nudge_sync.evaluate.methods import (
+    METHODS,
+    EvaluatedMethod,
+    TrainedMethod,
+    row_angles,
+    train_method,
+)
+from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_queries
+from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.statistics import RESAMPLES
-from nudge_sync.evaluate.task import Rows, Task
+from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 
 Float64: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StudySettings:
     """What is compared, how, and how often."""
 
     methods: tuple[EvaluatedMethod, ...] = METHODS
@@ -42,7 +48,7 @@ class Trial:
     protocol: ProtocolName
     seed: int
     method: EvaluatedMethod
-    tests: Mapping[str, tuple[Rows, Float64]]
+    tests: Mapping[str, tuple[RowNumbers, Float64]]
     """Part -> query rows and their values, (rows, metrics)."""
     angles: Float64
     """How far each moved document turned, radians."""
@@ -54,35 +60,37 @@ class Trial:
 class Study:
     """All trials of a task. `base` is what the vectors as they are reach: (q, metrics)."""
 
-    task: Task
-    settings: Settings
-    base: Float64
+    task: EvaluationTask
+    settings: StudySettings
+    baseline: Float64
     trials: list[Trial] = field(default_factory=list)
 
-    def of(self, protocol: ProtocolName, method: EvaluatedMethod) -> list[Trial]:
+    def select_trials(self, protocol: ProtocolName, method: EvaluatedMethod) -> list[Trial]:
         """The trials of a method under a protocol, by seed."""
         return [
             trial for trial in self.trials if (trial.protocol, trial.method) == (protocol, method)
         ]
 
-    def parts(self, protocol: ProtocolName) -> list[str]:
+    def part_names(self, protocol: ProtocolName) -> list[str]:
         """The names of a protocol's test parts."""
         return list(next(trial for trial in self.trials if trial.protocol == protocol).tests)
 
-    def gains(
+    def sum_gains(
         self, protocol: ProtocolName, part: str, method: EvaluatedMethod
     ) -> tuple[Float64, Float64]:
         """Per query of the task its gain summed over seeds, (q, metrics), and how many seeds."""
-        totals = np.zeros_like(self.base)
-        counts = np.zeros(len(self.base))
-        for trial in self.of(protocol, method):
+        totals = np.zeros_like(self.baseline)
+        counts = np.zeros(len(self.baseline))
+        for trial in self.select_trials(protocol, method):
             rows, values = trial.tests[part]
-            totals[rows] += values - self.base[rows]
+            totals[rows] += values - self.baseline[rows]
             counts[rows] += 1
         return totals, counts
 
 
-def fitting(task: Task, settings: Settings) -> tuple[Task, Settings]:
+def restrict_settings(
+    task: EvaluationTask, settings: StudySettings
+) -> tuple[EvaluationTask, StudySettings]:
     """The same without what cannot be done with this task, each with a note that says why.
 
     NUDGE-M needs dot product: its vectors are not of unit length, and a cosine takes the length
@@ -95,53 +103,61 @@ def fitting(task: Task, settings: Settings) -> tuple[Task, Settings]:
         notes.append("nudge-m was left out: it needs dot product as the similarity")
     if not methods:
         raise ConfigError("nudge-m needs dot product as the similarity, not cosine")
-    refused = {protocol: _refusal(task, protocol, settings) for protocol in settings.protocols}
+    refused = {protocol: _find_refusal(task, protocol, settings) for protocol in settings.protocols}
     protocols = tuple(protocol for protocol, reason in refused.items() if reason is None)
     reasons = [
         f"{protocol} was left out: {reason}" for protocol, reason in refused.items() if reason
     ]
     if not protocols:
         raise InputError("; ".join(reasons))
-    noted = replace(task, notes=(*notes, *reasons))
-    return noted, replace(settings, methods=methods, protocols=protocols)
+    noted_task = replace(task, notes=(*notes, *reasons))
+    return noted_task, replace(settings, methods=methods, protocols=protocols)
 
 
-def _refusal(task: Task, protocol: ProtocolName, settings: Settings) -> str | None:
+def _find_refusal(
+    task: EvaluationTask, protocol: ProtocolName, settings: StudySettings
+) -> str | None:
     try:
         for seed in settings.seeds:
-            split(task, protocol, seed)
+            split_queries(task, protocol, seed)
     except InputError as error:
         return str(error)
     return None
 
 
-def run(task: Task, settings: Settings, progress: Progress = ignore_progress) -> Study:
+def run_study(
+    task: EvaluationTask, settings: StudySettings, progress: Progress = ignore_progress
+) -> Study:
     """The study of `task`; deterministic, but for the seconds.
 
     Raises InputError where the task is too small for a protocol.
     """
     splits = [
-        (protocol, seed, split(task, protocol, seed))
+        (protocol, seed, split_queries(task, protocol, seed))
         for protocol in settings.protocols
         for seed in settings.seeds
     ]
-    steps = list(product(splits, settings.methods))
-    study = Study(task, settings, score(task.documents, task.queries, task.judgements))
-    for done, ((protocol, seed, parts), method) in enumerate(steps):
-        progress("evaluate", done, len(steps))
-        trained = train(task, parts, method, settings.metric, seed)
-        tests = {name: (rows, _values(study, trained, rows)) for name, rows in parts.tests.items()}
-        turned = angles(task.documents, trained.documents, trained.moved)
+    jobs = list(product(splits, settings.methods))
+    study = Study(task, settings, score_queries(task.documents, task.queries, task.judgements))
+    for index, ((protocol, seed, parts), method) in enumerate(jobs):
+        progress("evaluate", index, len(jobs))
+        trained = train_method(task, parts, method, settings.metric, seed)
+        tests = {
+            name: (rows, _score_trained(study, trained, rows)) for name, rows in parts.tests.items()
+        }
+        angles = row_angles(task.documents, trained.documents, trained.moved)
         study.trials.append(
-            Trial(protocol, seed, method, tests, turned, trained.parameters, trained.seconds)
+            Trial(protocol, seed, method, tests, angles, trained.parameters, trained.seconds)
         )
-    progress("evaluate", len(steps), len(steps))
+    progress("evaluate", len(jobs), len(jobs))
     return study
 
 
-def _values(study: Study, trained: Trained, rows: Rows) -> Float64:
+def _score_trained(study: Study, trained: TrainedMethod, rows: RowNumbers) -> Float64:
     """What the trained documents and queries reach on `rows`; known already if nothing changed."""
     same_queries = trained.queries is study.task.queries
     if same_queries and not len(trained.moved):
-        return study.base[rows]
-    return score(trained.documents, trained.queries[rows], study.task.grades(rows))
+        return study.baseline[rows]
+    return score_queries(
+        trained.documents, trained.queries[rows], study.task.select_judgements(rows)
+    )

@@ -11,13 +11,13 @@ import numpy as np
 from nudge_sync.config import MetricName
 from nudge_sync.evaluate.methods import EvaluatedMethod
 from nudge_sync.evaluate.protocol import ProtocolName
-from nudge_sync.evaluate.score import METRICS
+from nudge_sync.evaluate.score import EVALUATED_METRICS
 from nudge_sync.evaluate.statistics import bootstrap_intervals, holm, permutation_p
 from nudge_sync.evaluate.study import Float64, Study
 
-_SEED = 20250424
+_RESAMPLING_SEED = 20250424
 """Of the resampling: the same study gives the same figures."""
-_SAME = 1e-9
+_GAIN_TOLERANCE = 1e-9
 """Sums of the same numbers in another order differ in the last bits."""
 
 
@@ -33,7 +33,7 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SummaryLine:
     """One method on one test part of one protocol."""
 
     protocol: ProtocolName
@@ -55,42 +55,44 @@ class Line:
     """Of the chosen metric, after Holm, for all comparisons of the study."""
 
 
-def lines(study: Study) -> list[Line]:
+def summarise_study(study: Study) -> list[SummaryLine]:
     """Every method on every test part, in the order they were asked for."""
-    found = [
+    lines = [
         line
         for protocol in study.settings.protocols
-        for part in study.parts(protocol)
-        for line in _part(study, protocol, part)
+        for part in study.part_names(protocol)
+        for line in _summarise_part(study, protocol, part)
     ]
-    tested = [place for place, line in enumerate(found) if line.method != "nothing"]
-    corrected = holm([found[place].gains[study.settings.metric].p for place in tested])
-    for place, p in zip(tested, corrected, strict=True):
-        found[place] = replace(found[place], p_corrected=p)
-    return found
+    tested_indices = [index for index, line in enumerate(lines) if line.method != "nothing"]
+    corrected = holm([lines[index].gains[study.settings.metric].p for index in tested_indices])
+    for index, p in zip(tested_indices, corrected, strict=True):
+        lines[index] = replace(lines[index], p_corrected=p)
+    return lines
 
 
-def comparisons(found: Sequence[Line]) -> int:
+def count_comparisons(lines: Sequence[SummaryLine]) -> int:
     """How many tests against nothing the correction is for."""
-    return sum(line.method != "nothing" for line in found)
+    return sum(line.method != "nothing" for line in lines)
 
 
-def _part(study: Study, protocol: ProtocolName, part: str) -> list[Line]:
+def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[SummaryLine]:
     """One resampling serves all methods and metrics: they are compared on the same draws."""
     methods = study.settings.methods
-    gained = [study.gains(protocol, part, method) for method in methods]
-    counts = gained[0][1]
+    sums = [study.sum_gains(protocol, part, method) for method in methods]
+    counts = sums[0][1]
     rows = np.flatnonzero(counts)
-    totals = [one[rows] for one, _ in gained]
-    gains = _gains(study, np.column_stack(totals), counts[rows])
+    totals = [method_totals[rows] for method_totals, _ in sums]
+    gains = _estimate_gains(study, np.column_stack(totals), counts[rows])
     return [
-        _line(study, (protocol, part, method), totals[place], gains[place * len(METRICS) :])
-        for place, method in enumerate(methods)
+        _build_line(
+            study, (protocol, part, method), totals[index], gains[index * len(EVALUATED_METRICS) :]
+        )
+        for index, method in enumerate(methods)
     ]
 
 
-def _gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
-    rng = np.random.default_rng(_SEED)
+def _estimate_gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
+    rng = np.random.default_rng(_RESAMPLING_SEED)
     resamples, confidence = study.settings.resamples, study.settings.confidence
     low, high = bootstrap_intervals(
         totals, counts, rng=rng, confidence=confidence, resamples=resamples
@@ -100,25 +102,25 @@ def _gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
     return [Gain(*map(float, row)) for row in zip(means, low, high, p, strict=True)]
 
 
-def _line(
+def _build_line(
     study: Study,
-    place: tuple[ProtocolName, str, EvaluatedMethod],
+    key: tuple[ProtocolName, str, EvaluatedMethod],
     totals: Float64,
     gains: Sequence[Gain],
-) -> Line:
-    protocol, part, method = place
-    trials = study.of(protocol, method)
+) -> SummaryLine:
+    protocol, part, method = key
+    trials = study.select_trials(protocol, method)
     values = np.concatenate([trial.tests[part][1] for trial in trials]).mean(axis=0)
-    chosen = totals[:, METRICS.index(study.settings.metric)]
-    return Line(
+    metric_totals = totals[:, EVALUATED_METRICS.index(study.settings.metric)]
+    return SummaryLine(
         protocol=protocol,
         part=part,
         method=method,
         queries=len(totals),
-        values=dict(zip(METRICS, map(float, values), strict=True)),
-        gains=dict(zip(METRICS, gains, strict=False)),
-        better=int((chosen > _SAME).sum()),
-        worse=int((chosen < -_SAME).sum()),
+        values=dict(zip(EVALUATED_METRICS, map(float, values), strict=True)),
+        gains=dict(zip(EVALUATED_METRICS, gains, strict=False)),
+        better=int((metric_totals > _GAIN_TOLERANCE).sum()),
+        worse=int((metric_totals < -_GAIN_TOLERANCE).sum()),
         seconds=float(np.mean([trial.seconds for trial in trials])),
         parameters=tuple(trial.parameters for trial in trials),
     )

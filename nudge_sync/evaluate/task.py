@@ -13,18 +13,18 @@ from nudge_sync.errors import InputError
 from nudge_sync.solve.nudge_n import lengths
 
 Float32: TypeAlias = NDArray[np.float32]
-Rows: TypeAlias = NDArray[np.intp]
+RowNumbers: TypeAlias = NDArray[np.intp]
 Grades: TypeAlias = Mapping[int, float]
 """Document row -> grade; a grade above zero is an answer, its height the gain."""
 Similarity: TypeAlias = Literal["dot", "cosine"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
-_BLOCK = 65_536
-_UNIT = 1e-6
+_ROWS_PER_BLOCK = 65_536
+_UNIT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EvaluationTask:
     """A retrieval task as arrays; every query has an answer."""
 
     name: str
@@ -40,20 +40,20 @@ class Task:
     notes: tuple[str, ...] = ()
     """What a reader of the figures has to know about the input."""
 
-    def grades(self, rows: Rows) -> list[Grades]:
+    def select_judgements(self, rows: RowNumbers) -> list[Grades]:
         """The judgements of the queries `rows`, in their order."""
         return [self.judgements[row] for row in rows]
 
-    def judged_pairs(self) -> int:
+    def count_judgements(self) -> int:
         """How many judgements there are."""
         return sum(len(grades) for grades in self.judgements)
 
-    def judged_documents(self) -> int:
+    def count_judged_documents(self) -> int:
         """How many documents at least one query judges."""
         return len(set().union(*self.judgements)) if self.judgements else 0
 
 
-def answered(task: Task) -> Task:
+def drop_unanswered_queries(task: EvaluationTask) -> EvaluationTask:
     """The task without the queries that nothing answers; a note says how many there were.
 
     Raises InputError where none is left.
@@ -77,14 +77,14 @@ def answered(task: Task) -> Task:
     )
 
 
-def checked(vectors: Float32, where: str) -> Float32:
+def check_rows(vectors: Float32, where: str) -> Float32:
     """The same vectors, when they are rows of finite numbers, none of them zero.
 
     Raises InputError that names the first row which is not.
     """
     if vectors.ndim != 2 or 0 in vectors.shape:  # noqa: PLR2004
         raise InputError(f"{where}: expected rows of vectors (n, d), found shape {vectors.shape}")
-    for start, block in blocks(vectors):
+    for start, block in iterate_blocks(vectors):
         wrong = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
         if len(wrong):
             row = start + int(wrong[0])
@@ -92,17 +92,19 @@ def checked(vectors: Float32, where: str) -> Float32:
     return vectors
 
 
-def unit(vectors: Float32) -> Float32:
+def scale_to_unit(vectors: Float32) -> Float32:
     """The rows at length one; the same array where they are already."""
-    if all((np.abs(lengths(block) - 1) < _UNIT).all() for _, block in blocks(vectors)):
+    if all(
+        (np.abs(lengths(block) - 1) < _UNIT_TOLERANCE).all() for _, block in iterate_blocks(vectors)
+    ):
         return vectors
     scaled = np.empty(vectors.shape, dtype=np.float32)
-    for start, block in blocks(vectors):
+    for start, block in iterate_blocks(vectors):
         scaled[start : start + len(block)] = block / lengths(block)[:, None]
     return scaled
 
 
-def blocks(vectors: Float32, size: int = _BLOCK) -> Iterator[tuple[int, Float32]]:
+def iterate_blocks(vectors: Float32, size: int = _ROWS_PER_BLOCK) -> Iterator[tuple[int, Float32]]:
     """Runs of rows with the number of their first row, each small enough to hold."""
     for start in range(0, len(vectors), size):
         yield start, np.asarray(vectors[start : start + size])

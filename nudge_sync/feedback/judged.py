@@ -7,10 +7,12 @@ from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store.target import Target
 
 
-def judgements_of(
+def load_collection_judgements(
     target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
 ) -> Judgements:
     """The judgements of a collection, from all its feedback, by its own settings."""
-    found = open_feedback(target, settings.feedback)
+    feedback = open_feedback(target, settings.feedback)
     dimension = target.facts.dimension
-    return read_judgements(found.queries, found.events, settings.feedback, dimension, progress)
+    return read_judgements(
+        feedback.queries, feedback.events, settings.feedback, dimension, progress
+    )

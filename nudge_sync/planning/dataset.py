@@ -14,15 +14,15 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.held_out import (
-    CHUNK,
-    DEPTH,
-    HELD_SHARE,
-    found_means,
-    hashed,
-    held_out,
-    in_order,
+    HELD_OUT_SHARE,
+    QUERIES_PER_SEARCH,
+    SEARCH_DEPTH,
+    hash_queries,
+    score_runs,
+    select_held_out,
+    sort_ids,
 )
-from nudge_sync.solve.problem import PARTS, Queries
+from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import ClassifiedPoints, Shadow, classify_points
 from nudge_sync.store.target import Target
@@ -39,12 +39,12 @@ class PlanDataset:
     rows: NDArray[np.intp]
     """(n,): which of the points in play they are."""
     points: ClassifiedPoints
-    train_queries: Queries
+    train_queries: JudgedQueries
     weights: csr_matrix | None
     """(q, n): how much each judgement pulls; None where all pull alike."""
     folds: NDArray[np.int64]
     """(q,): a stable tenth, 0 to 9, for each choosing query."""
-    held_out_queries: Queries
+    held_out_queries: JudgedQueries
     bystanders: NDArray[np.bool_]
     """Held-out queries that share no relevant point with any choosing query."""
     is_judged: NDArray[np.bool_]
@@ -63,7 +63,7 @@ def read_points_in_play(
     ledger: from a caller that has it. Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
-    ids = in_order([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_ids])
+    ids = sort_ids([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_ids])
     progress("read", 0, len(ids))
     points = classify_points(target, ids, ledger=ledger)
     progress("read", len(ids), len(ids))
@@ -74,7 +74,7 @@ def read_points_in_play(
 def find_points_without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
     """The points that were moved once and of which no judgement says anything now."""
     moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
-    return in_order({*moved_ids} - _collect_judged_ids(judgements))
+    return sort_ids({*moved_ids} - _collect_judged_ids(judgements))
 
 
 def _collect_judged_ids(judgements: Judgements) -> set[PointId]:
@@ -107,17 +107,17 @@ def build_dataset(
     unjudged_scores, ranked_ids = _search_unjudged(
         target, query_vectors, ids_in_play, exact=exact, progress=progress
     )
-    queries = Queries(query_vectors, relevance, unjudged_scores)
-    query_hashes = hashed(query_vectors)
-    is_held_out = query_hashes < HELD_SHARE
-    train_queries, held_out_queries = queries.only(~is_held_out), queries.only(is_held_out)
-    fold_positions = (query_hashes[~is_held_out] - HELD_SHARE) / (1 - HELD_SHARE)
+    queries = JudgedQueries(query_vectors, relevance, unjudged_scores)
+    query_hashes = hash_queries(query_vectors)
+    is_held_out = query_hashes < HELD_OUT_SHARE
+    train_queries, held_out_queries = queries.select(~is_held_out), queries.select(is_held_out)
+    fold_positions = (query_hashes[~is_held_out] - HELD_OUT_SHARE) / (1 - HELD_OUT_SHARE)
     return PlanDataset(
         rows=rows,
         points=points,
         train_queries=train_queries,
         weights=None if _has_only_labels(judgements) else weights[~is_held_out].maximum(0),
-        folds=np.minimum((fold_positions * PARTS).astype(np.int64), PARTS - 1),
+        folds=np.minimum((fold_positions * BUCKET_COUNT).astype(np.int64), BUCKET_COUNT - 1),
         held_out_queries=held_out_queries,
         bystanders=_find_bystanders(train_queries, held_out_queries),
         is_judged=np.isin(np.arange(len(points.ids)), weights.indices),
@@ -146,11 +146,15 @@ def select_dataset_rows(
 def _score_live_index(
     judgements: Judgements, rows: NDArray[np.intp], ranked_ids: list[list[PointId]]
 ) -> dict[str, float]:
-    probe = held_out(judgements)
+    probe = select_held_out(judgements)
     ids_by_row = dict(zip(rows, ranked_ids, strict=True))
-    return found_means(
+    return score_runs(
         probe,
-        {number: ids_by_row[row] for number, row in enumerate(probe.rows) if row in ids_by_row},
+        {
+            number: ids_by_row[row]
+            for number, row in enumerate(probe.query_rows)
+            if row in ids_by_row
+        },
     )
 
 
@@ -237,7 +241,9 @@ def _find_answered(relevance: csr_matrix) -> NDArray[np.bool_]:
     return is_answered
 
 
-def _find_bystanders(train_queries: Queries, held_out_queries: Queries) -> NDArray[np.bool_]:
+def _find_bystanders(
+    train_queries: JudgedQueries, held_out_queries: JudgedQueries
+) -> NDArray[np.bool_]:
     train_points = np.unique(train_queries.relevance.indices[train_queries.relevance.data > 0])
     shared = held_out_queries.relevance[:, train_points]
     shared.data = (shared.data > 0).astype(np.float64)
@@ -266,10 +272,10 @@ def _search_unjudged(
     """By the database's own search: the scores of the best points outside `judged`, (q, DEPTH),
     and the ids of the best points of all for each query.
     """
-    unjudged_scores = np.full((len(queries), DEPTH), -np.inf, np.float32)
+    unjudged_scores = np.full((len(queries), SEARCH_DEPTH), -np.inf, np.float32)
     ranked_ids: list[list[PointId]] = []
-    for start in range(0, len(queries), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(queries)))
+    for start in range(0, len(queries), QUERIES_PER_SEARCH):
+        rows = np.arange(start, min(start + QUERIES_PER_SEARCH, len(queries)))
         progress("search", start, len(queries))
         ranked_ids += _widen_search(
             target, queries, ids_in_play, rows, unjudged_scores, exact=exact
@@ -291,17 +297,17 @@ def _widen_search(
 
     Fills `rows` of `free`; gives back the ids of the best points of all, a list a row.
     """
-    width = 4 * DEPTH
+    width = 4 * SEARCH_DEPTH
     ranked_ids: list[list[PointId]] = []
     while len(rows):
         hits = target.collection.search(queries[rows], width, exact=exact)
-        ranked_ids = ranked_ids or [ids[:DEPTH] for ids in hits.ids]
+        ranked_ids = ranked_ids or [ids[:SEARCH_DEPTH] for ids in hits.ids]
         unfinished_rows = []
         for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
             similarities = to_similarity(scores, target.facts.metric)
-            unjudged = similarities[[point not in ids_in_play for point in ids]][:DEPTH]
+            unjudged = similarities[[point not in ids_in_play for point in ids]][:SEARCH_DEPTH]
             unjudged_scores[row, : len(unjudged)] = unjudged
-            if len(unjudged) < DEPTH and len(ids) >= width:
+            if len(unjudged) < SEARCH_DEPTH and len(ids) >= width:
                 # An unjudged point further down scores at most what the last one here does.
                 unjudged_scores[row, len(unjudged) :] = similarities[-1]
                 unfinished_rows.append(row)

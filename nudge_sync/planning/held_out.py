@@ -15,32 +15,32 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import GateSettings, MetricName
 from nudge_sync.connector import Collection, Float32, PointId
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.metrics import Metric, parse
-from nudge_sync.solve.relevance import ideal
+from nudge_sync.metrics import RankingMetric, parse_metric
+from nudge_sync.solve.relevance import ideal_scores
 
-METRICS: tuple[MetricName, ...] = get_args(MetricName)
-DEPTH = 10
+METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
+SEARCH_DEPTH = 10
 """Places that every metric looks at, at most."""
-HELD_SHARE = 0.2
+HELD_OUT_SHARE = 0.2
 """Share of the queries that chooses nothing and only tells the truth."""
-CHUNK = 256
+QUERIES_PER_SEARCH = 256
 """Queries a search asks at once."""
 
-Scores = dict[MetricName, NDArray[np.float64]]
+QueryScores = dict[MetricName, NDArray[np.float64]]
 """What each query scores, (q,), by each metric."""
 
 
 @dataclass(frozen=True)
-class Probe:
+class HeldOutQueries:
     """Held-out queries, to be asked of the live index."""
 
     vectors: Float32
     """(q, d)."""
-    ids: list[PointId]
+    point_ids: list[PointId]
     """The point of each column of `relevance`."""
     relevance: csr_matrix
     """(q, n) grades."""
-    rows: NDArray[np.intp]
+    query_rows: NDArray[np.intp]
     """(q,): the rows of the judgements that these queries are."""
 
     def __len__(self) -> int:
@@ -53,15 +53,15 @@ class LiveCheck:
 
     before: dict[str, float]
     after: dict[str, float]
-    lost: bool
+    is_loss: bool
     reason: str = ""
 
     def summary(self) -> dict[str, Any]:
         """The `live` field of `apply --json`."""
-        return {"before": self.before, "after": self.after, "lost": self.lost}
+        return {"before": self.before, "after": self.after, "lost": self.is_loss}
 
 
-def hashed(vectors: Float32) -> NDArray[np.float64]:
+def hash_queries(vectors: Float32) -> NDArray[np.float64]:
     """A number in [0, 1) for each query (q, d), the same in every cycle.
 
     It depends on the vector alone, so that the same question asked twice stays on one side of
@@ -72,81 +72,95 @@ def hashed(vectors: Float32) -> NDArray[np.float64]:
     return np.array([int.from_bytes(word, "big") / 2**48 for word in words], dtype=np.float64)
 
 
-def in_order(ids: Iterable[PointId]) -> list[PointId]:
+def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
     """Each id once, in a fixed order."""
     return sorted(set(ids), key=lambda point: (str(point), isinstance(point, str)))
 
 
-def held_out(judgements: Judgements) -> Probe:
+def select_held_out(judgements: Judgements) -> HeldOutQueries:
     """The queries that the cycle keeps out of every choice."""
-    said = judgements.expected_gains
-    ids = in_order(said.point_ids)
-    column = {point: number for number, point in enumerate(ids)}
-    cells = (said.query_rows, np.array([column[point] for point in said.point_ids], np.int64))
+    expected = judgements.expected_gains
+    ids = sort_ids(expected.point_ids)
+    column_of = {point: column for column, point in enumerate(ids)}
+    cells = (
+        expected.query_rows,
+        np.array([column_of[point] for point in expected.point_ids], np.int64),
+    )
     shape = (len(judgements.query_ids), len(ids))
-    relevance = csr_matrix((said.gains, cells), shape=shape, dtype=np.float64)
-    rows = np.flatnonzero(hashed(judgements.query_vectors) < HELD_SHARE)
-    return Probe(judgements.query_vectors[rows], ids, relevance[rows], rows)
+    relevance = csr_matrix((expected.gains, cells), shape=shape, dtype=np.float64)
+    rows = np.flatnonzero(hash_queries(judgements.query_vectors) < HELD_OUT_SHARE)
+    return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
 
 
-def live_means(
-    collection: Collection, probe: Probe, *, exact: bool, progress: Progress
+def measure_live_scores(
+    collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
 ) -> dict[str, float]:
     """The mean of every metric over the probe's queries, through the live index."""
-    found: list[list[PointId]] = []
-    for start in range(0, len(probe), CHUNK):
-        progress("measure", start, len(probe))
-        found += collection.search(probe.vectors[start : start + CHUNK], DEPTH, exact=exact).ids
-    progress("measure", len(probe), len(probe))
-    return found_means(probe, dict(enumerate(found)))
+    runs: list[list[PointId]] = []
+    for start in range(0, len(held_out), QUERIES_PER_SEARCH):
+        progress("measure", start, len(held_out))
+        runs += collection.search(
+            held_out.vectors[start : start + QUERIES_PER_SEARCH], SEARCH_DEPTH, exact=exact
+        ).ids
+    progress("measure", len(held_out), len(held_out))
+    return score_runs(held_out, dict(enumerate(runs)))
 
 
-def found_means(probe: Probe, found: Mapping[int, Sequence[PointId]]) -> dict[str, float]:
+def score_runs(held_out: HeldOutQueries, runs: Mapping[int, Sequence[PointId]]) -> dict[str, float]:
     """The mean of every metric, from the ids found for each row of the probe, best first.
 
     A row that is not in `found` found nothing.
     """
-    gains = np.zeros((len(probe), DEPTH))
-    column = {point: number for number, point in enumerate(probe.ids)}
-    for row, ids in found.items():
-        gains[row, : len(ids[:DEPTH])] = _grades(probe.relevance, row, ids[:DEPTH], column)
-    return {name: _mean(values) for name, values in ranked(gains, probe.relevance).items()}
+    grades = np.zeros((len(held_out), SEARCH_DEPTH))
+    column_of = {point: column for column, point in enumerate(held_out.point_ids)}
+    for row, ids in runs.items():
+        grades[row, : len(ids[:SEARCH_DEPTH])] = _look_up_grades(
+            held_out.relevance, row, ids[:SEARCH_DEPTH], column_of
+        )
+    return {
+        name: _mean(values)
+        for name, values in score_ranked_grades(grades, held_out.relevance).items()
+    }
 
 
-def _grades(
-    relevance: csr_matrix, row: int, found: Sequence[PointId], column: dict[PointId, int]
+def _look_up_grades(
+    relevance: csr_matrix, row: int, point_ids: Sequence[PointId], column_of: dict[PointId, int]
 ) -> list[float]:
     span = slice(relevance.indptr[row], relevance.indptr[row + 1])
     grades = dict(zip(relevance.indices[span], relevance.data[span], strict=True))
-    return [max(grades.get(column.get(point, -1), 0.0), 0.0) for point in found]
+    return [max(grades.get(column_of.get(point, -1), 0.0), 0.0) for point in point_ids]
 
 
-def ranked(gains: NDArray[np.float64], relevance: csr_matrix) -> Scores:
+def score_ranked_grades(grades: NDArray[np.float64], relevance: csr_matrix) -> QueryScores:
     """Every metric of ranked lists: `gains` (q, DEPTH) holds the grades found, best first."""
-    return {name: _ranked(gains, relevance, parse(name)) for name in METRICS}
+    return {name: _score_metric(grades, relevance, parse_metric(name)) for name in METRIC_NAMES}
 
 
-def _ranked(
-    gains: NDArray[np.float64], relevance: csr_matrix, metric: Metric
+def _score_metric(
+    grades: NDArray[np.float64], relevance: csr_matrix, metric: RankingMetric
 ) -> NDArray[np.float64]:
-    worth = metric.gains(gains[:, : metric.depth]) * metric.discounts()[: metric.depth]
-    total = worth.max(axis=1, initial=0.0) if metric.kind == "mrr" else worth.sum(axis=1)
-    best = ideal(relevance, metric)
-    return np.asarray(np.divide(total, best, out=np.zeros_like(total), where=best > 0))
+    discounted_gains = metric.gains(grades[:, : metric.depth]) * metric.discounts()[: metric.depth]
+    scores = (
+        discounted_gains.max(axis=1, initial=0.0)
+        if metric.kind == "mrr"
+        else discounted_gains.sum(axis=1)
+    )
+    best = ideal_scores(relevance, metric)
+    return np.asarray(np.divide(scores, best, out=np.zeros_like(scores), where=best > 0))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
     return round(float(np.mean(values)), 6) if len(values) else 0.0
 
 
-def live_check(
+def compare_live_scores(
     before: dict[str, float], after: dict[str, float], metric: MetricName, settings: GateSettings
 ) -> LiveCheck:
     """Whether the live index got worse by more than the gate allows."""
     change = after.get(metric, 0.0) - before.get(metric, 0.0)
-    lost = change < -settings.max_loss
+    is_loss = change < -settings.max_loss
     reason = (
         f"measured through the live index, {metric} of the held-out queries went from "
         f"{before.get(metric, 0.0):.4f} to {after.get(metric, 0.0):.4f}"
     )
-    return LiveCheck(before, after, lost, reason)
+    return LiveCheck(before, after, is_loss, reason)

@@ -19,7 +19,7 @@ from nudge_sync.planning.dataset import (
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.held_out import METRICS, Scores
+from nudge_sync.planning.held_out import METRIC_NAMES, QueryScores
 from nudge_sync.planning.plan import Gate, HeldOutScores, Plan, check_gate, round_figures
 from nudge_sync.planning.plan_file_schema import has_figures
 from nudge_sync.solve.fit import fit
@@ -274,15 +274,15 @@ def _choose_similarity(target: Target) -> Similarity:
     return "dot" if target.facts.metric == "dot" else "cosine"
 
 
-def _score_held_out(vectors: Float32, dataset: PlanDataset, similarity: Similarity) -> Scores:
+def _score_held_out(vectors: Float32, dataset: PlanDataset, similarity: Similarity) -> QueryScores:
     """Every metric of the held-out queries if the points in play held `vectors`."""
     return {
         name: metric_values(vectors, dataset.held_out_queries, name, similarity=similarity)
-        for name in METRICS
+        for name in METRIC_NAMES
     }
 
 
-def _average_scores(scores: Scores) -> dict[str, float]:
+def _average_scores(scores: QueryScores) -> dict[str, float]:
     return {
         name: float(np.mean(query_scores)) if len(query_scores) else 0.0
         for name, query_scores in scores.items()

@@ -14,27 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.solve.line_search.curves import curves
-from nudge_sync.solve.line_search.paths import Way, chunks, paths
-from nudge_sync.solve.line_search.step_function import Steps, steps
-from nudge_sync.solve.nudge_c import Settings, sharpness
-from nudge_sync.solve.problem import Choice, Float32, Float64, Queries, Rows
-from nudge_sync.solve.relevance import ideal
+from nudge_sync.solve.line_search.curves import build_curves
+from nudge_sync.solve.line_search.paths import PathMethod, build_paths, chunks
+from nudge_sync.solve.line_search.step_function import StepFunction, build_step_function
+from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
+from nudge_sync.solve.problem import Choice, Float32, Float64, JudgedQueries, Rows
+from nudge_sync.solve.relevance import ideal_scores
 from nudge_sync.solve.score import metric_values
-from nudge_sync.solve.task import Split, Task, judges, solve
+from nudge_sync.solve.task import (
+    SolverTask,
+    ValidationSplit,
+    apply_method,
+    iterate_validation_queries,
+)
 
-CERTAIN = 1.645
+SIGNIFICANCE_Z = 1.645
 """Standard errors by which a method has to beat doing nothing: one chance in twenty."""
-AHEAD = 0.5
+PREFERENCE_Z = 0.5
 """Standard errors by which a method has to beat a simpler one that helps too."""
-FURTHEST_STEP = 2.0
+MAX_STEP = 2.0
 """Longest step of NUDGE-M that is looked at, in lengths of the point."""
-PRIORS = (1.0, 0.3, 3.0)
+PRIOR_STRENGTHS = (1.0, 0.3, 3.0)
 """Strengths of the original that NUDGE-C tries, the usual one first."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MethodCandidate:
     """A method with settings, and what it does for each held-out query."""
 
     method: str
@@ -42,9 +47,9 @@ class Candidate:
     values: Float64
     """(v,): in the order of the splits and of their queries."""
     reason: str = ""
-    still: Float64 | None = None
+    baseline_values: Float64 | None = None
     """(v,): the metric with the points as they are, where it is known."""
-    honest: Float64 | None = None
+    cross_validated: Float64 | None = None
     """(v,): the same where each query had no say in the settings; absent where none had."""
 
     @property
@@ -53,21 +58,28 @@ class Candidate:
         return float(self.values.mean())
 
 
-def nothing(task: Task, made: list[Split]) -> Candidate:
+def measure_baseline(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
     """The points as they are."""
-    return Candidate("nothing", {}, _measured(task, made, lambda _: task.points))
+    return MethodCandidate("nothing", {}, _measure(task, splits, lambda _: task.points))
 
 
-def _measured(task: Task, made: list[Split], move: Callable[[Split], Float32]) -> Float64:
-    values = [_values(task, move(one), queries) for one, queries in judges(task, made)]
+def _measure(
+    task: SolverTask, splits: list[ValidationSplit], move: Callable[[ValidationSplit], Float32]
+) -> Float64:
+    values = [
+        _score(task, move(split), validation)
+        for split, validation in iterate_validation_queries(task, splits)
+    ]
     return np.concatenate(values)
 
 
-def _values(task: Task, vectors: Float32, queries: Queries) -> Float64:
+def _score(task: SolverTask, vectors: Float32, queries: JudgedQueries) -> Float64:
     return metric_values(vectors, queries, str(task.metric), similarity=task.similarity)
 
 
-def related(task: Task, made: list[Split], values: Float64) -> bool:
+def is_better_than_shuffled(
+    task: SolverTask, splits: list[ValidationSplit], values: Float64
+) -> bool:
     """Whether the points answer the judged queries better than they answer other queries.
 
     values: (v,), of the points as they are. Judgements that fit no better than shuffled ones come
@@ -75,110 +87,137 @@ def related(task: Task, made: list[Split], values: Float64) -> bool:
     from them is only which points are named often.
     """
     shuffled = []
-    for _, queries in judges(task, made):
+    for _, queries in iterate_validation_queries(task, splits):
         other = np.roll(np.arange(len(queries)), len(queries) // 2)
-        swapped = Queries(queries.vectors, queries.relevance[other], queries.unjudged)
-        shuffled.append(_values(task, task.points, swapped))
-    return ahead(values, np.concatenate(shuffled), CERTAIN)
+        swapped = JudgedQueries(queries.vectors, queries.relevance[other], queries.unjudged)
+        shuffled.append(_score(task, task.points, swapped))
+    return is_ahead(values, np.concatenate(shuffled), SIGNIFICANCE_Z)
 
 
-def along(task: Task, made: list[Split], way: Way, limit: float) -> Steps:
+def measure_step_function(
+    task: SolverTask, splits: list[ValidationSplit], method: PathMethod, limit: float
+) -> StepFunction:
     """The metric of every held-out query, as a function of the angle."""
-    found = []
-    for split, held_out in judges(task, made):
-        way_of_all = paths(
+    step_functions = []
+    for split, validation in iterate_validation_queries(task, splits):
+        point_paths = build_paths(
             task.points,
-            task.pulls(split.learn),
-            way=way,
+            task.get_pulls(split.train),
+            method=method,
             similarity=task.similarity,
             limit=limit,
         )
-        rising = curves(way_of_all, held_out, task.metric, limit)
-        found.append(steps(rising, ideal(held_out.relevance, task.metric), task.metric, limit))
-    return Steps.joined(found)
+        score_curves = build_curves(point_paths, validation, task.metric, limit)
+        step_functions.append(
+            build_step_function(
+                score_curves, ideal_scores(validation.relevance, task.metric), task.metric, limit
+            )
+        )
+    return StepFunction.concatenate(step_functions)
 
 
-def nudge_n(task: Task, made: list[Split]) -> Candidate:
+def tune_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
     """NUDGE-N at the best angle."""
-    whole = along(task, made, "nudge-n", task.max_angle)
-    angle, mean = whole.best(task.max_angle)
+    step_function = measure_step_function(task, splits, "nudge-n", task.max_angle)
+    angle, mean = step_function.find_best(task.max_angle)
     reason = (
         f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate(
+    return MethodCandidate(
         "nudge-n",
         {"angle": angle},
-        whole.at(angle),
+        step_function.evaluate(angle),
         reason,
-        whole.base,
-        whole.honest(task.max_angle),
+        step_function.initial,
+        step_function.cross_validate(task.max_angle),
     )
 
 
-def nudge_m(task: Task, made: list[Split]) -> Candidate:
+def tune_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
     """NUDGE-M at the best step."""
-    limit = float(np.arctan(FURTHEST_STEP))
-    whole = along(task, made, "nudge-m", limit)
-    angle, mean = whole.best(limit)
+    limit = float(np.arctan(MAX_STEP))
+    step_function = measure_step_function(task, splits, "nudge-m", limit)
+    angle, mean = step_function.find_best(limit)
     step = float(np.tan(angle))
     reason = (
-        f"nudge-m: of all steps up to {FURTHEST_STEP:g}, {step:.4g} gives the highest held-out "
+        f"nudge-m: of all steps up to {MAX_STEP:g}, {step:.4g} gives the highest held-out "
         f"{task.metric} ({mean:.4f})"
     )
-    return Candidate(
-        "nudge-m", {"step": step}, whole.at(angle), reason, whole.base, whole.honest(limit)
+    return MethodCandidate(
+        "nudge-m",
+        {"step": step},
+        step_function.evaluate(angle),
+        reason,
+        step_function.initial,
+        step_function.cross_validate(limit),
     )
 
 
-def nudge_c(task: Task, made: list[Split], cap: float | None = None) -> Candidate:
+def tune_nudge_c(
+    task: SolverTask, splits: list[ValidationSplit], cap: float | None = None
+) -> MethodCandidate:
     """NUDGE-C with the best of a few strengths of the original; the usual one unless beaten."""
-    fixed = {
-        "sharpness": round(sharpness(task.queries.vectors, task.points, task.similarity), 2),
+    fixed_parameters = {
+        "sharpness": round(
+            estimate_sharpness(task.queries.vectors, task.points, task.similarity), 2
+        ),
         "cap": task.max_angle if cap is None else cap,
-        "steps": Settings.steps,
+        "steps": NudgeCSettings.iterations,
     }
-    tried = []
-    for prior in PRIORS:
-        parameters = {**fixed, "prior": prior}
-        values = _measured(task, made, _mover(task, "nudge-c", parameters))
-        tried.append(Candidate("nudge-c", parameters, values))
-    held = tried[0]
-    for one in tried[1:]:
-        held = one if ahead(one.values, held.values, CERTAIN) else held
-    listed = ", ".join(f"{one.parameters['prior']:g}: {one.mean:.4f}" for one in tried)
+    candidates = []
+    for prior in PRIOR_STRENGTHS:
+        parameters = {**fixed_parameters, "prior": prior}
+        values = _measure(task, splits, _make_mover(task, "nudge-c", parameters))
+        candidates.append(MethodCandidate("nudge-c", parameters, values))
+    leader = candidates[0]
+    for candidate in candidates[1:]:
+        leader = candidate if is_ahead(candidate.values, leader.values, SIGNIFICANCE_Z) else leader
+    listed = ", ".join(
+        f"{candidate.parameters['prior']:g}: {candidate.mean:.4f}" for candidate in candidates
+    )
     reason = f"nudge-c: held-out {task.metric} by strength of the original: {listed}"
-    return Candidate("nudge-c", held.parameters, held.values, reason)
+    return MethodCandidate("nudge-c", leader.parameters, leader.values, reason)
 
 
-def _mover(task: Task, method: str, parameters: Mapping[str, Any]) -> Callable[[Split], Float32]:
-    return lambda split: solve(task, split.learn, method, parameters)
+def _make_mover(
+    task: SolverTask, method: str, parameters: Mapping[str, Any]
+) -> Callable[[ValidationSplit], Float32]:
+    return lambda split: apply_method(task, split.train, method, parameters)
 
 
-def fixed_angle(task: Task, made: list[Split], method: str, angle: float) -> Candidate:
+def try_fixed_angle(
+    task: SolverTask, splits: list[ValidationSplit], method: str, angle: float
+) -> MethodCandidate:
     """A method at a given angle, measured where there is something to measure it on."""
     if method == "nudge-c":
-        return nudge_c(task, made, cap=angle) if made else _untried_c(task, angle)
+        return (
+            tune_nudge_c(task, splits, cap=angle)
+            if splits
+            else _build_unmeasured_nudge_c(task, angle)
+        )
     parameters = {"angle": angle} if method == "nudge-n" else {"step": angle}
     reason = f"{method}: the angle was given"
-    if not made:
-        return Candidate(method, parameters, np.zeros(0), reason)
-    return Candidate(
-        method, parameters, _measured(task, made, _mover(task, method, parameters)), reason
+    if not splits:
+        return MethodCandidate(method, parameters, np.zeros(0), reason)
+    return MethodCandidate(
+        method, parameters, _measure(task, splits, _make_mover(task, method, parameters)), reason
     )
 
 
-def _untried_c(task: Task, angle: float) -> Candidate:
+def _build_unmeasured_nudge_c(task: SolverTask, angle: float) -> MethodCandidate:
     parameters = {
-        "sharpness": round(sharpness(task.queries.vectors, task.points, task.similarity), 2),
+        "sharpness": round(
+            estimate_sharpness(task.queries.vectors, task.points, task.similarity), 2
+        ),
         "cap": angle,
-        "steps": Settings.steps,
-        "prior": PRIORS[0],
+        "steps": NudgeCSettings.iterations,
+        "prior": PRIOR_STRENGTHS[0],
     }
-    return Candidate("nudge-c", parameters, np.zeros(0), "nudge-c: the angle was given")
+    return MethodCandidate("nudge-c", parameters, np.zeros(0), "nudge-c: the angle was given")
 
 
-def ahead(values: Float64, others: Float64, errors: float) -> bool:
+def is_ahead(values: Float64, others: Float64, errors: float) -> bool:
     """Whether the mean of `values` is above by more than `errors` standard errors of the pairs."""
     difference = values - others
     if len(difference) <= 1:
@@ -187,61 +226,71 @@ def ahead(values: Float64, others: Float64, errors: float) -> bool:
     return bool(difference.mean() > errors * error and difference.mean() > 0)
 
 
-def pick(candidates: list[Candidate]) -> tuple[Candidate, str]:
+def pick_candidate(candidates: list[MethodCandidate]) -> tuple[MethodCandidate, str]:
     """The simplest candidate that is not beaten, and a sentence that says so."""
-    first, *rest = candidates
-    helpful = [one for one in rest if ahead(_unbiased(one), first.values, CERTAIN)]
+    baseline, *rest = candidates
+    helpful = [
+        candidate
+        for candidate in rest
+        if is_ahead(_unbiased_values(candidate), baseline.values, SIGNIFICANCE_Z)
+    ]
     if not helpful:
-        return first, "no method beats leaving the points alone by more than chance explains"
-    held = helpful[0]
-    for one in helpful[1:]:
-        held = one if ahead(_unbiased(one), _unbiased(held), AHEAD) else held
-    return held, f"{held.method} is the simplest method that no other beats"
+        return baseline, "no method beats leaving the points alone by more than chance explains"
+    leader = helpful[0]
+    for candidate in helpful[1:]:
+        leader = (
+            candidate
+            if is_ahead(_unbiased_values(candidate), _unbiased_values(leader), PREFERENCE_Z)
+            else leader
+        )
+    return leader, f"{leader.method} is the simplest method that no other beats"
 
 
-def _unbiased(one: Candidate) -> Float64:
-    return one.values if one.honest is None else one.honest
+def _unbiased_values(candidate: MethodCandidate) -> Float64:
+    return candidate.values if candidate.cross_validated is None else candidate.cross_validated
 
 
-def choice(
-    task: Task,
-    held: Candidate,
-    learn: NDArray[np.bool_],
+def build_choice(
+    task: SolverTask,
+    candidate: MethodCandidate,
+    train: NDArray[np.bool_],
     scores: dict[str, float],
     reasons: list[str],
 ) -> Choice:
     """The chosen method, learned from the queries `learn`."""
-    vectors = solve(task, learn, held.method, held.parameters)
-    moved, furthest = _travelled(task.points, vectors)
+    vectors = apply_method(task, train, candidate.method, candidate.parameters)
+    moved, largest_angle = _find_moved_rows(task.points, vectors)
     reasons = [
         *reasons,
-        f"{len(moved)} of {len(vectors)} judged points move, at most {furthest:.3f} rad",
+        f"{len(moved)} of {len(vectors)} judged points move, at most {largest_angle:.3f} rad",
     ]
-    return Choice(vectors, moved, held.method, held.parameters, scores, reasons)
+    return Choice(vectors, moved, candidate.method, candidate.parameters, scores, reasons)
 
 
-def _travelled(old: Float32, new: Float32) -> tuple[Rows, float]:
+def _find_moved_rows(old: Float32, new: Float32) -> tuple[Rows, float]:
     """The rows that changed, ascending, and the largest angle between a row and its old self."""
 
-    def part(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    def compare(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
         return (old[rows] != new[rows]).any(axis=1), _cosines(old[rows], new[rows])
 
-    found = map_in_threads(part, list(chunks(len(old))))
-    moved = np.flatnonzero(np.concatenate([np.empty(0, np.bool_), *(one for one, _ in found)]))
+    comparisons = map_in_threads(compare, list(chunks(len(old))))
+    moved = np.flatnonzero(
+        np.concatenate([np.empty(0, np.bool_), *(one for one, _ in comparisons)])
+    )
     if not len(moved):
         return moved, 0.0
-    furthest = moved[np.concatenate([one for _, one in found])[moved].argmin()]
-    one, other = (side[None, furthest].astype(np.float64) for side in (old, new))
+    farthest_row = moved[np.concatenate([one for _, one in comparisons])[moved].argmin()]
+    one, other = (side[None, farthest_row].astype(np.float64) for side in (old, new))
     return moved, float(np.arccos(np.clip(_cosines(one, other)[0], -1.0, 1.0)))
 
 
 def _cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.floating]:
     """(n,): of each row and the other, as well as their type can tell; -1 where it cannot."""
     with np.errstate(over="ignore", invalid="ignore"):
-        apart, one, other = (
+        products, row_squares, other_squares = (
             np.einsum("ij,ij->i", left, right)
             for left, right in ((rows, others), (rows, rows), (others, others))
         )
-        size = np.sqrt(one) * np.sqrt(other)
-        usable = (size > 0) & np.isfinite(size) & np.isfinite(apart)
-        return np.where(usable, apart / np.where(usable, size, 1.0), -1.0)
+        norms = np.sqrt(row_squares) * np.sqrt(other_squares)
+        usable = (norms > 0) & np.isfinite(norms) & np.isfinite(products)
+        return np.where(usable, products / np.where(usable, norms, 1.0), -1.0)

@@ -13,35 +13,38 @@ from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve import choose
 from nudge_sync.solve.problem import (
-    PARTS,
     Choice,
     Float32,
+    JudgedQueries,
     Method,
-    Queries,
     Similarity,
-    check,
-    check_vectors,
+    check_finite,
+    check_queries,
 )
-from nudge_sync.solve.relevance import answered
-from nudge_sync.solve.score import metric_values
-from nudge_sync.solve.task import Split, Task, attraction, rejection, splits, tidy
+from nudge_sync.solve.relevance import has_answer
+from nudge_sync.solve.task import (
+    SolverTask,
+    ValidationSplit,
+    build_attraction,
+    build_rejection,
+    build_splits,
+    merge_judgements,
+)
 
-__all__ = ["PARTS", "Choice", "Queries", "answered", "choose_and_learn", "fit", "metric_values"]
-
-MAX_ANGLE = float(np.pi / 3)
-FURTHEST = {False: float(np.pi / 2), True: 1000.0}
+DEFAULT_MAX_ANGLE = float(np.pi / 3)
+GIVEN_ANGLE_LIMIT = {False: float(np.pi / 2), True: 1000.0}
 
 
 def fit(
     points: Float32,
-    queries: Queries,
-    part: NDArray[np.int64],
+    queries: JudgedQueries,
+    buckets: NDArray[np.int64],
     *,
     method: Method = "auto",
     metric: str = "ndcg@10",
     similarity: Similarity = "cosine",
     angle: float | None = None,
-    max_angle: float = MAX_ANGLE,
+    max_angle: float = DEFAULT_MAX_ANGLE,
     weights: csr_matrix | NDArray[Any] | None = None,
     threads: int = 0,
 ) -> Choice:
@@ -54,38 +57,43 @@ def fit(
     The method is chosen on held-out queries and then learned from all of them.
     Equal input gives equal bits on one machine. Raises InputError.
     """
-    queries = tidy(queries)
-    check_vectors(points, queries.vectors)
-    task = checked(points, queries, weights, metric, similarity, max_angle)
-    everyone = np.ones(len(queries), np.bool_)
+    queries = merge_judgements(queries)
+    check_finite(points, queries.vectors)
+    task = build_task(points, queries, weights, metric, similarity, max_angle)
+    all_queries = np.ones(len(queries), np.bool_)
     with limit_threads(threads):
-        return choose_and_learn(task, splits(part, queries.relevance), everyone, method, angle)
+        return choose_and_fit(
+            task, build_splits(buckets, queries.relevance), all_queries, method, angle
+        )
 
 
-def checked(
+def build_task(
     points: Float32,
-    queries: Queries,
+    queries: JudgedQueries,
     weights: csr_matrix | NDArray[Any] | None,
     metric: str,
     similarity: Similarity,
     max_angle: float,
-) -> Task:
+) -> SolverTask:
     """The problem, or InputError.  points and queries: finite."""
-    what = metrics.parse(metric)
-    check(points, queries, what.depth)
-    pull, push = attraction(queries.relevance, weights), rejection(queries.relevance)
-    return Task(points, queries, pull, push, what, similarity, max_angle)
+    parsed_metric = metrics.parse_metric(metric)
+    check_queries(points, queries, parsed_metric.depth)
+    attraction, rejection = (
+        build_attraction(queries.relevance, weights),
+        build_rejection(queries.relevance),
+    )
+    return SolverTask(points, queries, attraction, rejection, parsed_metric, similarity, max_angle)
 
 
-def choose_and_learn(
-    task: Task,
-    made: list[Split],
-    learn: NDArray[np.bool_],
+def choose_and_fit(
+    task: SolverTask,
+    splits: list[ValidationSplit],
+    train: NDArray[np.bool_],
     method: Method,
     angle: float | None,
 ) -> Choice:
     """Compare what `method` asks for on the splits, then learn from the queries `learn`."""
-    if angle is not None and not 0 <= angle <= FURTHEST[method == "nudge-m"]:
+    if angle is not None and not 0 <= angle <= GIVEN_ANGLE_LIMIT[method == "nudge-m"]:
         raise InputError(
             f"the angle {angle:g} is outside 0 to pi/2 (for nudge-m: a step, 0 to 1000)"
         )
@@ -93,57 +101,83 @@ def choose_and_learn(
         raise InputError(
             "nudge-m changes lengths, which cosine undoes; use nudge-n, nudge-c or auto"
         )
-    if not made and (angle is None or method in {"auto", "nothing"}):
-        return _still(task, learn, {}, ["too few queries with an answer to hold some out"])
+    if not splits and (angle is None or method in {"auto", "nothing"}):
+        return _choose_baseline(
+            task, train, {}, ["too few queries with an answer to hold some out"]
+        )
     if method == "auto":
-        return _best(task, made, learn, angle)
-    tried = _tried(task, made, method, angle)
+        return _choose_method(task, splits, train, angle)
+    candidate = _try_method(task, splits, method, angle)
     scores = {}
-    if method == "nothing" and made:
-        tried = choose.nothing(task, made)
-    if made:
-        still = tried.still if tried.still is not None else choose.nothing(task, made).values
-        scores = {"nothing": float(still.mean()), tried.method: tried.mean}
-    reasons = [_counted(task, made), *([tried.reason] if tried.reason else [])]
-    return choose.choice(task, tried, learn, scores, reasons)
+    if method == "nothing" and splits:
+        candidate = choose.measure_baseline(task, splits)
+    if splits:
+        baseline_values = (
+            candidate.baseline_values
+            if candidate.baseline_values is not None
+            else choose.measure_baseline(task, splits).values
+        )
+        scores = {"nothing": float(baseline_values.mean()), candidate.method: candidate.mean}
+    reasons = [_describe_queries(task, splits), *([candidate.reason] if candidate.reason else [])]
+    return choose.build_choice(task, candidate, train, scores, reasons)
 
 
-def _best(task: Task, made: list[Split], learn: NDArray[np.bool_], angle: float | None) -> Choice:
-    """The best method; `angle` is given only to those that are not nudge-m."""
-    still = choose.nothing(task, made)
-    reasons = [_counted(task, made)]
-    if not choose.related(task, made, still.values):
-        reasons.append("the judgements fit these vectors no better than shuffled ones would")
-        return _still(task, learn, {"nothing": still.mean}, reasons)
-    ways: list[Method] = ["nudge-n", "nudge-m", "nudge-c"]
-    if task.similarity == "cosine":
-        ways.remove("nudge-m")
-    tried = [_tried(task, made, way, None if way == "nudge-m" else angle) for way in ways]
-    held, why = choose.pick([still, *tried])
-    scores = {one.method: one.mean for one in (still, *tried)}
-    return choose.choice(task, held, learn, scores, [*reasons, *(one.reason for one in tried), why])
-
-
-def _still(
-    task: Task, learn: NDArray[np.bool_], scores: dict[str, float], reasons: list[str]
+def _choose_method(
+    task: SolverTask, splits: list[ValidationSplit], train: NDArray[np.bool_], angle: float | None
 ) -> Choice:
-    still = choose.Candidate("nothing", {}, np.zeros(0))
-    return choose.choice(task, still, learn, scores, [*reasons, "so the points are left alone"])
-
-
-def _counted(task: Task, made: list[Split]) -> str:
-    judging = sum(int(one.judge.sum()) for one in made)
-    counted = int(answered(task.queries.relevance).sum())
-    return (
-        f"{counted} of {len(task.queries)} queries have a relevant point; "
-        f"{judging} of them judged held out, in {len(made)} split{'s' if len(made) != 1 else ''}"
+    """The best method; `angle` is given only to those that are not nudge-m."""
+    baseline = choose.measure_baseline(task, splits)
+    reasons = [_describe_queries(task, splits)]
+    if not choose.is_better_than_shuffled(task, splits, baseline.values):
+        reasons.append("the judgements fit these vectors no better than shuffled ones would")
+        return _choose_baseline(task, train, {"nothing": baseline.mean}, reasons)
+    methods: list[Method] = ["nudge-n", "nudge-m", "nudge-c"]
+    if task.similarity == "cosine":
+        methods.remove("nudge-m")
+    candidates = [
+        _try_method(task, splits, method, None if method == "nudge-m" else angle)
+        for method in methods
+    ]
+    leader, reason = choose.pick_candidate([baseline, *candidates])
+    scores = {candidate.method: candidate.mean for candidate in (baseline, *candidates)}
+    return choose.build_choice(
+        task,
+        leader,
+        train,
+        scores,
+        [*reasons, *(candidate.reason for candidate in candidates), reason],
     )
 
 
-def _tried(task: Task, made: list[Split], method: Method, angle: float | None) -> choose.Candidate:
+def _choose_baseline(
+    task: SolverTask, train: NDArray[np.bool_], scores: dict[str, float], reasons: list[str]
+) -> Choice:
+    baseline = choose.MethodCandidate("nothing", {}, np.zeros(0))
+    return choose.build_choice(
+        task, baseline, train, scores, [*reasons, "so the points are left alone"]
+    )
+
+
+def _describe_queries(task: SolverTask, splits: list[ValidationSplit]) -> str:
+    validation_count = sum(int(split.validation.sum()) for split in splits)
+    answered_count = int(has_answer(task.queries.relevance).sum())
+    return (
+        f"{answered_count} of {len(task.queries)} queries have a relevant point; "
+        f"{validation_count} of them judged held out, in {len(splits)} "
+        f"split{'s' if len(splits) != 1 else ''}"
+    )
+
+
+def _try_method(
+    task: SolverTask, splits: list[ValidationSplit], method: Method, angle: float | None
+) -> choose.MethodCandidate:
     if method == "nothing":
-        return choose.Candidate("nothing", {}, np.zeros(0))
+        return choose.MethodCandidate("nothing", {}, np.zeros(0))
     if angle is not None:
-        return choose.fixed_angle(task, made, method, angle)
-    ways = {"nudge-n": choose.nudge_n, "nudge-m": choose.nudge_m, "nudge-c": choose.nudge_c}
-    return ways[method](task, made)
+        return choose.try_fixed_angle(task, splits, method, angle)
+    tuners = {
+        "nudge-n": choose.tune_nudge_n,
+        "nudge-m": choose.tune_nudge_m,
+        "nudge-c": choose.tune_nudge_c,
+    }
+    return tuners[method](task, splits)

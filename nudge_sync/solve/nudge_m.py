@@ -9,17 +9,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.solve.nudge_n import TINY, Plane, keep_still, mixed
+from nudge_sync.solve.nudge_n import MIN_LENGTH, Plane, combine_rows, restore_unmoved
 from nudge_sync.solve.problem import Float32
 
 
-def translate(vectors: Float32, pulls: NDArray[np.floating], found: Plane, step: float) -> Float32:
+def translate(vectors: Float32, pulls: NDArray[np.floating], plane: Plane, step: float) -> Float32:
     """Move each row by `step` times its own length along its pull.
 
     vectors: (n, d).  pulls: (n, d), any length; a row with a zero pull comes back bit for bit.
     found: their plane.
     """
     wide = vectors.astype(np.float64)
-    moves = (found.pull > TINY) & (step > TINY) & (found.size > TINY)
-    share = np.where(moves, step * found.size / np.where(moves, found.pull, 1.0), 0.0)
-    return keep_still(vectors, mixed(np.ones(len(share)), wide, share, pulls), moves)
+    moves = (plane.pull_length > MIN_LENGTH) & (step > MIN_LENGTH) & (plane.row_length > MIN_LENGTH)
+    pull_weight = np.where(
+        moves, step * plane.row_length / np.where(moves, plane.pull_length, 1.0), 0.0
+    )
+    return restore_unmoved(
+        vectors, combine_rows(np.ones(len(pull_weight)), wide, pull_weight, pulls), moves
+    )

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from nudge_sync.solve.problem import Float32, Float64
 
-TINY = 1e-9
+MIN_LENGTH = 1e-9
 """Lengths below this have no direction."""
-NEAR = 1e-7
+MIN_ANGLE = 1e-7
 """Angles below this are no move: float32 cannot tell."""
 
 
-def single(rows: Any) -> Float32:
+def to_float32(rows: Any) -> Float32:
     """Rows as float32; what it cannot hold becomes infinite, quietly."""
     with np.errstate(over="ignore"):
         return np.asarray(rows, np.float32)
@@ -36,7 +36,7 @@ def lengths(rows: NDArray[np.floating]) -> Float64:
 def unit(rows: NDArray[np.floating]) -> Float64:
     """Rows scaled to length 1, in float64; a row without a direction becomes zero."""
     length = lengths(rows)
-    usable = length > TINY
+    usable = length > MIN_LENGTH
     scale = np.where(usable, 1 / np.where(usable, length, 1.0), 0.0)
     return np.asarray(scale[:, None] * rows, np.float64)
 
@@ -45,9 +45,9 @@ def unit(rows: NDArray[np.floating]) -> Float64:
 class Plane:
     """Each row and its pull: all that a rotation from one to the other needs to know."""
 
-    size: Float64
+    row_length: Float64
     """(n,): the length of the row."""
-    pull: Float64
+    pull_length: Float64
     """(n,): the length of its pull."""
     cosine: Float64
     """(n,): of the angle between them."""
@@ -55,45 +55,47 @@ class Plane:
     """(n,): that angle; 0 where the row has nowhere to go."""
 
     @classmethod
-    def joined(cls, parts: Sequence[Plane]) -> Plane:
+    def concatenate(cls, parts: Sequence[Plane]) -> Plane:
         """The rows of several, in the order given."""
-        columns = ([getattr(one, column.name) for one in parts] for column in fields(cls))
+        columns = ([getattr(part, column.name) for part in parts] for column in fields(cls))
         return cls(*(np.concatenate([np.empty(0), *column]) for column in columns))
 
-    def only(self, rows: slice) -> Plane:
+    def select(self, rows: slice) -> Plane:
         """Some of the rows."""
-        return Plane(self.size[rows], self.pull[rows], self.cosine[rows], self.reach[rows])
+        return Plane(
+            self.row_length[rows], self.pull_length[rows], self.cosine[rows], self.reach[rows]
+        )
 
-    def weights(self, turn: Float64) -> tuple[Float64, Float64]:
+    def rotation_weights(self, turn: Float64) -> tuple[Float64, Float64]:
         """The turned row is the first times the row plus the second times the pull: (n,) each.
 
         turn: (n,), no further than `reach`.
         """
-        goes = self.reach > 0
-        sine = np.where(goes, np.sin(self.reach), 1.0)
-        along = np.where(goes, np.sin(turn) / sine, 0.0)
-        stays = np.where(goes, np.cos(turn) - along * self.cosine, 1.0)
-        return stays, along * self.size / np.where(goes, self.pull, 1.0)
+        can_turn = self.reach > 0
+        sine = np.where(can_turn, np.sin(self.reach), 1.0)
+        pull_share = np.where(can_turn, np.sin(turn) / sine, 0.0)
+        row_weight = np.where(can_turn, np.cos(turn) - pull_share * self.cosine, 1.0)
+        return row_weight, pull_share * self.row_length / np.where(can_turn, self.pull_length, 1.0)
 
 
-def plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
+def build_plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
     """vectors: (n, d), any length.  pulls: (n, d), any length.
 
     A row has nowhere to go where nothing pulls, where the pull opposes it, where it lies on its
     pull already, and where it is zero itself.
     """
-    size, pull = lengths(vectors), lengths(pulls)
-    usable = (size > TINY) & (pull > TINY)
-    scale = np.where(usable, size * pull, 1.0)
+    row_length, pull_length = lengths(vectors), lengths(pulls)
+    usable = (row_length > MIN_LENGTH) & (pull_length > MIN_LENGTH)
+    scale = np.where(usable, row_length * pull_length, 1.0)
     cosine = np.einsum("ij,ij->i", vectors, pulls) / scale
     cosine = np.clip(cosine, -1.0, 1.0)
     # Off by 1e-16 / reach near 0, where the whole move is no longer than the reach.
     reach = np.arccos(cosine)
-    goes = usable & (cosine >= 0) & (reach > NEAR)
-    return Plane(size, pull, cosine, np.where(goes, reach, 0.0))
+    can_turn = usable & (cosine >= 0) & (reach > MIN_ANGLE)
+    return Plane(row_length, pull_length, cosine, np.where(can_turn, reach, 0.0))
 
 
-def rotate(vectors: Float32, pulls: NDArray[np.floating], found: Plane, angle: float) -> Float32:
+def rotate(vectors: Float32, pulls: NDArray[np.floating], plane: Plane, angle: float) -> Float32:
     """Turn each row by at most `angle` towards its pull, along the great circle.
 
     vectors: (n, d), rows of any length, which is kept.  pulls: (n, d); a zero row where nothing
@@ -103,24 +105,31 @@ def rotate(vectors: Float32, pulls: NDArray[np.floating], found: Plane, angle: f
     """
     # float64: a squared norm off by more than 1e-6 makes Qdrant rescale the row as it is written.
     wide = vectors.astype(np.float64)
-    turn = np.minimum(found.reach, angle)
-    stays, goes = found.weights(turn)
-    return keep_still(vectors, mixed(stays, wide, goes, pulls), turn > NEAR)
+    turn = np.minimum(plane.reach, angle)
+    row_weight, pull_weight = plane.rotation_weights(turn)
+    return restore_unmoved(
+        vectors, combine_rows(row_weight, wide, pull_weight, pulls), turn > MIN_ANGLE
+    )
 
 
-def mixed(
-    first: Float64, rows: NDArray[np.floating], second: Float64, others: NDArray[np.floating]
+def combine_rows(
+    row_weight: Float64,
+    rows: NDArray[np.floating],
+    other_weight: Float64,
+    others: NDArray[np.floating],
 ) -> Float64:
     """Each row times its weight plus its other times its own: (n, d)."""
     total = others.astype(np.float64)
-    total *= second[:, None]
-    total += first[:, None] * rows
+    total *= other_weight[:, None]
+    total += row_weight[:, None] * rows
     return total
 
 
-def keep_still(vectors: Float32, moved: NDArray[np.floating], moves: NDArray[np.bool_]) -> Float32:
+def restore_unmoved(
+    vectors: Float32, moved: NDArray[np.floating], moves: NDArray[np.bool_]
+) -> Float32:
     """`moved` as float32 where a row moves, and `vectors` bit for bit where it does not."""
-    kept = moved.astype(np.float32)
-    still = np.flatnonzero(~moves)
-    kept[still] = vectors[still]
-    return kept
+    result = moved.astype(np.float32)
+    unmoved = np.flatnonzero(~moves)
+    result[unmoved] = vectors[unmoved]
+    return result

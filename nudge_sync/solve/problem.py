@@ -17,12 +17,12 @@ Rows: TypeAlias = NDArray[np.int64]
 Similarity: TypeAlias = Literal["cosine", "dot"]
 Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 
-PARTS = 10
+BUCKET_COUNT = 10
 """How many parts the queries are hashed into."""
 
 
 @dataclass(frozen=True)
-class Queries:
+class JudgedQueries:
     """Queries, their judgements, and how well the points that never move answer them."""
 
     vectors: Float32
@@ -38,9 +38,9 @@ class Queries:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def only(self, rows: NDArray[Any]) -> Queries:
+    def select(self, rows: NDArray[Any]) -> JudgedQueries:
         """Some of the queries: row numbers or a mask."""
-        return Queries(self.vectors[rows], self.relevance[rows], self.unjudged[rows])
+        return JudgedQueries(self.vectors[rows], self.relevance[rows], self.unjudged[rows])
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Choice:
     """Sentences: how many queries counted, and why this method and this angle."""
 
 
-def check(points: Float32, queries: Queries, depth: int) -> None:
+def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
     """Raise InputError where shapes disagree or a judgement or score is not finite."""
     count, dimension = points.shape
     if queries.vectors.shape[1:] != (dimension,):
@@ -83,7 +83,7 @@ def check(points: Float32, queries: Queries, depth: int) -> None:
         raise InputError("a judgement or a score is not a number; leave it out")
 
 
-def check_vectors(points: Float32, queries: Float32) -> None:
+def check_finite(points: Float32, queries: Float32) -> None:
     """Raise InputError where a vector is not finite."""
     if not (np.isfinite(points).all() and np.isfinite(queries).all()):
         raise InputError("a vector holds NaN or infinity; leave such points and queries out")

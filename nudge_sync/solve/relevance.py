@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.metrics import Metric
+from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.problem import Float64, Rows
 
 
-def positions(groups: Rows) -> Rows:
+def index_in_group(groups: Rows) -> Rows:
     """The place of each entry within its group, from 0: (m,). `groups` is sorted."""
     if len(groups) == 0:
         return np.empty(0, np.int64)
@@ -20,38 +20,40 @@ def positions(groups: Rows) -> Rows:
     return np.arange(len(groups)) - np.repeat(first, np.diff(np.append(first, len(groups))))
 
 
-def ideal(relevance: csr_matrix, metric: Metric) -> Float64:
+def ideal_scores(relevance: csr_matrix, metric: RankingMetric) -> Float64:
     """What the best possible ranking of each query sums to: (q,); 0 where nothing is relevant."""
     gains = metric.gains(relevance.data)
-    owner = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
-    order = np.lexsort((-gains, owner))
-    place = np.minimum(positions(owner[order]), metric.depth)
+    query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
+    order = np.lexsort((-gains, query))
+    rank = np.minimum(index_in_group(query[order]), metric.depth)
     if metric.kind == "mrr":
-        place = np.where(place > 0, metric.depth, 0)
-    worth = gains[order] * metric.discounts()[place]
-    return np.bincount(owner, weights=worth, minlength=relevance.shape[0]).astype(np.float64)
+        rank = np.where(rank > 0, metric.depth, 0)
+    discounted_gains = gains[order] * metric.discounts()[rank]
+    return np.bincount(query, weights=discounted_gains, minlength=relevance.shape[0]).astype(
+        np.float64
+    )
 
 
-def lookup(relevance: csr_matrix, queries: Rows, points: Rows) -> NDArray[Any]:
+def look_up_judgements(relevance: csr_matrix, queries: Rows, points: Rows) -> NDArray[Any]:
     """The judgements at (query, point) pairs, 0 where there is none: (m,)."""
     width = np.int64(relevance.shape[1])
-    owner = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
-    known = owner * width + relevance.indices
-    if len(known) == 0:
+    entry_query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
+    keys = entry_query * width + relevance.indices
+    if len(keys) == 0:
         return np.zeros(len(queries))
-    wanted = queries * width + points
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where(known[at] == wanted, relevance.data[at], 0.0)
+    wanted_keys = queries * width + points
+    position = np.minimum(np.searchsorted(keys, wanted_keys), len(keys) - 1)
+    return np.where(keys[position] == wanted_keys, relevance.data[position], 0.0)
 
 
-def answered(relevance: csr_matrix) -> NDArray[np.bool_]:
+def has_answer(relevance: csr_matrix) -> NDArray[np.bool_]:
     """Which queries have at least one relevant point: (q,)."""
-    owner = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
-    return np.bincount(owner[relevance.data > 0], minlength=relevance.shape[0]) > 0
+    entry_query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
+    return np.bincount(entry_query[relevance.data > 0], minlength=relevance.shape[0]) > 0
 
 
-def canonical(relevance: csr_matrix) -> csr_matrix:
+def merge_duplicates(relevance: csr_matrix) -> csr_matrix:
     """The same judgements, sorted within each query and each (query, point) once (the sum)."""
-    tidy = csr_matrix(relevance, dtype=np.float64, copy=True)
-    tidy.sum_duplicates()
-    return tidy
+    merged = csr_matrix(relevance, dtype=np.float64, copy=True)
+    merged.sum_duplicates()
+    return merged

@@ -13,43 +13,43 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
-from nudge_sync.metrics import Metric
-from nudge_sync.solve.line_search.paths import Pulls, chunks, pulls, travel
-from nudge_sync.solve.nudge_c import Settings, contrast, evidence
-from nudge_sync.solve.problem import PARTS, Float32, Float64, Queries, Rows, Similarity
-from nudge_sync.solve.relevance import answered, canonical
+from nudge_sync.metrics import RankingMetric
+from nudge_sync.solve.line_search.paths import PointPulls, chunks, compute_pulls, move_points
+from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
+from nudge_sync.solve.problem import BUCKET_COUNT, Float32, Float64, JudgedQueries, Rows, Similarity
+from nudge_sync.solve.relevance import has_answer, merge_duplicates
 
-WIDE = 4096
+ROWS_PER_COPY = 4096
 """Rows written at once, where writing is all."""
-ENOUGH = 1500
+MIN_QUERIES_FOR_ONE_SPLIT = 1500
 """Queries with an answer from which one split is enough; below, every query judges once."""
 FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Split:
+class ValidationSplit:
     """Which queries teach and which judge: two masks, (q,)."""
 
-    learn: NDArray[np.bool_]
-    judge: NDArray[np.bool_]
+    train: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Task:
+class SolverTask:
     """Points, queries, and what each query wants and rejects."""
 
     points: Float32
-    queries: Queries
+    queries: JudgedQueries
     attraction: csr_matrix
     """(q, n): how strongly each query pulls each point; explicit entries are positive."""
     rejection: csr_matrix
     """(q, n): how strongly each query pushes each point away."""
-    metric: Metric
+    metric: RankingMetric
     similarity: Similarity
     max_angle: float
 
     @cached_property
-    def wide(self) -> Float64:
+    def precise_queries(self) -> Float64:
         """The queries in float64, (q, d): their sums say where points go."""
         vectors = self.queries.vectors
         wide = np.empty(vectors.shape)
@@ -57,31 +57,35 @@ class Task:
         def widen(rows: slice) -> None:
             wide[rows] = vectors[rows]
 
-        map_in_threads(widen, list(chunks(len(vectors), WIDE)))
+        map_in_threads(widen, list(chunks(len(vectors), ROWS_PER_COPY)))
         return wide
 
     @cached_property
-    def _pulls(self) -> dict[bytes, Pulls]:
+    def _pull_cache(self) -> dict[bytes, PointPulls]:
         return {}
 
-    def pulls(self, learn: NDArray[np.bool_] | Rows) -> Pulls:
+    def get_pulls(self, train: NDArray[np.bool_] | Rows) -> PointPulls:
         """Which way the queries `learn` pull; the last answer is kept."""
-        known, asked = self._pulls, learn.tobytes()
-        if asked not in known:
+        known, key = self._pull_cache, train.tobytes()
+        if key not in known:
             known.clear()
-            known[asked] = pulls(self.points, self.wide, self.taught(learn))
-        return known[asked]
+            known[key] = compute_pulls(
+                self.points, self.precise_queries, self.select_attraction(train)
+            )
+        return known[key]
 
-    def taught(self, learn: NDArray[np.bool_] | Rows) -> csr_matrix:
+    def select_attraction(self, train: NDArray[np.bool_] | Rows) -> csr_matrix:
         """The attraction of the queries `learn` alone: (q, n)."""
-        share = np.zeros(len(self.queries))
-        share[learn] = 1.0
-        whole = self.attraction
-        pull = whole.data * np.repeat(share, np.diff(whole.indptr))
-        return csr_matrix((pull, whole.indices, whole.indptr), shape=whole.shape)
+        is_train = np.zeros(len(self.queries))
+        is_train[train] = 1.0
+        attraction = self.attraction
+        weights = attraction.data * np.repeat(is_train, np.diff(attraction.indptr))
+        return csr_matrix((weights, attraction.indices, attraction.indptr), shape=attraction.shape)
 
 
-def attraction(relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None) -> csr_matrix:
+def build_attraction(
+    relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None
+) -> csr_matrix:
     """How strongly each query pulls each point: 1 for each positive judgement, times its weight.
 
     weights: None, one a query (q,), or one a judgement (q, n); not negative.
@@ -104,7 +108,7 @@ def attraction(relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None)
     return scaled
 
 
-def rejection(relevance: csr_matrix) -> csr_matrix:
+def build_rejection(relevance: csr_matrix) -> csr_matrix:
     """How strongly each query pushes each point away: 1 for a grade of 0 or below."""
     negative = csr_matrix(relevance, copy=True)
     negative.data = (negative.data <= 0).astype(np.float64)
@@ -112,48 +116,54 @@ def rejection(relevance: csr_matrix) -> csr_matrix:
     return negative
 
 
-def splits(part: NDArray[np.int64], relevance: csr_matrix) -> list[Split]:
+def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[ValidationSplit]:
     """How the queries teach and judge, from the part each was hashed into.
 
     Only queries with an answer judge. Empty where no split leaves both teachers and judges.
     """
-    counts = answered(relevance)
-    if counts.sum() >= ENOUGH:
-        groups = [part < PARTS // FOLDS]
+    counts = has_answer(relevance)
+    if counts.sum() >= MIN_QUERIES_FOR_ONE_SPLIT:
+        groups = [buckets < BUCKET_COUNT // FOLDS]
     else:
-        groups = [part % FOLDS == fold for fold in range(FOLDS)]
-    made = [Split(~group, group & counts) for group in groups]
-    return [one for one in made if one.judge.any() and (one.learn & counts).any()]
+        groups = [buckets % FOLDS == fold for fold in range(FOLDS)]
+    splits = [ValidationSplit(~group, group & counts) for group in groups]
+    return [split for split in splits if split.validation.any() and (split.train & counts).any()]
 
 
-def solve(
-    task: Task, learn: NDArray[np.bool_] | Rows, method: str, parameters: Mapping[str, Any]
+def apply_method(
+    task: SolverTask, train: NDArray[np.bool_] | Rows, method: str, parameters: Mapping[str, Any]
 ) -> Float32:
     """The points as `method` moves them by the queries `learn`: (n, d)."""
     if method == "nothing":
         return task.points
     if method == "nudge-n":
-        return travel(task.points, task.pulls(learn), way="nudge-n", angle=parameters["angle"])
+        return move_points(
+            task.points, task.get_pulls(train), method="nudge-n", angle=parameters["angle"]
+        )
     if method == "nudge-m":
         angle = float(np.arctan(parameters["step"]))
-        return travel(task.points, task.pulls(learn), way="nudge-m", angle=angle)
-    settings = Settings(
+        return move_points(task.points, task.get_pulls(train), method="nudge-m", angle=angle)
+    settings = NudgeCSettings(
         tau=parameters["sharpness"],
         prior=parameters["prior"],
         cap=parameters["cap"],
-        steps=parameters["steps"],
+        iterations=parameters["steps"],
     )
-    rivals = task.queries.unjudged[learn].astype(np.float32)
-    queries = task.queries.vectors[learn]
-    given = evidence(queries, task.attraction[learn], task.rejection[learn], rivals)
-    return contrast(task.points, given, settings, task.similarity)
+    unjudged_scores = task.queries.unjudged[train].astype(np.float32)
+    queries = task.queries.vectors[train]
+    inputs = build_nudge_c_inputs(
+        queries, task.attraction[train], task.rejection[train], unjudged_scores
+    )
+    return contrast(task.points, inputs, settings, task.similarity)
 
 
-def judges(task: Task, made: list[Split]) -> Iterator[tuple[Split, Queries]]:
+def iterate_validation_queries(
+    task: SolverTask, splits: list[ValidationSplit]
+) -> Iterator[tuple[ValidationSplit, JudgedQueries]]:
     """Each split with the queries that judge in it."""
-    return ((one, task.queries.only(np.flatnonzero(one.judge))) for one in made)
+    return ((split, task.queries.select(np.flatnonzero(split.validation))) for split in splits)
 
 
-def tidy(queries: Queries) -> Queries:
+def merge_judgements(queries: JudgedQueries) -> JudgedQueries:
     """The same queries with each judgement once."""
-    return Queries(queries.vectors, canonical(queries.relevance), queries.unjudged)
+    return JudgedQueries(queries.vectors, merge_duplicates(queries.relevance), queries.unjudged)

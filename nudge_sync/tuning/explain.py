@@ -10,11 +10,11 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.solve.nudge_n import lengths, unit
 from nudge_sync.solve.problem import Float32, Similarity
-from nudge_sync.solve.topk import Best
+from nudge_sync.solve.topk import TopK
 
 
 @dataclass(frozen=True)
-class Pull:
+class QueryInfluence:
     """One query that pulled the document."""
 
     query: int
@@ -27,7 +27,7 @@ class Pull:
 
 
 @dataclass(frozen=True)
-class Shift:
+class RankChange:
     """One query for which the document entered or left the first places."""
 
     query: int
@@ -45,59 +45,63 @@ class Explanation:
     moved: bool
     angle: float
     """Radians between the old and the new vector."""
-    pulls: list[Pull]
+    pulls: list[QueryInfluence]
     """Strongest first."""
-    wins: list[Shift]
-    loses: list[Shift]
+    wins: list[RankChange]
+    loses: list[RankChange]
 
 
-def explain(
+def explain_document(
     row: int,
     old: Float32,
     new: Float32,
     *,
     queries: Float32,
     relevance: csr_matrix,
-    pull: csr_matrix,
-    bars: tuple[Best, Best],
+    attraction: csr_matrix,
+    rankings: tuple[TopK, TopK],
     similarity: Similarity,
 ) -> Explanation:
     """What became of document `row`, whose vector was `old` and is `new`: (d,) each."""
-    ends = np.stack([old, new])
-    directions = unit(ends)
-    scores = queries @ (directions if similarity == "cosine" else ends).T.astype(np.float32)
+    vectors = np.stack([old, new])
+    directions = unit(vectors)
+    scores = queries @ (directions if similarity == "cosine" else vectors).T.astype(np.float32)
     cosine = float(np.clip(directions[0] @ directions[1], -1, 1))
-    across = lengths((directions[1] - cosine * directions[0])[None])[0]
-    before, after = (_ranks(bar, row) for bar in bars)
+    tangent = lengths((directions[1] - cosine * directions[0])[None])[0]
+    before, after = (_find_ranks(ranking, row) for ranking in rankings)
     relevant = relevance[:, [row]].toarray().ravel() > 0
-    shifts = [
-        Shift(int(query), bool(relevant[query]), _rank(before[query]), _rank(after[query]))
+    rank_changes = [
+        RankChange(
+            int(query), bool(relevant[query]), _to_rank(before[query]), _to_rank(after[query])
+        )
         for query in np.flatnonzero((before > 0) != (after > 0))
     ]
     return Explanation(
         row,
         bool((old != new).any()),
-        float(np.arctan2(across, cosine)),
-        _pulls(pull[:, [row]].toarray().ravel(), scores),
-        [one for one in shifts if one.before is None],
-        [one for one in shifts if one.after is None],
+        float(np.arctan2(tangent, cosine)),
+        _list_influences(attraction[:, [row]].toarray().ravel(), scores),
+        [change for change in rank_changes if change.before is None],
+        [change for change in rank_changes if change.after is None],
     )
 
 
-def _pulls(weights: NDArray[np.float64], scores: Float32) -> list[Pull]:
+def _list_influences(weights: NDArray[np.float64], scores: Float32) -> list[QueryInfluence]:
     total = weights.sum()
     order = [query for query in np.argsort(-weights, kind="stable") if weights[query] > 0]
     return [
-        Pull(int(one), float(weights[one] / total), float(scores[one, 0]), float(scores[one, 1]))
+        QueryInfluence(
+            int(one), float(weights[one] / total), float(scores[one, 0]), float(scores[one, 1])
+        )
         for one in order
     ]
 
 
-def _ranks(found: Best, row: int) -> NDArray[np.int64]:
+def _find_ranks(ranking: TopK, row: int) -> NDArray[np.int64]:
     """The rank of `row` for each query, from 1; 0 where it is not among those found."""
-    hit = found.rows == row
+    hit = ranking.rows == row
     return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 0)
 
 
-def _rank(rank: np.int64) -> int | None:
+def _to_rank(rank: np.int64) -> int | None:
     return int(rank) or None

@@ -14,23 +14,31 @@ from scipy.sparse import csr_matrix, vstack
 from nudge_sync import metrics
 from nudge_sync.base.threads import limit_threads, map_in_threads
 from nudge_sync.errors import InputError
-from nudge_sync.solve.fit import MAX_ANGLE, checked, choose_and_learn
+from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task, choose_and_fit
 from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.problem import PARTS, Choice, Float32, Method, Queries, Rows, Similarity
-from nudge_sync.solve.relevance import answered
-from nudge_sync.solve.task import ENOUGH, Split, splits
-from nudge_sync.solve.topk import Best, best
-from nudge_sync.tuning.explain import Explanation, explain
+from nudge_sync.solve.problem import (
+    BUCKET_COUNT,
+    Choice,
+    Float32,
+    JudgedQueries,
+    Method,
+    Rows,
+    Similarity,
+)
+from nudge_sync.solve.relevance import has_answer
+from nudge_sync.solve.task import MIN_QUERIES_FOR_ONE_SPLIT, ValidationSplit, build_splits
+from nudge_sync.solve.topk import TopK, find_top_k
+from nudge_sync.tuning.explain import Explanation, explain_document
 from nudge_sync.tuning.inputs import (
     Candidates,
-    document_rows,
-    judged_rows,
-    narrow,
-    pull_weights,
-    unit_queries,
-    unjudged_scores,
+    build_train_weights,
+    check_documents,
+    read_judged_rows,
+    scale_queries,
+    score_unjudged,
+    select_judged_columns,
 )
-from nudge_sync.tuning.qrels import Relevant, matrix
+from nudge_sync.tuning.qrels import RelevantDocuments, build_relevance_matrix
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Fit:
     """Sentences: how many queries counted, and why this method and these settings."""
     _queries: Float32 = field(repr=False)
     _relevance: csr_matrix = field(repr=False)
-    _judged: Rows = field(repr=False)
+    _judged_rows: Rows = field(repr=False)
     _attraction: csr_matrix = field(repr=False)
     """(q, judged): what pulled, and how strongly."""
     _similarity: Similarity = field(repr=False)
@@ -65,9 +73,9 @@ class Fit:
         Made when first asked for. Documents that are a memory-mapped float32 file come back as a
         private copy-on-write mapping of it, which takes memory for the moved rows alone.
         """
-        whole = _private(self.original)
-        whole[self.moved] = self.vectors
-        return whole
+        documents = _copy_documents(self.original)
+        documents[self.moved] = self.vectors
+        return documents
 
     def explain(self, row: int, depth: int = 10) -> Explanation:
         """Why document `row` moved, and which queries it now wins and loses.
@@ -76,54 +84,54 @@ class Fit:
         """
         if not -1 < row < len(self.original):
             raise InputError(f"there is no row {row}; documents have {len(self.original)}")
-        at = int(np.searchsorted(self.moved, row))
+        position = int(np.searchsorted(self.moved, row))
         old = np.asarray(self.original[row], np.float32)
-        new = self.vectors[at] if row in self.moved[at : at + 1] else old
-        return explain(
+        new = self.vectors[position] if row in self.moved[position : position + 1] else old
+        return explain_document(
             row,
             old,
             new,
             queries=self._queries,
             relevance=self._relevance,
-            pull=self._pull(),
-            bars=self._bars(depth),
+            attraction=self._widen_attraction(),
+            rankings=self._search_before_and_after(depth),
             similarity=self._similarity,
         )
 
-    def _pull(self) -> csr_matrix:
+    def _widen_attraction(self) -> csr_matrix:
         """How strongly each query pulled each document: (q, n)."""
-        narrow = self._attraction
+        attraction = self._attraction
         return csr_matrix(
-            (narrow.data, self._judged[narrow.indices], narrow.indptr),
+            (attraction.data, self._judged_rows[attraction.indices], attraction.indptr),
             shape=(len(self._queries), len(self.original)),
         )
 
-    def _bars(self, depth: int) -> tuple[Best, Best]:
+    def _search_before_and_after(self, depth: int) -> tuple[TopK, TopK]:
         """The best `depth` documents of each query, before and after."""
-        if depth not in self._cache:
-            before = best(self._queries, self.original, depth, similarity=self._similarity)
-            after = best(self._queries, self.documents, depth, similarity=self._similarity)
-            self._cache[depth] = (before, after)
-        found: tuple[Best, Best] = self._cache[depth]
-        return found
+        if depth not in self._rankings:
+            before = find_top_k(self._queries, self.original, depth, similarity=self._similarity)
+            after = find_top_k(self._queries, self.documents, depth, similarity=self._similarity)
+            self._rankings[depth] = (before, after)
+        rankings: tuple[TopK, TopK] = self._rankings[depth]
+        return rankings
 
-    _cache: dict[int, Any] = field(default_factory=dict, repr=False)
+    _rankings: dict[int, Any] = field(default_factory=dict, repr=False)
 
 
 def finetune(
     documents: NDArray[np.floating],
     train_queries: NDArray[np.floating],
-    train_relevant: Relevant,
+    train_relevant: RelevantDocuments,
     validation_queries: NDArray[np.floating] | None = None,
-    validation_relevant: Relevant | None = None,
+    validation_relevant: RelevantDocuments | None = None,
     method: Method = "nudge-n",
     metric: str = "ndcg@10",
     angle: float | None = None,
     *,
     candidates: Candidates | None = None,
-    train_weights: NDArray[Any] | Relevant | None = None,
+    train_weights: NDArray[Any] | RelevantDocuments | None = None,
     similarity: Similarity = "cosine",
-    max_angle: float = MAX_ANGLE,
+    max_angle: float = DEFAULT_MAX_ANGLE,
     threads: int = 0,
 ) -> Fit:
     """Move documents towards the queries they answer, as far as held-out queries gain from it.
@@ -141,135 +149,152 @@ def finetune(
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
     Raises InputError.
     """
-    return fitted(
+    return finetune_documents(
         documents,
         (train_queries, train_relevant, train_weights),
         (validation_queries, validation_relevant),
-        Options(method, metric, angle, similarity, max_angle, threads),
+        FinetuneOptions(method, metric, angle, similarity, max_angle, threads),
         candidates,
     )
 
 
 @dataclass(frozen=True)
-class Options:
+class FinetuneOptions:
     """How to fine-tune."""
 
     method: Method
     metric: str
     angle: float | None
     similarity: Similarity
-    max_angle: float = MAX_ANGLE
+    max_angle: float = DEFAULT_MAX_ANGLE
     threads: int = 0
 
 
-def fitted(
+def finetune_documents(
     documents: Any,
     train: tuple[Any, Any, Any],
-    held_out: tuple[Any, Any],
-    options: Options,
+    validation: tuple[Any, Any],
+    options: FinetuneOptions,
     candidates: Candidates | None = None,
-    others: NDArray[Any] | None = None,
+    fixed_documents: NDArray[Any] | None = None,
 ) -> Fit:
     """`finetune`, with its arguments gathered: queries, what is relevant, and weights.
 
     others: documents that can neither be relevant nor move, but are found.
     """
-    rows = document_rows(documents)
-    teachers = unit_queries(train[0], rows, "train_queries")
-    judges = unit_queries(held_out[0], rows, "validation_queries")
-    queries, learners = (
-        np.concatenate([teachers, judges]),
-        np.arange(len(teachers) + len(judges)) < len(teachers),
+    rows = check_documents(documents)
+    train_queries = scale_queries(train[0], rows, "train_queries")
+    validation_queries = scale_queries(validation[0], rows, "validation_queries")
+    queries, is_train = (
+        np.concatenate([train_queries, validation_queries]),
+        np.arange(len(train_queries) + len(validation_queries)) < len(train_queries),
     )
-    relevance = _relevance(train[1], held_out[1], len(teachers), len(judges), len(rows))
+    relevance = _build_relevance(
+        train[1], validation[1], len(train_queries), len(validation_queries), len(rows)
+    )
     judged = np.unique(relevance.indices).astype(np.int64)
-    small = narrow(relevance, judged)
-    made = _splits(small, learners, options.method, options.angle)
-    asked = _asked(made, learners, options.method)
-    depth = metrics.parse(options.metric).depth
+    judged_relevance = select_judged_columns(relevance, judged)
+    splits = _choose_splits(judged_relevance, is_train, options.method, options.angle)
+    needs_scores = _select_scored_queries(splits, is_train, options.method)
+    depth = metrics.parse_metric(options.metric).depth
     with limit_threads(options.threads):
-        scores = unjudged_scores(
-            rows, queries, judged, depth, candidates, asked, options.similarity, others
+        scores = score_unjudged(
+            rows,
+            queries,
+            judged,
+            depth,
+            candidates,
+            needs_scores,
+            options.similarity,
+            fixed_documents,
         )
-        task = checked(
-            judged_rows(rows, judged),
-            Queries(queries, small, scores),
-            pull_weights(train[2], small, judged, len(teachers), len(rows)),
+        task = build_task(
+            read_judged_rows(rows, judged),
+            JudgedQueries(queries, judged_relevance, scores),
+            build_train_weights(train[2], judged_relevance, judged, len(train_queries), len(rows)),
             options.metric,
             options.similarity,
             options.max_angle,
         )
-        learn = np.ones(len(queries), np.bool_) if options.method == "auto" else learners
-        chosen = choose_and_learn(task, made, learn, options.method, options.angle)
-    pull = task.taught(learn)
-    return _fit(rows, judged, chosen, queries, relevance, pull, options.similarity)
+        final_train = np.ones(len(queries), np.bool_) if options.method == "auto" else is_train
+        choice = choose_and_fit(task, splits, final_train, options.method, options.angle)
+    attraction = task.select_attraction(final_train)
+    return _build_fit(rows, judged, choice, queries, relevance, attraction, options.similarity)
 
 
-def _relevance(train: Any, held_out: Any, teachers: int, judges: int, documents: int) -> csr_matrix:
+def _build_relevance(
+    train: Any, validation: Any, train_count: int, validation_count: int, document_count: int
+) -> csr_matrix:
     """All judgements, training queries first: (q, n)."""
-    second = [] if held_out is None else held_out
+    second = [] if validation is None else validation
     return csr_matrix(
         vstack(
             [
-                matrix(train, teachers, documents, "train_relevant"),
-                matrix(second, judges, documents, "validation_relevant"),
+                build_relevance_matrix(train, train_count, document_count, "train_relevant"),
+                build_relevance_matrix(
+                    second, validation_count, document_count, "validation_relevant"
+                ),
             ]
         )
     )
 
 
-def _splits(
-    relevance: csr_matrix, learners: NDArray[np.bool_], method: Method, angle: float | None
-) -> list[Split]:
+def _choose_splits(
+    relevance: csr_matrix, is_train: NDArray[np.bool_], method: Method, angle: float | None
+) -> list[ValidationSplit]:
     """The split handed in; or folds, where it is too small for "auto" or there is none."""
-    counts = answered(relevance)
-    if not (learners & counts).any():
+    counts = has_answer(relevance)
+    if not (is_train & counts).any():
         return []
-    given = Split(learners, ~learners & counts)
-    if given.judge.any() and (method != "auto" or counts.sum() >= ENOUGH):
-        return [given]
+    given_split = ValidationSplit(is_train, ~is_train & counts)
+    if given_split.validation.any() and (
+        method != "auto" or counts.sum() >= MIN_QUERIES_FOR_ONE_SPLIT
+    ):
+        return [given_split]
     if method != "auto" and angle is not None:
         return []
-    pool = relevance if method == "auto" else csr_matrix(relevance.multiply(learners[:, None]))
-    return splits(np.arange(len(learners)) % PARTS, pool)
+    pool = relevance if method == "auto" else csr_matrix(relevance.multiply(is_train[:, None]))
+    return build_splits(np.arange(len(is_train)) % BUCKET_COUNT, pool)
 
 
-def _asked(made: list[Split], learners: NDArray[np.bool_], method: Method) -> NDArray[np.bool_]:
+def _select_scored_queries(
+    splits: list[ValidationSplit], is_train: NDArray[np.bool_], method: Method
+) -> NDArray[np.bool_]:
     """The queries whose unjudged scores matter."""
     if method in {"auto", "nudge-c"}:
-        return np.ones(len(learners), np.bool_)
-    asked = np.zeros(len(learners), np.bool_)
-    for one in made:
-        asked |= one.judge
-    return asked
+        return np.ones(len(is_train), np.bool_)
+    needs_scores = np.zeros(len(is_train), np.bool_)
+    for split in splits:
+        needs_scores |= split.validation
+    return needs_scores
 
 
-def _fit(
+def _build_fit(
     documents: NDArray[Any],
     judged: Rows,
-    chosen: Choice,
+    choice: Choice,
     queries: Float32,
     relevance: csr_matrix,
-    pull: csr_matrix,
+    attraction: csr_matrix,
     similarity: Similarity,
 ) -> Fit:
     return Fit(
         documents,
-        judged[chosen.moved],
-        chosen.vectors if len(chosen.moved) == len(judged) else chosen.vectors[chosen.moved],
-        chosen.method,
-        chosen.parameters,
-        chosen.scores,
-        chosen.reasons,
+        judged[choice.moved],
+        choice.vectors if len(choice.moved) == len(judged) else choice.vectors[choice.moved],
+        choice.method,
+        choice.parameters,
+        choice.scores,
+        choice.reasons,
         queries,
         relevance,
         judged,
-        pull,
+        attraction,
         similarity,
     )
 
 
-def _private(documents: NDArray[Any]) -> Float32:
+def _copy_documents(documents: NDArray[Any]) -> Float32:
     """A float32 copy that may be written; of a mapped file, a copy-on-write mapping."""
     if isinstance(documents, np.memmap) and isinstance(documents.base, mmap.mmap):
         path = documents.filename
@@ -277,10 +302,10 @@ def _private(documents: NDArray[Any]) -> Float32:
             order: Literal["C", "F"] = "C" if documents.flags.c_contiguous else "F"
             shape = (documents.shape[0], documents.shape[1])
             return np.memmap(path, np.float32, "c", documents.offset, shape, order)
-    whole = np.empty(documents.shape, np.float32)
+    copied = np.empty(documents.shape, np.float32)
 
     def copy(rows: slice) -> None:
-        whole[rows] = documents[rows]
+        copied[rows] = documents[rows]
 
     map_in_threads(copy, list(chunks(len(documents), 1 << 14)))
-    return whole
+    return copied

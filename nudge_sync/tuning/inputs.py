@@ -11,37 +11,37 @@ from scipy.sparse import csr_matrix, vstack
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.nudge_n import TINY, lengths, single, unit
+from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32, unit
 from nudge_sync.solve.problem import Float32, Rows, Similarity
-from nudge_sync.solve.topk import best
-from nudge_sync.tuning.qrels import matrix
+from nudge_sync.solve.topk import find_top_k
+from nudge_sync.tuning.qrels import build_relevance_matrix
 
-MATRIX = 2
+ROW_ARRAY_NDIM = 2
 """Dimensions of an array of rows."""
-LONGEST = 1e37
+MAX_LENGTH = 1e37
 """Lengths beyond this are as good as infinite in float32."""
 Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
 
-def document_rows(documents: Any) -> NDArray[np.floating]:
+def check_documents(documents: Any) -> NDArray[np.floating]:
     """The documents as an array, (n, d), not copied; raises InputError where they are not that."""
     rows = documents if isinstance(documents, np.ndarray) else np.asarray(documents)
-    if rows.ndim != MATRIX or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
+    if rows.ndim != ROW_ARRAY_NDIM or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise InputError(
             f"documents have to be numbers, (n, d); these are {rows.dtype} {rows.shape}"
         )
     return rows
 
 
-def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
+def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
     """Unit rows; raises InputError for a row without a direction."""
     if queries is None:
         return np.empty((0, documents.shape[1]), np.float32)
-    rows = single(queries)
+    rows = to_float32(queries)
     if rows.size == 0:
         return np.empty((0, documents.shape[1]), np.float32)
-    if rows.ndim != MATRIX or rows.shape[1] != documents.shape[1]:
+    if rows.ndim != ROW_ARRAY_NDIM or rows.shape[1] != documents.shape[1]:
         raise InputError(
             f"{name} are {rows.shape} and documents {documents.shape}; "
             "both have to come from one model, (rows, dimensions)"
@@ -50,7 +50,7 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
 
     def scale(part: slice) -> NDArray[np.bool_]:
         length = lengths(rows[part])
-        usable = (length > TINY) & (length < LONGEST)
+        usable = (length > MIN_LENGTH) & (length < MAX_LENGTH)
         units[part] = rows[part] / np.where(usable, length, 1.0).astype(np.float32)[:, None]
         return usable
 
@@ -63,12 +63,12 @@ def unit_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
     return units
 
 
-def judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
+def read_judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
     """The judged documents in float32; raises InputError where one is not finite."""
     rows = np.empty((len(judged), documents.shape[1]), np.float32)
 
     def fetch(part: slice) -> Rows:
-        rows[part] = single(documents[judged[part]])
+        rows[part] = to_float32(documents[judged[part]])
         return judged[part][~np.isfinite(rows[part]).all(axis=1)]
 
     for broken in map_in_threads(fetch, list(chunks(len(judged)))):
@@ -80,7 +80,7 @@ def judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
     return rows
 
 
-def narrow(relevance: csr_matrix, judged: Rows) -> csr_matrix:
+def select_judged_columns(relevance: csr_matrix, judged: Rows) -> csr_matrix:
     """The same judgements over judged rows alone."""
     columns = np.searchsorted(judged, relevance.indices)
     return csr_matrix(
@@ -88,15 +88,15 @@ def narrow(relevance: csr_matrix, judged: Rows) -> csr_matrix:
     )
 
 
-def unjudged_scores(
+def score_unjudged(
     documents: NDArray[Any],
     queries: Float32,
     judged: Rows,
     depth: int,
     candidates: Candidates | None,
-    asked: NDArray[np.bool_],
+    needs_scores: NDArray[np.bool_],
     similarity: Similarity,
-    others: NDArray[Any] | None = None,
+    fixed_documents: NDArray[Any] | None = None,
 ) -> Float32:
     """The `depth` best scores of each query among documents that nobody judged: (q, depth).
 
@@ -104,37 +104,45 @@ def unjudged_scores(
     """
     scores = np.full((len(queries), depth), -np.inf, np.float32)
     if candidates is not None:
-        rows, known = _handed_in(documents, queries, candidates, similarity)
-        known = np.where(np.isin(rows, judged) | (rows < 0), -np.inf, known)
-        ranked = -np.sort(-known, axis=1)[:, :depth]
-        scores[len(queries) - len(rows) :, : ranked.shape[1]] = ranked
-    elif len(judged) < len(documents) and asked.any():
-        found = best(queries[asked], documents, depth, skip=judged, similarity=similarity)
-        scores[asked] = found.scores
-    if others is not None and len(others) and asked.any():
-        more = best(queries[asked], others, depth, similarity=similarity).scores
-        both = np.concatenate([scores[asked], more], axis=1)
-        scores[asked] = -np.sort(-both, axis=1)[:, :depth]
+        candidate_rows, candidate_scores = _read_candidates(
+            documents, queries, candidates, similarity
+        )
+        candidate_scores = np.where(
+            np.isin(candidate_rows, judged) | (candidate_rows < 0), -np.inf, candidate_scores
+        )
+        ranked = -np.sort(-candidate_scores, axis=1)[:, :depth]
+        scores[len(queries) - len(candidate_rows) :, : ranked.shape[1]] = ranked
+    elif len(judged) < len(documents) and needs_scores.any():
+        top_k = find_top_k(
+            queries[needs_scores], documents, depth, skip=judged, similarity=similarity
+        )
+        scores[needs_scores] = top_k.scores
+    if fixed_documents is not None and len(fixed_documents) and needs_scores.any():
+        more = find_top_k(
+            queries[needs_scores], fixed_documents, depth, similarity=similarity
+        ).scores
+        both = np.concatenate([scores[needs_scores], more], axis=1)
+        scores[needs_scores] = -np.sort(-both, axis=1)[:, :depth]
     return scores
 
 
-def _handed_in(
+def _read_candidates(
     documents: NDArray[Any], queries: Float32, candidates: Candidates, similarity: Similarity
 ) -> tuple[Rows, NDArray[np.floating]]:
-    rows, known = candidates if isinstance(candidates, tuple) else (candidates, None)
+    rows, given_scores = candidates if isinstance(candidates, tuple) else (candidates, None)
     rows = np.asarray(rows)
     if (
-        rows.ndim != MATRIX
+        rows.ndim != ROW_ARRAY_NDIM
         or len(rows) > len(queries)
         or (rows.size and rows.max() >= len(documents))
     ):
         raise InputError(
             "candidates have to be rows of documents, (validation queries, k), -1 for none"
         )
-    if known is not None and np.shape(known) != rows.shape:
-        raise InputError(f"candidates: {rows.shape} rows but {np.shape(known)} scores")
-    if known is not None:
-        return rows, np.asarray(known, np.float32)
+    if given_scores is not None and np.shape(given_scores) != rows.shape:
+        raise InputError(f"candidates: {rows.shape} rows but {np.shape(given_scores)} scores")
+    if given_scores is not None:
+        return rows, np.asarray(given_scores, np.float32)
     computed = np.empty(rows.shape, np.float32)
     for number, query in enumerate(queries[len(queries) - len(rows) :]):
         vectors = np.asarray(documents[np.maximum(rows[number], 0)], np.float32)
@@ -142,8 +150,8 @@ def _handed_in(
     return rows, computed
 
 
-def pull_weights(
-    weights: Any, relevance: csr_matrix, judged: Rows, count: int, documents: int
+def build_train_weights(
+    weights: Any, relevance: csr_matrix, judged: Rows, train_count: int, document_count: int
 ) -> csr_matrix | NDArray[Any] | None:
     """Weights of the first `count` queries as the solver takes them, 1 for the others.
 
@@ -152,14 +160,18 @@ def pull_weights(
     if weights is None:
         return None
     if isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub":
-        if len(weights) != count:
-            raise InputError(f"train_weights are {len(weights)} for {count} training queries")
-        return np.append(weights.astype(np.float64), np.ones(relevance.shape[0] - count))
-    known = narrow(*_known(matrix(weights, count, documents, "train_weights"), judged))
-    return csr_matrix(vstack([known, (relevance[count:] > 0).astype(np.float64)]))
+        if len(weights) != train_count:
+            raise InputError(f"train_weights are {len(weights)} for {train_count} training queries")
+        return np.append(weights.astype(np.float64), np.ones(relevance.shape[0] - train_count))
+    judgement_weights = select_judged_columns(
+        *_check_weights(
+            build_relevance_matrix(weights, train_count, document_count, "train_weights"), judged
+        )
+    )
+    return csr_matrix(vstack([judgement_weights, (relevance[train_count:] > 0).astype(np.float64)]))
 
 
-def _known(weights: csr_matrix, judged: Rows) -> tuple[csr_matrix, Rows]:
+def _check_weights(weights: csr_matrix, judged: Rows) -> tuple[csr_matrix, Rows]:
     if not np.isin(weights.indices, judged).all():
         raise InputError("train_weights name a row that is judged by no query")
     return weights, judged

@@ -12,47 +12,55 @@ from scipy.sparse import csr_matrix, issparse
 
 from nudge_sync.errors import InputError
 
-Relevant: TypeAlias = Sequence[Iterable[int] | Mapping[int, float]] | csr_matrix
+RelevantDocuments: TypeAlias = Sequence[Iterable[int] | Mapping[int, float]] | csr_matrix
 """For each query the rows that are relevant, or row -> grade; or a (q, n) sparse matrix."""
 
 
-def matrix(relevant: Relevant, queries: int, documents: int, name: str) -> csr_matrix:
+def build_relevance_matrix(
+    relevant: RelevantDocuments, query_count: int, document_count: int, name: str
+) -> csr_matrix:
     """Grades, (q, n), 1 where none was given; a row named twice for a query counts once.
 
     Raises InputError for a row that is not there, a grade that is not finite, or another number
     of entries than there are queries.
     """
     if issparse(relevant):
-        found = csr_matrix(relevant, dtype=np.float64)
-        if found.shape != (queries, documents):
-            raise InputError(f"{name} is {found.shape}; it has to be {(queries, documents)}")
+        grades = csr_matrix(relevant, dtype=np.float64)
+        if grades.shape != (query_count, document_count):
+            raise InputError(
+                f"{name} is {grades.shape}; it has to be {(query_count, document_count)}"
+            )
     else:
-        found = _listed(relevant, queries, documents, name)
-    if not np.isfinite(found.data).all():
+        grades = _build_from_lists(relevant, query_count, document_count, name)
+    if not np.isfinite(grades.data).all():
         raise InputError(f"{name} holds a grade that is not a finite number; leave it out")
-    return found
+    return grades
 
 
-def _listed(relevant: Any, queries: int, documents: int, name: str) -> csr_matrix:
+def _build_from_lists(
+    relevant: Any, query_count: int, document_count: int, name: str
+) -> csr_matrix:
     entries = list(relevant)
-    if len(entries) != queries:
+    if len(entries) != query_count:
         raise InputError(
-            f"{name} has {len(entries)} entries for {queries} queries; "
+            f"{name} has {len(entries)} entries for {query_count} queries; "
             "give one a query, an empty list where nothing is relevant"
         )
     counts = np.fromiter(map(len, entries), np.int64, len(entries))
-    rows = _integers(entries, int(counts.sum()), name)
-    owner = np.repeat(np.arange(queries), counts)
-    wrong = np.flatnonzero((rows < 0) | (rows >= documents))
+    rows = _read_row_numbers(entries, int(counts.sum()), name)
+    query_rows = np.repeat(np.arange(query_count), counts)
+    wrong = np.flatnonzero((rows < 0) | (rows >= document_count))
     if len(wrong):
         raise InputError(
-            f"{name}[{owner[wrong[0]]}] names row {rows[wrong[0]]}, "
-            f"but documents have rows 0 to {documents - 1}"
+            f"{name}[{query_rows[wrong[0]]}] names row {rows[wrong[0]]}, "
+            f"but documents have rows 0 to {document_count - 1}"
         )
-    return _once(owner, rows, _grades(entries, len(rows)), (queries, documents))
+    return _drop_duplicates(
+        query_rows, rows, _read_grades(entries, len(rows)), (query_count, document_count)
+    )
 
 
-def _integers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
+def _read_row_numbers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
     try:
         rows = np.fromiter(chain.from_iterable(entries), np.float64, total)
     except (TypeError, ValueError) as error:
@@ -62,23 +70,25 @@ def _integers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
     return rows.astype(np.int64)
 
 
-def _grades(entries: list[Any], total: int) -> NDArray[np.float64]:
+def _read_grades(entries: list[Any], total: int) -> NDArray[np.float64]:
     if not any(issubclass(kind, Mapping) for kind in set(map(type, entries))):
         return np.ones(total)
-    each = (one.values() if isinstance(one, Mapping) else [1.0] * len(one) for one in entries)
-    return np.fromiter(chain.from_iterable(each), np.float64, total)
+    grades = (
+        entry.values() if isinstance(entry, Mapping) else [1.0] * len(entry) for entry in entries
+    )
+    return np.fromiter(chain.from_iterable(grades), np.float64, total)
 
 
-def _once(
-    owner: NDArray[np.int64],
+def _drop_duplicates(
+    query_rows: NDArray[np.int64],
     rows: NDArray[np.int64],
     grades: NDArray[np.float64],
     shape: tuple[int, int],
 ) -> csr_matrix:
-    order = np.lexsort((rows, owner))
-    owner, rows, grades = owner[order], rows[order], grades[order]
+    order = np.lexsort((rows, query_rows))
+    query_rows, rows, grades = query_rows[order], rows[order], grades[order]
     fresh = np.ones(len(rows), np.bool_)
-    fresh[1:] = (owner[1:] != owner[:-1]) | (rows[1:] != rows[:-1])
-    owner, rows, grades = owner[fresh], rows[fresh], grades[fresh]
-    start = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=shape[0]))])
+    fresh[1:] = (query_rows[1:] != query_rows[:-1]) | (rows[1:] != rows[:-1])
+    query_rows, rows, grades = query_rows[fresh], rows[fresh], grades[fresh]
+    start = np.concatenate([[0], np.cumsum(np.bincount(query_rows, minlength=shape[0]))])
     return csr_matrix((grades, rows, start), shape=shape)

@@ -6,8 +6,14 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.feedback.judged import judgements_of
-from nudge_sync.planning.held_out import LiveCheck, Probe, held_out, live_check, live_means
+from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.planning.held_out import (
+    HeldOutQueries,
+    LiveCheck,
+    compare_live_scores,
+    measure_live_scores,
+    select_held_out,
+)
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import Revision, find_pending_revisions
 from nudge_sync.store.target import Target, refuse_unsupported_collection
@@ -49,13 +55,13 @@ def _finish_revision(
     if entry.state == "writing":
         entry, _ = roll_forward(writer, entry)
     supersede_older_revisions(writer, entry)
-    judgements = judgements_of(writer.target, settings, writer.progress)
-    conclude_revision(writer, settings, entry, held_out(judgements))
+    judgements = load_collection_judgements(writer.target, settings, writer.progress)
+    conclude_revision(writer, settings, entry, select_held_out(judgements))
     return writer.ledger.read_entry(entry.number).summary()
 
 
 def conclude_revision(
-    writer: Writer, settings: CollectionSettings, entry: Revision, probe: Probe | None
+    writer: Writer, settings: CollectionSettings, entry: Revision, probe: HeldOutQueries | None
 ) -> LiveCheck | None:
     """Measure a written revision through the live index and note it applied.
 
@@ -68,11 +74,11 @@ def conclude_revision(
         return None
     # Rows that wait for the index may not be found yet: that would look like a loss.
     Pacer(writer.target.collection, writer.settings, writer.progress).wait_for_index()
-    after = live_means(
+    after = measure_live_scores(
         writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
     )
-    check = live_check(before, after, settings.solver.metric, settings.gate)
-    if check.lost:
+    check = compare_live_scores(before, after, settings.solver.metric, settings.gate)
+    if check.is_loss:
         # Left in state "written" until the rollback supersedes it: a crash in between is resumed.
         undo_revision(writer, writer.ledger.add_details(entry, lost=check.summary()))
     else:

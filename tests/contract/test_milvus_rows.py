@@ -151,7 +151,7 @@ def test_rows_beyond_one_message(client, connect_milvus, uri):
 def test_a_page_that_loses_rows(connect_milvus):
     database = connect_milvus()
     make_collection(database, list(range(40)))
-    query = database.wire.query
+    query = database.connection.query
     lost = {3, 17, 29}
 
     def lossy(collection, filter_, fields, **options):
@@ -162,10 +162,12 @@ def test_a_page_that_loses_rows(connect_milvus):
             keys.scalars.long_data.data[:] = kept
         return answer
 
-    database.wire.query = lossy
+    database.connection.query = lossy
     found = [
         key
-        for part in scan_rows(database.wire, CollectionRef(NAME, "id", True), [], row_limit=10)
+        for part in scan_rows(
+            database.connection, CollectionRef(NAME, "id", True), [], row_limit=10
+        )
         for key in part.keys
     ]
     assert sorted(found) == list(range(40))
@@ -364,7 +366,7 @@ def test_a_field_that_changes_beside_the_vector(client, connect_milvus, uri):
         pytest.skip("Milvus Lite writes the vector alone")
     database = connect_milvus()
     collection, vectors = make_collection(database, [1, 2])
-    call = database.wire.call
+    call = database.connection.call
 
     def spoiling(method, request):
         if method == "Upsert":
@@ -372,7 +374,7 @@ def test_a_field_that_changes_beside_the_vector(client, connect_milvus, uri):
             dynamic.scalars.json_data.data[0] = b'{"page":"spoilt"}'
         return call(method, request)
 
-    database.wire.call = spoiling
+    database.connection.call = spoiling
     with pytest.raises(WriteNotVerified, match="meta"):
         collection.write(Points([1, 2], unit_rows(2, 2, 8)), vectors)
 
@@ -382,7 +384,7 @@ def test_rows_that_the_server_loses_in_an_upsert(connect_milvus, count, counted)
     """As Milvus 3.0 did on tiered storage: deleted, not inserted again, and called a success."""
     database = connect_milvus()
     collection, vectors = make_collection(database, list(range(count)))
-    call = database.wire.call
+    call = database.connection.call
 
     def losing(method, request):
         answer = call(method, request)
@@ -394,6 +396,6 @@ def test_rows_that_the_server_loses_in_an_upsert(connect_milvus, count, counted)
             answer.upsert_cnt = count if counted else 0
         return answer
 
-    database.wire.call = losing
+    database.connection.call = losing
     with pytest.raises(WriteNotVerified, match="are gone"):
         collection.write(Points(list(range(count)), unit_rows(count, 2, 8)), vectors)

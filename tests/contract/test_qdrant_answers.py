@@ -249,9 +249,9 @@ def test_grpc_answers_become_errors(monkeypatch, code, text, kind):
 )
 def test_what_a_version_can_do(server, version, conditional, modes):
     server.body = {"title": "qdrant", "version": version}
-    session = connect("qdrant", server.section).session
-    assert session.at_least(CONDITIONAL_UPDATE_RELEASE) is conditional
-    assert session.at_least(UPDATE_MODE_RELEASE) is modes
+    connection = connect("qdrant", server.section).connection
+    assert connection.is_at_least(CONDITIONAL_UPDATE_RELEASE) is conditional
+    assert connection.is_at_least(UPDATE_MODE_RELEASE) is modes
 
 
 def test_a_mark_needs_conditional_updates(server):
@@ -262,9 +262,9 @@ def test_a_mark_needs_conditional_updates(server):
 
 @pytest.mark.parametrize("status", [UpdateStatus.ACKNOWLEDGED, UpdateStatus.WAIT_TIMEOUT])
 def test_acknowledged_is_not_completed(status):
-    session = connect("qdrant", {"location": ":memory:"}).session
+    connection = connect("qdrant", {"location": ":memory:"}).connection
     with pytest.raises(Unreachable, match="not completed"):
-        session.done("docs", UpdateResult(operation_id=1, status=status))
+        connection.require_completed("docs", UpdateResult(operation_id=1, status=status))
 
 
 # Layouts

@@ -18,11 +18,11 @@ def local_engine(section, vector="") -> Engine:
             return engine.database  # Nothing of it outlives its client.
         engine.database.close()
         again = connect("qdrant", section)
-        engine.backdoor.client = again.session.client
+        engine.backdoor.client = again.connection.client
         return again
 
     database = connect("qdrant", section)
-    backdoor = QdrantBackdoor(database.session.client, vector)
+    backdoor = QdrantBackdoor(database.connection.client, vector)
     engine = Engine(database, backdoor, reopen, vector, foreign_ids=["7", "x", -1, 2**64, "../x"])
     engine.alias = backdoor.alias
     return engine

@@ -56,7 +56,7 @@ def between(monkeypatch, client, act):
 
 
 def test_an_upsert_within_the_window(database, monkeypatch):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     theirs = unit_rows(1, seed=7)[0]
     live = collection.read(range(20))
     point = PointStruct(id=3, vector=theirs.tolist(), payload={"fresh": True})
@@ -64,7 +64,7 @@ def test_an_upsert_within_the_window(database, monkeypatch):
     report = collection.write(Points(live.ids, unit_rows(20, seed=1)), live.vectors)
     (found,) = client.retrieve("docs", [3], with_vectors=True)
     kept = np.allclose(found.vector, theirs, atol=1e-6)
-    if database.session.settings.payload_mark:
+    if database.connection.settings.payload_mark:
         assert kept
         assert report.drifted == [3]
     else:
@@ -75,7 +75,7 @@ def test_an_upsert_within_the_window(database, monkeypatch):
 
 
 def test_a_delete_within_the_window(database, monkeypatch):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     live = collection.read(range(20))
     between(monkeypatch, client, lambda: client.delete("docs", [3]))
     report = collection.write(Points(live.ids, unit_rows(20, seed=1)), live.vectors)
@@ -85,7 +85,7 @@ def test_a_delete_within_the_window(database, monkeypatch):
 
 
 def test_an_upsert_of_the_same_vector_within_the_window(database, monkeypatch):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     live = collection.read(range(20))
     again = PointStruct(id=3, vector=live.vectors[3].tolist(), payload={"fresh": True})
     between(monkeypatch, client, lambda: client.upsert("docs", [again]))
@@ -96,7 +96,7 @@ def test_an_upsert_of_the_same_vector_within_the_window(database, monkeypatch):
 
 
 def test_no_mark_is_left(database):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     live = collection.read(range(20))
     collection.write(Points(live.ids, unit_rows(20, seed=1)), live.vectors)
     found = client.retrieve("docs", list(range(20)))
@@ -104,7 +104,7 @@ def test_no_mark_is_left(database):
 
 
 def test_a_request_that_fails_takes_its_mark_along(database, monkeypatch):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     live = collection.read(range(20))
 
     def fail():
@@ -118,7 +118,7 @@ def test_a_request_that_fails_takes_its_mark_along(database, monkeypatch):
 
 
 def test_an_update_that_is_not_carried_out(database, monkeypatch):
-    client, collection = database.session.client, database.collection("docs")
+    client, collection = database.connection.client, database.collection("docs")
     live = collection.read(range(20))
     result = UpdateResult(operation_id=1, status=UpdateStatus.COMPLETED)
     monkeypatch.setattr(client, "update_vectors", lambda *args, **kwargs: result)
@@ -128,7 +128,7 @@ def test_an_update_that_is_not_carried_out(database, monkeypatch):
 
 def test_a_swap_that_another_process_wins(monkeypatch):
     database = connect("qdrant", {"location": ":memory:"})
-    client, records = database.session.client, database.records("lease")
+    client, records = database.connection.client, database.records("lease")
     for generation, expected in ((1, None), (2, 1)):
         theirs = Record("lease", {"generation": generation, "by": "them"})
         plain = client.upsert
@@ -156,7 +156,7 @@ def test_collections_that_cannot_be_written():
         ),
     }
     words = {"words": SparseVectorParams()}
-    database.session.client.create_collection("docs", vectors, words)
+    database.connection.client.create_collection("docs", vectors, words)
     rows = unit_rows(1, seed=0, dimension=4)
     with pytest.raises(UnsupportedCollection, match='"half" of "docs" is stored as float16'):
         database.collection("docs", "half").write(Points([1], rows), rows)
@@ -169,7 +169,7 @@ def test_collections_that_cannot_be_written():
 def test_points_without_the_vector_are_missing():
     database = connect("qdrant", {"location": ":memory:"})
     params = VectorParams(size=24, distance=Distance.DOT)
-    client = database.session.client
+    client = database.connection.client
     client.create_collection("docs", {"a": params, "b": params})
     rows = unit_rows(2, seed=0)
     client.upsert("docs", [PointStruct(id=0, vector={"a": rows[0].tolist()}, payload={})])
@@ -211,7 +211,7 @@ def test_health_of_a_sound_collection(database):
 )
 def test_health_by_status(database, monkeypatch, status, optimiser, ready, reason):
     collection = database.collection("docs")
-    client = database.session.client
+    client = database.connection.client
     info = client.get_collection("docs").model_dump()
     answer = CollectionInfo.model_validate(info | {"status": status, "optimizer_status": optimiser})
     woken = []

@@ -32,15 +32,15 @@ ORIGINALS, HISTORY, LEDGER = (
 
 @dataclass
 class NudgedCollection:
-    """A world after one cycle, and how to bring its records back."""
+    """A sample collection after one cycle, and how to bring its records back."""
 
-    world: SampleCollection
+    sample_collection: SampleCollection
     saved_records: dict[str, dict[str, Any]]
     live_bytes: bytes
 
     @property
     def records(self) -> dict[str, dict[str, Any]]:
-        return self.world.database.store.records
+        return self.sample_collection.database.store.records
 
     def keys(self, name: str) -> list[str]:
         return sorted(self.records[name])
@@ -65,17 +65,21 @@ class NudgedCollection:
 
 @pytest.fixture(scope="module")
 def shared_nudged_collection(tmp_path_factory) -> Iterator[NudgedCollection]:
-    with open_sample_collection("memory", tmp_path_factory.mktemp("world")) as world:
-        world.add_judgements()
-        cycle.apply(world.target(), SETTINGS)
-        saved_records = {name: dict(found) for name, found in world.database.store.records.items()}
-        yield NudgedCollection(world, saved_records, world.read_vectors().tobytes())
+    with open_sample_collection("memory", tmp_path_factory.mktemp("sample")) as sample_collection:
+        sample_collection.add_judgements()
+        cycle.apply(sample_collection.target(), SETTINGS)
+        saved_records = {
+            name: dict(found) for name, found in sample_collection.database.store.records.items()
+        }
+        yield NudgedCollection(
+            sample_collection, saved_records, sample_collection.read_vectors().tobytes()
+        )
 
 
 @pytest.fixture
 def nudged_collection(shared_nudged_collection: NudgedCollection) -> Iterator[NudgedCollection]:
     yield shared_nudged_collection
-    shared_nudged_collection.world.upsert(
+    shared_nudged_collection.sample_collection.upsert(
         list(range(400)),
         np.frombuffer(shared_nudged_collection.live_bytes, np.float32).reshape(400, -1),
     )
@@ -97,25 +101,26 @@ def list_attempts(sample_collection: SampleCollection) -> Iterator[tuple[str, Ca
 
 def assert_refused(nudged_collection: NudgedCollection, key: str, *names: str) -> None:
     """Each of the verbs names the record, and the collection keeps every bit."""
-    for name, attempt in list_attempts(nudged_collection.world):
+    for name, attempt in list_attempts(nudged_collection.sample_collection):
         if name in names:
             with pytest.raises(DamagedRecord) as error:
                 attempt()
             assert repr(key)[:100] in str(error.value), name
             assert (
-                nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
+                nudged_collection.sample_collection.read_vectors().tobytes()
+                == nudged_collection.live_bytes
             ), name
 
 
 def assert_harmless(nudged_collection: NudgedCollection) -> None:
     """No verb does anything but succeed or refuse; what is written comes from whole records."""
-    original = nudged_collection.world.data.vectors[:JUDGED_POINTS]
-    for _, attempt in list_attempts(nudged_collection.world):
+    original = nudged_collection.sample_collection.data.vectors[:JUDGED_POINTS]
+    for _, attempt in list_attempts(nudged_collection.sample_collection):
         try:
             attempt()
         except NudgeSyncError:
             continue
-    now = nudged_collection.world.read_vectors(range(JUDGED_POINTS))
+    now = nudged_collection.sample_collection.read_vectors(range(JUDGED_POINTS))
     before = np.frombuffer(nudged_collection.live_bytes, np.float32).reshape(400, -1)[
         :JUDGED_POINTS
     ]
@@ -281,9 +286,11 @@ def test_verify_names_every_damaged_record(nudged_collection: NudgedCollection):
     nudged_collection.rewrite_with_checksum(LEDGER, "lease", lambda body: body.pop("lease"))
     named += [f"{LEDGER} 'revision:00000001'", f"{LEDGER} 'lease'"]
     with pytest.raises(DamagedRecord, match="Damaged are 14 records") as error:
-        verify.verify(nudged_collection.world.target())
+        verify.verify(nudged_collection.sample_collection.target())
     assert [name for name in named if name not in str(error.value)] == []
-    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
+    assert (
+        nudged_collection.sample_collection.read_vectors().tobytes() == nudged_collection.live_bytes
+    )
 
 
 def test_verify_counts_what_it_has_no_room_for(nudged_collection: NudgedCollection):
@@ -292,22 +299,26 @@ def test_verify_counts_what_it_has_no_room_for(nudged_collection: NudgedCollecti
         nudged_collection.records[HISTORY][key] = (text.replace('"id"', '"ID"'), vector)
     count = len(nudged_collection.keys(HISTORY))
     with pytest.raises(DamagedRecord, match=f"and {count - 20} more") as error:
-        verify.verify(nudged_collection.world.target())
+        verify.verify(nudged_collection.sample_collection.target())
     assert len(str(error.value)) < 2500
 
 
 def test_originals_that_are_gone(nudged_collection: NudgedCollection):
     nudged_collection.records[ORIGINALS].clear()
     with pytest.raises(DamagedRecord, match="original is gone"):
-        cycle.plan(nudged_collection.world.target(), SETTINGS)
-    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
+        cycle.plan(nudged_collection.sample_collection.target(), SETTINGS)
+    assert (
+        nudged_collection.sample_collection.read_vectors().tobytes() == nudged_collection.live_bytes
+    )
 
 
 def test_a_ledger_that_is_gone(nudged_collection: NudgedCollection):
     nudged_collection.records[LEDGER].clear()
     with pytest.raises(DamagedRecord, match="is empty although"):
-        roll_back(nudged_collection.world.target(), SETTINGS, originals=True)
-    assert nudged_collection.world.read_vectors().tobytes() == nudged_collection.live_bytes
+        roll_back(nudged_collection.sample_collection.target(), SETTINGS, originals=True)
+    assert (
+        nudged_collection.sample_collection.read_vectors().tobytes() == nudged_collection.live_bytes
+    )
 
 
 ENTRIES: list[Callable[[dict[str, Any]], Any]] = [
@@ -351,7 +362,7 @@ def test_a_sealed_ledger_entry_of_another_shape(nudged_collection: NudgedCollect
     nudged_collection.rewrite_with_checksum(LEDGER, key, ENTRIES[number])
     assert_refused(nudged_collection, key, "verify", "plan", "resume", "apply", "undo", "originals")
     with pytest.raises(DamagedRecord):
-        Ledger(nudged_collection.world.target().ledger, "docs").read_entry(1)
+        Ledger(nudged_collection.sample_collection.target().ledger_records, "docs").read_entry(1)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -376,7 +387,7 @@ def test_a_plan_in_the_ledger_that_cannot_be_read_is_made_again(
         body["entry"]["details"]["plan"] = {"metric": 3}
 
     nudged_collection.rewrite_with_checksum(LEDGER, "revision:00000001", change)
-    again = cycle.apply(nudged_collection.world.target(), SETTINGS)
+    again = cycle.apply(nudged_collection.sample_collection.target(), SETTINGS)
     assert (again.plan.moved, again.revision) == (0, None)
 
 
@@ -409,7 +420,7 @@ def test_a_lease_of_another_shape_is_named_and_can_be_replaced(
 ):
     nudged_collection.rewrite_with_checksum(LEDGER, "lease", LEASES[number])
     assert_refused(nudged_collection, "lease", "verify", "resume", "apply", "undo")
-    records = nudged_collection.world.target().ledger
+    records = nudged_collection.sample_collection.target().ledger_records
     with pytest.raises(DamagedRecord, match="unlock --force"):
         lease.read_active_lease(records)
     assert lease.break_lease(records) is None
@@ -428,16 +439,18 @@ def test_a_lease_with_a_flipped_bit_is_not_believed(nudged_collection: NudgedCol
 def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(
     nudged_collection: NudgedCollection,
 ):
-    erasure.request_erasure(nudged_collection.world.target().ledger, "docs")
+    erasure.request_erasure(nudged_collection.sample_collection.target().ledger_records, "docs")
     document = nudged_collection.document(LEDGER, "erasure")
     document["erasure"]["done"] += 1
     nudged_collection.put(LEDGER, "erasure", document, None)
     assert_refused(nudged_collection, "erasure", "apply")
-    assert f"{LEDGER} 'erasure'" in list(find_damaged_records(nudged_collection.world.target()))
+    assert f"{LEDGER} 'erasure'" in list(
+        find_damaged_records(nudged_collection.sample_collection.target())
+    )
 
 
 def test_whatever_the_ledger_wrote_is_read_again(nudged_collection: NudgedCollection):
-    ledger = Ledger(nudged_collection.world.target().ledger, "docs")
+    ledger = Ledger(nudged_collection.sample_collection.target().ledger_records, "docs")
     entry = ledger.read_entry(1)
     assert isinstance(entry, Revision)
     assert asdict(ledger.entries()[0]) == asdict(entry)

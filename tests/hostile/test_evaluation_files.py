@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.evaluate.sources import beir
-from nudge_sync.evaluate.sources.files import Files, load
+from nudge_sync.evaluate.sources.files import TaskFiles, read_task
 
 
 def folder(path: Path) -> Path:
@@ -39,7 +39,7 @@ def test_an_array_that_is_none(tmp_path, name, number):
     where = folder(tmp_path / "set")
     (where / name).write_bytes(BROKEN_ARRAYS[number])
     with pytest.raises(NudgeSyncError):
-        load(Files.folder(where), "set")
+        read_task(TaskFiles.from_folder(where), "set")
 
 
 @given(name=st.sampled_from(PARTS), content=st.binary(max_size=120))
@@ -47,7 +47,7 @@ def test_any_bytes_are_a_set_or_refused(tmp_path_factory, name, content):
     where = folder(tmp_path_factory.getbasetemp() / "any")
     (where / name).write_bytes(content)
     try:
-        load(Files.folder(where), "set")
+        read_task(TaskFiles.from_folder(where), "set")
     except NudgeSyncError:
         return
 
@@ -72,7 +72,7 @@ def test_any_text_is_a_beir_folder_or_refused(tmp_path_factory, corpus, queries,
         (where / name).write_text(text, encoding="utf-8", errors="surrogatepass")
     (where / "qrels" / "test.tsv").write_text(qrels, encoding="utf-8", errors="surrogatepass")
     try:
-        texts = beir.folder(where)
+        texts = beir.load_dataset_folder(where)
         list(texts.documents())
         list(texts.queries)
     except NudgeSyncError:

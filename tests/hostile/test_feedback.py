@@ -133,7 +133,7 @@ def test_a_bad_row_is_named_and_stops_nothing(tmp_path, number):
     destination, rejects = make_destination(), tmp_path / "rejects.jsonl"
     bad = [line for line in ROWS[number].split(b"\n") if line]
     lines = [GOOD[0], *bad, GOOD[1]]
-    report = import_lines(tmp_path / "rows", lines, destination, rejects=rejects)
+    report = import_lines(tmp_path / "rows", lines, destination, rejects_path=rejects)
     assert (report.accepted, report.rejected) == (2, len(bad))
     assert [len(found) for found in report.lines.values()] == list(report.reasons.values())
     assert all(name.startswith(str(tmp_path / "rows")) for s in report.lines.values() for name in s)

@@ -134,7 +134,7 @@ def engine(request, tmp_path_factory) -> Iterator[tuple[Database, list[Any]]]:
         yield database, there
     finally:
         if uri:
-            database.wire.call("DropCollection", DropCollectionRequest(collection_name=NAME))
+            database.connection.call("DropCollection", DropCollectionRequest(collection_name=NAME))
         database.close()
 
 

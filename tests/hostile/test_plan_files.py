@@ -51,7 +51,7 @@ def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
     found = load_plan(tmp_path / "plan")
     assert found.vectors.tobytes() == made.vectors.tobytes()
     for field in fields(Plan):
-        if field.name not in {"vectors", "held"}:
+        if field.name not in {"vectors", "live_vectors"}:
             assert getattr(found, field.name) == getattr(made, field.name), field.name
 
 
@@ -63,7 +63,7 @@ def test_an_empty_plan_survives_too(tmp_path):
 
 def test_the_header_knows_every_field_of_a_plan():
     named = set(plan_file_schema.PlanHeader.model_fields) - {"format", "rows", "digest"}
-    rows = {"ids", "vectors", "live", "angles", "held"}
+    rows = {"ids", "vectors", "live_digests", "angles", "live_vectors"}
     assert named | rows == {field.name for field in fields(Plan)}
 
 

@@ -131,7 +131,7 @@ def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
     assert build_drill_trigger(schedule) is not None
     assert build_drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
     daemon = Daemon(config, StopRequest(), {"docs": ""})
-    with daemon.run_schedule({"docs": build_cycle_trigger(schedule)}, at_once=False):
+    with daemon.run_schedule({"docs": build_cycle_trigger(schedule)}, run_at_start=False):
         line = b'nudge_sync_drills_total{collection="docs",result="restored"}'
         deadline = time.monotonic() + 60
         while line not in daemon.render_metrics():

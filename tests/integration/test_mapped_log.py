@@ -20,7 +20,7 @@ import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
-from nudge_sync.feedback.judged import judgements_of
+from nudge_sync.feedback.judged import load_collection_judgements
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -84,8 +84,8 @@ def fill(
         "qdrant": nudge_sync_qdrant,
     }
     # Servers keep what an earlier run left.
-    if sample_collection.engine == "qdrant" and database.session.client.collection_exists(name):
-        database.session.client.delete_collection(name)
+    if sample_collection.engine == "qdrant" and database.connection.client.collection_exists(name):
+        database.connection.client.delete_collection(name)
     if sample_collection.engine == "milvus":
         database.records(name).drop()
     homes.get(sample_collection.engine, nudge_sync_milvus).ingest(
@@ -151,7 +151,9 @@ def test_a_mapped_log_says_what_an_import_of_it_would(
 ):
     rows = range(QUERIES)
     log_everything(any_sample_collection, rows)
-    found = judgements_of(any_sample_collection.target(), CollectionSettings(feedback=MAPPED))
+    found = load_collection_judgements(
+        any_sample_collection.target(), CollectionSettings(feedback=MAPPED)
+    )
     with open_sample_collection("memory", tmp_path / "other") as other:
         expected = import_judgements(other, rows)
     assert found.query_ids == expected.query_ids
@@ -268,7 +270,9 @@ def test_what_is_not_there_is_named(sample_collection: SampleCollection, name: s
         searches=SEARCHES.model_copy(update=own), events=EVENTS.model_copy(update=acts)
     )
     with pytest.raises(ConfigError, match=message):
-        judgements_of(sample_collection.target(), CollectionSettings(feedback=settings))
+        load_collection_judgements(
+            sample_collection.target(), CollectionSettings(feedback=settings)
+        )
 
 
 def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
@@ -280,7 +284,7 @@ def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
     )
     settings = CollectionSettings(feedback=FeedbackSettings(searches=SEARCHES))
     with pytest.raises(ConfigError, match=f"need vectors of {DIMENSION} numbers.*have 2"):
-        judgements_of(sample_collection.target(), settings)
+        load_collection_judgements(sample_collection.target(), settings)
 
 
 def test_a_milvus_schema_with_types(tmp_path: Path):

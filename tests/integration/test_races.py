@@ -121,7 +121,7 @@ def test_nothing_is_lost_on_milvus_outside_the_window(
     uri = request.getfixturevalue("milvus_server_uri") if on_server else str(tmp_path / "races.db")
     application = ConnectedMilvusApplication(uri)
     database: Any = application.connect()
-    windows = WriteWindows(database.wire, "docs")
+    windows = WriteWindows(database.connection, "docs")
     wait = partial(windows.read_starts.acquire, timeout=1)
     writer, changes = run_race(application, database, wait)
     assert changes > 3

@@ -84,10 +84,10 @@ class LocalQdrantApplication:
         points = [
             PointStruct(id=i, vector=row.tolist()) for i, row in zip(ids, vectors, strict=True)
         ]
-        database.session.client.upsert("docs", points, wait=True)
+        database.connection.client.upsert("docs", points, wait=True)
 
     def delete(self, database: Any, ids: Sequence[int]) -> None:
-        database.session.client.delete("docs", list(ids), wait=True)
+        database.connection.client.delete("docs", list(ids), wait=True)
 
 
 class QdrantApplication(LocalQdrantApplication):
@@ -97,7 +97,7 @@ class QdrantApplication(LocalQdrantApplication):
         self.section = {"url": location}
 
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
-        client = database.session.client
+        client = database.connection.client
         for existing in client.get_collections().collections:
             if existing.name == "docs" or existing.name.startswith("docs__nudge_"):
                 client.delete_collection(existing.name)

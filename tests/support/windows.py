@@ -12,21 +12,21 @@ TimeSpan = tuple[float, float]
 
 
 class WriteWindows:
-    """Listens on the wire of a sidecar that works in one thread, one chunk at a time.
+    """Listens on the connection of a sidecar that works in one thread, one chunk at a time.
 
     A window lasts from the start of the last read before an upsert to that upsert's answer.
     """
 
-    def __init__(self, wire: Any, collection: str) -> None:
-        self._send, self._collection, self._last_read = wire.call, collection, 0.0
+    def __init__(self, connection: Any, collection: str) -> None:
+        self._send, self._collection, self._last_read = connection.call, collection, 0.0
         self.by_point: dict[int, list[TimeSpan]] = defaultdict(list)
         """By point."""
         self.read_starts = Semaphore(0)
         """Released twice as each read begins: for writes that shall come at the worst moment."""
-        wire.call = self.record_call
+        connection.call = self.record_call
 
     def record_call(self, method: str, request: Any) -> Any:
-        """The wire's own, with an eye on the clock."""
+        """The connection's own, with an eye on the clock."""
         if getattr(request, "collection_name", "") != self._collection:
             return self._send(method, request)
         began = time.monotonic()

@@ -10,9 +10,9 @@ from scipy.sparse import csr_matrix
 from nudge_sync import metrics
 from nudge_sync.errors import InputError
 from nudge_sync.solve.nudge_n import unit
-from nudge_sync.solve.problem import Queries
+from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
-from nudge_sync.solve.topk import best
+from nudge_sync.solve.topk import find_top_k
 
 
 def trec_eval(queries, documents, relevance, name):
@@ -39,7 +39,7 @@ def problem(seed, n=60, q=12, d=8, highest=3):
 def test_ndcg_is_trec_evals(seed):
     documents, queries, relevance = problem(seed)
     unjudged = np.full((len(queries), 10), -np.inf, np.float32)
-    ours = metric_values(documents, Queries(queries, relevance, unjudged), "ndcg@10")
+    ours = metric_values(documents, JudgedQueries(queries, relevance, unjudged), "ndcg@10")
     np.testing.assert_allclose(ours, trec_eval(queries, documents, relevance, "ndcg_cut_10"))
 
 
@@ -47,7 +47,7 @@ def test_ndcg_is_trec_evals(seed):
 def test_mrr_is_trec_evals_where_an_answer_is_in_the_first_ten(seed):
     documents, queries, relevance = problem(seed)
     unjudged = np.full((len(queries), 10), -np.inf, np.float32)
-    ours = metric_values(documents, Queries(queries, relevance, unjudged), "mrr@10")
+    ours = metric_values(documents, JudgedQueries(queries, relevance, unjudged), "mrr@10")
     theirs = trec_eval(queries, documents, relevance, "recip_rank")
     np.testing.assert_allclose(ours, np.where(theirs >= 0.1, theirs, 0))
 
@@ -57,7 +57,7 @@ def test_recall_is_trec_evals_over_what_can_be_reached(name):
     documents, queries, relevance = problem(3)
     depth = int(name.split("@")[1])
     unjudged = np.full((len(queries), depth), -np.inf, np.float32)
-    ours = metric_values(documents, Queries(queries, relevance, unjudged), name)
+    ours = metric_values(documents, JudgedQueries(queries, relevance, unjudged), name)
     hits = trec_eval(queries, documents, relevance, f"P_{depth}") * depth
     many = np.asarray((relevance > 0).sum(axis=1)).ravel()
     np.testing.assert_allclose(ours, hits / np.minimum(many, depth))
@@ -67,10 +67,10 @@ def test_recall_is_trec_evals_over_what_can_be_reached(name):
 def test_judged_and_unjudged_apart_measure_like_all_together(seed, name):
     documents, queries, relevance = problem(seed)
     judged = np.unique(relevance.indices)
-    depth = metrics.parse(name).depth
-    whole = Queries(queries, relevance, np.full((len(queries), depth), -np.inf, np.float32))
-    rest = best(queries, documents, depth, skip=judged).scores
-    apart = Queries(queries, relevance[:, judged], rest)
+    depth = metrics.parse_metric(name).depth
+    whole = JudgedQueries(queries, relevance, np.full((len(queries), depth), -np.inf, np.float32))
+    rest = find_top_k(queries, documents, depth, skip=judged).scores
+    apart = JudgedQueries(queries, relevance[:, judged], rest)
     np.testing.assert_allclose(
         metric_values(documents[judged], apart, name), metric_values(documents, whole, name)
     )
@@ -81,11 +81,11 @@ def test_a_query_without_an_answer_has_zero_and_divides_nothing():
     empty = csr_matrix(relevance.shape)
     unjudged = np.full((len(queries), 10), -np.inf, np.float32)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        values = metric_values(documents, Queries(queries, empty, unjudged), "ndcg@10")
+        values = metric_values(documents, JudgedQueries(queries, empty, unjudged), "ndcg@10")
     assert (values == 0).all()
 
 
 @pytest.mark.parametrize("name", ["ndcg", "map@10", "ndcg@0", "ndcg@10 ", "recall@-1"])
 def test_an_unknown_metric_is_an_input_error(name):
     with pytest.raises(InputError, match=r"ndcg@10"):
-        metrics.parse(name)
+        metrics.parse_metric(name)

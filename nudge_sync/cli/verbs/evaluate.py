@@ -14,8 +14,8 @@ from nudge_sync.cli.output import print_result, print_table, show_progress
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nudge_sync.evaluate.study import Settings
-    from nudge_sync.evaluate.task import Task
+    from nudge_sync.evaluate.study import StudySettings
+    from nudge_sync.evaluate.task import EvaluationTask
 
 ChoiceName = TypeVar("ChoiceName", bound=str)
 
@@ -187,10 +187,10 @@ def evaluate(
     from nudge_sync.evaluate.task import SIMILARITIES
 
     if html is not None:
-        report.demand(html)
+        report.require_writable(html)
     chosen_similarity = parse_choice(similarity, SIMILARITIES)
-    chosen_metric = parse_choice(metric, score.METRICS)
-    settings = study.Settings(
+    chosen_metric = parse_choice(metric, score.EVALUATED_METRICS)
+    settings = study.StudySettings(
         methods=parse_choices(method, methods.METHODS),
         protocols=parse_choices(protocol, protocols.PROTOCOLS),
         seeds=tuple(range(seeds)),
@@ -234,18 +234,18 @@ def parse_choices(
 
 
 def _run_evaluation(
-    task: Task, settings: Settings, html: Path | None, progress: Progress
+    task: EvaluationTask, settings: StudySettings, html: Path | None, progress: Progress
 ) -> dict[str, Any]:
     from nudge_sync.evaluate import evidence, outcome, report, study, summary
 
-    task, settings = study.fitting(task, settings)
-    completed_study = study.run(task, settings, progress)
-    lines = summary.lines(completed_study)
-    bins = evidence.by_evidence(completed_study)
-    curves = evidence.curves(completed_study, progress) if html is not None else []
+    task, settings = study.restrict_settings(task, settings)
+    completed_study = study.run_study(task, settings, progress)
+    lines = summary.summarise_study(completed_study)
+    bins = evidence.measure_gain_by_judgements(completed_study)
+    curves = evidence.measure_gain_by_angle(completed_study, progress) if html is not None else []
     if html is not None:
-        report.write(html, completed_study, lines, bins, curves)
-    return outcome.as_object(completed_study, lines, bins, curves)
+        report.write_report(html, completed_study, lines, bins, curves)
+    return outcome.study_to_dict(completed_study, lines, bins, curves)
 
 
 def _print_evaluation(result: dict[str, Any], html: Path | None) -> None:
@@ -257,10 +257,10 @@ def _print_evaluation(result: dict[str, Any], html: Path | None) -> None:
     )
     for note in result["notes"]:
         typer.echo(f"note: {note}")
-    for title, columns, rows in outcome.tables(result):
+    for title, columns, rows in outcome.build_tables(result):
         typer.echo()
         print_table(title, columns, rows)
     typer.echo()
-    typer.echo(outcome.footnote(result))
+    typer.echo(outcome.format_footnote(result))
     if html is not None:
         typer.echo(f"report: {html}")

@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
-from nudge_sync.evaluate.sources.beir import Text, Texts
+from nudge_sync.evaluate.sources.beir import TextDataset, TextItem
 
-Embed: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
+EmbedFunction: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
 """A vector (d,) for each text, in order."""
-_SHARD = 20_000
+_DOCUMENTS_PER_SHARD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class EmbeddingModel:
     """How texts become vectors; many models treat queries and documents differently."""
 
     name: str
-    documents: Embed
-    queries: Embed
+    documents: EmbedFunction
+    queries: EmbedFunction
 
 
-def fastembed_model(name: str, threads: int | None = None) -> Model:
+def load_fastembed_model(name: str, threads: int | None = None) -> EmbeddingModel:
     """The model that fastembed calls `name`, downloaded at first use.
 
     Raises ConfigError where fastembed is not installed, InputError where it knows no such model,
@@ -45,87 +45,89 @@ def fastembed_model(name: str, threads: int | None = None) -> Model:
         raise ConfigError(
             "embedding texts needs more packages; install them with: pip install 'nudge-sync[beir]'"
         ) from error
-    known = {model["model"] for model in TextEmbedding.list_supported_models()}
-    if name.lower() not in {one.lower() for one in known}:
-        near = get_close_matches(name, known, n=3, cutoff=0.3)
+    supported = {model["model"] for model in TextEmbedding.list_supported_models()}
+    if name.lower() not in {one.lower() for one in supported}:
+        near = get_close_matches(name, supported, n=3, cutoff=0.3)
         raise InputError(f"fastembed knows no model {name!r}; near are {', '.join(near) or 'none'}")
     try:
         model = TextEmbedding(model_name=name, threads=threads)
     except (ValueError, OSError, RuntimeError) as error:
         raise NudgeSyncError(f"model {name!r} could not be loaded: {error}") from error
-    return Model(name, model.passage_embed, model.query_embed)
+    return EmbeddingModel(name, model.passage_embed, model.query_embed)
 
 
-def kept(cache: Path, dataset: str, model: str) -> Path | None:
+def find_embedded_dataset(cache: Path, dataset: str, model: str) -> Path | None:
     """The folder that `embedded` made earlier, if there is one."""
-    done = _folder(cache, dataset, model)
-    return done if done.is_dir() else None
+    folder = _cache_folder(cache, dataset, model)
+    return folder if folder.is_dir() else None
 
 
-def _folder(cache: Path, dataset: str, model: str) -> Path:
-    return cache / _plain(dataset) / _plain(model)
+def _cache_folder(cache: Path, dataset: str, model: str) -> Path:
+    return cache / _to_file_name(dataset) / _to_file_name(model)
 
 
-def embedded(texts: Texts, model: Model, cache: Path, progress: Progress = ignore_progress) -> Path:
+def embed_dataset(
+    texts: TextDataset, model: EmbeddingModel, cache: Path, progress: Progress = ignore_progress
+) -> Path:
     """The folder with the set's vectors, ids and judgements, made if it is not there yet.
 
     Its files are those that `evaluate DIRECTORY` reads. An interrupted run goes on after the last
     20,000 documents; the folder appears whole or not at all.
     Raises InputError for ids that cannot stand in a line, and for vectors of uneven length.
     """
-    done = _folder(cache, texts.name, model.name)
-    if done.is_dir():
-        return done
-    partial = done.with_name(done.name + ".partial")
+    folder = _cache_folder(cache, texts.name, model.name)
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    ids = [_line(id_) for id_, _ in texts.documents()]
+    ids = [_check_id(id_) for id_, _ in texts.documents()]
     _embed_documents(texts, ids, model, partial, progress)
     _write_lines(partial / "documents.txt", ids)
-    _write_lines(partial / "queries.txt", [_line(id_) for id_, _ in texts.queries])
-    np.save(partial / "queries.npy", _vectors(model.queries, texts.queries, "queries"))
-    there = set(ids)
-    qrels = [judged for judged in texts.qrels if judged[1] in there]
+    _write_lines(partial / "queries.txt", [_check_id(id_) for id_, _ in texts.queries])
+    np.save(partial / "queries.npy", _embed_texts(model.queries, texts.queries, "queries"))
+    document_ids = set(ids)
+    qrels = [qrel for qrel in texts.qrels if qrel[1] in document_ids]
     _write_lines(partial / "qrels.tsv", (f"{q}\t{d}\t{grade:g}" for q, d, grade in qrels))
     left_out = len(texts.qrels) - len(qrels)
-    described = {"dataset": texts.name, "model": model.name, "left_out": left_out}
-    (partial / "about.json").write_text(json.dumps(described), encoding="utf-8")
+    description = {"dataset": texts.name, "model": model.name, "left_out": left_out}
+    (partial / "about.json").write_text(json.dumps(description), encoding="utf-8")
     shutil.rmtree(partial / "shards")
-    return partial.rename(done)
+    return partial.rename(folder)
 
 
 def _embed_documents(
-    texts: Texts, ids: list[str], model: Model, partial: Path, progress: Progress
+    texts: TextDataset, ids: list[str], model: EmbeddingModel, partial: Path, progress: Progress
 ) -> None:
     """Shard by shard, so that a run of days can be interrupted; then joined without holding all."""
     shards = partial / "shards"
     shards.mkdir(exist_ok=True)
     documents = texts.documents()
-    starts = range(0, len(ids), _SHARD)
+    starts = range(0, len(ids), _DOCUMENTS_PER_SHARD)
     for start in starts:
         progress("embed", start, len(ids))
-        shard = list(islice(documents, _SHARD))
+        shard = list(islice(documents, _DOCUMENTS_PER_SHARD))
         file = shards / f"{start}.npy"
         if not file.exists():
-            _save_whole(file, _vectors(model.documents, shard, "documents"))
+            _save_atomically(file, _embed_texts(model.documents, shard, "documents"))
     progress("embed", len(ids), len(ids))
-    _join([shards / f"{start}.npy" for start in starts], len(ids), partial / "documents.npy")
+    _join_shards([shards / f"{start}.npy" for start in starts], len(ids), partial / "documents.npy")
 
 
-def _vectors(embed: Embed, texts: Iterable[Text], kind: str) -> NDArray[np.float32]:
+def _embed_texts(embed: EmbedFunction, texts: Iterable[TextItem], kind: str) -> NDArray[np.float32]:
     rows = [np.asarray(row, dtype=np.float32) for row in embed(text for _, text in texts)]
     if not rows or any(row.shape != rows[0].shape or row.ndim != 1 for row in rows):
         raise InputError(f"the model gave no vectors of one length for the {kind}")
     return np.stack(rows)
 
 
-def _save_whole(file: Path, vectors: NDArray[np.float32]) -> None:
+def _save_atomically(file: Path, vectors: NDArray[np.float32]) -> None:
     # A shard that was cut short must not be taken for a whole one.
     unfinished = file.with_suffix(".unfinished.npy")
     np.save(unfinished, vectors)
     unfinished.replace(file)
 
 
-def _join(shards: Iterable[Path], count: int, file: Path) -> None:
+def _join_shards(shards: Iterable[Path], count: int, file: Path) -> None:
     start, joined = 0, None
     for shard in shards:
         vectors = np.load(shard, allow_pickle=False)
@@ -141,12 +143,12 @@ def _join(shards: Iterable[Path], count: int, file: Path) -> None:
     joined.flush()
 
 
-def _plain(name: str) -> str:
+def _to_file_name(name: str) -> str:
     """The name as a file's: readable, without separators or a leading dot."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
 
 
-def _line(id_: str) -> str:
+def _check_id(id_: str) -> str:
     if not id_ or any(mark in id_ for mark in "\t\r\n"):
         raise InputError(f"id {id_!r} is empty or holds a tab or a line break; rename it")
     return id_

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.metrics import Metric
+from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.line_search.paths import Paths, chunks
-from nudge_sync.solve.problem import Float32, Float64, Queries, Rows
-from nudge_sync.solve.relevance import lookup, positions
+from nudge_sync.solve.problem import Float32, Float64, JudgedQueries, Rows
+from nudge_sync.solve.relevance import index_in_group, look_up_judgements
 
-QUERY_BLOCK, POINT_BLOCK = 1024, 1024
-CROWDED = 0.25
+_QUERIES_PER_BLOCK, _POINTS_PER_BLOCK = 1024, 1024
+MAX_SURVIVING_SHARE = 0.25
 """Share of a block that may survive before the block's own ranks are used to raise the floor."""
 
 
@@ -37,84 +37,95 @@ class Curves:
     gain: Float64
     """(m,): what the metric gives for the candidate; 0 where it is not relevant."""
 
-    def only(self, rows: NDArray[np.bool_] | Rows) -> Curves:
+    def select(self, rows: NDArray[np.bool_] | Rows) -> Curves:
         """Some of the curves: row numbers or a mask."""
         return Curves(
             self.query[rows], self.cosine[rows], self.sine[rows], self.stop[rows], self.gain[rows]
         )
 
-    def pairs(self) -> int:
+    def count_pairs(self) -> int:
         """How many pairs of a relevant candidate and another of its query there are."""
         relevant = np.bincount(self.query, self.gain > 0)
         return int(relevant @ np.bincount(self.query))
 
-    def range(self, low: float, high: float) -> tuple[Float64, Float64]:
+    def score_range(self, low: float, high: float) -> tuple[Float64, Float64]:
         """The lowest and the highest score of each curve over angles `low` to `high`."""
         first, last = np.minimum(self.stop, low), np.minimum(self.stop, high)
-        ends = self.cosine * np.cos(first) + self.sine * np.sin(first)
-        other = self.cosine * np.cos(last) + self.sine * np.sin(last)
-        least, most = np.minimum(ends, other), np.maximum(ends, other)
+        start_scores = self.cosine * np.cos(first) + self.sine * np.sin(first)
+        end_scores = self.cosine * np.cos(last) + self.sine * np.sin(last)
+        least, most = np.minimum(start_scores, end_scores), np.maximum(start_scores, end_scores)
         radius, peak = np.hypot(self.cosine, self.sine), np.arctan2(self.sine, self.cosine)
         most = np.where((peak > first) & (peak < last), radius, most)
         least = np.where((peak + np.pi > first) & (peak + np.pi < last), -radius, least)
         return least, most
 
-    def contenders(self, depth: int, low: float, high: float) -> Curves:
+    def select_contenders(self, depth: int, low: float, high: float) -> Curves:
         """Those that can be among the best `depth` of their query between `low` and `high`."""
-        least, most = self.range(low, high)
+        least, most = self.score_range(low, high)
         order = np.lexsort((-least, self.query))
-        last = order[positions(self.query[order]) == depth - 1]
+        last = order[index_in_group(self.query[order]) == depth - 1]
         floor = np.full(int(self.query.max(initial=-1)) + 1, -np.inf)
         floor[self.query[last]] = least[last]
-        return self.only(most >= floor[self.query])
+        return self.select(most >= floor[self.query])
 
 
-def curves(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:
+def build_curves(
+    paths: Paths, queries: JudgedQueries, metric: RankingMetric, limit: float
+) -> Curves:
     """The curves of all candidates of all queries, over angles 0 to `limit`."""
-    found = [_fixed(paths, queries, metric, limit)]
-    for part in chunks(len(queries), QUERY_BLOCK):
-        found += _judged(paths, queries.only(np.arange(part.start, part.stop)), part, metric, limit)
+    pieces = [_build_unjudged_curves(paths, queries, metric, limit)]
+    for block in chunks(len(queries), _QUERIES_PER_BLOCK):
+        pieces += _build_judged_curves(
+            paths, queries.select(np.arange(block.start, block.stop)), block, metric, limit
+        )
     joined = Curves(
-        np.concatenate([one.query for one in found]),
-        np.concatenate([one.cosine for one in found]),
-        np.concatenate([one.sine for one in found]),
-        np.concatenate([one.stop for one in found]),
-        np.concatenate([one.gain for one in found]),
+        np.concatenate([piece.query for piece in pieces]),
+        np.concatenate([piece.cosine for piece in pieces]),
+        np.concatenate([piece.sine for piece in pieces]),
+        np.concatenate([piece.stop for piece in pieces]),
+        np.concatenate([piece.gain for piece in pieces]),
     )
-    ordered = joined.only(np.argsort(joined.query, kind="stable"))
-    return ordered.contenders(metric.depth, 0.0, limit)
+    ordered = joined.select(np.argsort(joined.query, kind="stable"))
+    return ordered.select_contenders(metric.depth, 0.0, limit)
 
 
-def _fixed(paths: Paths, queries: Queries, metric: Metric, limit: float) -> Curves:
+def _build_unjudged_curves(
+    paths: Paths, queries: JudgedQueries, metric: RankingMetric, limit: float
+) -> Curves:
     """The unjudged points, as curves."""
     scores = queries.unjudged[:, : metric.depth].astype(np.float64)
-    query, place = np.nonzero(np.isfinite(scores))
+    query, rank = np.nonzero(np.isfinite(scores))
     still = np.zeros(len(query))
-    stop = np.full(len(query), limit) if paths.fades else still
-    return Curves(query, scores[query, place], still, stop, still)
+    stop = np.full(len(query), limit) if paths.shrinks else still
+    return Curves(query, scores[query, rank], still, stop, still)
 
 
-def _judged(
-    paths: Paths, queries: Queries, part: slice, metric: Metric, limit: float
+def _build_judged_curves(
+    paths: Paths, queries: JudgedQueries, part: slice, metric: RankingMetric, limit: float
 ) -> list[Curves]:
     floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
-    floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.fades else 1))
+    floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.shrinks else 1))
 
     def block(rows: slice) -> Curves:
-        near = queries.vectors @ paths.start[rows].T
-        far = queries.vectors @ paths.end[rows].T
-        best, low = np.maximum(near, far), floor
-        query, column = _above(best, _reachable(low, limit))
-        if len(query) > CROWDED * best.size and best.shape[1] > metric.depth:
-            low = np.maximum(low, _own_floor(near, far, metric.depth, limit))
-            query, column = _above(best, _reachable(low, limit))
+        start_scores = queries.vectors @ paths.start[rows].T
+        end_scores = queries.vectors @ paths.end[rows].T
+        best_scores, low = np.maximum(start_scores, end_scores), floor
+        query, column = _find_above(best_scores, _required_end_score(low, limit))
+        if (
+            len(query) > MAX_SURVIVING_SHARE * best_scores.size
+            and best_scores.shape[1] > metric.depth
+        ):
+            low = np.maximum(low, _block_floor(start_scores, end_scores, metric.depth, limit))
+            query, column = _find_above(best_scores, _required_end_score(low, limit))
         point = column + rows.start
-        start, end = (side[query, column].astype(np.float64) for side in (near, far))
-        gain = metric.gains(lookup(queries.relevance, query, point))
+        start, end = (
+            scores[query, column].astype(np.float64) for scores in (start_scores, end_scores)
+        )
+        gain = metric.gains(look_up_judgements(queries.relevance, query, point))
         stop = paths.stop[point]
         return Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
 
-    return map_in_threads(block, list(chunks(len(paths.start), POINT_BLOCK)))
+    return map_in_threads(block, list(chunks(len(paths.start), _POINTS_PER_BLOCK)))
 
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:
@@ -122,7 +133,7 @@ def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:
     return np.where(moves, (end - start * np.cos(stop)) / np.where(moves, np.sin(stop), 1.0), 0.0)
 
 
-def _reachable(floor: Float32, limit: float) -> Float32:
+def _required_end_score(floor: Float32, limit: float) -> Float32:
     """What the better end has to score for the path between to come up to `floor`.
 
     The weights of the two ends are not negative and sum to between 1 and 1 / cos(limit / 2).
@@ -131,15 +142,15 @@ def _reachable(floor: Float32, limit: float) -> Float32:
     return np.where(floor > 0, floor * np.float32(np.cos(limit / 2)), floor) - slack
 
 
-def _own_floor(near: Float32, far: Float32, depth: int, limit: float) -> Float32:
+def _block_floor(start_scores: Float32, end_scores: Float32, depth: int, limit: float) -> Float32:
     """A score that `depth` points of this block keep at every angle: (q,)."""
-    worst = np.minimum(near, far)
+    worst = np.minimum(start_scores, end_scores)
     worst = np.where(worst < 0, worst / np.float32(np.cos(limit / 2)), worst)
-    place = worst.shape[1] - depth
-    return np.partition(worst, place, axis=1)[:, place]
+    kth = worst.shape[1] - depth
+    return np.partition(worst, kth, axis=1)[:, kth]
 
 
-def _above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
+def _find_above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
     """Where scores, (q, n), are above the floor of their query, (q,): queries and columns."""
     hits = scores > floor[:, None]
     flat = hits.ravel()

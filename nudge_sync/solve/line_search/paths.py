@@ -16,11 +16,11 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.nudge_m import translate
-from nudge_sync.solve.nudge_n import TINY, Plane, plane, rotate
+from nudge_sync.solve.nudge_n import MIN_LENGTH, Plane, build_plane, rotate
 from nudge_sync.solve.problem import Float32, Float64, Similarity
 
-Way: TypeAlias = Literal["nudge-n", "nudge-m"]
-CHUNK = 512
+PathMethod: TypeAlias = Literal["nudge-n", "nudge-m"]
+ROWS_PER_CHUNK = 512
 """Judged rows handled at once: a few of them, in float64, stay in a core's cache."""
 
 
@@ -34,84 +34,95 @@ class Paths:
     """(n, d): equal to `start` where a point does not move."""
     stop: Float64
     """(n,): radians; 0 where a point does not move."""
-    fades: bool
+    shrinks: bool
     """Whether a point that does not move, or is not judged, is seen shrunk by cos(t)."""
 
 
 @dataclass(frozen=True)
-class Pulls:
+class PointPulls:
     """Which way the queries of each judged point pull it."""
 
-    towards: Float32
+    pull: Float32
     """(n, d), unit rows; zero where nothing pulls."""
     plane: Plane
     """Of each point and its row of `towards`."""
 
 
-def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+def chunks(count: int, size: int = ROWS_PER_CHUNK) -> Iterator[slice]:
     """Slices that cover `count` rows, `size` at a time."""
     return (slice(low, min(low + size, count)) for low in range(0, count, size))
 
 
-def pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> Pulls:
+def compute_pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> PointPulls:
     """The summed queries of each point.
 
     points: (n, d).  queries: (q, d).  attraction: (q, n), how strongly each query pulls each point.
     """
     by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
-    towards = np.empty_like(points)
+    pull = np.empty_like(points)
 
-    def part(rows: slice) -> Plane:
-        pull = np.asarray(by_point[rows] @ queries)
-        found = plane(points[rows].astype(np.float64), pull)
-        pulled = found.pull > TINY
-        scale = np.where(pulled, 1 / np.where(pulled, found.pull, 1.0), 0.0)
-        np.multiply(pull, scale[:, None], out=towards[rows], casting="same_kind")
-        return replace(found, pull=pulled.astype(np.float64))
+    def compute_chunk(rows: slice) -> Plane:
+        pull_sum = np.asarray(by_point[rows] @ queries)
+        chunk_plane = build_plane(points[rows].astype(np.float64), pull_sum)
+        has_pull = chunk_plane.pull_length > MIN_LENGTH
+        scale = np.where(has_pull, 1 / np.where(has_pull, chunk_plane.pull_length, 1.0), 0.0)
+        np.multiply(pull_sum, scale[:, None], out=pull[rows], casting="same_kind")
+        return replace(chunk_plane, pull_length=has_pull.astype(np.float64))
 
-    return Pulls(towards, Plane.joined(map_in_threads(part, list(chunks(len(points))))))
+    return PointPulls(
+        pull, Plane.concatenate(map_in_threads(compute_chunk, list(chunks(len(points)))))
+    )
 
 
-def paths(
-    points: Float32, pulls: Pulls, *, way: Way, similarity: Similarity, limit: float
+def build_paths(
+    points: Float32, pulls: PointPulls, *, method: PathMethod, similarity: Similarity, limit: float
 ) -> Paths:
     """The paths of all judged points up to the angle `limit`."""
-    found = pulls.plane
-    stays, goes, stop = (_turn if way == "nudge-n" else _step)(found, limit)
-    size = np.where(found.size > TINY, found.size, 1.0)
-    scale = np.ones(len(size)) if similarity == "dot" else 1 / size
-    narrow = [one.astype(np.float32)[:, None] for one in (scale, scale * stays, scale * goes)]
+    plane = pulls.plane
+    point_weight, pull_weight, stop = (
+        _rotation_weights if method == "nudge-n" else _translation_weights
+    )(plane, limit)
+    row_length = np.where(plane.row_length > MIN_LENGTH, plane.row_length, 1.0)
+    scale = np.ones(len(row_length)) if similarity == "dot" else 1 / row_length
+    narrow = [
+        factors.astype(np.float32)[:, None]
+        for factors in (scale, scale * point_weight, scale * pull_weight)
+    ]
     start, end = np.empty_like(points), np.empty_like(points)
 
-    def lay(rows: slice) -> None:
-        still, first, second = (one[rows] for one in narrow)
-        np.multiply(points[rows], still, out=start[rows])
-        np.multiply(pulls.towards[rows], second, out=end[rows])
-        end[rows] += points[rows] * first
+    def fill_rows(rows: slice) -> None:
+        start_scale, point_scale, pull_scale = (column[rows] for column in narrow)
+        np.multiply(points[rows], start_scale, out=start[rows])
+        np.multiply(pulls.pull[rows], pull_scale, out=end[rows])
+        end[rows] += points[rows] * point_scale
 
-    map_in_threads(lay, list(chunks(len(points))))
-    return Paths(start, end, stop, fades=way == "nudge-m")
-
-
-def _turn(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
-    stop = np.minimum(found.reach, limit)
-    return *found.weights(stop), stop
+    map_in_threads(fill_rows, list(chunks(len(points))))
+    return Paths(start, end, stop, shrinks=method == "nudge-m")
 
 
-def _step(found: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
-    pulled = found.pull > TINY
-    goes = np.where(pulled, found.size / np.where(pulled, found.pull, 1.0), 0.0)
-    count = len(goes)
-    return np.full(count, np.cos(limit)), np.sin(limit) * goes, np.full(count, limit)
+def _rotation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    stop = np.minimum(plane.reach, limit)
+    return *plane.rotation_weights(stop), stop
 
 
-def travel(points: Float32, pulls: Pulls, *, way: Way, angle: float) -> Float32:
+def _translation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    has_pull = plane.pull_length > MIN_LENGTH
+    pull_weight = np.where(
+        has_pull, plane.row_length / np.where(has_pull, plane.pull_length, 1.0), 0.0
+    )
+    count = len(pull_weight)
+    return np.full(count, np.cos(limit)), np.sin(limit) * pull_weight, np.full(count, limit)
+
+
+def move_points(points: Float32, pulls: PointPulls, *, method: PathMethod, angle: float) -> Float32:
     """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
     moved = np.empty_like(points)
-    go, far = (rotate, angle) if way == "nudge-n" else (translate, float(np.tan(angle)))
+    move_rows, distance = (
+        (rotate, angle) if method == "nudge-n" else (translate, float(np.tan(angle)))
+    )
 
     def move(rows: slice) -> None:
-        moved[rows] = go(points[rows], pulls.towards[rows], pulls.plane.only(rows), far)
+        moved[rows] = move_rows(points[rows], pulls.pull[rows], pulls.plane.select(rows), distance)
 
     map_in_threads(move, list(chunks(len(points))))
     return moved

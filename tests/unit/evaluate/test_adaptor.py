@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from nudge_sync.evaluate.adaptor import _Batch, _examples, _gradient, train
-from nudge_sync.evaluate.score import score
-from nudge_sync.evaluate.task import unit
+from nudge_sync.evaluate.adaptor import _Batch, _build_examples, _gradient, train_adaptor
+from nudge_sync.evaluate.score import score_queries
+from nudge_sync.evaluate.task import scale_to_unit
 
 DIMENSION, DOCUMENTS, QUERIES = 16, 300, 600
 
@@ -16,11 +16,11 @@ DIMENSION, DOCUMENTS, QUERIES = 16, 300, 600
 def make_rotated_task(seed: int = 0, turn: float = 0.7):
     """Queries that ask for their document through a rotation of the whole space."""
     rng = np.random.default_rng(seed)
-    documents = unit(rng.normal(size=(DOCUMENTS, DIMENSION)))
+    documents = scale_to_unit(rng.normal(size=(DOCUMENTS, DIMENSION)))
     rotation = ortho_group.rvs(DIMENSION, random_state=rng)
     answers = rng.integers(0, DOCUMENTS, QUERIES)
     straight = documents[answers] + 0.1 * rng.normal(size=(QUERIES, DIMENSION))
-    queries = unit((1 - turn) * straight + turn * straight @ rotation)
+    queries = scale_to_unit((1 - turn) * straight + turn * straight @ rotation)
     return documents, queries, [{int(row): 1.0} for row in answers]
 
 
@@ -31,7 +31,7 @@ def toy():
 
 def train_toy_adaptor(toy, seed: int = 0):
     documents, queries, judgements = toy
-    return train(
+    return train_adaptor(
         documents, queries[:400], judgements[:400], queries[400:480], judgements[400:480], seed=seed
     )
 
@@ -40,8 +40,8 @@ def test_it_undoes_a_rotation(toy):
     documents, queries, judgements = toy
     adaptor = train_toy_adaptor(toy)
 
-    before = score(documents, queries[480:], judgements[480:])[:, 0].mean()
-    after = score(documents, adaptor.apply(queries[480:]), judgements[480:])[:, 0].mean()
+    before = score_queries(documents, queries[480:], judgements[480:])[:, 0].mean()
+    after = score_queries(documents, adaptor.apply(queries[480:]), judgements[480:])[:, 0].mean()
 
     assert before < 0.5
     assert after > before + 0.2
@@ -57,7 +57,9 @@ def test_it_stays_at_the_identity_where_nothing_is_better():
     documents, queries, judgements = make_rotated_task(turn=0.0)
     validation = documents[:50]
 
-    adaptor = train(documents, queries, judgements, validation, [{row: 1.0} for row in range(50)])
+    adaptor = train_adaptor(
+        documents, queries, judgements, validation, [{row: 1.0} for row in range(50)]
+    )
 
     np.testing.assert_array_equal(adaptor.matrix, np.eye(DIMENSION, dtype=np.float32))
     assert adaptor.parameters["epochs"] == 0
@@ -65,11 +67,11 @@ def test_it_stays_at_the_identity_where_nothing_is_better():
 
 def test_the_gradient_is_that_of_the_loss(toy):
     documents, queries, judgements = toy
-    examples = _examples(documents, queries, judgements, pool=5)
+    examples = _build_examples(documents, queries, judgements, pool=5)
     rows = np.arange(40)
     answers = np.array([next(iter(judgements[row])) for row in rows])
-    batch = _Batch(rows, answers, examples.wrong[rows][:, :2])
-    candidates = np.unique(np.concatenate([answers, batch.wrong.ravel()]))
+    batch = _Batch(rows, answers, examples.negatives[rows][:, :2])
+    candidates = np.unique(np.concatenate([answers, batch.negatives.ravel()]))
 
     def loss(matrix):
         moved = queries[rows].astype(np.float64) @ matrix
@@ -90,7 +92,7 @@ def test_the_gradient_is_that_of_the_loss(toy):
 def test_wrong_documents_never_hold_an_answer(toy):
     documents, queries, judgements = toy
 
-    examples = _examples(documents, queries, judgements, pool=30)
+    examples = _build_examples(documents, queries, judgements, pool=30)
 
     for row, grades in enumerate(judgements):
-        assert not set(grades) & set(examples.wrong[row].tolist())
+        assert not set(grades) & set(examples.negatives[row].tolist())

@@ -10,7 +10,7 @@ import pytest
 
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.sources import beir, embedding
-from nudge_sync.evaluate.sources.files import Files, load
+from nudge_sync.evaluate.sources.files import TaskFiles, read_task
 
 DOCUMENTS = {"d1": "cats purr", "d2": "dogs bark", "d3": "cats and dogs"}
 QUERIES = {"q1": "what purrs", "q2": "what barks", "q3": "nobody judged this"}
@@ -62,11 +62,11 @@ def same_set(texts):
 
 
 def test_a_name_without_judgements_stands_for_all_its_parts(registered):
-    same_set(beir.named("toyset"))
+    same_set(beir.load_named_dataset("toyset"))
 
 
 def test_a_part_has_its_own_queries_alone(registered):
-    texts = beir.named("toyset/test")
+    texts = beir.load_named_dataset("toyset/test")
 
     assert list(texts.queries) == [("q2", "what barks")]
     assert texts.qrels == [("q2", "d2", 1.0)]
@@ -75,7 +75,7 @@ def test_a_part_has_its_own_queries_alone(registered):
 def test_the_names_of_beir_are_known_without_a_download():
     ir_datasets = pytest.importorskip("ir_datasets")
 
-    names = [part.dataset_id() for part in beir._parts(ir_datasets, "beir/nfcorpus")]
+    names = [part.dataset_id() for part in beir._find_parts(ir_datasets, "beir/nfcorpus")]
 
     assert sorted(names) == ["beir/nfcorpus/dev", "beir/nfcorpus/test", "beir/nfcorpus/train"]
 
@@ -83,17 +83,17 @@ def test_the_names_of_beir_are_known_without_a_download():
 def test_an_unknown_name_is_refused():
     pytest.importorskip("ir_datasets")
     with pytest.raises(InputError, match="beir/nfcorpse"):
-        beir.named("beir/nfcorpse")
+        beir.load_named_dataset("beir/nfcorpse")
 
 
 def test_a_folder_as_beir_ships_it(folder):
-    same_set(beir.folder(folder))
+    same_set(beir.load_dataset_folder(folder))
 
 
 def test_titles_stand_before_texts(folder):
     (folder / "corpus.jsonl").write_text('{"_id": "d1", "title": "Cats", "text": "They purr."}\n')
 
-    assert list(beir.folder(folder).documents()) == [("d1", "Cats They purr.")]
+    assert list(beir.load_dataset_folder(folder).documents()) == [("d1", "Cats They purr.")]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_a_broken_line_is_named(folder, line):
     (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "x"}\n' + line + "\n")
 
     with pytest.raises(InputError, match=r"corpus\.jsonl line 2"):
-        list(beir.folder(folder).documents())
+        list(beir.load_dataset_folder(folder).documents())
 
 
 def test_a_judged_query_without_text_is_named(folder):
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "x"}\n')
 
     with pytest.raises(InputError, match="'q2' is judged"):
-        beir.folder(folder)
+        beir.load_dataset_folder(folder)
 
 
 class Stub:
@@ -131,37 +131,39 @@ class Stub:
             yield vector
 
     def model(self):
-        return embedding.Model("stub/words", self.embed, self.embed)
+        return embedding.EmbeddingModel("stub/words", self.embed, self.embed)
 
 
 def test_a_set_is_embedded_once_and_then_found(folder, tmp_path):
     stub = Stub()
-    texts = beir.folder(folder)
+    texts = beir.load_dataset_folder(folder)
 
-    made = embedding.embedded(texts, stub.model(), tmp_path / "cache")
-    again = embedding.embedded(texts, stub.model(), tmp_path / "cache")
+    made = embedding.embed_dataset(texts, stub.model(), tmp_path / "cache")
+    again = embedding.embed_dataset(texts, stub.model(), tmp_path / "cache")
 
     assert stub.count == 5
-    assert made == again == embedding.kept(tmp_path / "cache", "toyset", "stub/words")
-    assert embedding.kept(tmp_path / "cache", "toyset", "another") is None
-    task = load(Files.folder(made), "toyset", "cosine")
+    assert (
+        made == again == embedding.find_embedded_dataset(tmp_path / "cache", "toyset", "stub/words")
+    )
+    assert embedding.find_embedded_dataset(tmp_path / "cache", "toyset", "another") is None
+    task = read_task(TaskFiles.from_folder(made), "toyset", "cosine")
     assert task.query_ids == ["q2", "q1"]
     assert task.judgements == [{1: 1.0}, {0: 1.0, 2: 2.0}]
     assert int(np.argmax(task.documents @ task.queries[0])) == 1
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "_SHARD", 1)
-    texts, cache = beir.folder(folder), tmp_path / "cache"
+    monkeypatch.setattr(embedding, "_DOCUMENTS_PER_SHARD", 1)
+    texts, cache = beir.load_dataset_folder(folder), tmp_path / "cache"
     with pytest.raises(ConnectionError):
-        embedding.embedded(texts, Stub(fail_after=2).model(), cache)
-    assert embedding.kept(cache, "toyset", "stub/words") is None
+        embedding.embed_dataset(texts, Stub(fail_after=2).model(), cache)
+    assert embedding.find_embedded_dataset(cache, "toyset", "stub/words") is None
 
     rest = Stub()
-    made = embedding.embedded(texts, rest.model(), cache)
+    made = embedding.embed_dataset(texts, rest.model(), cache)
 
     assert rest.count == 3
-    whole = embedding.embedded(texts, Stub().model(), tmp_path / "other")
+    whole = embedding.embed_dataset(texts, Stub().model(), tmp_path / "other")
     np.testing.assert_array_equal(np.load(made / "documents.npy"), np.load(whole / "documents.npy"))
     assert sorted(path.name for path in made.iterdir()) == [
         "about.json",
@@ -177,17 +179,22 @@ def test_judgements_on_documents_that_the_set_lacks_are_left_out(folder, tmp_pat
     with (folder / "qrels" / "test.tsv").open("a") as qrels:
         qrels.write("q2\tgone\t1\n")
 
-    made = embedding.embedded(beir.folder(folder), Stub().model(), tmp_path / "cache")
+    made = embedding.embed_dataset(
+        beir.load_dataset_folder(folder), Stub().model(), tmp_path / "cache"
+    )
 
-    assert load(Files.folder(made), "toyset").judgements == [{1: 1.0}, {0: 1.0, 2: 2.0}]
+    assert read_task(TaskFiles.from_folder(made), "toyset").judgements == [
+        {1: 1.0},
+        {0: 1.0, 2: 2.0},
+    ]
     assert json.loads((made / "about.json").read_text())["left_out"] == 1
 
 
 def test_names_do_not_leave_the_cache(tmp_path):
-    assert embedding._folder(tmp_path, "../../etc", "..").parent.parent == tmp_path
+    assert embedding._cache_folder(tmp_path, "../../etc", "..").parent.parent == tmp_path
 
 
 def test_an_unknown_model_is_refused_without_a_download():
     pytest.importorskip("fastembed")
     with pytest.raises(InputError, match="nobody/no-such-model"):
-        embedding.fastembed_model("nobody/no-such-model")
+        embedding.load_fastembed_model("nobody/no-such-model")

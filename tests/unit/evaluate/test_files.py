@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.sources.files import Files, load, read_qrels
+from nudge_sync.evaluate.sources.files import TaskFiles, read_qrels, read_task
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def task_in(folder, similarity="dot"):
-    return load(Files.folder(folder), "toy", similarity)
+    return read_task(TaskFiles.from_folder(folder), "toy", similarity)
 
 
 def test_a_folder_is_a_task(folder):
@@ -30,7 +30,7 @@ def test_a_folder_is_a_task(folder):
     assert task.judgements == [{0: 1.0, 1: 2.0}, {2: 1.0}]
     assert task.document_ids == ["a", "b", "c", "d"]
     assert task.documents.dtype == np.float32
-    assert (task.judged_pairs(), task.judged_documents()) == (3, 3)
+    assert (task.count_judgements(), task.count_judged_documents()) == (3, 3)
 
 
 def test_documents_stay_on_disk(folder):

@@ -9,46 +9,46 @@ from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.protocol import (
-    OTHER,
-    SAME,
-    TEST,
-    Split,
-    cluster_split,
-    grouped_split,
-    groups,
-    random_split,
-    split,
+    OTHER_CLUSTER_PART,
+    SAME_CLUSTER_PART,
+    TEST_PART,
+    QuerySplit,
+    group_by_answers,
+    split_by_answers,
+    split_by_cluster,
+    split_queries,
+    split_randomly,
 )
-from nudge_sync.evaluate.task import Task
+from nudge_sync.evaluate.task import EvaluationTask
 
 
-def list_rows(parts: Split) -> list[int]:
+def list_rows(parts: QuerySplit) -> list[int]:
     return [
         int(row) for rows in (parts.train, parts.validation, *parts.tests.values()) for row in rows
     ]
 
 
 def test_random_split_is_the_papers():
-    parts = random_split(225, seed=3)
+    parts = split_randomly(225, seed=3)
     order = np.random.default_rng(3).permutation(225)
 
     assert parts.train.tolist() == order[:157].tolist()
     assert parts.validation.tolist() == order[157:180].tolist()
-    assert parts.tests[TEST].tolist() == order[180:].tolist()
+    assert parts.tests[TEST_PART].tolist() == order[180:].tolist()
 
 
 @settings(deadline=None)
 @given(st.integers(10, 5000), st.integers(0, 100))
 def test_random_split_uses_every_query_once(queries, seed):
-    assert sorted(list_rows(random_split(queries, seed))) == list(range(queries))
+    assert sorted(list_rows(split_randomly(queries, seed))) == list(range(queries))
 
 
 def test_held_out_parts_are_limited_as_in_the_paper():
-    parts = random_split(200_000, seed=0)
+    parts = split_randomly(200_000, seed=0)
 
     assert len(parts.train) == 140_000
     assert len(parts.validation) == 10_000
-    assert len(parts.tests[TEST]) == 10_000
+    assert len(parts.tests[TEST_PART]) == 10_000
 
 
 @settings(deadline=None)
@@ -60,12 +60,12 @@ def test_grouped_split_never_separates_twins(draw, documents, seed):
     ]
     judgements = [dict.fromkeys(sorted(rows), 1.0) for rows in answers]
     try:
-        parts = grouped_split(judgements, seed)
+        parts = split_by_answers(judgements, seed)
     except InputError:
         return
     sides = [
         {answers[row] for row in rows}
-        for rows in (parts.train, parts.validation, parts.tests[TEST])
+        for rows in (parts.train, parts.validation, parts.tests[TEST_PART])
     ]
     assert sum(map(len, sides)) == len(set().union(*sides))
     assert sorted(list_rows(parts)) == list(range(len(answers)))
@@ -75,7 +75,7 @@ def test_grouped_split_comes_close_to_the_shares():
     rng = np.random.default_rng(0)
     judgements = [{int(row): 1.0} for row in rng.integers(0, 400, size=2000)]
 
-    parts = grouped_split(judgements, seed=0)
+    parts = split_by_answers(judgements, seed=0)
 
     assert len(parts.train) == pytest.approx(1400, abs=20)
     assert len(parts.validation) == pytest.approx(200, abs=20)
@@ -83,11 +83,11 @@ def test_grouped_split_comes_close_to_the_shares():
 
 def test_grouped_split_says_when_there_are_too_few_groups():
     with pytest.raises(InputError, match="2 groups"):
-        grouped_split([{0: 1.0}] * 50 + [{1: 1.0}] * 50, seed=0)
+        split_by_answers([{0: 1.0}] * 50 + [{1: 1.0}] * 50, seed=0)
 
 
 def test_only_answers_make_twins():
-    assert groups([{0: 1.0, 5: 0.0}, {0: 2.0}, {0: 1.0, 5: 1.0}]).tolist() == [0, 0, 1]
+    assert group_by_answers([{0: 1.0, 5: 0.0}, {0: 2.0}, {0: 1.0, 5: 1.0}]).tolist() == [0, 0, 1]
 
 
 def make_two_clusters(sizes: tuple[int, int]) -> np.ndarray:
@@ -104,29 +104,29 @@ def make_two_clusters(sizes: tuple[int, int]) -> np.ndarray:
 def test_cluster_split_trains_on_one_cluster_alone(seed, trained):
     cloud = np.repeat([0, 1], [120, 60])
 
-    parts = cluster_split(make_two_clusters((120, 60)), seed)
+    parts = split_by_cluster(make_two_clusters((120, 60)), seed)
 
-    inside = np.concatenate([parts.train, parts.validation, parts.tests[SAME]])
+    inside = np.concatenate([parts.train, parts.validation, parts.tests[SAME_CLUSTER_PART]])
     assert set(cloud[inside]) == {trained}
-    assert set(cloud[parts.tests[OTHER]]) == {1 - trained}
+    assert set(cloud[parts.tests[OTHER_CLUSTER_PART]]) == {1 - trained}
     assert sorted(list_rows(parts)) == list(range(180))
 
 
 def test_cluster_split_is_reproducible():
     queries = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
 
-    assert list_rows(cluster_split(queries, 4)) == list_rows(cluster_split(queries, 4))
+    assert list_rows(split_by_cluster(queries, 4)) == list_rows(split_by_cluster(queries, 4))
 
 
 def test_cluster_split_refuses_a_cluster_too_small_to_split():
     with pytest.raises(InputError, match="too few"):
-        cluster_split(make_two_clusters((120, 3)), 0)
+        split_by_cluster(make_two_clusters((120, 3)), 0)
 
 
 def test_a_handful_of_queries_is_no_evaluation():
     vectors = np.eye(4, dtype=np.float32)
     names = ["0", "1", "2", "3"]
-    task = Task("few", vectors, vectors, [{row: 1.0} for row in range(4)], names, names)
+    task = EvaluationTask("few", vectors, vectors, [{row: 1.0} for row in range(4)], names, names)
 
     with pytest.raises(InputError, match="few: 4 judged queries"):
-        split(task, "random", 0)
+        split_queries(task, "random", 0)

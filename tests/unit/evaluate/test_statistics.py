@@ -46,7 +46,7 @@ def test_intervals_do_not_depend_on_how_much_is_held_at_once(monkeypatch):
     gains, counts = np.random.default_rng(6).normal(size=(50, 3)), np.ones(50)
     whole = bootstrap_intervals(gains, counts, rng=np.random.default_rng(7), resamples=500)
 
-    monkeypatch.setattr("nudge_sync.evaluate.statistics._HELD", 700)
+    monkeypatch.setattr("nudge_sync.evaluate.statistics._NUMBERS_PER_BATCH", 700)
     pieces = bootstrap_intervals(gains, counts, rng=np.random.default_rng(7), resamples=500)
 
     np.testing.assert_allclose(whole, pieces)

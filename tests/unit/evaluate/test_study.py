@@ -12,44 +12,44 @@ import pytest
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import evidence, outcome, report, study, summary
-from nudge_sync.evaluate.methods import angles
-from nudge_sync.evaluate.score import METRICS
-from nudge_sync.evaluate.task import Task, unit
+from nudge_sync.evaluate.methods import row_angles
+from nudge_sync.evaluate.score import EVALUATED_METRICS
+from nudge_sync.evaluate.task import EvaluationTask, scale_to_unit
 
-SETTINGS = study.Settings(
+SETTINGS = study.StudySettings(
     methods=("nothing", "nudge-n"), protocols=("random", "grouped"), seeds=(0, 1), resamples=200
 )
 
 
-def toy(seed: int = 0) -> Task:
+def toy(seed: int = 0) -> EvaluationTask:
     """Each of 30 documents answers queries around a spot away from it."""
     rng = np.random.default_rng(seed)
-    documents = unit(rng.normal(size=(80, 16)))
-    spots = unit(documents[:30] + 1.2 * unit(rng.normal(size=(30, 16))))
+    documents = scale_to_unit(rng.normal(size=(80, 16)))
+    spots = scale_to_unit(documents[:30] + 1.2 * scale_to_unit(rng.normal(size=(30, 16))))
     answers = rng.integers(0, 30, 200)
-    queries = unit(spots[answers] + 0.4 * unit(rng.normal(size=(200, 16))))
+    queries = scale_to_unit(spots[answers] + 0.4 * scale_to_unit(rng.normal(size=(200, 16))))
     names = [str(row) for row in range(200)]
-    return Task(
+    return EvaluationTask(
         "toy <&>", documents, queries, [{int(row): 1.0} for row in answers], names[:80], names
     )
 
 
 @pytest.fixture(scope="module")
 def finished_study() -> study.Study:
-    return study.run(toy(), SETTINGS)
+    return study.run_study(toy(), SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def lines(finished_study) -> list[summary.Line]:
-    return summary.lines(finished_study)
+def lines(finished_study) -> list[summary.SummaryLine]:
+    return summary.summarise_study(finished_study)
 
 
 def test_means_and_gains_are_those_of_the_tested_queries(finished_study, lines):
-    column = METRICS.index("ndcg@10")
+    column = EVALUATED_METRICS.index("ndcg@10")
     line = next(one for one in lines if (one.protocol, one.method) == ("random", "nudge-n"))
-    tested = [trial.tests["test"] for trial in finished_study.of("random", "nudge-n")]
+    tested = [trial.tests["test"] for trial in finished_study.select_trials("random", "nudge-n")]
     values = np.concatenate([found[:, column] for _, found in tested])
-    base = np.concatenate([finished_study.base[rows, column] for rows, _ in tested])
+    base = np.concatenate([finished_study.baseline[rows, column] for rows, _ in tested])
 
     assert line.values["ndcg@10"] == pytest.approx(values.mean())
     assert line.gains["ndcg@10"].mean == pytest.approx((values - base).mean())
@@ -67,14 +67,14 @@ def test_nothing_gains_nothing(lines):
 def test_every_comparison_is_corrected_for_all_of_them(lines):
     compared = [line for line in lines if line.method != "nothing"]
 
-    assert summary.comparisons(lines) == len(compared) == 2
+    assert summary.count_comparisons(lines) == len(compared) == 2
     lowest = min(compared, key=lambda line: line.gains["ndcg@10"].p)
     assert lowest.p_corrected == pytest.approx(min(1, 2 * lowest.gains["ndcg@10"].p))
 
 
 def test_progress_is_told_and_may_stop_a_study():
     steps = []
-    study.run(toy(), replace(SETTINGS, seeds=(0,)), lambda *step: steps.append(step))
+    study.run_study(toy(), replace(SETTINGS, seeds=(0,)), lambda *step: steps.append(step))
     assert steps[0] == ("evaluate", 0, 4)
     assert steps[-1] == ("evaluate", 4, 4)
 
@@ -82,38 +82,40 @@ def test_progress_is_told_and_may_stop_a_study():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study.run(toy(), SETTINGS, stop)
+        study.run_study(toy(), SETTINGS, stop)
 
 
 def test_nudge_m_needs_dot_product():
     task = replace(toy(), similarity="cosine")
 
     with pytest.raises(ConfigError, match="dot product"):
-        study.fitting(task, replace(SETTINGS, methods=("nudge-m",)))
+        study.restrict_settings(task, replace(SETTINGS, methods=("nudge-m",)))
 
 
 def test_a_protocol_that_the_task_is_too_small_for_is_left_out_and_said_so():
     task = toy()
     alike = replace(task, judgements=[{0: 1.0} for _ in task.judgements])
 
-    noted, settings = study.fitting(alike, SETTINGS)
+    noted, settings = study.restrict_settings(alike, SETTINGS)
 
     assert settings.protocols == ("random",)
     assert "grouped was left out: 1 groups" in noted.notes[-1]
     with pytest.raises(InputError, match="grouped was left out"):
-        study.fitting(alike, replace(SETTINGS, protocols=("grouped",)))
+        study.restrict_settings(alike, replace(SETTINGS, protocols=("grouped",)))
 
 
 def test_queries_are_sorted_by_how_often_their_answers_were_judged(finished_study):
-    bins = evidence.by_evidence(finished_study)
+    bins = evidence.measure_gain_by_judgements(finished_study)
     tested = sum(one.queries for one in bins)
 
     assert [one.label for one in bins] == [
-        label for label in evidence._labels() if label in {one.label for one in bins}
+        label for label in evidence._bin_labels() if label in {one.label for one in bins}
     ]
     assert tested >= 0.9 * len(
         np.unique(
-            np.concatenate([t.tests["test"][0] for t in finished_study.of("random", "nudge-n")])
+            np.concatenate(
+                [t.tests["test"][0] for t in finished_study.select_trials("random", "nudge-n")]
+            )
         )
     )
 
@@ -123,16 +125,25 @@ def test_known_counts_training_queries_per_answer():
         toy(), judgements=[{0: 1.0}, {0: 2.0, 1: 1.0}, {0: 1.0, 1: 1.0, 2: 0.0}, {5: 1.0}]
     )
 
-    assert evidence.known(task, np.array([0, 1]), np.array([2, 3])).tolist() == [1.5, 0.0]
-    assert evidence._bins(np.array([0.0, 0.5, 1.0, 1.5, 2.0, 33.0])).tolist() == [0, 1, 1, 2, 2, 7]
-    assert len(evidence._labels()) == len(evidence.EDGES) + 2
+    assert evidence.count_training_judgements(
+        task, np.array([0, 1]), np.array([2, 3])
+    ).tolist() == [1.5, 0.0]
+    assert evidence._assign_bins(np.array([0.0, 0.5, 1.0, 1.5, 2.0, 33.0])).tolist() == [
+        0,
+        1,
+        1,
+        2,
+        2,
+        7,
+    ]
+    assert len(evidence._bin_labels()) == len(evidence.BIN_EDGES) + 2
 
 
 def test_curves_start_near_nothing_and_name_what_was_chosen(finished_study):
-    (curve,) = evidence.curves(finished_study)
+    (curve,) = evidence.measure_gain_by_angle(finished_study)
 
     assert curve.method == "nudge-n"
-    assert len(curve.chosen) == 2
+    assert len(curve.chosen_angles) == 2
     assert np.all(curve.gain.low <= curve.gain.mean)
     assert np.all(curve.gain.mean <= curve.gain.high)
     assert curve.gain.mean.max() > 0
@@ -143,7 +154,7 @@ def test_angles_are_exact_also_where_they_are_small(turn):
     before = np.array([[2.0, 0.0], [1.0, 0.0]], dtype=np.float32)
     after = np.array([[2 * np.cos(turn), 2 * np.sin(turn)], [0.0, 1.0]], dtype=np.float32)
 
-    assert angles(before, after, np.array([0]))[0] == pytest.approx(turn, rel=1e-3)
+    assert row_angles(before, after, np.array([0]))[0] == pytest.approx(turn, rel=1e-3)
 
 
 class Page(HTMLParser):
@@ -169,8 +180,11 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(finished_study, lines) -> str:
     pytest.importorskip("matplotlib")
-    return report.render(
-        finished_study, lines, evidence.by_evidence(finished_study), evidence.curves(finished_study)
+    return report.render_report(
+        finished_study,
+        lines,
+        evidence.measure_gain_by_judgements(finished_study),
+        evidence.measure_gain_by_angle(finished_study),
     )
 
 
@@ -185,9 +199,9 @@ def test_the_page_is_whole_and_its_ids_are_its_own(page):
 
 
 def test_the_page_shows_what_the_table_shows(page, finished_study, lines):
-    result = outcome.as_object(finished_study, lines, [], [])
+    result = outcome.study_to_dict(finished_study, lines, [], [])
 
-    for _, _, rows in outcome.tables(result):
+    for _, _, rows in outcome.build_tables(result):
         for row in rows:
             for cell in (row[1], row[2]):
                 assert cell in page.replace("\N{MINUS SIGN}", "-")
@@ -199,25 +213,30 @@ def test_names_are_escaped(page):
 
 
 def test_the_same_study_gives_the_same_page(page, finished_study, lines):
-    assert page == report.render(
-        finished_study, lines, evidence.by_evidence(finished_study), evidence.curves(finished_study)
+    assert page == report.render_report(
+        finished_study,
+        lines,
+        evidence.measure_gain_by_judgements(finished_study),
+        evidence.measure_gain_by_angle(finished_study),
     )
 
 
 def test_the_object_is_json_and_says_how_much_was_compared(finished_study, lines):
     result = json.loads(
         json.dumps(
-            outcome.as_object(finished_study, lines, evidence.by_evidence(finished_study), []),
+            outcome.study_to_dict(
+                finished_study, lines, evidence.measure_gain_by_judgements(finished_study), []
+            ),
             allow_nan=False,
         )
     )
 
     assert result["comparisons"] == 2
-    assert "2 comparisons" in outcome.footnote(result)
-    assert outcome.probability(1e-9) == "<0.0001"
+    assert "2 comparisons" in outcome.format_footnote(result)
+    assert outcome.format_p_value(1e-9) == "<0.0001"
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(InputError, match="no folder"):
-        report.demand(tmp_path / "nowhere" / "report.html")
+        report.require_writable(tmp_path / "nowhere" / "report.html")

@@ -80,7 +80,7 @@ def test_a_text_is_embedded_once_and_many_at_a_time(tmp_path, destination, embed
 def test_more_texts_than_are_kept_are_all_embedded(monkeypatch, embedding):
     monkeypatch.setattr("nudge_sync.feedback.ingest.embedding._CACHE_SIZE", 3)
     for texts in (["a", "bb"], ["bb", "ccc", "dddd"], ["a", "a"]):
-        assert [embedding.vectors(texts)[text][0] for text in texts] == list(map(len, texts))
+        assert [embedding.embed(texts)[text][0] for text in texts] == list(map(len, texts))
 
 
 def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):

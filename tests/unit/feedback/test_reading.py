@@ -97,9 +97,16 @@ class InBatches:
 
 def columns(log):
     parts = (log.searches, log.behaviour, log.labels)
-    arrays = [getattr(part, name) for part in parts for name in part.__slots__ if name != "names"]
-    names = [list(some) for some in (log.searches.names, log.sessions, log.clients)]
-    return [one.tobytes() for one in (*arrays, log.vectors)], names, log.points, log.unreadable
+    arrays = [
+        getattr(part, name) for part in parts for name in part.__slots__ if name != "query_ids"
+    ]
+    names = [list(some) for some in (log.searches.query_ids, log.session_ids, log.client_ids)]
+    return (
+        [one.tobytes() for one in (*arrays, log.query_vectors)],
+        names,
+        log.point_ids,
+        log.unreadable_records,
+    )
 
 
 def test_a_log_is_the_same_however_many_values_are_numbered_at_a_time(records, monkeypatch):

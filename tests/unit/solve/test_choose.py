@@ -7,13 +7,13 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.errors import InputError
-from nudge_sync.solve.choose import ahead
+from nudge_sync.solve.choose import is_ahead
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.nudge_n import lengths, unit
-from nudge_sync.solve.problem import Queries
-from nudge_sync.solve.relevance import answered
+from nudge_sync.solve.problem import JudgedQueries
+from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.score import metric_values
-from nudge_sync.solve.topk import best
+from nudge_sync.solve.topk import find_top_k
 
 
 def make_problem(seed=0, documents=300, queries=400, d=24, shift=0.5, noise=0.5):
@@ -32,16 +32,16 @@ def make_problem(seed=0, documents=300, queries=400, d=24, shift=0.5, noise=0.5)
         (np.ones(queries), (np.arange(queries), np.searchsorted(judged, answers))),
         shape=(queries, len(judged)),
     )
-    rest = best(answer_rows, points, 10, skip=judged).scores
-    return points[judged], Queries(answer_rows, relevance, rest), np.arange(queries) % 10
+    rest = find_top_k(answer_rows, points, 10, skip=judged).scores
+    return points[judged], JudgedQueries(answer_rows, relevance, rest), np.arange(queries) % 10
 
 
 def measure_gain(method, seed=0, **options):
     points, queries, part = make_problem(seed, queries=600, **options)
     teach, test = np.arange(600) < 480, np.arange(600) >= 480
-    choice = fit(points, queries.only(teach), part[teach], method=method)
+    choice = fit(points, queries.select(teach), part[teach], method=method)
     values = [
-        metric_values(vectors, queries.only(test), "ndcg@10").mean()
+        metric_values(vectors, queries.select(test), "ndcg@10").mean()
         for vectors in (points, choice.vectors)
     ]
     return choice, values[1] - values[0]
@@ -59,7 +59,7 @@ def test_what_can_be_learned_is_learned(method):
 def test_shuffled_judgements_move_nothing(seed):
     points, queries, part = make_problem(seed)
     order = np.random.default_rng(seed).permutation(len(queries))
-    shuffled = Queries(queries.vectors, queries.relevance[order], queries.unjudged)
+    shuffled = JudgedQueries(queries.vectors, queries.relevance[order], queries.unjudged)
     choice = fit(points, shuffled, part)
     assert choice.method == "nothing"
     assert len(choice.moved) == 0
@@ -107,7 +107,7 @@ def test_a_given_angle_is_kept_to(method):
 def test_queries_without_an_answer_have_no_say(method):
     points, queries, part = make_problem(shift=1.0)
     plain = fit(points, queries, part, method=method)
-    silent = Queries(
+    silent = JudgedQueries(
         np.vstack([queries.vectors, queries.vectors[:50]]),
         csr_matrix(
             (
@@ -122,13 +122,13 @@ def test_queries_without_an_answer_have_no_say(method):
     more = fit(points, silent, np.append(part, np.arange(50) % 10), method=method)
     assert plain.method == more.method
     np.testing.assert_allclose(plain.vectors, more.vectors, atol=2e-3)
-    assert answered(silent.relevance).sum() == 400
+    assert has_answer(silent.relevance).sum() == 400
 
 
 def test_too_few_queries_move_nothing_and_say_so():
     points, queries, part = make_problem()
     for count in (0, 1):
-        choice = fit(points, queries.only(np.arange(count)), part[:count])
+        choice = fit(points, queries.select(np.arange(count)), part[:count])
         assert choice.method == "nothing"
         assert "too few" in choice.reasons[0]
 
@@ -150,7 +150,9 @@ def test_lengths_are_kept_on_a_dot_collection():
 def test_weights_decide_whom_a_point_follows():
     points = np.array([[1.0, 0.0, 0.0]], np.float32)
     ways = unit(np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])).astype(np.float32)
-    queries = Queries(ways, csr_matrix(np.ones((2, 1))), np.full((2, 10), -np.inf, np.float32))
+    queries = JudgedQueries(
+        ways, csr_matrix(np.ones((2, 1))), np.full((2, 10), -np.inf, np.float32)
+    )
     choice = fit(
         points, queries, np.arange(2), method="nudge-n", angle=0.3, weights=np.array([9, 1])
     )
@@ -169,14 +171,14 @@ def test_weights_decide_whom_a_point_follows():
 )
 def test_what_does_not_fit_together_is_an_input_error(field, value):
     points, queries, part = make_problem()
-    broken = Queries(**{**queries.__dict__, field: value})
+    broken = JudgedQueries(**{**queries.__dict__, field: value})
     with pytest.raises(InputError):
         fit(points, broken, part)
 
 
 def test_ahead_means_more_than_chance():
     values = np.random.default_rng(0).normal(size=500)
-    assert not ahead(values, values, 1.0)
-    assert ahead(values + 0.1, values, 1.0)
-    assert not ahead(values[:1] + 1, values[:1], 1.0)
-    assert not ahead(values[::-1], values, 3.0)
+    assert not is_ahead(values, values, 1.0)
+    assert is_ahead(values + 0.1, values, 1.0)
+    assert not is_ahead(values[:1] + 1, values[:1], 1.0)
+    assert not is_ahead(values[::-1], values, 3.0)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from nudge_sync.solve.nudge_c import Settings, contrast, evidence
+from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
 from nudge_sync.solve.nudge_n import lengths, unit
 
 
@@ -22,8 +22,8 @@ def make_problem(seed, n=30, q=40, d=8):
 def climb(points, queries, grades, rivals, settings=None, **more):
     attraction = csr_matrix((grades > 0).astype(float))
     rejection = csr_matrix((grades < 0).astype(float))
-    given_all = evidence(queries, attraction, rejection, rivals)
-    return contrast(points, given_all, settings or Settings(20.0), **more)
+    given_all = build_nudge_c_inputs(queries, attraction, rejection, rivals)
+    return contrast(points, given_all, settings or NudgeCSettings(20.0), **more)
 
 
 def measure_angles(points, moved):
@@ -44,7 +44,7 @@ def test_nothing_leaves_the_cap_changes_length_or_moves_unjudged(seed, cap, tau,
     kept = points.copy()
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         moved = climb(
-            points, queries, grades, rivals, Settings(tau, prior, cap), similarity=similarity
+            points, queries, grades, rivals, NudgeCSettings(tau, prior, cap), similarity=similarity
         )
     assert np.isfinite(moved).all()
     np.testing.assert_array_equal(points, kept)
@@ -91,7 +91,7 @@ def test_a_query_without_any_judgement_changes_nothing():
 def test_the_likelihood_rises():
     points, queries, grades, rivals = make_problem(3)
     grades = np.maximum(grades, 0)
-    moved = climb(points, queries, grades, rivals, Settings(20.0, prior=0.1))
+    moved = climb(points, queries, grades, rivals, NudgeCSettings(20.0, prior=0.1))
     wins = [(np.argmax(queries @ vectors.T, axis=1), vectors) for vectors in (points, moved)]
     asked = grades.any(axis=1)
     before, after = (grades[np.arange(len(grades)), top][asked].mean() for top, _ in wins)
@@ -111,8 +111,8 @@ def test_zero_vectors_stay(zero):
 def test_looking_at_the_near_points_alone_comes_to_the_same(monkeypatch):
     points, queries, grades, rivals = make_problem(5, n=100, q=60)
     whole = climb(points, queries, grades, rivals)
-    monkeypatch.setattr("nudge_sync.solve.nudge_c.MANY", 0)
+    monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", 0)
     np.testing.assert_allclose(climb(points, queries, grades, rivals), whole, atol=1e-4)
-    monkeypatch.setattr("nudge_sync.solve.sparse_softmax.NEAREST", 60)
+    monkeypatch.setattr("nudge_sync.solve.sparse_softmax.NEAREST_PER_QUERY", 60)
     few = climb(points, queries, grades, rivals)
     assert np.einsum("ij,ij->i", few, whole).mean() > 0.99

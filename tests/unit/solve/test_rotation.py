@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nudge_sync.solve.nudge_m import translate
-from nudge_sync.solve.nudge_n import lengths, plane, rotate, unit
+from nudge_sync.solve.nudge_n import build_plane, lengths, rotate, unit
 
 finite = st.floats(-1e3, 1e3, width=32)
 
@@ -23,7 +23,7 @@ def rows_and_pulls(draw):
 def test_a_rotation_keeps_lengths_and_never_passes_the_angle(given_rows, angle):
     rows, pulls = given_rows
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        turned = rotate(rows, pulls, plane(rows, pulls), angle)
+        turned = rotate(rows, pulls, build_plane(rows, pulls), angle)
     assert np.isfinite(turned).all()
     np.testing.assert_allclose(lengths(turned), lengths(rows), rtol=1e-6, atol=1e-30)
     apart = lengths(unit(turned) - unit(rows))
@@ -34,20 +34,22 @@ def test_a_rotation_keeps_lengths_and_never_passes_the_angle(given_rows, angle):
 def test_a_rotation_never_lowers_the_score_of_the_pull(given_rows, angle):
     rows, pulls = given_rows
     before = np.einsum("ij,ij->i", unit(rows), unit(pulls))
-    after = np.einsum("ij,ij->i", unit(rotate(rows, pulls, plane(rows, pulls), angle)), unit(pulls))
+    after = np.einsum(
+        "ij,ij->i", unit(rotate(rows, pulls, build_plane(rows, pulls), angle)), unit(pulls)
+    )
     assert (after >= before - 1e-6).all()
 
 
 def test_rows_nothing_pulls_and_rows_pulled_backwards_stay_bit_for_bit():
     rows = np.array([[0.6, 0.8], [0.3, 0.1], [0.0, 1.0]], np.float32)
     pulls = np.array([[0.0, 0.0], [-3.0, -1.0], [0.0, 5.0]])
-    assert rotate(rows, pulls, plane(rows, pulls), 0.5).tobytes() == rows.tobytes()
+    assert rotate(rows, pulls, build_plane(rows, pulls), 0.5).tobytes() == rows.tobytes()
 
 
 def test_a_row_nearer_than_the_angle_lands_on_its_pull():
     rows = np.array([[1.0, 0.0]], np.float32)
     pulls = np.array([[np.cos(0.2), np.sin(0.2)]]) * 7
-    turned = rotate(rows, pulls, plane(rows, pulls), 0.5)
+    turned = rotate(rows, pulls, build_plane(rows, pulls), 0.5)
     np.testing.assert_allclose(turned, [[np.cos(0.2), np.sin(0.2)]], atol=1e-7)
 
 
@@ -55,14 +57,14 @@ def test_a_row_almost_on_its_pull_stays_finite():
     rows = unit(np.random.default_rng(0).normal(size=(500, 64))).astype(np.float32)
     near = rows.astype(np.float64) + 1e-9
     with np.errstate(all="raise", under="ignore"):
-        turned = rotate(rows, near, plane(rows, near), 0.3)
+        turned = rotate(rows, near, build_plane(rows, near), 0.3)
     np.testing.assert_allclose(turned, rows, atol=1e-6)
 
 
 @given(rows_and_pulls(), st.floats(0, 2))
 def test_a_step_has_its_length(given_rows, step):
     rows, pulls = given_rows
-    moved = translate(rows, pulls, plane(rows, pulls), step)
+    moved = translate(rows, pulls, build_plane(rows, pulls), step)
     assert np.isfinite(moved).all()
     expected = np.where(lengths(pulls) > 1e-9, step * lengths(rows), 0)
     size = 1 + lengths(rows).max()

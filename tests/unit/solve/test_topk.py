@@ -21,7 +21,7 @@ def test_the_best_are_those_of_a_full_sort(seed, k, similarity, kind):
     documents = random.normal(size=(n, 6)).astype(kind)
     queries = unit(random.normal(size=(q, 6))).astype(np.float32)
     skip = np.flatnonzero(random.random(n) < 0.3)
-    found = topk.best(queries, documents, k, skip=skip, similarity=similarity)
+    found = topk.find_top_k(queries, documents, k, skip=skip, similarity=similarity)
     known = documents.astype(np.float32)
     if similarity == "cosine":
         known = unit(known).astype(np.float32)
@@ -41,7 +41,7 @@ def test_a_mapped_read_only_file_is_read_in_place(tmp_path):
     mapped = np.load(tmp_path / "documents.npy", mmap_mode="r")
     queries = documents[:4]
     np.testing.assert_array_equal(
-        topk.best(queries, mapped, 3).rows, topk.best(queries, documents, 3).rows
+        topk.find_top_k(queries, mapped, 3).rows, topk.find_top_k(queries, documents, 3).rows
     )
 
 
@@ -53,7 +53,7 @@ def test_documents_that_are_not_finite_are_not_found():
     queries = unit(random.normal(size=(3, 5))).astype(np.float32)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         for similarity in ("cosine", "dot"):
-            found = topk.best(queries, documents, 10, similarity=similarity)
+            found = topk.find_top_k(queries, documents, 10, similarity=similarity)
             assert ((found.rows >= 0) & (found.rows % 3 == 2)).all()
 
 
@@ -61,7 +61,7 @@ def test_scores_at_or_below_the_floor_are_left_out():
     queries = np.eye(2, dtype=np.float32)
     documents = np.array([[1, 0], [0.5, 0], [0, 0.25]], np.float32)
     floor = np.array([0.5, -1.0], np.float32)
-    found = topk.best(queries, documents, 2, similarity="dot", floor=floor)
+    found = topk.find_top_k(queries, documents, 2, similarity="dot", floor=floor)
     assert found.rows[0].tolist() == [0, -1]
     assert found.rows[1, 0] == 2
 
@@ -69,10 +69,10 @@ def test_scores_at_or_below_the_floor_are_left_out():
 def test_of_equal_scores_the_smaller_rows_are_kept_whatever_the_threads(monkeypatch):
     documents = np.ones((9000, 4), np.float32)
     queries = unit(np.ones((3, 4))).astype(np.float32)
-    found = topk.best(queries, documents, 5)
+    found = topk.find_top_k(queries, documents, 5)
     assert (found.rows == np.arange(5)).all()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    np.testing.assert_array_equal(topk.best(queries, documents, 5).rows, found.rows)
+    np.testing.assert_array_equal(topk.find_top_k(queries, documents, 5).rows, found.rows)
 
 
 def test_more_queries_than_a_block_and_documents_sorted_worst_first():
@@ -80,7 +80,7 @@ def test_more_queries_than_a_block_and_documents_sorted_worst_first():
     documents = unit(random.normal(size=(7000, 4))).astype(np.float32)
     documents = documents[np.argsort(documents[:, 0])]
     queries = unit(random.normal(size=(1500, 4)) * 0.1 + [1, 0, 0, 0]).astype(np.float32)
-    found = topk.best(queries, documents, 10)
+    found = topk.find_top_k(queries, documents, 10)
     scores = np.sort(queries @ documents.T, axis=1)[:, :-11:-1]
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)
     own = np.einsum("qd,qkd->qk", queries, documents[found.rows])
