@@ -31,7 +31,7 @@ bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 	$(BIN)/python benchmarks/write_rate.py --engine milvus
 
 chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
-	$(BIN)/python tests/chaos
+	$(BIN)/python -m tests.chaos
 
 clean:  ## remove the environment and what building leaves
 	rm -rf $(VENV) build dist

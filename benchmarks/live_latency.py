@@ -24,16 +24,15 @@ import numpy as np
 from pymilvus import MilvusClient
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "support")]
-
-from applications import create_application  # noqa: E402
-from milvus_server import find_or_start_milvus  # noqa: E402
-from ram import ram_folder  # noqa: E402
+sys.path[:0] = [str(ROOT)]
 
 from nudge_sync.base.progress import ignore_progress  # noqa: E402
 from nudge_sync.config import WriteSettings  # noqa: E402
 from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
 from nudge_sync.writing.pacing import Pacer  # noqa: E402
+from tests.support.applications import create_application  # noqa: E402
+from tests.support.milvus_server import find_or_start_milvus  # noqa: E402
+from tests.support.ram_disk import ram_folder  # noqa: E402
 
 Search = Callable[[Float32], object]
 

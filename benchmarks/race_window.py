@@ -24,13 +24,12 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "support")]
-
-from applications import create_application  # noqa: E402
-from ram import ram_folder  # noqa: E402
+sys.path[:0] = [str(ROOT)]
 
 import nudge_sync_qdrant_edge  # noqa: E402
 from nudge_sync.connector import Collection, Database, Float32, Points  # noqa: E402
+from tests.support.applications import create_application  # noqa: E402
+from tests.support.ram_disk import ram_folder  # noqa: E402
 
 MARK_SETTINGS = {"payload_mark": "_nudge_sync"}
 

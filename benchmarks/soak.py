@@ -18,9 +18,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "support")]
-
-from ram import ram_folder  # noqa: E402
+sys.path[:0] = [str(ROOT)]
 
 import nudge_sync_qdrant_edge as edge  # noqa: E402
 from nudge_sync import cycle  # noqa: E402
@@ -35,6 +33,7 @@ from nudge_sync.errors import GateRefused  # noqa: E402
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record  # noqa: E402
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
+from tests.support.ram_disk import ram_folder  # noqa: E402
 
 POINTS, DIMENSION, QUERIES, ANSWERED_POINTS = 80, 8, 60, 8
 KEPT = 3

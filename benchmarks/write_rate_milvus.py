@@ -14,8 +14,8 @@ from write_rate import Engine, unit_rows
 from nudge_sync.connector import Float32
 from nudge_sync_milvus import connect, ingest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from milvus_server import find_or_start_milvus
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.support.milvus_server import find_or_start_milvus
 
 NAME = "nudge_write_rate"
 

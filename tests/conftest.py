@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from milvus_server import find_or_start_milvus
+
+from tests.support.collection_fixtures import any_sample_collection, sample_collection
+from tests.support.milvus_server import find_or_start_milvus
+
+__all__ = [
+    "any_sample_collection",
+    "in_ci",
+    "milvus_server_uri",
+    "root",
+    "sample_collection",
+    "shared_data",
+]
 
 # How long an example takes says nothing about the code. The same examples each time, so that
 # nobody's change is stopped by what was always there; HYPOTHESIS_PROFILE=long looks for new ones.

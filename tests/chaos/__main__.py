@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "connectors"), str(ROOT)]
+sys.path[:0] = [str(ROOT / "connectors"), str(ROOT)]
 
-from chaos_rig import ChaosReport, ChaosRunner  # noqa: E402
-from milvus_server import MilvusServer, start_fresh_milvus  # noqa: E402
-from ram import ram_folder  # noqa: E402
+from tests.support.chaos_runner import ChaosReport, ChaosRunner  # noqa: E402
+from tests.support.milvus_server import MilvusServer, start_fresh_milvus  # noqa: E402
+from tests.support.ram_disk import ram_folder  # noqa: E402
 
 COLUMNS = {
     "engine": "engine",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from memory_backdoor import make_memory_engine
 
 from nudge_sync.testing.conformance import CollectionConformance, RecordsConformance
 from nudge_sync.testing.memory import MemoryDatabase
+from tests.support.memory_backdoor import make_memory_engine
 
 
 class TestCollection(CollectionConformance):

@@ -6,13 +6,13 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from containers import is_docker_running
-from milvus_backdoor import MilvusBackdoor
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
 
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
+from tests.support.docker_engine import is_docker_running
+from tests.support.milvus_backdoor import MilvusBackdoor
 
 ALIAS = "nudge_kit_alias"
 SERVER = pytest.param("server", marks=pytest.mark.milvus_server)

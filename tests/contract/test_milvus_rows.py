@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from milvus_backdoor import MilvusBackdoor
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import DataType, MilvusClient
 from pymilvus.grpc_gen import milvus_pb2
@@ -20,6 +19,7 @@ from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import MilvusDatabase, MilvusSettings, ingest
 from nudge_sync_milvus.query import CollectionRef, scan_rows
+from tests.support.milvus_backdoor import MilvusBackdoor
 
 NAME = "nudge_rows"
 SERVER = pytest.param("server", marks=pytest.mark.milvus_server)

@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("qdrant_client")
 
-from containers import is_docker_running
-from qdrant_backdoor import QdrantBackdoor
 from qdrant_client import QdrantClient
 
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
+from tests.support.docker_engine import is_docker_running
+from tests.support.qdrant_backdoor import QdrantBackdoor
 
 if not os.environ.get("QDRANT_URL") and not is_docker_running():
     pytest.skip("QDRANT_URL is not set, and no Docker engine answers", allow_module_level=True)

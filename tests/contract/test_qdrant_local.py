@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip("qdrant_client")
 
-from qdrant_backdoor import QdrantBackdoor
-
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
+from tests.support.qdrant_backdoor import QdrantBackdoor
 
 
 def local_engine(section, vector="") -> Engine:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import JUDGED_POINTS, SETTINGS, SampleCollection, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import Record
@@ -24,6 +23,12 @@ from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_milvus.record_codec import decode_record
 from nudge_sync_qdrant_common import record_codec
+from tests.support.sample_collection import (
+    JUDGED_POINTS,
+    SETTINGS,
+    SampleCollection,
+    open_sample_collection,
+)
 
 ORIGINALS, HISTORY, LEDGER = (
     f"docs__nudge_{name}" for name in ("originals", "history", "revisions")

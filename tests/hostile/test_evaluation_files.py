@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_arrays import BROKEN_ARRAYS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.evaluate.sources import beir
 from nudge_sync.evaluate.sources.files import TaskFiles, read_task
+from tests.support.broken_npy_files import BROKEN_ARRAYS
 
 
 def folder(path: Path) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from broken_arrays import BROKEN_ARRAYS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.stats import count_feedback
 from nudge_sync.testing.memory import MemoryDatabase
+from tests.support.broken_npy_files import BROKEN_ARRAYS
 
 DIMENSION = 4
 VECTOR = [0.5, -0.5, 0.5, 0.5]

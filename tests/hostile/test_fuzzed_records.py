@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import JUDGED_POINTS, SETTINGS, SampleCollection, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import Record
@@ -24,6 +23,12 @@ from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_milvus.record_codec import Entry, decode_record
 from nudge_sync_qdrant_common import record_codec
+from tests.support.sample_collection import (
+    JUDGED_POINTS,
+    SETTINGS,
+    SampleCollection,
+    open_sample_collection,
+)
 
 JSON = st.recursive(
     st.none()

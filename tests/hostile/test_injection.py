@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from commands import make_workspace
 from pymilvus.grpc_gen.milvus_pb2 import DropCollectionRequest
 from typer.testing import CliRunner
 
@@ -23,6 +22,7 @@ from nudge_sync.errors import NudgeSyncError
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync_milvus import ingest as milvus_ingest
 from nudge_sync_qdrant_edge import ingest as edge_ingest
+from tests.support.workspace import make_workspace
 
 HOSTILE = [
     '"',

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import make_fake_plan
-from worlds import SETTINGS, open_sample_collection
 
 from nudge_sync import cycle
 from nudge_sync.connector import CollectionFacts
@@ -23,6 +21,8 @@ from nudge_sync.planning import plan_file, plan_file_schema
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import load_plan, refuse_mismatched_plan, save_plan
 from nudge_sync.store import checksum
+from tests.support.fake_plan import make_fake_plan
+from tests.support.sample_collection import SETTINGS, open_sample_collection
 
 Lines = list[dict[str, Any]]
 

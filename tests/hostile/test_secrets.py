@@ -15,11 +15,11 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import Result
-from commands import Workspace, make_workspace
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
 from nudge_sync.store import retry
+from tests.support.workspace import Workspace, make_workspace
 
 PLANTED = {
     "QDRANT_API_KEY": "planted-qdrant-7f3a",

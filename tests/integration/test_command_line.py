@@ -10,12 +10,12 @@ import subprocess
 import sys
 
 import pytest
-from commands import Workspace, make_workspace
 from typer.testing import CliRunner
-from worlds import JUDGED_POINTS, POINTS
 
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect
+from tests.support.sample_collection import JUDGED_POINTS, POINTS
+from tests.support.workspace import Workspace, make_workspace
 
 TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""

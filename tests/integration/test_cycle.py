@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from worlds import JUDGED_POINTS, POINTS, SETTINGS, SampleCollection, normalise_rows
 
 from nudge_sync import cycle
 from nudge_sync.connector.vectors import is_same_vector
@@ -12,6 +11,13 @@ from nudge_sync.store import verify
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.sample_collection import (
+    JUDGED_POINTS,
+    POINTS,
+    SETTINGS,
+    SampleCollection,
+    normalise_rows,
+)
 
 
 def test_a_cycle_helps_moves_only_judged_points_and_comes_back(

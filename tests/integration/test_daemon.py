@@ -13,8 +13,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from commands import Workspace, make_workspace
-from worlds import JUDGED_POINTS, POINTS
+
+from tests.support.sample_collection import JUDGED_POINTS, POINTS
+from tests.support.workspace import Workspace, make_workspace
 
 TIMEOUT_SECONDS = 300
 """Seconds that nothing takes, also on a busy machine."""

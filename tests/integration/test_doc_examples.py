@@ -14,12 +14,12 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import TextNode
 from qdrant_client.models import Distance, VectorParams
-from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
+from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {

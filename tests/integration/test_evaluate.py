@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Workspace, make_workspace
 from typer.testing import CliRunner
-from worlds import JUDGED_POINTS, POINTS, make_synthetic_data
 
 from nudge_sync.cli.app import app
 from nudge_sync.evaluate.methods import METHODS
+from tests.support.sample_collection import JUDGED_POINTS, POINTS, make_synthetic_data
+from tests.support.workspace import Workspace, make_workspace
 
 QUICK = ("--seeds", "2", "--resamples", "200")
 

@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from commands import Workspace, make_workspace
-from plans import make_fake_plan
 from typer.testing import CliRunner
 
 from nudge_sync import errors
@@ -19,6 +17,8 @@ from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.planning.plan_file import save_plan
 from nudge_sync.store import checksum, lease, retry
+from tests.support.fake_plan import make_fake_plan
+from tests.support.workspace import Workspace, make_workspace
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from places import SETTINGS, TrackedCollection
-from ram import ram_folder
 
 from nudge_sync.errors import DatabaseError
 from nudge_sync.store import retry
@@ -15,6 +13,8 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.ram_disk import ram_folder
+from tests.support.tracked_collection import SETTINGS, TrackedCollection
 
 ENGINES = [
     "memory",

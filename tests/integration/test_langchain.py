@@ -16,7 +16,6 @@ from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, SparseVectorParams, VectorParams
-from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
@@ -27,6 +26,7 @@ from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.langchain import LoggedRetriever
 from nudge_sync.store.target import open_target
+from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 QUERY = "swept wings"
 

@@ -15,7 +15,6 @@ from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
-from sentences import DIMENSION, TEXTS, embed_text
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
@@ -26,6 +25,7 @@ from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.llama_index import LoggedRetriever
 from nudge_sync.store.target import open_target
+from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 QUERY = "swept wings"
 

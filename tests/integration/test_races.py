@@ -12,12 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from applications import EdgeApplication, MemoryApplication, MilvusApplication
-from handmade import make_passing_plan, perturb_rows
-from pauses import PausedWriter
 from pymilvus import MilvusClient
-from ram import ram_folder
-from windows import TimeSpan, WriteWindows
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
@@ -29,6 +24,11 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.applications import EdgeApplication, MemoryApplication, MilvusApplication
+from tests.support.passing_plan import make_passing_plan, perturb_rows
+from tests.support.paused_writer import PausedWriter
+from tests.support.ram_disk import ram_folder
+from tests.support.write_windows import TimeSpan, WriteWindows
 
 POINTS, DIMENSION = 40, 8
 SECONDS = 4.0

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import Workspace, make_workspace
+
+from tests.support.workspace import Workspace, make_workspace
 
 README = Path(__file__).parent.parent.parent / "README.md"
 STORY = [

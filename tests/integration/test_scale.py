@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import SETTINGS, normalise_rows
 
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
@@ -12,6 +11,7 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.counted import Counted
 from nudge_sync_qdrant_edge import connect, ingest
+from tests.support.sample_collection import SETTINGS, normalise_rows
 
 POINTS, JUDGED, QUERIES, DIMENSION = 100_000, 2_000, 3_000, 16
 

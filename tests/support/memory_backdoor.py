@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from nudge_sync.connector import Metric
-from nudge_sync.testing.conformance import Engine
-from nudge_sync.testing.engine import unit_rows
+from nudge_sync.testing.engine import Engine, unit_rows
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 
 

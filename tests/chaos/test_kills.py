@@ -1,0 +1,30 @@
+"""The short form of `make chaos`: ten kills, spread over the engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.chaos_runner import ChaosRunner
+from tests.support.ram_disk import ram_folder
+
+
+def assert_survives(runner: ChaosRunner, kills: int) -> None:
+    for _ in range(10 * kills):  # A process may be done before its time to die has come.
+        if runner.report.kills < kills:
+            runner.kill_once()
+    report = runner.finish()
+    assert report.kills == kills
+    assert report.is_clean, report
+
+
+@pytest.mark.parametrize(("engine", "kills"), [("qdrant-edge", 4), ("milvus-lite", 3)])
+def test_killed_together_with_its_engine(engine: str, kills: int) -> None:
+    with ram_folder() as path:
+        assert_survives(ChaosRunner(engine, path), kills)
+
+
+@pytest.mark.milvus_server
+def test_killed_on_milvus(milvus_server_uri: str, tmp_path: Path) -> None:
+    assert_survives(ChaosRunner("milvus", tmp_path, milvus_server_uri), 3)

@@ -1,0 +1,134 @@
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.workspace import Workspace, make_workspace
+
+
+def convert_to_csv(workspace: Workspace, folder: Path) -> list[str]:
+    """The shop's feedback once more: events as CSV, the searches' vectors as an array."""
+    rows = [json.loads(line) for line in workspace.feedback_path.read_text().splitlines()]
+    searches = [row for row in rows if "query_vector" in row]
+    np.save(folder / "q.npy", np.array([row["query_vector"] for row in searches]))
+    (folder / "q.txt").write_text("".join(f"{row['query_id']}\n" for row in searches))
+    with (folder / "events.csv").open("w", newline="") as file:
+        table = csv.DictWriter(
+            file, ["query_id", "point", "action", "grade"], extrasaction="ignore"
+        )
+        table.writeheader()
+        table.writerows(row for row in rows if "action" in row)
+    files = ["--query-vectors", str(folder / "q.npy"), "--query-ids", str(folder / "q.txt")]
+    return [str(folder / "events.csv"), *files]
+
+
+def test_csv_with_vectors_is_judged_as_json_lines_are(tmp_path):
+    plain, other = make_workspace(tmp_path / "plain"), make_workspace(tmp_path / "csv")
+    expected = plain.run("feedback", "import", str(plain.feedback_path))
+    words = convert_to_csv(other, tmp_path)
+    found = other.run("feedback", "import", *words)
+    assert found == expected | {"rejects_file": None}
+    assert other.run("feedback", "import", *words)["unchanged"] == found["accepted"]
+    stats = [workspace.run("feedback", "stats") for workspace in (plain, other)]
+    assert stats[0]["judged"] == stats[1]["judged"]
+    assert stats[0]["judgements"] == stats[1]["judgements"]
+
+
+EMBED = """import numpy as np
+
+rows = dict(zip(*np.load("texts.npz").values()))
+
+
+def queries(texts):
+    return np.array([rows[text] for text in texts])
+"""
+
+
+def test_ubi_logs_are_embedded_by_a_function_of_ones_own(tmp_path, monkeypatch):
+    plain, other = make_workspace(tmp_path / "plain"), make_workspace(tmp_path / "ubi")
+    rows = [json.loads(line) for line in plain.feedback_path.read_text().splitlines()]
+    searches = [row for row in rows if "query_vector" in row]
+    texts = [f"question {row['query_id']}" for row in searches]
+    vectors = [row["query_vector"] for row in searches]
+    np.savez(tmp_path / "texts.npz", np.array(texts), np.array(vectors))
+    (tmp_path / "own_model.py").write_text(EMBED)
+    ubi = tmp_path / "ubi.jsonl"
+    asked = zip(searches, texts, strict=True)
+    lines = [{"query_id": row["query_id"], "user_query": text} for row, text in asked]
+    lines += [
+        {
+            "query_id": row["query_id"],
+            "action_name": row["action"],
+            "event_attributes": {"object": {"object_id": str(row["point"])}},
+        }
+        for row in rows
+        if "action" in row
+    ]
+    ubi.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    expected = plain.run("feedback", "import", str(plain.feedback_path))
+    found = other.run("feedback", "import", str(ubi), "--embed", "own_model:queries")
+    assert found == expected | {"rejects_file": None}
+    stats = [workspace.run("feedback", "stats")["judgements"] for workspace in (plain, other)]
+    assert stats[0] == stats[1] > 0
+    said = other.run("feedback", "import", str(ubi), "--embed", "own_model:absent", code=2)
+    assert "own_model:absent" in said
+
+
+def pipe_text(text: str) -> int:
+    """A pipe to read `text` from, whose other end is closed."""
+    out, into = os.pipe()
+    os.write(into, text.encode())
+    os.close(into)
+    return out
+
+
+def test_a_pipe_is_stored_and_its_bad_rows_are_put_here(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    lines = workspace.feedback_path.read_text().splitlines()[:4]
+    out = pipe_text("\n".join([*lines, "{"]))
+    found = workspace.run("feedback", "import", f"/dev/fd/{out}")
+    os.close(out)
+    assert (found["accepted"], found["rejected"]) == (4, 1)
+    assert json.loads((tmp_path / found["rejects_file"]).read_text())["raw"] == "{"
+    assert "save it to a file first" in import_strictly(workspace, lines)
+    assert workspace.run("feedback", "stats")["searches"] == 2
+
+
+def import_strictly(workspace: Workspace, lines: list[str]) -> str:
+    out = pipe_text("\n".join(lines))
+    said = workspace.run("feedback", "import", "--strict", f"/dev/fd/{out}", code=2)
+    os.close(out)
+    return said
+
+
+def test_what_was_refused_is_not_read_while_it_is_written(tmp_path):
+    workspace = make_workspace(tmp_path)
+    path = tmp_path / "a.jsonl"
+    path.write_text("{\n")
+    rejects = Path(workspace.run("feedback", "import", str(path))["rejects_file"])
+    before = rejects.read_bytes()
+    said = workspace.run("feedback", "import", str(path), str(rejects), code=2)
+    assert "--rejects" in said
+    said = workspace.run("feedback", "import", str(path), "--rejects", str(path), code=2)
+    assert "--rejects" in said
+    assert (path.read_text(), rejects.read_bytes()) == ("{\n", before)
+
+
+def test_query_ids_are_not_overwritten_with_refused_rows(tmp_path):
+    workspace = make_workspace(tmp_path / "shop")
+    words = convert_to_csv(workspace, tmp_path)
+    said = workspace.run("feedback", "import", *words, "--rejects", words[-1], code=2)
+    assert "--rejects" in said
+
+
+def test_a_folder_is_no_file(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "/"):
+        assert "Is a directory" in workspace.run("feedback", "import", name, code=2)

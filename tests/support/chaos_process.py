@@ -1,0 +1,86 @@
+"""A process that changes a collection and is killed while it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
+from threading import Timer
+
+import numpy as np
+
+from nudge_sync import cycle
+from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.connector import connect
+from nudge_sync.errors import NudgeSyncError
+from nudge_sync.store import retry
+from nudge_sync.store.target import Target, open_target
+from nudge_sync.testing.faults import Faults, FaultyDatabase, When, kill
+from nudge_sync.writing.rollback import roll_back
+from tests.support.passing_plan import make_passing_plan, perturb_rows
+
+POINTS, DIMENSION = 60, 8
+SETTINGS = CollectionSettings(write=WriteSettings(batch_size=8, keep_revisions=3))
+
+
+@dataclass(frozen=True)
+class KillPoint:
+    """When the process dies: at a call that writes, or after a time; `at` 0 and no time: never."""
+
+    call: int = 0
+    when: When = "before"
+    seconds: float | None = None
+    suspend: bool = False
+    """Whether the process is stopped at that call, as by SIGSTOP, until somebody wakes it."""
+
+
+@dataclass(frozen=True)
+class ChaosJob:
+    """What the process is to do, and on which engine."""
+
+    connector: str
+    section: dict[str, str]
+    verb: str
+    """apply, undo or originals."""
+    rows: tuple[int, ...] = ()
+    seed: int = 0
+    originals: bytes = b""
+    """What the nudged vectors are made from: (POINTS, DIMENSION) float32."""
+    delays: tuple[float, ...] = retry.DELAYS
+
+
+def make_new_vectors(job: ChaosJob) -> dict[int, np.ndarray]:
+    """The vectors that an `apply` writes, by point."""
+    originals = np.frombuffer(job.originals, np.float32).reshape(POINTS, DIMENSION)
+    new_vectors = perturb_rows(originals, job.seed)
+    return {row: new_vectors[row] for row in job.rows}
+
+
+def run_chaos_job(job: ChaosJob, kill_point: KillPoint, reached: Event | None = None) -> None:
+    """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
+    retry.DELAYS = job.delays
+    strike = reached.set if reached else _suspend_process if kill_point.suspend else kill
+    database = connect(job.connector, job.section)
+    faulty = FaultyDatabase(database, Faults(kill_point.call, kill_point.when, strike))
+    target = open_target(faulty, "docs")
+    if kill_point.seconds is not None:
+        timer = Timer(kill_point.seconds, os.kill, (os.getpid(), signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
+    # Where the database is what is killed, failing is all that is left to do.
+    with suppress(*[NudgeSyncError] if reached else []):
+        _run_job(job, target)
+    database.close()
+
+
+def _run_job(job: ChaosJob, target: Target) -> None:
+    if job.verb == "apply":
+        cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, make_new_vectors(job)))
+    else:
+        roll_back(target, SETTINGS, originals=job.verb == "originals")
+
+
+def _suspend_process() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,0 +1,226 @@
+"""Kills processes while they change a collection, and counts what that cost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from nudge_sync.connector import Database, Float32
+from nudge_sync.errors import DatabaseError
+from nudge_sync.store.ledger import Ledger, find_pending_revisions
+from nudge_sync.store.provenance import classify_points
+from nudge_sync.store.target import open_target
+from nudge_sync.store.verify import verify
+from nudge_sync.testing.faults import Faults, FaultyDatabase
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
+from tests.support.applications import create_application
+from tests.support.chaos_process import (
+    DIMENSION,
+    POINTS,
+    SETTINGS,
+    ChaosJob,
+    KillPoint,
+    make_new_vectors,
+    run_chaos_job,
+)
+
+VERBS = ("apply", "apply", "undo", "apply", "originals")
+WRITING_CALLS = {"apply": 22, "undo": 15, "originals": 15}
+"""How many calls of each order write something; any of them is struck."""
+
+
+@dataclass
+class ChaosReport:
+    """What the kills of one engine cost."""
+
+    engine: str
+    kills: int = 0
+    """Processes, or databases, that were killed before they were done."""
+    survived: int = 0
+    """Of these the ones after which everything was as before or as after, and `verify` clean."""
+    replayed: int = 0
+    """Batches that `resume` wrote."""
+    lost: int = 0
+    """Originals that shadow and history no longer give back."""
+    differing: int = 0
+    """Rows that were not identical after a rollback to the originals."""
+    overwritten: int = 0
+    """Writes of the application that did not last."""
+    failures: list[str] = field(default_factory=list)
+    """What was found where a kill was not survived."""
+    struck_calls: set[str] = field(default_factory=set)
+    """Distinct calls at which a process was struck."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was lost."""
+        harm = self.lost or self.differing or self.overwritten or self.failures
+        return self.kills == self.survived and not harm
+
+
+class ChaosRunner:
+    """One collection of one engine, killed again and again."""
+
+    def __init__(self, engine: str, folder: Path, server: str = "", seed: int = 0) -> None:
+        self.application = create_application(engine, folder, server)
+        self.report = ChaosReport(engine)
+        self._connector = _choose_connector(engine, folder, server)
+        self._random = random.Random(seed)
+        self.process_context = _preload_processes()
+        self._round_number = 0
+        rng = np.random.default_rng(seed)
+        self.originals: Float32 = _normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+        database = self.application.connect()
+        self.application.fill(database, self.originals, "cosine")
+        database.close()
+        self.live_vectors = self.originals.copy()
+
+    def next_job(self, verb: str) -> ChaosJob:
+        """The next thing to do."""
+        rows = sorted(self._random.sample(range(POINTS), 40))
+        return ChaosJob(
+            *self._connector, verb, tuple(rows), self._round_number, self.originals.tobytes()
+        )
+
+    def kill_once(self) -> None:
+        """Start one change, end it at a step or a moment, and settle what is left."""
+        verb = VERBS[self._round_number % len(VERBS)]
+        job = self.next_job(verb)
+        if self._round_number % 3 == 2:
+            kill_point = KillPoint(seconds=self._random.uniform(0.0, 0.6))
+        else:
+            call = 1 + self._random.randrange(WRITING_CALLS[verb])
+            kill_point = KillPoint(call, self._random.choice(["before", "after", "half"]))
+            self.report.struck_calls.add(f"{verb} {call} {kill_point.when}")
+        exit_code = self._run_process(job, kill_point)
+        self.report.kills += exit_code != 0
+        self.resume_and_compare(job, killed=exit_code != 0)
+
+    def _run_process(self, job: ChaosJob, kill_point: KillPoint) -> int:
+        process = self.process_context.Process(target=run_chaos_job, args=(job, kill_point))
+        process.start()
+        process.join(600)
+        if process.exitcode not in {0, -9}:
+            self.report.failures.append(f"{job.verb} ended by itself with {process.exitcode}")
+        return process.exitcode
+
+    def kill_database(self, kill: Callable[[], None], start: Callable[[], None]) -> None:
+        """End the database, not the process, while rows are being written."""
+        job = replace(self.next_job("apply"), delays=(0.2,) * 3)
+        reached = self.process_context.Event()
+        kill_point = KillPoint(1 + self._random.randrange(WRITING_CALLS["apply"] - 4))
+        process = self.process_context.Process(
+            target=run_chaos_job, args=(job, kill_point, reached)
+        )
+        process.start()
+        if not reached.wait(300):
+            raise AssertionError("the process never came to its first write")
+        time.sleep(self._random.uniform(0.0, 0.1))
+        kill()
+        process.join(300)
+        self.report.kills += 1
+        start()
+        self._wait_until_loaded()
+        self.resume_and_compare(job, killed=True)
+
+    def _wait_until_loaded(self) -> None:
+        database = self.application.connect()
+        for _ in range(60):
+            try:
+                database.collection("docs").read([0])
+                break
+            except DatabaseError:
+                time.sleep(1.0)
+        database.close()
+
+    def resume_and_compare(self, job: ChaosJob, *, killed: bool) -> None:
+        """What the next start does; then compare."""
+        self._round_number += 1
+        database = self.application.connect()
+        rewritten_rows = self._rewrite_vectors(database) if self._round_number % 4 == 0 else []
+        faults = Faults()
+        target = open_target(FaultyDatabase(database, faults), "docs")
+        entries = Ledger(target.ledger_records, "docs").entries()
+        unfinished = bool(find_pending_revisions(entries))
+        resume(target, SETTINGS)
+        self.report.replayed += faults.calls.count("docs.write")
+        is_intact = self._is_intact(database, job, rewritten_rows)
+        verification = verify(open_target(database, "docs"))
+        is_intact = is_intact and not verification.pending and verification.behind == 0
+        self.report.survived += killed and is_intact
+        if not is_intact:
+            self.report.failures.append(
+                f"{job.verb} {job.seed}, unfinished: {unfinished}; {verification}"
+            )
+        if self._round_number % 10 == 0:
+            self.restore_originals(database)
+        database.close()
+
+    def _rewrite_vectors(self, database: Database) -> list[int]:
+        rows = self._random.sample(range(POINTS), 3)
+        new_vectors = _normalise_rows(
+            np.random.default_rng(10_000 + self._round_number).normal(size=(3, DIMENSION))
+        )
+        self.application.upsert(database, rows, new_vectors)
+        self.originals[rows] = self.live_vectors[rows] = new_vectors
+        return rows
+
+    def _is_intact(self, database: Database, job: ChaosJob, rewritten_rows: list[int]) -> bool:
+        """Whether all rows are as before, or all as after."""
+        live_vectors = database.collection("docs").read(range(POINTS)).vectors
+        after = self.live_vectors.copy()
+        if job.verb == "apply":
+            for row, vector in make_new_vectors(job).items():
+                after[row] = vector
+        else:
+            after = live_vectors if job.verb == "undo" else self.originals.copy()
+        after[rewritten_rows] = self.live_vectors[rewritten_rows]
+        provenance = classify_points(open_target(database, "docs"), range(POINTS))
+        self.report.lost += int((provenance.originals != self.originals).any(axis=1).sum())
+        self.report.overwritten += int(
+            (live_vectors[rewritten_rows] != self.live_vectors[rewritten_rows]).any(axis=1).sum()
+        )
+        is_intact = live_vectors.tobytes() in {self.live_vectors.tobytes(), after.tobytes()}
+        self.live_vectors = live_vectors
+        return is_intact
+
+    def restore_originals(self, database: Database) -> None:
+        """Everything back, and every bit compared."""
+        roll_back(open_target(database, "docs"), SETTINGS, originals=True)
+        self.live_vectors = database.collection("docs").read(range(POINTS)).vectors
+        self.report.differing += int((self.live_vectors != self.originals).any(axis=1).sum())
+
+    def finish(self) -> ChaosReport:
+        """Back to the originals a last time."""
+        database = self.application.connect()
+        self.restore_originals(database)
+        database.close()
+        return self.report
+
+
+def _choose_connector(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:
+    """The connector of an engine, and its section."""
+    if engine == "qdrant-edge":
+        return engine, {"path": str(folder)}
+    return "milvus", {"uri": server or str(folder / "milvus.db")}
+
+
+def _normalise_rows(rows: np.ndarray) -> Float32:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def _preload_processes() -> multiprocessing.context.ForkServerContext:
+    """Processes that start at once, with everything imported and nothing open."""
+    context = multiprocessing.get_context("forkserver")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    context.set_forkserver_preload(["tests.support.chaos_process"])
+    return context

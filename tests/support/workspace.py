@@ -1,0 +1,114 @@
+"""The command line on a small embedded collection, in this process or in a child."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typer.testing import CliRunner
+
+from nudge_sync.cli.app import app
+from nudge_sync_qdrant_edge import connect, ingest
+from tests.support.sample_collection import POINTS, SyntheticData, make_synthetic_data
+
+CONFIG_TEMPLATE = """
+[database]
+connector = "qdrant-edge"
+path = {path}
+sync = false
+[collections.docs]
+[solver]
+method = "nudge-n"
+[gate]
+min_queries = {min_queries}
+[write]
+batch_size = 16
+{more}
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with shards, a configuration and a file of feedback."""
+
+    folder: Path
+    data: SyntheticData
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "nudge-sync.toml"
+
+    @property
+    def feedback_path(self) -> Path:
+        return self.folder / "feedback.jsonl"
+
+    def write_config(self, extra_toml: str = "", min_queries: int = 20) -> None:
+        path = json.dumps(str(self.folder / "shards"))
+        text = CONFIG_TEMPLATE.format(path=path, more=extra_toml, min_queries=min_queries)
+        self.config_path.write_text(text, encoding="utf-8")
+
+    def copy_to(self, folder: Path) -> Workspace:
+        """The same shop, somewhere else."""
+        shutil.copytree(self.folder, folder)
+        workspace = Workspace(folder, self.data)
+        workspace.write_config()
+        return workspace
+
+    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
+        """What `nudge-sync … --json` prints, from inside this process."""
+        variables = {"NUDGE_SYNC_CONFIG": str(self.config_path)}
+        result = CliRunner().invoke(
+            app, [*words, "--json"], env=variables, input=stdin, catch_exceptions=False
+        )
+        assert result.exit_code == code, (words, result.exit_code, result.stderr)
+        return json.loads(result.stdout) if result.stdout else result.stderr
+
+    def start_process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        """`nudge-sync …` as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "nudge_sync", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NUDGE_SYNC_CONFIG": str(self.config_path), **variables},
+        )
+
+    def read_vectors(self) -> np.ndarray:
+        """All vectors, as they are now."""
+        database = connect({"path": str(self.folder / "shards")})
+        try:
+            return database.collection("docs").read(list(range(POINTS))).vectors
+        finally:
+            database.close()
+
+
+def make_workspace(folder: Path) -> Workspace:
+    """A new shop with the collection "docs" and feedback that waits to be imported."""
+    workspace = Workspace(folder, make_synthetic_data())
+    database = connect({"path": str(folder / "shards"), "sync": False})
+    ingest(database, "docs", list(range(POINTS)), workspace.data.vectors)
+    database.close()
+    rows = [
+        line
+        for row in range(len(workspace.data.queries))
+        for line in _make_feedback_lines(workspace, row)
+    ]
+    workspace.feedback_path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    workspace.write_config()
+    return workspace
+
+
+def _make_feedback_lines(workspace: Workspace, row: int) -> list[dict[str, Any]]:
+    name, vector = f"q{row}", workspace.data.queries[row].tolist()
+    return [
+        {"query_id": name, "query_vector": vector},
+        {"query_id": name, "action": "relevant", "point": workspace.data.answers[row], "grade": 1},
+    ]

@@ -1,0 +1,57 @@
+"""The example configurations load, and the files that start containers are tight."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nudge_sync.config import load_config
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+COMPOSE = sorted(DEPLOY.glob("compose.*.yml"))
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.toml")), ids=lambda path: path.name)
+def test_every_example_configuration_loads(path):
+    config = load_config(path)
+    assert path.name == f"nudge-sync.{config.connector}.toml"
+    schedule = config.collections["docs"].schedule
+    assert schedule.every or schedule.cron
+
+
+def test_there_is_an_example_for_every_connector():
+    names = {path.name for path in DEPLOY.glob("*.toml")}
+    assert names == {f"nudge-sync.{name}.toml" for name in ("qdrant", "qdrant-edge", "milvus")}
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_compose_pins_images_and_opens_nothing_to_the_network(path):
+    text = path.read_text(encoding="utf-8")
+    for image in re.findall(r"image: (\S+)", text):
+        assert re.search(r":v?\d+\.\d+\.\d+$", image), image
+    for published in re.findall(r"- (\S*\d+:\d+)$", text, re.MULTILINE):
+        assert published.startswith("127.0.0.1:"), published
+    assert "NUDGE_SYNC_TOKEN:?" in text
+    mounted = re.findall(r"- \./([\w.-]+):", text)
+    assert mounted
+    assert all((DEPLOY / name).is_file() for name in mounted)
+
+
+def test_the_image_is_pinned_and_runs_as_nobody():
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG BASE=python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert text.count("\nFROM ${BASE}") == 2
+    root = DEPLOY.parent
+    for name in re.search(r"^COPY (.+) \./$", text, re.MULTILINE)[1].split():
+        assert (root / name).is_file(), name
+    assert len(COMPOSE) == 2
+
+
+def test_the_unit_is_told_to_wait_for_the_batch_in_hand():
+    text = (DEPLOY / "nudge-sync.service").read_text(encoding="utf-8")
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2"):
+        assert line in text
+    assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) >= 60

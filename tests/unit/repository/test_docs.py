@@ -1,0 +1,129 @@
+"""What README and docs/ say is so: commands, configurations, rows, links, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from nudge_sync import errors
+from nudge_sync.cli.app import app
+from nudge_sync.cli.main import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
+from nudge_sync.config import load_config
+from nudge_sync.feedback.schema.rows import parse_storable_row
+from nudge_sync.serve.prometheus import PrometheusMetrics
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every nudge-sync command in code, as words."""
+    inline = re.findall(r"`(nudge-sync [^`]+)`", text)
+    fenced = re.findall(r"^(nudge-sync [^#\n]+)", "".join(blocks("sh", text)), re.MULTILINE)
+    return [shlex.split(line)[1:] for line in (*inline, *fenced)]
+
+
+def verb_of(words: list[str]):
+    """The command that the words name, and the rest of the words."""
+    command = get_command(app)
+    while words and hasattr(command, "commands") and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_names_a_verb_and_options_that_it_has(page):
+    for words in commands(page.read_text(encoding="utf-8")):
+        command, rest = verb_of(words)
+        assert not hasattr(command, "commands") or words == ["VERB"], words
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("-")} <= known, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_configurations_load_and_are_short(number, tmp_path):
+    path = tmp_path / "nudge-sync.toml"
+    text = blocks("toml")[number]
+    path.write_text(text, encoding="utf-8")
+    assert load_config(path).connector == ("qdrant", "milvus")[number]
+    assert len([line for line in text.splitlines() if line]) <= 10
+
+
+def test_the_rows_of_feedback_are_what_import_takes():
+    [block] = blocks("json")
+    for line in block.splitlines():
+        parse_storable_row(json.loads(line), 2)
+
+
+def test_the_table_of_verbs_is_complete():
+    table = README.split("| verb | does |")[1].split("\n\n")[0]
+    listed = re.findall(r"^\| `([a-z ]+)`", table, re.MULTILINE)
+    group = get_command(app)
+    known = [
+        f"{name} {inner}" if inner else name
+        for name, command in group.commands.items()
+        for inner in (getattr(command, "commands", None) or [""])
+    ]
+    assert sorted(listed) == sorted(known)
+
+
+def test_every_make_target_that_is_named_is_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`?make ([a-z]+)", page.read_text())}
+    assert {"demo", "test"} <= named & targets
+    assert {"demo", "test", "lint", "bench"} <= targets
+
+
+def test_the_exit_codes_are_the_errors_own():
+    table = README.split("| exit code |")[1].split("\n\n")[0]
+    listed = {int(code) for code in re.findall(r"^\| (\d+) ", table, re.MULTILINE)}
+    tree = [errors.NudgeSyncError]
+    for kind in tree:
+        tree += kind.__subclasses__()
+    assert {kind.exit_code for kind in tree} <= listed
+    assert listed == {0, 1, 2, 3, INTERRUPTED_EXIT_CODE}
+    assert str(PIPE_CLOSED_EXIT_CODE) in table
+
+
+def test_every_error_is_drawn_in_the_tree():
+    names = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and kind.__module__ == errors.__name__
+    }
+    drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__)) | {"NudgeSyncError"}
+    assert names == drawn
+
+
+def test_the_metrics_are_the_daemons_own():
+    gauges = PrometheusMetrics()
+    gauges.set_working("docs", is_working=True)
+    gauges.set_next_run("docs", 1.0)
+    gauges.set_last_success("docs", 1.0)
+    gauges.record_cycle("docs", "applied", 1.0)
+    scores = {"ndcg@10": 0.5}
+    plan = {"gate": {"passed": True}, "judged": 1, "before": scores, "after": scores}
+    gauges.record_plan("docs", plan)
+    page = gauges.render().decode()
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`nudge_sync_.*?) \|", text, re.MULTILINE)
+    said = {name for row in rows for name in re.findall(r"`(nudge_sync_\w+)`", row)}
+    kinds = re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", page, re.MULTILINE)
+    assert said == {name for name, _ in kinds if not name.endswith("_created")}

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nudge_sync import cycle
+from nudge_sync.config import SolverSettings
+from nudge_sync.errors import GateRefused, StalePlan
+from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback, export_rows
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import open_json_lines
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.solve.problem import Method
+from nudge_sync.store import erasure
+from nudge_sync.store.verify import verify
+from nudge_sync.writing.rollback import roll_back
+from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection, normalise_rows
+
+
+def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(
+    sample_collection: SampleCollection,
+) -> None:
+    sample_collection.add_judgements(range(600))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    never_heard_of_them = sample_collection.read_vectors().tobytes()
+    sample_collection.add_judgements(range(600, 900), client="c1")
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() != never_heard_of_them
+
+    target = sample_collection.target()
+    gone = erase_feedback(target, FeedbackSelector(client="c1"))
+    assert gone.events == 300
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() == never_heard_of_them
+
+
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-c"])
+def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
+    sample_collection: SampleCollection, method: Method
+) -> None:
+    """Their originals are found by search again, and are no rivals of the judged ones."""
+    settings = SETTINGS.model_copy(update={"solver": SolverSettings(method=method)})
+    sample_collection.add_judgements(range(600))
+    cycle.apply(sample_collection.target(), settings)
+    never_heard_of_them = sample_collection.read_vectors().tobytes()
+    target, rng = sample_collection.target(), np.random.default_rng(1)
+    for point in range(300, 330):
+        spot = sample_collection.data.vectors[point] + 1.2 * normalise_rows(
+            rng.normal(size=(1, DIMENSION))
+        )
+        for row, query in enumerate(
+            normalise_rows(spot + 0.5 * normalise_rows(rng.normal(size=(20, DIMENSION))))
+        ):
+            name = f"x{point} {row}"
+            target.queries.put([to_search_record(Search(name, query, client_id="x"))])
+            target.events.put([to_event_record(Event(name, "relevant", point, client_id="x"))])
+    cycle.apply(sample_collection.target(), settings)
+    moved = (sample_collection.read_vectors() != sample_collection.data.vectors).any(axis=1)
+    assert moved[300:330].sum() > 20
+
+    erase_feedback(target, FeedbackSelector(client="x"))
+    cycle.apply(sample_collection.target(), settings)
+    assert sample_collection.read_vectors().tobytes() == never_heard_of_them
+    assert cycle.apply(sample_collection.target(), settings).written == 0
+    assert verify(sample_collection.target()).is_clean
+    assert roll_back(sample_collection.target(), settings, originals=True).identical > 60
+    assert sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
+
+
+def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(
+    sample_collection: SampleCollection,
+) -> None:
+    """Neither as what is live anyhow, nor as what did better with more feedback."""
+    sample_collection.add_judgements(range(50))
+    with pytest.raises(GateRefused):
+        cycle.apply(sample_collection.target(), SETTINGS)
+    sample_collection.add_judgements(range(50, 900), client="c1")
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() != sample_collection.data.vectors.tobytes()
+    erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
+    assert cycle.plan(sample_collection.target(), SETTINGS).moved > 0
+    for _ in range(2):
+        with pytest.raises(GateRefused):
+            cycle.apply(sample_collection.target(), SETTINGS)
+        assert (
+            sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
+        )
+    # What is taught from now on may stay again.
+    assert not erasure.read_erasure_state(
+        sample_collection.target().ledger_records, "docs"
+    ).is_pending
+
+
+def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(
+    sample_collection: SampleCollection,
+) -> None:
+    """As here, where points went further than they now shall: otherwise such a loss is refused."""
+    little = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n", angle=0.1)})
+    sample_collection.add_judgements(range(400))
+    cycle.apply(sample_collection.target(), little)
+    never_heard_of_them = sample_collection.read_vectors().tobytes()
+    sample_collection.add_judgements(range(400, 900), client="c1")
+    cycle.apply(sample_collection.target(), SETTINGS)
+    with pytest.raises(GateRefused, match="against what is live now"):
+        cycle.apply(sample_collection.target(), little)
+    erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
+    cycle.apply(sample_collection.target(), little)
+    assert sample_collection.read_vectors().tobytes() == never_heard_of_them
+
+
+def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(
+    sample_collection: SampleCollection, tmp_path
+) -> None:
+    sample_collection.add_judgements(range(20), client="c1")
+    sample_collection.add_judgements(range(20, 30), client="c2")
+    target = sample_collection.target()
+    rows = list(export_rows(target.queries, target.events, FeedbackSelector(client="c1")))
+    assert {row["client_id"] for row in rows} == {"c1"}
+    path = tmp_path / "c1.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    before = target.events.count()
+    erase_feedback(target, FeedbackSelector(client="c1"))
+    assert target.events.count() == 10
+    assert not list(export_rows(target.queries, target.events, FeedbackSelector(client="c1")))
+    destination = Destination(target.queries, target.events, target.collection)
+    report = import_rows([open_json_lines(path)], destination)
+    assert (report.rejected, target.events.count()) == (0, before)
+
+
+def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(
+    sample_collection: SampleCollection,
+) -> None:
+    """As `apply` without --yes does it; and a plan from before the removal is refused."""
+    settings = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n")})
+    sample_collection.add_judgements(range(600))
+    cycle.apply(sample_collection.target(), settings)
+    sample_collection.add_judgements(range(600, 900), client="c1")
+    before = cycle.plan(sample_collection.target(), settings)
+    target = sample_collection.target()
+    target.queries.put(
+        [to_search_record(Search("c2", sample_collection.data.queries[0], client_id="c2"))]
+    )
+    erase_feedback(target, FeedbackSelector(client="c2"))
+    with pytest.raises(StalePlan, match="feedback"):
+        cycle.apply(sample_collection.target(), settings, before)
+    erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
+    for _ in range(2):
+        looked_at = cycle.plan(sample_collection.target(), settings)
+        cycle.apply(sample_collection.target(), settings, looked_at)
+    assert not erasure.read_erasure_state(
+        sample_collection.target().ledger_records, "docs"
+    ).is_pending
