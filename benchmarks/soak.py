@@ -129,8 +129,8 @@ def run_cycle(target: Target, vectors: Float32, number: int, report: SoakReport)
         np.linalg.norm(live_vectors[unjudged_points] - vectors[unjudged_points], axis=1).max()
     )
     report.farthest = max(report.farthest, distance)
-    report.shadow = max(report.shadow, target.shadow_records.count())
-    report.history = max(report.history, target.history_records.count())
+    report.shadow = max(report.shadow, target.shadow.records.count())
+    report.history = max(report.history, target.history.records.count())
 
 
 def main() -> None:

@@ -14,14 +14,15 @@ from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
-from nudge_sync.planning.held_out import HeldOutQueries, LiveCheck, select_held_out, sort_ids
+from nudge_sync.planning.held_out import HeldOutQueries, LiveCheck, select_held_out
 from nudge_sync.planning.make_plan import make_plan, refuse_stale_plan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_excessive_angles, refuse_mismatched_plan
 from nudge_sync.store import checksum, erasure, lease
 from nudge_sync.store.gc import collect_garbage
-from nudge_sync.store.ledger import Ledger, Revision, find_head
+from nudge_sync.store.ledger import Revision, find_head
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.store.verify import find_unsettled_rows
@@ -73,8 +74,8 @@ def plan(
     Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
     refuse_unsupported_collection(target.facts)
-    ledger = Ledger(target.ledger_records, target.prefix)
-    erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
+    ledger = target.open_ledger()
+    erasure_state = erasure.read_erasure_state(target)
     judgements = load_collection_judgements(target, settings, progress)
     return make_plan(target, settings, judgements, ledger, progress, erasure_state=erasure_state)
 
@@ -97,11 +98,11 @@ def apply(
     DatabaseError, and what `progress` raises.
     """
     refuse_unsupported_collection(target.facts)
-    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+    with lease.hold_lease(target, settings.write.lease_seconds) as held_lease:
         progress = held_lease.add_heartbeat(progress)
         writer = Writer(target, settings.write, held_lease, progress)
         finish_pending_revision(writer, settings)
-        erasure_state = erasure.read_erasure_state(target.ledger_records, target.prefix)
+        erasure_state = erasure.read_erasure_state(target)
         judgements = load_collection_judgements(target, settings, progress)
         restored: _RestoredRevision = None, Tally()
         ids_without_feedback = find_points_without_feedback(target, judgements)
@@ -119,7 +120,7 @@ def apply(
         report = _add_restored_rows(writer, _write_plan(writer, settings, plan, probe), restored)
         # A plan that sends points back was made while they were not back: one more cycle is due.
         if erasure_state.is_pending and not set(ids_without_feedback).intersection(plan.ids):
-            erasure.complete_erasure(target.ledger_records, target.prefix, erasure_state.asked)
+            erasure.complete_erasure(target, erasure_state.asked)
         collect_garbage(target, writer.ledger, settings.write)
     if not plan.gate.passed:
         raise _build_refusal(plan, report, "; ".join(plan.gate.reasons))

@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.errors import InputError
 
 MetricKind: TypeAlias = Literal["ndcg", "recall", "mrr"]
-Float64: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

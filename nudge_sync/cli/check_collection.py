@@ -11,15 +11,15 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judged import load_collection_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Ledger, find_head, find_pending_revisions
+from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
 
 def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str, Any]:
     """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
     target = job.target
-    entries = Ledger(target.ledger_records, target.prefix).entries()
-    holder = lease.read_active_lease(target.ledger_records)
+    entries = target.open_ledger().entries()
+    holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     coverage = measure_coverage(
@@ -30,7 +30,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "facts": facts,
         "feedback": counts,
         "evidence": coverage.summary(),
-        "originals": target.shadow_records.count(),
+        "originals": target.shadow.records.count(),
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,

@@ -1,5 +1,6 @@
 """What the author of a connector imports: the contract, and nothing that needs a database."""
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
     ENTRY_POINT_GROUP,
     Collection,
@@ -9,7 +10,6 @@ from nudge_sync.connector.contract import (
     DatabaseFacts,
     Document,
     DocumentReader,
-    Float32,
     Health,
     Hits,
     Metric,

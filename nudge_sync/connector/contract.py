@@ -16,14 +16,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import ConfigError
 
 ENTRY_POINT_GROUP = "nudge_sync.connectors"
 
-Float32: TypeAlias = NDArray[np.float32]
 PointId: TypeAlias = int | str
 """An integer, or a string; a Qdrant UUID is its canonical lower-case string."""
 Scalar: TypeAlias = str | int | float | bool

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.config import MetricName
 from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
-from nudge_sync.evaluate.task import Float32, Grades, RowNumbers, scale_to_unit
+from nudge_sync.evaluate.task import Grades, RowNumbers, scale_to_unit
 from nudge_sync.solve.topk import find_top_k as nearest
 
 _MIN_BATCH = 32

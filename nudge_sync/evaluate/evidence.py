@@ -8,13 +8,14 @@ from itertools import count, pairwise
 
 import numpy as np
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
 from nudge_sync.evaluate.protocol import QuerySplit, split_queries
 from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
 from nudge_sync.evaluate.statistics import bootstrap_intervals
-from nudge_sync.evaluate.study import Float64, Study
+from nudge_sync.evaluate.study import Study
 from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers
 
 ANGLE_METHODS: tuple[MethodName, ...] = ("nudge-n", "nudge-c")

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.config import MetricName
 from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
-from nudge_sync.evaluate.study import Float64
 from nudge_sync.evaluate.summary import SummaryLine
 
 # Okabe and Ito's colours, told apart by people who see no red or no green; each with its own

@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.config import MethodName, MetricName
 from nudge_sync.evaluate import adaptor
 from nudge_sync.evaluate.protocol import QuerySplit
-from nudge_sync.evaluate.task import EvaluationTask, Float32, RowNumbers
+from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.tuning.finetune import finetune
 
 EvaluatedMethod: TypeAlias = Literal["nothing", "nudge-m", "nudge-n", "nudge-c", "auto", "adaptor"]

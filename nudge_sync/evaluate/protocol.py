@@ -9,8 +9,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.task import EvaluationTask, Float32, Grades, RowNumbers, scale_to_unit
+from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers, scale_to_unit
 
 ProtocolName: TypeAlias = Literal["random", "grouped", "out-of-distribution"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import methods, protocol
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
 from nudge_sync.evaluate.score import EVALUATED_METRICS
-from nudge_sync.evaluate.study import Float64, Study
+from nudge_sync.evaluate.study import Study
 from nudge_sync.evaluate.summary import SummaryLine, count_comparisons
 
 METRIC_DESCRIPTIONS: Mapping[str, str] = {

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.config import MetricName
-from nudge_sync.evaluate.task import Float32, Grades, RowNumbers
+from nudge_sync.evaluate.task import Grades, RowNumbers
 from nudge_sync.metrics import RankingMetric, parse_metric
 from nudge_sync.solve.topk import find_top_k
 

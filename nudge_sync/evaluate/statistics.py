@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from nudge_sync.base.arrays import Float64
+
 RESAMPLES = 10_000
 _NUMBERS_PER_BATCH = 4_000_000
 """Numbers held at once while resampling (32 MB)."""

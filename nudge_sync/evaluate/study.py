@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError, InputError
@@ -24,8 +24,6 @@ from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_queries
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
-
-Float64: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

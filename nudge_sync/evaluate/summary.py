@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.config import MetricName
 from nudge_sync.evaluate.methods import EvaluatedMethod
 from nudge_sync.evaluate.protocol import ProtocolName
 from nudge_sync.evaluate.score import EVALUATED_METRICS
 from nudge_sync.evaluate.statistics import bootstrap_intervals, holm, permutation_p
-from nudge_sync.evaluate.study import Float64, Study
+from nudge_sync.evaluate.study import Study
 
 _RESAMPLING_SEED = 20250424
 """Of the resampling: the same study gives the same figures."""

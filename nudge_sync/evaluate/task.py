@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
 from nudge_sync.solve.nudge_n import lengths
 
-Float32: TypeAlias = NDArray[np.float32]
 RowNumbers: TypeAlias = NDArray[np.intp]
 Grades: TypeAlias = Mapping[int, float]
 """Document row -> grade; a grade above zero is an answer, its height the gain."""

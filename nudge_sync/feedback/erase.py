@@ -114,7 +114,7 @@ def erase_feedback(
     """
 
     def request_erasure() -> None:
-        erasure.request_erasure(target.ledger_records, target.prefix)
+        erasure.request_erasure(target)
 
     return delete_feedback(
         target.queries, target.events, selector, query_ids, before_delete=request_erasure

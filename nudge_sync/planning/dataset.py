@@ -13,6 +13,7 @@ from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
     QUERIES_PER_SEARCH,
@@ -20,11 +21,10 @@ from nudge_sync.planning.held_out import (
     hash_queries,
     score_runs,
     select_held_out,
-    sort_ids,
 )
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.provenance import ClassifiedPoints, Shadow, classify_points
+from nudge_sync.store.provenance import ClassifiedPoints, classify_points
 from nudge_sync.store.target import Target
 
 _MAX_SEARCH_WIDTH = 16384
@@ -62,7 +62,7 @@ def read_points_in_play(
 
     ledger: from a caller that has it. Raises UnsupportedCollection, DamagedRecord, DatabaseError.
     """
-    moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
+    moved_ids = target.shadow.read_point_ids()
     ids = sort_ids([*judgements.point_ids, *judgements.expected_gains.point_ids, *moved_ids])
     progress("read", 0, len(ids))
     points = classify_points(target, ids, ledger=ledger)
@@ -73,7 +73,7 @@ def read_points_in_play(
 
 def find_points_without_feedback(target: Target, judgements: Judgements) -> list[PointId]:
     """The points that were moved once and of which no judgement says anything now."""
-    moved_ids = Shadow(target.shadow_records, target.prefix).read_point_ids()
+    moved_ids = target.shadow.read_point_ids()
     return sort_ids({*moved_ids} - _collect_judged_ids(judgements))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import GateSettings, MetricName
 from nudge_sync.connector import Collection, Float32, PointId
 from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.metrics import RankingMetric, parse_metric
 from nudge_sync.solve.relevance import ideal_scores
 
@@ -70,11 +71,6 @@ def hash_queries(vectors: Float32) -> NDArray[np.float64]:
     rough = np.ascontiguousarray(vectors, dtype="<f2")
     words = [hashlib.blake2b(row.tobytes(), digest_size=6).digest() for row in rough]
     return np.array([int.from_bytes(word, "big") / 2**48 for word in words], dtype=np.float64)
-
-
-def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
-    """Each id once, in a fixed order."""
-    return sorted(set(ids), key=lambda point: (str(point), isinstance(point, str)))
 
 
 def select_held_out(judgements: Judgements) -> HeldOutQueries:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.line_search.curves import build_curves
 from nudge_sync.solve.line_search.paths import PathMethod, build_paths, chunks
 from nudge_sync.solve.line_search.step_function import StepFunction, build_step_function
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
-from nudge_sync.solve.problem import Choice, Float32, Float64, JudgedQueries, Rows
+from nudge_sync.solve.problem import Choice, JudgedQueries, Rows
 from nudge_sync.solve.relevance import ideal_scores
 from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.task import (

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve import choose
 from nudge_sync.solve.problem import (
     Choice,
-    Float32,
     JudgedQueries,
     Method,
     Similarity,

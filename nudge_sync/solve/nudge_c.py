@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, restore_unmoved, unit
-from nudge_sync.solve.problem import Float32, Similarity
+from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.sparse_softmax import (
     MAX_DENSE_PAIRS,
     NearPairs,

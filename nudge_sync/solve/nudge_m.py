@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.solve.nudge_n import MIN_LENGTH, Plane, combine_rows, restore_unmoved
-from nudge_sync.solve.problem import Float32
 
 
 def translate(vectors: Float32, pulls: NDArray[np.floating], plane: Plane, step: float) -> Float32:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.solve.problem import Float32, Float64
+from nudge_sync.base.arrays import Float32, Float64
 
 MIN_LENGTH = 1e-9
 """Lengths below this have no direction."""

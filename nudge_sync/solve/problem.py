@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
 
-Float32: TypeAlias = NDArray[np.float32]
-Float64: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
 Similarity: TypeAlias = Literal["cosine", "dot"]
 Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]

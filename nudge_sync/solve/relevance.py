@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.metrics import RankingMetric
-from nudge_sync.solve.problem import Float64, Rows
+from nudge_sync.solve.problem import Rows
 
 
 def index_in_group(groups: Rows) -> Rows:

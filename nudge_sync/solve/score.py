@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nudge_sync import metrics
-from nudge_sync.solve.problem import Float32, Float64, JudgedQueries, Similarity
+from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.solve.problem import JudgedQueries, Similarity
 from nudge_sync.solve.relevance import ideal_scores, look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.problem import Float32, Rows
+from nudge_sync.solve.problem import Rows
 from nudge_sync.solve.relevance import look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.line_search.paths import PointPulls, chunks, compute_pulls, move_points
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
-from nudge_sync.solve.problem import BUCKET_COUNT, Float32, Float64, JudgedQueries, Rows, Similarity
+from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries, Rows, Similarity
 from nudge_sync.solve.relevance import has_answer, merge_duplicates
 
 ROWS_PER_COPY = 4096

@@ -12,10 +12,11 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.threads import count_cores, map_in_threads
 from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32
-from nudge_sync.solve.problem import Float32, Rows, Similarity
+from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.relevance import index_in_group
 
 _QUERIES_PER_BLOCK, _DOCUMENTS_PER_BLOCK = 1024, 2048

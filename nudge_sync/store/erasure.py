@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from nudge_sync.connector import Records
 from nudge_sync.errors import LeaseLost
 from nudge_sync.store import checksum, schema
+from nudge_sync.store.target import Target
 
 ERASURE_KEY = "erasure"
 _MAX_ATTEMPTS = 10
@@ -33,10 +33,10 @@ class ErasureState:
         return self.asked > self.done
 
 
-def read_erasure_state(ledger_records: Records, prefix: str) -> ErasureState:
-    """What the ledger's records say of it. Raises DamagedRecord."""
-    collection_name = f"{prefix}__nudge_revisions"
-    for record in ledger_records.get([ERASURE_KEY]):
+def read_erasure_state(target: Target) -> ErasureState:
+    """Return what the ledger says of it. Raises DamagedRecord."""
+    collection_name = target.ledger_name
+    for record in target.ledger_records.get([ERASURE_KEY]):
         checksum.verify_checksums([record], collection_name)
         return schema.parse_content(
             ErasureState, record.document.get("erasure"), record, collection_name
@@ -44,30 +44,26 @@ def read_erasure_state(ledger_records: Records, prefix: str) -> ErasureState:
     return ErasureState()
 
 
-def request_erasure(ledger_records: Records, prefix: str) -> None:
+def request_erasure(target: Target) -> None:
     """Note that feedback is about to be removed. Raises LeaseLost."""
-    _update_state(ledger_records, prefix, lambda now: ErasureState(now.asked + 1, now.done))
+    _update_state(target, lambda now: ErasureState(now.asked + 1, now.done))
 
 
-def complete_erasure(ledger_records: Records, prefix: str, request_count: int) -> None:
+def complete_erasure(target: Target, request_count: int) -> None:
     """Note that the vectors have forgotten the first `asked` times. Raises LeaseLost."""
-    _update_state(
-        ledger_records, prefix, lambda now: ErasureState(now.asked, max(now.done, request_count))
-    )
+    _update_state(target, lambda now: ErasureState(now.asked, max(now.done, request_count)))
 
 
-def _update_state(
-    ledger_records: Records, prefix: str, change: Callable[[ErasureState], ErasureState]
-) -> None:
+def _update_state(target: Target, change: Callable[[ErasureState], ErasureState]) -> None:
     for _ in range(_MAX_ATTEMPTS):
-        current = read_erasure_state(ledger_records, prefix)
+        current = read_erasure_state(target)
         updated = replace(change(current), generation=current.generation + 1)
         document = {"generation": updated.generation, "erasure": asdict(updated)}
-        if ledger_records.swap(
+        if target.ledger_records.swap(
             checksum.add_checksum(ERASURE_KEY, document), current.generation or None
         ):
             return
     raise LeaseLost(
-        f'others change what "{prefix}__nudge_revisions" says of removed feedback all the time; '
+        f'others change what "{target.ledger_name}" says of removed feedback all the time; '
         "do it again"
     )

@@ -18,7 +18,6 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
 from nudge_sync.store.pruning import prune_ledger
-from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
 
 
@@ -63,7 +62,7 @@ def _thin_history(
 ) -> int:
     """Delete the records of one revision that nothing needs; returns how many."""
     entries = ledger.entries()
-    history = History(target.history_records, target.prefix)
+    history = target.history
     keys = history.read_keys(entry.number)
     needed = _find_needed_points(history, entry.number, keys, entries, restorable)
     spare_points = [point for point in keys if point not in needed]
@@ -106,7 +105,7 @@ def _find_sole_evidence(
 
     Without that record a vector of ours would be taken for the application's.
     """
-    history, rescales = History(target.history_records, target.prefix), target.facts.rescales
+    history, rescales = target.history, target.facts.rescales
     live_points = target.collection.read(points)
     records = history.read_records(revision, live_points.ids, vectors=rescales)
     head_records = history.find_latest(
@@ -127,7 +126,7 @@ def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
     """Delete originals that are neither a point's newest, nor live, nor what a vector in the
     history was made from; returns how many.
     """
-    shadow = Shadow(target.shadow_records, target.prefix)
+    shadow = target.shadow
     replaced_originals = {
         point: notes for point, notes in shadow.read_originals().items() if len(notes) > 1
     }
@@ -152,7 +151,7 @@ def _read_used_digests(
     target: Target, ids: list[PointId], entries: list[Revision]
 ) -> dict[PointId, set[str]]:
     """For each id the digests of the originals that some vector in the history was made from."""
-    history = History(target.history_records, target.prefix)
+    history = target.history
     used_digests: dict[PointId, set[str]] = {point: set() for point in ids}
     for entry in entries:
         if not entry.details.get("collected"):

@@ -16,9 +16,9 @@ class History:
     replaces.
     """
 
-    def __init__(self, records: Records, prefix: str) -> None:
+    def __init__(self, records: Records, collection_name: str) -> None:
         self.records = records
-        self._collection_name = f"{prefix}__nudge_history"
+        self.collection_name = collection_name
 
     def add_rows(
         self,
@@ -50,7 +50,7 @@ class History:
         """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
         for batch in self.records.scan({"revision": revision}):
             yield schema.validate_records(
-                batch, self._collection_name, schema.HistoryDocument, vectors=True
+                batch, self.collection_name, schema.HistoryDocument, vectors=True
             )
 
     def find_latest(
@@ -76,7 +76,7 @@ class History:
         keys = [_format_key(revision, point) for point in ids]
         stored = self.records.get(keys, vectors=vectors)
         records = schema.validate_records(
-            stored, self._collection_name, schema.HistoryDocument, vectors=vectors
+            stored, self.collection_name, schema.HistoryDocument, vectors=vectors
         )
         return {record.document["id"]: record for record in records}
 
@@ -96,7 +96,7 @@ class History:
             record.document["id"]: record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)
             for record in schema.validate_records(
-                batch, self._collection_name, schema.HistoryDocument, vectors=False
+                batch, self.collection_name, schema.HistoryDocument, vectors=False
             )
         }
 

@@ -23,36 +23,33 @@ def find_damaged_records(target: Target) -> Iterator[str]:
     Reads every record with its vector, and writes nothing. What cannot even be read as a record
     is named without a key, and ends the look at its collection. Raises DatabaseError.
     """
-    prefix = target.prefix
-    collection_names = [f"{prefix}__nudge_{kind}" for kind in ("revisions", "originals", "history")]
+    ledger, shadow, history = target.open_ledger(), target.shadow, target.history
 
     def check_entry(record: Record) -> object:
-        return parse_entry(record, collection_names[0])
+        return parse_entry(record, ledger.collection_name)
 
     def check_original(record: Record) -> object:
         return schema.validate_records(
-            [record], collection_names[1], schema.OriginalDocument, vectors=True
+            [record], shadow.collection_name, schema.OriginalDocument, vectors=True
         )
 
     def check_history(record: Record) -> object:
         return schema.validate_records(
-            [record], collection_names[2], schema.HistoryDocument, vectors=True
+            [record], history.collection_name, schema.HistoryDocument, vectors=True
         )
 
-    if _is_damaged(lease.read_active_lease, target.ledger_records):
-        yield f"{collection_names[0]} {lease.LEASE_KEY!r}"
-    if _is_damaged(
-        lambda ledger: erasure.read_erasure_state(ledger, prefix), target.ledger_records
-    ):
-        yield f"{collection_names[0]} {erasure.ERASURE_KEY!r}"
+    if _is_damaged(lease.read_active_lease, target):
+        yield f"{ledger.collection_name} {lease.LEASE_KEY!r}"
+    if _is_damaged(erasure.read_erasure_state, target):
+        yield f"{ledger.collection_name} {erasure.ERASURE_KEY!r}"
     yield from _check_batches(
-        target.ledger_records.scan(_REVISION_FILTER, vectors=False),
-        collection_names[0],
+        ledger.records.scan(_REVISION_FILTER, vectors=False),
+        ledger.collection_name,
         check_entry,
     )
     for records, collection_name, check in (
-        (target.shadow_records, collection_names[1], check_original),
-        (target.history_records, collection_names[2], check_history),
+        (shadow.records, shadow.collection_name, check_original),
+        (history.records, history.collection_name, check_history),
     ):
         yield from _check_batches(records.scan(), collection_name, check)
 

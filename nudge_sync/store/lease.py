@@ -16,13 +16,13 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import Document, Record, Records
+from nudge_sync.connector import Document, Record
 from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, NudgeSyncError
 from nudge_sync.store import checksum, schema
 from nudge_sync.store.ledger import now_ms
+from nudge_sync.store.target import Target
 
 LEASE_KEY = "lease"
-_LEDGER_SUFFIX = "__nudge_revisions"
 _RENEWAL_SHARE = 1 / 3
 """Share of its time after which a lease is renewed."""
 _CHECK_INTERVAL_SECONDS = 1.0
@@ -76,8 +76,8 @@ class Lease:
 class HeldLease:
     """A lease this process holds; `renew` before every write."""
 
-    def __init__(self, records: Records, lease: Lease, acquired_at: Instant) -> None:
-        self._records = records
+    def __init__(self, target: Target, lease: Lease, acquired_at: Instant) -> None:
+        self._target = target
         self._lease = lease
         self._renewed_at = self._confirmed_at = acquired_at
 
@@ -104,12 +104,12 @@ class HeldLease:
 
     def _extend(self, instant: Instant) -> None:
         extended = _extend_expiry(self._lease)
-        if not _swap_lease(self._records, extended, self._lease.generation):
+        if not _swap_lease(self._target, extended, self._lease.generation):
             raise LeaseLost
         self._lease, self._renewed_at, self._confirmed_at = extended, instant, instant
 
     def _check_ownership(self, instant: Instant) -> None:
-        stored = _read_lease(self._records)
+        stored = _read_lease(self._target)
         if stored is None or stored.token != self._lease.token or stored.expires == 0:
             raise LeaseLost
         self._confirmed_at = instant
@@ -126,18 +126,18 @@ class HeldLease:
     def release(self) -> None:
         """Let others in; harmless if the lease was lost."""
         _swap_lease(
-            self._records, replace(_extend_expiry(self._lease), expires=0), self._lease.generation
+            self._target, replace(_extend_expiry(self._lease), expires=0), self._lease.generation
         )
 
 
 @contextmanager
-def hold_lease(records: Records, seconds: float) -> Iterator[HeldLease]:
-    """The lease of the collection whose ledger is `records`, given back at the end.
+def hold_lease(target: Target, seconds: float) -> Iterator[HeldLease]:
+    """Hold the lease of a collection inside, and release it at the end.
 
     Raises LeaseHeld, which says who holds it since when.
     """
     started_at = read_clocks()
-    lease = HeldLease(records, _acquire(records, seconds), started_at)
+    lease = HeldLease(target, _acquire(target, seconds), started_at)
     try:
         yield lease
     finally:
@@ -152,40 +152,40 @@ def _release_quietly(lease: HeldLease) -> None:
         return
 
 
-def read_active_lease(records: Records) -> Lease | None:
+def read_active_lease(target: Target) -> Lease | None:
     """Whose lease it is now, or None if it is free or has run out. Raises DamagedRecord."""
-    lease = _read_lease(records)
+    lease = _read_lease(target)
     return None if lease is None or _is_free(lease) else lease
 
 
-def break_lease(records: Records) -> Lease | None:
+def break_lease(target: Target) -> Lease | None:
     """Take the lease from whoever holds it; returns whose it was.
 
     A holder that still runs finds out at its next renewal and stops writing. A record that cannot
     be read is replaced: nothing tells whose it was.
     """
     try:
-        lease = _read_lease(records)
+        lease = _read_lease(target)
     except DamagedRecord:
-        _replace_damaged(records)
+        _replace_damaged(target)
         return None
     if lease is None or lease.expires == 0:
         return None
     freed = replace(lease, expires=0, generation=lease.generation + 1)
-    if not _swap_lease(records, freed, lease.generation):
+    if not _swap_lease(target, freed, lease.generation):
         raise LeaseHeld("the lease changed hands just now; look again")
     return lease
 
 
-def _replace_damaged(records: Records) -> None:
+def _replace_damaged(target: Target) -> None:
     # The clock, because nobody may have come to hold the new lease's generation already.
     timestamp = now_ms()
     lease = Lease("", "", _format_process(0), timestamp, 0, 1.0, generation=timestamp)
-    records.put([checksum.add_checksum(LEASE_KEY, _to_document(lease))])
+    target.ledger_records.put([checksum.add_checksum(LEASE_KEY, _to_document(lease))])
 
 
-def _acquire(records: Records, seconds: float) -> Lease:
-    current = _read_lease(records)
+def _acquire(target: Target, seconds: float) -> Lease:
+    current = _read_lease(target)
     if current is not None and not _is_free(current):
         raise LeaseHeld(
             f"{current.describe()} works on this collection. Wait, or if that process is gone for "
@@ -202,7 +202,7 @@ def _acquire(records: Records, seconds: float) -> Lease:
         seconds=seconds,
         generation=(generation or 0) + 1,
     )
-    if not _swap_lease(records, lease, generation):
+    if not _swap_lease(target, lease, generation):
         raise LeaseHeld("another process took the lease at this moment; try again")
     return lease
 
@@ -212,32 +212,29 @@ def _extend_expiry(lease: Lease) -> Lease:
     return replace(lease, expires=expires, generation=lease.generation + 1)
 
 
-def _swap_lease(records: Records, lease: Lease, expected_generation: int | None) -> bool:
-    return records.swap(checksum.add_checksum(LEASE_KEY, _to_document(lease)), expected_generation)
+def _swap_lease(target: Target, lease: Lease, expected_generation: int | None) -> bool:
+    record = checksum.add_checksum(LEASE_KEY, _to_document(lease))
+    return target.ledger_records.swap(record, expected_generation)
 
 
 def _to_document(lease: Lease) -> Document:
     return {"kind": "lease", "generation": lease.generation, "lease": asdict(lease)}
 
 
-def _read_lease(records: Records) -> Lease | None:
-    for record in records.get([LEASE_KEY]):
+def _read_lease(target: Target) -> Lease | None:
+    for record in target.ledger_records.get([LEASE_KEY]):
         try:
-            return _parse_lease(record)
+            return _parse_lease(record, target.ledger_name)
         except DamagedRecord as error:
             raise DamagedRecord(f"{error}; for the lease: nudge-sync unlock --force") from None
     return None
 
 
-def _parse_lease(record: Record) -> Lease:
-    lease = schema.parse_content(
-        Lease,
-        checksum.verify_checksums([record], _LEDGER_SUFFIX)[0].document.get("lease"),
-        record,
-        _LEDGER_SUFFIX,
-    )
+def _parse_lease(record: Record, collection_name: str) -> Lease:
+    checksum.verify_checksums([record], collection_name)
+    lease = schema.parse_content(Lease, record.document.get("lease"), record, collection_name)
     if record.document.get("generation") != lease.generation:
-        raise schema.build_record_error(record, _LEDGER_SUFFIX, "two generations")
+        raise schema.build_record_error(record, collection_name, "two generations")
     return lease
 
 

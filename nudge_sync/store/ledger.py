@@ -75,16 +75,16 @@ class Ledger:
     that changed raises LeaseLost, since each is a compare-and-set.
     """
 
-    def __init__(self, records: Records, prefix: str) -> None:
+    def __init__(self, records: Records, collection_name: str) -> None:
         self.records = records
-        self._collection_name = f"{prefix}__nudge_revisions"
+        self.collection_name = collection_name
         self._entries_by_number: dict[int, Revision] | None = None
 
     def entries(self) -> list[Revision]:
         """Every revision, oldest first. Raises DamagedRecord."""
         if self._entries_by_number is None:
             entries = [
-                parse_entry(record, self._collection_name)
+                parse_entry(record, self.collection_name)
                 for batch in self.records.scan({"kind": "revision"}, vectors=False)
                 for record in batch
             ]
@@ -94,7 +94,7 @@ class Ledger:
     def read_entry(self, number: int) -> Revision:
         """One revision, as it is noted now. Raises InputError if there is none of that number."""
         for record in self.records.get([_format_key(number)]):
-            return parse_entry(record, self._collection_name)
+            return parse_entry(record, self.collection_name)
         latest_numbers = (
             ", ".join(str(entry.number) for entry in self.entries()[-10:]) or "none yet"
         )

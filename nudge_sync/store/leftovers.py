@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from nudge_sync.connector import Record
-from nudge_sync.store.history import History
-from nudge_sync.store.ledger import Ledger, Revision
+from nudge_sync.store.ledger import Revision
 from nudge_sync.store.provenance import has_same_vector
 from nudge_sync.store.restore_drill import open_scratch_records
 from nudge_sync.store.target import Target
@@ -19,7 +18,7 @@ def sweep_leftovers(target: Target) -> int:
     touched here. Call it with the lease held. Raises DamagedRecord.
     """
     removed = 0
-    for entry in Ledger(target.ledger_records, target.prefix).entries():
+    for entry in target.open_ledger().entries():
         if entry.state == "abandoned":
             removed += _delete_unused_history(target, entry)
     scratch = open_scratch_records(target)
@@ -29,13 +28,13 @@ def sweep_leftovers(target: Target) -> int:
 
 
 def _delete_unused_history(target: Target, entry: Revision) -> int:
-    history = History(target.history_records, target.prefix)
+    history = target.history
     never_live_keys = [
         key
         for records in history.scan_revision(entry.number)
         for key in _find_never_live(target, records)
     ]
-    target.history_records.delete(never_live_keys)
+    target.history.records.delete(never_live_keys)
     return len(never_live_keys)
 
 

@@ -13,7 +13,6 @@ from nudge_sync.connector import Float32, PointId, Points, Record
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
-from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger, Revision, find_head, trace_lineage
 from nudge_sync.store.shadow import Shadow, StoredOriginal
 from nudge_sync.store.target import Target
@@ -88,13 +87,11 @@ def classify_points(
     points = target.collection.read(ids)
     existing_ids = set(points.ids)
     originals_by_point = (
-        Shadow(target.shadow_records, target.prefix).read_originals()
-        if stored_originals is None
-        else stored_originals
+        target.shadow.read_originals() if stored_originals is None else stored_originals
     )
     versions_by_row = [originals_by_point.get(point, ()) for point in points.ids]
     live_originals = _find_live_originals(target, versions_by_row, points.vectors)
-    ledger = ledger or Ledger(target.ledger_records, target.prefix)
+    ledger = ledger or target.open_ledger()
     originals_of_ours = _trace_originals(target, ledger, points, versions_by_row, live_originals)
     row_originals = [originals_of_ours.get(row, note) for row, note in enumerate(live_originals)]
     return ClassifiedPoints(
@@ -137,9 +134,7 @@ def _find_live_originals(
             next((note for note in reversed(several) if note.digest == live_digest), None)
             for several, live_digest in zip(versions_by_row, live_digests, strict=True)
         ]
-    vectors = Shadow(target.shadow_records, target.prefix).read_vectors(
-        [note for several in versions_by_row for note in several]
-    )
+    vectors = target.shadow.read_vectors([note for several in versions_by_row for note in several])
     return [
         next((note for note in reversed(several) if _is_same_vector(vectors[note.key], row)), None)
         for several, row in zip(versions_by_row, live_vectors, strict=True)
@@ -154,7 +149,7 @@ def _read_original_vectors(
     target: Target, live_vectors: Float32, row_originals: Sequence[StoredOriginal | None]
 ) -> Float32:
     """The vector of each row's original; what is live where the shadow does not hold it."""
-    shadow = Shadow(target.shadow_records, target.prefix)
+    shadow = target.shadow
     vectors = shadow.read_vectors([note for note in row_originals if note is not None])
     originals = live_vectors.copy()
     for row, note in enumerate(row_originals):
@@ -188,7 +183,7 @@ def _trace_originals(
 def _build_lost_original_error(point: PointId, target: Target) -> DamagedRecord:
     return DamagedRecord(
         f'point {point!r} of "{target.facts.collection}" holds a nudged vector, but its original '
-        f'is gone from "{target.prefix}__nudge_originals"; restore that collection from a backup. '
+        f'is gone from "{target.shadow.collection_name}"; restore that collection from a backup. '
         "Nothing was written"
     )
 
@@ -200,7 +195,7 @@ def _find_history_records(
     records: dict[int, Record] = {}
     if not rows:
         return records
-    history, rescales = History(target.history_records, target.prefix), target.facts.rescales
+    history, rescales = target.history, target.facts.rescales
     remaining = {live_points.ids[row]: row for row in rows}
     entries = ledger.entries()
     for revision in _list_candidate_revisions(target, entries):
@@ -218,9 +213,9 @@ def _find_history_records(
 def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
     for entry in entries:
         has_written_rows = entry.number == find_head(entries) and entry.details.get("rows")
-        if has_written_rows and not target.history_records.count({"revision": entry.number}):
+        if has_written_rows and not target.history.records.count({"revision": entry.number}):
             raise DamagedRecord(
-                f'"{target.prefix}__nudge_history" holds nothing of revision {entry.number}, so '
+                f'"{target.history.collection_name}" holds nothing of revision {entry.number}, so '
                 "that nothing tells its vectors from the application's; restore it from a backup. "
                 "Nothing was written"
             )
@@ -237,10 +232,10 @@ def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
 
 def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterator[int]:
     """The revisions that may have written what is live: what the head was built on first."""
-    if not entries and target.shadow_records.count():
+    if not entries and target.shadow.records.count():
         raise DamagedRecord(
-            f'"{target.prefix}__nudge_revisions" is empty although '
-            f'"{target.prefix}__nudge_originals" is not; restore it from a backup. Nothing was '
+            f'"{target.ledger_name}" is empty although '
+            f'"{target.shadow.collection_name}" is not; restore it from a backup. Nothing was '
             "written"
         )
     head_lineage = trace_lineage(entries, entries[-1].to) if entries else []

@@ -65,7 +65,7 @@ def run_drill(
     """
     generator = rng or np.random.default_rng()
     report, original_digests = DrillReport(), set[tuple[PointId, str]]()
-    shadow_records, history_records = target.shadow_records, target.history_records
+    shadow_records, history_records = target.shadow.records, target.history.records
     original_keys = _sample_keys(
         _read_keys(shadow_records, original_digests), sample_size, generator
     )

@@ -28,9 +28,9 @@ class Shadow:
     over can put an older original in the place of a newer one.
     """
 
-    def __init__(self, records: Records, prefix: str) -> None:
+    def __init__(self, records: Records, collection_name: str) -> None:
         self.records = records
-        self._collection_name = f"{prefix}__nudge_originals"
+        self.collection_name = collection_name
 
     def add_originals(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
         """Store originals and read them back, bit for bit.
@@ -45,7 +45,7 @@ class Shadow:
         stored = self.records.get([record.key for record in records])
         if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:
             raise WriteNotVerified(
-                f'"{self._collection_name}": an original read back differs from what was put '
+                f'"{self.collection_name}": an original read back differs from what was put '
                 "there; "
                 "nothing was written to the collection"
             )
@@ -55,7 +55,7 @@ class Shadow:
         originals: dict[PointId, list[StoredOriginal]] = {}
         for batch in self.records.scan(vectors=False):
             for record in schema.validate_records(
-                batch, self._collection_name, schema.OriginalDocument, vectors=False
+                batch, self.collection_name, schema.OriginalDocument, vectors=False
             ):
                 note = _parse_original(record)
                 originals.setdefault(note.point, []).append(note)
@@ -79,12 +79,12 @@ class Shadow:
         keys = list(dict.fromkeys(note.key for note in originals))
         stored = self.records.get(keys)
         records = schema.validate_records(
-            stored, self._collection_name, schema.OriginalDocument, vectors=True
+            stored, self.collection_name, schema.OriginalDocument, vectors=True
         )
         vectors = {record.key: _require_vector(record) for record in records}
         for key in keys:
             if key not in vectors:
-                raise DamagedRecord(f'record {key!r} is gone from "{self._collection_name}"')
+                raise DamagedRecord(f'record {key!r} is gone from "{self.collection_name}"')
         return vectors
 
     def delete_originals(self, originals: Sequence[StoredOriginal]) -> None:

@@ -1,14 +1,31 @@
+"""A collection, and the five collections that the sidecar keeps beside it."""
+
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from nudge_sync.connector import Collection, CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.store import checksum
+from nudge_sync.store.history import History
+from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.retry import add_collection_retries, add_record_retries
+from nudge_sync.store.shadow import Shadow
 
+Companion: TypeAlias = Literal["originals", "history", "revisions", "queries", "events"]
+"""What a collection of the sidecar's own holds, which is also how its name ends."""
+
+_INDEXED_FIELDS: dict[Companion, tuple[str, ...]] = {
+    "originals": (),
+    "history": ("revision",),
+    "revisions": ("kind",),
+    "queries": ("query_id", "timestamp", "client_id", "session_id"),
+    "events": ("query_id", "timestamp", "client_id", "session_id"),
+}
+"""The document fields of each companion that a `Where` names."""
+_WITHOUT_VECTORS: tuple[Companion, ...] = ("revisions", "events")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
@@ -16,39 +33,67 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 class Target:
     """One vector of one collection, with everything the sidecar keeps beside it.
 
-    `originals`, `history` and `ledger` belong to the real collection behind an alias, since that
-    is what holds the vectors; `queries` and `events` to the name the application uses, since
-    feedback outlives a re-indexing.
+    `shadow`, `history` and the ledger belong to the real collection behind an alias, since that
+    is what holds the vectors; `queries` and `events` belong to the name that the application
+    uses, since feedback outlives a re-indexing.
     """
 
     name: str
     database: Database
     collection: Collection
     facts: CollectionFacts
-    shadow_records: Records
-    history_records: Records
+    shadow: Shadow
+    history: History
     ledger_records: Records
+    """The ledger's own records: one a revision, the lease, and the state of erasure."""
     queries: Records
     events: Records
 
     @property
     def prefix(self) -> str:
-        """The name that the sidecar's own collections start with."""
+        """What the names of the sidecar's own collections start with."""
         return format_prefix(self.facts.collection, self.facts.vector)
+
+    @property
+    def ledger_name(self) -> str:
+        """The name of the collection that holds the ledger."""
+        return format_companion_name(self.prefix, "revisions")
+
+    def open_ledger(self) -> Ledger:
+        """Return the ledger, to be read once; an operation opens its own."""
+        return Ledger(self.ledger_records, self.ledger_name)
 
 
 def format_prefix(collection: str, vector: str) -> str:
-    """What the names of the sidecar's own collections start with."""
+    """Return what the names of the sidecar's own collections start with."""
     if not vector:
         return collection
-    suffix = (
-        vector if _PLAIN_NAME.fullmatch(vector) else checksum.digest_bytes(vector.encode())[:12]
-    )
+    is_plain = _PLAIN_NAME.fullmatch(vector)
+    suffix = vector if is_plain else checksum.digest_bytes(vector.encode())[:12]
     return f"{collection}__{suffix}"
 
 
+def format_companion_name(prefix: str, companion: Companion) -> str:
+    """Return the name of one of the sidecar's own collections."""
+    return f"{prefix}__nudge_{companion}"
+
+
+def open_companion(
+    database: Database, prefix: str, companion: Companion, dimension: int
+) -> Records:
+    """Return the records of one of the sidecar's own collections, without retries.
+
+    dimension: of the collection's vectors. Creates nothing.
+    """
+    return database.records(
+        format_companion_name(prefix, companion),
+        0 if companion in _WITHOUT_VECTORS else dimension,
+        _INDEXED_FIELDS[companion],
+    )
+
+
 def open_target(database: Database, name: str, vector: str = "") -> Target:
-    """The collection `name` and what is kept beside it; creates nothing.
+    """Return the collection `name` and what is kept beside it; creates nothing.
 
     Raises CollectionNotFound, UnsupportedCollection.
     """
@@ -60,24 +105,29 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
     state_prefix = format_prefix(facts.collection, facts.vector)
     feedback_prefix = format_prefix(name, facts.vector)
 
-    def open_records(prefix: str, suffix: str, dimension: int, *indexed: str) -> Records:
-        return add_record_retries(database.records(f"{prefix}__nudge_{suffix}", dimension, indexed))
+    def open_records(prefix: str, companion: Companion) -> Records:
+        return add_record_retries(open_companion(database, prefix, companion, facts.dimension))
 
     return Target(
         name=name,
         database=database,
         collection=collection,
         facts=facts,
-        shadow_records=open_records(state_prefix, "originals", facts.dimension),
-        history_records=open_records(state_prefix, "history", facts.dimension, "revision"),
-        ledger_records=open_records(state_prefix, "revisions", 0, "kind"),
-        queries=open_records(feedback_prefix, "queries", facts.dimension, *INDEXED_SEARCH_FIELDS),
-        events=open_records(feedback_prefix, "events", 0, *INDEXED_EVENT_FIELDS),
+        shadow=Shadow(
+            open_records(state_prefix, "originals"),
+            format_companion_name(state_prefix, "originals"),
+        ),
+        history=History(
+            open_records(state_prefix, "history"), format_companion_name(state_prefix, "history")
+        ),
+        ledger_records=open_records(state_prefix, "revisions"),
+        queries=open_records(feedback_prefix, "queries"),
+        events=open_records(feedback_prefix, "events"),
     )
 
 
 def find_problems(facts: CollectionFacts) -> list[str]:
-    """Everything that stands in the way of a safe write, each a sentence; empty if nothing does."""
+    """Return everything that stands in the way of a safe write, each a sentence."""
     problems = list(facts.problems)
     if facts.precision != "float32":
         problems.append(

@@ -8,10 +8,8 @@ from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import lease
-from nudge_sync.store.history import History
 from nudge_sync.store.integrity import name_damaged_records
 from nudge_sync.store.ledger import (
-    Ledger,
     Revision,
     find_head,
     find_pending_revisions,
@@ -21,7 +19,6 @@ from nudge_sync.store.provenance import (
     ClassifiedPoints,
     OriginalsByPoint,
     Ownership,
-    Shadow,
     classify_points,
     has_same_vector,
 )
@@ -72,14 +69,14 @@ def verify(target: Target, progress: Progress = ignore_progress) -> VerifyReport
 
 
 def _compare_points(target: Target, progress: Progress) -> VerifyReport:
-    entries = Ledger(target.ledger_records, target.prefix).entries()
-    active_lease = lease.read_active_lease(target.ledger_records)
+    entries = target.open_ledger().entries()
+    active_lease = lease.read_active_lease(target)
     report = VerifyReport(
         revision=find_head(entries),
         pending=len(find_pending_revisions(entries)),
         holder=active_lease.describe() if active_lease else "",
     )
-    stored_originals = Shadow(target.shadow_records, target.prefix).read_originals()
+    stored_originals = target.shadow.read_originals()
     ids = sorted(stored_originals, key=str)
     lineage = trace_lineage(entries, report.revision)
     for start in range(0, len(ids), _BATCH_SIZE):
@@ -124,9 +121,7 @@ def find_unsettled_rows(
 def _find_settled(target: Target, points: ClassifiedPoints, lineage: list[int]) -> list[bool]:
     """Row by row, whether a point holds what the revision says that `line` starts with."""
     rescales = target.facts.rescales
-    history_records = History(target.history_records, target.prefix).find_latest(
-        lineage, points.ids, vectors=rescales
-    )
+    history_records = target.history.find_latest(lineage, points.ids, vectors=rescales)
     is_original = is_same_vector(points.live_vectors, points.originals, rescales=rescales)
     return [
         has_same_vector(history_records[point], points.live_vectors[row], rescales=rescales)

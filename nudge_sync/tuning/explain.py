@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.solve.nudge_n import lengths, unit
-from nudge_sync.solve.problem import Float32, Similarity
+from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.topk import TopK
 
 

@@ -31,7 +31,7 @@ def resume(
     finished. Raises what `cycle.apply` raises about the lease and the database.
     """
     refuse_unsupported_collection(target.facts)
-    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+    with lease.hold_lease(target, settings.write.lease_seconds) as held_lease:
         writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
         return finish_pending_revision(writer, settings)
 

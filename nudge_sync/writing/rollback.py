@@ -14,7 +14,6 @@ from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum, lease
-from nudge_sync.store.history import History
 from nudge_sync.store.ledger import (
     Revision,
     find_head,
@@ -22,7 +21,7 @@ from nudge_sync.store.ledger import (
     find_restorable_revisions,
     trace_lineage,
 )
-from nudge_sync.store.provenance import ClassifiedPoints, Ownership, Shadow, classify_points
+from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
 
@@ -73,7 +72,7 @@ def roll_back(
     and whatever `cycle.apply` raises about the lease and the database.
     """
     refuse_unsupported_collection(target.facts)
-    with lease.hold_lease(target.ledger_records, settings.write.lease_seconds) as held_lease:
+    with lease.hold_lease(target, settings.write.lease_seconds) as held_lease:
         writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
@@ -106,7 +105,7 @@ def _find_last_parent(entries: list[Revision]) -> int:
 
 def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
     target = writer.target
-    stored_originals = Shadow(target.shadow_records, target.prefix).read_originals()
+    stored_originals = target.shadow.read_originals()
     ids = sorted(stored_originals, key=str)
     points = classify_points(target, ids, stored_originals, writer.ledger)
     entries = writer.ledger.entries()
@@ -152,9 +151,7 @@ def _count_identical(
 def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list[int]) -> Float32:
     """What each point held at the revision that `line` starts with."""
     held_vectors = points.originals.copy()
-    records = History(target.history_records, target.prefix).find_latest(
-        lineage, points.ids, vectors=True
-    )
+    records = target.history.find_latest(lineage, points.ids, vectors=True)
     for row, point in enumerate(points.ids):
         record = records.get(point)
         original_digest = checksum.digest_vector(points.originals[row])

@@ -24,7 +24,6 @@ from nudge_sync.store.lease import HeldLease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
 from nudge_sync.store.provenance import has_same_vector
 from nudge_sync.store.retry import guard_collection_retries
-from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
 from nudge_sync.writing.pacing import Pacer
 
@@ -85,12 +84,12 @@ class Writer:
     @cached_property
     def ledger(self) -> Ledger:
         """The target's ledger, read once the lease is held and not again."""
-        return Ledger(self.target.ledger_records, self.target.prefix)
+        return self.target.open_ledger()
 
     @property
     def history(self) -> History:
         """The target's history."""
-        return History(self.target.history_records, self.target.prefix)
+        return self.target.history
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """`Collection.write` as long as this process holds the lease. Raises LeaseLost."""
@@ -125,7 +124,7 @@ def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tupl
 
 def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
     """Phase one: originals into the shadow, read back; then the new vectors into history."""
-    shadow = Shadow(writer.target.shadow_records, writer.target.prefix)
+    shadow = writer.target.shadow
     done = 0
     for batch in write_set.batches(writer.settings.batch_size):
         writer.lease.renew()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import open_target
 from nudge_sync.writing.resume import resume
@@ -42,7 +41,7 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
         time.sleep(0.1)
     database = runner.application.connect()
     target = open_target(database, "docs")
-    assert lease.break_lease(target.ledger_records) is not None
+    assert lease.break_lease(target) is not None
     assert resume(target, SETTINGS)["state"] == "applied"
     point = job.rows[-1]
     fresh = np.eye(1, runner.originals.shape[1], dtype=np.float32)
@@ -54,7 +53,7 @@ def test_it_stops_writing_and_the_application_keeps_its_word(
     runner.originals[point] = fresh
     provenance = classify_points(target, range(POINTS))
     assert provenance.originals.tobytes() == runner.originals.tobytes()
-    assert [entry.state for entry in Ledger(target.ledger_records, "docs").entries()] == ["applied"]
+    assert [entry.state for entry in target.open_ledger().entries()] == ["applied"]
     roll_back(target, SETTINGS, originals=True)
     assert target.collection.read(range(POINTS)).vectors.tobytes() == runner.originals.tobytes()
     database.close()

@@ -18,7 +18,7 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, erasure, lease, verify
 from nudge_sync.store.integrity import find_damaged_records
-from nudge_sync.store.ledger import Ledger, Revision
+from nudge_sync.store.ledger import Revision
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_milvus.record_codec import decode_record
@@ -367,7 +367,7 @@ def test_a_sealed_ledger_entry_of_another_shape(nudged_collection: NudgedCollect
     nudged_collection.rewrite_with_checksum(LEDGER, key, ENTRIES[number])
     assert_refused(nudged_collection, key, "verify", "plan", "resume", "apply", "undo", "originals")
     with pytest.raises(DamagedRecord):
-        Ledger(nudged_collection.sample_collection.target().ledger_records, "docs").read_entry(1)
+        nudged_collection.sample_collection.target().open_ledger().read_entry(1)
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -444,7 +444,7 @@ def test_a_lease_with_a_flipped_bit_is_not_believed(nudged_collection: NudgedCol
 def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(
     nudged_collection: NudgedCollection,
 ):
-    erasure.request_erasure(nudged_collection.sample_collection.target().ledger_records, "docs")
+    erasure.request_erasure(nudged_collection.sample_collection.target())
     document = nudged_collection.document(LEDGER, "erasure")
     document["erasure"]["done"] += 1
     nudged_collection.put(LEDGER, "erasure", document, None)
@@ -455,7 +455,7 @@ def test_a_note_of_removed_feedback_with_a_flipped_bit_is_not_believed(
 
 
 def test_whatever_the_ledger_wrote_is_read_again(nudged_collection: NudgedCollection):
-    ledger = Ledger(nudged_collection.sample_collection.target().ledger_records, "docs")
+    ledger = nudged_collection.sample_collection.target().open_ledger()
     entry = ledger.read_entry(1)
     assert isinstance(entry, Revision)
     assert asdict(ledger.entries()[0]) == asdict(entry)

@@ -8,7 +8,6 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused, InputError
 from nudge_sync.planning.plan_file import load_plan, save_plan
 from nudge_sync.store import verify
-from nudge_sync.store.ledger import Ledger
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (
@@ -100,7 +99,7 @@ def test_history_keeps_the_last_revisions_and_no_more(sample_collection: SampleC
         states[number] = sample_collection.read_vectors()
     with pytest.raises(InputError, match="kept are: 4, 5"):
         roll_back(sample_collection.target(), settings, to=3)
-    assert sample_collection.target().history_records.count() <= 2 * JUDGED_POINTS
+    assert sample_collection.target().history.records.count() <= 2 * JUDGED_POINTS
     roll_back(sample_collection.target(), settings, to=4)
     assert sample_collection.read_vectors().tobytes() == states[4].tobytes()
 
@@ -190,7 +189,7 @@ def test_shuffled_judgements_are_refused_and_nothing_is_written(
     with pytest.raises(GateRefused):
         cycle.apply(sample_collection.target(), SETTINGS)
     assert sample_collection.read_vectors().tobytes() == before.tobytes()
-    assert Ledger(sample_collection.target().ledger_records, "docs").entries() == []
+    assert sample_collection.target().open_ledger().entries() == []
 
 
 def test_a_plan_travels_through_a_file(sample_collection: SampleCollection, tmp_path) -> None:
@@ -210,8 +209,8 @@ def test_planning_writes_nothing(sample_collection: SampleCollection) -> None:
     cycle.plan(sample_collection.target(), SETTINGS)
     target = sample_collection.target()
     assert [
-        target.shadow_records.count(),
-        target.history_records.count(),
+        target.shadow.records.count(),
+        target.history.records.count(),
         target.ledger_records.count(),
     ] == [0, 0, 0]
     assert sample_collection.read_vectors().tobytes() == before.tobytes()

@@ -71,7 +71,7 @@ def assert_refused(
         cycle.apply(target, settings)
     live = target.collection.read(range(len(shared.documents))).vectors
     assert live.tobytes() == shared.documents.tobytes()
-    assert [each.count() for each in (target.shadow_records, target.history_records)] == [0, 0]
+    assert [each.count() for each in (target.shadow.records, target.history.records)] == [0, 0]
     return str(error.value)
 
 

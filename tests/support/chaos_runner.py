@@ -15,7 +15,7 @@ import numpy as np
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
-from nudge_sync.store.ledger import Ledger, find_pending_revisions
+from nudge_sync.store.ledger import find_pending_revisions
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import open_target
 from nudge_sync.store.verify import verify
@@ -149,7 +149,7 @@ class ChaosRunner:
         rewritten_rows = self._rewrite_vectors(database) if self._round_number % 4 == 0 else []
         faults = Faults()
         target = open_target(FaultyDatabase(database, faults), "docs")
-        entries = Ledger(target.ledger_records, "docs").entries()
+        entries = target.open_ledger().entries()
         unfinished = bool(find_pending_revisions(entries))
         resume(target, SETTINGS)
         self.report.replayed += faults.calls.count("docs.write")

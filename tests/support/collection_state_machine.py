@@ -98,7 +98,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
         return open_target(database, "docs")
 
     def ledger(self) -> Ledger:
-        return Ledger(self.target().ledger_records, "docs")
+        return self.target().open_ledger()
 
     # What the sidecar does
 
@@ -139,7 +139,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
     @rule(seed=SEED)
     def run_second_sidecar(self, seed: int) -> None:
         """While another holds the lease, nothing changes; then its time runs out."""
-        with lease.hold_lease(self.target().ledger_records, 60):
+        with lease.hold_lease(self.target(), 60):
             for change in (
                 lambda: resume(self.target(), SETTINGS),
                 lambda: roll_back(self.target(), SETTINGS, originals=True),
@@ -254,7 +254,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
         except DatabaseError as error:
             assert "no space left" in str(error)  # noqa: PT017
         # A crash leaves the lease behind, and so does a disk too full for giving it back.
-        lease.break_lease(self.target().ledger_records)
+        lease.break_lease(self.target())
         live_vectors, entries = self.read_vectors(), self.ledger().entries()
         self.model.check(live_vectors, entries, intended)
         if is_complete:

@@ -54,7 +54,7 @@ class TrackedCollection:
         """Every original is known, everything can be settled, and every bit comes back."""
         provenance = classify_points(self.target(), range(POINTS))
         assert provenance.originals.tobytes() == self.originals.tobytes()
-        lease.break_lease(self.target().ledger_records)
+        lease.break_lease(self.target())
         resume(self.target(), SETTINGS)
         assert verify(self.target()).pending == 0
         rollback = roll_back(self.target(), SETTINGS, originals=True)

@@ -50,10 +50,9 @@ def log(
     as_json: options.JsonOption = False,
 ) -> None:
     """Every revision of a collection, oldest first."""
-    from nudge_sync.store.ledger import Ledger
 
     def work(job: Job) -> list[dict[str, Any]]:
-        entries = Ledger(job.target.ledger_records, job.target.prefix).entries()
+        entries = job.target.open_ledger().entries()
         return [entry.summary() for entry in entries]
 
     print_result(_run_on_one_collection(config, collection, work), as_json, _print_log)
@@ -66,10 +65,9 @@ def show(
     as_json: options.JsonOption = False,
 ) -> None:
     """One revision: method, parameters, scores, counts, timings."""
-    from nudge_sync.store.ledger import Ledger
 
     def work(job: Job) -> dict[str, Any]:
-        return Ledger(job.target.ledger_records, job.target.prefix).read_entry(revision).summary()
+        return job.target.open_ledger().read_entry(revision).summary()
 
     print_result(
         _run_on_one_collection(config, collection, work),
@@ -120,10 +118,10 @@ def unlock(
 
     def work(job: Job) -> dict[str, Any]:
         # With --force a lease that cannot even be read is replaced.
-        holder = None if force else lease.read_active_lease(job.target.ledger_records)
+        holder = None if force else lease.read_active_lease(job.target)
         if holder is not None:
             raise LeaseHeld(f"{holder.describe()} holds it; --force takes it away")
-        previous_holder = lease.break_lease(job.target.ledger_records) if force else None
+        previous_holder = lease.break_lease(job.target) if force else None
         name = job.target.name
         return {
             "collection": name,
@@ -150,13 +148,12 @@ def gc(
     from nudge_sync.cli.tables import print_summaries
     from nudge_sync.store.gc import collect_garbage
     from nudge_sync.store.lease import hold_lease
-    from nudge_sync.store.ledger import Ledger
     from nudge_sync.store.leftovers import sweep_leftovers
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write
-        with hold_lease(job.target.ledger_records, write.lease_seconds):
-            ledger = Ledger(job.target.ledger_records, job.target.prefix)
+        with hold_lease(job.target, write.lease_seconds):
+            ledger = job.target.open_ledger()
             removed = collect_garbage(job.target, ledger, write) + sweep_leftovers(job.target)
         return {"collection": job.target.name, "removed": removed}
 

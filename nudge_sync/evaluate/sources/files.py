@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import (
     EvaluationTask,
-    Float32,
     Similarity,
     check_rows,
     drop_unanswered_queries,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.pbm import Pairs
 
-Float64 = NDArray[np.float64]
 KERNEL_SHARPNESS = 6.0
 """The broadest of three circles: a query at cosine c counts exp(SHARPNESS * (c - 1)) in it, and the
 second and the fourth power of that in the others."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
 
-Float64 = NDArray[np.float64]
 _MIN_PROBABILITY, _MAX_PROBABILITY = 1e-5, 0.98
 _RANK_COUNT = MAX_RANK + 1
 _MAX_STEP_LENGTH = 16.0

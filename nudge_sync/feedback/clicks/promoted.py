@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.bots import is_outlier
@@ -13,7 +14,6 @@ from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pbm import ClickModel, Pairs, log_likelihood
 from nudge_sync.feedback.log.sorting import sort_unique
 
-Float64 = NDArray[np.float64]
 POPULARITY_LOG_ODDS = (0.0, 1.0, 2.0, 4.0)
 """Log odds by which a point may be relevant more often than others at its places."""
 _MAX_EXCESS_COSINE = 0.02

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
-
-Int64 = NDArray[np.int64]
 
 _LEAF_SIZE = 256
 """Rows of which all pairs are compared."""

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import betaln, expit
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
 from nudge_sync.feedback.clicks.pbm import Pairs
 
-Float64 = NDArray[np.float64]
 BETA_CONCENTRATIONS = np.geomspace(0.5, 500, 13)
 """Of the beta distribution that a pair's click rate may be drawn from; small is wide."""
 _MIN_RATE, _MAX_RATE = 1e-6, 0.98

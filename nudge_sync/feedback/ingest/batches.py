@@ -14,9 +14,8 @@ from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
-from nudge_sync.feedback.schema.records import INDEXED_EVENT_FIELDS, INDEXED_SEARCH_FIELDS
 from nudge_sync.feedback.schema.rows import BadRow
-from nudge_sync.store.target import format_prefix
+from nudge_sync.store.target import format_prefix, open_companion
 
 RowKind = Literal["search", "event"]
 _LOCK_TIMEOUT = 5.0
@@ -86,8 +85,8 @@ def _build_destination(database: Database, name: str, vector_name: str) -> Desti
     facts = collection.describe()
     prefix = format_prefix(name, facts.vector)
     return Destination(
-        database.records(f"{prefix}__nudge_queries", facts.dimension, INDEXED_SEARCH_FIELDS),
-        database.records(f"{prefix}__nudge_events", 0, INDEXED_EVENT_FIELDS),
+        open_companion(database, prefix, "queries", facts.dimension),
+        open_companion(database, prefix, "events", facts.dimension),
         collection,
     )
 

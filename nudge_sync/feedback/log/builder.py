@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from nudge_sync.base.arrays import Int32
 from nudge_sync.connector import Float32, Records
-from nudge_sync.feedback.log.columns import LABEL_ACTIONS, Int32
+from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.log.id_encoding import (
     IdEncoder,
     IntegerInterner,

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.feedback.log.strings import PackedStrings
 
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 Strings: TypeAlias = list[str] | PackedStrings
 
 ANONYMOUS = ""

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.connector import Float32
 from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
-from nudge_sync.feedback.log.columns import Actions, Int32, Int64, Log, Searches
+from nudge_sync.feedback.log.columns import Actions, Log, Searches
 
 _LIST_BATCH_SIZE = 2**17
 """Lists of what was shown, at a time."""

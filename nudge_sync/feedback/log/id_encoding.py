@@ -6,14 +6,11 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.log.sorting import mark_changes
 from nudge_sync.feedback.log.strings import PackedStrings, PackedStringsBuilder
-
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
 
 _PLAIN_CODE_LIMIT = 2**62
 _DIRECT_ID_LIMIT = 2**24

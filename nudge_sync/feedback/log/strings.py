@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
+from nudge_sync.base.arrays import Int64
 
 _WORD_BYTES = 8
 """Bytes that are compared at a time."""

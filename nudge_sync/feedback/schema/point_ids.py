@@ -14,6 +14,11 @@ _SAMPLE_SIZE = 100
 _UUID_LENGTHS = (32, 36)
 
 
+def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
+    """Return each id once, in the one fixed order: by its text, an integer before a string."""
+    return sorted(set(ids), key=lambda point: (str(point), isinstance(point, str)))
+
+
 class PointIdResolver:
     """Which written ids stand for which points of a collection, looked up once each."""
 

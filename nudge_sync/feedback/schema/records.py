@@ -13,10 +13,6 @@ import numpy as np
 
 from nudge_sync.connector import Float32, PointId, Record
 
-INDEXED_SEARCH_FIELDS = ("query_id", "timestamp", "client_id", "session_id")
-"""Fields of a search's document that `where` names."""
-INDEXED_EVENT_FIELDS = ("query_id", "timestamp", "client_id", "session_id")
-"""Fields of an event's document that `where` names."""
 VECTOR_DIGEST_FIELD = "vector_digest"
 """Field of a search's document that tells equal vectors without their being read."""
 MAX_DOCUMENT_BYTES = 60_000

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.solve.line_search.curves import Curves
-from nudge_sync.solve.problem import Float64, Rows
+from nudge_sync.solve.problem import Rows
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.line_search.paths import Paths, chunks
-from nudge_sync.solve.problem import Float32, Float64, JudgedQueries, Rows
+from nudge_sync.solve.problem import JudgedQueries, Rows
 from nudge_sync.solve.relevance import index_in_group, look_up_judgements
 
 _QUERIES_PER_BLOCK, _POINTS_PER_BLOCK = 1024, 1024

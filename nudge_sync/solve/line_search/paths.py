@@ -14,10 +14,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.nudge_m import translate
 from nudge_sync.solve.nudge_n import MIN_LENGTH, Plane, build_plane, rotate
-from nudge_sync.solve.problem import Float32, Float64, Similarity
+from nudge_sync.solve.problem import Similarity
 
 PathMethod: TypeAlias = Literal["nudge-n", "nudge-m"]
 ROWS_PER_CHUNK = 512

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64
 from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.line_search.crossings import Crossings, find_crossings
 from nudge_sync.solve.line_search.curves import Curves
-from nudge_sync.solve.problem import Float64, Rows
+from nudge_sync.solve.problem import Rows
 from nudge_sync.solve.relevance import index_in_group
 
 PAIRS_PER_BLOCK = 1 << 19

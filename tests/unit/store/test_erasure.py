@@ -88,9 +88,7 @@ def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(
             sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
         )
     # What is taught from now on may stay again.
-    assert not erasure.read_erasure_state(
-        sample_collection.target().ledger_records, "docs"
-    ).is_pending
+    assert not erasure.read_erasure_state(sample_collection.target()).is_pending
 
 
 def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(
@@ -150,6 +148,4 @@ def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(
     for _ in range(2):
         looked_at = cycle.plan(sample_collection.target(), settings)
         cycle.apply(sample_collection.target(), settings, looked_at)
-    assert not erasure.read_erasure_state(
-        sample_collection.target().ledger_records, "docs"
-    ).is_pending
+    assert not erasure.read_erasure_state(sample_collection.target()).is_pending

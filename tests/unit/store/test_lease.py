@@ -122,7 +122,7 @@ def unlock_while_running(tracked_collection: TrackedCollection, call: int) -> No
         call,
         "before",
     ):
-        assert lease.break_lease(tracked_collection.target().ledger_records) is not None
+        assert lease.break_lease(tracked_collection.target()) is not None
         run_another_cycle(tracked_collection)
         live_vector = tracked_collection.read_vectors()[3]
     assert tracked_collection.read_vectors()[3].tobytes() == live_vector.tobytes()
@@ -148,7 +148,7 @@ def test_two_at_once(any_tracked_collection: TrackedCollection) -> None:
     held, refused, barrier = [], [], Barrier(6)
 
     def ask() -> None:
-        ledger = any_tracked_collection.target().ledger_records
+        ledger = any_tracked_collection.target()
         barrier.wait()
         try:
             with lease.hold_lease(ledger, 30) as mine:
@@ -164,14 +164,14 @@ def test_two_at_once(any_tracked_collection: TrackedCollection) -> None:
     for thread in threads:
         thread.join()
     assert (len(held), len(refused)) in {(1, 5), (0, 6)}
-    with lease.hold_lease(any_tracked_collection.target().ledger_records, 30):
+    with lease.hold_lease(any_tracked_collection.target(), 30):
         pass
 
 
 def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
     tracked_collection: TrackedCollection, clock: Clock
 ) -> None:
-    with lease.hold_lease(tracked_collection.target().ledger_records, 30) as first:
+    with lease.hold_lease(tracked_collection.target(), 30) as first:
         for ahead in (-3600, 0, 20):
             clock.ahead = ahead
             with pytest.raises(LeaseHeld):
@@ -187,8 +187,8 @@ def test_a_machine_that_slept_looks_before_it_writes(
     tracked_collection: TrackedCollection, clock: Clock
 ) -> None:
     """Its own clock stood still, and so did the one that counts while it sleeps."""
-    with lease.hold_lease(tracked_collection.target().ledger_records, 30) as first:
-        lease.break_lease(tracked_collection.target().ledger_records)
+    with lease.hold_lease(tracked_collection.target(), 30) as first:
+        lease.break_lease(tracked_collection.target())
         first.renew()  # within a second it does not look
         clock.ahead = 2
         with pytest.raises(LeaseLost):
@@ -198,7 +198,7 @@ def test_a_machine_that_slept_looks_before_it_writes(
 def test_who_holds_it_is_said_and_can_be_overruled(
     any_tracked_collection: TrackedCollection,
 ) -> None:
-    ledger = any_tracked_collection.target().ledger_records
+    ledger = any_tracked_collection.target()
     with lease.hold_lease(ledger, 30):
         said = lease.read_active_lease(ledger).describe()
         assert f"process {os.getpid()}" in said
@@ -213,7 +213,7 @@ def _take_and_die(section: dict[str, str]) -> None:
     from nudge_sync_qdrant_edge import connect  # noqa: PLC0415
 
     target = open_target(connect(section), "docs")
-    with lease.hold_lease(target.ledger_records, 3600):
+    with lease.hold_lease(target, 3600):
         os._exit(9)
 
 
@@ -227,6 +227,6 @@ def test_the_lease_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     process.join()
     assert process.exitcode == 9
     made.database = made.application.connect()
-    assert lease.read_active_lease(made.target().ledger_records) is None
+    assert lease.read_active_lease(made.target()) is None
     assert resume(made.target(), SETTINGS) is None
     made.database.close()

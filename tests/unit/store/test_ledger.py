@@ -13,11 +13,11 @@ from nudge_sync.testing.memory import MemoryDatabase
 
 
 def ledger() -> Ledger:
-    return Ledger(MemoryDatabase().records("docs__nudge_revisions"), "docs")
+    return Ledger(MemoryDatabase().records("docs__nudge_revisions"), "docs__nudge_revisions")
 
 
 def reopen_ledger(known: Ledger) -> Ledger:
-    return Ledger(known.records, "docs")
+    return Ledger(known.records, known.collection_name)
 
 
 def add_applied_revision(known: Ledger, parent: int, **details: object) -> int:

@@ -14,8 +14,6 @@ from nudge_sync.config import load_config
 from nudge_sync.errors import Interrupted
 from nudge_sync.serve.daemon import Daemon, build_cycle_trigger, build_drill_trigger
 from nudge_sync.store import checksum
-from nudge_sync.store.history import History
-from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.leftovers import sweep_leftovers
 from nudge_sync.store.restore_drill import open_scratch_records, run_drill
 from nudge_sync.writing.resume import resume
@@ -81,9 +79,9 @@ def _abandon_revision(sample_collection: SampleCollection) -> int:
     with pytest.raises(Interrupted):
         cycle.apply(sample_collection.target(), SETTINGS, progress=stop)
     target = sample_collection.target()
-    ledger = Ledger(target.ledger_records, "docs")
+    ledger = target.open_ledger()
     ledger.set_state(ledger.read_entry(1), "abandoned")
-    return target.history_records.count()
+    return target.history.records.count()
 
 
 def test_gc_sweeps_the_history_of_abandoned_revisions(sample_collection: SampleCollection) -> None:
@@ -91,7 +89,7 @@ def test_gc_sweeps_the_history_of_abandoned_revisions(sample_collection: SampleC
     before = sample_collection.read_vectors()
     assert noted == JUDGED_POINTS
     assert sweep_leftovers(sample_collection.target()) == noted
-    assert sample_collection.target().history_records.count() == 0
+    assert sample_collection.target().history.records.count() == 0
     assert sweep_leftovers(sample_collection.target()) == 0
     assert resume(sample_collection.target(), SETTINGS) is None
     assert roll_back(sample_collection.target(), SETTINGS, originals=True).restored == 0
@@ -103,7 +101,7 @@ def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(
 ) -> None:
     noted = _abandon_revision(sample_collection)
     target = sample_collection.target()
-    record = History(target.history_records, "docs").read_records(1, [2], vectors=True)[2]
+    record = target.history.read_records(1, [2], vectors=True)[2]
     assert record.vector is not None
     sample_collection.upsert([2], record.vector[None])
     held = (
@@ -116,7 +114,7 @@ def test_gc_sweeps_what_a_killed_drill_left(sample_collection: SampleCollection)
     sample_collection.add_judgements()
     cycle.apply(sample_collection.target(), SETTINGS)
     target = sample_collection.target()
-    open_scratch_records(target).put(target.shadow_records.get(["1:3", "1:4"]))
+    open_scratch_records(target).put(target.shadow.records.get(["1:3", "1:4"]))
     assert run_drill(sample_collection.target()).is_restorable
     assert open_scratch_records(target).count() == 2
     assert sweep_leftovers(sample_collection.target()) == 2

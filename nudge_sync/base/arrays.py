@@ -1,0 +1,21 @@
+"""The array types that every layer names, and the key of a pair of row numbers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
+Int32: TypeAlias = NDArray[np.int32]
+Int64: TypeAlias = NDArray[np.int64]
+
+
+def pair_key(high: NDArray[np.integer[Any]], low: NDArray[np.integer[Any]]) -> Int64:
+    """Return one int64 for each pair of row numbers, ordered by `high` and then by `low`.
+
+    high, low: (n,) from 0 to 2**31 - 1, or -1 for `high`, whose keys then lie below all others.
+    """
+    return np.asarray(high, np.int64) << 32 | np.asarray(low, np.int64)
