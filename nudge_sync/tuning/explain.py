@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.topk import TopK
 

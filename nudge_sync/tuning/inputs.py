@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix, vstack
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
+from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32, unit
 from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32, unit
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.tuning.qrels import build_relevance_matrix

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from nudge_sync.errors import InputError
 from nudge_sync.solve.choose import is_ahead
 from nudge_sync.solve.fit import fit
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.score import metric_values

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
-from nudge_sync.solve.nudge_n import lengths, unit
 
 
 def make_problem(seed, n=30, q=40, d=8):

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.nudge_m import translate
-from nudge_sync.solve.nudge_n import build_plane, lengths, rotate, unit
+from nudge_sync.solve.nudge_n import build_plane, rotate
 
 finite = st.floats(-1e3, 1e3, width=32)
 

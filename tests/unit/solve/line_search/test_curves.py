@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.line_search.curves import build_curves
 from nudge_sync.solve.line_search.paths import build_paths, compute_pulls, move_points
 from nudge_sync.solve.line_search.step_function import build_step_function, roundest_number
-from nudge_sync.solve.nudge_n import lengths, unit
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.relevance import ideal_scores
 from nudge_sync.solve.score import metric_values
