@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
-from nudge_sync.solve import choose
+from nudge_sync.solve import choose, tune
+from nudge_sync.solve.document_folds import hide_documents
 from nudge_sync.solve.problem import (
     Choice,
+    ColdReport,
     JudgedQueries,
     Method,
     Similarity,
@@ -22,6 +24,7 @@ from nudge_sync.solve.problem import (
     check_queries,
 )
 from nudge_sync.solve.relevance import has_answer
+from nudge_sync.solve.strata import report_cold
 from nudge_sync.solve.task import (
     SolverTask,
     ValidationSplit,
@@ -50,6 +53,7 @@ def fit(
     angle: float | None = None,
     max_angle: float = DEFAULT_MAX_ANGLE,
     weights: csr_matrix | NDArray[Any] | None = None,
+    cold_share: float | None = None,
     threads: int = 0,
 ) -> Choice:
     """Choose a method on validation queries, then fit it to all queries.
@@ -60,11 +64,13 @@ def fit(
     `queries.relevance` above 0 attract, explicit entries of 0 or below push away (nudge-c only).
     angle: radians, given instead of chosen: the rotation of nudge-n, the cap of nudge-c, the step
     of nudge-m.  threads: at most so many; 0 for one per core.
+    cold_share: weight, 0 to 1, of answers without feedback in the choice of method and settings;
+    None to leave them out (`document_folds`). Queries without judgements serve nudge-h.
     Equal input gives equal bits on one machine. Raises InputError.
     """
     queries = merge_judgements(queries)
     check_finite(points, queries.vectors)
-    task = build_task(points, queries, weights, metric, similarity, max_angle)
+    task = build_task(points, queries, weights, metric, similarity, max_angle, cold_share)
     all_queries = np.ones(len(queries), np.bool_)
     with limit_threads(threads):
         return choose_and_fit(
@@ -79,6 +85,7 @@ def build_task(
     metric: str,
     similarity: Similarity,
     max_angle: float,
+    cold_share: float | None = None,
 ) -> SolverTask:
     """Check shapes, judgements and weights, and build what every method reads.
 
@@ -90,7 +97,11 @@ def build_task(
         build_attraction(queries.relevance, weights),
         build_rejection(queries.relevance),
     )
-    return SolverTask(points, queries, attraction, rejection, parsed_metric, similarity, max_angle)
+    if cold_share is not None and not 0 <= cold_share <= 1:
+        raise InputError(f"cold_share is {cold_share:g}; it is a share of answers, 0 to 1")
+    return SolverTask(
+        points, queries, attraction, rejection, parsed_metric, similarity, max_angle, cold_share
+    )
 
 
 def choose_and_fit(
@@ -119,53 +130,74 @@ def choose_and_fit(
         )
     if method == "auto":
         return _choose_method(task, splits, train, angle)
-    candidate = _try_method(task, splits, method, angle)
-    scores = {}
-    if method == "nothing" and splits:
-        candidate = choose.measure_baseline(task, splits)
+    scored_splits = _hide_documents(task, splits)
+    candidate = _try_method(task, scored_splits, method, angle)
+    scores, cold = {}, None
     if splits:
-        baseline_values = (
-            candidate.baseline_values
-            if candidate.baseline_values is not None
-            else choose.measure_baseline(task, splits).values
-        )
-        scores = {"nothing": float(baseline_values.mean()), candidate.method: candidate.mean}
+        baseline_values = candidate.baseline_values
+        if baseline_values is None:
+            baseline_values = tune.measure_method(task, scored_splits, "nothing", {}).values
+        baseline_mean = candidate.strata.average(baseline_values)
+        scores = {"nothing": baseline_mean, candidate.method: candidate.mean}
+        cold = _report_cold(candidate, baseline_values)
     reasons = [_describe_queries(task, splits), *([candidate.reason] if candidate.reason else [])]
-    return choose.build_choice(task, candidate, train, scores, reasons)
+    return choose.build_choice(task, candidate, train, scores, reasons, cold)
+
+
+def _hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[ValidationSplit]:
+    """Hide documents in the splits if cold answers count, and if that leaves any split."""
+    return (hide_documents(task, splits) or splits) if task.cold_share is not None else splits
+
+
+def _report_cold(candidate: tune.MethodCandidate, baseline_values: Float64) -> ColdReport | None:
+    """Report the gains of a candidate on warm and cold answers, if there are cold ones."""
+    if not candidate.strata.is_cold.any():
+        return None
+    return report_cold(candidate.strata, candidate.unbiased_values, baseline_values)
 
 
 def _choose_method(
     task: SolverTask, splits: list[ValidationSplit], train: NDArray[np.bool_], angle: float | None
 ) -> Choice:
     """Pick the best method and fit it; a given `angle` holds for all methods but nudge-m."""
-    baseline = choose.measure_baseline(task, splits)
+    baseline = tune.measure_method(task, splits, "nothing", {})
     reasons = [_describe_queries(task, splits)]
     if not choose.is_better_than_shuffled(task, splits, baseline.values):
         reasons.append("the judgements fit these vectors no better than shuffled ones would")
         return _choose_baseline(task, train, {"nothing": baseline.mean}, reasons)
-    methods: list[Method] = ["nudge-n", "nudge-m", "nudge-c"]
-    if task.similarity == "cosine":
-        methods.remove("nudge-m")
+    scored_splits = _hide_documents(task, splits)
+    if scored_splits is not splits:
+        baseline = tune.measure_method(task, scored_splits, "nothing", {})
     candidates = [
-        _try_method(task, splits, method, None if method == "nudge-m" else angle)
-        for method in methods
+        _try_method(task, scored_splits, method, None if method == "nudge-m" else angle)
+        for method in _list_methods(task)
     ]
     leader, reason = choose.pick_candidate([baseline, *candidates])
-    scores = {candidate.method: candidate.mean for candidate in (baseline, *candidates)}
     return choose.build_choice(
         task,
         leader,
         train,
-        scores,
+        {candidate.method: candidate.mean for candidate in (baseline, *candidates)},
         [*reasons, *(candidate.reason for candidate in candidates), reason],
+        _report_cold(leader, baseline.values),
     )
+
+
+def _list_methods(task: SolverTask) -> list[Method]:
+    """Return the methods that "auto" compares, from simple to complex."""
+    methods: list[Method] = ["nudge-n"]
+    if task.cold_share is not None:
+        methods.append("nudge-h")
+    if task.similarity == "dot":
+        methods.append("nudge-m")
+    return [*methods, "nudge-c"]
 
 
 def _choose_baseline(
     task: SolverTask, train: NDArray[np.bool_], scores: dict[str, float], reasons: list[str]
 ) -> Choice:
     """Leave the points as they are, for the reasons given."""
-    baseline = choose.MethodCandidate("nothing", {}, np.zeros(0))
+    baseline = tune.measure_method(task, [], "nothing", {})
     return choose.build_choice(
         task, baseline, train, scores, [*reasons, "so the points are left alone"]
     )
@@ -184,15 +216,16 @@ def _describe_queries(task: SolverTask, splits: list[ValidationSplit]) -> str:
 
 def _try_method(
     task: SolverTask, splits: list[ValidationSplit], method: Method, angle: float | None
-) -> choose.MethodCandidate:
+) -> tune.MethodCandidate:
     """Measure one method, at the given angle or at the best one."""
     if method == "nothing":
-        return choose.MethodCandidate("nothing", {}, np.zeros(0))
+        return tune.measure_method(task, splits, "nothing", {})
     if angle is not None:
-        return choose.try_fixed_angle(task, splits, method, angle)
+        return tune.try_fixed_angle(task, splits, method, angle)
     tuners = {
-        "nudge-n": choose.tune_nudge_n,
-        "nudge-m": choose.tune_nudge_m,
-        "nudge-c": choose.tune_nudge_c,
+        "nudge-n": tune.tune_nudge_n,
+        "nudge-h": tune.tune_nudge_h,
+        "nudge-m": tune.tune_nudge_m,
+        "nudge-c": tune.tune_nudge_c,
     }
     return tuners[method](task, splits)

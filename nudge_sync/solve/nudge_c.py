@@ -21,11 +21,16 @@ of weight v_ij adds v_ij e_ij / R_i to r_ij, the gradient of -v_ij log R_i for t
 y_ij = w_ij / sqrt(sum_j w_ij): a query with m answers weighs sqrt(m), which lies between "each
 query counts once" and "each judgement counts once". Answers of one query do not compete: with them
 in R_i, NFCorpus loses 2 points of NDCG@10.
+
+Points that no training query judges count in R_i with the weight omega (`unjudged_weight`). At 1
+all points are rivals alike, and raising all judged points above all others is a gain. But labels
+lie on judged points alone, so that no query can object: documents without feedback are pushed out.
+At 0 the likelihood is conditional on the answer being a judged point, and that gain is gone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +77,8 @@ class NudgeCSettings:
     """Largest angle between a point and its original, in radians."""
     iterations: int = 16
     """Number of gradient steps."""
+    unjudged_weight: float = 1.0
+    """Weight omega, 0 to 1, with which points without judgements compete in the softmax."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class NudgeCInputs:
     """(n,): the points that these queries judge; the others compete in the softmax but stay."""
     unjudged_scores: Float32
     """(q, k): scores of the best points outside the n, -inf where there are fewer."""
+    score_shift: Float32 | None = None
+    """(n,): added to the scores of each point in the softmax; None for nothing."""
 
 
 def build_nudge_c_inputs(
@@ -118,6 +127,7 @@ def contrast(
 
     points: (n, d), any length.  Points that nothing pulls or pushes come back bit for bit.
     """
+    inputs = _weigh_unjudged(inputs, settings)
     original = unit(points).astype(np.float32)
     movable = inputs.movable & (lengths(original) > MIN_LENGTH)
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
@@ -143,6 +153,19 @@ def contrast(
         )
         current = updated
     return _restore_lengths(points, original, current)
+
+
+def _weigh_unjudged(inputs: NudgeCInputs, settings: NudgeCSettings) -> NudgeCInputs:
+    """Shift scores of points without judgements by ln(omega) / tau, which weighs their e_ij."""
+    if settings.unjudged_weight == 1:
+        return inputs
+    log_weight = np.log(max(settings.unjudged_weight, np.exp(2 * MIN_EXPONENT)))
+    shift = np.float32(log_weight / settings.tau)
+    return replace(
+        inputs,
+        unjudged_scores=inputs.unjudged_scores + shift,
+        score_shift=np.where(inputs.movable, np.float32(0), shift),
+    )
 
 
 def _find_near_pairs(scored: Float32, inputs: NudgeCInputs) -> NearPairs | None:
@@ -171,7 +194,12 @@ def _compute_update(
     else:
         scored = vectors if norms is None else vectors * norms[:, None]
         responsibility_sum, mass = sum_responsibilities(
-            scored, inputs.queries, near_pairs, inputs.unjudged_scores, settings.tau
+            scored,
+            inputs.queries,
+            near_pairs,
+            inputs.unjudged_scores,
+            settings.tau,
+            inputs.score_shift,
         )
     gradient = settings.tau * (attracting_sum - responsibility_sum)
     curvature = settings.tau**2 * CURVATURE_SHARE * mass
@@ -195,6 +223,8 @@ def _sum_responsibilities(
         scores = inputs.queries[rows] @ vectors.T
         if norms is not None:
             scores *= norms
+        if inputs.score_shift is not None:
+            scores += inputs.score_shift
         shares = _compute_shares(scores, inputs, rows, tau)
         responsibility_sum += shares.T @ inputs.queries[rows]
         mass += shares.sum(axis=0)

@@ -14,7 +14,7 @@ from nudge_sync.errors import InputError
 
 Rows: TypeAlias = NDArray[np.int64]
 Similarity: TypeAlias = Literal["cosine", "dot"]
-Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
+Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
 
 BUCKET_COUNT = 10
 """Number of buckets that queries are hashed into, to be dealt out to training and validation."""
@@ -33,13 +33,50 @@ class JudgedQueries:
 
     Cosine similarity, or the dot product with the unit query; k at least the metric's depth.
     """
+    excluded: csr_matrix | None = None
+    """(q, n): points that leave the ranking of a query before it is scored, as nonzero entries."""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def select(self, rows: NDArray[Any]) -> JudgedQueries:
         """Return some of the queries.  rows: row numbers or a mask."""
-        return JudgedQueries(self.vectors[rows], self.relevance[rows], self.unjudged[rows])
+        excluded = None if self.excluded is None else self.excluded[rows]
+        return JudgedQueries(
+            self.vectors[rows], self.relevance[rows], self.unjudged[rows], excluded
+        )
+
+    def count_excluded(self) -> int:
+        """Return the largest number of points excluded from the ranking of one query."""
+        return 0 if self.excluded is None else int(np.diff(self.excluded.indptr).max(initial=0))
+
+
+@dataclass(frozen=True)
+class GainEstimate:
+    """A mean gain over the points as they are, with its interval."""
+
+    mean: float
+    low: float
+    """Lower end of Student's 95 % interval."""
+    high: float
+    """Upper end of Student's 95 % interval."""
+    queries: int
+    """Number of validation queries it was measured on."""
+
+
+@dataclass(frozen=True)
+class ColdReport:
+    """What the chosen method does to warm answers and to cold ones, by cross-validation.
+
+    An answer is warm where its document has training judgements, and cold where they were hidden.
+    A query is scored on either alone, its other answers being taken out of the ranking.
+    """
+
+    cold_share: float
+    """The weight of cold answers in the choice, 0 to 1; warm ones have the rest."""
+    warm: GainEstimate
+    cold: GainEstimate
+    """Negative where documents without feedback are pushed out of result lists."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +88,15 @@ class Choice:
     moved: Rows
     """The rows that changed, ascending."""
     method: str
-    """"nothing", "nudge-n", "nudge-m" or "nudge-c"."""
+    """"nothing", "nudge-n", "nudge-h", "nudge-m" or "nudge-c"."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """The chosen settings (angle, step, sharpness, ...), as values that JSON can hold."""
     scores: dict[str, float] = field(default_factory=dict)
     """Mean validation metric of each method tried, "nothing" included; empty where none was."""
     reasons: list[str] = field(default_factory=list)
     """Sentences for people: how many queries counted, and why this method and these settings."""
+    cold: ColdReport | None = None
+    """Present where cold answers had a say in the choice."""
 
 
 def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:

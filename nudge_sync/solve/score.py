@@ -7,7 +7,7 @@ import numpy as np
 from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.solve.problem import JudgedQueries, Similarity
-from nudge_sync.solve.relevance import ideal_scores, look_up_judgements
+from nudge_sync.solve.relevance import ideal_scores, index_in_group, look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 
 
@@ -21,14 +21,17 @@ def metric_values(
     """
     parsed = metrics.parse_metric(metric)
     values = np.zeros(len(queries))
-    depth = min(parsed.depth, max(len(points), 1))
+    depth = min(parsed.depth + queries.count_excluded(), max(len(points), 1))
     unjudged = queries.unjudged[:, : parsed.depth].astype(np.float32)
     floor = np.nextafter(unjudged[:, -1], np.float32(-np.inf))
     top = find_top_k(queries.vectors, points, depth, similarity=similarity, floor=floor)
     query, column = np.nonzero(top.rows >= 0)
+    if queries.excluded is not None:
+        stays = look_up_judgements(queries.excluded, query, top.rows[query, column]) == 0
+        query, column = query[stays], column[stays]
     score, row = top.scores[query, column], top.rows[query, column]
     # Unjudged points of the same score rank first: a tie is never counted as a gain.
-    rank = (unjudged[query] >= score[:, None]).sum(axis=1) + column
+    rank = (unjudged[query] >= score[:, None]).sum(axis=1) + index_in_group(query)
     gain = parsed.gains(look_up_judgements(queries.relevance, query, row))
     discounted_gain = gain * parsed.discounts()[np.minimum(rank, parsed.depth)]
     if parsed.kind == "mrr":

@@ -75,12 +75,18 @@ def find_near_pairs(
 
 
 def sum_responsibilities(
-    vectors: Float32, queries: Float32, pairs: NearPairs, unjudged_scores: Float32, tau: float
+    vectors: Float32,
+    queries: Float32,
+    pairs: NearPairs,
+    unjudged_scores: Float32,
+    tau: float,
+    score_shift: Float32 | None = None,
 ) -> tuple[Float32, Float32]:
     """Return sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), over the given pairs.
 
     r_ij is the responsibility of point j for query i (see `nudge_c`).
     vectors: (n, d), scored by dot product.  unjudged_scores: (q, k).  tau: the sharpness.
+    score_shift: (n,), added to the scores of each point.
     """
 
     def score(part: slice) -> Float32:
@@ -88,6 +94,8 @@ def sum_responsibilities(
         return np.asarray(np.einsum("ij,ij->i", point_vectors, query_vectors), np.float32)
 
     scores = np.concatenate(map_in_threads(score, list(chunks(len(pairs.query), PAIRS_PER_CHUNK))))
+    if score_shift is not None:
+        scores += score_shift[pairs.point]
     shares = _compute_shares(scores.astype(np.float64), pairs, unjudged_scores, tau)
     share_matrix = csr_matrix(
         (shares.astype(np.float32), pairs.point, pairs.starts), shape=(len(queries), len(vectors))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix, vstack
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
@@ -17,6 +17,11 @@ from nudge_sync.errors import InputError
 from nudge_sync.metrics import RankingMetric
 from nudge_sync.solve.line_search.paths import PointPulls, chunks, compute_pulls, move_points
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
+from nudge_sync.solve.nudge_h import (
+    NEIGHBOUR_COUNTS,
+    find_unanswered_neighbours,
+    remove_hub_pull,
+)
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries, Rows, Similarity
 from nudge_sync.solve.relevance import has_answer, merge_duplicates
 
@@ -34,6 +39,10 @@ class ValidationSplit:
 
     train: NDArray[np.bool_]
     validation: NDArray[np.bool_]
+    hidden: NDArray[np.bool_] | None = None
+    """(n,): the points whose judgements do not train, so that their answers are cold."""
+    cold_validation: NDArray[np.bool_] | None = None
+    """(q,): the queries that validate on their hidden answers alone."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class SolverTask:
     metric: RankingMetric
     similarity: Similarity
     max_angle: float
+    cold_share: float | None = None
+    """Weight of cold answers in the choice, 0 to 1; None where they have no say."""
 
     @cached_property
     def precise_queries(self) -> Float64:
@@ -66,26 +77,81 @@ class SolverTask:
     def _pull_cache(self) -> dict[bytes, PointPulls]:
         return {}
 
-    def get_pulls(self, train: NDArray[np.bool_] | Rows) -> PointPulls:
+    @cached_property
+    def _neighbour_cache(self) -> dict[bytes, Rows]:
+        return {}
+
+    def get_pulls(
+        self, train: NDArray[np.bool_] | Rows, hidden: NDArray[np.bool_] | None = None
+    ) -> PointPulls:
         """Return the pull that the queries `train` exert on each point; the last result is cached.
 
-        train: a mask, (q,), or row numbers.
+        train: a mask, (q,), or row numbers.  hidden: (n,), points whose judgements do not count.
         """
-        known, key = self._pull_cache, train.tobytes()
+        known, key = self._pull_cache, _make_key(train, hidden)
         if key not in known:
             known.clear()
             known[key] = compute_pulls(
-                self.points, self.precise_queries, self.select_attraction(train)
+                self.points, self.precise_queries, self.select_attraction(train, hidden)
             )
         return known[key]
 
-    def select_attraction(self, train: NDArray[np.bool_] | Rows) -> csr_matrix:
-        """Return the attraction with the weights of all queries but `train` set to 0: (q, n)."""
+    def get_hub_free_pulls(
+        self,
+        train: NDArray[np.bool_] | Rows,
+        hidden: NDArray[np.bool_] | None,
+        neighbour_count: int,
+    ) -> PointPulls:
+        """Return the pulls of NUDGE-H; the last search for unanswered queries is cached.
+
+        train: a mask, (q,), or row numbers.  hidden: (n,), points whose judgements do not count.
+        """
+        known, key = self._neighbour_cache, _make_key(train, hidden)
+        if key not in known or known[key].shape[1] < neighbour_count:
+            known.clear()
+            answered = csc_matrix(mask_judgements(self.queries.relevance > 0, hidden)[train]).T
+            known[key] = find_unanswered_neighbours(
+                self.points,
+                self.queries.vectors[train],
+                csr_matrix(answered),
+                max(neighbour_count, *NEIGHBOUR_COUNTS),
+            )
+        return remove_hub_pull(
+            self.points,
+            self.get_pulls(train, hidden),
+            self.precise_queries[train],
+            known[key][:, :neighbour_count],
+        )
+
+    def select_attraction(
+        self, train: NDArray[np.bool_] | Rows, hidden: NDArray[np.bool_] | None = None
+    ) -> csr_matrix:
+        """Return the attraction of the queries `train` for points that are not hidden: (q, n).
+
+        Other weights are 0.
+        """
         is_train = np.zeros(len(self.queries))
         is_train[train] = 1.0
         attraction = self.attraction
         weights = attraction.data * np.repeat(is_train, np.diff(attraction.indptr))
+        if hidden is not None:
+            weights = weights * ~hidden[attraction.indices]
         return csr_matrix((weights, attraction.indices, attraction.indptr), shape=attraction.shape)
+
+
+def _make_key(train: NDArray[np.bool_] | Rows, hidden: NDArray[np.bool_] | None) -> bytes:
+    """Return a key for results that depend on the training queries and on what is hidden."""
+    return train.tobytes() + (b"" if hidden is None else hidden.tobytes())
+
+
+def mask_judgements(judgements: csr_matrix, hidden: NDArray[np.bool_] | None) -> csr_matrix:
+    """Return the judgements, (q, n), without those of hidden points, (n,)."""
+    if hidden is None:
+        return csr_matrix(judgements)
+    visible = csr_matrix(judgements, copy=True)
+    visible.data = visible.data * ~hidden[visible.indices]
+    visible.eliminate_zeros()
+    return visible
 
 
 def build_attraction(
@@ -139,37 +205,74 @@ def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[Vali
 
 
 def apply_method(
-    task: SolverTask, train: NDArray[np.bool_] | Rows, method: str, parameters: Mapping[str, Any]
+    task: SolverTask,
+    train: NDArray[np.bool_] | Rows,
+    method: str,
+    parameters: Mapping[str, Any],
+    hidden: NDArray[np.bool_] | None = None,
 ) -> Float32:
-    """Return the points as `method` moves them for the queries `train`: (n, d)."""
+    """Return the points as `method` moves them for the queries `train`: (n, d).
+
+    hidden: (n,), points whose judgements do not count.
+    """
     if method == "nothing":
         return task.points
     if method == "nudge-n":
         return move_points(
-            task.points, task.get_pulls(train), method="nudge-n", angle=parameters["angle"]
+            task.points, task.get_pulls(train, hidden), method="nudge-n", angle=parameters["angle"]
         )
+    if method == "nudge-h":
+        pulls = task.get_hub_free_pulls(train, hidden, parameters["neighbours"])
+        return move_points(task.points, pulls, method="nudge-n", angle=parameters["angle"])
     if method == "nudge-m":
         angle = float(np.arctan(parameters["step"]))
-        return move_points(task.points, task.get_pulls(train), method="nudge-m", angle=angle)
+        return move_points(
+            task.points, task.get_pulls(train, hidden), method="nudge-m", angle=angle
+        )
     settings = NudgeCSettings(
         tau=parameters["sharpness"],
         prior=parameters["prior"],
         cap=parameters["cap"],
         iterations=parameters["steps"],
+        unjudged_weight=parameters.get("unjudged_weight", 1.0),
     )
     unjudged_scores = task.queries.unjudged[train].astype(np.float32)
     queries = task.queries.vectors[train]
-    inputs = build_nudge_c_inputs(
-        queries, task.attraction[train], task.rejection[train], unjudged_scores
+    attraction, rejection = (
+        mask_judgements(judgements[train], hidden)
+        for judgements in (task.attraction, task.rejection)
     )
+    inputs = build_nudge_c_inputs(queries, attraction, rejection, unjudged_scores)
     return contrast(task.points, inputs, settings, task.similarity)
 
 
 def iterate_validation_queries(
     task: SolverTask, splits: list[ValidationSplit]
 ) -> Iterator[tuple[ValidationSplit, JudgedQueries]]:
-    """Iterate over the splits, each with the queries that validate in it."""
-    return ((split, task.queries.select(np.flatnonzero(split.validation))) for split in splits)
+    """Iterate over the splits, each with the queries that validate in it.
+
+    Where documents are hidden, the queries with warm answers come first, scored on those alone,
+    and then the queries with cold answers, scored on those.
+    """
+    return ((split, _select_validation(task.queries, split)) for split in splits)
+
+
+def _select_validation(queries: JudgedQueries, split: ValidationSplit) -> JudgedQueries:
+    """Return the validation queries of a split, each with the answers that it is scored on."""
+    warm_rows = np.flatnonzero(split.validation)
+    if split.hidden is None or split.cold_validation is None:
+        return queries.select(warm_rows)
+    cold_rows = np.flatnonzero(split.cold_validation)
+    rows = np.concatenate([warm_rows, cold_rows])
+    warm, cold = (
+        mask_judgements(queries.relevance, hidden) for hidden in (split.hidden, ~split.hidden)
+    )
+    return JudgedQueries(
+        queries.vectors[rows],
+        csr_matrix(vstack([warm[warm_rows], cold[cold_rows]])),
+        queries.unjudged[rows],
+        csr_matrix(vstack([cold[warm_rows] > 0, warm[cold_rows] > 0])),
+    )
 
 
 def merge_judgements(queries: JudgedQueries) -> JudgedQueries:

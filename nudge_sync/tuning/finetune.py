@@ -17,7 +17,15 @@ from nudge_sync.base.threads import limit_threads, map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task, choose_and_fit
 from nudge_sync.solve.line_search.paths import chunks
-from nudge_sync.solve.problem import BUCKET_COUNT, Choice, JudgedQueries, Method, Rows, Similarity
+from nudge_sync.solve.problem import (
+    BUCKET_COUNT,
+    Choice,
+    ColdReport,
+    JudgedQueries,
+    Method,
+    Rows,
+    Similarity,
+)
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.task import MIN_QUERIES_FOR_ONE_SPLIT, ValidationSplit, build_splits
 from nudge_sync.solve.topk import TopK, find_top_k
@@ -45,13 +53,15 @@ class Fit:
     vectors: Float32
     """(moved, d): the new vectors of those rows."""
     method: str
-    """"nothing", "nudge-n", "nudge-m" or "nudge-c"."""
+    """"nothing", "nudge-n", "nudge-h", "nudge-m" or "nudge-c"."""
     parameters: dict[str, Any]
     """The settings chosen."""
     scores: dict[str, float]
     """The validation metric of each candidate."""
     reasons: list[str]
     """Sentences: how many queries counted, and why this method and these settings."""
+    cold: ColdReport | None
+    """The gain on answers with and without feedback, where `cold_share` was given."""
     _queries: Float32 = field(repr=False)
     _relevance: csr_matrix = field(repr=False)
     _judged_rows: Rows = field(repr=False)
@@ -125,6 +135,7 @@ def finetune(
     train_weights: NDArray[Any] | RelevantDocuments | None = None,
     similarity: Similarity = "cosine",
     max_angle: float = DEFAULT_MAX_ANGLE,
+    cold_share: float | None = None,
     threads: int = 0,
 ) -> Fit:
     """Move documents towards the queries they answer, as far as held-out queries gain from it.
@@ -132,13 +143,15 @@ def finetune(
     documents: (n, d), any float type, also memory-mapped and read-only; never changed.
     *_queries: (q, d), any length.  *_relevant: for each query the relevant rows, or row -> grade;
     a grade of 0 or below pushes away (nudge-c only), the others are the metric's gains.
-    method: "nudge-n", "nudge-m" (similarity "dot" only), "nudge-c", "nothing", or "auto", which
-    compares them. A named method learns from the training queries and is only measured on the
-    validation queries; "auto" learns again from both once it has chosen.
+    method: "nudge-n", "nudge-h", "nudge-m" (similarity "dot" only), "nudge-c", "nothing", or
+    "auto", which compares them (nudge-h only with a `cold_share`). A named method learns from the
+    training queries and is only measured on the validation queries; "auto" learns again from both
+    once it has chosen.
     angle: radians, not chosen but given; for nudge-m its step in lengths of the document.
     candidates: the best rows for each validation query (or each training and then each validation
     query), from a database's search: more than the metric's places, so that enough are left when
     judged rows are dropped. Without them every document is looked at.
+    cold_share: weight, 0 to 1, of documents without feedback in the choice; None for none.
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
     Raises InputError.
     """
@@ -146,7 +159,7 @@ def finetune(
         documents,
         (train_queries, train_relevant, train_weights),
         (validation_queries, validation_relevant),
-        FinetuneOptions(method, metric, angle, similarity, max_angle, threads),
+        FinetuneOptions(method, metric, angle, similarity, max_angle, threads, cold_share),
         candidates,
     )
 
@@ -161,6 +174,7 @@ class FinetuneOptions:
     similarity: Similarity
     max_angle: float = DEFAULT_MAX_ANGLE
     threads: int = 0
+    cold_share: float | None = None
 
 
 def finetune_documents(
@@ -188,7 +202,7 @@ def finetune_documents(
     judged = np.unique(relevance.indices).astype(np.int64)
     judged_relevance = select_judged_columns(relevance, judged)
     splits = _choose_splits(judged_relevance, is_train, options.method, options.angle)
-    needs_scores = _select_scored_queries(splits, is_train, options.method)
+    needs_scores = _select_scored_queries(splits, is_train, options)
     depth = metrics.parse_metric(options.metric).depth
     with limit_threads(options.threads):
         scores = score_unjudged(
@@ -208,6 +222,7 @@ def finetune_documents(
             options.metric,
             options.similarity,
             options.max_angle,
+            options.cold_share,
         )
         final_train = np.ones(len(queries), np.bool_) if options.method == "auto" else is_train
         choice = choose_and_fit(task, splits, final_train, options.method, options.angle)
@@ -251,10 +266,10 @@ def _choose_splits(
 
 
 def _select_scored_queries(
-    splits: list[ValidationSplit], is_train: NDArray[np.bool_], method: Method
+    splits: list[ValidationSplit], is_train: NDArray[np.bool_], options: FinetuneOptions
 ) -> NDArray[np.bool_]:
     """The queries whose unjudged scores matter."""
-    if method in {"auto", "nudge-c"}:
+    if options.cold_share is not None or options.method in {"auto", "nudge-c"}:
         return np.ones(len(is_train), np.bool_)
     needs_scores = np.zeros(len(is_train), np.bool_)
     for split in splits:
@@ -279,6 +294,7 @@ def _build_fit(
         choice.parameters,
         choice.scores,
         choice.reasons,
+        choice.cold,
         queries,
         relevance,
         judged,

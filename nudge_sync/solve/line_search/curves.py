@@ -115,6 +115,7 @@ def _build_judged_curves(
     """Build the curves of the judged points that can enter the top of the queries `part`."""
     floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
     floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.shrinks else 1))
+    floor_depth = metric.depth + queries.count_excluded()
 
     def block(rows: slice) -> Curves:
         start_scores = queries.vectors @ paths.start[rows].T
@@ -123,11 +124,14 @@ def _build_judged_curves(
         query, column = _find_above(best_scores, _required_end_score(low, limit))
         if (
             len(query) > MAX_SURVIVING_SHARE * best_scores.size
-            and best_scores.shape[1] > metric.depth
+            and best_scores.shape[1] > floor_depth
         ):
-            low = np.maximum(low, _block_floor(start_scores, end_scores, metric.depth, limit))
+            low = np.maximum(low, _block_floor(start_scores, end_scores, floor_depth, limit))
             query, column = _find_above(best_scores, _required_end_score(low, limit))
         point = column + rows.start
+        if queries.excluded is not None:
+            stays = look_up_judgements(queries.excluded, query, point) == 0
+            query, column, point = query[stays], column[stays], point[stays]
         start, end = (
             scores[query, column].astype(np.float64) for scores in (start_scores, end_scores)
         )

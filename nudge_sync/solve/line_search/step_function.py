@@ -7,7 +7,7 @@ query starts at a value and rises or falls by a known amount at known angles.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,15 +77,20 @@ class StepFunction:
             initial, self.angle[is_selected], self.query[is_selected], self.rise[is_selected]
         )
 
-    def cross_validate(self, limit: float) -> Float64:
+    def scale(self, weights: Float64) -> StepFunction:
+        """Return the metric of each query times its weight, (q,)."""
+        return replace(self, initial=self.initial * weights, rise=self.rise * weights[self.query])
+
+    def cross_validate(self, limit: float, weights: Float64) -> Float64:
         """Return the metric of each query at the angle that other queries choose: (q,).
 
+        weights: (q,), of each query in the mean that is maximised.
         The best of thousands of angles looks better on the queries that chose it than it is.
         """
         group = np.arange(len(self.initial)) % TUNING_GROUPS
-        values = np.zeros(len(self.initial))
+        values, weighted = np.zeros(len(self.initial)), self.scale(weights)
         for number in range(TUNING_GROUPS):
-            angle, _ = self.select_queries(group != number).find_best(limit)
+            angle, _ = weighted.select_queries(group != number).find_best(limit)
             values = np.where(group == number, self.evaluate(angle), values)
         return values
 

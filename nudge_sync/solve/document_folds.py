@@ -1,0 +1,51 @@
+"""Cross-validation by documents: hide the judgements of some, and score queries on those alone.
+
+Labels lie on documents that move, so ordinary validation cannot see what a method does to documents
+that nobody has judged. Here a fold of the judged documents loses its judgements in training. Their
+answers are then *cold*, all others *warm*; a query is scored on either alone, its other answers
+being taken out of the ranking, so that a right answer in front is no loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nudge_sync.base.arrays import Float32, Int64
+from nudge_sync.solve.relevance import has_answer
+from nudge_sync.solve.task import SolverTask, ValidationSplit, mask_judgements
+
+DOCUMENT_FOLDS = 5
+"""Number of folds of documents; each split of the queries hides one of them."""
+_HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_HALF_SHIFT, _HASH_SHIFT = np.uint64(29), np.uint64(40)
+
+
+def hash_rows(rows: Float32) -> Int64:
+    """Return a number from 0 to 2**24 - 1 for each row: (n,), whatever rows stand beside it."""
+    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32).astype(np.uint64)
+    odd_numbers = np.arange(bits.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    sums = bits @ (odd_numbers * _HASH_MULTIPLIER)
+    mixed = (sums ^ (sums >> _HALF_SHIFT)) * _HASH_MULTIPLIER
+    return np.asarray(mixed >> _HASH_SHIFT, np.int64)
+
+
+def hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[ValidationSplit]:
+    """Hide one fold of documents in each split of the queries.
+
+    Queries validate on their warm answers where they do so in `splits`. On cold answers validate
+    the same queries, and those that cannot train since all their answers are hidden. Splits that
+    leave nothing to train on, or nothing to validate on, are left out.
+    """
+    folds = hash_rows(task.points) % DOCUMENT_FOLDS
+    relevance = task.queries.relevance
+    hidden_splits = []
+    for number, split in enumerate(splits):
+        hidden = folds == number % DOCUMENT_FOLDS
+        has_warm = has_answer(mask_judgements(relevance, hidden))
+        has_cold = has_answer(mask_judgements(relevance, ~hidden))
+        train = split.train & ~(has_cold & ~has_warm)
+        validation = split.validation & has_warm
+        if (train & has_warm).any() and validation.any():
+            cold_validation = has_cold & (split.validation | ~has_warm)
+            hidden_splits.append(ValidationSplit(train, validation, hidden, cold_validation))
+    return hidden_splits
