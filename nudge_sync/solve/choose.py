@@ -21,7 +21,7 @@ from nudge_sync.solve.task import (
     apply_method,
     iterate_validation_queries,
 )
-from nudge_sync.solve.tune import PREFERENCE_Z, SIGNIFICANCE_Z, MethodCandidate, score_points
+from nudge_sync.solve.tune import SIGNIFICANCE_Z, MethodCandidate, score_points
 
 
 def is_better_than_shuffled(
@@ -55,11 +55,15 @@ def pick_candidate(candidates: list[MethodCandidate]) -> tuple[MethodCandidate, 
     ]
     if not helpful:
         return baseline, "no method beats leaving the points alone by more than chance explains"
+    counts_cold = bool(baseline.strata.is_cold.any())
+    if counts_cold:
+        # Of equals the one that harms cold documents least.
+        helpful.sort(key=lambda one: -one.strata.average_cold(one.unbiased_values))
     leader = helpful[0]
     for candidate in helpful[1:]:
-        if leader.strata.is_ahead(candidate.unbiased_values, leader.unbiased_values, PREFERENCE_Z):
-            leader = candidate
-    return leader, f"{leader.method} is the simplest method that no other beats"
+        leader = candidate if candidate.is_better_than(leader, baseline.values) else leader
+    quality = "kindest to cold documents" if counts_cold else "simplest method"
+    return leader, f"{leader.method} is the {quality} that no other beats"
 
 
 def build_choice(

@@ -14,8 +14,14 @@ from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.task import SolverTask, ValidationSplit, mask_judgements
 
+SUGGESTED_COLD_SHARE = 0.6
+"""A cautious weight of cold answers. With nothing known both kinds would count alike; but a loss on
+warm answers shows in the next feedback and is corrected, while what is no longer found gets none.
+It is the least share at which no benchmark collection loses on cold answers."""
 DOCUMENT_FOLDS = 5
 """Number of folds of documents; each split of the queries hides one of them."""
+MIN_HIDDEN_DOCUMENTS = 150
+"""Documents hidden in turn at least, if there are as many: a few could be unlike all others."""
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _HALF_SHIFT, _HASH_SHIFT = np.uint64(29), np.uint64(40)
 
@@ -32,6 +38,7 @@ def hash_rows(rows: Float32) -> Int64:
 def hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[ValidationSplit]:
     """Hide one fold of documents in each split of the queries.
 
+    A single split is repeated with other folds until enough documents have been hidden.
     Queries validate on their warm answers where they do so in `splits`. On cold answers validate
     the same queries, and those that cannot train since all their answers are hidden. Splits that
     leave nothing to train on, or nothing to validate on, are left out.
@@ -39,7 +46,10 @@ def hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[Vali
     folds = hash_rows(task.points) % DOCUMENT_FOLDS
     relevance = task.queries.relevance
     hidden_splits = []
-    for number, split in enumerate(splits):
+    needed = -(-MIN_HIDDEN_DOCUMENTS * DOCUMENT_FOLDS // max(1, len(folds)))
+    rounds = max(len(splits), min(DOCUMENT_FOLDS, needed)) if splits else 0
+    for number in range(rounds):
+        split = splits[number % len(splits)]
         hidden = folds == number % DOCUMENT_FOLDS
         has_warm = has_answer(mask_judgements(relevance, hidden))
         has_cold = has_answer(mask_judgements(relevance, ~hidden))

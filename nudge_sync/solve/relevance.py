@@ -62,6 +62,15 @@ def has_answer(relevance: csr_matrix) -> NDArray[np.bool_]:
     return np.bincount(entry_query[relevance.data > 0], minlength=relevance.shape[0]) > 0
 
 
+def find_first_answers(relevance: csr_matrix) -> Rows:
+    """Return the first relevant point of each query: (q,); -1 where it has none."""
+    entry_query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
+    positive = np.flatnonzero(relevance.data > 0)[::-1]
+    first = np.full(relevance.shape[0], -1, np.int64)
+    first[entry_query[positive]] = relevance.indices[positive]
+    return first
+
+
 def merge_duplicates(relevance: csr_matrix) -> csr_matrix:
     """Return the judgements sorted within each query, with repeated (query, point) pairs summed."""
     merged = csr_matrix(relevance, dtype=np.float64, copy=True)

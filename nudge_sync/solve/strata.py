@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.solve.problem import ColdReport, GainEstimate
-from nudge_sync.solve.task import SolverTask, ValidationSplit
+from nudge_sync.solve.relevance import find_first_answers
+from nudge_sync.solve.task import SolverTask, ValidationSplit, iterate_validation_queries
 
 INTERVAL_QUANTILE = 0.975
 """Upper quantile of a two-sided 95 % interval."""
@@ -22,6 +23,8 @@ class Strata:
 
     is_cold: NDArray[np.bool_]
     """(v,)"""
+    cluster: Int64
+    """(v,): values of one cluster count as one observation; here, those that share an answer."""
     cold_share: float
     """0 to 1, the weight of the mean over cold answers; that over warm ones has the rest."""
 
@@ -38,17 +41,21 @@ class Strata:
         """Return the weighted mean of the values, (v,)."""
         return float((values * self.get_weights()).mean())
 
+    def average_cold(self, values: Float64) -> float:
+        """Return the mean over cold answers; 0 where there are none."""
+        return float(values[self.is_cold].mean()) if self.is_cold.any() else 0.0
+
     def estimate_error(self, values: Float64) -> float:
-        """Return the standard error of the weighted mean; nan for one value of a kind.
+        """Return the standard error of the weighted mean; infinite for one cluster of a kind.
 
         The two kinds are taken as independent samples.
         """
-        weighted, variance = values * self.get_weights(), 0.0
+        weights, variance = self.get_weights(), 0.0
         for kind in (self.is_cold, ~self.is_cold):
-            part = weighted[kind]
-            if len(part):
-                variance += part.var(ddof=1) * len(part) if len(part) > 1 else np.nan
-        return float(np.sqrt(variance) / len(values))
+            if kind.any():
+                share = weights[kind][0] * kind.sum() / len(values)
+                variance += (share * _estimate_error(values[kind], self.cluster[kind])[0]) ** 2
+        return float(np.sqrt(variance))
 
     def is_ahead(self, values: Float64, others: Float64, errors: float) -> bool:
         """Tell whether `values` beat `others` by more than `errors` standard errors of the mean.
@@ -64,26 +71,44 @@ class Strata:
 
 def build_strata(task: SolverTask, splits: list[ValidationSplit]) -> Strata:
     """Return which of the values that are measured on `splits` belong to cold answers."""
-    kinds = [np.empty(0, np.bool_)]
-    for split in splits:
-        warm_count = int(split.validation.sum())
-        cold_count = 0 if split.cold_validation is None else int(split.cold_validation.sum())
-        kinds.append(np.arange(warm_count + cold_count) >= warm_count)
-    return Strata(np.concatenate(kinds), task.cold_share or 0.0)
+    kinds, clusters = [np.empty(0, np.bool_)], [np.empty(0, np.int64)]
+    for split, validation in iterate_validation_queries(task, splits):
+        kinds.append(np.arange(len(validation)) >= split.validation.sum())
+        clusters.append(find_first_answers(validation.relevance))
+    is_cold, cluster = np.concatenate(kinds), np.concatenate(clusters)
+    if not is_cold.any():
+        cluster = np.arange(len(is_cold))
+    return Strata(is_cold, cluster, task.cold_share or 0.0)
 
 
 def report_cold(strata: Strata, values: Float64, baseline_values: Float64) -> ColdReport:
     """Report the gain of `values` over `baseline_values`, (v,) each, on warm and cold answers."""
     gains = values - baseline_values
-    warm, cold = (_estimate_gain(gains[kind]) for kind in (~strata.is_cold, strata.is_cold))
+    warm, cold = (
+        _estimate_gain(gains[kind], strata.cluster[kind])
+        for kind in (~strata.is_cold, strata.is_cold)
+    )
     return ColdReport(strata.cold_share, warm, cold)
 
 
-def _estimate_gain(gains: Float64) -> GainEstimate:
-    """Return the mean gain with Student's interval, which is unbounded for fewer than two."""
-    count = len(gains)
-    if count <= 1:
-        return GainEstimate(float(gains.sum()), -np.inf, np.inf, count)
-    mean, error = float(gains.mean()), float(gains.std(ddof=1)) / np.sqrt(count)
-    margin = float(stdtrit(count - 1, INTERVAL_QUANTILE)) * error
-    return GainEstimate(mean, mean - margin, mean + margin, count)
+def _estimate_gain(gains: Float64, cluster: Int64) -> GainEstimate:
+    """Return the mean gain with Student's interval, which is unbounded for a single cluster."""
+    error, cluster_count = _estimate_error(gains, cluster)
+    if cluster_count <= 1:
+        return GainEstimate(float(gains.sum() / max(len(gains), 1)), -np.inf, np.inf, len(gains))
+    mean = float(gains.mean())
+    margin = float(stdtrit(cluster_count - 1, INTERVAL_QUANTILE)) * error
+    return GainEstimate(mean, mean - margin, mean + margin, len(gains))
+
+
+def _estimate_error(values: Float64, cluster: Int64) -> tuple[float, int]:
+    """Return the standard error of the mean over clustered values, and the number of clusters.
+
+    With C clusters it is sqrt( C / (C - 1) sum_c ( sum_(i in c) (x_i - mean) )^2 ) / n.
+    """
+    _, group = np.unique(cluster, return_inverse=True)
+    sums = np.bincount(group, values - values.mean()) if len(values) else np.zeros(0)
+    if len(sums) <= 1:
+        return np.inf, len(sums)
+    correction = len(sums) / (len(sums) - 1)
+    return float(np.sqrt(correction * (sums**2).sum()) / len(values)), len(sums)

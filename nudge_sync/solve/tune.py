@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +31,10 @@ PREFERENCE_Z = 0.5
 """Standard errors by which a method has to beat a simpler one that helps too."""
 MAX_STEP = 2.0
 """Longest step of NUDGE-M that is tried, in lengths of the point."""
-PRIOR_STRENGTHS = (1.0, 0.3, 3.0)
-"""Values of `prior` that NUDGE-C tries, the default first."""
-UNJUDGED_WEIGHTS = (0.3, 1.0, 0.1)
-"""Values of `unjudged_weight` that NUDGE-C tries where cold answers count, the default first."""
-Trials: TypeAlias = dict[str, tuple[tuple[float, ...], float, str]]
-"""By setting: the values tried, the standard errors to beat the first by, and a description."""
+DEFAULT_PRIOR, PRIOR_TRIALS = 1.0, (0.3, 3.0)
+"""The usual `prior` of NUDGE-C, and values that have to beat it significantly."""
+DEFAULT_UNJUDGED_WEIGHT, UNJUDGED_WEIGHT_TRIALS = 0.1, (0.3, 0.03, 1.0)
+"""The usual `unjudged_weight` of NUDGE-C where cold answers count, and others that are tried."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,19 @@ class MethodCandidate:
     def unbiased_values(self) -> Float64:
         """(v,): the metric of each query, at settings that it had no part in choosing."""
         return self.values if self.cross_validated is None else self.cross_validated
+
+    def is_better_than(self, leader: MethodCandidate, baseline_values: Float64) -> bool:
+        """Tell whether this candidate is ahead of `leader` by more than chance explains.
+
+        A candidate that costs cold answers more than the leader, and more than doing nothing, has
+        to be significantly ahead.  baseline_values: (v,), with the points as they are.
+        """
+        cold_gain, leader_cold_gain = (
+            self.strata.average_cold(one.unbiased_values - baseline_values)
+            for one in (self, leader)
+        )
+        errors = SIGNIFICANCE_Z if cold_gain < min(0.0, leader_cold_gain) else PREFERENCE_Z
+        return self.strata.is_ahead(self.unbiased_values, leader.unbiased_values, errors)
 
 
 def measure_method(
@@ -185,27 +196,37 @@ def tune_nudge_c(
     Tried are strengths of the original and, where cold answers count, weights of unjudged points.
     cap: radians; the task's largest angle if None.
     """
-    leader = measure_method(task, splits, "nudge-c", build_nudge_c_parameters(task, cap))
+    default = measure_method(task, splits, "nudge-c", build_nudge_c_parameters(task, cap))
+    leader = default
     reasons = []
-    for name, (values, errors, described) in _list_nudge_c_trials(task).items():
-        tried = [leader]
-        for value in values[1:]:
-            parameters = {**leader.parameters, name: value}
-            tried.append(measure_method(task, splits, "nudge-c", parameters))
-        for candidate in tried[1:]:
-            if leader.strata.is_ahead(candidate.values, leader.values, errors):
-                leader = candidate
-        reasons.append(f"{_describe_metric(task)} by {described}: {_list_means(tried, name)}")
+    if task.cold_share is not None:
+        baseline_values = measure_method(task, splits, "nothing", {}).values
+        tried = _try_settings(task, splits, leader, "unjudged_weight", UNJUDGED_WEIGHT_TRIALS)
+        for candidate in tried:
+            leader = candidate if candidate.is_better_than(leader, baseline_values) else leader
+        listed = _list_means([default, *tried], "unjudged_weight")
+        reasons.append(f"{_describe_metric(task)} by weight of unjudged points: {listed}")
+    tried = [leader, *_try_settings(task, splits, leader, "prior", PRIOR_TRIALS)]
+    for candidate in tried[1:]:
+        if leader.strata.is_ahead(candidate.values, leader.values, SIGNIFICANCE_Z):
+            leader = candidate
+    listed = _list_means(tried, "prior")
+    reasons.append(f"{_describe_metric(task)} by strength of the original: {listed}")
     return replace(leader, reason=f"nudge-c: {'; '.join(reasons)}")
 
 
-def _list_nudge_c_trials(task: SolverTask) -> Trials:
-    """Return which values NUDGE-C tries of each setting, in the order of tuning."""
-    priors: Trials = {"prior": (PRIOR_STRENGTHS, SIGNIFICANCE_Z, "strength of the original")}
-    if task.cold_share is None:
-        return priors
-    weights = (UNJUDGED_WEIGHTS, PREFERENCE_Z, "weight of unjudged points")
-    return {"unjudged_weight": weights, **priors}
+def _try_settings(
+    task: SolverTask,
+    splits: list[ValidationSplit],
+    default: MethodCandidate,
+    name: str,
+    values: tuple[float, ...],
+) -> list[MethodCandidate]:
+    """Measure a candidate with other values of one setting."""
+    return [
+        measure_method(task, splits, default.method, {**default.parameters, name: value})
+        for value in values
+    ]
 
 
 def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict[str, Any]:
@@ -215,10 +236,10 @@ def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict
         "sharpness": round(sharpness, 2),
         "cap": task.max_angle if cap is None else cap,
         "steps": NudgeCSettings.iterations,
-        "prior": PRIOR_STRENGTHS[0],
+        "prior": DEFAULT_PRIOR,
     }
     if task.cold_share is not None:
-        parameters["unjudged_weight"] = UNJUDGED_WEIGHTS[0]
+        parameters["unjudged_weight"] = DEFAULT_UNJUDGED_WEIGHT
     return parameters
 
 
