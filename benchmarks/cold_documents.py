@@ -24,7 +24,7 @@ from nudge_sync.solve.document_folds import SUGGESTED_COLD_SHARE
 
 COLD_SHARE_OF_DOCUMENTS = 0.3
 METHODS = ("nothing", "auto", "nudge-n", "nudge-h", "auto-cold")
-"""Of these nudge-h and auto-cold are tuned with a cold share, as nudge-c is where it is asked for."""
+"""Of these nudge-h and auto-cold are tuned with a cold share, as nudge-c is if asked for."""
 KINDS = ("all", "warm", "cold")
 DEPTH = 10
 

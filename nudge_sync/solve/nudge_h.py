@@ -27,8 +27,9 @@ from nudge_sync.solve.problem import Rows
 
 NEIGHBOUR_COUNTS = (50, 10, 200)
 """Numbers of unanswered queries that the tuning tries, the default first."""
-MIN_TANGENT = 1e-6
-"""Shortest remainder of a unit tangent, once the hub is taken out, that still has a direction."""
+MIN_TANGENT = 1e-3
+"""Shortest remainder of a unit tangent, once the hub is taken out, whose direction can be told: the
+pull is known to 1e-7, so that it is right to 1e-4. A point with less to go by stays."""
 _SCORES_PER_CHUNK, _MAX_ROWS_PER_CHUNK = 1 << 22, 512
 """Scores held at once by each thread: 16 MB, and twice that while they are partitioned."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix, csr_matrix, vstack
+from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import map_in_threads
@@ -109,7 +109,7 @@ class SolverTask:
         known, key = self._neighbour_cache, _make_key(train, hidden)
         if key not in known or known[key].shape[1] < neighbour_count:
             known.clear()
-            answered = csc_matrix(mask_judgements(self.queries.relevance > 0, hidden)[train]).T
+            answered = mask_judgements(self.queries.relevance > 0, hidden)[train].T
             known[key] = find_unanswered_neighbours(
                 self.points,
                 self.queries.vectors[train],

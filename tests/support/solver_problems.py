@@ -93,6 +93,33 @@ def has_no_ties(problem, method, similarity, angle):
     return ~(tied & (grades[:, :, None] != grades[:, None, :])).any(axis=(1, 2))
 
 
+def make_gap_problem(seed=0, own=1.0, gap=0.7, documents=200, d=16):
+    """Points of which half are judged, queries on those, buckets, and what tells of the others.
+
+    A query lies off its document in a direction of that document's own, and in one that all queries
+    share, so that whatever learns the latter brings judged points nearer to every query. The last
+    item holds all documents, queries that unjudged ones answer, and their answers.
+    """
+    random = np.random.default_rng(seed)
+    points, aside = (unit(random.normal(size=(documents, d))) for _ in range(2))
+    shared = gap * unit(random.normal(size=(1, d)))
+
+    def ask(answers):
+        noise = 0.6 * unit(random.normal(size=(len(answers), d)))
+        return unit(points[answers] + own * aside[answers] + shared + noise).astype(np.float32)
+
+    answers = random.integers(0, documents // 2, size=900)
+    cold_answers = np.arange(documents // 2, documents).repeat(5)
+    vectors, cold_queries = ask(answers), ask(cold_answers)
+    points = points.astype(np.float32)
+    judged = np.unique(answers)
+    columns = np.searchsorted(judged, answers)
+    relevance = csr_matrix((np.ones(len(answers)), (np.arange(len(answers)), columns)))
+    rest = find_top_k(vectors, points, 10, skip=judged).scores
+    queries = JudgedQueries(vectors, relevance, rest)
+    return points[judged], queries, np.arange(900) % 10, (points, cold_queries, cold_answers)
+
+
 def make_contrast_problem(seed, n=30, q=40, d=8):
     """Points, queries, grades of -1, 0 and 1, and unjudged scores for NUDGE-C."""
     random = np.random.default_rng(seed)

@@ -12,7 +12,8 @@ from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.score import metric_values
-from tests.support.solver_problems import make_learnable_problem
+from nudge_sync.solve.topk import find_top_k
+from tests.support.solver_problems import make_gap_problem, make_learnable_problem
 
 
 def measure_gain(method, seed=0, **options):
@@ -26,7 +27,7 @@ def measure_gain(method, seed=0, **options):
     return choice, values[1] - values[0]
 
 
-@pytest.mark.parametrize("method", ["nudge-n", "nudge-c", "auto"])
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-h", "nudge-c", "auto"])
 def test_what_can_be_learned_is_learned(method):
     choice, gain = measure_gain(method, shift=1.0)
     assert gain > 0.05
@@ -45,7 +46,7 @@ def test_shuffled_judgements_move_nothing(seed):
     assert choice.vectors.tobytes() == points.tobytes()
 
 
-@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-h", "nudge-m", "nudge-c"])
 def test_equal_input_gives_equal_bits_and_is_left_alone(method):
     points, queries, part = make_learnable_problem(shift=1.0)
     kept = points.copy()
@@ -57,7 +58,7 @@ def test_equal_input_gives_equal_bits_and_is_left_alone(method):
     np.testing.assert_array_equal(points, kept)
 
 
-@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-h", "nudge-m", "nudge-c"])
 def test_what_is_reported_can_be_written_as_json(method):
     points, queries, part = make_learnable_problem(shift=1.0)
     choice = fit(points, queries, part, method=method, similarity="dot")
@@ -74,7 +75,7 @@ def test_moved_rows_are_those_that_differ():
     assert len(differs) > 0
 
 
-@pytest.mark.parametrize("method", ["nudge-n", "nudge-c"])
+@pytest.mark.parametrize("method", ["nudge-n", "nudge-h", "nudge-c"])
 def test_a_given_angle_is_kept_to(method):
     points, queries, part = make_learnable_problem(shift=1.0)
     choice = fit(points, queries, part, method=method, angle=0.2)
@@ -153,3 +154,51 @@ def test_what_does_not_fit_together_is_an_input_error(field, value):
     broken = JudgedQueries(**{**queries.__dict__, field: value})
     with pytest.raises(InputError):
         fit(points, broken, part)
+
+
+def score_cold_documents(choice, cold):
+    """Recall@10 of documents that nobody judged, before and after the judged ones have moved."""
+    documents, queries, answers = cold
+    moved = documents.copy()
+    moved[: len(choice.vectors)] = choice.vectors
+    return [
+        (find_top_k(queries, vectors, 10).rows == answers[:, None]).any(axis=1).mean()
+        for vectors in (documents, moved)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_documents_without_feedback_are_spared_where_they_count(seed):
+    points, queries, buckets, cold = make_gap_problem(seed)
+    assert len(points) == 100
+    blind, seeing = (fit(points, queries, buckets, cold_share=share) for share in (None, 0.6))
+    before, after_blind = score_cold_documents(blind, cold)
+    _, after_seeing = score_cold_documents(seeing, cold)
+    assert after_blind < before - 0.08
+    assert after_seeing > before - 0.02
+    assert blind.cold is None
+    assert seeing.cold.cold_share == 0.6
+    assert seeing.cold.warm.low > 0
+    assert seeing.cold.cold.low <= seeing.cold.cold.mean <= seeing.cold.cold.high
+
+
+def test_where_cold_answers_alone_count_nothing_is_gained_at_their_cost():
+    points, queries, buckets, _ = make_gap_problem(own=0.0, gap=1.5)
+    assert fit(points, queries, buckets).method != "nothing"
+    assert fit(points, queries, buckets, cold_share=1.0).method == "nothing"
+
+
+@pytest.mark.parametrize("method", ["auto", "nothing", "nudge-n", "nudge-h", "nudge-c"])
+def test_a_report_on_cold_answers_comes_with_every_method(method):
+    points, queries, buckets, _ = make_gap_problem()
+    one, two = (fit(points, queries, buckets, method=method, cold_share=0.5) for _ in range(2))
+    assert one.vectors.tobytes() == two.vectors.tobytes()
+    assert one.cold == two.cold
+    assert one.cold.cold.queries == 900
+    assert (one.cold.cold.mean == 0) == (one.method == "nothing")
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, np.nan])
+def test_a_share_that_is_none_is_an_input_error(share):
+    with pytest.raises(InputError, match="cold_share"):
+        fit(*make_learnable_problem(), cold_share=share)

@@ -137,3 +137,32 @@ def test_the_first_step_goes_along_the_gradient_of_the_objective():
         tangent = np.array(slope) - points[point] * (points[point] @ np.array(slope))
         step = moved[point].astype(float) - points[point]
         assert step @ tangent > 0.999 * np.linalg.norm(step) * np.linalg.norm(tangent) > 0
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_points_without_judgements_weigh_as_much_as_they_are_given(similarity, monkeypatch):
+    points, queries, grades, rivals = make_contrast_problem(7)
+    # No rejections: their shares of small sums turn rounding errors into differences.
+    grades = np.maximum(grades, 0)
+    grades[:, :10] = 0
+    grades[np.arange(20), np.arange(10, 30)] = 1
+    judged = grades[:, 10:]
+    full = climb(points, queries, grades, rivals, similarity=similarity)
+    same = NudgeCSettings(20.0, unjudged_weight=1.0)
+    assert climb(points, queries, grades, rivals, same, similarity=similarity).tobytes() == (
+        full.tobytes()
+    )
+    # Without weight they are as good as absent.
+    none = NudgeCSettings(20.0, unjudged_weight=0.0)
+    without = climb(points, queries, grades, rivals, none, similarity=similarity)
+    absent = climb(
+        points[10:], queries, judged, np.full_like(rivals, -np.inf), similarity=similarity
+    )
+    np.testing.assert_allclose(without[10:], absent, atol=1e-4)
+    assert without[:10].tobytes() == points[:10].tobytes()
+    half = NudgeCSettings(20.0, unjudged_weight=0.5)
+    dense = climb(points, queries, grades, rivals, half, similarity=similarity)
+    monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", 0)
+    sparse = climb(points, queries, grades, rivals, half, similarity=similarity)
+    np.testing.assert_allclose(sparse, dense, atol=1e-4)
+    assert np.abs(dense - full).max() > 1e-3

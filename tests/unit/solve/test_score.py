@@ -10,14 +10,14 @@ from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
 
 
-def score_by_sorting(points, queries, name):
+def score_by_sorting(points, queries, name, excluded):
     """The metric by a full stable sort, unjudged points first."""
     metric = metrics.parse_metric(name)
     values = []
-    for vector, grades, unjudged in zip(
-        queries.vectors, queries.relevance.toarray(), queries.unjudged, strict=True
+    for vector, grades, unjudged, left_out in zip(
+        queries.vectors, queries.relevance.toarray(), queries.unjudged, excluded, strict=True
     ):
-        scores = np.append(unjudged, points @ vector)
+        scores = np.append(unjudged, np.where(left_out, -np.inf, points @ vector))
         gains = np.append(np.zeros(len(unjudged)), metric.gains(grades))
         ranked = gains[np.argsort(-scores, kind="stable")][: metric.depth]
         found = ranked * metric.discounts()[: len(ranked)]
@@ -36,11 +36,15 @@ def test_a_metric_is_that_of_a_full_sort(name, seed):
     vectors = unit(random.normal(size=(25, 6))).astype(np.float32)
     grades = random.integers(-1, 4, (25, 40)) * (random.random((25, 40)) < 0.1)
     unjudged = -np.sort(-random.uniform(-1, 1, (25, 10)), axis=1).astype(np.float32)
-    queries = JudgedQueries(vectors, csr_matrix(grades.astype(float)), unjudged)
-    np.testing.assert_allclose(
-        metric_values(points, queries, name, similarity="dot"),
-        score_by_sorting(points, queries, name),
-    )
+    unanswered = (grades <= 0) & (random.random((25, 40)) < 0.3)
+    for excluded in (np.zeros_like(unanswered), unanswered):
+        queries = JudgedQueries(
+            vectors, csr_matrix(grades.astype(float)), unjudged, csr_matrix(excluded)
+        )
+        np.testing.assert_allclose(
+            metric_values(points, queries, name, similarity="dot"),
+            score_by_sorting(points, queries, name, excluded),
+        )
 
 
 def test_an_unjudged_point_of_the_same_score_ranks_first():

@@ -114,6 +114,28 @@ def test_each_query_is_cross_validated_at_an_angle_that_others_chose():
         np.zeros(10), np.full(10, 0.1), np.arange(10), np.array([20.0, *([-1.0] * 9)])
     )
     assert steps.find_best(1.0) == (0.2, pytest.approx(1.1))
-    values = steps.cross_validate(1.0)
+    values = steps.cross_validate(1.0, np.ones(10))
     assert values[0] == 0.0
     assert values[1] == -1.0
+    # Where the others weigh nothing but query 1, it alone chooses.
+    assert steps.cross_validate(1.0, np.array([20.0, *([0.0] * 9)]))[1] == -1.0
+    assert steps.scale(np.full(10, 2.0)).find_best(1.0) == (0.2, pytest.approx(2.2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000), st.sampled_from(NAMES), st.floats(0.05, 1.4))
+def test_steps_are_exact_where_points_leave_the_ranking_of_a_query(seed, name, limit):
+    points, queries, attraction, validation = make_line_search_problem(seed, "cosine")
+    grades = validation.relevance.toarray()
+    excluded = (grades <= 0) & (np.random.default_rng(seed).random(grades.shape) < 0.3)
+    some = JudgedQueries(
+        validation.vectors, validation.relevance, validation.unjudged, csr_matrix(excluded)
+    )
+    problem, way = (points, queries, attraction, some), ("nudge-n", "cosine")
+    steps = find_exact_steps(problem, name, *way, limit)
+    for angle in np.linspace(0, limit, 7):
+        if np.abs(steps.angle - angle).min(initial=1) > 1e-5:
+            same = np.isclose(
+                steps.evaluate(angle), score_by_brute_force(problem, name, *way, angle)
+            )
+            assert (same | ~has_no_ties(problem, *way, angle)).all()
