@@ -33,7 +33,7 @@ MAX_STEP = 2.0
 """Longest step of NUDGE-M that is tried, in lengths of the point."""
 DEFAULT_PRIOR, PRIOR_TRIALS = 1.0, (0.3, 3.0)
 """The usual `prior` of NUDGE-C, and values that have to beat it significantly."""
-DEFAULT_UNJUDGED_WEIGHT, UNJUDGED_WEIGHT_TRIALS = 0.1, (0.3, 0.03, 1.0)
+DEFAULT_UNJUDGED_WEIGHT, UNJUDGED_WEIGHT_TRIALS = 0.1, (0.3, 0.03)
 """The usual `unjudged_weight` of NUDGE-C where cold answers count, and others that are tried."""
 
 
