@@ -13,13 +13,14 @@ from nudge_sync.connector import Float32
 from nudge_sync.connector.vectors import angles, is_same_vector
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.planning.dataset import (
     PlanDataset,
     build_dataset,
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.held_out import METRIC_NAMES, QueryScores
+from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.plan import Gate, HeldOutScores, Plan, check_gate, round_figures
 from nudge_sync.planning.plan_file_schema import has_figures
 from nudge_sync.solve.fit import fit

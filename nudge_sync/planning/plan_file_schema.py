@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nudge_sync.config import MetricName
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
+from nudge_sync.metrics import MetricName
 
 PLAN_FORMAT = "nudge-sync plan 1"
 MAX_PLAN_ROWS = 20_000_000

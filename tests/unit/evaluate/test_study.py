@@ -12,9 +12,8 @@ import pytest
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import evidence, outcome, report, study, summary
-from nudge_sync.evaluate.methods import row_angles
-from nudge_sync.evaluate.score import EVALUATED_METRICS
 from nudge_sync.evaluate.task import EvaluationTask, scale_to_unit
+from nudge_sync.metrics import METRIC_NAMES
 
 SETTINGS = study.StudySettings(
     methods=("nothing", "nudge-n"), protocols=("random", "grouped"), seeds=(0, 1), resamples=200
@@ -45,7 +44,7 @@ def lines(finished_study) -> list[summary.SummaryLine]:
 
 
 def test_means_and_gains_are_those_of_the_tested_queries(finished_study, lines):
-    column = EVALUATED_METRICS.index("ndcg@10")
+    column = METRIC_NAMES.index("ndcg@10")
     line = next(one for one in lines if (one.protocol, one.method) == ("random", "nudge-n"))
     tested = [trial.tests["test"] for trial in finished_study.select_trials("random", "nudge-n")]
     values = np.concatenate([found[:, column] for _, found in tested])
@@ -147,14 +146,6 @@ def test_curves_start_near_nothing_and_name_what_was_chosen(finished_study):
     assert np.all(curve.gain.low <= curve.gain.mean)
     assert np.all(curve.gain.mean <= curve.gain.high)
     assert curve.gain.mean.max() > 0
-
-
-@pytest.mark.parametrize("turn", [1e-5, 0.3, 3.0])
-def test_angles_are_exact_also_where_they_are_small(turn):
-    before = np.array([[2.0, 0.0], [1.0, 0.0]], dtype=np.float32)
-    after = np.array([[2 * np.cos(turn), 2 * np.sin(turn)], [0.0, 1.0]], dtype=np.float32)
-
-    assert row_angles(before, after, np.array([0]))[0] == pytest.approx(turn, rel=1e-3)
 
 
 class Page(HTMLParser):

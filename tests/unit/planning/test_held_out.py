@@ -7,12 +7,8 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from nudge_sync.connector.vectors import angles, is_same_vector
-from nudge_sync.planning.held_out import (
-    METRIC_NAMES,
-    SEARCH_DEPTH,
-    hash_queries,
-    score_ranked_grades,
-)
+from nudge_sync.metrics import METRIC_NAMES, RANKING_DEPTH
+from nudge_sync.planning.held_out import hash_queries, score_ranked_grades
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
 
@@ -25,10 +21,10 @@ def test_ranked_lists_score_what_vectors_score() -> None:
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     relevance = csr_matrix(random_array((40, 60), density=0.1, rng=rng))
     relevance.data = rng.integers(-1, 4, relevance.nnz).astype(float)
-    order = np.argsort(-(queries @ points.T), axis=1)[:, :SEARCH_DEPTH]
+    order = np.argsort(-(queries @ points.T), axis=1)[:, :RANKING_DEPTH]
     gains = np.maximum(np.take_along_axis(relevance.toarray(), order, axis=1), 0)
     found = score_ranked_grades(gains, relevance)
-    nobody = np.full((40, SEARCH_DEPTH), -np.inf, np.float32)
+    nobody = np.full((40, RANKING_DEPTH), -np.inf, np.float32)
     for name in METRIC_NAMES:
         expected = metric_values(points, JudgedQueries(queries, relevance, nobody), name)
         assert found[name] == pytest.approx(expected)
