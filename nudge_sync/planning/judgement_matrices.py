@@ -28,8 +28,8 @@ class JudgementMatrices:
     weights: csr_matrix
     """(q, n): the weight of each judgement; only those above 0 attract."""
     has_only_labels: bool
-    """Whether there is no behaviour among the judgements. A label attracts with 1, whatever its
-    grade."""
+    """Whether there is no behaviour among the judgements; then each answer attracts with 1,
+    whatever its grade."""
     missing_count: int
     """Judgements left out because their point is gone or has no direction."""
 
