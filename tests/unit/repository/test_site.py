@@ -25,8 +25,8 @@ def test_mermaid_is_the_file_that_the_decision_names():
 
 
 def test_pages_load_nothing_from_other_hosts():
-    ours = [path for path in (DOCS / "site").rglob("*") if path.suffix in {".js", ".css", ".html"}]
-    assert len(ours) > 3
-    for path in ours:
-        if path.parent.name != "vendor":
-            assert "//" not in re.sub(r"^//.*$", "", path.read_text(encoding="utf-8"), flags=re.M)
+    files = [path for path in (DOCS / "site").rglob("*") if path.suffix in {".js", ".css", ".html"}]
+    own_files = [path for path in files if path.parent.name != "vendor"]
+    assert len(own_files) > 2
+    for path in own_files:
+        assert "://" not in path.read_text(encoding="utf-8"), path
