@@ -26,15 +26,15 @@ lint: $(VENV)/.lint  ## ruff and mypy
 audit: $(VENV)/.audit  ## known vulnerabilities in what is installed; asks PyPI's service
 	$(BIN)/python tools/audit.py
 
-docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs
-
 bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 	$(BIN)/python benchmarks/write_rate.py --engine edge
 	$(BIN)/python benchmarks/write_rate.py --engine milvus
 
 chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
 	$(BIN)/python -m tests.chaos
+
+docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs
 
 clean:  ## remove the environment and what building leaves
 	rm -rf $(VENV) build dist
