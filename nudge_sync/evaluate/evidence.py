@@ -12,7 +12,7 @@ from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
-from nudge_sync.evaluate.protocol import QuerySplit, split_queries
+from nudge_sync.evaluate.protocol import QuerySplit, split_task
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.statistics import RESAMPLING_SEED, bootstrap_intervals
 from nudge_sync.evaluate.study import Study
@@ -85,7 +85,7 @@ def _measure_curve(
     totals = np.zeros((len(study.baseline), len(CURVE_ANGLES)))
     counts = np.zeros(len(study.baseline))
     for seed in seeds:
-        parts = split_queries(study.task, protocol, seed)
+        parts = split_task(study.task, protocol, seed)
         rows = parts.tests[part]
         counts[rows] += 1
         for column, angle in enumerate(CURVE_ANGLES):
@@ -140,7 +140,7 @@ def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
     totals = np.zeros((len(BIN_EDGES) + 2, len(study.baseline), len(methods)))
     counts = np.zeros((len(BIN_EDGES) + 2, len(study.baseline)))
     for number, seed in enumerate(study.settings.seeds):
-        parts = split_queries(study.task, protocol, seed)
+        parts = split_task(study.task, protocol, seed)
         rows = parts.tests[part]
         bin_index = _assign_bins(count_training_judgements(study.task, parts.train, rows))
         counts[bin_index, rows] += 1

@@ -49,7 +49,7 @@ class QuerySplit:
     """By name: one part, or two where the split is out of distribution."""
 
 
-def split_queries(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
+def split_task(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
     """Split the queries of `task` by a protocol, for a seed.
 
     Raises InputError where there are too few queries to have one in every part.
@@ -97,7 +97,7 @@ def split_by_answers(answers: Sequence[Iterable[int]], seed: int) -> QuerySplit:
 
 
 def group_by_answers(answers: Sequence[Iterable[int]]) -> RowNumbers:
-    """Number the queries, (q,), equally where exactly the same documents answer them."""
+    """Return a number for each query, (q,), equal where exactly the same documents answer."""
     numbers: dict[frozenset[int], int] = {}
     return np.array(
         [numbers.setdefault(frozenset(documents), len(numbers)) for documents in answers],

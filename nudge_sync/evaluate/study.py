@@ -14,7 +14,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, TrainedMethod, train_method
-from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_queries
+from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_task
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
@@ -118,7 +118,7 @@ def _find_refusal(
 ) -> str | None:
     try:
         for seed in settings.seeds:
-            split_queries(task, protocol, seed)
+            split_task(task, protocol, seed)
     except InputError as error:
         return str(error)
     return None
@@ -132,7 +132,7 @@ def run_study(
     Only the seconds differ. Raises InputError where the task is too small for a protocol.
     """
     splits = [
-        (protocol, seed, split_queries(task, protocol, seed))
+        (protocol, seed, split_task(task, protocol, seed))
         for protocol in settings.protocols
         for seed in settings.seeds
     ]

@@ -181,17 +181,8 @@ def finetune_documents(
     Unlike `finetune`, this takes weights of the validation queries: "auto" trains on them too.
     """
     rows = check_documents(documents)
-    train_queries = scale_queries(train.queries, rows, "train_queries")
-    validation_queries = scale_queries(validation.queries, rows, "validation_queries")
-    queries = np.concatenate([train_queries, validation_queries])
-    is_train = np.arange(len(queries)) < len(train_queries)
-    relevance = _build_relevance(
-        train.relevant,
-        validation.relevant,
-        len(train_queries),
-        len(validation_queries),
-        len(rows),
-    )
+    queries, is_train = _stack_queries(train, validation, rows)
+    relevance = _build_relevance(train, validation, is_train, len(rows))
     judged = np.unique(relevance.indices).astype(np.int64)
     judged_relevance = select_judged_columns(relevance, judged)
     splits = _choose_splits(judged_relevance, is_train, options.method, options.angle)
@@ -211,9 +202,7 @@ def finetune_documents(
         task = build_task(
             read_judged_rows(rows, judged),
             JudgedQueries(queries, judged_relevance, scores),
-            build_weights(
-                train, validation, judged_relevance, judged, len(validation_queries), len(rows)
-            ),
+            build_weights(train, validation, is_train, judged_relevance, judged, len(rows)),
             options.metric,
             options.similarity,
             options.max_angle,
@@ -224,21 +213,29 @@ def finetune_documents(
     return _build_fit(rows, judged, choice, queries, relevance, attraction, options.similarity)
 
 
+def _stack_queries(
+    train: QuerySet, validation: QuerySet, documents: NDArray[Any]
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """Return all queries as unit rows, (q, d), training queries first, and a mask of these."""
+    train_queries = scale_queries(train.queries, documents, "train_queries")
+    validation_queries = scale_queries(validation.queries, documents, "validation_queries")
+    queries = np.concatenate([train_queries, validation_queries])
+    return queries, np.arange(len(queries)) < len(train_queries)
+
+
 def _build_relevance(
-    train: Any, validation: Any, train_count: int, validation_count: int, document_count: int
+    train: QuerySet, validation: QuerySet, is_train: NDArray[np.bool_], document_count: int
 ) -> csr_matrix:
     """Return all judgements, (q, n), those of the training queries first."""
-    second = [] if validation is None else validation
-    return csr_matrix(
-        vstack(
-            [
-                build_relevance_matrix(train, train_count, document_count, "train_relevant"),
-                build_relevance_matrix(
-                    second, validation_count, document_count, "validation_relevant"
-                ),
-            ]
-        )
-    )
+    train_count, validation_count = int(is_train.sum()), int((~is_train).sum())
+    validation_relevant = [] if validation.relevant is None else validation.relevant
+    parts = [
+        build_relevance_matrix(train.relevant, train_count, document_count, "train_relevant"),
+        build_relevance_matrix(
+            validation_relevant, validation_count, document_count, "validation_relevant"
+        ),
+    ]
+    return csr_matrix(vstack(parts))
 
 
 def _choose_splits(

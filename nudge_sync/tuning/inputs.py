@@ -176,19 +176,19 @@ def _read_candidates(
 def build_weights(
     train: QuerySet,
     validation: QuerySet,
+    is_train: NDArray[np.bool_],
     relevance: csr_matrix,
     judged: Rows,
-    validation_count: int,
     document_count: int,
 ) -> csr_matrix | NDArray[Any] | None:
     """Return the weights of all queries, training queries first, as the solver takes them.
 
-    relevance: (q, judged), of the training queries and then the validation queries.
+    is_train: (q,), the mask of the training queries. relevance: (q, judged).
     The weights of the validation queries count once they train too: 1 each where there are none.
     """
     if train.weights is None:
         return None
-    train_count = relevance.shape[0] - validation_count
+    train_count, validation_count = int(is_train.sum()), int((~is_train).sum())
     if _is_one_per_query(train.weights) and validation.weights is None:
         if len(train.weights) != train_count:
             raise InputError(

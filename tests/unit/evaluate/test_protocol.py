@@ -16,8 +16,8 @@ from nudge_sync.evaluate.protocol import (
     group_by_answers,
     split_by_answers,
     split_by_cluster,
-    split_queries,
     split_randomly,
+    split_task,
 )
 from nudge_sync.evaluate.task import EvaluationTask
 
@@ -128,4 +128,4 @@ def test_a_handful_of_queries_is_no_evaluation():
     task = EvaluationTask("few", vectors, vectors, [{row: 1.0} for row in range(4)], names, names)
 
     with pytest.raises(InputError, match="few: 4 judged queries"):
-        split_queries(task, "random", 0)
+        split_task(task, "random", 0)

@@ -114,9 +114,9 @@ def weigh(train_weights, validation_weights=None):
     return build_weights(
         QuerySet(None, None, train_weights),
         QuerySet(None, None, validation_weights),
+        np.array([True, True, False]),
         RELEVANCE,
         JUDGED,
-        1,
         50,
     )
 
