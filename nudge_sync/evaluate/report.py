@@ -24,7 +24,7 @@ METRIC_DESCRIPTIONS: Mapping[str, str] = {
     "gains",
     "recall@10": "recall@10: answers among the first ten, over the smaller of ten and all answers",
     "recall@1": "recall@1: share of queries whose first document is an answer",
-    "mrr@10": "MRR@10: one over the place of the first answer, 0 beyond the tenth",
+    "mrr@10": "MRR@10: one over the rank of the first answer, 0 beyond the tenth",
 }
 
 
