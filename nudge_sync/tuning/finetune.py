@@ -13,10 +13,10 @@ from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import limit_threads, map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task, choose_and_fit
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import BUCKET_COUNT, Choice, JudgedQueries, Method, Rows, Similarity
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.task import MIN_QUERIES_FOR_ONE_SPLIT, ValidationSplit, build_splits
@@ -306,5 +306,5 @@ def _copy_documents(documents: NDArray[Any]) -> Float32:
     def copy(rows: slice) -> None:
         copied[rows] = documents[rows]
 
-    map_in_threads(copy, list(chunks(len(documents), 1 << 14)))
+    map_in_threads(copy, list_chunks(len(documents), 1 << 14))
     return copied

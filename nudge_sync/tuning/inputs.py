@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32, unit
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import find_top_k
@@ -73,7 +73,7 @@ def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
         units[part] = rows[part] / np.where(usable, length, 1.0).astype(np.float32)[:, None]
         return usable
 
-    usable = np.concatenate(map_in_threads(scale, list(chunks(len(rows)))))
+    usable = np.concatenate(map_in_threads(scale, list_chunks(len(rows))))
     if not usable.all():
         raise InputError(
             f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
@@ -90,7 +90,7 @@ def read_judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
         rows[part] = to_float32(documents[judged[part]])
         return judged[part][~np.isfinite(rows[part]).all(axis=1)]
 
-    for broken in map_in_threads(fetch, list(chunks(len(judged)))):
+    for broken in map_in_threads(fetch, list_chunks(len(judged))):
         if len(broken):
             raise InputError(
                 f"documents[{broken[0]}] is judged and holds NaN or infinity; "
