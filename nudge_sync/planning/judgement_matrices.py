@@ -52,8 +52,8 @@ def build_judgement_matrices(
 
     vectors: (n, d), the points' originals. A judgement on any other point, or on one whose vector
     is zero, is left out. Behaviour is worth its expected gain, also where it is too doubtful to
-    attract: a ranking that is judged by clicked points alone takes points that people rarely look
-    at for worthless.
+    attract: a metric that knows clicked points alone takes points that people rarely look at for
+    worthless.
     """
     has_length = np.linalg.norm(vectors, axis=1) > 0
     column_of = {point: row for row, point in enumerate(point_ids) if has_length[row]}

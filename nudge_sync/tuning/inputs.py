@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
@@ -22,7 +22,7 @@ ROW_ARRAY_NDIM = 2
 """The number of axes of an array of rows."""
 MAX_LENGTH = 1e37
 """Longer vectors are refused: in float32 their products would become infinite."""
-Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
+Candidates: TypeAlias = Int64 | tuple[Int64, NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
 

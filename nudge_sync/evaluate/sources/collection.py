@@ -13,7 +13,11 @@ from nudge_sync.connector import PointId, Points
 from nudge_sync.evaluate.task import EvaluationTask, drop_unanswered_queries, scale_to_unit
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
-from nudge_sync.planning.dataset import read_points_in_play, select_dataset_rows
+from nudge_sync.planning.dataset import (
+    UNIT_LENGTH_TOLERANCE,
+    read_points_in_play,
+    select_dataset_rows,
+)
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
 from nudge_sync.planning.unjudged_search import choose_similarity, search_unjudged
 from nudge_sync.solve.nudge_n import lengths
@@ -23,7 +27,6 @@ from nudge_sync.store.target import Target
 NEAR_POINTS_PER_QUERY = 50
 """Unjudged points near a query that join the task; every metric looks at ten ranks."""
 _POINTS_PER_READ = 1000
-_UNIT_LENGTH_TOLERANCE = 1e-3
 
 
 def build_collection_task(
@@ -102,7 +105,7 @@ def _build_task(
 
 
 def _has_other_lengths(vectors: Float32) -> bool:
-    return bool((np.abs(lengths(vectors) - 1) > _UNIT_LENGTH_TOLERANCE).any())
+    return bool((np.abs(lengths(vectors) - 1) > UNIT_LENGTH_TOLERANCE).any())
 
 
 def _list_entries(matrix: csr_matrix) -> list[dict[int, float]]:
