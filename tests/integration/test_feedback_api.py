@@ -22,8 +22,8 @@ from nudge_sync.serve.feedback_api import (
     MAX_BODY_BYTES,
     Limits,
     create_app,
-    serve_feedback_api,
 )
+from nudge_sync.serve.feedback_server import serve_feedback_api
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from tests.support.sample_collection import DIMENSION, open_sample_collection
 from tests.support.workspace import make_workspace
@@ -76,11 +76,11 @@ def serve_feedback(
     sample_collection,
     token: str = "",
     vectors: dict[str, str] | None = None,
-    gauges: PrometheusMetrics | None = None,
+    metrics: PrometheusMetrics | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ):
-    batches = BatchImporter(sample_collection.reopen, vectors or {"docs": ""})
-    app = create_app(batches, token, gauges, limits)
+    importer = BatchImporter(sample_collection.reopen, vectors or {"docs": ""})
+    app = create_app(importer, token, metrics, limits)
     with serve_feedback_api("127.0.0.1", 0, app, limits) as port:
         yield FeedbackClient(port, token)
 
@@ -92,10 +92,10 @@ def read_answer(connection: socket.socket) -> tuple[int, dict, dict]:
     return answer.status, json.loads(answer.read()), dict(answer.headers)
 
 
-def count_batches(gauges: PrometheusMetrics) -> dict[str, float]:
+def count_batches(metrics: PrometheusMetrics) -> dict[str, float]:
     """Batches of events by status."""
     pattern = r'^nudge_sync_feedback_batches_total\{.*status="(\d+)"\} (\S+)$'
-    samples = re.findall(pattern, gauges.render().decode(), re.MULTILINE)
+    samples = re.findall(pattern, metrics.render().decode(), re.MULTILINE)
     return {status: float(count) for status, count in samples}
 
 
@@ -212,10 +212,10 @@ def test_many_silent_connections_shut_nobody_out(sample_collection):
 
 
 def test_more_batches_at_once_than_are_taken(sample_collection):
-    gauges = PrometheusMetrics()
+    metrics = PrometheusMetrics()
     limits = Limits(max_batches=2)
     with (
-        serve_feedback(sample_collection, gauges=gauges, limits=limits) as client,
+        serve_feedback(sample_collection, metrics=metrics, limits=limits) as client,
         closing(client.send_half_a_batch()) as one,
         closing(client.send_half_a_batch()),
     ):
@@ -225,41 +225,43 @@ def test_more_batches_at_once_than_are_taken(sample_collection):
         one.sendall(b"[]")
         assert read_answer(one)[0] == 200
         assert client.post("/v1/events", [])[0] == 200
-    assert count_batches(gauges) == {"503": 1, "200": 2, "499": 1}
+    assert count_batches(metrics) == {"503": 1, "200": 2, "499": 1}
 
 
 def test_a_body_that_does_not_come(sample_collection):
-    gauges = PrometheusMetrics()
+    metrics = PrometheusMetrics()
     with (
-        serve_feedback(sample_collection, gauges=gauges, limits=Limits(body_timeout=0.1)) as client,
+        serve_feedback(
+            sample_collection, metrics=metrics, limits=Limits(body_timeout=0.1)
+        ) as client,
         closing(client.send_half_a_batch()) as slow,
     ):
         status, said, headers = read_answer(slow)
         assert (status, headers["connection"]) == (408, "close")
         assert "0.1 seconds" in said["detail"]
         assert slow.recv(1) == b""
-    assert count_batches(gauges) == {"408": 1}
+    assert count_batches(metrics) == {"408": 1}
 
 
 def test_a_client_that_leaves_is_counted_and_no_error(sample_collection, caplog):
-    gauges = PrometheusMetrics()
-    with serve_feedback(sample_collection, gauges=gauges) as client:
+    metrics = PrometheusMetrics()
+    with serve_feedback(sample_collection, metrics=metrics) as client:
         client.send_half_a_batch().close()
-    assert count_batches(gauges) == {"499": 1}
+    assert count_batches(metrics) == {"499": 1}
     assert not [one for one in caplog.records if one.exc_info]
 
 
 def test_the_end_while_a_client_is_slow(sample_collection, caplog):
-    gauges = PrometheusMetrics()
+    metrics = PrometheusMetrics()
     with ExitStack() as stack:
         with serve_feedback(
-            sample_collection, gauges=gauges, limits=Limits(shutdown_timeout=0)
+            sample_collection, metrics=metrics, limits=Limits(shutdown_timeout=0)
         ) as client:
             slow = stack.enter_context(closing(client.send_half_a_batch()))
         status, said, headers = read_answer(slow)
     assert (status, headers["retry-after"]) == (503, "5")
     assert "ending" in said["detail"]
-    assert count_batches(gauges) == {"503": 1}
+    assert count_batches(metrics) == {"503": 1}
     assert not [one for one in caplog.records if one.exc_info]
 
 
@@ -323,9 +325,9 @@ def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
 
 
 def test_what_came_in_is_counted(sample_collection):
-    gauges = PrometheusMetrics()
+    metrics = PrometheusMetrics()
     bad, worse = CLICK | {"point": 10**9}, CLICK | {"time": "noon"}
-    with serve_feedback(sample_collection, "s3cret", gauges=gauges) as client:
+    with serve_feedback(sample_collection, "s3cret", metrics=metrics) as client:
         client.post("/v1/searches", SEARCH)
         client.post("/v1/events", [CLICK, CLICK | {"time": 1}])
         client.post("/v1/events", [CLICK, bad])
@@ -333,7 +335,7 @@ def test_what_came_in_is_counted(sample_collection):
         client.call("/v1/events", b"{")
         client.post("/v1/events?collection=elsewhere", CLICK)
         client.call("/v1/events", b"[]", Authorization="Bearer wrong")
-    page = gauges.render().decode()
+    page = metrics.render().decode()
     found = dict(re.findall(r"^nudge_sync_feedback_(\w+_total\{.*\}) (\S+)$", page, re.MULTILINE))
     docs = 'collection="docs",kind='
     nobody = 'collection="",kind="event",status='

@@ -8,9 +8,10 @@ import pytest
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
-from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
+from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import open_beir_texts
+from nudge_sync.feedback.ingest.qrels import open_beir_texts
+from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles, join_query_vectors
 
 DIMENSION = 4
 
@@ -87,7 +88,8 @@ def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):
     np.save(tmp_path / "v.npy", np.eye(1, DIMENSION, dtype=np.float32))
     (tmp_path / "v.txt").write_text("a\n", encoding="utf-8")
     path = write(tmp_path / "f", {"query_id": "a", "text": "x"}, {"query_id": "b", "text": "yy"})
-    source = join_query_vectors([path], tmp_path / "v.npy", tmp_path / "v.txt", keep_unmatched=True)
+    query_files = QueryVectorFiles(tmp_path / "v.npy", tmp_path / "v.txt")
+    source = join_query_vectors([path], query_files, keep_unmatched=True)
     assert import_rows([embed_source(source, embedding)], destination).searches == 2
     assert model.asked == [["yy"]]
     assert destination.queries.kept["a"].vector.tolist() == [1, 0, 0, 0]

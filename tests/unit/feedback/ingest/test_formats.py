@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
-from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
+from nudge_sync.feedback.ingest.formats import open_json_lines, open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
+from nudge_sync.feedback.ingest.qrels import open_qrels
+from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles, join_query_vectors
 from nudge_sync.feedback.ingest.tables import open_csv
 
 DIMENSION = 4
@@ -42,10 +44,10 @@ def piped() -> Iterator[Callable[..., Path]]:
 
 
 @pytest.fixture
-def queries(tmp_path) -> tuple[Path, Path]:
+def queries(tmp_path) -> QueryVectorFiles:
     np.save(tmp_path / "q.npy", np.eye(1, DIMENSION, dtype=np.float32))
     (tmp_path / "q.txt").write_text("q1\n", encoding="utf-8")
-    return tmp_path / "q.npy", tmp_path / "q.txt"
+    return QueryVectorFiles(tmp_path / "q.npy", tmp_path / "q.txt")
 
 
 def test_json_lines_and_csv_are_stored_as_they_come(destination, piped):
@@ -58,9 +60,9 @@ def test_json_lines_and_csv_are_stored_as_they_come(destination, piped):
 
 
 def test_labels_and_tables_of_events_too(destination, piped, queries):
-    report = import_rows([open_qrels(piped("q1 0 7 1"), *queries)], destination)
+    report = import_rows([open_qrels(piped("q1 0 7 1"), queries)], destination)
     assert (report.searches, report.events) == (1, 1)
-    report = import_rows([join_query_vectors([piped(EVENT)], *queries)], destination)
+    report = import_rows([join_query_vectors([piped(EVENT)], queries)], destination)
     assert report.events == 1
 
 
@@ -79,11 +81,11 @@ def test_parquet_is_refused(tmp_path, destination, piped):
         import_rows([open_source(tmp_path / "f.parquet")], destination)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_query_vectors_and_ids_are_refused(tmp_path, destination, piped, queries, place):
-    files = list(queries)
-    files[place] = piped(files[place].read_bytes().decode("latin-1"))
+@pytest.mark.parametrize("piped_file", ["vectors", "ids"])
+def test_query_vectors_and_ids_are_refused(tmp_path, destination, piped, queries, piped_file):
+    content = getattr(queries, piped_file).read_bytes().decode("latin-1")
+    query_files = replace(queries, **{piped_file: piped(content)})
     (tmp_path / "qrels").write_text("q1 0 7 1\n", encoding="utf-8")
     with pytest.raises(InputError, match="save it to a file first"):
-        import_rows([open_qrels(tmp_path / "qrels", *files)], destination)
+        import_rows([open_qrels(tmp_path / "qrels", query_files)], destination)
     assert not destination.queries.kept

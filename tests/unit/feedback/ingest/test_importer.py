@@ -8,9 +8,11 @@ import pytest
 
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.ingest.formats import open_json_lines
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
+from nudge_sync.feedback.ingest.qrels import open_qrels
+from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
-from nudge_sync.feedback.ingest.sources import open_json_lines, open_qrels
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
@@ -262,7 +264,8 @@ def test_qrels(tmp_path, destination):
     np.save(tmp_path / "q.npy", np.eye(DIMENSION, dtype=np.float16))
     (tmp_path / "q.txt").write_text("a\nb\nc\nd\n")
     (tmp_path / "qrels").write_text("a 0 1 2\nb 0 2 0\nzz 0 1 1\nc 0 99 1\nd 0 1 x\nc\t3\t-1\n")
-    source = open_qrels(tmp_path / "qrels", tmp_path / "q.npy", tmp_path / "q.txt")
+    query_files = QueryVectorFiles(tmp_path / "q.npy", tmp_path / "q.txt")
+    source = open_qrels(tmp_path / "qrels", query_files)
     report = import_rows([source], destination)
     assert report.reasons == {"unknown query": 1, "unknown point": 1, "wrong type": 1}
     judged = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)

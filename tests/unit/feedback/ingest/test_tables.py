@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from nudge_sync.cli.verbs.feedback import app
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
+from nudge_sync.feedback.ingest.formats import open_json_lines, open_source
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
-from nudge_sync.feedback.ingest.sources import open_beir, open_json_lines, open_qrels
+from nudge_sync.feedback.ingest.qrels import open_beir, open_qrels
+from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles, join_query_vectors
 
 DIMENSION = 4
 MAY_DAY = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
@@ -40,12 +41,12 @@ def destination(new_records, ids_only) -> Destination:
 
 
 @pytest.fixture
-def queries(tmp_path) -> tuple[Path, Path]:
+def queries(tmp_path) -> QueryVectorFiles:
     """Vectors of q1 and q2, and of a query known by its text alone."""
     vectors, ids = tmp_path / "queries.npy", tmp_path / "queries.txt"
     np.save(vectors, np.eye(3, DIMENSION, dtype=np.float32))
     ids.write_text("q1\nq2\nswept wings\n", encoding="utf-8")
-    return vectors, ids
+    return QueryVectorFiles(vectors, ids)
 
 
 def write(path: Path, *lines: object) -> Path:
@@ -264,10 +265,9 @@ def test_a_vector_in_csv_may_be_long(tmp_path, destination):
 
 
 def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path, destination, queries):
-    vectors, ids = queries
-    ids.write_text(ids.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    queries.ids.write_text(queries.ids.read_text(encoding="utf-8"), encoding="utf-8-sig")
     labels = write(tmp_path / "qrels.txt", "\ufeffq1 0 7 1", "q2 0 8 1")
-    report = import_rows([open_qrels(labels, vectors, ids)], destination)
+    report = import_rows([open_qrels(labels, queries)], destination)
     assert (report.accepted, report.rejected, report.without_search) == (5, 0, 0)
     assert sorted(destination.queries.kept) == ["q1", "q2", "swept wings"]
 
@@ -296,11 +296,11 @@ def test_damaged_parquet_is_refused(tmp_path, destination):
 def test_queries_that_a_table_names_become_searches_once(tmp_path, destination, queries):
     events = write(tmp_path / "a.csv", HEADER, CLICK, "q9,7,click,1,,,,")
     more = table(tmp_path / "b.parquet", [{"query_id": "q1", "point_id": 9, "action": "click"}])
-    report = import_rows([join_query_vectors([events, more], *queries)], destination)
+    report = import_rows([join_query_vectors([events, more], queries)], destination)
     assert (report.events, report.searches, report.rejected) == (3, 1, 0)
     assert report.without_search == 1
     np.testing.assert_array_equal(destination.queries.kept["q1"].vector, [1, 0, 0, 0])
-    again = import_rows([join_query_vectors([events, more], *queries)], destination)
+    again = import_rows([join_query_vectors([events, more], queries)], destination)
     assert (again.accepted, again.unchanged) == (4, 4)
 
 
@@ -311,7 +311,7 @@ def test_a_table_that_names_a_logged_search_leaves_it_as_it_is(tmp_path, destina
     import_rows([open_source(write(tmp_path / "searches.jsonl", SHOWN))], destination)
     before = dict(destination.queries.kept)
     clicks = write(tmp_path / "clicks.csv", HEADER, CLICK, "q2,7,click,1,,,,")
-    report = import_rows([join_query_vectors([clicks], *queries)], destination)
+    report = import_rows([join_query_vectors([clicks], queries)], destination)
     assert (report.events, report.searches, report.unchanged) == (2, 2, 1)
     assert destination.queries.kept["q1"] is before["q1"]
     assert "q2" in destination.queries.kept
@@ -321,7 +321,7 @@ def test_labels_leave_a_logged_search_as_it_is(tmp_path, destination, queries):
     import_rows([open_source(write(tmp_path / "searches.jsonl", SHOWN))], destination)
     before = destination.queries.kept["q1"]
     labels = write(tmp_path / "qrels.txt", "q1 0 7 1", "q2 0 8 1")
-    report = import_rows([open_qrels(labels, *queries)], destination)
+    report = import_rows([open_qrels(labels, queries)], destination)
     assert (report.searches, report.events) == (3, 2)
     assert destination.queries.kept["q1"] is before
 
@@ -329,7 +329,7 @@ def test_labels_leave_a_logged_search_as_it_is(tmp_path, destination, queries):
 def test_labels_beside_the_search_they_are_about_are_no_duplicate(tmp_path, destination, queries):
     sources = [
         open_source(write(tmp_path / "searches.jsonl", SHOWN)),
-        open_qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), *queries),
+        open_qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), queries),
     ]
     report = import_rows(sources, destination, strict=True)
     assert (report.searches, report.events, report.rejected) == (4, 1, 0)
@@ -340,7 +340,7 @@ def test_a_new_version_of_a_logged_search_counts_beside_labels(tmp_path, destina
     import_rows([open_source(write(tmp_path / "old.jsonl", SHOWN))], destination)
     sources = [
         open_source(write(tmp_path / "new.jsonl", SHOWN | {"shown": [1, 2]})),
-        open_qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), *queries),
+        open_qrels(write(tmp_path / "qrels.txt", "q1 0 7 1"), queries),
     ]
     import_rows(sources, destination)
     assert destination.queries.kept["q1"].document["shown"] == [1, 2]
@@ -350,9 +350,9 @@ def test_queries_embedded_anew_replace_those_known_by_a_vector_alone(
     tmp_path, destination, queries
 ):
     labels = write(tmp_path / "qrels.txt", "q1 0 7 1")
-    import_rows([open_qrels(labels, *queries)], destination)
-    np.save(queries[0], np.ones((3, DIMENSION), np.float32))
-    report = import_rows([open_qrels(labels, *queries)], destination)
+    import_rows([open_qrels(labels, queries)], destination)
+    np.save(queries.vectors, np.ones((3, DIMENSION), np.float32))
+    report = import_rows([open_qrels(labels, queries)], destination)
     assert (report.accepted, report.unchanged) == (4, 1)
     np.testing.assert_array_equal(destination.queries.kept["q1"].vector, np.ones(DIMENSION))
 
@@ -396,7 +396,7 @@ def test_ubi_queries_find_their_vectors_by_id_or_text(tmp_path, destination, que
             tmp_path / "ubi_events.jsonl", UBI_EVENT, {"_source": UBI_EVENT | {"query_id": "5f"}}
         ),
     ]
-    report = import_rows([join_query_vectors(files, *queries)], destination)
+    report = import_rows([join_query_vectors(files, queries)], destination)
     assert (report.searches, report.events, report.rejected, report.without_search) == (2, 2, 0, 0)
     search = destination.queries.kept["q1"]
     assert search.document["shown"] == [3, 4]
@@ -409,10 +409,10 @@ def test_ubi_queries_find_their_vectors_by_id_or_text(tmp_path, destination, que
 
 
 def test_ubi_events_alone_leave_the_stored_search_as_it_is(tmp_path, destination, queries):
-    import_rows([join_query_vectors([write(tmp_path / "q", *UBI_QUERIES)], *queries)], destination)
+    import_rows([join_query_vectors([write(tmp_path / "q", *UBI_QUERIES)], queries)], destination)
     before = dict(destination.queries.kept)
     report = import_rows(
-        [join_query_vectors([write(tmp_path / "e", UBI_EVENT)], *queries)], destination
+        [join_query_vectors([write(tmp_path / "e", UBI_EVENT)], queries)], destination
     )
     assert (report.accepted, report.without_search) == (1, 0)
     assert destination.queries.kept == before
@@ -420,7 +420,7 @@ def test_ubi_events_alone_leave_the_stored_search_as_it_is(tmp_path, destination
 
 def test_a_search_without_a_vector_is_named(tmp_path, destination, queries):
     path = write(tmp_path / "f", UBI_QUERIES[0] | {"query_id": "zz"}, "{", UBI_EVENT)
-    report = import_rows([join_query_vectors([path], *queries)], destination)
+    report = import_rows([join_query_vectors([path], queries)], destination)
     assert report.lines == {"unknown query": [f"{path}:1"], "not JSON": [f"{path}:2"]}
     assert report.accepted == 1
 
@@ -430,13 +430,13 @@ def test_a_beir_folder_is_every_split(tmp_path, destination, queries):
     header = "query-id\tcorpus-id\tscore"
     write(tmp_path / "qrels" / "train.tsv", header, "q1\t1\t1", "q1\t2\t2")
     test = write(tmp_path / "qrels" / "test.tsv", header, "q2\t3\t1", "q7\t3\t1", "q2\tx\t1")
-    report = import_rows([open_beir(tmp_path, *queries)], destination)
+    report = import_rows([open_beir(tmp_path, queries)], destination)
     assert (report.searches, report.events) == (3, 3)
     assert report.lines == {"unknown query": [f"{test}:3"], "unknown point": [f"{test}:4"]}
-    again = import_rows([open_beir(tmp_path, *queries)], destination)
+    again = import_rows([open_beir(tmp_path, queries)], destination)
     assert again.unchanged == 6
     with pytest.raises(InputError, match="no qrels"):
-        open_beir(tmp_path / "qrels", *queries)
+        open_beir(tmp_path / "qrels", queries)
 
 
 def test_what_csv_writes_is_read_back(tmp_path, destination):
