@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
+from nudge_sync.cli.app import app
 from tests.support.workspace import Workspace, make_workspace
 
 
@@ -132,3 +135,23 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (".", "..", "/"):
         assert "Is a directory" in workspace.run("feedback", "import", name, code=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--beir", "x"],
+        ["--qrels", "x", "--query-ids", "x"],
+        ["f.csv", "--query-vectors", "x"],
+        ["--query-vectors", "x", "--query-ids", "x"],
+        ["--qrels", "x", "--beir", "x", "--query-vectors", "x", "--query-ids", "x"],
+        ["--embed", "json:dumps"],
+        ["--qrels", "x", "--embed", "json:dumps"],
+        ["--beir", "x", "--query-ids", "x", "--embed", "json:dumps"],
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(words):
+    result = CliRunner().invoke(app, ["feedback", "import", *words])
+    assert result.exit_code == 2
+    assert "--qrels" in result.stderr

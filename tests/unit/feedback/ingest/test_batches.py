@@ -2,7 +2,6 @@
 
 from time import time
 
-import numpy as np
 import pytest
 
 from nudge_sync.errors import Unreachable
@@ -10,18 +9,14 @@ from nudge_sync.feedback.ingest.batches import BatchImporter, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.schema.rows import BadRow
 from nudge_sync.store.target import open_target
-from nudge_sync.testing.memory import MemoryDatabase
-from tests.support.feedback_files import DIMENSION
+from tests.support.feedback_store import create_docs_database
 
 CLICK = {"query_id": "q1", "action": "click", "point": 1}
 
 
 @pytest.fixture
-def database() -> MemoryDatabase:
-    memory = MemoryDatabase()
-    memory.store.create("docs", DIMENSION)
-    memory.store.upsert("docs", list(range(DIMENSION)), np.eye(DIMENSION, dtype=np.float32))
-    return memory
+def database():
+    return create_docs_database()
 
 
 def test_a_row_dated_in_the_future_is_refused(database):
