@@ -8,9 +8,7 @@ from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
 from tests.support.feedback_files import read_documents, write_lines, write_parquet
 
 HEADER = "query_id,point_id,action,position,time,grade,session,client"
-
 CLICK = "q1,7,click,2,1700000000,,s1,c1"
-
 SHOWN = {"query_id": "q1", "query_vector": [0, 0, 0, 1], "shown": [7, 8], "text": "wings"}
 
 

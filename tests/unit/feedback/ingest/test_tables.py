@@ -13,13 +13,9 @@ from nudge_sync.feedback.ingest.importer import RowsRefused, import_rows
 from tests.support.feedback_files import read_documents, write_lines, write_parquet
 
 MAY_DAY = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
-
 HEADER = "query_id,point_id,action,position,time,grade,session,client"
-
 CLICK = "q1,7,click,2,1700000000,,s1,c1"
-
 LABEL = "q1,8,relevant,,2023-11-14T22:13:20Z,2,,"
-
 AS_JSON = (
     {
         "query_id": "q1",

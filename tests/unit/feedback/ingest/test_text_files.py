@@ -21,7 +21,6 @@ from nudge_sync.feedback.ingest.text_files import MAX_LINE_BYTES, count_lines, r
 from tests.support.feedback_files import write_lines
 
 SEARCH_LINE = json.dumps({"query_id": "q1", "query_vector": [1, 0, 0, 0]})
-
 EVENT_LINE = json.dumps({"query_id": "q1", "action": "click", "point": 7})
 
 
