@@ -197,9 +197,7 @@ class _ExternalSearches(_ExternalLog):
         vector = record.vector if vectors else self._placeholder_vector
         row = {"query_id": record.key, **self._map_fields(record)}
         try:
-            item = parse_row(
-                {**row, "type": "search", "query_vector": vector}, self._dimension
-            )
+            item = parse_row({**row, "type": "search", "query_vector": vector}, self._dimension)
         except BadRow:
             return Record(record.key, dict(_UNREADABLE_DOCUMENT))
         return cast(Search, item)
