@@ -61,7 +61,7 @@ def _build_connection_class(max_connections: int) -> type[H11Protocol]:
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self.opened_at = self.loop.time()
+            self.connected_at = self.loop.time()
             if len(self.connections) > max_connections:
                 idle = (
                     connection
@@ -70,7 +70,7 @@ def _build_connection_class(max_connections: int) -> type[H11Protocol]:
                     and connection is not self
                     and connection.is_idle()
                 )
-                oldest = min(idle, key=lambda connection: connection.opened_at, default=self)
+                oldest = min(idle, key=lambda connection: connection.connected_at, default=self)
                 oldest.transport.close()
 
         def is_idle(self) -> bool:

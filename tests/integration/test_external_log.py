@@ -33,32 +33,32 @@ from tests.support.workspace import make_workspace
 
 
 def import_judgements(sample_collection: SampleCollection, rows: range) -> Any:
-    """The judgements of the same feedback, had it been imported."""
+    """Import the same feedback, and return its judgements."""
     target = sample_collection.target()
-    search_rows, acts = (
-        make_search_rows(sample_collection, rows),
-        make_event_rows(sample_collection, rows),
-    )
+    search_rows = make_search_rows(sample_collection, rows)
+    event_rows = make_event_rows(sample_collection, rows)
     target.queries.put(
         [
             to_search_record(
                 Search(
-                    one["qid"],
+                    search["qid"],
                     sample_collection.data.queries[row],
-                    one["q"],
-                    one["ts"],
-                    tuple(one["hits"]),
-                    session_id=one["who"]["session"],
-                    client_id=one["who"]["client"],
+                    search["q"],
+                    search["ts"],
+                    tuple(search["hits"]),
+                    session_id=search["who"]["session"],
+                    client_id=search["who"]["client"],
                 )
             )
-            for row, one in zip(rows, search_rows, strict=True)
+            for row, search in zip(rows, search_rows, strict=True)
         ]
     )
     target.events.put(
         [
-            to_event_record(Event(one["qid"], one["kind"], int(one["doc"]), 2, timestamp=1.7e9))
-            for one in acts
+            to_event_record(
+                Event(event["qid"], event["kind"], int(event["doc"]), 2, timestamp=1.7e9)
+            )
+            for event in event_rows
         ]
     )
     return read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
@@ -69,22 +69,22 @@ def test_a_mapped_log_says_what_an_import_of_it_would(
 ):
     rows = range(QUERIES)
     log_everything(any_sample_collection, rows)
-    found = load_collection_judgements(
+    judgements = load_collection_judgements(
         any_sample_collection.target(), CollectionSettings(feedback=MAPPED_FEEDBACK)
     )
     with open_sample_collection("memory", tmp_path / "other") as other:
         expected = import_judgements(other, rows)
-    assert found.query_ids == expected.query_ids
-    assert found.point_ids == expected.point_ids
-    np.testing.assert_allclose(found.query_vectors, expected.query_vectors, atol=1e-6)
-    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
-    assert (found.weights > 0).sum() > QUERIES / 2
+    assert judgements.query_ids == expected.query_ids
+    assert judgements.point_ids == expected.point_ids
+    np.testing.assert_allclose(judgements.query_vectors, expected.query_vectors, atol=1e-6)
+    np.testing.assert_allclose(judgements.weights, expected.weights, atol=1e-6)
+    assert (judgements.weights > 0).sum() > QUERIES / 2
     assert any_sample_collection.target().queries.count() == 0
 
 
 def test_a_milvus_schema_with_types(tmp_path: Path):
-    with open_sample_collection("milvus-lite", tmp_path) as world:
-        client = MilvusClient(world.application.uri, dedicated=True)
+    with open_sample_collection("milvus-lite", tmp_path) as sample:
+        client = MilvusClient(sample.application.uri, dedicated=True)
         schema = client.create_schema(enable_dynamic_field=False)
         schema.add_field("qid", DataType.VARCHAR, is_primary=True, max_length=40)
         schema.add_field("asked", DataType.FLOAT_VECTOR, dim=DIMENSION)
@@ -100,25 +100,25 @@ def test_a_milvus_schema_with_types(tmp_path: Path):
         client.insert(
             "search_log",
             [
-                row | {"asked": world.data.queries[at].tolist(), "other": [0.0, 1.0]}
-                for at, row in enumerate(make_search_rows(world, range(5)))
+                row | {"asked": sample.data.queries[number].tolist(), "other": [0.0, 1.0]}
+                for number, row in enumerate(make_search_rows(sample, range(5)))
             ],
         )
         client.insert(
             "search_log",
-            make_search_rows(world, range(5, 6))[0]
+            make_search_rows(sample, range(5, 6))[0]
             | {"q": None, "asked": [1.0] * 32, "other": [0.0, 1.0]},
         )
         client.close()
         fields = SEARCH_LOG.model_copy(update={"vector": "asked", "query_id": ""})
-        found = open_feedback(world.target(), FeedbackSettings(searches=fields))
-        records = {one.key: one for batch in found.queries.scan() for one in batch}
+        feedback = open_feedback(sample.target(), FeedbackSettings(searches=fields))
+        records = {record.key: record for batch in feedback.queries.scan() for record in batch}
     assert sorted(records) == ["q0", "q1", "q2", "q3", "q4", "q5"]
-    one = records["q3"]
-    assert one.vector.tobytes() == world.data.queries[3].tobytes()
-    assert one.document["shown"] == [399, world.data.answers[3], 398]
-    said = {name: one.document[name] for name in ("text", "session_id", "timestamp")}
-    assert said == {"text": "question 3", "session_id": "s3", "timestamp": 1_700_000_003}
+    search = records["q3"]
+    assert search.vector.tobytes() == sample.data.queries[3].tobytes()
+    assert search.document["shown"] == [399, sample.data.answers[3], 398]
+    values = {name: search.document[name] for name in ("text", "session_id", "timestamp")}
+    assert values == {"text": "question 3", "session_id": "s3", "timestamp": 1_700_000_003}
     assert records["q5"].document["text"] == ""
 
 
@@ -145,10 +145,10 @@ def test_the_command_line_learns_from_a_log_and_leaves_it_alone(tmp_path: Path):
     section = {"path": str(workspace.folder / "shards"), "sync": False}
     rows = range(QUERIES)
     database = connect(section)
-    world = SampleCollection("qdrant-edge", database, workspace.data, lambda: database, None)
-    acts = [one | {"kind": "relevant"} for one in make_event_rows(world, rows)]
-    fill_log(world, "search_log", workspace.data.queries, make_search_rows(world, rows))
-    fill_log(world, "click_log", np.ones((QUERIES, 2), np.float32), acts)
+    sample = SampleCollection("qdrant-edge", database, workspace.data, lambda: database, None)
+    event_rows = [event | {"kind": "relevant"} for event in make_event_rows(sample, rows)]
+    fill_log(sample, "search_log", workspace.data.queries, make_search_rows(sample, rows))
+    fill_log(sample, "click_log", np.ones((QUERIES, 2), np.float32), event_rows)
     before = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
     database.close()
     workspace.write_config(FILE)
@@ -160,32 +160,32 @@ def test_the_command_line_learns_from_a_log_and_leaves_it_alone(tmp_path: Path):
     stored = workspace.run("feedback", "import", str(tmp_path / "label.jsonl"))
     assert (stored["accepted"], stored["without_search"]) == (1, 0)
     why = workspace.run("feedback", "judgements", "--point", str(workspace.data.answers[0]))
-    assert "q0" in {one["query_id"] for one in why["judgements"]}
-    done = workspace.run("apply", "--yes")
-    assert done["gate"]["passed"]
-    assert done["written"] > 0
-    told = workspace.run("explain", str(workspace.data.answers[0]))
-    assert all(one["text"] == f"question {one['query_id'][1:]}" for one in told["pulls"])
-    assert told["pulls"]
+    assert "q0" in {judgement["query_id"] for judgement in why["judgements"]}
+    applied = workspace.run("apply", "--yes")
+    assert applied["gate"]["passed"]
+    assert applied["written"] > 0
+    explanation = workspace.run("explain", str(workspace.data.answers[0]))
+    assert all(pull["text"] == f"question {pull['query_id'][1:]}" for pull in explanation["pulls"])
+    assert explanation["pulls"]
     there = {"search_log": QUERIES // 50, "click_log": QUERIES // 50}
     left = workspace.run("forget", "--client", "c4", "--yes", code=1)
     assert left == {"collection": "docs", "searches": 0, "events": 0, "left": there}
-    out, said = workspace.start_process("feedback", "export", "--client", "c1").communicate()
+    out, log = workspace.start_process("feedback", "export", "--client", "c1").communicate()
     assert [(row["query_id"], row["object_id"]) for row in map(json.loads, out.splitlines())] == [
         ("q1", 7)
-    ], said
+    ], log
     left = workspace.run("forget", "--client", "c1", "--yes", code=1)
     assert left == {"collection": "docs", "searches": 0, "events": 1, "left": there}
     assert workspace.run("forget", "--client", "nobody", "--yes")["left"] == {}
-    out, said = workspace.start_process("feedback", "export", "--client", "c4").communicate()
-    assert (out, '"search_log" holds' in said) == ("", True), said
+    out, log = workspace.start_process("feedback", "export", "--client", "c4").communicate()
+    assert (out, '"search_log" holds' in log) == ("", True), log
     database = connect(section)
     after = [list(database.documents(name, "")) for name in ("search_log", "click_log")]
     names = {path.name for path in (workspace.folder / "shards").iterdir()}
     database.close()
-    assert json.dumps(after, default=plain) == json.dumps(before, default=plain)
+    assert json.dumps(after, default=to_json) == json.dumps(before, default=to_json)
     assert "docs__nudge_queries" not in names
 
 
-def plain(record: Any) -> Any:
+def to_json(record: Any) -> Any:
     return [record.key, record.document, record.vector.tobytes().hex()]

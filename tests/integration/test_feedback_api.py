@@ -64,13 +64,13 @@ def test_searches_and_events_are_stored_once(sample_collection):
 def test_one_bad_row_is_named_and_nothing_is_stored(path, row, reason, sample_collection):
     good = {"searches": SEARCH | {"query_id": "q0"}, "events": CLICK}[path]
     with serve_feedback(sample_collection) as client:
-        status, said = client.post(f"/v1/{path}", [good, row])
-        assert (status, said["rejected"]) == (422, 1)
-        [refused] = said["refused"]
+        status, answer = client.post(f"/v1/{path}", [good, row])
+        assert (status, answer["rejected"]) == (422, 1)
+        [refused] = answer["refused"]
         assert (refused["row"], refused["reason"]) == (1, reason)
         assert count_stored(sample_collection) == (0, 0)
-        status, said = client.post(f"/v1/{path}?partial=true", [good, row])
-        assert (status, said["accepted"], said["rejected"]) == (200, 1, 1)
+        status, answer = client.post(f"/v1/{path}?partial=true", [good, row])
+        assert (status, answer["accepted"], answer["rejected"]) == (200, 1, 1)
     assert sum(count_stored(sample_collection)) == 1
 
 
@@ -84,9 +84,9 @@ def test_only_bearers_of_the_token_are_let_in(sample_collection):
     with serve_feedback(sample_collection, "s3cret") as client:
         assert client.post("/v1/searches", SEARCH)[0] == 200
         for wrong in ("", "Bearer ", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer s3cret\xe9"):
-            status, said, headers = client.call("/v1/events", b"[]", Authorization=wrong)
+            status, answer, headers = client.call("/v1/events", b"[]", Authorization=wrong)
             assert (status, headers["www-authenticate"]) == (401, "Bearer")
-            assert "s3cret" not in json.dumps(said)
+            assert "s3cret" not in json.dumps(answer)
 
 
 def test_a_page_in_a_browser_cannot_post_to_it(sample_collection):
@@ -114,8 +114,8 @@ def test_which_collection(sample_collection):
         assert client.post("/v1/searches", SEARCH)[0] == 400
         assert client.post("/v1/searches?collection=other", SEARCH)[0] == 404
         assert client.post("/v1/searches?collection=docs", SEARCH)[0] == 200
-        status, said = client.post("/v1/searches?collection=absent", SEARCH)
-    assert (status, "log" in said["detail"]) == (500, True)
+        status, answer = client.post("/v1/searches?collection=absent", SEARCH)
+    assert (status, "log" in answer["detail"]) == (500, True)
 
 
 def test_what_came_in_is_counted(sample_collection):
@@ -130,16 +130,16 @@ def test_what_came_in_is_counted(sample_collection):
         client.post("/v1/events?collection=elsewhere", CLICK)
         client.call("/v1/events", b"[]", Authorization="Bearer wrong")
     page = metrics.render().decode()
-    found = dict(re.findall(r"^nudge_sync_feedback_(\w+_total\{.*\}) (\S+)$", page, re.MULTILINE))
+    samples = dict(re.findall(r"^nudge_sync_feedback_(\w+_total\{.*\}) (\S+)$", page, re.MULTILINE))
     docs = 'collection="docs",kind='
-    nobody = 'collection="",kind="event",status='
-    assert found == {
+    unknown = 'collection="",kind="event",status='
+    assert samples == {
         f'batches_total{{{docs}"search",status="200"}}': "1.0",
         f'batches_total{{{docs}"event",status="200"}}': "2.0",
         f'batches_total{{{docs}"event",status="422"}}': "1.0",
         f'batches_total{{{docs}"event",status="400"}}': "1.0",
-        f'batches_total{{{nobody}"404"}}': "1.0",
-        f'batches_total{{{nobody}"401"}}': "1.0",
+        f'batches_total{{{unknown}"404"}}': "1.0",
+        f'batches_total{{{unknown}"401"}}': "1.0",
         f'rows_total{{{docs}"search",result="accepted"}}': "1.0",
         f'rows_total{{{docs}"event",result="accepted"}}': "3.0",
         f'rows_total{{{docs}"event",result="unknown point"}}': "2.0",
@@ -149,10 +149,10 @@ def test_what_came_in_is_counted(sample_collection):
 
 def test_it_describes_itself(sample_collection):
     with serve_feedback(sample_collection, "s3cret") as client:
-        status, said, _ = client.call("/openapi.json", None)
+        status, answer, _ = client.call("/openapi.json", None)
         assert client.call("/docs", None)[0] == 404
-    assert (status, set(said["paths"])) == (200, {"/v1/searches", "/v1/events"})
-    body = said["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]
+    assert (status, set(answer["paths"])) == (200, {"/v1/searches", "/v1/events"})
+    body = answer["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]
     assert "action" in body["schema"]["oneOf"][0]["required"]
 
 
@@ -163,8 +163,8 @@ def test_the_daemon_takes_feedback_without_a_schedule(tmp_path):
         "serve", "--port", "0", "--log-format", "json", NUDGE_SYNC_TOKEN="s3cret"
     )
     try:
-        said = next(line for line in child.stderr if '"taking feedback"' in line)
-        client = FeedbackClient(json.loads(said)["port"], "s3cret")
+        line = next(line for line in child.stderr if '"taking feedback"' in line)
+        client = FeedbackClient(json.loads(line)["port"], "s3cret")
         rows = [json.loads(line) for line in workspace.feedback_path.read_text().splitlines()]
         assert client.post("/v1/searches", [row for row in rows if "query_vector" in row])[0] == 200
         assert client.post("/v1/events", [row for row in rows if "action" in row])[0] == 200
@@ -184,5 +184,5 @@ def test_what_the_daemon_refuses(tmp_path):
     child = workspace.start_process(
         "serve", "--port", "0", "--feedback-port", "0", "--host", "0.0.0.0"
     )
-    _, said = child.communicate(timeout=TIMEOUT_SECONDS)
-    assert (child.returncode, "NUDGE_SYNC_TOKEN" in said) == (2, True), said
+    _, log = child.communicate(timeout=TIMEOUT_SECONDS)
+    assert (child.returncode, "NUDGE_SYNC_TOKEN" in log) == (2, True), log

@@ -55,14 +55,14 @@ def test_more_batches_at_once_than_are_taken(sample_collection):
     limits = Limits(max_batches=2)
     with (
         serve_feedback(sample_collection, metrics=metrics, limits=limits) as client,
-        closing(client.send_half_a_batch()) as one,
+        closing(client.send_half_a_batch()) as waiting,
         closing(client.send_half_a_batch()),
     ):
-        status, said, headers = client.call("/v1/events", b"[]")
+        status, answer, headers = client.call("/v1/events", b"[]")
         assert (status, headers["retry-after"]) == (503, "5")
-        assert "again" in said["detail"]
-        one.sendall(b"[]")
-        assert read_answer(one)[0] == 200
+        assert "again" in answer["detail"]
+        waiting.sendall(b"[]")
+        assert read_answer(waiting)[0] == 200
         assert client.post("/v1/events", [])[0] == 200
     assert count_batches(metrics) == {"503": 1, "200": 2, "499": 1}
 
@@ -75,9 +75,9 @@ def test_a_body_that_does_not_come(sample_collection):
         ) as client,
         closing(client.send_half_a_batch()) as slow,
     ):
-        status, said, headers = read_answer(slow)
+        status, answer, headers = read_answer(slow)
         assert (status, headers["connection"]) == (408, "close")
-        assert "0.1 seconds" in said["detail"]
+        assert "0.1 seconds" in answer["detail"]
         assert slow.recv(1) == b""
     assert count_batches(metrics) == {"408": 1}
 
@@ -87,7 +87,7 @@ def test_a_client_that_leaves_is_counted_and_no_error(sample_collection, caplog)
     with serve_feedback(sample_collection, metrics=metrics) as client:
         client.send_half_a_batch().close()
     assert count_batches(metrics) == {"499": 1}
-    assert not [one for one in caplog.records if one.exc_info]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_the_end_while_a_client_is_slow(sample_collection, caplog):
@@ -97,11 +97,11 @@ def test_the_end_while_a_client_is_slow(sample_collection, caplog):
             sample_collection, metrics=metrics, limits=Limits(shutdown_timeout=0)
         ) as client:
             slow = stack.enter_context(closing(client.send_half_a_batch()))
-        status, said, headers = read_answer(slow)
+        status, answer, headers = read_answer(slow)
     assert (status, headers["retry-after"]) == (503, "5")
-    assert "ending" in said["detail"]
+    assert "ending" in answer["detail"]
     assert count_batches(metrics) == {"503": 1}
-    assert not [one for one in caplog.records if one.exc_info]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_too_many_rows_or_bytes(sample_collection):
@@ -128,15 +128,15 @@ def test_too_many_bytes_without_saying_so_first(sample_collection):
 
 
 def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
-    with open_sample_collection("qdrant-edge", tmp_path) as world:
-        world.read_vectors()
-        with serve_feedback(world) as client:
-            status, said, headers = client.call("/v1/searches", json.dumps(SEARCH).encode())
+    with open_sample_collection("qdrant-edge", tmp_path) as sample:
+        sample.read_vectors()
+        with serve_feedback(sample) as client:
+            status, answer, headers = client.call("/v1/searches", json.dumps(SEARCH).encode())
             assert (status, headers["retry-after"]) == (503, "5")
-            assert str(tmp_path) not in said["detail"]
-            world.database.close()
+            assert str(tmp_path) not in answer["detail"]
+            sample.database.close()
             assert client.post("/v1/searches", SEARCH)[0] == 200
-            together, answers = Barrier(8), []
+            together, statuses = Barrier(8), []
 
             def send(number: int) -> None:
                 together.wait()
@@ -144,11 +144,11 @@ def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):
                 # 503 where the seven others took longer than a client is kept waiting.
                 while (status := client.post("/v1/events", row)[0]) == 503:
                     pass
-                answers.append(status)
+                statuses.append(status)
 
             threads = [Thread(target=send, args=(number,)) for number in range(8)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-        assert answers == [200] * 8
+        assert statuses == [200] * 8

@@ -1,3 +1,5 @@
+"""What a log stores, what it counts, and how it ends."""
+
 import threading
 import time
 

@@ -1,3 +1,5 @@
+"""Searches with a text and no vector, embedded as they are imported."""
+
 import re
 import sys
 from pathlib import Path

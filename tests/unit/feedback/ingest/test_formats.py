@@ -1,3 +1,5 @@
+"""Files read as their names end, and JSON lines."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""What an import stores, what it leaves alone, and what it refuses."""
+
 import json
 
 import numpy as np

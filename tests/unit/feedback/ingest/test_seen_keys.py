@@ -1,3 +1,5 @@
+"""The keys that an import has seen."""
+
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 
 

@@ -1,3 +1,5 @@
+"""Judgements imported from memory."""
+
 import numpy as np
 
 from nudge_sync.feedback.ingest.importer import import_rows

@@ -1,3 +1,5 @@
+"""Rows of CSV and Parquet files."""
+
 import csv
 import json
 from datetime import UTC, date, datetime

@@ -36,17 +36,17 @@ def sample_collection(tmp_path: Path) -> Iterator[SampleCollection]:
 def test_logged_and_own_feedback_are_one(sample_collection: SampleCollection):
     log_everything(sample_collection, range(10))
     sample_collection.add_judgements([0, 20])
-    both = open_feedback(sample_collection.target(), MAPPED_FEEDBACK)
-    assert (both.queries.count(), both.events.count()) == (11, 12)
-    [mine] = both.queries.get(["q0"])
-    assert mine.document["text"] == ""
-    [logged, _] = both.queries.get(["q3", "q20", "q99"])
+    feedback = open_feedback(sample_collection.target(), MAPPED_FEEDBACK)
+    assert (feedback.queries.count(), feedback.events.count()) == (11, 12)
+    [own] = feedback.queries.get(["q0"])
+    assert own.document["text"] == ""
+    [logged, _] = feedback.queries.get(["q3", "q20", "q99"])
     assert (logged.document["text"], logged.document["session_id"]) == ("question 3", "s3")
-    [one] = [record for batch in both.queries.scan({"client_id": "c4"}) for record in batch]
-    assert one.key == "q4"
+    [search] = [record for batch in feedback.queries.scan({"client_id": "c4"}) for record in batch]
+    assert search.key == "q4"
     between = {"timestamp": (1_700_000_002.0, 1_700_000_004.0)}
-    assert both.queries.count(between) == 2
-    assert both.count_external({"client_id": "c4"}) == {"search_log": 1}
+    assert feedback.queries.count(between) == 2
+    assert feedback.count_external({"client_id": "c4"}) == {"search_log": 1}
 
 
 def test_what_is_held_on_a_client_whose_searches_are_in_a_log(sample_collection: SampleCollection):
@@ -62,19 +62,19 @@ def test_what_is_held_on_a_client_whose_searches_are_in_a_log(sample_collection:
     events.put(
         [to_event_record(Event("q7", "relevant", 5)), to_event_record(Event("q8", "click", 5))]
     )
-    both = open_feedback(target, FeedbackSettings(searches=SEARCH_LOG))
-    for whom, name in (
+    feedback = open_feedback(target, FeedbackSettings(searches=SEARCH_LOG))
+    for selector, name in (
         (FeedbackSelector(client="c2"), "q2"),
         (FeedbackSelector(session="s7"), "q7"),
     ):
-        asked = whom.find_query_ids(both)
-        rows = list(export_rows(queries, events, whom, asked))
+        query_ids = selector.find_query_ids(feedback)
+        rows = list(export_rows(queries, events, selector, query_ids))
         assert {row["query_id"] for row in rows} == {name}
-        assert both.count_external(whom.to_filter(), asked) == {"search_log": 1}
-        gone = delete_feedback(queries, events, whom, asked)
-        assert (gone.searches, gone.events) == (name == "q2", 1)
-        assert not list(export_rows(queries, events, whom, asked))
-    left = [one.document["query_id"] for batch in events.scan() for one in batch]
+        assert feedback.count_external(selector.to_filter(), query_ids) == {"search_log": 1}
+        deleted = delete_feedback(queries, events, selector, query_ids)
+        assert (deleted.searches, deleted.events) == (name == "q2", 1)
+        assert not list(export_rows(queries, events, selector, query_ids))
+    left = [event.document["query_id"] for batch in events.scan() for event in batch]
     assert (sorted(left), queries.count()) == (["q3", "q8"], 1)
 
 
@@ -86,37 +86,47 @@ def test_what_a_log_holds_on_a_client_whose_searches_are_ours(sample_collection:
         make_event_rows(sample_collection, range(10)),
     )
     target = sample_collection.target()
-    mine = {"q3": "alice", "q4": "bob", "q5": "alice"}
+    clients = {"q3": "alice", "q4": "bob", "q5": "alice"}
     vector = sample_collection.data.queries[0]
     target.queries.put(
-        [to_search_record(Search(name, vector, client_id=who)) for name, who in mine.items()]
+        [
+            to_search_record(Search(name, vector, client_id=client))
+            for name, client in clients.items()
+        ]
     )
-    both = open_feedback(target, FeedbackSettings(events=EVENT_LOG))
+    feedback = open_feedback(target, FeedbackSettings(events=EVENT_LOG))
     alice = FeedbackSelector(client="alice")
-    assert both.count_external(alice.to_filter(), alice.find_query_ids(both)) == {"click_log": 2}
+    assert feedback.count_external(alice.to_filter(), alice.find_query_ids(feedback)) == {
+        "click_log": 2
+    }
     early = FeedbackSelector(before="2023-11-14")
-    assert both.count_external(early.to_filter(), early.find_query_ids(both)) == {}
+    assert feedback.count_external(early.to_filter(), early.find_query_ids(feedback)) == {}
     late = FeedbackSelector(before="2023-11-15")
-    assert both.count_external(late.to_filter(), late.find_query_ids(both)) == {"click_log": 10}
+    assert feedback.count_external(late.to_filter(), late.find_query_ids(feedback)) == {
+        "click_log": 10
+    }
     query = FeedbackSelector(query="q4")
-    assert both.count_external(query.to_filter(), query.find_query_ids(both)) == {"click_log": 1}
+    assert feedback.count_external(query.to_filter(), query.find_query_ids(feedback)) == {
+        "click_log": 1
+    }
 
 
 def test_clicks_may_stand_in_the_search_itself(sample_collection: SampleCollection):
     rows = [{"clicked": [3, 4]}, {"clicked": []}, {}, {"clicked": 5}, {"clicked": [None]}]
     fill_log(sample_collection, "search_log", sample_collection.data.queries[: len(rows)], rows)
     fields = EventLog(collection="search_log", query_id="qid", point="clicked")
-    for at, row in enumerate(rows):
-        row["qid"] = at
-    own = FeedbackSettings(searches=SearchLog(collection="search_log"), events=fields)
-    found = open_feedback(sample_collection.target(), own)
-    acts = [record.document for batch in found.events.scan() for record in batch]
-    said = [(one["query_id"], one["object_id"]) for one in acts if "query_id" in one]
-    assert said == [("0", 3), ("0", 4), ("3", 5)]
-    assert {one["action_name"] for one in acts if "query_id" in one} == {"click"}
-    read = read_judgements(found.queries, found.events, own, DIMENSION)
-    assert (read.funnel[0].name, read.funnel[0].removed) == ("records", 1)
-    keys = {record.key for batch in found.queries.scan(vectors=False) for record in batch}
+    for number, row in enumerate(rows):
+        row["qid"] = number
+    settings = FeedbackSettings(searches=SearchLog(collection="search_log"), events=fields)
+    feedback = open_feedback(sample_collection.target(), settings)
+    documents = [record.document for batch in feedback.events.scan() for record in batch]
+    clicks = [event for event in documents if "query_id" in event]
+    clicked = [(event["query_id"], event["object_id"]) for event in clicks]
+    assert clicked == [("0", 3), ("0", 4), ("3", 5)]
+    assert {event["action_name"] for event in clicks} == {"click"}
+    judgements = read_judgements(feedback.queries, feedback.events, settings, DIMENSION)
+    assert (judgements.funnel[0].name, judgements.funnel[0].removed) == ("records", 1)
+    keys = {record.key for batch in feedback.queries.scan(vectors=False) for record in batch}
     assert keys == {"1000", "1001", "1002", "1003", "1004"}
 
 
@@ -133,10 +143,11 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_not_there_is_named(sample_collection: SampleCollection, name: str):
-    own, acts, message = WRONG[name]
+    search_fields, event_fields, message = WRONG[name]
     log_everything(sample_collection, range(10))
     settings = FeedbackSettings(
-        searches=SEARCH_LOG.model_copy(update=own), events=EVENT_LOG.model_copy(update=acts)
+        searches=SEARCH_LOG.model_copy(update=search_fields),
+        events=EVENT_LOG.model_copy(update=event_fields),
     )
     with pytest.raises(ConfigError, match=message):
         load_collection_judgements(

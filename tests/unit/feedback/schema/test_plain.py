@@ -1,3 +1,5 @@
+"""Values of applications as those of a JSON row."""
+
 from uuid import UUID
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Ids as people write them, and the points that they stand for."""
+
 from nudge_sync.feedback.schema.point_ids import PointIdResolver, sort_ids
 
 

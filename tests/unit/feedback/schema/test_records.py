@@ -1,3 +1,5 @@
+"""Records of searches and events."""
+
 import numpy as np
 import pytest
 
