@@ -155,7 +155,7 @@ class FeedbackLog:
     def refuse(self, error: BaseException) -> None:
         """Count a search or event that could not be logged because of `error`."""
         self._refused += 1
-        self._last_error = f"{type(error).__name__}: {error}"
+        self._keep_error(error)
 
     @property
     def counts(self) -> LogCounts:
@@ -212,6 +212,9 @@ class FeedbackLog:
                 thread.start()
                 self._thread = thread
 
+    def _keep_error(self, error: BaseException) -> None:
+        self._last_error = f"{type(error).__name__}: {error}"
+
     def _is_working(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
@@ -234,7 +237,7 @@ class FeedbackLog:
                     self._store_batch(self._connect())
                     pause, refusals, due = min_pause, 0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
-                self._last_error = f"{type(error).__name__}: {error}"
+                self._keep_error(error)
                 # Tries that a flush made early neither lengthen the pause nor count as refusals.
                 if time.monotonic() >= due:
                     pause = min(2 * pause, _MAX_PAUSE)
@@ -279,7 +282,7 @@ class FeedbackLog:
                 row["query_vector"] = row["query_vector"]()
             return parse_storable_row(to_plain_row(row), connection.dimension)
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
-            self._last_error = f"{type(bad).__name__}: {bad}"
+            self._keep_error(bad)
             return None
 
     def _connect(self) -> _Connection:
@@ -299,7 +302,7 @@ class FeedbackLog:
             try:
                 self._database.close()
             except Exception as error:  # noqa: BLE001
-                self._last_error = f"{type(error).__name__}: {error}"
+                self._keep_error(error)
 
 
 def _copy_vector(vector: Any) -> Any:
