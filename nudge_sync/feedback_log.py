@@ -107,7 +107,7 @@ class FeedbackLog:
 
         query_vector: (d,), the vector that was searched with, or a function that returns it and
         is called in the background; shown_ids: best first; query_id: a new one if empty;
-        propensities: for each shown id the probability, in (0, 1], that it stood at its rank.
+        propensities: one in (0, 1] for each shown id.
         """
         try:
             assigned_id = query_id or f"{self._id_prefix}{next(self._counter):x}"
