@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from nudge_sync.connector.settings import SettingsModel, validate_settings
 from nudge_sync.errors import ConfigError
+from nudge_sync.metrics import MetricName
 
-MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
