@@ -29,8 +29,8 @@ from nudge_sync.errors import (
     UnsupportedCollection,
 )
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
-from nudge_sync_qdrant.collection import compute_query_limit, compute_row_limit
 from nudge_sync_qdrant.layout import resolve_layout
+from nudge_sync_qdrant.query import compute_query_limit, compute_row_limit
 from nudge_sync_qdrant_common import record_codec
 
 SECRET = "s3cr3t-k3y"
