@@ -113,12 +113,12 @@ class RescalesInSilence(MemoryCollection):
 
 class TakesNaN(MemoryCollection):
     def _check(self, points, expected):
-        pass
+        return points, expected
 
 
 class RefusesTooLate(MemoryCollection):
     def _check(self, points, expected):
-        pass
+        return points, expected
 
     def write(self, points, expected):
         report = super().write(points, expected)
@@ -206,6 +206,24 @@ class SearchesAHundred(MemoryCollection):
         return super().search(queries[:100], k, exact=exact)
 
 
+class SearchesForOneAtLeast(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        return super().search(queries, max(k, 1), exact=exact)
+
+
+class SearchesWithNaN(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        return super().search(np.nan_to_num(queries), k, exact=exact)
+
+
+class CutsQueries(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        rows = np.zeros((len(queries), self._table().dimension), np.float32)
+        width = min(queries.shape[-1], rows.shape[1])
+        rows[:, :width] = queries[..., :width]
+        return super().search(rows, k, exact=exact)
+
+
 class CallsItDot(MemoryCollection):
     def describe(self):
         return replace(super().describe(), metric="dot")
@@ -264,6 +282,9 @@ BROKEN_COLLECTIONS = {
     MeasuresDistance: "test_exact_search_is_brute_force",
     MissesTheBest: "test_exact_search_is_brute_force",
     SearchesAHundred: "test_search_many_queries_and_none",
+    SearchesForOneAtLeast: "test_search_for_no_points",
+    SearchesWithNaN: "test_queries_that_are_not_finite_are_refused",
+    CutsQueries: "test_queries_of_another_shape_are_refused",
     CallsItDot: "test_facts",
     KeepsTheAlias: "test_alias",
 }
