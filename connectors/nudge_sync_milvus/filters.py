@@ -9,7 +9,9 @@ from nudge_sync.connector import PointId
 MAX_DOUBLE = 1.7976931348623157e308
 """The largest number that a filter can name: there is no literal for infinity."""
 _INT64_MIN = -(2**63)
+"""The lowest key; Milvus cannot read it as a literal, so filters for it say < what follows."""
 _INT64_MAX = 2**63 - 1
+"""The highest key."""
 _MAX_FILTER_BYTES = 8 * 1024 * 1024
 """Of the keys in one filter; the whole request must fit Milvus's 64 MiB."""
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})

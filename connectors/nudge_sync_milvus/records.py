@@ -47,7 +47,7 @@ _CLAIM_TTL_SECONDS = 60.0
 """How long a claim counts, unless it is removed before."""
 _ROW_OVERHEAD_BYTES = 4_096
 """Bytes assumed for a record beside its vector; most are shorter."""
-T = TypeVar("T")
+_Answer = TypeVar("_Answer")
 
 
 class MilvusRecords:
@@ -239,11 +239,9 @@ class MilvusRecords:
             lambda: self._connection.query(self._name, filter_, self._list_fields(vectors=False)),
             None,
         )
-        return (
-            []
-            if answer is None
-            else list(decode_rows(parse_rows(self._ref, answer), self._dimension))
-        )
+        if answer is None:
+            return []
+        return list(decode_rows(parse_rows(self._ref, answer), self._dimension))
 
     def _read_rows(self, keys: list[str], *, vectors: bool) -> list[Rows]:
         fields = self._list_fields(vectors=vectors)
@@ -252,10 +250,10 @@ class MilvusRecords:
         def read() -> list[Rows]:
             return list(read_rows(self._connection, self._ref, keys, fields, row_limit=row_limit))
 
-        nothing: list[Rows] = []
-        return self._read_loaded(read, nothing)
+        no_rows: list[Rows] = []
+        return self._read_loaded(read, no_rows)
 
-    def _read_loaded(self, read: Callable[[], T], default: T) -> T:
+    def _read_loaded(self, read: Callable[[], _Answer], default: _Answer) -> _Answer:
         """Return what `read` gives, or `default` without a collection; loads it if need be."""
         try:
             return read()

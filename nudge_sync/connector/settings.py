@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nudge_sync.errors import ConfigError
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
+"""The model that a table is read into."""
 Sections = Sequence[tuple[str, type[BaseModel]]]
 """Tables of a file by name, each with its model."""
 

@@ -45,7 +45,7 @@ class VectorTable:
         self.matrix[self.row[point_id]] = stored
 
     def discard(self, point_id: PointId) -> None:
-        """Remove a vector, if there is one; the last row takes its place."""
+        """Remove a vector, if there is one; the last row moves into its row."""
         row = self.row.pop(point_id, None)
         if row is None:
             return

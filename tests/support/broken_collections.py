@@ -239,7 +239,7 @@ def _pair(points):
 
 
 def make_collection_database(collection_class):
-    """A database whose collections are of this kind."""
+    """Return a database class whose collections are of this class."""
 
     class Broken(MemoryDatabase):
         def collection(self, name, vector=""):
@@ -254,6 +254,7 @@ class FindsAnyCollection(MemoryDatabase):
         return MemoryCollection(self.store, name, vector)
 
 
+# Each with the test of the kit that is about the promise it breaks.
 BROKEN_COLLECTIONS = {
     IgnoresExpected: "test_write_leaves_drifted_rows",
     CreatesMissing: "test_write_creates_nothing",

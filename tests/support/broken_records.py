@@ -190,7 +190,7 @@ class SharesDocuments(MemoryRecords):
 
 
 def make_records_database(records_class):
-    """A database whose records are of this kind."""
+    """Return a database class whose records are of this class."""
 
     class Broken(MemoryDatabase):
         def records(self, name, dimension=0, indexed=()):
@@ -210,6 +210,7 @@ class ForgetsOnClose(MemoryDatabase):
         return MemoryRecords(self.own_store, name, dimension)
 
 
+# Each with the test of the kit that is about the promise it breaks.
 BROKEN_RECORDS = {
     LosesBits: "test_vectors_keep_their_bits",
     FlushesDenormals: "test_vectors_keep_their_bits",
