@@ -15,9 +15,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import GLOBAL_OPTIONS
+from nudge_sync.cli.errors import GLOBAL_OPTIONS
 from nudge_sync.cli.output import to_json_value
-from nudge_sync.cli.verbs.setup import render_template
+from nudge_sync.cli.verbs.init import render_template
 from nudge_sync.config import (
     CollectionSettings,
     Config,

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet as pq
 from typer.testing import CliRunner
 
-from nudge_sync.cli.verbs.feedback import app
+from nudge_sync.cli.app import feedback_app
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
 from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
@@ -466,6 +466,6 @@ def test_what_csv_writes_is_read_back(tmp_path, destination):
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(words):
-    done = CliRunner().invoke(app, ["import", *words])
+    done = CliRunner().invoke(feedback_app, ["import", *words])
     assert done.exit_code == 2
     assert "--qrels" in done.stderr
