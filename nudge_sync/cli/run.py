@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nudge_sync.cli.errors import get_exit_code, print_error
+from nudge_sync.cli.errors import GATE_REFUSED_EXIT_CODE, get_exit_code, print_error
 from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect
-from nudge_sync.errors import ConfigError, GateRefused, Interrupted, NudgeSyncError
+from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
 from nudge_sync.store.target import Target, open_target
 
 
@@ -28,6 +28,14 @@ class Job:
             return self.settings
         solver = self.settings.solver.model_copy(update={"exact": True})
         return self.settings.model_copy(update={"solver": solver})
+
+
+@dataclass(frozen=True)
+class RefusedResult:
+    """A result that is printed like any other, and ends with the gate's exit code."""
+
+    summary: dict[str, Any]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -70,8 +78,8 @@ def run_on_collections(
     """Return what `work` returns for the collections asked for, and the worst exit code.
 
     One collection: its result. With `all_collections` a list: an error of one collection is
-    printed on stderr and takes its place in the list, and the others go on. A plan that the gate
-    refused is a result, with the exit code of a refusal.
+    printed on stderr and takes its place in the list, and the others go on. A RefusedResult becomes
+    its summary, with the reason as "error".
     """
     with open_workspace(path) as workspace:
         if not all_collections:
@@ -99,14 +107,11 @@ def _select_collection(
 def _run_on_collection(
     workspace: Workspace, name: str, work: Callable[[Job], Any]
 ) -> tuple[Any, int]:
-    try:
-        return work(workspace.open_job(name)), 0
-    except GateRefused as error:
-        refused_result = getattr(error, "applied", None) or getattr(error, "plan", None)
-        if refused_result is None:
-            raise
-        print_error(f"{name}: {error}")
-        return {**refused_result.summary(), "error": str(error)}, error.exit_code
+    result = work(workspace.open_job(name))
+    if isinstance(result, RefusedResult):
+        print_error(f"{name}: {result.reason}")
+        return {**result.summary, "error": result.reason}, GATE_REFUSED_EXIT_CODE
+    return result, 0
 
 
 def _run_or_print_error(

@@ -13,7 +13,7 @@ from nudge_sync.cli.tables import print_and_exit
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nudge_sync.cli.run import Job
+    from nudge_sync.cli.run import Job, RefusedResult
 
 PlanFileOption = Annotated[
     Path | None,
@@ -36,7 +36,7 @@ def apply(
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.run import RefusedResult, run_on_collections
     from nudge_sync.planning.plan_file import load_plan
 
     if plan_file is not None and all_collections:
@@ -44,7 +44,7 @@ def apply(
     require_terminal(yes)
     loaded_plan = load_plan(plan_file) if plan_file else None
 
-    def work(job: Job) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any] | RefusedResult:
         settings, current_plan = job.choose_settings(exact), loaded_plan
         if current_plan is None and not yes:
             with show_progress() as progress:
@@ -52,7 +52,10 @@ def apply(
         if current_plan is not None and current_plan.moved:
             confirm(_format_question(job.target.name, current_plan.summary()), yes)
         with show_progress() as progress:
-            return cycle.apply(job.target, settings, current_plan, progress).summary()
+            report = cycle.apply(job.target, settings, current_plan, progress)
+        if report.reason:
+            return RefusedResult(report.summary(), report.reason)
+        return report.summary()
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)
     print_and_exit(result, exit_code, as_json)
