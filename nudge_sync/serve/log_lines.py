@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from nudge_sync.base.debug import is_debug_mode
 from nudge_sync.base.terminal import escape_unprintable
 
 LOGGER = logging.getLogger("nudge_sync")
@@ -34,8 +34,7 @@ def log_message(level: int, message: str, **details: Any) -> None:
 
 def _is_traceback_wanted(level: int) -> bool:
     # A traceback may quote addresses and data, so it is asked for.
-    is_debug_mode = os.environ.get("NUDGE_SYNC_DEBUG", "") not in {"", "0"}
-    return is_debug_mode and level >= logging.ERROR and sys.exc_info()[0] is not None
+    return is_debug_mode() and level >= logging.ERROR and sys.exc_info()[0] is not None
 
 
 class JsonFormatter(logging.Formatter):
