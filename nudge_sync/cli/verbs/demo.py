@@ -1,4 +1,4 @@
-"""`demo`: the whole round on data that ships with the package."""
+"""`demo`: a whole cycle and its rollback, on data that ships with the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nudge_sync.cli import options
 from nudge_sync.cli.output import format_difference, print_result, print_table, show_progress
 
 if TYPE_CHECKING:
-    from nudge_sync.demo.round import DemoResult
+    from nudge_sync.demo import DemoResult
 
 EngineOption = Annotated[
     str,
