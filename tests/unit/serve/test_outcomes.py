@@ -16,8 +16,8 @@ from nudge_sync.errors import (
     Unauthorised,
     Unreachable,
 )
+from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.held_out import LiveCheck
-from nudge_sync.planning.plan import Gate
 from nudge_sync.serve.outcomes import (
     LogLine,
     describe_drill,
@@ -39,13 +39,13 @@ GAIN = LiveCheck({"ndcg@10": 0.4}, {"ndcg@10": 0.5}, is_loss=False)
         (CycleReport(make_fake_plan(), 3, 3, live_check=GAIN), "applied", "cycle applied", None),
         (CycleReport(make_fake_plan(), None), "unchanged", "cycle unchanged", None),
         (
-            CycleReport(make_fake_plan(gate=REFUSAL), None),
+            CycleReport(replace(make_fake_plan(), gate=REFUSAL), None),
             "refused",
             "refused by the gate",
             "too few queries; no gain",
         ),
         (
-            CycleReport(make_fake_plan(gate=REFUSAL), 3, 3),
+            CycleReport(replace(make_fake_plan(), gate=REFUSAL), 3, 3),
             "refused",
             "refused by the gate",
             "too few queries; no gain",
