@@ -18,7 +18,7 @@ ToOption = Annotated[
     int | None,
     typer.Option(
         envvar="NUDGE_SYNC_ROLLBACK_TO",
-        help="The revision whose vectors come back; default: the last but one.",
+        help="The revision whose vectors come back; default: the one before the last.",
     ),
 ]
 OriginalsOption = Annotated[
