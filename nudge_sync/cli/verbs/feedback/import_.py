@@ -12,6 +12,7 @@ from nudge_sync.cli.output import print_line, print_pairs, print_result, print_t
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
     from nudge_sync.feedback.ingest.sources import Source
 
 FilesArgument = Annotated[
@@ -99,8 +100,8 @@ def import_(
     from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.log.external import open_feedback
 
-    query_paths = _pair_query_paths(query_vectors, query_ids)
-    sources = _open_sources(files or [], qrels, beir, query_paths, embed)
+    query_files = _pair_query_files(query_vectors, query_ids)
+    sources = _open_sources(files or [], qrels, beir, query_files, embed)
     rejects_path = rejects or _choose_rejects_path(files or [], qrels, beir)
     with open_job(config, collection) as job, show_progress() as progress:
         target = job.target
@@ -117,9 +118,11 @@ def import_(
     print_result(report.summary(), as_json, _print_import)
 
 
-def _pair_query_paths(vectors: Path | None, ids: Path | None) -> tuple[Path, Path] | None:
+def _pair_query_files(vectors: Path | None, ids: Path | None) -> QueryVectorFiles | None:
+    from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
+
     if vectors and ids:
-        return vectors, ids
+        return QueryVectorFiles(vectors, ids)
     if vectors or ids:
         raise ConfigError("--query-vectors and --query-ids go together, also with --qrels, --beir")
     return None
@@ -129,19 +132,20 @@ def _open_sources(
     files: list[Path],
     qrels_path: Path | None,
     beir_folder: Path | None,
-    query_paths: tuple[Path, Path] | None,
+    query_files: QueryVectorFiles | None,
     embed: str | None,
 ) -> list[Source]:
     from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
-    from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
+    from nudge_sync.feedback.ingest.formats import open_source
+    from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
 
-    label_sources = _open_label_sources(qrels_path, beir_folder, query_paths, embed)
+    label_sources = _open_label_sources(qrels_path, beir_folder, query_files, embed)
     if not (files or label_sources):
         raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
-    if label_sources or query_paths is None:
+    if label_sources or query_files is None:
         sources = [*map(open_source, files), *label_sources]
     else:
-        sources = [join_query_vectors(files, *query_paths, keep_unmatched=embed is not None)]
+        sources = [join_query_vectors(files, query_files, keep_unmatched=embed is not None)]
     if embed is None:
         return sources
     embedder = Embedder.from_name(embed)
@@ -151,20 +155,20 @@ def _open_sources(
 def _open_label_sources(
     qrels_path: Path | None,
     beir_folder: Path | None,
-    query_paths: tuple[Path, Path] | None,
+    query_files: QueryVectorFiles | None,
     embed: str | None,
 ) -> list[Source]:
-    from nudge_sync.feedback.ingest.sources import open_beir, open_beir_texts, open_qrels
+    from nudge_sync.feedback.ingest.qrels import open_beir, open_beir_texts, open_qrels
 
     if qrels_path and beir_folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
-    if query_paths is None and (qrels_path or (beir_folder and embed is None)):
+    if query_files is None and (qrels_path or (beir_folder and embed is None)):
         raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
-    if qrels_path and query_paths:
-        return [open_qrels(qrels_path, *query_paths)]
+    if qrels_path and query_files:
+        return [open_qrels(qrels_path, query_files)]
     if beir_folder:
         return [
-            open_beir(beir_folder, *query_paths) if query_paths else open_beir_texts(beir_folder)
+            open_beir(beir_folder, query_files) if query_files else open_beir_texts(beir_folder)
         ]
     return []
 
@@ -174,7 +178,7 @@ def _choose_rejects_path(files: list[Path], qrels: Path | None, beir: Path | Non
 
     Beside a pipe there is often nowhere to write, so that of a pipe goes to the current directory.
     """
-    from nudge_sync.feedback.ingest.sources import is_pipe
+    from nudge_sync.feedback.ingest.text_files import is_pipe
 
     candidates = [*files, qrels, beir / "qrels" if beir else None]
     first_path = next(path for path in candidates if path is not None)
