@@ -9,10 +9,11 @@ from typing import Protocol
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.cli.run import open_job
-from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.sources.files import TaskFiles, read_task
-from nudge_sync.evaluate.task import EvaluationTask, Similarity
+from nudge_sync.evaluate.task import EvaluationTask
+from nudge_sync.metrics import MetricName
+from nudge_sync.solve.problem import Similarity
 
 DEFAULT_METRIC: MetricName = "ndcg@10"
 
@@ -130,7 +131,11 @@ class CollectionSource:
         with open_job(self.config, self.collection) as job:
             judgements = load_collection_judgements(job.target, job.settings, progress)
             task = build_collection_task(
-                job.target, judgements, exact=self.exact, progress=progress
+                job.target,
+                judgements,
+                read_all=self.exact,
+                exact=job.settings.solver.exact,
+                progress=progress,
             )
             return task, job.settings.solver.metric
 

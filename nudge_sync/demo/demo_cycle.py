@@ -15,9 +15,10 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Collection, PointId, Points
 from nudge_sync.demo import engine as demo_engine
 from nudge_sync.demo.requests import Requests, Tools, load_demo_data, split_requests
-from nudge_sync.evaluate.score import EVALUATED_METRICS, score_run
+from nudge_sync.evaluate.score import score_run
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
+from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.writing.rollback import roll_back
 
@@ -136,7 +137,7 @@ def search_rows(collection: Collection, queries: Float32) -> Int64:
 def score_demo_run(run: Int64, requests: Requests) -> dict[str, float]:
     """Return metric -> its mean over the requests, for what the database found (q, depth)."""
     judgements = [dict.fromkeys(answers, 1.0) for answers in requests.answers]
-    means = dict(zip(EVALUATED_METRICS, score_run(run, judgements).mean(axis=0), strict=True))
+    means = dict(zip(METRIC_NAMES, score_run(run, judgements).mean(axis=0), strict=True))
     return {name: round(float(means[name]), 6) for name in DEMO_METRICS}
 
 
