@@ -1,4 +1,4 @@
-"""What `check` finds out about one collection."""
+"""What `check` says of one collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from nudge_sync.store.target import find_problems
 
 
 def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str, Any]:
-    """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
+    """Return the facts of a collection, its feedback and ledger, and its problems and notes.
+
+    Problems are what would be refused; notes are worth knowing. Raises DatabaseError,
+    DamagedRecord.
+    """
     target = job.target
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)

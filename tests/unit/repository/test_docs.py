@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
+from nudge_sync.cli.errors import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
 from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import PrometheusMetrics

@@ -12,7 +12,7 @@ from nudge_sync import cycle
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import load_config
 from nudge_sync.errors import Interrupted
-from nudge_sync.serve.daemon import Daemon, build_cycle_trigger, build_drill_trigger
+from nudge_sync.serve.daemon import Daemon
 from nudge_sync.store import checksum
 from nudge_sync.store.gc import sweep_leftovers
 from nudge_sync.store.restore_drill import open_scratch_records, run_drill
@@ -125,11 +125,8 @@ def test_the_daemon_drills_on_its_own_schedule(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "shop")
     workspace.write_config('[schedule]\nevery = "1d"\ndrill_every = "1s"')
     config = load_config(workspace.config_path)
-    schedule = config.collections["docs"].schedule
-    assert build_drill_trigger(schedule) is not None
-    assert build_drill_trigger(schedule.model_copy(update={"drill_every": None})) is None
-    daemon = Daemon(config, StopRequest(), {"docs": ""})
-    with daemon.run_schedule({"docs": build_cycle_trigger(schedule)}, run_at_start=False):
+    daemon = Daemon(config, StopRequest())
+    with daemon.run_schedule(run_at_start=False):
         line = b'nudge_sync_drills_total{collection="docs",result="restored"}'
         deadline = time.monotonic() + 60
         while line not in daemon.render_metrics():

@@ -1,4 +1,4 @@
-"""Where the demo runs: an embedded engine in a temporary folder, or a server."""
+"""The database that the demo runs on: an embedded engine in a temporary folder, or a server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _ADDRESS_KEYS = {"qdrant": "url", "milvus": "uri"}
 
 @contextmanager
 def open_demo_database(engine: str, url: str | None) -> Iterator[Database]:
-    """The database to run on; the embedded one is gone afterwards."""
+    """Open the database to run on; an embedded one is gone afterwards.
+
+    Raises ConfigError for an engine that the demo does not know, or a server without `url`.
+    """
     with TemporaryDirectory(prefix="nudge-sync-demo-") as folder:
         database = connect(engine, _build_section(engine, url, Path(folder)))
         try:
@@ -47,7 +50,10 @@ def _build_section(engine: str, url: str | None, folder: Path) -> dict[str, Any]
 def create_demo_collection(
     engine: str, database: Database, collection_name: str, vectors: Float32, payloads: Sequence[Any]
 ) -> None:
-    """A new collection `name` with points 0, 1, ... Raises ConfigError where there is one."""
+    """Create a collection of `vectors` (n, d) with the ids 0, 1, ...
+
+    Raises ConfigError where the database has a collection of that name.
+    """
     try:
         database.collection(collection_name)
     except CollectionNotFound:
@@ -62,6 +68,6 @@ def create_demo_collection(
 
 
 def _import_connector(engine: str) -> Any:
-    """The module that the connector's entry point names: the core imports no connector itself."""
+    """Return the module that the connector's entry point names: the core imports no connector."""
     entry_point = next(iter(entry_points(group=ENTRY_POINT_GROUP, name=engine)))
     return sys.modules[entry_point.load().__module__.partition(".")[0]]
