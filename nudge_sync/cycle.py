@@ -13,7 +13,7 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import GateRefused
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import HeldOutQueries, LiveCheck, select_held_out
@@ -76,7 +76,7 @@ def plan(
     refuse_unsupported_collection(target.facts)
     ledger = target.open_ledger()
     erasure_state = erasure.read_erasure_state(target)
-    judgements = load_collection_judgements(target, settings, progress)
+    judgements = load_judgements(target, settings, progress)
     return make_plan(target, settings, judgements, ledger, progress, erasure_state=erasure_state)
 
 
@@ -103,7 +103,7 @@ def apply(
         writer = Writer(target, settings.write, held_lease, progress)
         finish_pending_revision(writer, settings)
         erasure_state = erasure.read_erasure_state(target)
-        judgements = load_collection_judgements(target, settings, progress)
+        judgements = load_judgements(target, settings, progress)
         restored: _RestoredRevision = None, Tally()
         ids_without_feedback = find_points_without_feedback(target, judgements)
         if plan is None:

@@ -93,12 +93,12 @@ class CollectionSource:
     def load_task(self, progress: Progress) -> tuple[EvaluationTask, MetricName]:
         """The task, and the metric that the collection's settings choose by."""
         from nudge_sync.evaluate.sources.collection import build_collection_task
-        from nudge_sync.feedback.judged import load_collection_judgements
+        from nudge_sync.feedback.judgements import load_judgements
 
         with open_workspace(self.config) as workspace:
             name = select_collections(workspace.config, self.collection, all_collections=False)[0]
             job = workspace.open_job(name)
-            judgements = load_collection_judgements(job.target, job.settings, progress)
+            judgements = load_judgements(job.target, job.settings, progress)
             task = build_collection_task(
                 job.target, judgements, exact=self.exact, progress=progress
             )

@@ -116,7 +116,7 @@ def build_dataset(
         rows=rows,
         points=points,
         train_queries=train_queries,
-        weights=None if _has_only_labels(judgements) else weights[~is_held_out].maximum(0),
+        weights=None if judgements.only_labels else weights[~is_held_out].maximum(0),
         folds=np.minimum((fold_positions * BUCKET_COUNT).astype(np.int64), BUCKET_COUNT - 1),
         held_out_queries=held_out_queries,
         bystanders=_find_bystanders(train_queries, held_out_queries),
@@ -202,17 +202,6 @@ def _build_relevance(
     matrix = csr_matrix((value, (row, column)), shape=weights.shape, dtype=np.float64)
     matrix.sort_indices()
     return matrix
-
-
-def _has_only_labels(judgements: Judgements) -> bool:
-    """Whether all there is are labels: then what pulls is what finding it is worth."""
-    is_positive, expected = judgements.weights > 0, judgements.expected_gains
-    ids = [judgements.point_ids[row] for row in np.flatnonzero(is_positive)]
-    return (
-        ids == expected.point_ids
-        and np.array_equal(judgements.query_rows[is_positive], expected.query_rows)
-        and np.array_equal(judgements.weights[is_positive], expected.gains)
-    )
 
 
 def _build_matrix(

@@ -17,8 +17,7 @@ import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
-from nudge_sync.feedback.judged import load_collection_judgements
-from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.feedback.judgements import load_judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync_qdrant_edge import connect
@@ -156,9 +155,7 @@ def test_a_mapped_log_says_what_an_import_of_it_would(
 ):
     rows = range(QUERIES)
     log_everything(any_sample_collection, rows)
-    found = load_collection_judgements(
-        any_sample_collection.target(), CollectionSettings(feedback=MAPPED)
-    )
+    found = load_judgements(any_sample_collection.target(), CollectionSettings(feedback=MAPPED))
     with open_sample_collection("memory", tmp_path / "other") as other:
         expected = import_judgements(other, rows)
     assert found.query_ids == expected.query_ids
@@ -275,9 +272,7 @@ def test_what_is_not_there_is_named(sample_collection: SampleCollection, name: s
         searches=SEARCHES.model_copy(update=own), events=EVENTS.model_copy(update=acts)
     )
     with pytest.raises(ConfigError, match=message):
-        load_collection_judgements(
-            sample_collection.target(), CollectionSettings(feedback=settings)
-        )
+        load_judgements(sample_collection.target(), CollectionSettings(feedback=settings))
 
 
 def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
@@ -289,7 +284,7 @@ def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
     )
     settings = CollectionSettings(feedback=FeedbackSettings(searches=SEARCHES))
     with pytest.raises(ConfigError, match=f"need vectors of {DIMENSION} numbers.*have 2"):
-        load_collection_judgements(sample_collection.target(), settings)
+        load_judgements(sample_collection.target(), settings)
 
 
 def test_a_milvus_schema_with_types(tmp_path: Path):

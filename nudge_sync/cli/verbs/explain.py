@@ -44,14 +44,14 @@ def explain(
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
     from nudge_sync.cli.run import open_workspace, select_collections
     from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
-    from nudge_sync.feedback.judged import load_collection_judgements
+    from nudge_sync.feedback.judgements import load_judgements
     from nudge_sync.feedback.log.external import open_feedback
 
     with open_workspace(config) as workspace, show_progress() as progress:
         job = workspace.open_job(
             select_collections(workspace.config, collection, all_collections=False)[0]
         )
-        judgements = load_collection_judgements(job.target, job.settings, progress)
+        judgements = load_judgements(job.target, job.settings, progress)
         searches = open_feedback(job.target, job.settings.feedback).queries
         explanation = explain_point(
             job.target, judgements, searches, point, depth=depth, progress=progress

@@ -1,29 +1,29 @@
-"""What was gathered from records, into the one order it has whatever the order they came in.
+"""Freezing the builders into a `Log`, sorted so that the order of the records does not matter.
 
-Column by column, each given back as soon as it was used.
+Goes column by column and lets go of each as soon as it is used, since the log may fill the memory.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int32, Int64
-from nudge_sync.connector import Float32
+from nudge_sync.base.arrays import Float32, Int32, Int64, pair_key
 from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
 
 _LIST_BATCH_SIZE = 2**17
-"""Lists of what was shown, at a time."""
+"""Lists of shown points that are moved at a time."""
 
 
 def freeze_log(
     events_builder: EventsBuilder, searches_builder: SearchesBuilder, encoders: Encoders
 ) -> Log:
-    """The log. Takes everything out of what is handed in."""
+    """Return the log, and empty the builders and the encoders."""
     points, point_rows = encoders.points.sort()
     sessions, session_rows = encoders.sessions.take_sorted()
     clients, client_rows = encoders.clients.take_sorted()
@@ -33,6 +33,7 @@ def freeze_log(
         _to_array(searches_builder.query_number)[order], len(encoders.query_ids)
     )
     lengths = _to_array(searches_builder.shown_count)
+    propensities, searches_builder.propensities = searches_builder.propensities, None
     searches = Searches(
         query_ids=query_ids,
         vector_row=vector_rows[order],
@@ -40,7 +41,12 @@ def freeze_log(
         session=session_rows[_to_array(searches_builder.session.take())[order]],
         client=client_rows[_to_array(searches_builder.client.take())[order]],
         shown_starts=_compute_starts(lengths[order]),
-        shown=_reorder_shown(_to_array(searches_builder.shown.take()), lengths, order, point_rows),
+        shown=_reorder_lists(
+            _to_array(searches_builder.shown.take()), lengths, order, point_rows.__getitem__
+        ),
+        propensities=None
+        if propensities is None
+        else _reorder_lists(_to_array(propensities), lengths, order),
     )
     is_label = _to_array(events_builder.is_label).astype(np.bool_)
     columns: dict[str, NDArray[Any]] = {
@@ -71,12 +77,14 @@ def freeze_log(
 
 
 def _to_array(values: array[Any]) -> NDArray[Any]:
-    """The values as numbers that share their memory."""
+    """Return the values as an array that shares their memory."""
     return np.frombuffer(values, values.typecode) if values else np.zeros(0, values.typecode)
 
 
 def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
-    """The vectors in the order of their digests, and for each search the row of its own, or -1."""
+    """Return the vectors in the order of their digests, (v, d), and the row of each search, (s,),
+    or -1.
+    """
     vector_by_hash = searches_builder.vector_by_hash
     hashes = sorted(vector_by_hash, key=lambda hash_: vector_by_hash[hash_][0])
     usable = [hash_ for hash_ in hashes if vector_by_hash[hash_][1].any()]
@@ -87,7 +95,7 @@ def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
 
 
 def _find_rows(values: Int64, wanted: Int64) -> Int32:
-    """For each of the wanted the row of `values` that holds it, or -1."""
+    """Return for each wanted value the row of `values` that holds it, or -1, (w,)."""
     if not len(values):
         return np.full(len(wanted), -1, np.int32)
     order = np.argsort(values)
@@ -98,7 +106,7 @@ def _find_rows(values: Int64, wanted: Int64) -> Int32:
 
 
 def _invert_numbers(numbers: Int32, count: int) -> Int32:
-    """For each number the row that has it, or -1."""
+    """Return for each number below `count` the row that has it, or -1, (count,)."""
     rows = np.full(count, -1, np.int32)
     numbered_rows = np.flatnonzero(numbers >= 0)
     rows[numbers[numbered_rows]] = numbered_rows
@@ -109,32 +117,40 @@ def _compute_starts(lengths: Int32) -> Int64:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def _reorder_shown(shown: Int32, lengths: Int32, order: Int64, point_rows: Int32) -> Int32:
-    """The lists laid end to end in `shown`, each whole, in another order; numbers made places."""
+def _reorder_lists(
+    values: NDArray[Any],
+    lengths: Int32,
+    order: Int64,
+    convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+) -> NDArray[Any]:
+    """Return lists laid end to end, converted, in another order.
+
+    values: (n,), the lists end to end.  lengths: (s,), of each list.  order: (s,), of the lists.
+    """
     begins, sizes = _compute_starts(lengths)[:-1][order], lengths[order]
     ends = np.cumsum(sizes, dtype=np.int64)
-    result = np.empty(len(shown), np.int32)
-    # All at once it would take eight times the memory of what is shown.
+    result = np.empty(len(values), values.dtype)
+    # All at once, the indices would take several times the memory of the lists.
     for start in range(0, len(order), _LIST_BATCH_SIZE):
         chunk = slice(start, start + _LIST_BATCH_SIZE)
         chunk_sizes = sizes[chunk]
         first = np.cumsum(chunk_sizes, dtype=np.int64) - chunk_sizes
         indices = np.arange(int(chunk_sizes.sum())) + np.repeat(begins[chunk] - first, chunk_sizes)
         last = int(ends[chunk][-1])
-        result[last - len(indices) : last] = point_rows[shown[indices]]
+        result[last - len(indices) : last] = convert(values[indices])
     return result
 
 
 def _sort_rows(columns: dict[str, NDArray[Any]], rows: Int64) -> Int64:
-    """The rows in the order of all they say."""
-    key = columns["search"][rows].astype(np.int64) << 32 | columns["point"][rows]
+    """Return the rows in the order of all columns."""
+    key = pair_key(columns["search"][rows], columns["point"][rows])
     order = np.argsort(key)
     key, rows = key[order], rows[order]
     same = np.zeros(len(key) + 1, np.bool_)
     same[1:-1] = key[1:] == key[:-1]
     tied = np.flatnonzero(same[1:] | same[:-1])
     other_columns = [columns[name][rows[tied]] for name in Actions.__slots__[2:]]
-    # A grade of 0 makes 0.0 or -0.0 of a weight, and these two are equal.
+    # A grade of 0 gives a weight of 0.0 or -0.0, which compare equal.
     tie_order = np.lexsort(
         [np.signbit(columns["weight"][rows[tied]]), *other_columns[::-1], key[tied]]
     )
