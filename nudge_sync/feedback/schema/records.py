@@ -32,7 +32,7 @@ class Search:
     shown: tuple[PointId, ...] = ()
     """The ids shown, best first; empty where it was not logged."""
     propensities: tuple[float, ...] = ()
-    """How likely each shown id was to stand where it stood; empty where nothing was shuffled."""
+    """How likely each shown id was to be examined, 1 at the top of a list; empty if not known."""
     session_id: str = ""
     client_id: str = ""
 
