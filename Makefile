@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PYTEST ?=
 
-.PHONY: help demo test lint audit bench chaos clean
+.PHONY: help demo test lint audit docs bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
 	$(BIN)/python -m tests.chaos
 
+docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs
+
 clean:  ## remove the environment and what building leaves
 	rm -rf $(VENV) build dist
 
@@ -44,6 +47,7 @@ $(VENV)/.demo: EXTRA = qdrant-edge
 $(VENV)/.test: EXTRA = test
 $(VENV)/.lint: EXTRA = test,lint
 $(VENV)/.audit: EXTRA = test,lint,audit
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.audit: pyproject.toml | $(BIN)/python
+$(VENV)/.docs: EXTRA = docs
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.audit $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]'
 	@touch $@
