@@ -14,6 +14,8 @@ from tests.support.simulated_clicks import store_click_log
 
 
 class DictRecords:
+    """Records in a dictionary, which count what is put and can be made unreachable."""
+
     def __init__(self) -> None:
         self.kept: dict[str, Record] = {}
         self.puts = 0
