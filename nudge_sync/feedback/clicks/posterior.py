@@ -77,6 +77,34 @@ def estimate_posterior(
     if settings.bias == "ipw":
         click_rate = compute_ipw_click_rate(impressions, pairs, model.examination, logged_clicks)
         return Posterior(click_rate, promoted_unshown)
+    return _estimate_by_click_model(
+        vectors,
+        impressions,
+        pairs,
+        model,
+        promoted_unshown=promoted_unshown,
+        is_suspicious=is_suspicious,
+        is_fitted=len(sample) > 0,
+        limit=settings.outliers,
+    )
+
+
+def _estimate_by_click_model(
+    vectors: Float32,
+    impressions: Impressions,
+    pairs: Pairs,
+    model: ClickModel,
+    *,
+    promoted_unshown: NDArray[np.bool_],
+    is_suspicious: NDArray[np.bool_],
+    is_fitted: bool,
+    limit: float,
+) -> Posterior:
+    """Return the posterior of the PBM, with what similar queries add and the signal test takes.
+
+    is_suspicious: (points,), points that the click model was not fitted to.  is_fitted: False where
+    no list was logged, so that there is nothing to test for a signal either.
+    """
     promotion_rates = estimate_promotion_rates(impressions, pairs, model)
     promoted = _find_promoted_points(
         vectors,
@@ -85,7 +113,7 @@ def estimate_posterior(
         model,
         promotion_rates=promotion_rates,
         promoted_unshown=promoted_unshown,
-        limit=settings.outliers,
+        limit=limit,
     )
     relevance = _refine_with_neighbours(
         vectors,
@@ -95,7 +123,7 @@ def estimate_posterior(
         promotion_rate=promotion_rates[pairs.point],
         promoted=promoted[pairs.point],
     )
-    if not len(sample):
+    if not is_fitted:
         return Posterior(relevance, promoted)
     click_signal = estimate_click_signal(
         vectors, *_sample_impressions(impressions, ~(is_suspicious | promoted))

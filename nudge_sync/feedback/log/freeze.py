@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Float32, Int32, Int64, pair_key
 from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
+from nudge_sync.feedback.log.strings import PackedStrings
 
 _LIST_BATCH_SIZE = 2**17
 """Lists of shown points that are moved at a time."""
@@ -24,56 +26,83 @@ def freeze_log(
     events_builder: EventsBuilder, searches_builder: SearchesBuilder, encoders: Encoders
 ) -> Log:
     """Return the log, and empty the builders and the encoders."""
-    points, point_rows = encoders.points.sort()
-    sessions, session_rows = encoders.sessions.take_sorted()
-    clients, client_rows = encoders.clients.take_sorted()
+    point_ids, point_rows = encoders.points.sort()
+    session_ids, session_rows = encoders.sessions.take_sorted()
+    client_ids, client_rows = encoders.clients.take_sorted()
     vectors, vector_rows = _freeze_vectors(searches_builder)
     query_ids, order = searches_builder.query_ids.build().sort()
     search_rows = _invert_numbers(
         _to_array(searches_builder.query_number)[order], len(encoders.query_ids)
     )
-    lengths = _to_array(searches_builder.shown_count)
-    propensities, searches_builder.propensities = searches_builder.propensities, None
-    searches = Searches(
+    rows = _RowMaps(search_rows, point_rows, session_rows, client_rows)
+    searches = _freeze_searches(searches_builder, query_ids, order, vector_rows, rows)
+    labels, behaviour = _freeze_actions(events_builder, rows)
+    return Log(
+        searches,
+        labels,
+        behaviour,
+        point_ids,
+        session_ids,
+        client_ids,
+        vectors,
+        events_builder.action_counts,
+        events_builder.unweighted_events,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RowMaps:
+    """For each number that an encoder gave, the row that it stands for in the log."""
+
+    search: Int32
+    point: Int32
+    session: Int32
+    client: Int32
+
+
+def _freeze_searches(
+    builder: SearchesBuilder,
+    query_ids: PackedStrings,
+    order: Int64,
+    vector_rows: Int32,
+    rows: _RowMaps,
+) -> Searches:
+    lengths = _to_array(builder.shown_count)
+    propensities, builder.propensities = builder.propensities, None
+    return Searches(
         query_ids=query_ids,
         vector_row=vector_rows[order],
-        time=_to_array(searches_builder.time)[order],
-        session=session_rows[_to_array(searches_builder.session.take())[order]],
-        client=client_rows[_to_array(searches_builder.client.take())[order]],
+        time=_to_array(builder.time)[order],
+        session=rows.session[_to_array(builder.session.take())[order]],
+        client=rows.client[_to_array(builder.client.take())[order]],
         shown_starts=_compute_starts(lengths[order]),
         shown=_reorder_lists(
-            _to_array(searches_builder.shown.take()), lengths, order, point_rows.__getitem__
+            _to_array(builder.shown.take()), lengths, order, rows.point.__getitem__
         ),
         propensities=None
         if propensities is None
         else _reorder_lists(_to_array(propensities), lengths, order),
     )
-    is_label = _to_array(events_builder.is_label).astype(np.bool_)
+
+
+def _freeze_actions(builder: EventsBuilder, rows: _RowMaps) -> tuple[Actions, Actions]:
+    """Return the labels and the behaviour, each sorted."""
+    is_label = _to_array(builder.is_label).astype(np.bool_)
     columns: dict[str, NDArray[Any]] = {
-        "search": search_rows[_to_array(events_builder.search.take())],
-        "point": point_rows[_to_array(events_builder.point.take())],
-        "weight": _to_array(events_builder.weight),
-        "rank": _to_array(events_builder.rank),
-        "time": _to_array(events_builder.time),
-        "session": session_rows[_to_array(events_builder.session.take())],
-        "client": client_rows[_to_array(events_builder.client.take())],
+        "search": rows.search[_to_array(builder.search.take())],
+        "point": rows.point[_to_array(builder.point.take())],
+        "weight": _to_array(builder.weight),
+        "rank": _to_array(builder.rank),
+        "time": _to_array(builder.time),
+        "session": rows.session[_to_array(builder.session.take())],
+        "client": rows.client[_to_array(builder.client.take())],
     }
-    rows = _sort_rows(columns, np.flatnonzero(is_label))
-    labels = Actions(*(columns[name][rows] for name in Actions.__slots__))
-    rows = _sort_rows(columns, np.flatnonzero(~is_label))
-    events_builder.weight = events_builder.time = array("d")
-    behaviour = Actions(*(columns.pop(name)[rows] for name in Actions.__slots__))
-    return Log(
-        searches,
-        labels,
-        behaviour,
-        points,
-        sessions,
-        clients,
-        vectors,
-        events_builder.action_counts,
-        events_builder.unweighted_events,
-    )
+    label_rows = _sort_rows(columns, np.flatnonzero(is_label))
+    labels = Actions(*(columns[name][label_rows] for name in Actions.__slots__))
+    behaviour_rows = _sort_rows(columns, np.flatnonzero(~is_label))
+    builder.weight = builder.time = array("d")
+    behaviour = Actions(*(columns.pop(name)[behaviour_rows] for name in Actions.__slots__))
+    return labels, behaviour
 
 
 def _to_array(values: array[Any]) -> NDArray[Any]:
