@@ -1,4 +1,4 @@
-"""The Python and the configuration in README and docs/feedback.md, run against real packages."""
+"""The Python and the configuration in README and docs/feedback/, run against real packages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from nudge_sync.store.target import open_target
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 ROOT = Path(__file__).parent.parent.parent
+HOW_TO = "docs/feedback/how-to.md"
 PAGES = {
-    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/feedback.md")
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
 
 
@@ -83,12 +85,12 @@ def test_an_example_logs_a_search_and_what_came_of_it(
 
 
 def test_there_are_examples():
-    assert len(blocks("docs/feedback.md", "python")) == 3
+    assert len(blocks(HOW_TO, "python")) == 3
     assert len(blocks("README.md", "python")) == 1
 
 
 def test_the_mapped_log_is_a_configuration(tmp_path: Path):
-    [block] = blocks("docs/feedback.md", "toml")
+    [block] = blocks(HOW_TO, "toml")
     path = tmp_path / "nudge-sync.toml"
     path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
     feedback = load_config(path).collections["docs"].feedback

@@ -18,7 +18,7 @@ from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -65,10 +65,11 @@ def test_the_configurations_load_and_are_short(number, tmp_path):
     assert len([line for line in text.splitlines() if line]) <= 10
 
 
-def test_the_rows_of_feedback_are_what_import_takes():
-    [block] = blocks("json")
+@pytest.mark.parametrize(("page", "dimension"), [("README.md", 2), ("docs/feedback/format.md", 3)])
+def test_the_rows_of_feedback_are_what_import_takes(page, dimension):
+    [block] = blocks("json", (ROOT / page).read_text(encoding="utf-8"))
     for line in block.splitlines():
-        parse_storable_row(json.loads(line), 2)
+        parse_storable_row(json.loads(line), dimension)
 
 
 def test_the_table_of_verbs_is_complete():
