@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
@@ -92,7 +92,7 @@ def plan(
     refuse_unsupported_collection(target.facts)
     ledger = target.open_ledger()
     erasure = read_erasure_state(target)
-    judgements = load_collection_judgements(target, settings, progress)
+    judgements = load_judgements(target, settings, progress)
     return make_plan(target, settings, judgements, ledger, progress, erasure_state=erasure)
 
 
@@ -115,7 +115,7 @@ def apply(
     with open_writer(target, settings, progress) as writer:
         finish_pending_revision(writer)
         erasure = read_erasure_state(target)
-        judgements = load_collection_judgements(target, settings, writer.progress)
+        judgements = load_judgements(target, settings, writer.progress)
         ids_without_feedback = find_points_without_feedback(target, judgements)
         restored = WrittenRevision()
         if plan is None:

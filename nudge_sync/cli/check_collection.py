@@ -8,7 +8,7 @@ from typing import Any
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import measure_coverage
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import find_head, find_pending_revisions
@@ -27,7 +27,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     coverage = measure_coverage(
-        load_collection_judgements(target, job.settings, progress), target.facts.points
+        load_judgements(target, job.settings, progress), target.facts.points
     )
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {

@@ -125,11 +125,11 @@ class CollectionSource:
         The similarity is the collection's own. Raises ConfigError, InputError, DatabaseError.
         """
         from nudge_sync.evaluate.sources.collection import build_collection_task
-        from nudge_sync.feedback.judged import load_collection_judgements
+        from nudge_sync.feedback.judgements import load_judgements
 
         del similarity
         with open_job(self.config, self.collection) as job:
-            judgements = load_collection_judgements(job.target, job.settings, progress)
+            judgements = load_judgements(job.target, job.settings, progress)
             task = build_collection_task(
                 job.target,
                 judgements,

@@ -66,7 +66,7 @@ def build_judgement_matrices(
     return JudgementMatrices(
         relevance=_add_negative_judgements(gains, weights),
         weights=weights,
-        has_only_labels=_has_only_labels(judgements),
+        has_only_labels=judgements.only_labels,
         missing_count=sum(point not in column_of for point in judgements.point_ids),
     )
 
@@ -100,13 +100,3 @@ def _add_negative_judgements(gains: csr_matrix, weights: csr_matrix) -> csr_matr
     matrix = csr_matrix((values, (rows, columns)), shape=weights.shape, dtype=np.float64)
     matrix.sort_indices()
     return matrix
-
-
-def _has_only_labels(judgements: Judgements) -> bool:
-    is_positive, expected = judgements.weights > 0, judgements.expected_gains
-    ids = [judgements.point_ids[row] for row in np.flatnonzero(is_positive)]
-    return (
-        ids == expected.point_ids
-        and np.array_equal(judgements.query_rows[is_positive], expected.query_rows)
-        and np.array_equal(judgements.weights[is_positive], expected.gains)
-    )

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.planning.held_out import (
     HeldOutQueries,
     LiveCheck,
@@ -91,6 +91,6 @@ def _finish_revision(writer: Writer, entry: Revision) -> dict[str, Any]:
     if entry.state == "writing":
         entry, _ = roll_forward(writer, entry)
     supersede_older_revisions(writer, entry)
-    judgements = load_collection_judgements(writer.target, writer.settings, writer.progress)
+    judgements = load_judgements(writer.target, writer.settings, writer.progress)
     conclude_revision(writer, entry, select_held_out(judgements))
     return writer.ledger.read_entry(entry.number).summary()

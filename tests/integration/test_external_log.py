@@ -10,8 +10,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 
 from nudge_sync.config import CollectionSettings, FeedbackSettings
-from nudge_sync.feedback.judged import load_collection_judgements
-from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.feedback.judgements import load_judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync_qdrant_edge import connect
@@ -69,7 +68,7 @@ def test_a_mapped_log_says_what_an_import_of_it_would(
 ):
     rows = range(QUERIES)
     log_everything(any_sample_collection, rows)
-    judgements = load_collection_judgements(
+    judgements = load_judgements(
         any_sample_collection.target(), CollectionSettings(feedback=MAPPED_FEEDBACK)
     )
     with open_sample_collection("memory", tmp_path / "other") as other:

@@ -8,8 +8,7 @@ import numpy as np
 
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.connector import Float32, Metric
-from nudge_sync.feedback.judged import load_collection_judgements
-from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.feedback.judgements import Judgements, load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
@@ -79,4 +78,4 @@ def _make_target(metric: Metric) -> tuple[Target, SyntheticData]:
 
 def _store_events(target: Target, data: SyntheticData, events: list[Event]) -> JudgedCollection:
     target.events.put([to_event_record(event) for event in events])
-    return JudgedCollection(target, data, load_collection_judgements(target, SETTINGS))
+    return JudgedCollection(target, data, load_judgements(target, SETTINGS))

@@ -44,11 +44,11 @@ def explain(
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
     from nudge_sync.cli.run import open_job
     from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
-    from nudge_sync.feedback.judged import load_collection_judgements
+    from nudge_sync.feedback.judgements import load_judgements
     from nudge_sync.feedback.log.external import open_feedback
 
     with open_job(config, collection) as job, show_progress() as progress:
-        judgements = load_collection_judgements(job.target, job.settings, progress)
+        judgements = load_judgements(job.target, job.settings, progress)
         searches = open_feedback(job.target, job.settings.feedback).queries
         explanation = explain_point(
             job.target, judgements, searches, point, depth=depth, progress=progress

@@ -1,24 +1,23 @@
-"""Clicks over expected clicks."""
+"""Clicks over expected clicks (COEC), after Zhang and Jones 2007."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
-from nudge_sync.feedback.clicks.pbm import Pairs
+from nudge_sync.base.arrays import Float64
+from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank
+from nudge_sync.feedback.clicks.pairs import Pairs
 
 
-def compute_coec(
-    impressions: Impressions, pairs: Pairs, smoothing: float = 1.0
-) -> NDArray[np.float64]:
-    """(p,): how many clicks each pair had against the average of the places it was shown at.
+def compute_coec(impressions: Impressions, pairs: Pairs, smoothing: float = 1.0) -> Float64:
+    """Return the clicks of each pair over those expected at the ranks it was shown at, (p,).
 
-    1 is average. `smoothing` average clicks are added to both, so that little evidence says
-    little. Zhang and Jones 2007; what is expected sums over impressions, never over clicks.
+    COEC = (clicks + smoothing) / (sum over impressions of the click rate at their rank + smoothing)
+
+    1 is average. `smoothing` is a number of average clicks, added so that a pair with few
+    impressions stays near 1.
     """
-    clicked = np.bincount(impressions.rank, weights=impressions.clicked, minlength=MAX_RANK + 1)
-    shown = np.bincount(impressions.rank, weights=impressions.shown, minlength=MAX_RANK + 1)
+    shown, clicked = count_by_rank(impressions)
     click_rate = clicked / np.maximum(shown, 1e-300)
     expected_clicks = pairs.sum(impressions.shown * click_rate[impressions.rank])
     return np.asarray((pairs.sum(impressions.clicked) + smoothing) / (expected_clicks + smoothing))

@@ -34,7 +34,7 @@ class Search:
     shown: tuple[PointId, ...] = ()
     """The ids of the results shown, best first; empty if they were not logged."""
     propensities: tuple[float, ...] = ()
-    """For each shown id its propensity, in (0, 1]; empty if not logged."""
+    """For each shown id the probability, in (0, 1], that it was examined; empty if not logged."""
     session_id: str = ""
     client_id: str = ""
 

@@ -8,7 +8,7 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.errors import UnsupportedCollection
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.dataset import (
     PlanDataset,
@@ -123,7 +123,7 @@ def _keep_answers_from(judged: JudgedCollection, first: int):
     target = judged.target
     records = [record for batch in target.events.scan() for record in batch]
     target.events.delete([record.key for record in records if record.document["object_id"] < first])
-    return load_collection_judgements(target, SETTINGS)
+    return load_judgements(target, SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ VECTORS = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.float32)
 POINTS = ["a", "b", "c", "zero"]
 
 
-def make_judgements(weights: dict, gains: dict) -> Judgements:
+def make_judgements(weights: dict, gains: dict, *, only_labels: bool = False) -> Judgements:
     """(query row, point) -> weight, and -> expected gain."""
     return Judgements(
         query_ids=["q0", "q1"],
@@ -25,6 +25,7 @@ def make_judgements(weights: dict, gains: dict) -> Judgements:
             point_ids=[point for _, point in gains],
             gains=np.array([*gains.values()], np.float64),
         ),
+        only_labels=only_labels,
     )
 
 
@@ -68,8 +69,9 @@ def test_a_judgement_that_a_point_does_not_answer_is_an_explicit_entry_and_overr
 
 def test_labels_alone_attract_with_one_each():
     labels = {(0, "a"): 3.0, (1, "b"): 1.0}
+    judgements = make_judgements(labels, labels, only_labels=True)
 
-    matrices = build_judgement_matrices(make_judgements(labels, labels), POINTS, VECTORS)
+    matrices = build_judgement_matrices(judgements, POINTS, VECTORS)
 
     assert matrices.has_only_labels
     assert matrices.train_weights is None

@@ -14,7 +14,7 @@ from nudge_sync.evaluate.protocol import QuerySplit
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.sources.collection import build_collection_task
 from nudge_sync.evaluate.task import EvaluationTask
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.planning.dataset import build_dataset, read_points_in_play, select_dataset_rows
@@ -102,7 +102,7 @@ def test_an_unjudged_document_of_the_same_score_ranks_first_as_in_the_gate():
     target = open_target(database, "docs")
     target.queries.put([to_search_record(Search(f"q{row}", queries[row])) for row in range(200)])
     target.events.put([to_event_record(Event(f"q{row}", "relevant", row)) for row in range(200)])
-    judgements = load_collection_judgements(target, SETTINGS)
+    judgements = load_judgements(target, SETTINGS)
     judged = JudgedCollection(target, make_synthetic_data(), judgements)
     dataset = build_plan_dataset(judged)
 
@@ -164,7 +164,7 @@ def test_points_that_were_moved_and_lost_their_feedback_rank_as_in_the_gate():
         [record.key for record in records if record.document["object_id"] < 20]
     )
     target = open_target(judged.target.database, "docs")
-    fewer = JudgedCollection(target, judged.data, load_collection_judgements(target, SETTINGS))
+    fewer = JudgedCollection(target, judged.data, load_judgements(target, SETTINGS))
     dataset = build_plan_dataset(fewer)
 
     baseline = score_held_out(build_task(fewer))[:, METRIC_NAMES.index("ndcg@10")]

@@ -11,8 +11,7 @@ import pytest
 from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
-from nudge_sync.feedback.judged import load_collection_judgements
-from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.feedback.judgements import load_judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from tests.support.external_log import (
@@ -150,9 +149,7 @@ def test_what_is_not_there_is_named(sample_collection: SampleCollection, name: s
         events=EVENT_LOG.model_copy(update=event_fields),
     )
     with pytest.raises(ConfigError, match=message):
-        load_collection_judgements(
-            sample_collection.target(), CollectionSettings(feedback=settings)
-        )
+        load_judgements(sample_collection.target(), CollectionSettings(feedback=settings))
 
 
 def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
@@ -164,4 +161,4 @@ def test_vectors_of_another_size_are_named(sample_collection: SampleCollection):
     )
     settings = CollectionSettings(feedback=FeedbackSettings(searches=SEARCH_LOG))
     with pytest.raises(ConfigError, match=f"need vectors of {DIMENSION} numbers.*have 2"):
-        load_collection_judgements(sample_collection.target(), settings)
+        load_judgements(sample_collection.target(), settings)
