@@ -29,7 +29,6 @@ from nudge_sync.config import (  # noqa: E402
     WriteSettings,
 )
 from nudge_sync.connector import Float32  # noqa: E402
-from nudge_sync.errors import GateRefused  # noqa: E402
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record  # noqa: E402
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
@@ -116,11 +115,10 @@ def run_cycle(target: Target, vectors: Float32, number: int, report: SoakReport)
     judged_points = replace_feedback(target, vectors, number)
     report.cycles += 1
     report.judged |= judged_points
-    try:
-        cycle.apply(target, SETTINGS)
-        report.applied += 1
-    except GateRefused:
+    if cycle.apply(target, SETTINGS).reason:
         report.refused += 1
+    else:
+        report.applied += 1
     live_vectors = target.collection.read(range(POINTS)).vectors
     moved = {int(row) for row in np.flatnonzero((live_vectors != vectors).any(axis=1))}
     report.strayed += len(moved - report.judged)

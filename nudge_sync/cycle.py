@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
-from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.judged import load_collection_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
@@ -29,6 +28,13 @@ from nudge_sync.store.verify import find_unsettled_rows
 from nudge_sync.writing.resume import conclude_revision, finish_pending_revision
 from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
 
+Outcome: TypeAlias = Literal["applied", "unchanged", "refused", "rolled_back"]
+"""What came of a cycle.
+
+applied: a revision was written.  unchanged: there was nothing to write.  refused: the gate refused
+the plan, and at most points without feedback went back.  rolled_back: the plan was written, turned
+out a loss on the live index, and was undone.
+"""
 _RestoredRevision: TypeAlias = tuple[Revision | None, Tally]
 """A revision and what became of its rows; None: nothing had to go back."""
 _NO_FEEDBACK_REASON = (
@@ -49,6 +55,24 @@ class CycleReport:
     missing: list[PointId] = field(default_factory=list)
     live_check: LiveCheck | None = None
     """What held-out queries found through the live index, before and after."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of the cycle."""
+        if not self.plan.gate.passed:
+            return "refused"
+        if self.live_check is not None and self.live_check.is_loss:
+            return "rolled_back"
+        return "unchanged" if self.revision is None else "applied"
+
+    @property
+    def reason(self) -> str:
+        """Why the change does not stand, a sentence; "" where it does."""
+        if self.outcome == "refused":
+            return "; ".join(self.plan.gate.reasons)
+        if self.live_check is not None and self.live_check.is_loss:
+            return f"{self.live_check.reason}; rolled back"
+        return ""
 
     def summary(self) -> dict[str, Any]:
         """The fields of `apply --json`."""
@@ -93,7 +117,7 @@ def apply(
     that what is found decides as if they had never been moved. After `forget` nothing stays as it
     is for its own sake: where the gate refuses, all points go back. A loss that shows on the live
     index is rolled back at once.
-    Raises GateRefused (with `plan` and `applied`), StalePlan, InputError for a plan whose vectors
+    Raises StalePlan, InputError for a plan whose vectors
     do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
     DatabaseError, and what `progress` raises.
     """
@@ -122,10 +146,6 @@ def apply(
         if erasure_state.is_pending and not set(ids_without_feedback).intersection(plan.ids):
             erasure.complete_erasure(target, erasure_state.asked)
         collect_garbage(target, writer.ledger, settings.write)
-    if not plan.gate.passed:
-        raise _build_refusal(plan, report, "; ".join(plan.gate.reasons))
-    if report.live_check and report.live_check.is_loss:
-        raise _build_refusal(plan, report, f"{report.live_check.reason}; rolled back")
     return report
 
 
@@ -253,9 +273,3 @@ def _summarise_plan(plan: Plan) -> dict[str, Any]:
     fields = {**plan.summary(), "gate": asdict(plan.gate)}
     omitted = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
     return {name: value for name, value in fields.items() if name not in omitted}
-
-
-def _build_refusal(plan: Plan, report: CycleReport, message: str) -> GateRefused:
-    refusal = GateRefused(message)
-    refusal.plan, refusal.applied = plan, report
-    return refusal

@@ -13,13 +13,10 @@ NudgeSyncError
 ├── LeaseLost                   this process no longer holds its lease
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
-├── GateRefused                 the change was not shown to help
 └── Interrupted                 asked to stop; what is unfinished is resumed next time
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 
 class NudgeSyncError(Exception):
@@ -84,16 +81,6 @@ class StalePlan(NudgeSyncError):
 
 class DamagedRecord(NudgeSyncError):
     """A record of the sidecar's own fails its digest; nothing was written from it."""
-
-
-class GateRefused(NudgeSyncError):
-    """The change was not shown to help; nothing was written."""
-
-    exit_code = 3
-    plan: Any = None
-    """The plan that was refused."""
-    applied: Any = None
-    """What was done all the same: points without feedback went back, or a loss was rolled back."""
 
 
 class Interrupted(NudgeSyncError):

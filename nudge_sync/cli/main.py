@@ -17,6 +17,8 @@ GLOBAL_OPTIONS = {"--config": True, "-c": True, "--collection": True, "--json": 
 """Options of the verbs that may also stand before the verb -> whether a value follows."""
 PIPE_CLOSED_EXIT_CODE = 141
 """128 + SIGPIPE, as for any other program whose reader went away."""
+GATE_REFUSED_EXIT_CODE = 3
+"""The exit code of a cycle whose change does not stand: refused before, or undone after."""
 INTERRUPTED_EXIT_CODE = 130
 """128 + SIGINT."""
 

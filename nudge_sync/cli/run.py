@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nudge_sync import config as configuration
-from nudge_sync.cli.main import get_exit_code, print_error
+from nudge_sync.cli.main import GATE_REFUSED_EXIT_CODE, get_exit_code, print_error
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Database, connect
-from nudge_sync.errors import ConfigError, GateRefused, Interrupted, NudgeSyncError
+from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
 from nudge_sync.store.target import Target, open_target
 
 
@@ -22,6 +22,14 @@ class Job:
 
     target: Target
     settings: CollectionSettings
+
+
+@dataclass(frozen=True)
+class RefusedResult:
+    """A result of a verb that is shown like any other, but ends with the gate's exit code."""
+
+    summary: dict[str, Any]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -84,14 +92,11 @@ def run_on_collections(
 def _run_on_collection(
     workspace: Workspace, name: str, work: Callable[[Job], Any]
 ) -> tuple[Any, int]:
-    try:
-        return work(workspace.open_job(name)), 0
-    except GateRefused as error:
-        refused_result = getattr(error, "applied", None) or getattr(error, "plan", None)
-        if refused_result is None:
-            raise
-        print_error(f"{name}: {error}")
-        return {**refused_result.summary(), "error": str(error)}, error.exit_code
+    result = work(workspace.open_job(name))
+    if isinstance(result, RefusedResult):
+        print_error(f"{name}: {result.reason}")
+        return {**result.summary, "error": result.reason}, GATE_REFUSED_EXIT_CODE
+    return result, 0
 
 
 def _run_or_print_error(

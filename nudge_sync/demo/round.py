@@ -56,7 +56,7 @@ def run_demo(
 ) -> DemoResult:
     """Run the demo on `engine`; `seconds` counts from the opened database to the compared bits.
 
-    Raises ConfigError, DatabaseError, GateRefused.
+    Raises ConfigError, DatabaseError.
     """
     tools, requests = load_demo_data()
     train_requests, held_out = split_requests(requests)

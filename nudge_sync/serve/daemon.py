@@ -27,7 +27,7 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import Config, ScheduleSettings, parse_duration
 from nudge_sync.connector import Database, connect
-from nudge_sync.errors import ConfigError, GateRefused, Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.errors import ConfigError, Interrupted, LeaseHeld, NudgeSyncError
 from nudge_sync.feedback.log.load import EVENTS_STAGE, SEARCHES_STAGE
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
@@ -221,9 +221,7 @@ class Daemon:
 
     def _attempt_cycle(self, name: str) -> str:
         try:
-            summary = self._apply_cycle(name)
-        except GateRefused as error:
-            return self._record_refusal(name, error)
+            report = self._apply_cycle(name)
         except Interrupted:
             log_message(logging.INFO, "cycle interrupted; the next one resumes it", collection=name)
             return "interrupted"
@@ -236,20 +234,22 @@ class Daemon:
             kind = type(error).__name__
             log_message(logging.ERROR, "cycle failed unexpectedly", collection=name, error=kind)
             return "failed"
+        summary = report.summary()
         self.prometheus.record_plan(name, summary)
-        outcome = "applied" if summary["revision"] is not None else "unchanged"
-        log_message(
-            logging.INFO, f"cycle {outcome}", collection=name, **_select_log_fields(summary)
-        )
-        return outcome
+        if report.reason:
+            log_message(logging.INFO, "refused by the gate", collection=name, reason=report.reason)
+            return "refused"
+        fields = _select_log_fields(summary)
+        log_message(logging.INFO, f"cycle {report.outcome}", collection=name, **fields)
+        return report.outcome
 
-    def _apply_cycle(self, name: str) -> dict[str, Any]:
+    def _apply_cycle(self, name: str) -> cycle.CycleReport:
         self.stop.raise_if_requested()
         settings = self.config.collections[name]
         with self._open_target(name) as target:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
-            return cycle.apply(target, settings, None, self._build_progress(name)).summary()
+            return cycle.apply(target, settings, None, self._build_progress(name))
 
     def _stop_if_requested(self, stage: str, done: int, total: int) -> None:
         del stage, done, total
@@ -271,13 +271,6 @@ class Daemon:
                 )
 
         return report
-
-    def _record_refusal(self, name: str, error: GateRefused) -> str:
-        result = getattr(error, "applied", None) or getattr(error, "plan", None)
-        if result is not None:
-            self.prometheus.record_plan(name, result.summary())
-        log_message(logging.INFO, "refused by the gate", collection=name, reason=str(error))
-        return "refused"
 
     def _record_failure(self, name: str, error: NudgeSyncError) -> str:
         kind = type(error).__name__

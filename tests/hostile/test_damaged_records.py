@@ -425,13 +425,13 @@ def test_a_lease_of_another_shape_is_named_and_can_be_replaced(
 ):
     nudged_collection.rewrite_with_checksum(LEDGER, "lease", LEASES[number])
     assert_refused(nudged_collection, "lease", "verify", "resume", "apply", "undo")
-    records = nudged_collection.sample_collection.target().ledger_records
+    target = nudged_collection.sample_collection.target()
     with pytest.raises(DamagedRecord, match="unlock --force"):
-        lease.read_active_lease(records)
-    assert lease.break_lease(records) is None
-    assert lease.read_active_lease(records) is None
-    with lease.hold_lease(records, 10):
-        assert lease.read_active_lease(records) is not None
+        lease.read_active_lease(target)
+    assert lease.break_lease(target) is None
+    assert lease.read_active_lease(target) is None
+    with lease.hold_lease(target, 10):
+        assert lease.read_active_lease(target) is not None
 
 
 def test_a_lease_with_a_flipped_bit_is_not_believed(nudged_collection: NudgedCollection):

@@ -12,7 +12,6 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.connector import Float32
-from nudge_sync.errors import GateRefused
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
@@ -67,12 +66,12 @@ def make_target(shared: SharedDataset, answers: list[tuple[int, int]], **event: 
 def assert_refused(
     target: Target, shared: SharedDataset, settings: CollectionSettings = SETTINGS
 ) -> str:
-    with pytest.raises(GateRefused) as error:
-        cycle.apply(target, settings)
+    report = cycle.apply(target, settings)
+    assert (report.outcome, report.revision) == ("refused", None)
     live = target.collection.read(range(len(shared.documents))).vectors
     assert live.tobytes() == shared.documents.tobytes()
     assert [each.count() for each in (target.shadow.records, target.history.records)] == [0, 0]
-    return str(error.value)
+    return report.reason
 
 
 @pytest.fixture(scope="module")

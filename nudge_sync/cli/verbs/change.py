@@ -83,7 +83,7 @@ def apply(
 ) -> None:
     """Run one cycle and write its vectors; `rollback` undoes it."""
     from nudge_sync import cycle
-    from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.run import RefusedResult, run_on_collections
     from nudge_sync.planning.plan_file import load_plan
 
     if plan_file is not None and all_collections:
@@ -91,7 +91,7 @@ def apply(
     require_terminal(yes)
     loaded_plan = load_plan(plan_file) if plan_file else None
 
-    def work(job: Job) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, Any] | RefusedResult:
         settings, current_plan = _apply_exact_option(job, exact), loaded_plan
         with show_progress() as progress:
             if current_plan is None and not yes:
@@ -99,7 +99,10 @@ def apply(
         if current_plan is not None and current_plan.moved:
             confirm(_format_question(job.target.name, current_plan.summary()), yes)
         with show_progress() as progress:
-            return cycle.apply(job.target, settings, current_plan, progress).summary()
+            report = cycle.apply(job.target, settings, current_plan, progress)
+        if report.reason:
+            return RefusedResult(report.summary(), report.reason)
+        return report.summary()
 
     _print_and_exit(run_on_collections(config, collection, all_collections, work), as_json)
 
