@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from nudge_sync import cycle
@@ -16,7 +15,8 @@ from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
 from nudge_sync.store.verify import verify
 from nudge_sync.writing.rollback import roll_back
-from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection, normalise_rows
+from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection
+from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 
 def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(
@@ -45,14 +45,11 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
     sample_collection.add_judgements(range(600))
     cycle.apply(sample_collection.target(), settings)
     never_heard_of_them = sample_collection.read_vectors().tobytes()
-    target, rng = sample_collection.target(), np.random.default_rng(1)
+    target = sample_collection.target()
     for point in range(300, 330):
-        spot = sample_collection.data.vectors[point] + 1.2 * normalise_rows(
-            rng.normal(size=(1, DIMENSION))
-        )
-        for row, query in enumerate(
-            normalise_rows(spot + 0.5 * normalise_rows(rng.normal(size=(20, DIMENSION))))
-        ):
+        spot = sample_collection.data.vectors[point] + 1.2 * make_unit_rows(1, DIMENSION, point)
+        noise = make_unit_rows(20, DIMENSION, 1000 + point)
+        for row, query in enumerate(normalise_rows(spot + 0.5 * noise)):
             name = f"x{point} {row}"
             target.queries.put([to_search_record(Search(name, query, client_id="x"))])
             target.events.put([to_event_record(Event(name, "relevant", point, client_id="x"))])
