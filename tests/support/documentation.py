@@ -19,6 +19,12 @@ def find_code_blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def list_code(text: str) -> list[str]:
+    """Return what a page shows as code: fenced blocks of any language, and code in a sentence."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [*fenced, *re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
+
+
 def find_table(text: str, header: str) -> str:
     """Return the rows of the table whose first line begins with `header`."""
     table, *_ = text.partition(header)[2].split("\n\n")
