@@ -20,7 +20,7 @@ from nudge_sync.feedback.schema.plain import copy_vector, to_plain_row
 from nudge_sync.feedback.schema.point_ids import resolve_point_ids
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.feedback.schema.rows import parse_storable_row
-from nudge_sync.store.retry import add_collection_retries
+from nudge_sync.store.retry import RetryingCollection
 from nudge_sync.store.target import open_target
 
 QUERY_ID_KEY, POINT_ID_KEY = "nudge_query_id", "nudge_point_id"
@@ -279,7 +279,7 @@ class FeedbackLog:
             self._database = self._open_database()
         if self._connection is None:
             target = open_target(self._database, self._collection_name, self._vector_name)
-            collection = add_collection_retries(
+            collection = RetryingCollection(
                 self._database.collection(self._collection_name, self._vector_name)
             )
             dimension = target.facts.dimension

@@ -35,7 +35,7 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     expired = _find_expired(entries, restorable, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.
     expired = [
-        entry if entry.details.get("thinned") else ledger.add_details(entry, thinned=True)
+        entry if entry.details.thinned else ledger.add_details(entry, thinned=True)
         for entry in expired
     ]
     removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
@@ -53,7 +53,7 @@ def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int)
         if entry.number < first_kept
         and entry.number not in restorable
         and entry.state not in PENDING_STATES
-        and not entry.details.get("collected")
+        and not entry.details.collected
     ]
 
 
@@ -154,7 +154,7 @@ def _read_used_digests(
     history = target.history
     used_digests: dict[PointId, set[str]] = {point: set() for point in ids}
     for entry in entries:
-        if not entry.details.get("collected"):
+        if not entry.details.collected:
             for point, record in history.read_records(entry.number, ids, vectors=False).items():
                 used_digests[point].add(record.document["original"])
     return used_digests

@@ -212,7 +212,7 @@ def _find_history_records(
 
 def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
     for entry in entries:
-        has_written_rows = entry.number == find_head(entries) and entry.details.get("rows")
+        has_written_rows = entry.number == find_head(entries) and entry.details.rows
         if has_written_rows and not target.history.records.count({"revision": entry.number}):
             raise DamagedRecord(
                 f'"{target.history.collection_name}" holds nothing of revision {entry.number}, so '
@@ -239,6 +239,6 @@ def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterat
             "written"
         )
     head_lineage = trace_lineage(entries, entries[-1].to) if entries else []
-    numbers = [entry.number for entry in reversed(entries) if not entry.details.get("collected")]
+    numbers = [entry.number for entry in reversed(entries) if not entry.details.collected]
     yield from (number for number in head_lineage if number in numbers)
     yield from (number for number in numbers if number not in head_lineage)

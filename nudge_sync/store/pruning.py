@@ -33,7 +33,7 @@ def _find_prunable(
     return {
         entry.number: entry.parent
         for entry in entries[:-keep]
-        if entry.details.get("collected") and entry.number not in needed
+        if entry.details.collected and entry.number not in needed
     }
 
 

@@ -14,7 +14,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import schema
-from nudge_sync.store.retry import add_record_retries
+from nudge_sync.store.retry import RetryingRecords
 from nudge_sync.store.schema import HistoryDocument, OriginalDocument
 from nudge_sync.store.target import Target
 
@@ -88,7 +88,7 @@ def run_drill(
 def open_scratch_records(target: Target) -> Records:
     """The scratch collection's records."""
     collection_name = f"{target.prefix}__nudge_drill"
-    return add_record_retries(target.database.records(collection_name, target.facts.dimension))
+    return RetryingRecords(target.database.records(collection_name, target.facts.dimension))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, lease, schema
 from nudge_sync.store.ledger import Revision, parse_entry
+from nudge_sync.store.target import open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
@@ -99,19 +100,21 @@ def test_any_ledger_entry(entry, around):
 
 @given(content=alter_document(LEASE) | JSON, generation=st.just(1) | JSON)
 def test_any_lease(content, generation):
-    records = MemoryDatabase().records("docs__nudge_revisions")
+    database = MemoryDatabase()
+    database.store.create("docs", 2, "dot", integer_ids=True)
+    target = open_target(database, "docs")
     document = {"kind": "lease", "generation": generation, "lease": content}
-    records.put([checksum.add_checksum(lease.LEASE_KEY, jsonable(document))])
-    holder = record_or_named(lambda: lease.read_active_lease(records), lease.LEASE_KEY)
+    target.ledger_records.put([checksum.add_checksum(lease.LEASE_KEY, jsonable(document))])
+    holder = record_or_named(lambda: lease.read_active_lease(target), lease.LEASE_KEY)
     if holder is not None:
         holder.describe()
     try:
-        with lease.hold_lease(records, 10):
-            assert lease.read_active_lease(records) is not None
+        with lease.hold_lease(target, 10):
+            assert lease.read_active_lease(target) is not None
     except NudgeSyncError:
-        lease.break_lease(records)
-        with lease.hold_lease(records, 10):
-            assert lease.read_active_lease(records) is not None
+        lease.break_lease(target)
+        with lease.hold_lease(target, 10):
+            assert lease.read_active_lease(target) is not None
 
 
 def jsonable(value: Any) -> Any:

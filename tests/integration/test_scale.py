@@ -47,7 +47,7 @@ def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> No
     applied = cycle.apply(target, settings)
 
     assert applied.written > 0.6 * JUDGED
-    assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"]
+    assert applied.plan.figures.after["ndcg@10"] > applied.plan.figures.before["ndcg@10"]
     assert database.counts.touched < 0.03 * POINTS
     assert database.counts.scanned == 0
     assert database.counts.calls["scan"] == 0

@@ -107,7 +107,9 @@ class CollectionStateMachine(RuleBasedStateMachine):
     @rule(rows=st.sets(POINT, min_size=1), seed=SEED, fault=FAULT, loses=st.booleans())
     def apply(self, rows: set[int], seed: int, fault: Faults | None, loses: bool) -> None:
         plan = self.make_plan(sorted(rows & self.model.originals.keys()), seed, worsens=loses)
-        intended = {int(i): row.tobytes() for i, row in zip(plan.ids, plan.vectors, strict=True)}
+        intended = {
+            int(i): row.tobytes() for i, row in zip(plan.rows.ids, plan.rows.vectors, strict=True)
+        }
         self.run_and_compare(intended, lambda: cycle.apply(self.target(fault), SETTINGS, plan))
 
     @rule(fault=FAULT)

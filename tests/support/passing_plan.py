@@ -10,7 +10,8 @@ import numpy as np
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
-from nudge_sync.planning.plan import Gate, Plan
+from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.plan import Plan, PlanRows
 from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 
@@ -29,14 +30,18 @@ def make_passing_plan(
     plan = cycle.plan(target, settings)
     live_points = target.collection.read(list(new_vectors))
     vectors = np.array([new_vectors[int(point)] for point in live_points.ids], np.float32)
-    return replace(
-        plan,
-        inputs=checksum.digest_bytes(vectors.tobytes()),
+    rows = PlanRows(
         ids=live_points.ids,
         vectors=vectors.reshape(live_points.vectors.shape),
         live_vectors=live_points.vectors,
         live_digests=checksum.digest_vectors(live_points.vectors),
         angles=[0.1] * len(live_points),
+    )
+    scores = {name: float(worsens) for name in plan.figures.found}
+    return replace(
+        plan,
+        inputs_digest=checksum.digest_bytes(vectors.tobytes()),
+        figures=replace(plan.figures, found=scores),
         gate=Gate(passed=True, reasons=[]),
-        found={name: float(worsens) for name in plan.found},
+        rows=rows,
     )

@@ -96,7 +96,7 @@ def apply(
         with show_progress() as progress:
             if current_plan is None and not yes:
                 current_plan = cycle.plan(job.target, settings, progress)
-        if current_plan is not None and current_plan.moved:
+        if current_plan is not None and current_plan.rows:
             confirm(_format_question(job.target.name, current_plan.summary()), yes)
         with show_progress() as progress:
             report = cycle.apply(job.target, settings, current_plan, progress)

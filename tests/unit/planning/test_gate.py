@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nudge_sync.config import GateSettings
-from nudge_sync.planning.plan import Gate, HeldOutScores, check_gate, confidence_interval
+from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate, confidence_interval
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 

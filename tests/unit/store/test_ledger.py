@@ -64,7 +64,7 @@ def test_pruning_changes_no_way_back(data):
         )
     entries = known.entries()
     wanted = find_restorable_revisions(entries, 3)
-    whole = {entry.number for entry in entries if not entry.details.get("collected")}
+    whole = {entry.number for entry in entries if not entry.details.collected}
     ways = {number: _filter_numbers(trace_lineage(entries, number), whole) for number in whole}
     keep = data.draw(st.integers(1, 12))
     removed = prune_ledger(known, wanted, keep)
