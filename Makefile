@@ -15,7 +15,7 @@ CONSTRAINTS ?= requirements/constraints.txt
 # From pip 25.3 on the second names what may build the project; before that the first does both.
 PIP = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip
 
-.PHONY: help demo test test-latest coverage lint audit lock hooks bench chaos clean
+.PHONY: help demo test test-latest coverage lint audit docs lock hooks bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
 	$(BIN)/python -m tests.chaos
 
+docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs
+
 clean:  ## remove the environments and what building leaves
 	rm -rf $(VENV) .venv-latest build dist .coverage .coverage.*
 
@@ -69,6 +72,7 @@ $(VENV)/.test: EXTRA = test
 $(VENV)/.lint: EXTRA = test,lint
 $(VENV)/.audit: EXTRA = test,lint,audit
 $(VENV)/.hooks: EXTRA = test,lint,hooks
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.audit $(VENV)/.hooks: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+$(VENV)/.docs: EXTRA = docs
+$(foreach kind,demo test lint audit hooks docs,$(VENV)/.$(kind)): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) install --quiet --editable '.[$(EXTRA)]'
 	@touch $@

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 # The last two build the project itself, as an editable install.
-REQUIREMENTS = (f"{ROOT}[test,lint,audit,hooks]", "hatchling", "editables")
+REQUIREMENTS = (f"{ROOT}[test,docs,lint,audit,hooks]", "hatchling", "editables")
 HEADER = """\
 # The releases that `make` installs on Linux, for Python {versions}.
 # `make lock` writes this file, `make test-latest` runs the tests without it.

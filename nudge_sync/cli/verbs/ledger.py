@@ -146,9 +146,8 @@ def gc(
     """
     from nudge_sync.cli.run import run_on_collections
     from nudge_sync.cli.tables import print_summaries
-    from nudge_sync.store.gc import collect_garbage
+    from nudge_sync.store.gc import collect_garbage, sweep_leftovers
     from nudge_sync.store.lease import hold_lease
-    from nudge_sync.store.leftovers import sweep_leftovers
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write

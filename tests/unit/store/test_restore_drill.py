@@ -14,7 +14,7 @@ from nudge_sync.config import load_config
 from nudge_sync.errors import Interrupted
 from nudge_sync.serve.daemon import Daemon, build_cycle_trigger, build_drill_trigger
 from nudge_sync.store import checksum
-from nudge_sync.store.leftovers import sweep_leftovers
+from nudge_sync.store.gc import sweep_leftovers
 from nudge_sync.store.restore_drill import open_scratch_records, run_drill
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
