@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
-from nudge_sync.connector.vectors import angles, is_same_vector
 from nudge_sync.planning.held_out import (
     METRIC_NAMES,
     SEARCH_DEPTH,
@@ -40,21 +39,3 @@ def test_a_query_asked_twice_stays_on_one_side_of_every_split() -> None:
     assert (share == hash_queries(queries.copy())).all()
     assert ((share >= 0) & (share < 1)).all()
     assert np.mean(share < 0.2) == pytest.approx(0.2, abs=0.03)
-
-
-def test_same_is_bit_for_bit_unless_the_collection_rescales() -> None:
-    left = np.array([[0.0, 1.0], [0.5, 0.5], [np.nan, 1.0]], np.float32)
-    right = np.array(
-        [[-0.0, 1.0], [0.5, np.nextafter(0.5, 1, dtype=np.float32)], [np.nan, 1.0]], np.float32
-    )
-    assert is_same_vector(left, right, rescales=False).tolist() == [False, False, True]
-    assert is_same_vector(left[:2], right[:2], rescales=True).tolist() == [True, True]
-
-
-@pytest.mark.parametrize("angle", [0.0, 1e-7, 1e-3, 1.0, np.pi / 2, 3.0])
-def test_angles_are_right_also_where_they_are_small(angle: float) -> None:
-    left = np.array([[2.0, 0.0, 0.0]], np.float32)
-    right = np.array([[3 * np.cos(angle), 3 * np.sin(angle), 0.0]], np.float32)
-    with np.errstate(divide="raise", invalid="raise", over="raise"):
-        assert angles(left, right)[0] == pytest.approx(angle, rel=1e-6, abs=1e-12)
-        assert angles(left, np.zeros_like(left))[0] == pytest.approx(np.pi / 2)

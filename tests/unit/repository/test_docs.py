@@ -88,7 +88,7 @@ def test_the_table_of_verbs_is_complete():
 def test_every_make_target_that_is_named_is_there():
     makefile = read_page("Makefile")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    code = {page.name: "".join(list_code(page.read_text(encoding="utf-8"))) for page in PAGES}
+    code = {page.name: "\n".join(list_code(page.read_text(encoding="utf-8"))) for page in PAGES}
     for page, text in code.items():
         named = set(re.findall(r"\bmake ([a-z-]+)", text))
         assert named <= targets, page

@@ -82,7 +82,7 @@ def test_a_collection_that_cannot_hold_a_small_change_is_refused(
     facts = open_target(database, "docs").facts
     refuse_unsupported_collection(facts)
     assert find_problems(facts) == []
-    coarse = replace(facts, precision="float16", problems=["it is quantised"])
+    coarse = replace(facts, precision="float16", problems=("it is quantised",))
     assert len(find_problems(coarse)) == 2
     with pytest.raises(
         UnsupportedCollection, match=r"quantised; .* as float16.*store it as float32"
