@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-TIMEOUT_SECONDS = 300
+from tests.support.timeouts import TIMEOUT_SECONDS
+
 """Seconds that nothing takes, also on a busy machine."""
 SECRET = "hunter2-planted"
 SECTIONS = {

@@ -91,7 +91,7 @@ def test_a_refusal_goes_back_where_what_is_live_lost_to_the_originals(
     # From now on people ask for what the documents said before they were moved.
     noise = make_unit_rows(QUERIES, DIMENSION, 1)
     answered = judged.data.vectors[judged.data.answers]
-    judged.data.queries[:] = normalise_rows(answered + 0.3 * noise)
+    judged.data.queries[:] = normalise_rows(answered + 2.0 * noise)
     judged.add_judgements()
     plan = make_plan(judged)
     assert not plan.gate.passed
