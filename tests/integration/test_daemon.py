@@ -18,8 +18,6 @@ from tests.support.sample_collection import JUDGED_POINTS, POINTS
 from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import Workspace, make_workspace
 
-"""Seconds that nothing takes, also on a busy machine."""
-
 
 @pytest.fixture(scope="module")
 def shared_workspace(tmp_path_factory) -> Workspace:

@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.timeouts import TIMEOUT_SECONDS
 
-"""Seconds that nothing takes, also on a busy machine."""
 SECRET = "hunter2-planted"
 SECTIONS = {
     "qdrant": 'connector = "qdrant"\nurl = "http://127.0.0.1:1"\ntimeout = 1',
