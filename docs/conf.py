@@ -63,7 +63,10 @@ def add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
         for section in source[0].split("\n## ")[1:]:
             links = re.findall(r"\[(.+?)\]\((\S+)\.md\)", section)
             # A leading slash is the source directory: a page of the root.
-            pages = [f"{title} <{link.replace('../', '/')}>" for title, link in links]
+            pages = [
+                f"{title[0].upper()}{title[1:]} <{link.replace('../', '/')}>"
+                for title, link in links
+            ]
             source[0] += toctree(f":caption: {section.splitlines()[0]}", pages)
 
 

@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from nudge_sync.connector.settings import SettingsModel, validate_settings
+from nudge_sync.connector.settings import Section, SettingsModel, validate_settings
 from nudge_sync.errors import ConfigError
+from nudge_sync.metrics import MetricName
 
-MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of the TOML file: an unknown key is an error, a value is checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SolverSettings(Section):

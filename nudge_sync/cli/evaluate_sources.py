@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.cli.run import open_workspace, select_collections
-from nudge_sync.config import MetricName
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.sources.files import TaskFiles, read_task
-from nudge_sync.evaluate.task import EvaluationTask, Similarity
+from nudge_sync.evaluate.task import EvaluationTask
+from nudge_sync.metrics import MetricName
+from nudge_sync.solve.problem import Similarity
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class CollectionSource:
             job = workspace.open_job(name)
             judgements = load_collection_judgements(job.target, job.settings, progress)
             task = build_collection_task(
-                job.target, judgements, exact=self.exact, progress=progress
+                job.target,
+                judgements,
+                read_all=self.exact,
+                exact=job.settings.solver.exact,
+                progress=progress,
             )
             return task, job.settings.solver.metric

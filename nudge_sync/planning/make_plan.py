@@ -9,11 +9,12 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress
-from nudge_sync.config import CollectionSettings, MetricName
+from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import angles, is_same_vector
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
+from nudge_sync.metrics import METRIC_NAMES, MetricName
 from nudge_sync.planning.dataset import (
     PlanDataset,
     build_dataset,
@@ -21,11 +22,12 @@ from nudge_sync.planning.dataset import (
     select_dataset_rows,
 )
 from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
-from nudge_sync.planning.held_out import METRIC_NAMES, QueryScores
+from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
+from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.fit import fit
-from nudge_sync.solve.problem import Choice, Similarity
+from nudge_sync.solve.problem import Choice
 from nudge_sync.solve.score import metric_values
 from nudge_sync.store import checksum
 from nudge_sync.store.erasure import ErasureState
@@ -113,7 +115,7 @@ def _solve(target: Target, settings: CollectionSettings, dataset: PlanDataset) -
         dataset.folds,
         method=settings.solver.method,
         metric=settings.solver.metric,
-        similarity=_choose_similarity(target),
+        similarity=choose_similarity(target.facts.metric),
         angle=settings.solver.angle,
         max_angle=settings.solver.max_angle,
         weights=dataset.weights,
@@ -191,7 +193,10 @@ class _Proposal:
         return {name: self._score_by(name, vectors) for name in METRIC_NAMES}
 
     def _score_by(self, metric: MetricName, vectors: Float32) -> Float64:
-        held_out, similarity = self._dataset.held_out_queries, _choose_similarity(self._target)
+        held_out, similarity = (
+            self._dataset.held_out_queries,
+            choose_similarity(self._target.facts.metric),
+        )
         return metric_values(vectors, held_out, metric, similarity=similarity)
 
     def _compare(self, vectors: Float32) -> HeldOutScores:
@@ -286,11 +291,6 @@ def _add_unsettled_rows(
     if not rows:
         return rows
     return sorted({*rows, *find_unsettled_rows(target, points, entries, find_head(entries))})
-
-
-def _choose_similarity(target: Target) -> Similarity:
-    # On Euclid collections only unit-length vectors are taken: nearest is most similar.
-    return "dot" if target.facts.metric == "dot" else "cosine"
 
 
 def _average_scores(scores: QueryScores) -> dict[str, float]:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nudge_sync.config import MetricName
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
+from nudge_sync.metrics import MetricName
 from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.plan import PlanFigures
 from nudge_sync.store.schema import Count, Digest

@@ -121,7 +121,8 @@ class Daemon:
         # Imported here: FastAPI is an extra.
         try:
             from nudge_sync.feedback.ingest.batches import BatchImporter  # noqa: PLC0415
-            from nudge_sync.serve.feedback_api import create_app, serve_feedback_api  # noqa: PLC0415
+            from nudge_sync.serve.feedback_api import create_app  # noqa: PLC0415
+            from nudge_sync.serve.feedback_server import serve_feedback_api  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(
                 f"serve.feedback_port lacks a package ({error}); "

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.line_search.curves import build_curves
-from nudge_sync.solve.line_search.paths import PathMethod, build_paths, chunks
+from nudge_sync.solve.line_search.paths import PathMethod, build_paths
 from nudge_sync.solve.line_search.step_function import StepFunction, build_step_function
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
 from nudge_sync.solve.problem import Choice, JudgedQueries, Rows
@@ -274,7 +275,7 @@ def _find_moved_rows(old: Float32, new: Float32) -> tuple[Rows, float]:
     def compare(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
         return (old[rows] != new[rows]).any(axis=1), _cosines(old[rows], new[rows])
 
-    comparisons = map_in_threads(compare, list(chunks(len(old))))
+    comparisons = map_in_threads(compare, list_chunks(len(old)))
     moved = np.flatnonzero(
         np.concatenate([np.empty(0, np.bool_), *(one for one, _ in comparisons)])
     )

@@ -1,4 +1,4 @@
-"""The Python and the configuration in README and docs/feedback.md, run against real packages."""
+"""The Python and the configuration in README and docs/feedback/, run against real packages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
-from tests.support.documentation import find_code_blocks, read_page
+from tests.support.documentation import PAGES, find_code_blocks, read_page
+from tests.support.source_code import show_path
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
-PAGES = ("README.md", "docs/feedback.md")
+HOW_TO = "docs/feedback/how-to.md"
 
 
 def find_blocks(page: str, language: str) -> list[str]:
@@ -65,7 +66,11 @@ def names() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("page", "number"),
-    [(page, at) for page in PAGES for at in range(len(find_blocks(page, "python")))],
+    [
+        (page, number)
+        for page in map(show_path, PAGES)
+        for number, _ in enumerate(find_blocks(page, "python"))
+    ],
 )
 def test_an_example_logs_a_search_and_what_came_of_it(
     page: str, number: int, names: dict[str, Any]
@@ -83,12 +88,12 @@ def test_an_example_logs_a_search_and_what_came_of_it(
 
 
 def test_there_are_examples():
-    assert len(find_blocks("docs/feedback.md", "python")) == 3
+    assert len(find_blocks(HOW_TO, "python")) == 3
     assert len(find_blocks("README.md", "python")) == 1
 
 
 def test_the_mapped_log_is_a_configuration(tmp_path: Path):
-    [block] = find_blocks("docs/feedback.md", "toml")
+    [block] = find_blocks(HOW_TO, "toml")
     path = tmp_path / "nudge-sync.toml"
     path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
     feedback = load_config(path).collections["docs"].feedback

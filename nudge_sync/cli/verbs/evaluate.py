@@ -182,14 +182,15 @@ def evaluate(
     """Compare methods on queries that nothing was chosen by; write nothing to any database."""
     from nudge_sync.base.threads import limit_threads
     from nudge_sync.cli.evaluate_sources import CollectionSource, DatasetSource, FileSource
-    from nudge_sync.evaluate import methods, report, score, study
+    from nudge_sync.evaluate import methods, report, study
     from nudge_sync.evaluate import protocol as protocols
     from nudge_sync.evaluate.task import SIMILARITIES
+    from nudge_sync.metrics import METRIC_NAMES
 
     if html is not None:
         report.require_writable(html)
     chosen_similarity = parse_choice(similarity, SIMILARITIES)
-    chosen_metric = parse_choice(metric, score.EVALUATED_METRICS)
+    chosen_metric = parse_choice(metric, METRIC_NAMES)
     settings = study.StudySettings(
         methods=parse_choices(method, methods.METHODS),
         protocols=parse_choices(protocol, protocols.PROTOCOLS),

@@ -298,7 +298,8 @@ def _open_sources(
     embed: str | None,
 ) -> list[Any]:
     from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
-    from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
+    from nudge_sync.feedback.ingest.formats import open_source
+    from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles, join_query_vectors
 
     label_sources = _open_label_sources(qrels_path, beir_folder, query_paths, embed)
     if not (files or label_sources):
@@ -306,7 +307,8 @@ def _open_sources(
     if label_sources or query_paths is None:
         sources = [*map(open_source, files), *label_sources]
     else:
-        sources = [join_query_vectors(files, *query_paths, keep_unmatched=embed is not None)]
+        query_files = QueryVectorFiles(*query_paths)
+        sources = [join_query_vectors(files, query_files, keep_unmatched=embed is not None)]
     if embed is None:
         return sources
     embedding = Embedder.from_name(embed)
@@ -319,24 +321,25 @@ def _open_label_sources(
     query_paths: tuple[Path, Path] | None,
     embed: str | None,
 ) -> list[Any]:
-    from nudge_sync.feedback.ingest.sources import open_beir, open_beir_texts, open_qrels
+    from nudge_sync.feedback.ingest.qrels import open_beir, open_beir_texts, open_qrels
+    from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 
     if qrels_path and beir_folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
     if query_paths is None and (qrels_path or (beir_folder and embed is None)):
         raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
     if qrels_path and query_paths:
-        return [open_qrels(qrels_path, *query_paths)]
+        return [open_qrels(qrels_path, QueryVectorFiles(*query_paths))]
     if beir_folder:
-        return [
-            open_beir(beir_folder, *query_paths) if query_paths else open_beir_texts(beir_folder)
-        ]
+        if query_paths is None:
+            return [open_beir_texts(beir_folder)]
+        return [open_beir(beir_folder, QueryVectorFiles(*query_paths))]
     return []
 
 
 def _choose_rejects_path(path: Path) -> Path:
     """Beside the file; of a pipe, beside which often nothing can be written, right here."""
-    from nudge_sync.feedback.ingest.sources import is_pipe
+    from nudge_sync.feedback.ingest.text_files import is_pipe
 
     folder = Path() if is_pipe(path) else path.parent
     return folder / f"{path.name}.rejects.jsonl"

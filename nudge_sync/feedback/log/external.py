@@ -22,7 +22,7 @@ from nudge_sync.feedback.schema.records import (
     to_event_document,
     to_search_record,
 )
-from nudge_sync.feedback.schema.rows import BadRow, parse_feedback_row
+from nudge_sync.feedback.schema.rows import BadRow, parse_row
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000
@@ -197,9 +197,7 @@ class _ExternalSearches(_ExternalLog):
         vector = record.vector if vectors else self._placeholder_vector
         row = {"query_id": record.key, **self._map_fields(record)}
         try:
-            item = parse_feedback_row(
-                {**row, "type": "search", "query_vector": vector}, self._dimension
-            )
+            item = parse_row({**row, "type": "search", "query_vector": vector}, self._dimension)
         except BadRow:
             return Record(record.key, dict(_UNREADABLE_DOCUMENT))
         return cast(Search, item)
@@ -259,7 +257,7 @@ class _ExternalEvents(_ExternalLog):
 
 def _parse_event(row: _MappedRow) -> Event | None:
     try:
-        return cast(Event, parse_feedback_row(row, 0))
+        return cast(Event, parse_row(row, 0))
     except BadRow:
         return None
 

@@ -1,3 +1,5 @@
+from time import time
+
 import numpy as np
 import pytest
 
@@ -51,9 +53,9 @@ def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, ev
 def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
     queries, events = new_records(), new_records()
     day = 1_777_593_600.0  # 2026-05-01
-    for name, time in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
-        queries.put([to_search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
-        events.put([to_event_record(Event(name, "click", 1, timestamp=time))])
+    for name, timestamp in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
+        queries.put([to_search_record(Search(name, np.ones(2, np.float32), timestamp=timestamp))])
+        events.put([to_event_record(Event(name, "click", 1, timestamp=timestamp))])
     whom = FeedbackSelector(before="2026-05-01")
     assert len(list(export_rows(queries, events, whom))) == 4
     assert delete_feedback(queries, events, whom).summary() == {"searches": 2, "events": 2}
@@ -74,3 +76,8 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
 def test_exactly_one_has_to_be_named(stored, whom):
     with pytest.raises(InputError):
         delete_feedback(*stored, whom)
+
+
+def test_the_day_to_forget_before_may_lie_in_the_future():
+    start, end = FeedbackSelector(before="9999-12-31").to_filter()["timestamp"]
+    assert start <= time() < end

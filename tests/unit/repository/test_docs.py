@@ -67,10 +67,11 @@ def test_the_configurations_load_and_are_short(number, tmp_path):
     assert len([line for line in text.splitlines() if line]) <= 10
 
 
-def test_the_rows_of_feedback_are_what_import_takes():
-    [block] = find_code_blocks(README, "json")
+@pytest.mark.parametrize(("page", "dimension"), [("README.md", 2), ("docs/feedback/format.md", 3)])
+def test_the_rows_of_feedback_are_what_import_takes(page, dimension):
+    [block] = find_code_blocks(read_page(page), "json")
     for line in block.splitlines():
-        parse_storable_row(json.loads(line), 2)
+        parse_storable_row(json.loads(line), dimension)
 
 
 def test_the_table_of_verbs_is_complete():

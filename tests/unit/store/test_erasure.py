@@ -8,8 +8,8 @@ from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback, export_rows
+from nudge_sync.feedback.ingest.formats import open_json_lines
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import open_json_lines
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
