@@ -19,9 +19,14 @@ from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
 from tests.support.documentation import PAGES, find_code_blocks, read_page
-from tests.support.source_code import show_path
+from tests.support.source_code import ROOT, show_path
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
+FEEDBACK_PAGES = [
+    show_path(page)
+    for page in PAGES
+    if page.name == "README.md" or page.is_relative_to(ROOT / "docs" / "feedback")
+]
 HOW_TO = "docs/feedback/how-to.md"
 
 
@@ -68,7 +73,7 @@ def names() -> Iterator[dict[str, Any]]:
     ("page", "number"),
     [
         (page, number)
-        for page in map(show_path, PAGES)
+        for page in FEEDBACK_PAGES
         for number, _ in enumerate(find_blocks(page, "python"))
     ],
 )

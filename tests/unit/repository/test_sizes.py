@@ -10,9 +10,11 @@ from tests.support.source_code import EVERYTHING, list_modules, show_path
 MAX_LINES = 350
 MAX_MODULES = 16
 ROOMY_FOLDERS: dict[str, int] = {
-    # A flat list that is read by file name: each is one scenario, or one helper of scenarios.
+    # Flat lists that are read by file name: each file is one scenario, or one promise of a connector.
     "tests/integration": 40,
-    "tests/support": 30,
+    "tests/contract": 24,
+    # The map in its `__init__.py` leads to the file.
+    "tests/support": 45,
     # The same rooms as in the other connectors, and what Milvus's wire format needs beside them.
     "connectors/nudge_sync_milvus": 20,
 }
