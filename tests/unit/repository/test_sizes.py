@@ -10,7 +10,7 @@ from tests.support.source_code import EVERYTHING, list_modules, show_path
 MAX_LINES = 350
 MAX_MODULES = 16
 ROOMY_FOLDERS: dict[str, int] = {
-    # Flat lists that are read by file name: each file is one scenario, or one promise of a connector.
+    # Flat lists that are read by file name: a scenario each, or one promise of one connector.
     "tests/integration": 40,
     "tests/contract": 24,
     # The map in its `__init__.py` leads to the file.
