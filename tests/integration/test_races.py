@@ -1,4 +1,4 @@
-"""An application that writes at full speed while cycles and rollbacks run keeps every last word."""
+"""An application that writes at full speed while cycles and rollbacks run loses no write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
 
 
 class MarkingApplication(EdgeApplication):
-    """Qdrant's engine, with the mark that closes the window for threads that share the shard."""
+    """An application on Qdrant's engine whose payload mark closes the window between threads."""
 
     def connect(self) -> Database:
         return nudge_sync_qdrant_edge.connect({**self.section, "payload_mark": "_nudge_sync"})
@@ -84,7 +84,7 @@ class BusyWriter(Thread):
             else:
                 self.write_vector(point, make_unit_rows(1, DIMENSION, int(rng.integers(2**32))))
             self.write_spans[point] = (began, time.monotonic())
-            # Gives up the interpreter, so that the sidecar gets to write as well.
+            # Lets the other thread run, so that the sidecar gets to write as well.
             time.sleep(0)
 
     def write_vector(self, point: int, vector: Float32) -> None:
@@ -112,7 +112,7 @@ def test_the_application_has_the_last_word(application: Any) -> None:
 def test_nothing_is_lost_on_milvus_outside_the_window(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Milvus writes without a condition: what is lost was written between compare and upsert.
+    """Milvus has no conditional write: what is lost was written between compare and upsert.
 
     The application writes whenever the sidecar begins to read. Were it to write all the time, no
     point would stay the same between plan and write, and there would be no race.
@@ -198,7 +198,7 @@ def assert_last_writes_survive(database: Database, writer: BusyWriter) -> None:
 
 
 def test_an_alias_that_is_switched_meanwhile_redirects_no_write() -> None:
-    """The new collection holds the same vectors, so that comparing them would not tell."""
+    """Both collections hold the same vectors, so comparing vectors cannot tell them apart."""
     store = MemoryStore()
     vectors = make_unit_rows(POINTS, DIMENSION, 0)
     for name in ("docs_v1", "docs_v2"):

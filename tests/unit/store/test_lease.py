@@ -16,7 +16,7 @@ from tests.support.paused_writer import PausedWriter
 from tests.support.tracked_collection import SETTINGS, TrackedCollection
 
 CALLS = 14
-"""How many calls of a change of ten points write something, five of them moved before."""
+"""How many calls write something, in a change of ten points of which five were moved before."""
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_who_wakes_after_its_lease_ran_out_does_no_harm(
 def test_who_is_unlocked_while_it_runs_does_no_harm(
     tracked_collection: TrackedCollection, at: int
 ) -> None:
-    """Nothing says that the time is up: it may go on for a second."""
+    """Its own clock does not tell it: it may go on for a second before it looks."""
     unlock_while_running(tracked_collection, at)
 
 
@@ -114,7 +114,7 @@ def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
 def test_a_machine_that_slept_looks_before_it_writes(
     tracked_collection: TrackedCollection, clock: Clock
 ) -> None:
-    """Its own clock stood still, and so did the one that counts while it sleeps."""
+    """Of its clocks only the one on the wall went on."""
     with lease.hold_lease(tracked_collection.target(), 30) as first:
         lease.break_lease(tracked_collection.target())
         first.renew()  # within a second it does not look
