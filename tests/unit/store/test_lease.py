@@ -114,10 +114,9 @@ def test_a_clock_that_is_behind_waits_and_one_far_ahead_does_no_harm(
 def test_a_machine_that_slept_looks_before_it_writes(
     tracked_collection: TrackedCollection, clock: Clock
 ) -> None:
-    """Of its clocks only the one on the wall went on."""
     with lease.hold_lease(tracked_collection.target(), 30) as first:
         lease.break_lease(tracked_collection.target())
-        first.renew()  # within a second it does not look
+        first.renew()  # It looks into the database once a second at most.
         clock.ahead = 2
         with pytest.raises(LeaseLost):
             first.renew()
