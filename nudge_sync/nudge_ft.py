@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import Method
 from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
 from nudge_sync.tuning.inputs import QuerySet

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
-from nudge_sync.solve.nudge_n import lengths
+from nudge_sync.solve.geometry import lengths
 from nudge_sync.solve.problem import Similarity
 
 RowNumbers: TypeAlias = NDArray[np.intp]

@@ -61,7 +61,7 @@ class PlanFigures:
     """Means of every metric over the held-out queries: with the live vectors, with the planned
     ones, with the originals."""
     found: dict[str, float]
-    """The same means through the live index, when the plan was made."""
+    """Means of every metric through the live index, when the plan was made."""
 
 
 @dataclass(frozen=True)

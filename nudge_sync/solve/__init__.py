@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: where judged points should go. No I/O, no logging, no clock."""
+"""Compute where judged points should go: arrays in, arrays out, no I/O, no logging, no clock."""

@@ -1,7 +1,7 @@
-"""Which method, and how far: decided on held-out queries, then learned again from all of them.
+"""Tune each method on validation queries, and pick one of them.
 
-Candidates come in order of simplicity: nothing, NUDGE-N, NUDGE-M, NUDGE-C. A later one is taken
-only if it is ahead of the one held so far by more than chance explains, query by query.
+Candidates come in order of simplicity: nothing, NUDGE-N, NUDGE-M, NUDGE-C. A later one becomes the
+leader only if it is ahead of the current leader, query by query, by more than chance explains.
 """
 
 from __future__ import annotations
@@ -31,43 +31,45 @@ from nudge_sync.solve.task import (
 )
 
 SIGNIFICANCE_Z = 1.645
-"""Standard errors by which a method has to beat doing nothing: one chance in twenty."""
+"""Standard errors by which a method has to beat doing nothing: a one-sided test at 5 %."""
 PREFERENCE_Z = 0.5
 """Standard errors by which a method has to beat a simpler one that helps too."""
 MAX_STEP = 2.0
-"""Longest step of NUDGE-M that is looked at, in lengths of the point."""
+"""Longest step of NUDGE-M that is tried, in lengths of the point."""
 PRIOR_STRENGTHS = (1.0, 0.3, 3.0)
-"""Strengths of the original that NUDGE-C tries, the usual one first."""
+"""Values of `prior` that NUDGE-C tries, the default first."""
 
 
 @dataclass(frozen=True)
 class MethodCandidate:
-    """A method with settings, and what it does for each held-out query."""
+    """A method with its settings, and the metric of each validation query under it."""
 
     method: str
     parameters: dict[str, Any]
     values: Float64
-    """(v,): in the order of the splits and of their queries."""
+    """(v,): the metric of each validation query, split by split; empty if unmeasured."""
     reason: str = ""
     baseline_values: Float64 | None = None
-    """(v,): the metric with the points as they are, where it is known."""
+    """(v,): the metric with the points as they are; None if it was not computed on the way."""
     cross_validated: Float64 | None = None
-    """(v,): the same where each query had no say in the settings; absent where none had."""
+    """(v,): the metric of each query at settings that other queries chose; None where the queries
+    chose none, so that `values` is unbiased."""
 
     @property
     def mean(self) -> float:
-        """The validation metric."""
+        """The mean metric over the validation queries."""
         return float(self.values.mean())
 
 
 def measure_baseline(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
-    """The points as they are."""
+    """Measure the validation queries with the points as they are."""
     return MethodCandidate("nothing", {}, _measure(task, splits, lambda _: task.points))
 
 
 def _measure(
     task: SolverTask, splits: list[ValidationSplit], move: Callable[[ValidationSplit], Float32]
 ) -> Float64:
+    """Return the metric of each validation query, (v,), with the points that `move` returns."""
     values = [
         _score(task, move(split), validation)
         for split, validation in iterate_validation_queries(task, splits)
@@ -82,11 +84,11 @@ def _score(task: SolverTask, vectors: Float32, queries: JudgedQueries) -> Float6
 def is_better_than_shuffled(
     task: SolverTask, splits: list[ValidationSplit], values: Float64
 ) -> bool:
-    """Whether the points answer the judged queries better than they answer other queries.
+    """Tell whether the points as they are answer queries better than queries dealt out anew.
 
-    values: (v,), of the points as they are. Judgements that fit no better than shuffled ones come
-    from somewhere else (wrong ids, another model's queries, an attack); what could be learned
-    from them is only which points are named often.
+    values: (v,), the metric of the points as they are.
+    Judgements that fit no better than shuffled ones come from somewhere else (wrong ids, another
+    model's queries, an attack): all that they could teach is which points are named often.
     """
     shuffled = []
     for _, queries in iterate_validation_queries(task, splits):
@@ -99,7 +101,7 @@ def is_better_than_shuffled(
 def measure_step_function(
     task: SolverTask, splits: list[ValidationSplit], method: PathMethod, limit: float
 ) -> StepFunction:
-    """The metric of every held-out query, as a function of the angle."""
+    """Compute each validation query's metric as an exact function of the angle, 0 to `limit`."""
     step_functions = []
     for split, validation in iterate_validation_queries(task, splits):
         point_paths = build_paths(
@@ -119,7 +121,7 @@ def measure_step_function(
 
 
 def tune_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
-    """NUDGE-N at the best angle."""
+    """Find the angle of NUDGE-N with the highest mean validation metric."""
     step_function = measure_step_function(task, splits, "nudge-n", task.max_angle)
     angle, mean = step_function.find_best(task.max_angle)
     reason = (
@@ -137,7 +139,7 @@ def tune_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandi
 
 
 def tune_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
-    """NUDGE-M at the best step."""
+    """Find the step of NUDGE-M with the highest mean validation metric."""
     limit = float(np.arctan(MAX_STEP))
     step_function = measure_step_function(task, splits, "nudge-m", limit)
     angle, mean = step_function.find_best(limit)
@@ -159,17 +161,14 @@ def tune_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandi
 def tune_nudge_c(
     task: SolverTask, splits: list[ValidationSplit], cap: float | None = None
 ) -> MethodCandidate:
-    """NUDGE-C with the best of a few strengths of the original; the usual one unless beaten."""
-    fixed_parameters = {
-        "sharpness": round(
-            estimate_sharpness(task.queries.vectors, task.points, task.similarity), 2
-        ),
-        "cap": task.max_angle if cap is None else cap,
-        "steps": NudgeCSettings.iterations,
-    }
+    """Find the strength of the original for NUDGE-C: the default one unless another beats it.
+
+    cap: radians; the task's largest angle if None.
+    """
+    default_parameters = _build_nudge_c_parameters(task, task.max_angle if cap is None else cap)
     candidates = []
     for prior in PRIOR_STRENGTHS:
-        parameters = {**fixed_parameters, "prior": prior}
+        parameters = {**default_parameters, "prior": prior}
         values = _measure(task, splits, _make_mover(task, "nudge-c", parameters))
         candidates.append(MethodCandidate("nudge-c", parameters, values))
     leader = candidates[0]
@@ -182,23 +181,37 @@ def tune_nudge_c(
     return MethodCandidate("nudge-c", leader.parameters, leader.values, reason)
 
 
+def _build_nudge_c_parameters(task: SolverTask, cap: float) -> dict[str, Any]:
+    """Return the settings of NUDGE-C that are not tuned, and the default prior."""
+    sharpness = estimate_sharpness(task.queries.vectors, task.points, task.similarity)
+    return {
+        "sharpness": round(sharpness, 2),
+        "cap": cap,
+        "steps": NudgeCSettings.iterations,
+        "prior": PRIOR_STRENGTHS[0],
+    }
+
+
 def _make_mover(
     task: SolverTask, method: str, parameters: Mapping[str, Any]
 ) -> Callable[[ValidationSplit], Float32]:
+    """Return a function that applies `method`, trained on the training queries of a split."""
     return lambda split: apply_method(task, split.train, method, parameters)
 
 
 def try_fixed_angle(
     task: SolverTask, splits: list[ValidationSplit], method: str, angle: float
 ) -> MethodCandidate:
-    """A method at a given angle, measured where there is something to measure it on."""
+    """Measure a method at a given angle: the step of NUDGE-M, the cap of NUDGE-C.
+
+    Without splits the candidate is unmeasured: its values are empty.
+    """
+    if method == "nudge-c" and splits:
+        return tune_nudge_c(task, splits, cap=angle)
     if method == "nudge-c":
-        return (
-            tune_nudge_c(task, splits, cap=angle)
-            if splits
-            else _build_unmeasured_nudge_c(task, angle)
-        )
-    parameters = {"angle": angle} if method == "nudge-n" else {"step": angle}
+        parameters = _build_nudge_c_parameters(task, angle)
+    else:
+        parameters = {"step" if method == "nudge-m" else "angle": angle}
     reason = f"{method}: the angle was given"
     if not splits:
         return MethodCandidate(method, parameters, np.zeros(0), reason)
@@ -207,20 +220,11 @@ def try_fixed_angle(
     )
 
 
-def _build_unmeasured_nudge_c(task: SolverTask, angle: float) -> MethodCandidate:
-    parameters = {
-        "sharpness": round(
-            estimate_sharpness(task.queries.vectors, task.points, task.similarity), 2
-        ),
-        "cap": angle,
-        "steps": NudgeCSettings.iterations,
-        "prior": PRIOR_STRENGTHS[0],
-    }
-    return MethodCandidate("nudge-c", parameters, np.zeros(0), "nudge-c: the angle was given")
-
-
 def is_ahead(values: Float64, others: Float64, errors: float) -> bool:
-    """Whether the mean of `values` is above by more than `errors` standard errors of the pairs."""
+    """Tell whether `values` beat `others` by more than `errors` standard errors of the mean.
+
+    values, others: (v,), of the same queries; the standard error is that of their differences.
+    """
     difference = values - others
     if len(difference) <= 1:
         return False
@@ -229,7 +233,10 @@ def is_ahead(values: Float64, others: Float64, errors: float) -> bool:
 
 
 def pick_candidate(candidates: list[MethodCandidate]) -> tuple[MethodCandidate, str]:
-    """The simplest candidate that is not beaten, and a sentence that says so."""
+    """Return the simplest candidate that no other beats, and a sentence that says so.
+
+    candidates: from simple to complex, doing nothing first.
+    """
     baseline, *rest = candidates
     helpful = [
         candidate
@@ -249,6 +256,7 @@ def pick_candidate(candidates: list[MethodCandidate]) -> tuple[MethodCandidate, 
 
 
 def _unbiased_values(candidate: MethodCandidate) -> Float64:
+    """Return the metric of each query, at settings that it had no part in choosing."""
     return candidate.values if candidate.cross_validated is None else candidate.cross_validated
 
 
@@ -259,7 +267,7 @@ def build_choice(
     scores: dict[str, float],
     reasons: list[str],
 ) -> Choice:
-    """The chosen method, learned from the queries `learn`."""
+    """Apply the chosen method, trained on the queries `train`, and report the result."""
     vectors = apply_method(task, train, candidate.method, candidate.parameters)
     moved, largest_angle = _find_moved_rows(task.points, vectors)
     reasons = [
@@ -270,7 +278,7 @@ def build_choice(
 
 
 def _find_moved_rows(old: Float32, new: Float32) -> tuple[Rows, float]:
-    """The rows that changed, ascending, and the largest angle between a row and its old self."""
+    """Return the rows that changed, ascending, and the largest angle that one of them moved."""
 
     def compare(rows: slice) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
         return (old[rows] != new[rows]).any(axis=1), _cosines(old[rows], new[rows])
@@ -287,7 +295,7 @@ def _find_moved_rows(old: Float32, new: Float32) -> tuple[Rows, float]:
 
 
 def _cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(n,): of each row and the other, as well as their type can tell; -1 where it cannot."""
+    """Return the cosine of each row and its other: (n,); -1 where their type cannot hold it."""
     with np.errstate(over="ignore", invalid="ignore"):
         products, row_squares, other_squares = (
             np.einsum("ij,ij->i", left, right)

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: where judged points should go. No I/O, no logging, no clock."""
+"""The entry of the solver: compare methods on validation queries, then fit the chosen one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ from nudge_sync.solve.task import (
 )
 
 DEFAULT_MAX_ANGLE = float(np.pi / 3)
-GIVEN_ANGLE_LIMIT = {False: float(np.pi / 2), True: 1000.0}
+"""Largest angle, in radians, that a point may turn where the angle is chosen."""
+MAX_GIVEN_ANGLE = float(np.pi / 2)
+"""Largest angle, in radians, that may be given."""
+MAX_GIVEN_STEP = 1000.0
+"""Longest step of NUDGE-M that may be given, in lengths of the point."""
 
 
 def fit(
@@ -48,13 +52,14 @@ def fit(
     weights: csr_matrix | NDArray[Any] | None = None,
     threads: int = 0,
 ) -> Choice:
-    """Where the judged points should go, and why.
+    """Choose a method on validation queries, then fit it to all queries.
 
-    points: (n, d), as stored; a row's length is kept.  part: (q,), 0 to 9, a hash of each query.
-    weights: how much each query, (q,), or judgement, (q, n), pulls; 1 where absent. Entries of
+    points: (n, d), as stored; only nudge-m changes a row's length.
+    buckets: (q,), 0 to 9, a hash of each query, by which queries are split.
+    weights: the weight of each query, (q,), or judgement, (q, n); 1 if None. Entries of
     `queries.relevance` above 0 attract, explicit entries of 0 or below push away (nudge-c only).
-    angle: fixed, for nudge-n and as the furthest turn of nudge-c; nudge-m takes it as its step.
-    The method is chosen on held-out queries and then learned from all of them.
+    angle: radians, given instead of chosen: the rotation of nudge-n, the cap of nudge-c, the step
+    of nudge-m.  threads: at most so many; 0 for one per core.
     Equal input gives equal bits on one machine. Raises InputError.
     """
     queries = merge_judgements(queries)
@@ -75,7 +80,10 @@ def build_task(
     similarity: Similarity,
     max_angle: float,
 ) -> SolverTask:
-    """The problem, or InputError.  points and queries: finite."""
+    """Check shapes, judgements and weights, and build what every method reads.
+
+    points and the query vectors have to be finite (`check_finite`). Raises InputError.
+    """
     parsed_metric = metrics.parse_metric(metric)
     check_queries(points, queries, parsed_metric.depth)
     attraction, rejection = (
@@ -92,8 +100,12 @@ def choose_and_fit(
     method: Method,
     angle: float | None,
 ) -> Choice:
-    """Compare what `method` asks for on the splits, then learn from the queries `learn`."""
-    if angle is not None and not 0 <= angle <= GIVEN_ANGLE_LIMIT[method == "nudge-m"]:
+    """Tune `method` (for "auto": all methods) on the splits, then fit it to the queries `train`.
+
+    train: a mask, (q,).  angle: radians, given instead of chosen. Raises InputError.
+    """
+    limit = MAX_GIVEN_STEP if method == "nudge-m" else MAX_GIVEN_ANGLE
+    if angle is not None and not 0 <= angle <= limit:
         raise InputError(
             f"the angle {angle:g} is outside 0 to pi/2 (for nudge-m: a step, 0 to 1000)"
         )
@@ -125,7 +137,7 @@ def choose_and_fit(
 def _choose_method(
     task: SolverTask, splits: list[ValidationSplit], train: NDArray[np.bool_], angle: float | None
 ) -> Choice:
-    """The best method; `angle` is given only to those that are not nudge-m."""
+    """Pick the best method and fit it; a given `angle` holds for all methods but nudge-m."""
     baseline = choose.measure_baseline(task, splits)
     reasons = [_describe_queries(task, splits)]
     if not choose.is_better_than_shuffled(task, splits, baseline.values):
@@ -152,6 +164,7 @@ def _choose_method(
 def _choose_baseline(
     task: SolverTask, train: NDArray[np.bool_], scores: dict[str, float], reasons: list[str]
 ) -> Choice:
+    """Leave the points as they are, for the reasons given."""
     baseline = choose.MethodCandidate("nothing", {}, np.zeros(0))
     return choose.build_choice(
         task, baseline, train, scores, [*reasons, "so the points are left alone"]
@@ -159,6 +172,7 @@ def _choose_baseline(
 
 
 def _describe_queries(task: SolverTask, splits: list[ValidationSplit]) -> str:
+    """Say how many queries have an answer, and how many of them validated."""
     validation_count = sum(int(split.validation.sum()) for split in splits)
     answered_count = int(has_answer(task.queries.relevance).sum())
     return (
@@ -171,6 +185,7 @@ def _describe_queries(task: SolverTask, splits: list[ValidationSplit]) -> str:
 def _try_method(
     task: SolverTask, splits: list[ValidationSplit], method: Method, angle: float | None
 ) -> choose.MethodCandidate:
+    """Measure one method, at the given angle or at the best one."""
     if method == "nothing":
         return choose.MethodCandidate("nothing", {}, np.zeros(0))
     if angle is not None:

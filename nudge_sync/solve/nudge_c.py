@@ -1,17 +1,26 @@
-"""NUDGE-C: points go where they answer their own queries and stop answering those of others.
+"""NUDGE-C: contrastive nudging. A point turns towards its own queries and away from others'.
 
-The most probable vectors under two beliefs. A query picks each of its answers among that answer
-and all points that are not answers, by a softmax of the scores, sharpness `tau`; so a point is
-pulled by what its queries do not yet find in it, and pushed by what others find in it. And each
-point is drawn from a von Mises-Fisher distribution around its original, as concentrated as
-`prior` queries pulling there; so one click moves a point less than a thousand do. The maximum of
+The vectors x' are the most probable ones under two assumptions. A query q_i picks each of its
+answers j among that answer and all points that are not answers, by a softmax of the scores with
+sharpness tau. And each x_j' is drawn from a von Mises-Fisher distribution around its original x_j,
+as concentrated as `prior` queries pulling there, so that one click moves a point less than a
+thousand do. With A_i the answers of query i, e_ij = exp(tau q_i . x_j') and
+R_i = sum_{l not in A_i} e_il (unjudged points included), the objective is
 
-    sum_j sum_{i answers j} y_ij log( e_ij / (e_ij + sum_{l does not answer j} e_lj) )
-        + prior tau sum_i x_i . x_i',        e_ij = exp(tau q_j . x_i')
+    L = sum_i sum_{j in A_i} y_ij log( e_ij / (e_ij + R_i) ) + prior tau sum_j x_j . x_j'
 
-is looked for over unit vectors no further than `cap` from their originals. A query with m answers
-weighs sqrt(m), shared equally: between "each query counts once" and "each judgement counts once".
-Answers of one query do not compete: with them in the sum, NFCorpus loses 2 points of NDCG@10.
+over unit vectors x_j' no further than the angle `cap` from x_j. Its gradient is
+
+    dL/dx_j' = tau sum_i (y_ij - r_ij) q_i + prior tau x_j,
+
+    r_ij = y_ij e_ij / (e_ij + R_i)                       where j answers i,
+    r_ij = e_ij sum_{a in A_i} y_ia / (e_ia + R_i)        where it does not,
+
+r_ij being the responsibility of point j for query i: what the query finds in it so far. A rejection
+of weight v_ij adds v_ij e_ij / R_i to r_ij, the gradient of -v_ij log R_i for that point alone.
+y_ij = w_ij / sqrt(sum_j w_ij): a query with m answers weighs sqrt(m), which lies between "each
+query counts once" and "each judgement counts once". Answers of one query do not compete: with them
+in R_i, NFCorpus loses 2 points of NDCG@10.
 """
 
 from __future__ import annotations
@@ -24,10 +33,11 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.chunks import list_chunks
-from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, restore_unmoved, unit
+from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.sparse_softmax import (
     MAX_DENSE_PAIRS,
+    MIN_EXPONENT,
     NearPairs,
     find_near_pairs,
     sum_responsibilities,
@@ -35,51 +45,59 @@ from nudge_sync.solve.sparse_softmax import (
 
 _QUERIES_PER_BLOCK, _SCORES_PER_BLOCK = 512, 1 << 23
 """Queries, and scores, held at once: at most 32 MB of them."""
+_MIN_QUERIES_PER_BLOCK = 16
+"""Queries per block at least: with fewer a matrix product is no faster than single ones."""
 CURVATURE_SHARE = 0.125
 """Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
 softmax, and queries of one point spread over many directions."""
-REFRESH = 1
-"""Steps after which the near points of each query are looked up again: others have moved in."""
 MIN_MOVE = 1e-5
 """Moves shorter than this are float32 rounding."""
-
+SHARPNESS_PER_DEVIATION = 1.8
+"""The softmax's sharpness, times the standard deviation of the scores."""
 MIN_DEVIATION = 0.01
-"""Least deviation of scores that counts: a single point has none."""
+"""Least standard deviation of scores assumed: a single point has none."""
+SAMPLED_QUERIES, SAMPLED_POINTS = 512, 2048
+"""Sizes of the samples that estimate the deviation."""
 
 
 @dataclass(frozen=True)
 class NudgeCSettings:
-    """What NUDGE-C is told."""
+    """The settings of NUDGE-C."""
 
     tau: float
-    """Sharpness of the softmax, per unit of score."""
+    """Sharpness tau of the softmax, per unit of score."""
     prior: float = 1.0
-    """How many queries one original weighs."""
+    """Strength of the original vector, in queries that pull towards it."""
     cap: float = np.pi / 3
-    """Radians."""
+    """Largest angle between a point and its original, in radians."""
     iterations: int = 16
+    """Number of gradient steps."""
 
 
 @dataclass(frozen=True)
 class NudgeCInputs:
-    """Queries and what they say, prepared for the climb."""
+    """Queries and judgements, in the form that the gradient needs."""
 
     queries: Float32
-    """(q, d)"""
+    """(q, d), unit rows."""
     positive_weights: csr_matrix
-    """(q, n): y, with sqrt(m) a query."""
+    """(q, n): y_ij; a row sums to the square root of the query's total weight."""
     negative_weights: csr_matrix | None
-    """(q, n): how strongly each query rejects each point; None where no query does."""
+    """(q, n): v_ij, how strongly each query rejects each point; None if no query rejects any."""
     movable: NDArray[np.bool_]
-    """(n,): the points that these queries judge. The others take their share but stay."""
+    """(n,): the points that these queries judge; the others compete in the softmax but stay."""
     unjudged_scores: Float32
-    """(q, k): scores of points outside the n."""
+    """(q, k): scores of the best points outside the n, -inf where there are fewer."""
 
 
 def build_nudge_c_inputs(
     queries: Float32, attraction: csr_matrix, rejection: csr_matrix, unjudged_scores: Float32
 ) -> NudgeCInputs:
-    """Judgements as the climb wants them; attraction and rejection are (q, n), not negative."""
+    """Scale the judgements for the objective.
+
+    queries: (q, d), unit rows.  attraction, rejection: (q, n), not negative.
+    unjudged_scores: (q, k).
+    """
     total = np.asarray(attraction.sum(axis=1), np.float64).ravel()
     share = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
     positive = csr_matrix(attraction.multiply(share[:, None]), dtype=np.float32)
@@ -96,7 +114,7 @@ def contrast(
     settings: NudgeCSettings,
     similarity: Similarity = "cosine",
 ) -> Float32:
-    """The points after the climb: (n, d), each as long as before.
+    """Maximise the objective from the original points: (n, d), each row as long as before.
 
     points: (n, d), any length.  Points that nothing pulls or pushes come back bit for bit.
     """
@@ -104,20 +122,19 @@ def contrast(
     movable = inputs.movable & (lengths(original) > MIN_LENGTH)
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
     attracting_sum = np.asarray(inputs.positive_weights.T @ inputs.queries)
-    near_pairs = None
     current, lookahead, momentum = original, original, 1.0
-    for iteration in range(settings.iterations):
-        if iteration % REFRESH == 0:
-            near_pairs = _find_near_pairs(
-                lookahead if norms is None else lookahead * norms[:, None], inputs
-            )
+    for _ in range(settings.iterations):
+        # Looked up again in each iteration: other points have moved near.
+        near_pairs = _find_near_pairs(
+            lookahead if norms is None else lookahead * norms[:, None], inputs
+        )
         update = _compute_update(
             original, lookahead, norms, attracting_sum, inputs, near_pairs, settings
         )
         updated = _project_to_cap(
             lookahead + np.where(movable[:, None], update, 0), original, settings.cap
         )
-        # Nesterov's momentum: the same place in about half the steps.
+        # Nesterov's momentum: as far in about half the iterations.
         momentum, previous_momentum = (1 + np.sqrt(1 + 4 * momentum * momentum)) / 2, momentum
         lookahead = _project_to_cap(
             updated + np.float32((previous_momentum - 1) / momentum) * (updated - current),
@@ -129,6 +146,7 @@ def contrast(
 
 
 def _find_near_pairs(scored: Float32, inputs: NudgeCInputs) -> NearPairs | None:
+    """Find the pairs for the sparse softmax, or None where all pairs are few enough."""
     if len(scored) * len(inputs.queries) <= MAX_DENSE_PAIRS:
         return None
     return find_near_pairs(inputs.queries, scored, inputs.positive_weights, inputs.negative_weights)
@@ -143,7 +161,11 @@ def _compute_update(
     near_pairs: NearPairs | None,
     settings: NudgeCSettings,
 ) -> Float32:
-    """The step of each row: the gradient along the sphere over a bound of the curvature."""
+    """Return the step of each row: its gradient along the sphere over a bound of the curvature.
+
+    With m_j = sum_i r_ij the bound is prior tau + tau^2 CURVATURE_SHARE m_j.
+    norms: (n,), the lengths that scale scores on a dot-product collection.
+    """
     if near_pairs is None:
         responsibility_sum, mass = _sum_responsibilities(vectors, norms, inputs, settings.tau)
     else:
@@ -164,9 +186,11 @@ def _compute_update(
 def _sum_responsibilities(
     vectors: Float32, norms: Float32 | None, inputs: NudgeCInputs, tau: float
 ) -> tuple[Float32, Float32]:
-    """The queries that each point answers by its score, summed, (n, d), and how many, (n,)."""
+    """Return sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), over all pairs."""
     responsibility_sum, mass = np.zeros_like(vectors), np.zeros(len(vectors), np.float32)
-    size_of_block = max(16, min(_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK // max(1, len(vectors))))
+    size_of_block = max(
+        _MIN_QUERIES_PER_BLOCK, min(_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK // max(1, len(vectors)))
+    )
     for rows in list_chunks(len(inputs.queries), size_of_block):
         scores = inputs.queries[rows] @ vectors.T
         if norms is not None:
@@ -178,7 +202,7 @@ def _sum_responsibilities(
 
 
 def _compute_shares(scores: Float32, inputs: NudgeCInputs, rows: slice, tau: float) -> Float32:
-    """How much of each query each point takes, in place of its `scores`: (queries, points)."""
+    """Return the responsibilities r_ij of the queries `rows`: (rows, n). Overwrites `scores`."""
     positive, unjudged_scores = inputs.positive_weights[rows], inputs.unjudged_scores[rows]
     query, point = positive.nonzero()
     top = scores.max(axis=1, initial=-np.inf)
@@ -205,21 +229,21 @@ def _compute_shares(scores: Float32, inputs: NudgeCInputs, rows: slice, tau: flo
 def _compute_rejected_shares(
     odds: Float32, others: Float32, negative: csr_matrix
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Float32]:
-    """What points take of queries that reject them: queries, points, shares."""
+    """Return the responsibilities that rejections add: queries, points, v_ij e_ij / R_i."""
     query, point = negative.nonzero()
     return query, point, (negative.data * odds[query, point] / others[query]).astype(np.float32)
 
 
 def _exponentiate(scores: Float32, top: Float32, tau: float) -> Float32:
+    """Return exp(tau (scores - top)), written over `scores`; top: one score per row."""
     scores -= top
     scores *= np.float32(tau)
-    # exp(-80) is the smallest that no product below turns into a subnormal.
-    np.maximum(scores, -80.0, out=scores)
+    np.maximum(scores, MIN_EXPONENT, out=scores)
     return np.exp(scores, out=scores)
 
 
 def _project_to_cap(vectors: Float32, original: Float32, cap: float) -> Float32:
-    """Rows scaled to the sphere and turned back to `cap` where they are further than that."""
+    """Scale rows to length 1, and turn those further than `cap` from their original back to it."""
     length = lengths(vectors).astype(np.float32)
     vectors = np.asarray(vectors / np.where(length > MIN_LENGTH, length, 1)[:, None], np.float32)
     cosine = np.einsum("ij,ij->i", vectors, original)
@@ -230,20 +254,22 @@ def _project_to_cap(vectors: Float32, original: Float32, cap: float) -> Float32:
 
 
 def _restore_lengths(points: Float32, original: Float32, vectors: Float32) -> Float32:
-    """Unit in float64, as long as before, and bit for bit the input where nothing moved."""
+    """Scale unit rows to the points' lengths; rows that did not move come back bit for bit."""
     moves = lengths(vectors - original) > MIN_MOVE
     return restore_unmoved(points, lengths(points)[:, None] * unit(vectors), moves)
 
 
 def estimate_sharpness(queries: Float32, points: Float32, similarity: Similarity) -> float:
-    """A softmax sharpness that fits how far scores spread: 1.8 over their deviation per query.
+    """Return a softmax sharpness that fits the spread of the scores: 1.8 over their deviation.
 
-    Models differ in how much of the cosine's range they use. On MiniLM this is 16 to 22.
+    queries: (q, d), unit rows.  points: (n, d).  The standard deviation of scores is taken per
+    query and averaged. Models differ in how much of the cosine's range they use; on MiniLM
+    embeddings this gives 16 to 22.
     """
     if len(queries) == 0 or len(points) == 0:
-        return 1.8 / MIN_DEVIATION
-    sample_queries = queries[:: max(1, len(queries) // 512)]
-    sample_points = points[:: max(1, len(points) // 2048)]
+        return SHARPNESS_PER_DEVIATION / MIN_DEVIATION
+    sample_queries = queries[:: max(1, len(queries) // SAMPLED_QUERIES)]
+    sample_points = points[:: max(1, len(points) // SAMPLED_POINTS)]
     vectors = unit(sample_points).astype(np.float32) if similarity == "cosine" else sample_points
     deviation = float((sample_queries @ vectors.T).std(axis=1, dtype=np.float64).mean())
-    return 1.8 / max(deviation, MIN_DEVIATION)
+    return SHARPNESS_PER_DEVIATION / max(deviation, MIN_DEVIATION)

@@ -1,75 +1,58 @@
 """NUDGE-N: a point turns towards the queries it answers and keeps its length.
 
-Zeighami, Wellmer, Parameswaran: NUDGE, ICLR 2025. Their optimum under |x'| = 1 and |x' - x| <= r
-is a rotation towards the pull by arccos(1 - r^2/2), or onto the pull where that is nearer.
+Zeighami, Wellmer, Parameswaran: NUDGE, ICLR 2025. With x a unit vector and g its pull (the sum of
+the queries it answers), they maximise g . x' under |x'| = 1 and |x' - x| <= r. The optimum (their
+eq. 9) is a rotation from x towards g by the angle t = min(theta, phi):
+
+    x' = cos(t) x + sin(t) z,   z = unit(g - (g . x) x),
+    theta = arccos(1 - r^2 / 2),   phi = arccos(x . unit(g)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.solve.geometry import MIN_LENGTH, combine_rows, lengths, restore_unmoved
 
-MIN_LENGTH = 1e-9
-"""Lengths below this have no direction."""
 MIN_ANGLE = 1e-7
-"""Angles below this are no move: float32 cannot tell."""
-
-
-def to_float32(rows: Any) -> Float32:
-    """Rows as float32; what it cannot hold becomes infinite, quietly."""
-    with np.errstate(over="ignore"):
-        return np.asarray(rows, np.float32)
-
-
-def lengths(rows: NDArray[np.floating]) -> Float64:
-    """The length of each row: (n,), summed in float64."""
-    square = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    return np.asarray(np.sqrt(square), np.float64)
-
-
-def unit(rows: NDArray[np.floating]) -> Float64:
-    """Rows scaled to length 1, in float64; a row without a direction becomes zero."""
-    length = lengths(rows)
-    usable = length > MIN_LENGTH
-    scale = np.where(usable, 1 / np.where(usable, length, 1.0), 0.0)
-    return np.asarray(scale[:, None] * rows, np.float64)
+"""Smallest rotation, in radians, that float32 coordinates can show."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Each row and its pull: all that a rotation from one to the other needs to know."""
+    """The plane of each row x and its pull g: lengths and angle, all that a rotation needs."""
 
     row_length: Float64
-    """(n,): the length of the row."""
+    """(n,): |x|."""
     pull_length: Float64
-    """(n,): the length of its pull."""
+    """(n,): |g|."""
     cosine: Float64
-    """(n,): of the angle between them."""
+    """(n,): cos(phi), phi the angle between x and g."""
     reach: Float64
-    """(n,): that angle; 0 where the row has nowhere to go."""
+    """(n,): phi in radians; 0 where the row cannot turn."""
 
     @classmethod
     def concatenate(cls, parts: Sequence[Plane]) -> Plane:
-        """The rows of several, in the order given."""
+        """Return one plane with the rows of all `parts`, in the order given."""
         columns = ([getattr(part, column.name) for part in parts] for column in fields(cls))
         return cls(*(np.concatenate([np.empty(0), *column]) for column in columns))
 
     def select(self, rows: slice) -> Plane:
-        """Some of the rows."""
+        """Return the plane of the rows in a slice."""
         return Plane(
             self.row_length[rows], self.pull_length[rows], self.cosine[rows], self.reach[rows]
         )
 
     def rotation_weights(self, turn: Float64) -> tuple[Float64, Float64]:
-        """The turned row is the first times the row plus the second times the pull: (n,) each.
+        """Return the weights (u, v), each (n,), with which u x + v g is x turned by `turn`.
 
-        turn: (n,), no further than `reach`.
+        turn: (n,), radians, at most `reach`.
+        On unit rows u = cos(t) - sin(t) cos(phi) / sin(phi) and v = sin(t) / sin(phi).
         """
         can_turn = self.reach > 0
         sine = np.where(can_turn, np.sin(self.reach), 1.0)
@@ -79,10 +62,11 @@ class Plane:
 
 
 def build_plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
-    """vectors: (n, d), any length.  pulls: (n, d), any length.
+    """Measure the plane of each row and its pull.
 
-    A row has nowhere to go where nothing pulls, where the pull opposes it, where it lies on its
-    pull already, and where it is zero itself.
+    vectors: (n, d), any length.  pulls: (n, d), any length.
+    A row cannot turn (`reach` is 0) where its pull or the row itself is zero, where the pull
+    points away from it by more than a right angle, and where it lies on its pull already.
     """
     row_length, pull_length = lengths(vectors), lengths(pulls)
     usable = (row_length > MIN_LENGTH) & (pull_length > MIN_LENGTH)
@@ -98,8 +82,8 @@ def build_plane(vectors: NDArray[np.floating], pulls: Float64) -> Plane:
 def rotate(vectors: Float32, pulls: NDArray[np.floating], plane: Plane, angle: float) -> Float32:
     """Turn each row by at most `angle` towards its pull, along the great circle.
 
-    vectors: (n, d), rows of any length, which is kept.  pulls: (n, d); a zero row where nothing
-    pulls.  found: their plane.  angle: radians, 0 to pi/2.
+    vectors: (n, d), rows of any length, which is kept.  pulls: (n, d), any length; a zero row
+    where nothing pulls.  plane: `build_plane` of the two.  angle: radians, 0 to pi/2.
     A row nearer than `angle` lands on its pull; a row that does not move comes back bit for bit.
     NUDGE-N, Zeighami et al. 2025, eq. 9, written as a rotation: no quotient that can cancel.
     """
@@ -110,26 +94,3 @@ def rotate(vectors: Float32, pulls: NDArray[np.floating], plane: Plane, angle: f
     return restore_unmoved(
         vectors, combine_rows(row_weight, wide, pull_weight, pulls), turn > MIN_ANGLE
     )
-
-
-def combine_rows(
-    row_weight: Float64,
-    rows: NDArray[np.floating],
-    other_weight: Float64,
-    others: NDArray[np.floating],
-) -> Float64:
-    """Each row times its weight plus its other times its own: (n, d)."""
-    total = others.astype(np.float64)
-    total *= other_weight[:, None]
-    total += row_weight[:, None] * rows
-    return total
-
-
-def restore_unmoved(
-    vectors: Float32, moved: NDArray[np.floating], moves: NDArray[np.bool_]
-) -> Float32:
-    """`moved` as float32 where a row moves, and `vectors` bit for bit where it does not."""
-    result = moved.astype(np.float32)
-    unmoved = np.flatnonzero(~moves)
-    result[unmoved] = vectors[unmoved]
-    return result

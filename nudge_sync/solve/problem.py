@@ -1,4 +1,4 @@
-"""What the solver is given and what it gives back."""
+"""The solver's input and output, and the checks that its input has to pass."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ Similarity: TypeAlias = Literal["cosine", "dot"]
 Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 
 BUCKET_COUNT = 10
-"""How many parts the queries are hashed into."""
+"""Number of buckets that queries are hashed into, to be dealt out to training and validation."""
 
 
 @dataclass(frozen=True)
 class JudgedQueries:
-    """Queries, their judgements, and how well the points that never move answer them."""
+    """Queries, their judgements, and the scores of the points that never move."""
 
     vectors: Float32
     """(q, d), unit rows."""
     relevance: csr_matrix
-    """(q, n): weights or grades over the judged points; explicit entries <= 0 are negatives."""
+    """(q, n): grades of the judged points; an explicit entry of 0 or below rejects its point."""
     unjudged: Float32
-    """(q, k): scores of the best points that are not among the n, best first, -inf where fewer.
+    """(q, k): scores of the best points outside the n, best first, -inf where there are fewer.
 
-    Cosine, or the dot product with the unit query; k at least the metric's cut-off.
+    Cosine similarity, or the dot product with the unit query; k at least the metric's depth.
     """
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def select(self, rows: NDArray[Any]) -> JudgedQueries:
-        """Some of the queries: row numbers or a mask."""
+        """Return some of the queries.  rows: row numbers or a mask."""
         return JudgedQueries(self.vectors[rows], self.relevance[rows], self.unjudged[rows])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Where the judged points go, and why."""
+    """The method chosen, where it moves the judged points, and why."""
 
     vectors: Float32
-    """(n, d): the new vectors; a row that does not move is bit for bit the input's."""
+    """(n, d): the new vectors; a row that does not move is the input's, bit for bit."""
     moved: Rows
     """The rows that changed, ascending."""
     method: str
     """"nothing", "nudge-n", "nudge-m" or "nudge-c"."""
     parameters: dict[str, Any] = field(default_factory=dict)
-    """What JSON can hold: the angle, step, temperature, ... chosen."""
+    """The chosen settings (angle, step, sharpness, ...), as values that JSON can hold."""
     scores: dict[str, float] = field(default_factory=dict)
-    """The validation metric of each candidate; "nothing" is always one of them."""
+    """Mean validation metric of each method tried, "nothing" included; empty where none was."""
     reasons: list[str] = field(default_factory=list)
-    """Sentences: how many queries counted, and why this method and this angle."""
+    """Sentences for people: how many queries counted, and why this method and these settings."""
 
 
 def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
-    """Raise InputError where shapes disagree or a judgement or score is not finite."""
+    """Raise InputError unless shapes agree and judgements and scores are numbers."""
     count, dimension = points.shape
     if queries.vectors.shape[1:] != (dimension,):
         raise InputError(
@@ -83,6 +83,6 @@ def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
 
 
 def check_finite(points: Float32, queries: Float32) -> None:
-    """Raise InputError where a vector is not finite."""
+    """Raise InputError unless every component is finite."""
     if not (np.isfinite(points).all() and np.isfinite(queries).all()):
         raise InputError("a vector holds NaN or infinity; leave such points and queries out")

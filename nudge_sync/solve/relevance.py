@@ -1,4 +1,4 @@
-"""Small array steps that ranking needs again and again, for many queries at once."""
+"""Judgements as sparse matrices: look-ups, ideal scores and ranks for many queries at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from nudge_sync.solve.problem import Rows
 
 
 def index_in_group(groups: Rows) -> Rows:
-    """The place of each entry within its group, from 0: (m,). `groups` is sorted."""
+    """Return the index of each entry within its group, counted from 0: (m,).
+
+    groups: (m,), the group of each entry; entries of one group stand together.
+    """
     if len(groups) == 0:
         return np.empty(0, np.int64)
     first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
@@ -22,7 +25,10 @@ def index_in_group(groups: Rows) -> Rows:
 
 
 def ideal_scores(relevance: csr_matrix, metric: RankingMetric) -> Float64:
-    """What the best possible ranking of each query sums to: (q,); 0 where nothing is relevant."""
+    """Return the discounted gain of the best possible ranking of each query: (q,).
+
+    relevance: (q, n).  The divisor of NDCG and recall; 0 for a query without a relevant point.
+    """
     gains = metric.gains(relevance.data)
     query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
     order = np.lexsort((-gains, query))
@@ -36,7 +42,10 @@ def ideal_scores(relevance: csr_matrix, metric: RankingMetric) -> Float64:
 
 
 def look_up_judgements(relevance: csr_matrix, queries: Rows, points: Rows) -> NDArray[Any]:
-    """The judgements at (query, point) pairs, 0 where there is none: (m,)."""
+    """Return the judgements of (query, point) pairs: (m,), 0 where a pair has none.
+
+    relevance: (q, n), as `merge_duplicates` returns it.  queries, points: (m,).
+    """
     width = np.int64(relevance.shape[1])
     entry_query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
     keys = entry_query * width + relevance.indices
@@ -48,13 +57,13 @@ def look_up_judgements(relevance: csr_matrix, queries: Rows, points: Rows) -> ND
 
 
 def has_answer(relevance: csr_matrix) -> NDArray[np.bool_]:
-    """Which queries have at least one relevant point: (q,)."""
+    """Return which queries have at least one relevant point: a mask, (q,)."""
     entry_query = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
     return np.bincount(entry_query[relevance.data > 0], minlength=relevance.shape[0]) > 0
 
 
 def merge_duplicates(relevance: csr_matrix) -> csr_matrix:
-    """The same judgements, sorted within each query and each (query, point) once (the sum)."""
+    """Return the judgements sorted within each query, with repeated (query, point) pairs summed."""
     merged = csr_matrix(relevance, dtype=np.float64, copy=True)
     merged.sum_duplicates()
     return merged

@@ -1,4 +1,4 @@
-"""A metric of each query for given vectors of the judged points."""
+"""The metric of each query, for given vectors of the judged points."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nudge_sync.solve.topk import find_top_k
 def metric_values(
     points: Float32, queries: JudgedQueries, metric: str, *, similarity: Similarity = "cosine"
 ) -> Float64:
-    """The metric of each query, (q,), exact where `unjudged` is as deep as the metric looks.
+    """Return the metric of each query: (q,), exact if `unjudged` is as deep as the metric.
 
     points: (n, d), the vectors of the judged points.
-    A query without a relevant point has 0; leave such queries out of means (`answered`).
+    A query without a relevant point gets 0; leave such queries out of means (`has_answer`).
     """
     parsed = metrics.parse_metric(metric)
     values = np.zeros(len(queries))
@@ -27,7 +27,7 @@ def metric_values(
     top = find_top_k(queries.vectors, points, depth, similarity=similarity, floor=floor)
     query, column = np.nonzero(top.rows >= 0)
     score, row = top.scores[query, column], top.rows[query, column]
-    # An unjudged point of the same score goes first.
+    # Unjudged points of the same score rank first: a tie is never counted as a gain.
     rank = (unjudged[query] >= score[:, None]).sum(axis=1) + column
     gain = parsed.gains(look_up_judgements(queries.relevance, query, row))
     discounted_gain = gain * parsed.discounts()[np.minimum(rank, parsed.depth)]

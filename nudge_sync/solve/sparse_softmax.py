@@ -1,8 +1,8 @@
-"""The softmax of NUDGE-C over the points near each query, where there are too many for all.
+"""The softmax of NUDGE-C over the points near each query, for collections too large for all pairs.
 
-Each query looks at its nearest points and at those it judges; which they are is looked up again as
-points move. That costs a part of the gain (on NFCorpus, made to use it, 9.4 points of NDCG@10 where
-all points give 12.5, and NUDGE-N 5), so it is for what would otherwise take hours.
+Each query competes over its nearest points and those it judges; they are looked up again as points
+move. That costs a part of the gain (on NFCorpus, made to use it, 9.4 points of NDCG@10 where all
+pairs give 12.5, and NUDGE-N 5), so it is used only where all pairs would take hours.
 """
 
 from __future__ import annotations
@@ -21,29 +21,38 @@ from nudge_sync.solve.relevance import look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 
 MAX_DENSE_PAIRS = 200_000_000
-"""Points times queries from which a step over all of them takes too long: some seconds."""
+"""Most pairs of a point and a query for which all are scored: a step over more takes seconds."""
 NEAREST_PER_QUERY = 128
+"""Nearest points that compete for each query."""
 PAIRS_PER_CHUNK = 1 << 14
 """Pairs scored at once: two gathers of 25 MB at 384 dimensions."""
+MIN_EXPONENT = -80.0
+"""Lowest exponent taken: exp(-80) is small, and no product with it becomes a subnormal float32."""
 
 
 @dataclass(frozen=True)
 class NearPairs:
-    """The pairs that count, by query."""
+    """The pairs of a query and a point that compete, sorted by query."""
 
     query: Rows
+    """(p,)"""
     point: Rows
+    """(p,)"""
     starts: Rows
-    """(q + 1,): where each query's pairs start."""
+    """(q + 1,): the first pair of each query, and p."""
     positive_weights: NDArray[np.float64]
-    """(pairs,): y; 0 where the point does not answer."""
+    """(p,): y_ij; 0 where the point does not answer the query."""
     negative_weights: NDArray[np.float64]
+    """(p,): v_ij; 0 where the query does not reject the point."""
 
 
 def find_near_pairs(
     queries: Float32, vectors: Float32, positive: csr_matrix, negative: csr_matrix | None
 ) -> NearPairs:
-    """The nearest points of each query, and those it judges.  vectors: (n, d), as scored."""
+    """Find the nearest points of each query, and add those that it judges.
+
+    queries: (q, d).  vectors: (n, d), scored by dot product.  positive, negative: (q, n).
+    """
     nearest = find_top_k(queries, vectors, NEAREST_PER_QUERY, similarity="dot").rows
     near_query, rank = np.nonzero(nearest >= 0)
     shape = positive.shape
@@ -68,9 +77,10 @@ def find_near_pairs(
 def sum_responsibilities(
     vectors: Float32, queries: Float32, pairs: NearPairs, unjudged_scores: Float32, tau: float
 ) -> tuple[Float32, Float32]:
-    """The queries that each point takes, summed, (n, d), and how many, (n,).
+    """Return sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), over the given pairs.
 
-    vectors: (n, d), as scored.
+    r_ij is the responsibility of point j for query i (see `nudge_c`).
+    vectors: (n, d), scored by dot product.  unjudged_scores: (q, k).  tau: the sharpness.
     """
 
     def score(part: slice) -> Float32:
@@ -89,14 +99,16 @@ def sum_responsibilities(
 def _compute_shares(
     scores: NDArray[np.float64], pairs: NearPairs, unjudged_scores: Float32, tau: float
 ) -> NDArray[np.float64]:
+    """Return the responsibility r_ij of each pair: (p,).  scores: (p,)."""
     count = len(pairs.starts) - 1
     top = np.maximum.reduceat(scores, pairs.starts[:-1])
     top = np.maximum(top, unjudged_scores.max(axis=1, initial=-np.inf))
-    odds = np.exp(np.maximum(tau * (scores - top[pairs.query]), -80.0))
-    beside = np.exp(np.maximum(tau * (unjudged_scores.astype(np.float64) - top[:, None]), -80.0))
+    odds = np.exp(np.maximum(tau * (scores - top[pairs.query]), MIN_EXPONENT))
+    unjudged_lead = unjudged_scores.astype(np.float64) - top[:, None]
+    unjudged_odds = np.exp(np.maximum(tau * unjudged_lead, MIN_EXPONENT))
     answers = pairs.positive_weights > 0
     others = np.bincount(pairs.query, np.where(answers, 0.0, odds), minlength=count)
-    others += beside.sum(axis=1)
+    others += unjudged_odds.sum(axis=1)
     total = odds + others[pairs.query]
     share_of_others = np.bincount(pairs.query, pairs.positive_weights / total, minlength=count)[
         pairs.query

@@ -1,4 +1,4 @@
-"""One problem, tidied: what every method reads, and how each is carried out with given settings."""
+"""What every method reads, and how each method is applied with given settings."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries, Rows, Similari
 from nudge_sync.solve.relevance import has_answer, merge_duplicates
 
 ROWS_PER_COPY = 4096
-"""Rows written at once, where writing is all."""
+"""Rows converted at once: enough that a thread's start costs nothing beside them."""
 MIN_QUERIES_FOR_ONE_SPLIT = 1500
-"""Queries with an answer from which one split is enough; below, every query judges once."""
+"""Answered queries from which one split is enough; with fewer, each query validates once."""
 FOLDS = 5
+"""Number of folds; with one split, the inverse of the share of queries that validate."""
 
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """Which queries teach and which judge: two masks, (q,)."""
+    """Which queries train and which validate: two masks, (q,)."""
 
     train: NDArray[np.bool_]
     validation: NDArray[np.bool_]
@@ -38,21 +39,21 @@ class ValidationSplit:
 
 @dataclass(frozen=True)
 class SolverTask:
-    """Points, queries, and what each query wants and rejects."""
+    """The points, the queries and how strongly each query attracts or rejects each point."""
 
     points: Float32
     queries: JudgedQueries
     attraction: csr_matrix
-    """(q, n): how strongly each query pulls each point; explicit entries are positive."""
+    """(q, n): the weight w_ij with which query i attracts point j; entries are positive."""
     rejection: csr_matrix
-    """(q, n): how strongly each query pushes each point away."""
+    """(q, n): the weight with which each query pushes each point away; entries are positive."""
     metric: RankingMetric
     similarity: Similarity
     max_angle: float
 
     @cached_property
     def precise_queries(self) -> Float64:
-        """The queries in float64, (q, d): their sums say where points go."""
+        """The query vectors in float64, (q, d), for sums that decide where points go."""
         vectors = self.queries.vectors
         wide = np.empty(vectors.shape)
 
@@ -67,7 +68,10 @@ class SolverTask:
         return {}
 
     def get_pulls(self, train: NDArray[np.bool_] | Rows) -> PointPulls:
-        """Which way the queries `learn` pull; the last answer is kept."""
+        """Return the pull that the queries `train` exert on each point; the last result is cached.
+
+        train: a mask, (q,), or row numbers.
+        """
         known, key = self._pull_cache, train.tobytes()
         if key not in known:
             known.clear()
@@ -77,7 +81,7 @@ class SolverTask:
         return known[key]
 
     def select_attraction(self, train: NDArray[np.bool_] | Rows) -> csr_matrix:
-        """The attraction of the queries `learn` alone: (q, n)."""
+        """Return the attraction with the weights of all queries but `train` set to 0: (q, n)."""
         is_train = np.zeros(len(self.queries))
         is_train[train] = 1.0
         attraction = self.attraction
@@ -88,9 +92,10 @@ class SolverTask:
 def build_attraction(
     relevance: csr_matrix, weights: csr_matrix | NDArray[Any] | None
 ) -> csr_matrix:
-    """How strongly each query pulls each point: 1 for each positive judgement, times its weight.
+    """Return how strongly each query attracts each point: the weight of each positive judgement.
 
-    weights: None, one a query (q,), or one a judgement (q, n); not negative.
+    relevance: (q, n).  weights: None, one per query (q,), or one per judgement (q, n).
+    Raises InputError where a weight is negative or not finite.
     """
     positive = csr_matrix(relevance, copy=True)
     positive.data = (positive.data > 0).astype(np.float64)
@@ -111,7 +116,7 @@ def build_attraction(
 
 
 def build_rejection(relevance: csr_matrix) -> csr_matrix:
-    """How strongly each query pushes each point away: 1 for a grade of 0 or below."""
+    """Return how strongly each query rejects each point: (q, n), 1 for a grade of 0 or below."""
     negative = csr_matrix(relevance, copy=True)
     negative.data = (negative.data <= 0).astype(np.float64)
     negative.eliminate_zeros()
@@ -119,9 +124,11 @@ def build_rejection(relevance: csr_matrix) -> csr_matrix:
 
 
 def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[ValidationSplit]:
-    """How the queries teach and judge, from the part each was hashed into.
+    """Split the queries into training and validation: five folds, or one split of many queries.
 
-    Only queries with an answer judge. Empty where no split leaves both teachers and judges.
+    buckets: (q,), 0 to BUCKET_COUNT - 1, a hash of each query.  relevance: (q, n).
+    Only queries with an answer validate. Splits that leave no answered query on either side are
+    left out, so the list may be empty.
     """
     counts = has_answer(relevance)
     if counts.sum() >= MIN_QUERIES_FOR_ONE_SPLIT:
@@ -135,7 +142,7 @@ def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[Vali
 def apply_method(
     task: SolverTask, train: NDArray[np.bool_] | Rows, method: str, parameters: Mapping[str, Any]
 ) -> Float32:
-    """The points as `method` moves them by the queries `learn`: (n, d)."""
+    """Return the points as `method` moves them for the queries `train`: (n, d)."""
     if method == "nothing":
         return task.points
     if method == "nudge-n":
@@ -162,10 +169,10 @@ def apply_method(
 def iterate_validation_queries(
     task: SolverTask, splits: list[ValidationSplit]
 ) -> Iterator[tuple[ValidationSplit, JudgedQueries]]:
-    """Each split with the queries that judge in it."""
+    """Iterate over the splits, each with the queries that validate in it."""
     return ((split, task.queries.select(np.flatnonzero(split.validation))) for split in splits)
 
 
 def merge_judgements(queries: JudgedQueries) -> JudgedQueries:
-    """The same queries with each judgement once."""
+    """Return the queries with their judgements sorted and each (query, point) pair given once."""
     return JudgedQueries(queries.vectors, merge_duplicates(queries.relevance), queries.unjudged)

@@ -1,7 +1,8 @@
-"""The best documents of each query, exactly, without ever holding a queries x documents matrix.
+"""Exact top-k search that never holds a queries x documents matrix.
 
-A matrix product by blocks. Of each block only the best of every few documents is compared with a
-query's k-th best so far, and where that one gets in its few are looked at: soon hardly any does.
+Scores are a matrix product, block by block. Documents of a block are put in groups of a few, and
+only the best of a group is compared with a query's k-th best score so far; the group is opened
+where that one is higher, which soon hardly ever happens.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import count_cores, map_in_threads
-from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32
+from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.relevance import index_in_group
 
 _QUERIES_PER_BLOCK, _DOCUMENTS_PER_BLOCK = 1024, 2048
 UNIT_TOLERANCE = 2e-6
-"""Squared lengths this near to 1 are 1 in float32."""
+"""Largest distance of a squared length from 1 for a row that counts as a unit vector."""
 GROUP_SIZES = (16, 8, 4, 2, 1)
-"""Documents of which the best is looked at first; fewer where k is large."""
+"""Documents per group, to choose from: smaller groups where k is large."""
 PENDING_FACTOR = 2
-"""How many times k scores a query may wait before the k best of them are kept."""
+"""Scores that may wait for each query, in multiples of k, before all but the k best are dropped."""
 LOWEST_SCORE = np.finfo(np.float32).min
+"""Floor of a query that has none: below every finite score, above -inf."""
 
 
 @dataclass(frozen=True)
 class TopK:
-    """The best documents of each query, best first."""
+    """The best documents of each query, best first; of equal scores the smaller row first."""
 
     scores: Float32
     """(q, k): -inf where there are fewer than k."""
@@ -48,11 +50,11 @@ def find_top_k(
     similarity: Similarity = "cosine",
     floor: Float32 | None = None,
 ) -> TopK:
-    """The `k` best of `documents`, (n, d), for each of `queries`, (q, d), unit rows.
+    """Return the `k` best of `documents`, (n, d), for each of `queries`, (q, d), unit rows.
 
     documents may be a memory-mapped array of any float type; it is read in blocks.
-    skip: rows to leave out, ascending.  floor: (q,), scores that do not matter; a document at or
-    below its query's floor is left out.
+    skip: rows to leave out, ascending.  floor: (q,); a document that scores at or below its
+    query's floor is left out.  Documents that are not finite are left out.
     """
     left_out = np.zeros(len(documents), np.bool_)
     left_out[skip if skip is not None else []] = True
@@ -82,7 +84,7 @@ def find_top_k(
 def _prepare_block(
     documents: NDArray[np.floating], left_out: NDArray[np.bool_], similarity: Similarity
 ) -> tuple[Float32, NDArray[np.bool_]]:
-    """Documents in float32, scaled as the similarity asks, and which of them do not count."""
+    """Return documents in float32, scaled as the similarity asks, and a mask of those to skip."""
     block = to_float32(documents)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.einsum("ij,ij->i", block, block)
@@ -97,12 +99,12 @@ def _prepare_block(
 
 
 class _TopKTable:
-    """The best so far of a block of queries, and what still gets in; for several threads."""
+    """The best documents so far of a block of queries; several threads may add to it."""
 
     def __init__(self, queries: Float32, k: int, floor: Float32 | None) -> None:
         self.queries, self.k = queries, k
         self.floor = np.full(len(queries), LOWEST_SCORE, np.float32)
-        """(q,): what a document has to score at least."""
+        """(q,): the least score with which a document can still be among the k best."""
         if floor is not None:
             self.floor = np.maximum(self.floor, np.nextafter(floor, np.float32(np.inf)))
         self.group_size = next(
@@ -115,7 +117,10 @@ class _TopKTable:
     def add(
         self, documents: Float32, left_out: NDArray[np.bool_], first: int, memory: Float32
     ) -> None:
-        """Take in a block of documents, whose rows count from `first`."""
+        """Score a block of documents, and keep those that can be among the k best.
+
+        first: the row of the block's first document.  memory: scratch space for the scores.
+        """
         scores = self._score_block(documents, left_out, memory)
         group_best = scores.max(axis=1)
         group, query = np.nonzero(group_best >= self.floor)
@@ -130,7 +135,7 @@ class _TopKTable:
     def _score_block(
         self, documents: Float32, left_out: NDArray[np.bool_], memory: Float32
     ) -> Float32:
-        """(groups, documents of each, q): the last one filled up with -inf."""
+        """Return the scores, (groups, group size, q), in `memory`; -inf for what does not count."""
         count, width = len(documents), len(self.queries)
         groups = -(-count // self.group_size)
         table = memory[: groups * self.group_size * width].reshape(-1, width)
@@ -140,10 +145,12 @@ class _TopKTable:
         return table.reshape(groups, self.group_size, width)
 
     def _raise_floor(self, floor: Float32) -> None:
+        """Raise the floor of each query to the given one where that is higher."""
         with self.lock:
             self.floor = np.maximum(self.floor, floor)
 
     def _add_pending(self, query: Rows, row: Rows, score: Float32) -> None:
+        """Let scores wait, and drop all but the k best once too many do."""
         with self.lock:
             self.pending.append((query, row, score))
             self.room -= len(query)
@@ -151,7 +158,7 @@ class _TopKTable:
                 self._prune_pending()
 
     def _prune_pending(self) -> None:
-        """Keep the k best of what waits, and raise the floor to the k-th."""
+        """Keep the k best scores of each query, and raise its floor to the k-th."""
         query, row, score = (np.concatenate(columns) for columns in zip(*self.pending, strict=True))
         order = np.lexsort((row, -score, query))
         query, row, score = query[order], row[order], score[order]
@@ -165,7 +172,7 @@ class _TopKTable:
         self.room = self.max_pending
 
     def collect(self) -> TopK:
-        """The k best of all that was added."""
+        """Return the k best of all documents that were added."""
         result = _empty_top_k(len(self.queries), self.k)
         if self.pending:
             self._prune_pending()
@@ -176,11 +183,12 @@ class _TopKTable:
 
 
 def _empty_top_k(count: int, k: int) -> TopK:
+    """Return the result of `count` queries that found nothing."""
     return TopK(np.full((count, k), -np.inf, np.float32), np.full((count, k), -1))
 
 
 def _nth_best(scores: Float32, n: int) -> Float32:
-    """The n-th best score of each column; LOWEST where there are fewer."""
+    """Return the n-th best score of each column; LOWEST_SCORE where there are fewer."""
     if len(scores) < n:
         return np.full(scores.shape[1], LOWEST_SCORE, np.float32)
     return np.asarray(np.partition(scores, len(scores) - n, axis=0)[len(scores) - n])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import TopK
 

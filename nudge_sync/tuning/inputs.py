@@ -13,7 +13,7 @@ from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
-from nudge_sync.solve.nudge_n import MIN_LENGTH, lengths, to_float32, unit
+from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32, unit
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.tuning.qrels import build_relevance_matrix

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
 from nudge_sync.errors import InputError
-from nudge_sync.solve.nudge_n import unit
+from nudge_sync.solve.geometry import unit
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.topk import find_top_k

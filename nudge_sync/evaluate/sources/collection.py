@@ -20,7 +20,7 @@ from nudge_sync.planning.dataset import (
 )
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
 from nudge_sync.planning.unjudged_search import choose_similarity, search_unjudged
-from nudge_sync.solve.nudge_n import lengths
+from nudge_sync.solve.geometry import lengths
 from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
 

@@ -1,7 +1,9 @@
-"""Where two score curves change places.
+"""The angles at which two score curves change places, in closed form.
 
-Between 0 and the first stop of a pair both move, between the stops one moves, beyond both stand:
-at most one crossing in the first stretch and two in the second, each in closed form.
+Until the earlier stop of a pair both scores move, between the stops one does, and then neither.
+While both move they are equal at most once, where tan(t) = (a_r - a_c) / (b_c - b_r), for a
+candidate c and its rival r. While one moves it meets the other's score v at most twice, at
+t = atan2(b, a) +- arccos(v / hypot(a, b)).
 """
 
 from __future__ import annotations
@@ -18,26 +20,29 @@ from nudge_sync.solve.problem import Rows
 
 @dataclass(frozen=True)
 class Crossings:
-    """For each pair, whether the rival is ahead at first, and each change after that."""
+    """For each of p pairs, whether the rival leads at first, and each change after that."""
 
     rival_leads: NDArray[np.bool_]
-    """(p,): at first; where the two are equal, whether it has the smaller row."""
+    """(p,): whether the rival ranks higher at the lowest angle; of equal scores the smaller row."""
     pair: Rows
-    """(c,): which pair each change belongs to."""
+    """(c,): the pair of each change."""
     angle: Float64
-    """(c,)"""
+    """(c,): radians."""
     change: Rows
-    """(c,): +1 where the rival goes ahead, -1 where it falls behind."""
+    """(c,): +1 where the rival overtakes the candidate, -1 where it falls behind."""
 
 
 SCORE_TOLERANCE = 3e-7
-"""Scores this near are one score: they are sums in float32."""
+"""Largest difference of scores that count as equal: they are sums in float32."""
 
 
 def find_crossings(
     curves: Curves, candidate: Rows, rival: Rows, low: float, high: float
 ) -> Crossings:
-    """How `rival` stands against `one`, both (p,) rows of `curves`, from angle `low` to `high`."""
+    """Find where each rival overtakes its candidate or falls behind, from angle `low` to `high`.
+
+    candidate, rival: (p,), rows of `curves`, of one query each pair.
+    """
     least, most = curves.score_range(low, high)
     rival_leads = least[rival] > most[candidate]
     undecided = np.flatnonzero(
@@ -55,25 +60,26 @@ def find_crossings(
 
 
 def _rival_leads(curves: Curves, candidate: Rows, rival: Rows, edges: Float64) -> NDArray[np.bool_]:
-    """Whether the rival is ahead in each stretch between edges: (p, stretches)."""
+    """Tell whether the rival leads in each stretch between two edges: (p, edges - 1)."""
     middle = (edges[:, :-1] + edges[:, 1:]) / 2
     lead = _evaluate_scores(curves, rival, middle) - _evaluate_scores(curves, candidate, middle)
-    # Judged points come after the unjudged of their query, and by row: that settles ties.
+    # Ties go to the smaller row: unjudged points before judged ones of their query.
     leads = np.where(np.abs(lead) < SCORE_TOLERANCE, (rival < candidate)[:, None], lead > 0)
     for column in range(1, leads.shape[1]):
-        # A stretch of no length stands for a root that is not there.
+        # A stretch of no length stands for a root that does not exist.
         absent = edges[:, column + 1] <= edges[:, column]
         leads[absent, column] = leads[absent, column - 1]
     return leads
 
 
 def _evaluate_scores(curves: Curves, rows: Rows, angles: Float64) -> Float64:
+    """Return the scores of some curves at angles (p, k), each beyond its stop as at its stop."""
     at = np.minimum(angles, curves.stop[rows][:, None])
     return curves.cosine[rows][:, None] * np.cos(at) + curves.sine[rows][:, None] * np.sin(at)
 
 
 def _find_roots(curves: Curves, candidate: Rows, rival: Rows, low: float, high: float) -> Float64:
-    """(p, 3): the angles between `low` and `high` where the two are equal; `high` for none."""
+    """Return the angles in (low, high) where the two scores are equal: (p, 3), `high` for none."""
     first, second = curves.stop[candidate], curves.stop[rival]
     early, late = np.minimum(first, second), np.maximum(first, second)
     joint_root = np.arctan2(

@@ -1,9 +1,10 @@
-"""How the score of each point that matters changes with the angle, for each validation query.
+"""The score of each candidate as a function of the angle t, for each validation query.
 
-A query scores a judged point a cos t + b sin t up to the point's stop and stays there; points
-nobody judged score the same at every angle. Two matrix products give all a and b. A point whose
-best score stays under the k-th best of all worst scores never enters the top k and is dropped,
-so that a handful of curves a query is left, whatever the size of the collection.
+A point that turns from x towards the unit tangent z scores q . (cos(t) x + sin(t) z) =
+a cos(t) + b sin(t), with a = q . x and b = q . z, up to its stop, and keeps that score beyond.
+Unjudged points keep theirs at every angle. Two matrix products give all a and b. A point whose
+highest score stays below the k-th best of all lowest scores never enters the top k and is dropped;
+a handful of curves per query is left, whatever the size of the collection.
 """
 
 from __future__ import annotations
@@ -24,34 +25,41 @@ from nudge_sync.solve.relevance import index_in_group, look_up_judgements
 _QUERIES_PER_BLOCK, _POINTS_PER_BLOCK = 1024, 1024
 MAX_SURVIVING_SHARE = 0.25
 """Share of a block that may survive before the block's own ranks are used to raise the floor."""
+FLOOR_SLACK = np.float32(1e-5)
+"""How far below a floor a float32 score may lie for its curve to be kept."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One row for each (query, candidate), sorted by query, then unjudged first, then row."""
+    """One curve per (query, candidate), sorted by query; unjudged points first, then by row."""
 
     query: Rows
+    """(m,)"""
     cosine: Float64
-    """(m,): the score at angle 0."""
+    """(m,): a, the score at angle 0."""
     sine: Float64
-    """(m,): the score is cosine * cos(t) + sine * sin(t), up to `stop`."""
+    """(m,): b; the score at angle t is a cos(t) + b sin(t), up to `stop`."""
     stop: Float64
+    """(m,): the angle from which the score stays, in radians."""
     gain: Float64
-    """(m,): what the metric gives for the candidate; 0 where it is not relevant."""
+    """(m,): the gain of the candidate in the metric; 0 where it is not relevant."""
 
     def select(self, rows: NDArray[np.bool_] | Rows) -> Curves:
-        """Some of the curves: row numbers or a mask."""
+        """Return some of the curves.  rows: row numbers or a mask."""
         return Curves(
             self.query[rows], self.cosine[rows], self.sine[rows], self.stop[rows], self.gain[rows]
         )
 
     def count_pairs(self) -> int:
-        """How many pairs of a relevant candidate and another of its query there are."""
+        """Count the pairs of a relevant candidate and any candidate of its query."""
         relevant = np.bincount(self.query, self.gain > 0)
         return int(relevant @ np.bincount(self.query))
 
     def score_range(self, low: float, high: float) -> tuple[Float64, Float64]:
-        """The lowest and the highest score of each curve over angles `low` to `high`."""
+        """Return the lowest and the highest score of each curve between two angles: (m,) each.
+
+        The extremes are the ends, and the peak at atan2(b, a) or the trough opposite it.
+        """
         first, last = np.minimum(self.stop, low), np.minimum(self.stop, high)
         start_scores = self.cosine * np.cos(first) + self.sine * np.sin(first)
         end_scores = self.cosine * np.cos(last) + self.sine * np.sin(last)
@@ -62,7 +70,7 @@ class Curves:
         return least, most
 
     def select_contenders(self, depth: int, low: float, high: float) -> Curves:
-        """Those that can be among the best `depth` of their query between `low` and `high`."""
+        """Return the curves that can be among the best `depth` of their query in [low, high]."""
         least, most = self.score_range(low, high)
         order = np.lexsort((-least, self.query))
         last = order[index_in_group(self.query[order]) == depth - 1]
@@ -74,7 +82,7 @@ class Curves:
 def build_curves(
     paths: Paths, queries: JudgedQueries, metric: RankingMetric, limit: float
 ) -> Curves:
-    """The curves of all candidates of all queries, over angles 0 to `limit`."""
+    """Build the curves of all candidates of all queries, over angles 0 to `limit`."""
     pieces = [_build_unjudged_curves(paths, queries, metric, limit)]
     for block in list_chunks(len(queries), _QUERIES_PER_BLOCK):
         pieces += _build_judged_curves(
@@ -94,7 +102,7 @@ def build_curves(
 def _build_unjudged_curves(
     paths: Paths, queries: JudgedQueries, metric: RankingMetric, limit: float
 ) -> Curves:
-    """The unjudged points, as curves."""
+    """Build the curves of the unjudged points, which no angle moves."""
     scores = queries.unjudged[:, : metric.depth].astype(np.float64)
     query, rank = np.nonzero(np.isfinite(scores))
     still = np.zeros(len(query))
@@ -105,6 +113,7 @@ def _build_unjudged_curves(
 def _build_judged_curves(
     paths: Paths, queries: JudgedQueries, part: slice, metric: RankingMetric, limit: float
 ) -> list[Curves]:
+    """Build the curves of the judged points that can enter the top of the queries `part`."""
     floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
     floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.shrinks else 1))
 
@@ -131,21 +140,21 @@ def _build_judged_curves(
 
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:
+    """Return b of curves that score `start` at 0 and `end` at `stop`; 0 where a point stays."""
     moves = stop > 0
     return np.where(moves, (end - start * np.cos(stop)) / np.where(moves, np.sin(stop), 1.0), 0.0)
 
 
 def _required_end_score(floor: Float32, limit: float) -> Float32:
-    """What the better end has to score for the path between to come up to `floor`.
+    """Return the score that the better end of a path needs for the path to reach `floor`: (q,).
 
     The weights of the two ends are not negative and sum to between 1 and 1 / cos(limit / 2).
     """
-    slack = np.float32(1e-5)
-    return np.where(floor > 0, floor * np.float32(np.cos(limit / 2)), floor) - slack
+    return np.where(floor > 0, floor * np.float32(np.cos(limit / 2)), floor) - FLOOR_SLACK
 
 
 def _block_floor(start_scores: Float32, end_scores: Float32, depth: int, limit: float) -> Float32:
-    """A score that `depth` points of this block keep at every angle: (q,)."""
+    """Return a score that `depth` points of this block have at every angle: (q,)."""
     worst = np.minimum(start_scores, end_scores)
     worst = np.where(worst < 0, worst / np.float32(np.cos(limit / 2)), worst)
     kth = worst.shape[1] - depth
@@ -153,13 +162,13 @@ def _block_floor(start_scores: Float32, end_scores: Float32, depth: int, limit: 
 
 
 def _find_above(scores: Float32, floor: Float32) -> tuple[Rows, Rows]:
-    """Where scores, (q, n), are above the floor of their query, (q,): queries and columns."""
+    """Return where scores, (q, n), exceed the floor of their query, (q,): queries and columns."""
     hits = scores > floor[:, None]
     flat = hits.ravel()
     if flat.size % 8:
         query, column = np.nonzero(hits)
         return query, column
-    # Eight flags at a time: hits are rare, and looking for them costs as much as the product.
+    # Eight flags at a time: hits are rare, and finding them costs as much as the product.
     words = np.flatnonzero(flat.view(np.uint64))
     inside, bit = np.nonzero(flat.reshape(-1, 8)[words])
     return np.divmod(words[inside] * 8 + bit, hits.shape[1])

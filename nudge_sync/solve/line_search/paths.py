@@ -1,8 +1,9 @@
-"""The way every judged point can go, so that any query's score along it is one formula.
+"""The path of each judged point as the angle t grows, in the form that the line search needs.
 
-At angle t a point is at (sin(s - t) start + sin(t) end) / sin(s) for t < s, and at `end` from its
-stop s on. For NUDGE-N that is the great circle. For NUDGE-M the step is tan(t), and everything,
-unjudged scores included, is seen shrunk by cos(t), which changes no ranking.
+A point with stop s is at (sin(s - t) start + sin(t) end) / sin(s) for t < s, and at `end` beyond.
+For NUDGE-N that is the great circle from the point x towards its pull g, with s = min(phi, limit)
+and phi their angle. For NUDGE-M the step is tan(t) and the path (x + tan(t) |x| unit(g)) cos(t):
+all points, unjudged ones included, are scaled by cos(t), which changes no ranking.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from scipy.sparse import csc_matrix, csr_matrix
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
+from nudge_sync.solve.geometry import MIN_LENGTH
 from nudge_sync.solve.nudge_m import translate
-from nudge_sync.solve.nudge_n import MIN_LENGTH, Plane, build_plane, rotate
+from nudge_sync.solve.nudge_n import Plane, build_plane, rotate
 from nudge_sync.solve.problem import Similarity
 
 PathMethod: TypeAlias = Literal["nudge-n", "nudge-m"]
@@ -25,32 +27,32 @@ PathMethod: TypeAlias = Literal["nudge-n", "nudge-m"]
 
 @dataclass(frozen=True)
 class Paths:
-    """Where each judged point starts and ends, and at which angle it stops."""
+    """The start, the end and the last angle of each judged point's path."""
 
     start: Float32
-    """(n, d)"""
+    """(n, d): the points as they are scored at angle 0."""
     end: Float32
-    """(n, d): equal to `start` where a point does not move."""
+    """(n, d): the points at their stop; equal to `start` where a point does not move."""
     stop: Float64
     """(n,): radians; 0 where a point does not move."""
     shrinks: bool
-    """Whether a point that does not move, or is not judged, is seen shrunk by cos(t)."""
+    """Whether scores of points that do not move are scaled by cos(t): true for NUDGE-M."""
 
 
 @dataclass(frozen=True)
 class PointPulls:
-    """Which way the queries of each judged point pull it."""
+    """The direction in which its queries pull each judged point."""
 
     pull: Float32
     """(n, d), unit rows; zero where nothing pulls."""
     plane: Plane
-    """Of each point and its row of `towards`."""
+    """The plane of each point and its pull."""
 
 
 def compute_pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> PointPulls:
-    """The summed queries of each point.
+    """Sum the queries of each point, g_j = sum_i w_ij q_i, and scale the sums to unit length.
 
-    points: (n, d).  queries: (q, d).  attraction: (q, n), how strongly each query pulls each point.
+    points: (n, d).  queries: (q, d).  attraction: (q, n), the weights w_ij.
     """
     by_point = csc_matrix(attraction, dtype=np.float64).T.tocsr()
     pull = np.empty_like(points)
@@ -71,7 +73,7 @@ def compute_pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> 
 def build_paths(
     points: Float32, pulls: PointPulls, *, method: PathMethod, similarity: Similarity, limit: float
 ) -> Paths:
-    """The paths of all judged points up to the angle `limit`."""
+    """Return the paths of all judged points, (n, d), up to the angle `limit` in radians."""
     plane = pulls.plane
     point_weight, pull_weight, stop = (
         _rotation_weights if method == "nudge-n" else _translation_weights
@@ -95,11 +97,13 @@ def build_paths(
 
 
 def _rotation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    """Return the weights of point and pull where NUDGE-N's path ends, and its stop: (n,) each."""
     stop = np.minimum(plane.reach, limit)
     return *plane.rotation_weights(stop), stop
 
 
 def _translation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, Float64]:
+    """Return the weights of point and pull where NUDGE-M's path ends, and its stop: (n,) each."""
     has_pull = plane.pull_length > MIN_LENGTH
     pull_weight = np.where(
         has_pull, plane.row_length / np.where(has_pull, plane.pull_length, 1.0), 0.0
@@ -109,7 +113,7 @@ def _translation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, 
 
 
 def move_points(points: Float32, pulls: PointPulls, *, method: PathMethod, angle: float) -> Float32:
-    """The points after the angle `angle` (NUDGE-M: after the step tan(angle)), in float32."""
+    """Return the points moved by `angle` (NUDGE-M: by the step tan(angle)): (n, d)."""
     moved = np.empty_like(points)
     move_rows, distance = (
         (rotate, angle) if method == "nudge-n" else (translate, float(np.tan(angle)))

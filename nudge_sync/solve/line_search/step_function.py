@@ -1,4 +1,8 @@
-"""A metric as an exact function of the angle: a constant for each query, and steps up or down."""
+"""The metric of each query as an exact step function of the angle.
+
+The metric depends on ranks alone, so it is constant between the crossings of score curves: each
+query starts at a value and rises or falls by a known amount at known angles.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +20,35 @@ from nudge_sync.solve.problem import Rows
 from nudge_sync.solve.relevance import index_in_group
 
 PAIRS_PER_BLOCK = 1 << 19
-"""Pairs of curves looked at together: about 150 MB while they are."""
+"""Pairs of curves handled at once: about 150 MB of arrays."""
 MAX_PAIRS_PER_QUERY = 200
-"""Pairs of curves a query from which looking at half the angles at a time is cheaper."""
+"""Pairs of curves per query from which it is cheaper to halve the range of angles."""
 MIN_BISECTION_WIDTH = 0.05
-"""Radians."""
+"""Narrowest range of angles, in radians, that is halved."""
 MIN_STRETCH_WIDTH = 1e-6
-"""A stretch that float32 scores cannot tell from a point."""
+"""Narrowest stretch between two steps, in radians, that float32 scores can resolve."""
 MEAN_TOLERANCE = 1e-12
-"""Means nearer than this are one value reached by a different order of additions."""
+"""Largest difference of means that are one value, summed in a different order."""
+TUNING_GROUPS = 5
+"""Groups of queries, of which each is measured at the angle that the others choose."""
 
 
 @dataclass(frozen=True)
 class StepFunction:
-    """The metric of each of q queries as a step function of the angle."""
+    """The metric of each of q queries as a step function of the angle, with s steps in all."""
 
     initial: Float64
-    """(q,): at first."""
+    """(q,): the metric at angle 0."""
     angle: Float64
-    """(s,): ascending."""
+    """(s,): where each step is, ascending, in radians."""
     query: Rows
-    """(s,)"""
+    """(s,): whose metric changes."""
     rise: Float64
-    """(s,)"""
+    """(s,): by how much; negative for a fall."""
 
     @classmethod
     def concatenate(cls, parts: Sequence[StepFunction]) -> StepFunction:
-        """Several sets of queries as one, in the order given."""
+        """Return one step function over the queries of all `parts`, in the order given."""
         shift = np.cumsum([0, *(len(part.initial) for part in parts)])
         angle = np.concatenate([part.angle for part in parts])
         query = np.concatenate([part.query + low for part, low in zip(parts, shift, strict=False)])
@@ -53,7 +59,7 @@ class StepFunction:
         )
 
     def append(self, later: StepFunction, angle: float) -> StepFunction:
-        """These steps up to `angle`, and `later`, which starts there."""
+        """Return these steps up to `angle`, followed by those of `later`, which starts there."""
         jump = later.initial - self.evaluate(angle)
         query = np.flatnonzero(np.abs(jump) > MEAN_TOLERANCE)
         return StepFunction(
@@ -64,33 +70,36 @@ class StepFunction:
         )
 
     def select_queries(self, queries: NDArray[np.bool_]) -> StepFunction:
-        """The steps of some of the queries, a mask (q,); the others are 0 throughout."""
+        """Keep the steps of some of the queries, a mask (q,); the others are 0 at every angle."""
         is_selected = queries[self.query]
         initial = np.where(queries, self.initial, 0.0)
         return StepFunction(
             initial, self.angle[is_selected], self.query[is_selected], self.rise[is_selected]
         )
 
-    def cross_validate(self, limit: float, groups: int = 5) -> Float64:
-        """The metric of each query at the angle that the other queries would choose: (q,).
+    def cross_validate(self, limit: float) -> Float64:
+        """Return the metric of each query at the angle that other queries choose: (q,).
 
-        Without it the best of thousands of angles looks better than it is.
+        The best of thousands of angles looks better on the queries that chose it than it is.
         """
-        group = np.arange(len(self.initial)) % groups
+        group = np.arange(len(self.initial)) % TUNING_GROUPS
         values = np.zeros(len(self.initial))
-        for number in range(groups):
+        for number in range(TUNING_GROUPS):
             angle, _ = self.select_queries(group != number).find_best(limit)
             values = np.where(group == number, self.evaluate(angle), values)
         return values
 
     def evaluate(self, angle: float) -> Float64:
-        """The metric of each query at `angle`: (q,)."""
+        """Return the metric of each query at `angle`: (q,)."""
         past = int(np.searchsorted(self.angle, angle))
         rises = np.bincount(self.query[:past], self.rise[:past], minlength=len(self.initial))
         return np.asarray(self.initial + rises)
 
     def find_best(self, limit: float) -> tuple[float, float]:
-        """The angle with the highest mean, the smallest of equals, and that mean."""
+        """Return the angle up to `limit` with the highest mean metric, and that mean.
+
+        Of equal means the smallest angle is taken.
+        """
         means = (self.initial.sum() + np.append(0.0, np.cumsum(self.rise))) / len(self.initial)
         lows, highs = np.append(0.0, self.angle), np.append(self.angle, limit)
         means[highs - lows < MIN_STRETCH_WIDTH] = -np.inf
@@ -100,9 +109,9 @@ class StepFunction:
 
 
 def roundest_number(low: float, high: float) -> float:
-    """The number with the fewest decimals strictly inside an interval.
+    """Return the number with the fewest decimals strictly between `low` and `high`.
 
-    Rounding errors of the scores shift a step by 1e-7; the angle chosen does not follow them.
+    Rounding errors of the scores shift a step by 1e-7; the chosen angle does not follow them.
     """
     for decimals in range(1, 12):
         number = round((np.floor(low * 10**decimals) + 1) / 10**decimals, decimals)
@@ -114,14 +123,17 @@ def roundest_number(low: float, high: float) -> float:
 def build_step_function(
     curves: Curves, ideal: Float64, metric: RankingMetric, limit: float
 ) -> StepFunction:
-    """The metric of q queries, given the curves of their candidates and `ideal`, (q,) > 0."""
+    """Build the metric of q queries over angles 0 to `limit` from the curves of their candidates.
+
+    ideal: (q,), above 0, the best possible sum of discounted gains, by which each is divided.
+    """
     return _bisect(curves, ideal, metric, 0.0, limit)
 
 
 def _bisect(
     curves: Curves, ideal: Float64, metric: RankingMetric, low: float, high: float
 ) -> StepFunction:
-    """Halved until few points can be among the best: over a short stretch that is so."""
+    """Halve the range of angles until few candidates can be among the best in each half."""
     contenders = curves.select_contenders(metric.depth, low, high)
     if high - low <= MIN_BISECTION_WIDTH or contenders.count_pairs() <= MAX_PAIRS_PER_QUERY * len(
         ideal
@@ -135,6 +147,7 @@ def _bisect(
 def _build_stretch(
     curves: Curves, ideal: Float64, metric: RankingMetric, low: float, high: float
 ) -> StepFunction:
+    """Build the steps between two angles from all pairs of candidates."""
     initial = np.zeros(len(ideal))
     blocks: list[tuple[Float64, Rows, Float64]] = []
     follow_ranks = _follow_first_rank if metric.kind == "mrr" else _follow_every_rank
@@ -150,13 +163,15 @@ def _build_stretch(
 
 
 def _iterate_pairs(curves: Curves) -> Iterator[tuple[Rows, Rows]]:
-    """Each relevant candidate with each candidate of its query (itself too), whole queries."""
+    """Yield blocks of pairs: each relevant candidate with each candidate of its query, itself too.
+
+    A query is never split over two blocks.
+    """
     count = np.bincount(curves.query)
     first = np.cumsum(count) - count
     relevant = np.flatnonzero(curves.gain > 0)
     width = count[curves.query[relevant]] if len(relevant) else np.empty(0, np.int64)
     block = np.cumsum(width) // PAIRS_PER_BLOCK
-    # A query is never split over two blocks.
     block = np.maximum.accumulate(
         block[np.searchsorted(curves.query[relevant], curves.query[relevant])]
     )
@@ -170,7 +185,10 @@ def _iterate_pairs(curves: Curves) -> Iterator[tuple[Rows, Rows]]:
 def _follow_every_rank(
     curves: Curves, candidate: Rows, _: Rows, pair_crossings: Crossings, metric: RankingMetric
 ) -> tuple[tuple[Rows, Float64], tuple[Float64, Rows, Float64]]:
-    """NDCG and recall: every relevant candidate counts by its own rank."""
+    """Follow NDCG or recall, where each relevant candidate counts by its own rank.
+
+    Returns the queries and values at the lowest angle, and the angle, query and rise of each step.
+    """
     items = np.unique(candidate)
     start = np.bincount(candidate[pair_crossings.rival_leads], minlength=len(curves.query))
     events = (candidate[pair_crossings.pair], pair_crossings.angle, pair_crossings.change)
@@ -180,7 +198,10 @@ def _follow_every_rank(
 def _follow_first_rank(
     curves: Curves, candidate: Rows, rival: Rows, pair_crossings: Crossings, metric: RankingMetric
 ) -> tuple[tuple[Rows, Float64], tuple[Float64, Rows, Float64]]:
-    """MRR: the best relevant candidate counts; a rival is ahead of it if ahead of them all."""
+    """Follow MRR, where the best relevant candidate counts; a rival outranks it by outranking all.
+
+    Returns the queries and values at the lowest angle, and the angle, query and rise of each step.
+    """
     queries = np.unique(curves.query[candidate])
     relevant = np.bincount(curves.query, curves.gain > 0).astype(np.int64)
     all_of_them = np.where(curves.gain > 0, np.iinfo(np.int64).max, relevant[curves.query])
@@ -199,7 +220,11 @@ def _follow_first_rank(
 def _accumulate_changes(
     start: Rows, item: Rows, angle: Float64, change: Rows
 ) -> tuple[Rows, Rows, Rows]:
-    """Events in order of (item, angle), and each item's count before and after each of them."""
+    """Sort events by (item, angle), and sum their changes per item.
+
+    start: count of each item at first.  item, angle, change: (e,).
+    Returns the order, and the item's count before and after each event: (e,) each.
+    """
     order = np.lexsort((angle, item))
     item, change = item[order], change[order]
     total = np.cumsum(change)
@@ -217,7 +242,11 @@ def _weigh_changes(
     events: tuple[Rows, Float64, Rows],
     metric: RankingMetric,
 ) -> tuple[tuple[Rows, Float64], tuple[Float64, Rows, Float64]]:
-    """What items are worth by how many are ahead of them, at first and at each event."""
+    """Turn numbers of rivals ahead into discounted gains, at the lowest angle and at each event.
+
+    items: the items that count.  start: rivals ahead of each item at first.  query, gain: of each
+    item.  events: item, angle and change of the number of rivals ahead.
+    """
     discounts = metric.discounts()
     item, angle, change = events
     order, before, after = _accumulate_changes(start, item, angle, change)

@@ -7,37 +7,16 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.errors import InputError
-from nudge_sync.solve.choose import is_ahead
 from nudge_sync.solve.fit import fit
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.score import metric_values
-from nudge_sync.solve.topk import find_top_k
-
-
-def make_problem(seed=0, documents=300, queries=400, d=24, shift=0.5, noise=0.5):
-    """Documents, and queries that lie off their document in a direction each document has."""
-    random = np.random.default_rng(seed)
-    points = unit(random.normal(size=(documents, d)))
-    aside = unit(random.normal(size=(documents, d)))
-    answers = random.integers(0, documents // 4, size=queries)
-    answer_rows = (
-        points[answers] + shift * aside[answers] + noise * unit(random.normal(size=(queries, d)))
-    )
-    answer_rows = unit(answer_rows).astype(np.float32)
-    points = points.astype(np.float32)
-    judged = np.unique(answers)
-    relevance = csr_matrix(
-        (np.ones(queries), (np.arange(queries), np.searchsorted(judged, answers))),
-        shape=(queries, len(judged)),
-    )
-    rest = find_top_k(answer_rows, points, 10, skip=judged).scores
-    return points[judged], JudgedQueries(answer_rows, relevance, rest), np.arange(queries) % 10
+from tests.support.solver_problems import make_learnable_problem
 
 
 def measure_gain(method, seed=0, **options):
-    points, queries, part = make_problem(seed, queries=600, **options)
+    points, queries, part = make_learnable_problem(seed, queries=600, **options)
     teach, test = np.arange(600) < 480, np.arange(600) >= 480
     choice = fit(points, queries.select(teach), part[teach], method=method)
     values = [
@@ -57,7 +36,7 @@ def test_what_can_be_learned_is_learned(method):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_shuffled_judgements_move_nothing(seed):
-    points, queries, part = make_problem(seed)
+    points, queries, part = make_learnable_problem(seed)
     order = np.random.default_rng(seed).permutation(len(queries))
     shuffled = JudgedQueries(queries.vectors, queries.relevance[order], queries.unjudged)
     choice = fit(points, shuffled, part)
@@ -68,7 +47,7 @@ def test_shuffled_judgements_move_nothing(seed):
 
 @pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
 def test_equal_input_gives_equal_bits_and_is_left_alone(method):
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     kept = points.copy()
     similarity = "dot" if method == "nudge-m" else "cosine"
     one, two = (fit(points, queries, part, method=method, similarity=similarity) for _ in range(2))
@@ -80,7 +59,7 @@ def test_equal_input_gives_equal_bits_and_is_left_alone(method):
 
 @pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-m", "nudge-c"])
 def test_what_is_reported_can_be_written_as_json(method):
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     choice = fit(points, queries, part, method=method, similarity="dot")
     report = json.loads(json.dumps([choice.parameters, choice.scores, choice.reasons]))
     assert report[1]["nothing"] == choice.scores["nothing"]
@@ -88,7 +67,7 @@ def test_what_is_reported_can_be_written_as_json(method):
 
 
 def test_moved_rows_are_those_that_differ():
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     choice = fit(points, queries, part, method="nudge-n")
     differs = np.flatnonzero((choice.vectors != points).any(axis=1))
     np.testing.assert_array_equal(choice.moved, differs)
@@ -97,7 +76,7 @@ def test_moved_rows_are_those_that_differ():
 
 @pytest.mark.parametrize("method", ["nudge-n", "nudge-c"])
 def test_a_given_angle_is_kept_to(method):
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     choice = fit(points, queries, part, method=method, angle=0.2)
     turned = np.arccos(np.clip(np.einsum("ij,ij->i", unit(points), unit(choice.vectors)), -1, 1))
     assert 0.1 < turned.max() <= 0.2 + 1e-4
@@ -105,7 +84,7 @@ def test_a_given_angle_is_kept_to(method):
 
 @pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-c"])
 def test_queries_without_an_answer_have_no_say(method):
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     plain = fit(points, queries, part, method=method)
     silent = JudgedQueries(
         np.vstack([queries.vectors, queries.vectors[:50]]),
@@ -126,7 +105,7 @@ def test_queries_without_an_answer_have_no_say(method):
 
 
 def test_too_few_queries_move_nothing_and_say_so():
-    points, queries, part = make_problem()
+    points, queries, part = make_learnable_problem()
     for count in (0, 1):
         choice = fit(points, queries.select(np.arange(count)), part[:count])
         assert choice.method == "nothing"
@@ -134,13 +113,13 @@ def test_too_few_queries_move_nothing_and_say_so():
 
 
 def test_nudge_m_on_a_cosine_collection_is_refused_with_a_way_out():
-    points, queries, part = make_problem()
+    points, queries, part = make_learnable_problem()
     with pytest.raises(InputError, match="nudge-n"):
         fit(points, queries, part, method="nudge-m")
 
 
 def test_lengths_are_kept_on_a_dot_collection():
-    points, queries, part = make_problem(shift=1.0)
+    points, queries, part = make_learnable_problem(shift=1.0)
     points = (points * np.linspace(0.9, 1.1, len(points))[:, None]).astype(np.float32)
     for method in ("nudge-n", "nudge-c"):
         choice = fit(points, queries, part, method=method, similarity="dot")
@@ -170,15 +149,7 @@ def test_weights_decide_whom_a_point_follows():
     ],
 )
 def test_what_does_not_fit_together_is_an_input_error(field, value):
-    points, queries, part = make_problem()
+    points, queries, part = make_learnable_problem()
     broken = JudgedQueries(**{**queries.__dict__, field: value})
     with pytest.raises(InputError):
         fit(points, broken, part)
-
-
-def test_ahead_means_more_than_chance():
-    values = np.random.default_rng(0).normal(size=500)
-    assert not is_ahead(values, values, 1.0)
-    assert is_ahead(values + 0.1, values, 1.0)
-    assert not is_ahead(values[:1] + 1, values[:1], 1.0)
-    assert not is_ahead(values[::-1], values, 3.0)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nudge_sync.solve.nudge_m import translate
-from nudge_sync.solve.nudge_n import build_plane, lengths, rotate, unit
+from nudge_sync.solve.geometry import lengths, unit
+from nudge_sync.solve.nudge_n import build_plane, rotate
 
 finite = st.floats(-1e3, 1e3, width=32)
 
@@ -59,13 +59,3 @@ def test_a_row_almost_on_its_pull_stays_finite():
     with np.errstate(all="raise", under="ignore"):
         turned = rotate(rows, near, build_plane(rows, near), 0.3)
     np.testing.assert_allclose(turned, rows, atol=1e-6)
-
-
-@given(rows_and_pulls(), st.floats(0, 2))
-def test_a_step_has_its_length(given_rows, step):
-    rows, pulls = given_rows
-    moved = translate(rows, pulls, build_plane(rows, pulls), step)
-    assert np.isfinite(moved).all()
-    expected = np.where(lengths(pulls) > 1e-9, step * lengths(rows), 0)
-    size = 1 + lengths(rows).max()
-    np.testing.assert_allclose(lengths(moved - rows.astype(np.float64)), expected, atol=1e-6 * size)

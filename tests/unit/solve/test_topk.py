@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.solve import topk
-from nudge_sync.solve.nudge_n import unit
+from nudge_sync.solve.geometry import unit
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync import finetune
 from nudge_sync.errors import InputError
-from nudge_sync.solve.nudge_n import lengths, unit
+from nudge_sync.solve.geometry import lengths, unit
 
 METHODS = ["nudge-n", "nudge-c", "auto", "nothing"]
 

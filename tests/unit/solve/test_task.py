@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from nudge_sync.errors import InputError
+from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
+from nudge_sync.solve.task import (
+    MIN_QUERIES_FOR_ONE_SPLIT,
+    apply_method,
+    build_attraction,
+    build_rejection,
+    build_splits,
+)
+from tests.support.solver_problems import make_learnable_problem
+
+GRADES = csr_matrix(([2.0, -1.0, 0.0, 1.0], [0, 1, 2, 0], [0, 3, 4]), shape=(2, 3))
+
+
+def build_learnable_task():
+    points, queries, buckets = make_learnable_problem(shift=1.0)
+    return build_task(points, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE), buckets
+
+
+def test_positive_grades_attract_and_others_reject():
+    np.testing.assert_array_equal(build_attraction(GRADES, None).toarray(), [[1, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(build_rejection(GRADES).toarray(), [[0, 1, 1], [0, 0, 0]])
+
+
+def test_a_weight_counts_per_query_or_per_judgement():
+    per_query = build_attraction(GRADES, np.array([3.0, 0.5])).toarray()
+    per_judgement = build_attraction(GRADES, csr_matrix([[3.0, 7, 7], [0.5, 0, 0]])).toarray()
+    np.testing.assert_array_equal(per_query, [[3, 0, 0], [0.5, 0, 0]])
+    np.testing.assert_array_equal(per_judgement, per_query)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_a_weight_that_is_none_is_an_input_error(weight):
+    with pytest.raises(InputError, match="weight"):
+        build_attraction(GRADES, np.array([weight, 1.0]))
+
+
+def test_few_queries_validate_once_each_and_many_in_one_split():
+    few = csr_matrix(np.eye(30))
+    splits = build_splits(np.arange(30) % 10, few)
+    np.testing.assert_array_equal(sum(split.validation for split in splits), np.ones(30))
+    assert all(not (split.train & split.validation).any() for split in splits)
+    count = MIN_QUERIES_FOR_ONE_SPLIT
+    many = csr_matrix((np.ones(count), (np.arange(count), np.zeros(count, int))))
+    (split,) = build_splits(np.arange(count) % 10, many)
+    assert split.validation.sum() == count // 5
+
+
+def test_a_query_without_an_answer_trains_but_does_not_validate():
+    relevance = csr_matrix(np.diag([1.0] * 9 + [0.0]))
+    splits = build_splits(np.arange(10), relevance)
+    assert not any(split.validation[9] for split in splits)
+    assert build_splits(np.zeros(3, int), csr_matrix(np.eye(3))) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("nothing", {}),
+        ("nudge-n", {"angle": 0.2}),
+        ("nudge-m", {"step": 0.2}),
+        ("nudge-c", {"sharpness": 18.0, "prior": 1.0, "cap": 0.5, "steps": 16}),
+    ],
+)
+def test_a_point_whose_queries_do_not_train_stays_bit_for_bit(method, parameters):
+    task, _ = build_learnable_task()
+    train = np.arange(len(task.queries)) < 100
+    moved = apply_method(task, train, method, parameters)
+    trained = np.asarray(task.attraction[train].sum(axis=0)).ravel() > 0
+    assert 0 < trained.sum() < len(trained)
+    assert moved[~trained].tobytes() == task.points[~trained].tobytes()
+    differs = (moved != task.points).any(axis=1)
+    assert differs[trained].all() == (method != "nothing")
