@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.arrays import Float32, Int64
-from nudge_sync.solve.nudge_n import to_float32, unit
+from nudge_sync.solve.geometry import to_float32, unit
 
 TRAIN_SHARE = 0.8
 """Share of the requests that become feedback; the others only measure."""

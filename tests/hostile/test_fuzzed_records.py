@@ -53,7 +53,7 @@ LEASE = {"token": "t", "host": "h", "process": "b/n/1/2", "acquired": 1, "expire
 
 
 def alter_document(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """The dictionary with some fields of any JSON, some left out and some added."""
+    """Draw the dictionary with some fields replaced by any JSON, some left out and some added."""
     names = st.sampled_from([*whole, "unknown", "details", "vector", "seal"])
     return st.builds(
         lambda gone, put: {k: v for k, v in {**whole, **put}.items() if k not in gone},
@@ -118,7 +118,7 @@ def test_any_lease(content, generation):
 
 
 def jsonable(value: Any) -> Any:
-    """The value without what JSON cannot hold: records are refused with that in them."""
+    """Return the value without what JSON cannot hold, with which no record can be stored."""
     return json.loads(json.dumps(value, allow_nan=True), parse_constant=lambda _: 0.5)
 
 
@@ -190,5 +190,5 @@ def run_each_verb(sample_collection: SampleCollection, before: Any, *, damage: b
     assert "" not in messages
     now = sample_collection.read_vectors(range(JUDGED_POINTS))
     ours = (now == before[:JUDGED_POINTS]).all(axis=1) | (now == original).all(axis=1)
-    # A forged record with the right seal, and other feedback, may rightly lead elsewhere.
+    # A forged record with the right checksum, and other feedback, may rightly lead elsewhere.
     assert ours.all() or not damage

@@ -33,7 +33,7 @@ def read_lines(path: Path) -> Lines:
 
 
 def forge_plan_file(path: Path, change: Callable[[Lines], Any]) -> Path:
-    """A file whose content is changed and whose digest is right: what only the checks can find."""
+    """Change a file and make its digest right again: only the checks of its fields can tell."""
     save_plan(make_fake_plan(), path)
     lines = read_lines(path)
     change(lines)
@@ -178,7 +178,7 @@ def test_a_point_may_be_named_once(tmp_path):
 
 
 def test_a_forged_file_with_the_right_digest_is_a_plan(tmp_path):
-    """The digest tells damage, not forgery, as the page says."""
+    """The digest shows damage, not forgery, as docs/plan-file.md says."""
     path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
     assert load_plan(path).rows.ids == [0, "other", 2]
 
@@ -255,7 +255,7 @@ def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
         found = load_plan(path)
     except InputError:
         return
-    # What is left is a change that JSON does not see, in the header alone.
+    # What goes unnoticed is a change that means nothing in JSON, in the header alone.
     assert found.summary() == make_fake_plan().summary()
     assert found.rows.vectors.tobytes() == make_fake_plan().rows.vectors.tobytes()
 

@@ -1,3 +1,5 @@
+"""Whole cycles: what they change, what they leave, and every way back."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,12 +13,13 @@ from nudge_sync.store import verify
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (
+    DIMENSION,
     JUDGED_POINTS,
     POINTS,
     SETTINGS,
     SampleCollection,
-    normalise_rows,
 )
+from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 
 def test_a_cycle_helps_moves_only_judged_points_and_comes_back(
@@ -150,9 +153,8 @@ def test_a_point_that_the_application_embeds_again_has_a_new_original(
 ) -> None:
     any_sample_collection.add_judgements()
     cycle.apply(any_sample_collection.target(), SETTINGS)
-    rng = np.random.default_rng(9)
     fresh = normalise_rows(
-        any_sample_collection.data.vectors[[3, 5]] + 0.3 * normalise_rows(rng.normal(size=(2, 32)))
+        any_sample_collection.data.vectors[[3, 5]] + 0.3 * make_unit_rows(2, DIMENSION, 9)
     )
     any_sample_collection.upsert([3, 5], fresh)
     embedded = any_sample_collection.read_vectors([3, 5])

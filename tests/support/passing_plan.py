@@ -23,9 +23,9 @@ def make_passing_plan(
     *,
     worsens: bool = False,
 ) -> Plan:
-    """Return a plan that moves each point of `new_vectors` there from what it holds now.
+    """Return a plan that gives each point of `new_vectors` its vector there.
 
-    worsens: the measurement on the live index will find that it made the search worse.
+    worsens: the live check will find that it made the search worse, and roll it back.
     """
     plan = cycle.plan(target, settings)
     live_points = target.collection.read(list(new_vectors))
@@ -45,10 +45,3 @@ def make_passing_plan(
         gate=Gate(passed=True, reasons=[]),
         rows=rows,
     )
-
-
-def perturb_rows(originals: Float32, seed: int) -> Float32:
-    """Unit rows a little away from each of `originals` (n, d)."""
-    noise = np.random.default_rng(seed).normal(size=originals.shape)
-    rows = originals + 0.4 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

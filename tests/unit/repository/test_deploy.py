@@ -1,4 +1,4 @@
-"""The example configurations load, and the files that start containers are tight."""
+"""The example configurations load; containers and the systemd unit are locked down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel, built from the checkout."""
+"""The wheel, built from the checkout, holds all that a user needs and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger remembers what it read, notices what others did, and stays short."""
+"""The ledger keeps what it read, never overwrites what others stored, and stays short."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_another_process_noted_is_not_seen_but_never_overwritten():
 def test_pruning_changes_no_way_back(data):
     known = ledger()
     for number in range(1, data.draw(st.integers(1, 25)) + 1):
-        # Mostly the next one; at times built on an older one, as after a rollback.
+        # Mostly on the one before; at times on an older one, as after a rollback.
         parent = data.draw(st.sampled_from([number - 1] * 4 + list(range(number))))
         add_applied_revision(
             known, parent, **({"collected": True} if data.draw(st.booleans()) else {})
