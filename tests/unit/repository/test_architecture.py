@@ -72,14 +72,19 @@ def test_arrows_go_through_the_layers_in_the_order_drawn():
     assert [node.strip() for chain in (chains[0], chains[1][1:]) for node in chain] == drawn
 
 
-def test_a_layer_imports_only_what_is_drawn_below_it():
+def test_the_order_is_the_one_that_imports_are_held_to():
+    layering = ast.parse((Path(__file__).parent / "test_layering.py").read_text(encoding="utf-8"))
+    [layers] = [
+        ast.literal_eval(node.value)
+        for node in layering.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    ]
+    height = {
+        layer: number for number, layers_beside in enumerate(layers) for layer in layers_beside
+    }
     drawn = [node for node, _, _ in LAYER.findall(FLOWCHART)]
-    for above, layer in enumerate(drawn):
-        place = ROOT / "nudge_sync" / layer
-        files = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
-        text = "\n".join(path.read_text(encoding="utf-8") for path in files)
-        imported = set(re.findall(r"^ *from nudge_sync\.(\w+)", text, re.MULTILINE))
-        assert imported - {"testing"} <= set(drawn[above:]), layer
+    assert set(drawn) == height.keys() - {"__main__"}
+    assert drawn == sorted(drawn, key=lambda layer: -height[layer])
 
 
 def test_the_participants_of_a_cycle_are_layers():
