@@ -28,6 +28,7 @@ myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
 suppress_warnings = ["myst.header"]
 nitpicky = True
+highlight_language = "none"
 
 html_theme = "furo"
 html_title = "nudge-sync"
