@@ -1,3 +1,5 @@
+"""`feedback judgements` and `forget` end to end, and what they print where nobody watches."""
+
 from __future__ import annotations
 
 import json

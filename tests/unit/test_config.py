@@ -1,3 +1,5 @@
+"""The TOML file: defaults, overrides by collection, and errors that name every mistake."""
+
 from __future__ import annotations
 
 from pathlib import Path

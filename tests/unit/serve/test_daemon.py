@@ -1,3 +1,5 @@
+"""The daemon's log says now and then how far reading the feedback has come."""
+
 import logging
 
 import pytest
