@@ -1,3 +1,5 @@
+"""Queries, judgements and vectors that do not fit together are an InputError that says why."""
+
 from __future__ import annotations
 
 import numpy as np
