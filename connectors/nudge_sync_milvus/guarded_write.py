@@ -66,7 +66,9 @@ class WriteChunk:
         """Return the new vectors of these ids."""
         return self.new_vectors[[self.row_by_id[key] for key in ids]]
 
-    def compare_rows(self, rows: FetchedRows, vector: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def compare_rows(
+        self, rows: FetchedRows, vector: str
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which of `rows` hold the new vector, and which the expected one, bit for bit."""
         chunk_rows = [self.row_by_id[key] for key in rows.keys]
         live, valid = extract_vectors(rows.columns[vector])
@@ -243,7 +245,9 @@ class GuardedWrite:
         request.fields_data.append(build_vector_column(self._layout.vector, vectors))
         return request
 
-    def _verify(self, sent: Sequence[FetchedRows], chunk: WriteChunk, timestamp: int) -> WriteReport:
+    def _verify(
+        self, sent: Sequence[FetchedRows], chunk: WriteChunk, timestamp: int
+    ) -> WriteReport:
         """Read back what was sent, and report on it.
 
         Raises WriteNotVerified where rows still hold their old vector, where another field of
