@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nudge_sync.cli import main
+from nudge_sync.cli.main import main
 
 main()

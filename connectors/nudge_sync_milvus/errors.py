@@ -29,7 +29,7 @@ _TRANSIENT_GRPC_CODES = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
-"""The same call may succeed later."""
+"""Errors after which the call may succeed later."""
 _TRANSIENT_REASONS = ("context Done", "context canceled", "context deadline exceeded")
 """What a server that ran out of time says, under the code of any unexpected error."""
 _UNAUTHORISED_GRPC_CODES = frozenset(

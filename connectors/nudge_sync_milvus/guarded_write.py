@@ -31,7 +31,7 @@ from nudge_sync_milvus.columns import (
 )
 from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
-from nudge_sync_milvus.query import Rows, compute_row_limit, read_rows, to_ref
+from nudge_sync_milvus.query import FetchedRows, compute_row_limit, read_rows, to_ref
 
 _WRITE_BATCH_ROWS = 2_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
@@ -66,7 +66,9 @@ class WriteChunk:
         """Return the new vectors of these ids."""
         return self.new_vectors[[self.row_by_id[key] for key in ids]]
 
-    def compare_rows(self, rows: Rows, vector: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def compare_rows(
+        self, rows: FetchedRows, vector: str
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which of `rows` hold the new vector, and which the expected one, bit for bit."""
         chunk_rows = [self.row_by_id[key] for key in rows.keys]
         live, valid = extract_vectors(rows.columns[vector])
@@ -138,10 +140,10 @@ class GuardedWrite:
             reports.append(self._verify(sent, chunk, max(timestamps)))
         return chunk.sort_report(merge_reports(reports))
 
-    def _read_live(self, ids: Sequence[PointId]) -> list[tuple[str, Rows]]:
+    def _read_live(self, ids: Sequence[PointId]) -> list[tuple[str, FetchedRows]]:
         """Return the rows as they are now, each part with the partition that it was read from."""
 
-        def read_partition(partition: str) -> list[tuple[str, Rows]]:
+        def read_partition(partition: str) -> list[tuple[str, FetchedRows]]:
             parts = read_rows(
                 self._connection,
                 self._ref,
@@ -160,7 +162,7 @@ class GuardedWrite:
             self._refuse_unread_fields(live)
         return live_parts
 
-    def _refuse_unread_fields(self, live: Rows) -> None:
+    def _refuse_unread_fields(self, live: FetchedRows) -> None:
         unread_fields = set(self._other_fields) - set(live.columns)
         if unread_fields:
             raise UnsupportedCollection(
@@ -170,8 +172,8 @@ class GuardedWrite:
             )
 
     def _select_pending(
-        self, live: Rows, chunk: WriteChunk, duplicate_keys: set[PointId]
-    ) -> tuple[Rows, WriteReport]:
+        self, live: FetchedRows, chunk: WriteChunk, duplicate_keys: set[PointId]
+    ) -> tuple[FetchedRows, WriteReport]:
         """Return the rows of `live` that are to be written, and a report on the others."""
         is_written, is_pending = chunk.compare_rows(live, self._layout.vector)
         _, valid = extract_vectors(live.columns[self._layout.vector])
@@ -188,7 +190,7 @@ class GuardedWrite:
                 (report.drifted if valid[row] else report.missing).append(key)
         return live.select(pending_rows), report
 
-    def _upsert(self, partition: str, live: Rows, vectors: Float32) -> int:
+    def _upsert(self, partition: str, live: FetchedRows, vectors: Float32) -> int:
         """Upsert the rows, halved where they are too large for one message.
 
         Returns the timestamp from which on a read sees all of it.
@@ -208,7 +210,7 @@ class GuardedWrite:
         first_timestamp = self._upsert(partition, first, vectors[:half])
         return max(first_timestamp, self._upsert(partition, second, vectors[half:]))
 
-    def _refuse_partial_upsert(self, answer: Any, live: Rows) -> None:
+    def _refuse_partial_upsert(self, answer: Any, live: FetchedRows) -> None:
         """Raise WriteNotVerified where the server took fewer rows than it was sent, and lost some.
 
         A Milvus 3.0 on tiered storage did, said success, and had deleted the others (issue 49217).
@@ -228,7 +230,7 @@ class GuardedWrite:
             complaint = f"are gone: the server took {int(answer.upsert_cnt)} of {len(live)} rows"
             raise WriteNotVerified(self._format_complaint(lost_keys, complaint))
 
-    def _build_request(self, partition: str, live: Rows, vectors: Float32) -> Any:
+    def _build_request(self, partition: str, live: FetchedRows, vectors: Float32) -> Any:
         request = milvus_pb2.UpsertRequest(
             collection_name=self._layout.collection,
             partition_name=partition,
@@ -243,7 +245,9 @@ class GuardedWrite:
         request.fields_data.append(build_vector_column(self._layout.vector, vectors))
         return request
 
-    def _verify(self, sent: Sequence[Rows], chunk: WriteChunk, timestamp: int) -> WriteReport:
+    def _verify(
+        self, sent: Sequence[FetchedRows], chunk: WriteChunk, timestamp: int
+    ) -> WriteReport:
         """Read back what was sent, and report on it.
 
         Raises WriteNotVerified where rows still hold their old vector, where another field of
@@ -277,7 +281,7 @@ class GuardedWrite:
         return merge_reports([*reports, WriteReport(missing=vanished_keys)])
 
     def _refuse_changed_fields(
-        self, sent: Sequence[Rows], read_back: Rows, written_keys: set[PointId]
+        self, sent: Sequence[FetchedRows], read_back: FetchedRows, written_keys: set[PointId]
     ) -> None:
         """Raise WriteNotVerified where a field beside the vector is not what was read before."""
         read_back_row_by_key = {key: row for row, key in enumerate(read_back.keys)}
@@ -299,5 +303,5 @@ class GuardedWrite:
         return f'collection "{self._layout.name}": after the write, {named_keys}{more} {complaint}'
 
 
-def _select_keys(rows: Rows, chosen: NDArray[np.bool_]) -> list[PointId]:
+def _select_keys(rows: FetchedRows, chosen: NDArray[np.bool_]) -> list[PointId]:
     return [key for key, is_chosen in zip(rows.keys, chosen, strict=True) if is_chosen]

@@ -13,7 +13,7 @@ from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.columns import extract_vectors
 from nudge_sync_milvus.create import load_collection
 from nudge_sync_milvus.layout import DYNAMIC_FIELD, VECTOR_TYPES, resolve_layout
-from nudge_sync_milvus.query import CollectionRef, Rows, scan_rows
+from nudge_sync_milvus.query import CollectionRef, FetchedRows, scan_rows
 
 _READABLE_TYPES = {
     getattr(schema_pb2.DataType, name)
@@ -63,7 +63,7 @@ def _choose_vector_field(connection: Connection, schema: Any, name: str, vector:
 
 
 def _to_log_documents(
-    rows: Rows, key_field: str, fields: list[str], vector: str | None
+    rows: FetchedRows, key_field: str, fields: list[str], vector: str | None
 ) -> list[Record]:
     documents: list[dict[str, Any]] = [{key_field: key} for key in rows.keys]
     for field in fields:

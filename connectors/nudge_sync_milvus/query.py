@@ -37,7 +37,7 @@ class CollectionRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class FetchedRows:
     """Some columns of some rows, as the server sent them."""
 
     keys: list[PointId]
@@ -46,12 +46,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def select(self, indices: Sequence[int]) -> Rows:
+    def select(self, indices: Sequence[int]) -> FetchedRows:
         """Return those rows, in that order."""
         if list(indices) == list(range(len(self))):
             return self
         columns = {name: select_rows(column, indices) for name, column in self.columns.items()}
-        return Rows([self.keys[index] for index in indices], columns)
+        return FetchedRows([self.keys[index] for index in indices], columns)
 
 
 def to_ref(layout: Layout) -> CollectionRef:
@@ -59,7 +59,7 @@ def to_ref(layout: Layout) -> CollectionRef:
     return CollectionRef(layout.collection, layout.key_field, layout.integer_keys)
 
 
-def to_points(rows: Rows, layout: Layout) -> Points:
+def to_points(rows: FetchedRows, layout: Layout) -> Points:
     """Return the rows that have a vector, with it."""
     if not len(rows):
         return Points([], np.empty((0, layout.dimension), dtype=np.float32))
@@ -84,7 +84,7 @@ def read_rows(
     row_limit: int,
     partition: str = "",
     guarantee_timestamp: int = 0,
-) -> Iterator[Rows]:
+) -> Iterator[FetchedRows]:
     """Yield the rows with these keys, in the server's order, at most `row_limit` a request.
 
     partition, guarantee_timestamp: see `Connection.query`.
@@ -123,7 +123,7 @@ def scan_rows(
     *,
     row_limit: int,
     where: str = "",
-) -> Iterator[Rows]:
+) -> Iterator[FetchedRows]:
     """Yield every row that the filter `where` selects, once, about `row_limit` a page.
 
     Pages go by ranges of keys. A page cut off by a limit has been seen to lose rows, so each
@@ -156,7 +156,7 @@ def scan_rows(
 
 def _read_page(
     connection: Connection, ref: CollectionRef, fields: Sequence[str], filter_: str, row_limit: int
-) -> tuple[Rows, int, int]:
+) -> tuple[FetchedRows, int, int]:
     """Return a page, the timestamp it shows as far as the server tells it, and its row limit."""
     while True:
         try:
@@ -171,14 +171,14 @@ def _read_page(
             return parse_rows(ref, answer), answer.session_ts or _NO_WAIT_TIMESTAMP, row_limit
 
 
-def parse_rows(ref: CollectionRef, answer: Any) -> Rows:
+def parse_rows(ref: CollectionRef, answer: Any) -> FetchedRows:
     """Return the rows of an answer."""
     columns = {str(column.field_name): column for column in answer.fields_data}
     key_column = find_column(answer, ref.key_field)
-    return Rows(extract_keys(key_column) if key_column is not None else [], columns)
+    return FetchedRows(extract_keys(key_column) if key_column is not None else [], columns)
 
 
-def _drop_duplicates(page: Rows) -> Rows:
+def _drop_duplicates(page: FetchedRows) -> FetchedRows:
     indices = sorted({key: index for index, key in enumerate(page.keys)}.values())
     return page if len(indices) == len(page) else page.select(indices)
 

@@ -26,7 +26,7 @@ from nudge_sync_milvus.columns import (
     extract_vectors,
 )
 from nudge_sync_milvus.filters import MAX_DOUBLE, build_range_filter, format_literal
-from nudge_sync_milvus.query import Rows
+from nudge_sync_milvus.query import FetchedRows
 
 KEY_FIELD = "key"
 """The primary key: the digest of a record's key, or a claim."""
@@ -143,7 +143,7 @@ def build_columns(
     ]
 
 
-def decode_rows(rows: Rows, dimension: int) -> Iterator[tuple[str, Entry]]:
+def decode_rows(rows: FetchedRows, dimension: int) -> Iterator[tuple[str, Entry]]:
     """Yield each row's primary key and its entry, with its vector if that was read."""
     if not rows.keys:
         return

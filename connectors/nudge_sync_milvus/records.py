@@ -19,7 +19,7 @@ from nudge_sync_milvus.filters import build_keys_filter, join_filters
 from nudge_sync_milvus.lite import SWAP_LOCK
 from nudge_sync_milvus.query import (
     CollectionRef,
-    Rows,
+    FetchedRows,
     compute_row_limit,
     parse_rows,
     read_rows,
@@ -243,14 +243,14 @@ class MilvusRecords:
             return []
         return list(decode_rows(parse_rows(self._ref, answer), self._dimension))
 
-    def _read_rows(self, keys: list[str], *, vectors: bool) -> list[Rows]:
+    def _read_rows(self, keys: list[str], *, vectors: bool) -> list[FetchedRows]:
         fields = self._list_fields(vectors=vectors)
         row_limit = self._compute_row_limit(vectors=vectors)
 
-        def read() -> list[Rows]:
+        def read() -> list[FetchedRows]:
             return list(read_rows(self._connection, self._ref, keys, fields, row_limit=row_limit))
 
-        no_rows: list[Rows] = []
+        no_rows: list[FetchedRows] = []
         return self._read_loaded(read, no_rows)
 
     def _read_loaded(self, read: Callable[[], _Answer], default: _Answer) -> _Answer:

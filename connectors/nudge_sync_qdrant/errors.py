@@ -15,7 +15,7 @@ from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, U
 _UNAUTHORISED_HTTP_STATUSES = frozenset({401, 403})
 """The key is wrong, or may not do this."""
 _TRANSIENT_HTTP_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
-"""The same request may succeed later."""
+"""Statuses after which the request may succeed later."""
 _UNAUTHORISED_GRPC_CODES = frozenset(
     {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 )
@@ -29,7 +29,7 @@ _TRANSIENT_GRPC_CODES = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
-"""The same call may succeed later."""
+"""Errors after which the call may succeed later."""
 _NO_COLLECTION_PATTERN = re.compile(r"Collection .*(doesn't exist|not found)", re.DOTALL)
 """How a server, or local mode, says that there is no such collection."""
 _MAX_REASON_LENGTH = 500

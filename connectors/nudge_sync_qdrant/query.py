@@ -28,7 +28,7 @@ from nudge_sync_qdrant_common.layout import Layout
 
 MAX_REQUEST_ROWS = 1000
 """Points of one request."""
-MAX_REQUEST_BYTES = 8 * 2**20
+MAX_QUERY_BYTES = 8 * 2**20
 """Of a request's vectors as JSON; a server takes 32 MiB unless told otherwise."""
 JSON_NUMBER_BYTES = 22
 """The longest that a float32 gets as JSON text, with its comma."""
@@ -170,7 +170,7 @@ def compute_query_limit(info: CollectionInfo) -> int:
 
 def compute_row_limit(dimension: int, info: CollectionInfo) -> int:
     """Return how many rows one request may hold, by bytes and by what strict mode allows."""
-    limits = [MAX_REQUEST_ROWS, max(1, MAX_REQUEST_BYTES // (JSON_NUMBER_BYTES * dimension))]
+    limits = [MAX_REQUEST_ROWS, max(1, MAX_QUERY_BYTES // (JSON_NUMBER_BYTES * dimension))]
     strict = info.config.strict_mode_config
     if strict is not None and strict.enabled:
         limits += [each for each in (strict.upsert_max_batchsize, strict.max_query_limit) if each]

@@ -10,7 +10,7 @@ from qdrant_client.models import FieldCondition, Filter, MatchValue, PointStruct
 from qdrant_client.models import Record as StoredPoint
 
 from nudge_sync.connector import Record, Where
-from nudge_sync_qdrant.query import JSON_NUMBER_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_ROWS
+from nudge_sync_qdrant.query import JSON_NUMBER_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_ROWS
 from nudge_sync_qdrant_common.record_codec import (
     TERMS_FIELD,
     decode_record,
@@ -66,7 +66,7 @@ def split_points(points: list[PointStruct], dimension: int) -> Iterator[list[Poi
             JSON_NUMBER_BYTES * dimension + len(payload["document"]) + 2 * len(payload["key"])
         )
         if batch and (
-            len(batch) == MAX_REQUEST_ROWS or batch_bytes + point_bytes > MAX_REQUEST_BYTES
+            len(batch) == MAX_REQUEST_ROWS or batch_bytes + point_bytes > MAX_QUERY_BYTES
         ):
             yield batch
             batch, batch_bytes = [], 0

@@ -30,7 +30,7 @@ from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import ClassifiedPoints, classify_points
 from nudge_sync.store.target import Target
 
-UNIT_LENGTH_TOLERANCE = 1e-3
+EUCLID_LENGTH_TOLERANCE = 1e-3
 """How far a length may be from one on a Euclidean collection."""
 
 
@@ -175,7 +175,7 @@ def _refuse_unusable_lengths(originals: Float32, target: Target) -> None:
             f'"{target.name}" holds judged points with NaN or infinity in their vectors; '
             "embed them again"
         )
-    if target.facts.metric == "euclid" and (np.abs(lengths - 1) > UNIT_LENGTH_TOLERANCE).any():
+    if target.facts.metric == "euclid" and (np.abs(lengths - 1) > EUCLID_LENGTH_TOLERANCE).any():
         raise UnsupportedCollection(
             f'"{target.name}" compares by Euclidean distance and holds vectors that are not of '
             "unit length; only unit-length vectors can be nudged there. Use cosine or dot product"

@@ -19,7 +19,7 @@ from nudge_sync.solve.problem import (
     Method,
     Similarity,
     check_finite,
-    check_queries,
+    check_judged_queries,
 )
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.task import (
@@ -85,7 +85,7 @@ def build_task(
     points and the query vectors have to be finite (`check_finite`). Raises InputError.
     """
     parsed_metric = metrics.parse_metric(metric)
-    check_queries(points, queries, parsed_metric.depth)
+    check_judged_queries(points, queries, parsed_metric.depth)
     attraction, rejection = (
         build_attraction(queries.relevance, weights),
         build_rejection(queries.relevance),

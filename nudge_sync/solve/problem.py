@@ -60,7 +60,7 @@ class Choice:
     """Sentences for people: how many queries counted, and why this method and these settings."""
 
 
-def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
+def check_judged_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
     """Raise InputError unless shapes agree and judgements and scores are numbers."""
     count, dimension = points.shape
     if queries.vectors.shape[1:] != (dimension,):

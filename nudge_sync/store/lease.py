@@ -34,7 +34,7 @@ _CLOCK_SKEW_SHARE = 0.1
 
 
 Instant: TypeAlias = tuple[float, ...]
-"""The same moment by several clocks, in seconds."""
+"""One moment by several clocks, in seconds."""
 
 
 def read_clocks() -> Instant:

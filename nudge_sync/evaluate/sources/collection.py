@@ -14,7 +14,7 @@ from nudge_sync.evaluate.task import EvaluationTask, drop_unanswered_queries, sc
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import (
-    UNIT_LENGTH_TOLERANCE,
+    EUCLID_LENGTH_TOLERANCE,
     read_points_in_play,
     select_dataset_rows,
 )
@@ -105,7 +105,7 @@ def _build_task(
 
 
 def _has_other_lengths(vectors: Float32) -> bool:
-    return bool((np.abs(lengths(vectors) - 1) > UNIT_LENGTH_TOLERANCE).any())
+    return bool((np.abs(lengths(vectors) - 1) > EUCLID_LENGTH_TOLERANCE).any())
 
 
 def _list_entries(matrix: csr_matrix) -> list[dict[int, float]]:

@@ -10,11 +10,11 @@ import numpy as np
 from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.actors import count_searchers, identify_people
+from nudge_sync.feedback.clicks.bias.ipw import find_logged_clicks
 from nudge_sync.feedback.clicks.bots import remove_bots
 from nudge_sync.feedback.clicks.caps import apply_caps
 from nudge_sync.feedback.clicks.decay import compute_decay_factors
 from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions, find_ranks
-from nudge_sync.feedback.clicks.ipw import find_logged_clicks
 from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.posterior import Posterior, estimate_posterior
 from nudge_sync.feedback.clicks.promoted import drop_promoting_searches

@@ -10,13 +10,9 @@ from scipy.special import expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback.clicks.bots import is_outlier
-from nudge_sync.feedback.clicks.coec import compute_coec
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.ipw import LoggedClicks, compute_ipw_click_rate
-from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features, fit_log_odds
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
-from nudge_sync.feedback.clicks.pbm import (
+from nudge_sync.feedback.clicks.bias.coec import compute_coec
+from nudge_sync.feedback.clicks.bias.ipw import LoggedClicks, compute_ipw_click_rate
+from nudge_sync.feedback.clicks.bias.pbm import (
     DEFAULT_PRIOR,
     ClickModel,
     compute_log_likelihood_ratio,
@@ -24,6 +20,10 @@ from nudge_sync.feedback.clicks.pbm import (
     compute_relevance_posterior,
     fit_click_model,
 )
+from nudge_sync.feedback.clicks.bots import is_outlier
+from nudge_sync.feedback.clicks.impressions import Impressions
+from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features, fit_log_odds
+from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.promoted import estimate_promotion_rates, find_points_without_topic
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
 

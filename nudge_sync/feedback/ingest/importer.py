@@ -18,7 +18,7 @@ from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.ingest.text_files import refuse_pipe
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
-from nudge_sync.feedback.schema.records import Event, Search, to_record
+from nudge_sync.feedback.schema.records import Event, Search, to_feedback_record
 from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
 
 _ValidRow: TypeAlias = tuple[SourceRow, Search | Event]
@@ -160,7 +160,7 @@ class _Importer:
     def _drop_duplicates(self, valid_rows: list[_ValidRow]) -> list[tuple[SourceRow, Record]]:
         unique_rows = []
         for row, item in valid_rows:
-            record = to_record(item)
+            record = to_feedback_record(item)
             if self.seen_keys.add(f"{type(item).__name__} {record.key}"):
                 unique_rows.append((row, record))
             elif row.is_vector_only:

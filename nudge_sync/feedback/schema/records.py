@@ -54,7 +54,7 @@ class Event:
     client_id: str = ""
 
 
-def to_record(item: Search | Event) -> Record:
+def to_feedback_record(item: Search | Event) -> Record:
     """Return the record that stores a search or an event."""
     return to_search_record(item) if isinstance(item, Search) else to_event_record(item)
 

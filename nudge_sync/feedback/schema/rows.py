@@ -17,7 +17,7 @@ from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
     Search,
-    to_record,
+    to_feedback_record,
 )
 from nudge_sync.store.schema import LAST_MOMENT
 
@@ -294,7 +294,7 @@ def _get_nested(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
 
 def _check_size(item: Search | Event) -> None:
     # The connectors write JSON in ASCII, as this does.
-    if len(json.dumps(to_record(item).document)) > MAX_DOCUMENT_BYTES:
+    if len(json.dumps(to_feedback_record(item).document)) > MAX_DOCUMENT_BYTES:
         raise BadRow(
             "too large",
             f"over {MAX_DOCUMENT_BYTES} bytes of JSON without the vector, "

@@ -50,6 +50,16 @@ def test_the_image_is_pinned_and_runs_as_nobody():
     assert len(COMPOSE) == 2
 
 
+def test_the_image_installs_the_releases_that_were_tested() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    [path] = re.findall(r"--constraint (\S+)", text)
+    assert (DEPLOY.parent / path).is_file()
+    folders = re.findall(r"^COPY (\S+) \1$", text, re.MULTILINE)
+    assert set(folders) == {"requirements", "nudge_sync", "connectors"}
+    sent = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{folder}" for folder in folders} <= set(sent)
+
+
 def test_the_unit_is_told_to_wait_for_the_batch_in_hand():
     text = (DEPLOY / "nudge-sync.service").read_text(encoding="utf-8")
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2"):

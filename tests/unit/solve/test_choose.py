@@ -1,3 +1,5 @@
+"""Methods and angles are chosen on queries that did not train them, and only for a real gain."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback.clicks.coec import compute_coec
+from nudge_sync.feedback.clicks.bias.coec import compute_coec
+from nudge_sync.feedback.clicks.bias.pbm import DEFAULT_PRIOR
 from nudge_sync.feedback.clicks.pairs import group_by_pair
-from nudge_sync.feedback.clicks.pbm import DEFAULT_PRIOR
 from nudge_sync.feedback.clicks.posterior import estimate_posterior
 from tests.support.simulated_clicks import (
     DIMENSION,

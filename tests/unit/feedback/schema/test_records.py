@@ -8,7 +8,7 @@ from nudge_sync.feedback.schema.records import (
     Search,
     compute_vector_digest,
     parse_search_record,
-    to_record,
+    to_feedback_record,
 )
 
 SEARCH = Search("q1", np.array([3, 0, 0, 4], np.float32), "wing", 1.7e9, (7, "x"), (0.5, 0.25))
@@ -16,7 +16,7 @@ EVENT = Event("q1", "click", 7, position=2, timestamp=1.7e9, session_id="s1")
 
 
 def test_a_search_comes_back_from_its_record():
-    record = to_record(SEARCH)
+    record = to_feedback_record(SEARCH)
     assert record.key == "q1"
     parsed = parse_search_record(record)
     assert parsed.vector.tobytes() == SEARCH.vector.tobytes()
@@ -36,8 +36,8 @@ def test_a_search_comes_back_from_its_record():
 )
 def test_the_key_of_an_event_tells_it_from_every_other(other):
     same = Event("q1", "click", 7, position=2, timestamp=1.7e9, session_id="s1")
-    assert to_record(same).key == to_record(EVENT).key
-    assert to_record(other).key != to_record(EVENT).key
+    assert to_feedback_record(same).key == to_feedback_record(EVENT).key
+    assert to_feedback_record(other).key != to_feedback_record(EVENT).key
 
 
 def test_the_digest_of_a_vector_tells_every_bit():

@@ -1,3 +1,5 @@
+"""The path of a point passes where the method moves it."""
+
 from __future__ import annotations
 
 import numpy as np

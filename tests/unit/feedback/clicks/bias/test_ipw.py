@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, collect_impressions
-from nudge_sync.feedback.clicks.ipw import (
+from nudge_sync.feedback.clicks.bias.ipw import (
     MAX_INVERSE_PROPENSITY,
     compute_ipw_click_rate,
     find_logged_clicks,
 )
+from nudge_sync.feedback.clicks.impressions import MAX_RANK, collect_impressions
 from nudge_sync.feedback.clicks.pairs import group_by_pair
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record

@@ -3,9 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
-from nudge_sync.feedback.clicks.pbm import (
+from nudge_sync.feedback.clicks.bias.pbm import (
     ClickModel,
     compute_expectations,
     compute_log_likelihood,
@@ -13,6 +11,8 @@ from nudge_sync.feedback.clicks.pbm import (
     fit_click_model,
     maximise_likelihood,
 )
+from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from tests.support.simulated_clicks import simulate_impressions
 
 MODEL = ClickModel(
