@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +53,21 @@ def list_imports(tree: ast.AST) -> set[str]:
             assert node.level == 0, f"line {node.lineno}: a relative import"
             names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
+
+
+def list_imported_modules(tree: ast.AST, known: Collection[str]) -> set[str]:
+    """Return which of the `known` modules a file imports.
+
+    Of `from a import b` that is `a.b` where that is a module, and `a` otherwise.
+    """
+    modules = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules |= {name if name in known else node.module or "" for name in names}
+    return modules.intersection(known)
 
 
 def list_packages(tree: ast.AST) -> set[str]:

@@ -1,3 +1,5 @@
+"""The key of a pair sorts and differs as the pair does."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

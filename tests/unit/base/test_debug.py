@@ -1,3 +1,5 @@
+"""Tracebacks are shown where the environment asks for them."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Arrays in files are mapped, not read, and nothing but numbers is let in."""
+
 from __future__ import annotations
 
 from pathlib import Path

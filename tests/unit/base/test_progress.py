@@ -1,3 +1,5 @@
+"""A caller that asks for no progress is told nothing."""
+
 from __future__ import annotations
 
 from nudge_sync.base.progress import Progress, ignore_progress

@@ -1,3 +1,5 @@
+"""A signal asks the work to stop, and the second one ends it."""
+
 from __future__ import annotations
 
 import signal

@@ -1,3 +1,5 @@
+"""Text from elsewhere is one harmless line on a terminal."""
+
 from __future__ import annotations
 
 import pytest

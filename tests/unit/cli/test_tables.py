@@ -1,3 +1,5 @@
+"""Results as tables for people: figures of one collection or of several."""
+
 from __future__ import annotations
 
 import json

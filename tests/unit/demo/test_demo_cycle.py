@@ -1,3 +1,5 @@
+"""The demo's figures, from its requests and its vectors."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The engine of the demo: gone afterwards, and never the user's own collection."""
+
 from __future__ import annotations
 
 from pathlib import Path

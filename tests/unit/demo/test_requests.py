@@ -1,3 +1,5 @@
+"""The data that comes with the demo is whole, and its two parts share no request."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Everything of somebody is erased, or everything before a day, and nothing else."""
+
 from time import time
 
 import numpy as np

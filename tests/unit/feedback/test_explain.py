@@ -1,3 +1,5 @@
+"""Why a point counts as relevant or does not."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

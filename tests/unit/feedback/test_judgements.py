@@ -1,3 +1,5 @@
+"""Judgements from a log, whatever the order of its records."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""The latest label counts, and overrules clicks on the same query."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

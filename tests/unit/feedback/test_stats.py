@@ -1,3 +1,5 @@
+"""What is stored is counted."""
+
 import json
 
 import numpy as np

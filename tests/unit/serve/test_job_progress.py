@@ -1,3 +1,5 @@
+"""Progress of a job: a line in the log now and then, and an end on request."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""Log lines as JSON and as text, one line each whatever they hold."""
+
 from __future__ import annotations
 
 import json

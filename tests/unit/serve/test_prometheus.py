@@ -1,3 +1,5 @@
+"""What the daemon counts and times."""
+
 from __future__ import annotations
 
 import re

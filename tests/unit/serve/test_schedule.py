@@ -1,3 +1,5 @@
+"""When cycles and drills are due, and that they run then."""
+
 from __future__ import annotations
 
 import threading

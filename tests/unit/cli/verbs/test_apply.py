@@ -1,3 +1,5 @@
+"""`apply`: it asks before it writes, and its question says what would change."""
+
 from __future__ import annotations
 
 import pytest

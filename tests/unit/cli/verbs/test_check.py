@@ -1,3 +1,5 @@
+"""`check`: problems of each collection, below its facts."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`demo`: its table, and what it refuses to run on."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""`evaluate`: choices on the command line, and those that do not go together."""
+
 from __future__ import annotations
 
 import pytest

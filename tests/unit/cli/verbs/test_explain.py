@@ -1,3 +1,5 @@
+"""`explain`: how far a point went, and who judged it."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""`forget`: whose feedback has to be said, and it asks before it removes."""
+
 from __future__ import annotations
 
 import pytest

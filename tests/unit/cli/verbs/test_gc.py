@@ -1,3 +1,5 @@
+"""`gc` on an untouched collection."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

@@ -1,3 +1,5 @@
+"""`log`: the revisions, with dates that people read."""
+
 from __future__ import annotations
 
 from nudge_sync.cli.verbs.log import _print_log

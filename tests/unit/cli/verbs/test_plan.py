@@ -1,3 +1,5 @@
+"""`plan`: a file holds the plan of one collection, and a refusal is no failure."""
+
 from __future__ import annotations
 
 from tests.support.command_line import invoke, write_config

@@ -1,3 +1,5 @@
+"""`rollback`: one goal at a time, and a revision has to be there."""
+
 from __future__ import annotations
 
 from tests.support.command_line import invoke, write_config

@@ -1,3 +1,5 @@
+"""`serve`: it needs a schedule, and its options count before the file."""
+
 from __future__ import annotations
 
 import pytest

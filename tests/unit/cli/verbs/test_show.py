@@ -1,3 +1,5 @@
+"""`show` of a revision that is not there."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

@@ -1,3 +1,5 @@
+"""`unlock`: a lease that is held is broken by force alone."""
+
 from __future__ import annotations
 
 from dataclasses import asdict

@@ -1,3 +1,5 @@
+"""`verify`: clean is what verification and drill both say."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Who clicked: the client, else the session, else the search."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Clients that click as no person does are found, named and left out."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.bots import find_bots, is_outlier

@@ -1,3 +1,5 @@
+"""One person counts up to the caps."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Old behaviour counts for less, and a wrong clock takes nothing from the others."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.decay import compute_decay_factors

@@ -1,3 +1,5 @@
+"""Impressions by rank, as counted one by one."""
+
 from collections import Counter
 
 import numpy as np

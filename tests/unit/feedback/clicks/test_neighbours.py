@@ -1,3 +1,5 @@
+"""Near queries are evidence for each other, as far as that goes with relevance."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks import neighbours

@@ -1,3 +1,5 @@
+"""Clicks and impressions are summed over each query group and point."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.pairs import group_by_pair

@@ -1,3 +1,5 @@
+"""Behaviour becomes judgements, and each stage says what it removed."""
+
 import numpy as np
 import pytest
 

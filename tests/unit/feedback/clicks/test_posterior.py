@@ -1,3 +1,5 @@
+"""Relevance given clicks: every estimator ranks relevant pairs above others."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Near-identical queries become one group, however many there are."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.query_groups import group_queries

@@ -1,3 +1,5 @@
+"""Relevance becomes weights, negatives and expected gains."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Stages run in order and change nothing that they are handed."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

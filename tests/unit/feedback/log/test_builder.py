@@ -1,3 +1,5 @@
+"""Records become the columns of a log, one batch at a time."""
+
 import numpy as np
 import pytest
 

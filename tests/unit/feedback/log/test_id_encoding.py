@@ -1,3 +1,5 @@
+"""Ids and names become numbers, and are found again."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

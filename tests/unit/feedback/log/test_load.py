@@ -1,3 +1,5 @@
+"""A log is read as far back as it has to be, and each vector once."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Rows sorted and counted by several keys, as by NumPy's lexsort."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

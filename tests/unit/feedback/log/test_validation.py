@@ -1,3 +1,5 @@
+"""Records that are no event or no search are left out and counted."""
+
 import pytest
 
 from nudge_sync.connector import Record

@@ -1,3 +1,5 @@
+"""`feedback export`: whose feedback has to be said, and each row is a line of JSON."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`feedback import`: its options, its report, and where refused rows go."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`feedback judgements`: a point without judgements, and one that does not exist."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

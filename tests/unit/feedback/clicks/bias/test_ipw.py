@@ -1,3 +1,5 @@
+"""Clicks divided by propensity: the logged one, or the examination of the rank."""
+
 import numpy as np
 import pytest
 

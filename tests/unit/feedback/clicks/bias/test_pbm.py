@@ -1,3 +1,5 @@
+"""The position-based model finds what clicks were drawn from, step by step."""
+
 from itertools import product
 
 import numpy as np
