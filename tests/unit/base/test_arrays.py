@@ -1,3 +1,5 @@
+"""Keys of pairs of row numbers."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""When tracebacks are asked for."""
+
 from __future__ import annotations
 
 import pytest

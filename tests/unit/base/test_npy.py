@@ -1,3 +1,5 @@
+"""NumPy files as people hand them in: numbers are mapped, all else is refused."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Progress that nobody wants to hear of."""
+
 from __future__ import annotations
 
 from nudge_sync.base.progress import Progress, ignore_progress

@@ -1,3 +1,5 @@
+"""Signals: the first asks the work to stop, the second has its usual effect."""
+
 from __future__ import annotations
 
 import signal

@@ -1,3 +1,5 @@
+"""Text from elsewhere, made fit for a terminal."""
+
 from __future__ import annotations
 
 import pytest

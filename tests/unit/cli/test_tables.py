@@ -1,3 +1,5 @@
+"""How the result of a change is drawn for people, and printed as JSON."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The demo's figures: scores, examples, and bits that differ after the rollback."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The database that the demo runs on, and what it must not write to."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The demo's data, and its split into two parts."""
+
 from __future__ import annotations
 
 import numpy as np

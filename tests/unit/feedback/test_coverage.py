@@ -1,3 +1,5 @@
+"""How much of a collection has evidence."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Everything of a person, a query or a time is erased, and nothing else."""
+
 from time import time
 
 import numpy as np

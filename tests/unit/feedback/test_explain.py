@@ -1,3 +1,5 @@
+"""The figures and the reasons behind the judgements of one point."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

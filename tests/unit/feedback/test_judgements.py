@@ -1,3 +1,5 @@
+"""Judgements from labels and behaviour together."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""Which of several labels counts, and what it overrules."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

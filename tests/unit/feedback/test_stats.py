@@ -1,3 +1,5 @@
+"""What is stored, counted."""
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What a running job logs, and where it stops."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""Each series, by what was recorded."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""When cycles and drills run."""
+
 from __future__ import annotations
 
 import threading

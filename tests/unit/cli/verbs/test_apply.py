@@ -1,3 +1,5 @@
+"""`apply`: the question it asks, and plans from files."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""`check`: problems, notes, and the exit code."""
+
 from __future__ import annotations
 
 import json

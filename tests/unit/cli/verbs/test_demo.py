@@ -1,3 +1,5 @@
+"""`demo`: what people read of it, and engines that it does not run on."""
+
 from __future__ import annotations
 
 import pytest

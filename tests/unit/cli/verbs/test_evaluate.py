@@ -1,3 +1,5 @@
+"""`evaluate`: its choices, and options that do not go together."""
+
 from __future__ import annotations
 
 import pytest

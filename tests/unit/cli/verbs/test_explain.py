@@ -1,3 +1,5 @@
+"""`explain`: the tables about one point."""
+
 from __future__ import annotations
 
 import math

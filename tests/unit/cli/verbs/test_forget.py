@@ -1,3 +1,5 @@
+"""`forget`: whose feedback, and the question it asks."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""`gc` on a collection that was never written to."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

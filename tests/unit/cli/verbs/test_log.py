@@ -1,3 +1,5 @@
+"""`log`: all revisions, for people and as JSON."""
+
 from __future__ import annotations
 
 from nudge_sync.cli.verbs.log import _print_log

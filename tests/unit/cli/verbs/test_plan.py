@@ -1,3 +1,5 @@
+"""`plan`: its file, and its exit code where the gate refuses."""
+
 from __future__ import annotations
 
 from tests.support.command_line import invoke, write_config

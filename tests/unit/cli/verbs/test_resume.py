@@ -1,3 +1,5 @@
+"""`resume` where nothing is unfinished."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

@@ -1,3 +1,5 @@
+"""`rollback`: what can be brought back."""
+
 from __future__ import annotations
 
 from tests.support.command_line import invoke, write_config

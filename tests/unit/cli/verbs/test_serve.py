@@ -1,3 +1,5 @@
+"""`serve`: its options, and a configuration without a schedule."""
+
 from __future__ import annotations
 
 import pytest

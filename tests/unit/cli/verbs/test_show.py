@@ -1,3 +1,5 @@
+"""`show` of a revision that does not exist."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

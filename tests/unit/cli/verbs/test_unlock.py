@@ -1,3 +1,5 @@
+"""`unlock`: who holds the lease, and taking it by force."""
+
 from __future__ import annotations
 
 from dataclasses import asdict

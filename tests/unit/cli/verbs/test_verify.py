@@ -1,3 +1,5 @@
+"""`verify`: when a collection counts as clean."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Who acted: a client, a session, or the search itself."""
+
 import numpy as np
 import pytest
 

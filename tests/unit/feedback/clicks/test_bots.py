@@ -1,3 +1,5 @@
+"""Clients that behave like no person are found, and their clicks left out."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.bots import find_bots, is_outlier

@@ -1,3 +1,5 @@
+"""The most that one session or client can contribute."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Old behaviour counts less, whatever one wrong clock says."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.decay import compute_decay_factors

@@ -1,3 +1,5 @@
+"""Impressions and their ranks, against counting one by one."""
+
 from collections import Counter
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What similar queries say of a point."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks import neighbours

@@ -1,3 +1,5 @@
+"""Sums over the pairs of a query group and a point."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.pairs import group_by_pair

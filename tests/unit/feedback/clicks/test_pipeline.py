@@ -1,3 +1,5 @@
+"""All stages in a row, from clicks to judgements."""
+
 import numpy as np
 import pytest
 

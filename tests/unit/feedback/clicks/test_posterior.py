@@ -1,3 +1,5 @@
+"""The probability of relevance by each estimator."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Points that are clicked whatever was asked."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.bias.pbm import fit_click_model

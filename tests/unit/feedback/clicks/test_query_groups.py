@@ -1,3 +1,5 @@
+"""Queries so alike that they share their evidence."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.query_groups import group_queries

@@ -1,3 +1,5 @@
+"""From the probability of relevance to weights and expected gains."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Whether clicks carry relevance at all."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.impressions import Impressions

@@ -1,3 +1,5 @@
+"""Stages run in order, and leave what they are handed as it is."""
+
 import numpy as np
 
 from nudge_sync.config import FeedbackSettings

@@ -1,3 +1,5 @@
+"""The columns of a log, built record by record."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Ids and names as numbers, found again by them."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

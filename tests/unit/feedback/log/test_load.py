@@ -1,3 +1,5 @@
+"""A stored log, read into columns: any order and any batches give the same bits."""
+
 import numpy as np
 import pytest
 

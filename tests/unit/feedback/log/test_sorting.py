@@ -1,3 +1,5 @@
+"""Rows ordered by several keys, against NumPy's lexsort."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

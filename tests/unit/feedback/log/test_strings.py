@@ -1,3 +1,5 @@
+"""Packed strings come back, and sort as Python sorts them."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,3 +1,5 @@
+"""Stored records that are no searches or events are left out and counted."""
+
 import pytest
 
 from nudge_sync.connector import Record

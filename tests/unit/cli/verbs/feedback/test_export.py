@@ -1,3 +1,5 @@
+"""`feedback export`: whose feedback, one JSON line a row."""
+
 from __future__ import annotations
 
 import json

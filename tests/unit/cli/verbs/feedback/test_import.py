@@ -1,3 +1,5 @@
+"""`feedback import`: options that go together, and where rejected rows are kept."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`feedback judgements` of points that have none."""
+
 from __future__ import annotations
 
 from tests.support.workspace import Workspace

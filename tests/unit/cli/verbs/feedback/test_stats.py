@@ -1,3 +1,5 @@
+"""`feedback stats`: the funnel, and what it covers."""
+
 from __future__ import annotations
 
 from tests.support.command_line import invoke

@@ -1,3 +1,5 @@
+"""Clicks over expected clicks, against one pair at a time."""
+
 import numpy as np
 
 from nudge_sync.feedback.clicks.bias.coec import compute_coec

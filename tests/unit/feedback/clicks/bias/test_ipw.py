@@ -1,3 +1,5 @@
+"""Inverse propensity weighting, with the model's examination and with logged propensities."""
+
 import numpy as np
 import pytest
 

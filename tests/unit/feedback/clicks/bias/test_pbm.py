@@ -1,3 +1,5 @@
+"""The click model: its fit on simulated clicks, and each step against brute force."""
+
 from itertools import product
 
 import numpy as np
