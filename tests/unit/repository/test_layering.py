@@ -128,10 +128,18 @@ def list_impure_calls(tree: ast.AST) -> set[str]:
 
 
 def build_import_graph(trees: Mapping[str, ast.AST]) -> dict[str, set[str]]:
-    """Return module -> the modules among `trees` that it imports, by their dotted names."""
+    """Return module -> the modules among `trees` that it imports, by their dotted names.
+
+    `from package import module` is an import of the module, not of what the package offers.
+    """
+    imports = {name: list_imports(tree) & trees.keys() for name, tree in trees.items()}
     return {
-        name: {imported for imported in list_imports(tree) if imported in trees} - {name}
-        for name, tree in trees.items()
+        name: {
+            imported
+            for imported in found - {name}
+            if not any(other.startswith(f"{imported}.") for other in found)
+        }
+        for name, found in imports.items()
     }
 
 
