@@ -16,9 +16,8 @@ from nudge_sync.serve.feedback_api import DEFAULT_LIMITS, Limits, create_app
 from nudge_sync.serve.feedback_server import serve_feedback_api
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from tests.support.sample_collection import DIMENSION
+from tests.support.timeouts import TIMEOUT_SECONDS
 
-TIMEOUT_SECONDS = 300
-"""Seconds that nothing takes, also on a busy machine."""
 VECTOR = [1.0] + [0.0] * (DIMENSION - 1)
 SEARCH = {"query_id": "q1", "query_vector": VECTOR, "shown": [3, 4], "session": "s1"}
 CLICK = {"query_id": "q1", "action": "click", "point": 4, "position": 2, "time": 1_777_626_015}

@@ -10,7 +10,7 @@ from nudge_sync.cli import options
 from nudge_sync.cli.output import format_difference, print_result, print_table, show_progress
 
 if TYPE_CHECKING:
-    from nudge_sync.demo import DemoResult
+    from nudge_sync.demo.demo_cycle import DemoResult
 
 EngineOption = Annotated[
     str,
@@ -37,7 +37,7 @@ def demo(
     as_json: options.JsonOption = False,
 ) -> None:
     """Teach a collection of tools from real requests, measure on unseen ones, and undo it."""
-    from nudge_sync.demo import run_demo
+    from nudge_sync.demo.demo_cycle import run_demo
 
     with show_progress() as progress:
         demo_result = run_demo(on, url, collection, progress)

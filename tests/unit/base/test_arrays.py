@@ -1,4 +1,4 @@
-"""The key of a pair sorts and differs as the pair does."""
+"""Keys of pairs of row numbers."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Tracebacks are shown where the environment asks for them."""
+"""When tracebacks are asked for."""
 
 from __future__ import annotations
 

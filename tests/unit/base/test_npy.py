@@ -1,4 +1,4 @@
-"""Arrays in files are mapped, not read, and nothing but numbers is let in."""
+"""NumPy files as people hand them in: numbers are mapped, all else is refused."""
 
 from __future__ import annotations
 

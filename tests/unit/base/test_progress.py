@@ -1,4 +1,4 @@
-"""A caller that asks for no progress is told nothing."""
+"""Progress that nobody wants to hear of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal asks the work to stop, and the second one ends it."""
+"""Signals: the first asks the work to stop, the second has its usual effect."""
 
 from __future__ import annotations
 

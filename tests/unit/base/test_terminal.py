@@ -1,4 +1,4 @@
-"""Text from elsewhere is one harmless line on a terminal."""
+"""Text from elsewhere, made fit for a terminal."""
 
 from __future__ import annotations
 

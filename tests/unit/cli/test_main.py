@@ -26,8 +26,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
 
 SCRIPT = """
 import sys
-import nudge_sync.cli
-program = sys.modules["nudge_sync.cli.main"]  # the package's own `main` is the function
+from nudge_sync.cli import main as program
 def fail(**_):
     raise KeyError("https://user:hunter2@db")
 program.app = fail

@@ -1,4 +1,4 @@
-"""Results as tables for people: figures of one collection or of several."""
+"""How the result of a change is drawn for people, and printed as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's figures, from its requests and its vectors."""
+"""The demo's figures: scores, examples, and bits that differ after the rollback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine of the demo: gone afterwards, and never the user's own collection."""
+"""The database that the demo runs on, and what it must not write to."""
 
 from __future__ import annotations
 

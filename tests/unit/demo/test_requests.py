@@ -1,4 +1,4 @@
-"""The data that comes with the demo is whole, and its two parts share no request."""
+"""The demo's data, and its split into two parts."""
 
 from __future__ import annotations
 

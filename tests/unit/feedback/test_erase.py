@@ -1,4 +1,4 @@
-"""Everything of somebody is erased, or everything before a day, and nothing else."""
+"""Everything of a person, a query or a time is erased, and nothing else."""
 
 from time import time
 

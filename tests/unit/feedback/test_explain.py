@@ -1,4 +1,4 @@
-"""Why a point counts as relevant or does not."""
+"""The figures and the reasons behind the judgements of one point."""
 
 import numpy as np
 

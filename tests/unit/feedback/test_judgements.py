@@ -1,4 +1,4 @@
-"""Judgements from a log, whatever the order of its records."""
+"""Judgements from labels and behaviour together."""
 
 import numpy as np
 import pytest

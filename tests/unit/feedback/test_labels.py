@@ -1,4 +1,4 @@
-"""The latest label counts, and overrules clicks on the same query."""
+"""Which of several labels counts, and what it overrules."""
 
 import numpy as np
 

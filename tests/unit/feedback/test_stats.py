@@ -1,4 +1,4 @@
-"""What is stored is counted."""
+"""What is stored, counted."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Progress of a job: a line in the log now and then, and an end on request."""
+"""What a running job logs, and where it stops."""
 
 from __future__ import annotations
 

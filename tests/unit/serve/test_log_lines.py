@@ -1,4 +1,4 @@
-"""Log lines as JSON and as text, one line each whatever they hold."""
+"""Log lines as text and as JSON."""
 
 from __future__ import annotations
 

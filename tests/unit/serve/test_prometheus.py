@@ -1,4 +1,4 @@
-"""What the daemon counts and times."""
+"""Each series, by what was recorded."""
 
 from __future__ import annotations
 

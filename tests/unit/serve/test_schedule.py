@@ -1,4 +1,4 @@
-"""When cycles and drills are due, and that they run then."""
+"""When cycles and drills run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`apply`: it asks before it writes, and its question says what would change."""
+"""`apply`: the question it asks, and plans from files."""
 
 from __future__ import annotations
 

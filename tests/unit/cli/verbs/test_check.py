@@ -1,4 +1,4 @@
-"""`check`: problems of each collection, below its facts."""
+"""`check`: problems, notes, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`demo`: its table, and what it refuses to run on."""
+"""`demo`: what people read of it, and engines that it does not run on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate`: choices on the command line, and those that do not go together."""
+"""`evaluate`: its choices, and options that do not go together."""
 
 from __future__ import annotations
 

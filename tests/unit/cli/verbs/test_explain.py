@@ -1,4 +1,4 @@
-"""`explain`: how far a point went, and who judged it."""
+"""`explain`: the tables about one point."""
 
 from __future__ import annotations
 

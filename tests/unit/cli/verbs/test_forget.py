@@ -1,4 +1,4 @@
-"""`forget`: whose feedback has to be said, and it asks before it removes."""
+"""`forget`: whose feedback, and the question it asks."""
 
 from __future__ import annotations
 

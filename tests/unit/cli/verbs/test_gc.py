@@ -1,4 +1,4 @@
-"""`gc` on an untouched collection."""
+"""`gc` on a collection that was never written to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`log`: the revisions, with dates that people read."""
+"""`log`: all revisions, for people and as JSON."""
 
 from __future__ import annotations
 

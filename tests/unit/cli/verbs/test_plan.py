@@ -1,4 +1,4 @@
-"""`plan`: a file holds the plan of one collection, and a refusal is no failure."""
+"""`plan`: its file, and its exit code where the gate refuses."""
 
 from __future__ import annotations
 

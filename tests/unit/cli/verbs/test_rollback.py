@@ -1,4 +1,4 @@
-"""`rollback`: one goal at a time, and a revision has to be there."""
+"""`rollback`: what can be brought back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`serve`: it needs a schedule, and its options count before the file."""
+"""`serve`: its options, and a configuration without a schedule."""
 
 from __future__ import annotations
 

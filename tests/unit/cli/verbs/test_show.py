@@ -1,4 +1,4 @@
-"""`show` of a revision that is not there."""
+"""`show` of a revision that does not exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`unlock`: a lease that is held is broken by force alone."""
+"""`unlock`: who holds the lease, and taking it by force."""
 
 from __future__ import annotations
 

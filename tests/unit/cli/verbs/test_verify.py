@@ -1,4 +1,4 @@
-"""`verify`: clean is what verification and drill both say."""
+"""`verify`: when a collection counts as clean."""
 
 from __future__ import annotations
 

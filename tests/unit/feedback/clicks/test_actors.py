@@ -1,4 +1,4 @@
-"""Who clicked: the client, else the session, else the search."""
+"""Who acted: a client, a session, or the search itself."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Clients that click as no person does are found, named and left out."""
+"""Clients that behave like no person are found, and their clicks left out."""
 
 import numpy as np
 

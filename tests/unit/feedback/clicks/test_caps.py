@@ -1,4 +1,4 @@
-"""One person counts up to the caps."""
+"""The most that one session or client can contribute."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Old behaviour counts for less, and a wrong clock takes nothing from the others."""
+"""Old behaviour counts less, whatever one wrong clock says."""
 
 import numpy as np
 

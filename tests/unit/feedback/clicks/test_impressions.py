@@ -1,4 +1,4 @@
-"""Impressions by rank, as counted one by one."""
+"""Impressions and their ranks, against counting one by one."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Near queries are evidence for each other, as far as that goes with relevance."""
+"""What similar queries say of a point."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Clicks and impressions are summed over each query group and point."""
+"""Sums over the pairs of a query group and a point."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Behaviour becomes judgements, and each stage says what it removed."""
+"""All stages in a row, from clicks to judgements."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Relevance given clicks: every estimator ranks relevant pairs above others."""
+"""The probability of relevance by each estimator."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Points that are clicked whatever was asked are told from relevant ones."""
+"""Points that are clicked whatever was asked."""
 
 import numpy as np
 

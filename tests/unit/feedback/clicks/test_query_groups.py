@@ -1,4 +1,4 @@
-"""Near-identical queries become one group, however many there are."""
+"""Queries so alike that they share their evidence."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Relevance becomes weights, negatives and expected gains."""
+"""From the probability of relevance to weights and expected gains."""
 
 import numpy as np
 import pytest

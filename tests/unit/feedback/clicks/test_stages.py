@@ -1,4 +1,4 @@
-"""Stages run in order and change nothing that they are handed."""
+"""Stages run in order, and leave what they are handed as it is."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Records become the columns of a log, one batch at a time."""
+"""The columns of a log, built record by record."""
 
 import numpy as np
 import pytest

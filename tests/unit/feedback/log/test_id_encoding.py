@@ -1,4 +1,4 @@
-"""Ids and names become numbers, and are found again."""
+"""Ids and names as numbers, found again by them."""
 
 import numpy as np
 from hypothesis import given

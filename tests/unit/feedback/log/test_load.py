@@ -1,4 +1,4 @@
-"""A log is read as far back as it has to be, and each vector once."""
+"""A stored log, read into columns: any order and any batches give the same bits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rows sorted and counted by several keys, as by NumPy's lexsort."""
+"""Rows ordered by several keys, against NumPy's lexsort."""
 
 import numpy as np
 from hypothesis import given

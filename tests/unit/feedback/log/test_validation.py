@@ -1,4 +1,4 @@
-"""Records that are no event or no search are left out and counted."""
+"""Stored records that are no searches or events are left out and counted."""
 
 import pytest
 

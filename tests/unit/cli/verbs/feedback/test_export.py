@@ -1,4 +1,4 @@
-"""`feedback export`: whose feedback has to be said, and each row is a line of JSON."""
+"""`feedback export`: whose feedback, one JSON line a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feedback import`: its options, its report, and where refused rows go."""
+"""`feedback import`: options that go together, and where rejected rows are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feedback judgements`: a point without judgements, and one that does not exist."""
+"""`feedback judgements` of points that have none."""
 
 from __future__ import annotations
 

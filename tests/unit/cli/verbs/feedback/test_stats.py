@@ -1,4 +1,4 @@
-"""`feedback stats`: what is stored, what of it counts, and what it covers."""
+"""`feedback stats`: the funnel, and what it covers."""
 
 from __future__ import annotations
 

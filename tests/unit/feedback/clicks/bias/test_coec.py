@@ -1,4 +1,4 @@
-"""Clicks over expected clicks, against the formula one pair at a time."""
+"""Clicks over expected clicks, against one pair at a time."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Clicks divided by propensity: the logged one, or the examination of the rank."""
+"""Inverse propensity weighting, with the model's examination and with logged propensities."""
 
 import numpy as np
 import pytest

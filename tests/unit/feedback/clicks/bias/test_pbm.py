@@ -1,4 +1,4 @@
-"""The position-based model finds what clicks were drawn from, step by step."""
+"""The click model: its fit on simulated clicks, and each step against brute force."""
 
 from itertools import product
 
