@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from solver_protocol import SETS, Dataset, load_dataset
 
 from nudge_sync import finetune
-from nudge_sync.solve.document_folds import SUGGESTED_COLD_SHARE
+from nudge_sync.solve.selection.document_folds import SUGGESTED_COLD_SHARE
 
 COLD_SHARE_OF_DOCUMENTS = 0.3
 METHODS = ("nothing", "auto", "nudge-n", "nudge-h", "auto-cold")

@@ -1,12 +1,12 @@
-"""What a second client's searches take while the sidecar writes, with and without pacing.
+"""Measure how long another client's searches take while the sidecar writes, paced or not.
 
     python benchmarks/live_latency.py --engine qdrant-edge --points 20000
     python benchmarks/live_latency.py --engine milvus      (at MILVUS_URI, or a server of its own)
 
 One thread searches all the time, as an application does: on Milvus through pymilvus with bounded
-staleness, its default, since the sidecar's own searches wait for the server's clock. The
-other replaces vectors: none, as fast as it can, or at `write.rate` rows a second in batches of 100.
-Each way lasts `--seconds`, and longer until there were `--searches`.
+staleness, its default, since the sidecar's own searches wait for the server's clock. The other
+replaces vectors: none, as fast as it can, or at `write.rate` rows a second in batches of 100. Each
+of the three lasts `--seconds`, and longer until there were `--searches`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ from nudge_sync.writing.pacing import Pacer  # noqa: E402
 from tests.support.applications import create_application  # noqa: E402
 from tests.support.milvus_server import find_or_start_milvus  # noqa: E402
 from tests.support.ram_disk import ram_folder  # noqa: E402
+from tests.support.unit_vectors import make_unit_rows  # noqa: E402
 
 Search = Callable[[Float32], object]
 
 
 class Searcher(Thread):
-    """Searches until told to stop, and notes how long each search took."""
+    """A thread that searches until it is stopped, and keeps how long each search took."""
 
     def __init__(self, search: Search, queries: Float32) -> None:
         super().__init__(daemon=True)
@@ -54,17 +55,12 @@ class Searcher(Thread):
             number += 1
 
 
-def unit_rows(count: int, dimension: int, seed: int) -> Float32:
-    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 def replace_vectors(
     collection: Collection, settings: WriteSettings, vectors: Float32
 ) -> Iterator[int]:
-    """Every vector again and again, as a plan is carried out; yields the rows of each batch.
+    """Write every vector again and again, as a plan is written; yield the rows of each batch.
 
-    Without `write.rate` not even an index that falls behind is waited for.
+    Without `write.rate` it does not wait for an index that falls behind either.
     """
     pace = Pacer(collection, settings, ignore_progress)
     shift = 0
@@ -81,7 +77,7 @@ def replace_vectors(
 
 
 def write_nothing() -> Iterator[int]:
-    """Nothing is written, five times a second."""
+    """Write nothing; yield 0 five times a second."""
     while True:
         time.sleep(0.2)
         yield 0
@@ -90,7 +86,7 @@ def write_nothing() -> Iterator[int]:
 def measure_latency(
     searcher: Searcher, work: Iterator[int], seconds: float, min_searches: int
 ) -> str:
-    """What was searched and written in that time, as a line."""
+    """Search and write for that time; return a line of figures."""
     started, rows = time.perf_counter(), 0
     searcher.start()
     while time.perf_counter() - started < seconds or len(searcher.durations) < min_searches:
@@ -104,20 +100,20 @@ def measure_latency(
 
 
 def make_search(engine: str, database: Any, uri: str) -> Search:
-    """A search for 10, by the application's own means."""
+    """Return a search for ten points, made as an application of that engine makes it."""
     if engine != "milvus":
         collection = database.collection("docs")
         return lambda query: collection.search(query[None], 10)
     client = MilvusClient(uri, dedicated=True)
-    asked = {"limit": 10, "search_params": {"params": {"ef": 64}}, "consistency_level": "Bounded"}
-    return lambda query: client.search("docs", [query.tolist()], **asked)
+    options = {"limit": 10, "search_params": {"params": {"ef": 64}}, "consistency_level": "Bounded"}
+    return lambda query: client.search("docs", [query.tolist()], **options)
 
 
 def measure_each_way(engine: str, path: Path, uri: str, args: argparse.Namespace) -> Iterator[str]:
-    """A line for each way of writing."""
+    """Yield a line for each way of writing."""
     app = create_application(engine, path, uri)
     database: Any = app.connect()
-    vectors = unit_rows(args.points, args.dimension, 0)
+    vectors = make_unit_rows(args.points, args.dimension, 0)
     app.fill(database, vectors, "cosine")
     collection = database.collection("docs")
     search = make_search(engine, database, uri)
@@ -127,7 +123,7 @@ def measure_each_way(engine: str, path: Path, uri: str, args: argparse.Namespace
         ("written at full speed", replace_vectors(collection, WriteSettings(), vectors)),
         (f"paced, {args.rate:g} rows/s", replace_vectors(collection, paced, vectors)),
     ):
-        searcher = Searcher(search, unit_rows(100, args.dimension, 9))
+        searcher = Searcher(search, make_unit_rows(100, args.dimension, 9))
         yield f"{name:26} {measure_latency(searcher, work, args.seconds, args.searches)}"
     database.close()
 

@@ -1,4 +1,4 @@
-"""How long, on each engine, an application's write can still be lost between compare and write.
+"""Measure how long, on each engine, an application's write may be lost between compare and write.
 
     python benchmarks/race_window.py --engine qdrant-edge --trials 200
 
@@ -30,13 +30,14 @@ import nudge_sync_qdrant_edge  # noqa: E402
 from nudge_sync.connector import Collection, Database, Float32, Points  # noqa: E402
 from tests.support.applications import create_application  # noqa: E402
 from tests.support.ram_disk import ram_folder  # noqa: E402
+from tests.support.unit_vectors import make_unit_rows  # noqa: E402
 
 MARK_SETTINGS = {"payload_mark": "_nudge_sync"}
 
 
 @dataclass
 class RaceResult:
-    """What the trials of one engine came to."""
+    """The figures of one engine's trials."""
 
     engine: str
     batch: int
@@ -53,11 +54,6 @@ class RaceResult:
         )
 
 
-def unit_rows(count: int, dimension: int, seed: int) -> Float32:
-    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 def open_database(engine: str, path: Path) -> tuple[Any, Database]:
     name = engine.removesuffix("+mark")
     app = create_application(name, path, os.environ.get("MILVUS_URI", ""))
@@ -70,14 +66,14 @@ def run_race(engine: str, trials: int, batch: int, dimension: int) -> RaceResult
     result = RaceResult(engine, batch)
     with ram_folder() as path:
         app, database = open_database(engine, path)
-        app.fill(database, unit_rows(batch, dimension, 0), "cosine")
+        app.fill(database, make_unit_rows(batch, dimension, 0), "cosine")
         collection = database.collection("docs")
         rng = np.random.default_rng(1)
         pause = 0.0
         for trial in range(trials + 2):
-            point, fresh = trial % batch, unit_rows(1, dimension, 2 * trial + 8)
+            point, fresh = trial % batch, make_unit_rows(1, dimension, 2 * trial + 8)
             upsert = partial(app.upsert, database, [point], fresh)
-            new_vectors = unit_rows(batch, dimension, 2 * trial + 7)
+            new_vectors = make_unit_rows(batch, dimension, 2 * trial + 7)
             seconds = write_during_upsert(collection, new_vectors, upsert, pause)
             pause = float(rng.uniform(0, seconds))
             # The first two warm up, and say how long a call takes.
@@ -93,7 +89,7 @@ def run_race(engine: str, trials: int, batch: int, dimension: int) -> RaceResult
 def write_during_upsert(
     collection: Collection, new_vectors: Float32, upsert: Callable[[], None], pause: float
 ) -> float:
-    """Replace everything, with an upsert after `pause`; how long the write took, in seconds."""
+    """Replace all vectors while a thread upserts after `pause`; return the write's seconds."""
     ids = list(range(len(new_vectors)))
     live_vectors = collection.read(ids).vectors
     timer = Timer(pause, upsert)

@@ -1,4 +1,4 @@
-"""Many cycles over feedback that drifts: what nobody judged never moves, and nothing piles up.
+"""Run many cycles over feedback that drifts: what nobody judged stays, and nothing piles up.
 
     python benchmarks/soak.py --cycles 1000
 
@@ -33,6 +33,7 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
 from tests.support.ram_disk import ram_folder  # noqa: E402
+from tests.support.unit_vectors import make_unit_rows, normalise_rows  # noqa: E402
 
 POINTS, DIMENSION, QUERIES, ANSWERED_POINTS = 80, 8, 60, 8
 KEPT = 3
@@ -45,7 +46,7 @@ SETTINGS = CollectionSettings(
 
 @dataclass
 class SoakReport:
-    """What many cycles came to."""
+    """The figures of many cycles."""
 
     cycles: int = 0
     applied: int = 0
@@ -64,12 +65,8 @@ class SoakReport:
     """Whether the originals came back bit for bit in the end."""
 
 
-def normalise_rows(rows: np.ndarray) -> Float32:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
 def replace_feedback(target: Target, vectors: Float32, cycle_number: int) -> set[int]:
-    """Forget all feedback, then judge a few points by new queries near them; which points."""
+    """Replace all feedback by labels on a few points, with new queries; return the points."""
     rng = np.random.default_rng(cycle_number)
     points = rng.choice(POINTS * 3 // 4, ANSWERED_POINTS, replace=False)
     query_centres = normalise_rows(
@@ -93,8 +90,8 @@ def replace_feedback(target: Target, vectors: Float32, cycle_number: int) -> set
 
 
 def soak(cycles: int) -> SoakReport:
-    """That many cycles on a fresh collection."""
-    vectors = normalise_rows(np.random.default_rng(0).normal(size=(POINTS, DIMENSION)))
+    """Run that many cycles on a new collection, and return what they came to."""
+    vectors = make_unit_rows(POINTS, DIMENSION, 0)
     report, started = SoakReport(), time.perf_counter()
     with ram_folder() as path:
         database = edge.connect({"path": str(path), "sync": False})
@@ -111,7 +108,7 @@ def soak(cycles: int) -> SoakReport:
 
 
 def run_cycle(target: Target, vectors: Float32, number: int, report: SoakReport) -> None:
-    """One cycle, and what it left."""
+    """Run one cycle on new feedback, and add what it left to `report`."""
     judged_points = replace_feedback(target, vectors, number)
     report.cycles += 1
     report.judged |= judged_points
@@ -137,7 +134,7 @@ def main() -> None:
     report = soak(parser.parse_args().cycles)
     print(f"cycles {report.cycles}: {report.applied} applied, {report.refused} refused")
     print(f"moved without ever being judged: {report.strayed}")
-    print(f"largest distance of an unfed point from its original: {report.farthest:g}")
+    print(f"largest distance of a point without feedback from its original: {report.farthest:g}")
     print(f"points ever judged {len(report.judged)}, originals kept {report.shadow}")
     print(f"history records at most {report.history} ({KEPT} revisions kept)")
     print(f"back bit for bit: {report.identical}; {report.seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""Peak memory of `finetune` above its inputs, with documents in a memory-mapped file.
+"""Measure the peak memory of `finetune` above its inputs, with documents in a mapped file.
 
 .bench/bin/python benchmarks/solver_memory.py [--documents 1000000] [--method nudge-n]
 Anonymous memory is counted (RssAnon): pages of the mapped file are the input.
@@ -14,17 +14,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from solver_protocol import normalise_rows
 
 from nudge_sync import finetune
 
 
 def read_anonymous_mb() -> float:
-    """Megabytes of this process that no file backs."""
+    """Return how many megabytes of this process no file backs."""
     match = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
     return int(match[1]) / 1024 if match else 0.0
 
 
 class PeakMemory(threading.Thread):
+    """A thread that keeps the highest anonymous memory of this process."""
+
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.highest_mb, self.running = 0.0, True
@@ -40,12 +43,12 @@ def write_documents(path, count, dimension):
     rows = np.lib.format.open_memmap(path, "w+", np.float32, (count, dimension))
     for low in range(0, count, 20_000):
         block = random.standard_normal((min(20_000, count - low), dimension), dtype=np.float32)
-        rows[low : low + 20_000] = block / np.linalg.norm(block, axis=1, keepdims=True)
+        rows[low : low + 20_000] = normalise_rows(block)
     rows.flush()
 
 
 def make_queries(documents, answers, random):
-    """Queries that miss their answers, all those of one document in the same direction."""
+    """Return queries that miss their answers, those of one document in one direction."""
     known, which = np.unique(answers, return_inverse=True)
     offsets = random.standard_normal((len(known), 384), dtype=np.float32) / 384**0.5
     noise = random.standard_normal((len(answers), 384), dtype=np.float32) / 384**0.5
@@ -67,7 +70,7 @@ def main() -> None:
         answers = random.choice(given.documents, given.train + given.validation)
         answers[given.train :] = random.choice(answers[: given.train], given.validation)
         queries = make_queries(documents, answers, random)
-        relevant = [[int(one)] for one in answers]
+        relevant = [[int(row)] for row in answers]
         train_count = given.train
         baseline_mb, peak = read_anonymous_mb(), PeakMemory()
         peak.start()

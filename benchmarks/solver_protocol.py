@@ -21,7 +21,7 @@ class Dataset:
     relevance: csr_matrix
 
     def relevant(self, rows):
-        """For each query of `rows`: row -> grade."""
+        """Return for each query of `rows`: document row -> grade."""
         part = self.relevance[rows]
         edges = zip(part.indptr[:-1], part.indptr[1:], strict=True)
         return [
@@ -39,7 +39,7 @@ def load_dataset(name: str) -> Dataset:
     where = find_data_folder() / f"{name}-minilm"
     documents, queries = (np.load(where / f"{kind}.npy") for kind in ("documents", "queries"))
     row_numbers = {
-        kind: {one: row for row, one in enumerate((where / f"{kind}.txt").read_text().split())}
+        kind: {name: row for row, name in enumerate((where / f"{kind}.txt").read_text().split())}
         for kind in ("documents", "queries")
     }
     lines = [line.split("\t") for line in (where / "qrels.tsv").read_text().splitlines()]
@@ -50,15 +50,20 @@ def load_dataset(name: str) -> Dataset:
     return Dataset(documents, queries, csr_matrix((grades, (rows, columns)), shape=shape))
 
 
+def normalise_rows(rows: np.ndarray) -> np.ndarray:
+    """Return `rows` (n, d) at unit length, in their own type."""
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 def split_queries(count: int, seed: int):
-    """70 % train, 10 % validation, 20 % test."""
+    """Return the rows of 70 % of the queries to train, 10 % to validate and 20 % to test."""
     order = np.random.default_rng(seed).permutation(count)
     first, second = int(0.7 * count), int(0.8 * count)
     return order[:first], order[first:second], order[second:]
 
 
 def split_query_groups(relevance: csr_matrix, seed: int):
-    """The same shares, but queries with identical judgements stay together."""
+    """Return 70 %, 10 % and 20 % of the queries, those with identical judgements in one part."""
     keys = [
         tuple(relevance.indices[a:b])
         for a, b in zip(relevance.indptr[:-1], relevance.indptr[1:], strict=True)
@@ -70,17 +75,17 @@ def split_query_groups(relevance: csr_matrix, seed: int):
 
 
 def split_query_clusters(queries: np.ndarray, seed: int, rounds: int = 50) -> np.ndarray:
-    """Two clusters of queries by k-means: a mask, (q,)."""
+    """Return which queries lie in the first of two clusters by k-means: a mask, (q,)."""
     centres = queries[np.random.default_rng(seed).choice(len(queries), 2, replace=False)]
     for _ in range(rounds):
         nearest_centre = np.argmax(queries @ centres.T, axis=1)
-        centres = np.stack([queries[nearest_centre == one].mean(axis=0) for one in (0, 1)])
-        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        means = [queries[nearest_centre == cluster].mean(axis=0) for cluster in (0, 1)]
+        centres = normalise_rows(np.stack(means))
     return nearest_centre == 0
 
 
 def measure_metrics(documents, queries, relevance) -> dict[str, float]:
-    """Means over queries, by a full ranking: independent of the package's own code."""
+    """Return means over queries by a full ranking, without any code of the package."""
     totals = dict.fromkeys(METRICS, 0.0)
     discount = 1 / np.log2(np.arange(2, 12))
     for low in range(0, len(queries), 256):

@@ -1,4 +1,4 @@
-"""Held-out quality on real collections: nothing, nudge-ft, and this package's methods.
+"""Measure held-out quality on real collections: nothing, nudge-ft, and this package's methods.
 
 .bench/bin/python benchmarks/solver_quality.py [--sets nfcorpus,...] [--seeds 0,1] [--cache FILE]
 
@@ -50,7 +50,7 @@ def split_by_protocol(data, protocol, seed):
 
 
 def finetune_documents(data, train, validation, method):
-    """The documents by one method, and what it chose."""
+    """Return the documents as one method moves them, and what it chose."""
     if method == "nothing":
         return data.documents, {}
     if method in NUDGE_FT_METHODS:
@@ -71,8 +71,11 @@ def run_nudge_ft(data, train, validation, method):
     from nudge import NUDGEM, NUDGEN  # noqa: PLC0415
 
     query_sets = [
-        {"q_embs": data.queries[one], "q_ans_indx": [list(found) for found in data.relevant(one)]}
-        for one in (train, validation)
+        {
+            "q_embs": data.queries[rows],
+            "q_ans_indx": [list(grades) for grades in data.relevant(rows)],
+        }
+        for rows in (train, validation)
     ]
     kind = NUDGEN if method == "ft-N" else NUDGEM
     with contextlib.redirect_stdout(io.StringIO()):
@@ -89,6 +92,8 @@ def run_trial(data, protocol, seed, method):
 
 
 class ResultCache:
+    """Results by key, kept in a file of JSON lines if one is given."""
+
     def __init__(self, path: str | None) -> None:
         self.path = Path(path) if path else None
         lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
@@ -107,13 +112,15 @@ def print_table(name, protocol, results, seeds):
     print(f"\n{name}, {protocol}: NDCG@10 / recall@10 / recall@1, means of {len(seeds)} seeds")
     means = {}
     for method, trials in results.items():
-        mean = {one: np.mean([each["scores"][one] for each in trials]) for one in METRICS}
+        mean = {name: np.mean([trial["scores"][name] for trial in trials]) for name in METRICS}
         means[method] = mean["ndcg@10"]
-        figures = " / ".join(f"{mean[one]:.2f}" for one in METRICS)
-        each = " ".join(f"{one['scores']['ndcg@10']:.2f}" for one in trials)
-        chosen = " ".join(one["chosen"].get("method", "") for one in trials)
-        print(f"  {method:8} {figures}   seeds {each}   {chosen if method == 'auto' else ''}")
-    best_nudge_ft = max((means[one] for one in NUDGE_FT_METHODS if one in means), default=None)
+        figures = " / ".join(f"{mean[name]:.2f}" for name in METRICS)
+        by_seed = " ".join(f"{trial['scores']['ndcg@10']:.2f}" for trial in trials)
+        chosen = " ".join(trial["chosen"].get("method", "") for trial in trials)
+        print(f"  {method:8} {figures}   seeds {by_seed}   {chosen if method == 'auto' else ''}")
+    best_nudge_ft = max(
+        (means[method] for method in NUDGE_FT_METHODS if method in means), default=None
+    )
     if best_nudge_ft is not None and "auto" in means and best_nudge_ft > means["nothing"] + 0.5:
         ratio = (means["auto"] - means["nothing"]) / (best_nudge_ft - means["nothing"])
         print(f"  gain of auto / gain of nudge-ft's better: {ratio:.2f}")
@@ -132,7 +139,7 @@ def main() -> None:
     options.add_argument("--cache")
     given = options.parse_args()
     cache, ratios = ResultCache(given.cache), {}
-    seeds = [int(one) for one in given.seeds.split(",")]
+    seeds = [int(seed) for seed in given.seeds.split(",")]
     for protocol in given.protocols.split(","):
         for name in given.sets.split(","):
             if protocol != "paper" and name != "nfcorpus":

@@ -1,4 +1,4 @@
-"""At a fixed angle or step, the same documents as nudge-ft 0.1.2: the largest difference.
+"""Compare the documents at a fixed angle or step with those of nudge-ft 0.1.2.
 
 .bench/bin/python benchmarks/solver_same.py [--write tests/data/nudge-ft.npz]
 """
@@ -11,7 +11,7 @@ import io
 
 import numpy as np
 from nudge import NUDGEM, NUDGEN
-from solver_protocol import load_dataset, split_queries
+from solver_protocol import load_dataset, normalise_rows, split_queries
 
 from nudge_sync import finetune, nudge_ft
 
@@ -27,7 +27,7 @@ def run_nudge_ft(kind, documents, train, validation, gamma):
 def make_query_set(data, rows):
     return {
         "q_embs": data.queries[rows],
-        "q_ans_indx": [list(one) for one in data.relevant(rows)],
+        "q_ans_indx": [list(grades) for grades in data.relevant(rows)],
     }
 
 
@@ -60,16 +60,18 @@ def print_differences(name, what, expected, ours, twin, usable) -> None:
 
 
 def solve_small_problem() -> dict[str, np.ndarray]:
-    """A small problem with its results: duplicates, opposing pulls, rows that nothing pulls."""
+    """Return a small problem with nudge-ft's results.
+
+    It has duplicates, opposing pulls, and rows that nothing pulls.
+    """
     random = np.random.default_rng(7)
-    documents = random.normal(size=(40, 12)).astype(np.float32)
-    documents /= np.linalg.norm(documents, axis=1, keepdims=True)
+    documents = normalise_rows(random.normal(size=(40, 12)).astype(np.float32))
     answers = random.integers(0, 30, size=(60, 2))
     queries = documents[answers[:, 0]] + 0.6 * random.normal(size=(60, 12)).astype(np.float32)
     queries[:3] *= -1
-    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
-    train = {"q_embs": queries[:45], "q_ans_indx": [[int(one)] for one in answers[:45, 0]]}
-    validation = {"q_embs": queries[45:], "q_ans_indx": [[int(one)] for one in answers[45:, 0]]}
+    queries = normalise_rows(queries).astype(np.float32)
+    train = {"q_embs": queries[:45], "q_ans_indx": [[int(row)] for row in answers[:45, 0]]}
+    validation = {"q_embs": queries[45:], "q_ans_indx": [[int(row)] for row in answers[45:, 0]]}
     arrays = {"documents": documents, "queries": queries, "answers": answers[:, 0]}
     for gamma in GAMMAS:
         arrays[f"n{gamma}"] = run_nudge_ft(NUDGEN, documents, train, validation, gamma)
@@ -84,7 +86,7 @@ if __name__ == "__main__":
     options.add_argument("--sets", default="nfcorpus,cranfield,metatool")
     given = options.parse_args()
     print("set        method    finetune   drop-in  (largest difference of a component)")
-    for one in given.sets.split(","):
-        compare_methods(one)
+    for name in given.sets.split(","):
+        compare_methods(name)
     if given.write:
         np.savez_compressed(given.write, **solve_small_problem())

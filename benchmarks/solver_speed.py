@@ -1,4 +1,4 @@
-"""Time of `finetune` against nudge-ft and against one bare product, side by side.
+"""Measure the time of `finetune` against nudge-ft and against one bare product, side by side.
 
 .bench/bin/python benchmarks/solver_speed.py [--skip-nudge-ft] [--documents 100000]
 """
@@ -12,6 +12,7 @@ import time
 
 import faiss
 import numpy as np
+from solver_protocol import normalise_rows
 
 from nudge_sync import finetune
 from nudge_sync.solve.topk import find_top_k
@@ -19,12 +20,8 @@ from nudge_sync.solve.topk import find_top_k
 DIMENSION = 384
 
 
-def normalise_rows(rows):
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 def make_problem(documents, train, validation, judged, seed=0):
-    """Documents, and queries near the document that answers each; so many documents judged."""
+    """Return documents, and queries near the document that answers each; `judged` answer some."""
     random = np.random.default_rng(seed)
     rows = normalise_rows(random.standard_normal((documents, DIMENSION), dtype=np.float32))
     answers = random.choice(documents, judged, replace=False)
@@ -38,12 +35,15 @@ def make_problem(documents, train, validation, judged, seed=0):
     )
     offsets = 2 * normalise_rows(random.standard_normal((documents, DIMENSION), dtype=np.float32))
     queries = normalise_rows(rows[answer_rows] + offsets[answer_rows] + noise).astype(np.float32)
-    relevant = [[int(one)] for one in answer_rows]
+    relevant = [[int(row)] for row in answer_rows]
     return rows, queries[:train], relevant[:train], queries[train:], relevant[train:]
 
 
 def time_in_turns(repeats, tasks):
-    """The shortest of several runs of each, in turns: the machine is not as fast all the time."""
+    """Return the shortest of several runs of each task.
+
+    They run in turns, since a machine is not equally fast all the time.
+    """
     timings = [[] for _ in tasks]
     for _ in range(repeats):
         for seconds, work in zip(timings, tasks, strict=True):
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def make_candidates_task(given):
-    """Fine-tuning with what a database's search found, without a look at the corpus."""
+    """Return a task that fine-tunes with candidates from a search, without the whole corpus."""
     problem = make_problem(given.documents, 10_000, given.validation, 10_000)
     candidates = find_top_k(problem[3], problem[0], 40)
     return lambda: finetune(*problem, candidates=(candidates.rows, candidates.scores))

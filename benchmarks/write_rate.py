@@ -1,11 +1,11 @@
-"""How fast `Collection.write` is beside the bare client's update, at the same batches.
+"""Compare the rate of `Collection.write` with that of the bare client's update.
 
     python benchmarks/write_rate.py --engine edge
     python benchmarks/write_rate.py --engine milvus
 
-`write` compares before, and reads back after. Both run in one process, in turns, on one
-collection; the median of the rounds counts. An engine is a module `write_rate_<name>.py` here with
-a function `open_engine(points, dimension) -> Engine`.
+`write` compares before, and reads back after. Both run in one process, in turns, on one collection
+and in the same batches; the median of the rounds counts. An engine is
+a module `write_rate_<name>.py` here with a function `open_engine(points, dimension) -> Engine`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nudge_sync.connector import Collection, Float32, Points
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
+from tests.support.unit_vectors import make_unit_rows  # noqa: E402
 
 
 @dataclass
@@ -40,21 +44,17 @@ class Engine:
 
 @dataclass
 class Round:
-    """Seconds."""
+    """How long each part of one round took, in seconds."""
 
     bare: float
     read: float
     write: float
 
 
-def unit_rows(count: int, dimension: int, seed: int) -> Float32:
-    rows = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
-
-
 def measure_round(engine: Engine, ids: Sequence[int], dimension: int, seed: int) -> Round:
-    bare_vectors, new_vectors = (unit_rows(len(ids), dimension, seed + each) for each in (0, 1))
+    bare_vectors, new_vectors = (
+        make_unit_rows(len(ids), dimension, seed + each) for each in (0, 1)
+    )
     batches = list(_split_batches(ids, engine.batch_size))
     started = time.perf_counter()
     for part, chosen in batches:
@@ -102,7 +102,6 @@ def main() -> int:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
     module = importlib.import_module(f"write_rate_{given.engine}")
     engine: Engine = module.open_engine(given.points, given.dimension)
     try:

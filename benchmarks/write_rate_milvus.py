@@ -1,21 +1,18 @@
-"""Milvus 2.3.5 for write_rate.py: the server in MILVUS_URI, or one from the milvus wheel."""
+"""The engine Milvus for write_rate.py: the server in MILVUS_URI, or 2.3.5 from the wheel."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from pymilvus import MilvusClient
-from write_rate import Engine, unit_rows
+from write_rate import Engine
 
 from nudge_sync.connector import Float32
 from nudge_sync_milvus import connect, ingest
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.support.milvus_server import find_or_start_milvus
+from tests.support.unit_vectors import make_unit_rows
 
 NAME = "nudge_write_rate"
 
@@ -29,7 +26,7 @@ def open_engine(points: int, dimension: int) -> Engine:
     stack.callback(database.close)
     client.drop_collection(NAME)
     payloads = [{"page": f"page {row}", "tags": ["a", "b"], "number": row} for row in range(points)]
-    ingest(database, NAME, range(points), unit_rows(points, dimension, seed=99), payloads)
+    ingest(database, NAME, range(points), make_unit_rows(points, dimension, seed=99), payloads)
     stack.callback(client.drop_collection, NAME)
 
     def update(ids: Sequence[int], vectors: Float32) -> None:

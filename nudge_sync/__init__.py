@@ -1,4 +1,16 @@
-"""Moves the vectors of a live collection towards the queries they answered, and back."""
+"""Moves the vectors of a live collection towards the queries they answered, and back.
+
+Public besides the names below, each imported by its own path:
+
+nudge_sync.errors       everything that is raised on purpose
+nudge_sync.connector    the contract of a connector, and `connect`, which opens a database
+nudge_sync.testing      the conformance kit for connectors, and databases to try things on
+nudge_sync.langchain    a LangChain retriever that logs its searches
+nudge_sync.llama_index  a LlamaIndex retriever that logs its searches
+nudge_sync.nudge_ft     the classes of the package nudge-ft, without torch
+
+All other modules may change at any time.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +31,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: SciPy takes a third of a second, and most verbs never solve.
+    # Imported when first asked for: SciPy takes a third of a second, and most verbs never solve.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -1,5 +1,7 @@
+"""`python -m nudge_sync`: the command line."""
+
 from __future__ import annotations
 
-from nudge_sync.cli import main
+from nudge_sync.cli.main import main
 
 main()

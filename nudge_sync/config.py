@@ -1,4 +1,4 @@
-"""One TOML file, read into one model per section; each module is handed its own section."""
+"""The TOML file, read into one model per section; each module is handed its own section."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from nudge_sync.connector.settings import SettingsModel, validate_settings
+from nudge_sync.connector.settings import Section, SettingsModel, validate_settings
 from nudge_sync.errors import ConfigError
+from nudge_sync.metrics import MetricName
 
-MetricName = Literal["ndcg@10", "recall@10", "recall@1", "mrr@10"]
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of the TOML file: an unknown key is an error, a value is checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SolverSettings(Section):
@@ -31,40 +25,41 @@ class SolverSettings(Section):
     method: MethodName = "auto"
     metric: MetricName = "ndcg@10"
     angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] | None = None
-    """Fixed angle in radians, for nudge-n and nudge-c; chosen on held-out queries if absent."""
+    """Fixed angle in radians, for nudge-n and nudge-c; chosen on validation queries if absent."""
     max_angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] = 1.0471975511965976
-    """No point is ever turned further from its original than this, in radians."""
+    """Largest angle between a point and its original, in radians."""
     exact: bool = False
-    """Search the unjudged documents exactly instead of through the index."""
+    """Whether to search the unjudged points exactly instead of through the index."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    """0: one a core."""
+    """Processor cores to use; 0: all."""
 
 
 class GateSettings(Section):
     """When a change may be written."""
 
     min_queries: Annotated[int, Field(ge=1)] = 50
-    """Held-out queries with an answer; fewer, and nothing can be shown to help."""
+    """Fewest held-out queries with an answer that a change can be judged by."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Of the interval of the held-out gain, which has to lie above zero."""
+    """Confidence of the interval of the held-out gain, which has to lie above zero."""
     max_loss: Share = 0.01
-    """Largest mean loss of the metric allowed to bystanders, and to the live index afterwards."""
+    """Largest mean loss of the metric that is accepted: against what is live, on queries that share
+    no judged point with the others, and on the live index after the write."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
 
 
 class WriteSettings(Section):
-    """How a plan is carried out."""
+    """How a plan is written."""
 
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 2000
     rate: Annotated[float, Field(gt=0)] | None = None
-    """Rows a second at most; unlimited if absent."""
+    """Most rows written a second; unlimited if absent."""
     pause_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600.0
-    """How long to wait for an index that does not keep up before giving up."""
+    """How long to wait for an index that does not keep up before the cycle fails."""
     keep_revisions: Annotated[int, Field(ge=1)] = 5
     """How many revisions can be rolled back to."""
     keep_log: Annotated[int, Field(ge=1)] = 1000
-    """How many revisions the ledger tells of, beside older ones that still have history."""
+    """How many revisions the ledger keeps, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
 
 
@@ -79,16 +74,16 @@ DEFAULT_ACTIONS = {
 
 
 class SearchLog(Section):
-    """A collection of the application's own that holds searches, and what it calls their fields.
+    """A collection of the application's own that holds searches, and the names of its fields.
 
-    Dots lead into nested fields; "" means that the log does not say.
+    Dots lead into nested fields; "" means that the log has no such field.
     """
 
     collection: str
     query_id: str = ""
-    """"": the point's own id."""
+    """The field of the query's id; "": the point's own id."""
     vector: str = ""
-    """The name of the query's vector; "" is the default one."""
+    """The name of the query's vector; "" is the default vector."""
     text: str = ""
     time: str = ""
     shown: str = ""
@@ -97,14 +92,18 @@ class SearchLog(Section):
 
 
 class EventLog(Section):
-    """Likewise for what people did: one point an event, or a search with the points clicked."""
+    """A collection of the application's own that holds events, and the names of its fields.
+
+    Each of its points is one event, or a search with the list of the points clicked. Dots lead into
+    nested fields; "" means that the log has no such field.
+    """
 
     collection: str
     query_id: str
     point: str
-    """A point's id, or a list of them."""
+    """The field of the point's id, or of a list of ids."""
     action: str = ""
-    """"": every one is a click."""
+    """The field of the action; "": every event is a click."""
     position: str = ""
     grade: str = ""
     time: str = ""
@@ -116,56 +115,56 @@ class FeedbackSettings(Section):
     """How events become judgements."""
 
     searches: SearchLog | None = None
-    """Searches that the application logs by itself, read where they are."""
+    """Searches that the application logs in a collection of its own; only read."""
     events: EventLog | None = None
-    """Likewise events."""
-
+    """Events that the application logs in a collection of its own; only read."""
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
         default_factory=lambda: dict(DEFAULT_ACTIONS)
     )
-    """What each action is worth; an event's own grade multiplies it. Actions not named here are
-    kept, counted and not used."""
+    """Action -> what it is worth, which an event's own grade multiplies. Actions that are not named
+    here are stored and counted, but not used."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
-    """How behaviour is freed from the place it happened at: a position-based model with hidden
-    relevance, clicks over expected clicks, or inverse propensities. Labels are taken as said."""
+    """How position bias is taken out of clicks: a position-based model with hidden relevance,
+    clicks over expected clicks, or inverse propensities. Labels have none."""
     min_belief: Annotated[float, Field(ge=0.25, lt=1)] = 0.3
-    """How likely a point must be to answer a query before behaviour pulls it there, by its
-    likelihood; 0.3 kept more of the gain in simulations than a half. "coec" and "ipw" are not
-    likelihoods, and want a half at least."""
+    """How relevant a point must be to a query before behaviour moves it there. With "pbm" that is a
+    probability, and 0.3 kept more of the gain in simulations than 0.5 did; the figures of "coec"
+    and "ipw" are no probabilities, and 0.5 is the least to use."""
     min_sessions: Annotated[int, Field(ge=1)] = 1
-    """Different people (or sessions, where clients are unknown) who acted on a point for a query;
-    where fewer searched, all of them. Evidence is weighed anyhow: 1 did best in simulations."""
+    """Fewest people (or sessions, where clients are unknown) who must have acted on a point for a
+    query; where fewer searched, all of them. The click model weighs evidence anyway, and 1 did best
+    in simulations."""
     half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
-    """Behaviour this much older than the newest counts half; labels do not age."""
+    """Age at which behaviour counts half, against the newest; labels do not age."""
     history_days: Annotated[float, Field(gt=0)] | None = None
-    """Searches and events of days before that are not read at all, labels neither; undated ones
-    always are."""
+    """Age in days beyond which searches and events, labels included, are not read at all; those
+    without a date always are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
-    """Queries at least this alike share their evidence."""
+    """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20
-    """Most points that one session's behaviour counts for."""
+    """Most points that the behaviour of one session counts for."""
     client_cap: Annotated[int, Field(ge=1)] = 500
-    """Likewise of one client."""
+    """Most points that the behaviour of one client counts for."""
     point_cap: Annotated[int, Field(ge=1)] = 5
-    """On how many different queries one client's behaviour counts for the same point."""
+    """Most queries on which one client's behaviour counts for the same point."""
     outliers: Annotated[float, Field(gt=0)] = 5.0
-    """Clients this many deviations above the median are taken for bots and set aside."""
+    """Clients this many deviations more active than the median are left out as bots."""
     negatives: bool = False
-    """Whether points that people passed over to click further down are pushed away."""
+    """Whether points that people skipped to click further down are moved away from the query."""
 
 
 class ScheduleSettings(Section):
-    """When the daemon runs a cycle: `cron` or `every`; with neither it leaves the collection be."""
+    """When the daemon runs a cycle: by `cron` or `every`; with neither, never."""
 
     cron: str | None = None
-    """Five fields, as in crontab(5)."""
+    """Five fields, as in crontab(5): minute, hour, day, month, weekday."""
     every: str | None = None
-    """Such as 30m, 6h, 1d or 1d12h."""
+    """An interval, such as 30m, 6h, 1d or 1d12h."""
     drill_every: str | None = None
     """How often a sample of originals and history is restored and compared; such as 7d."""
     timezone: str = "UTC"
     misfire_grace_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
-    """A run that could not start this long after its time is left out."""
+    """How long after its time a run may still start; later, it is left out."""
 
     @field_validator("every", "drill_every")
     @classmethod
@@ -193,7 +192,7 @@ class ScheduleSettings(Section):
 
 
 class CollectionSettings(Section):
-    """One collection, and what it wants different from the file's own sections."""
+    """The settings of one collection: the file's shared sections with its own tables over them."""
 
     vector: str = ""
     schedule: ScheduleSettings = ScheduleSettings()
@@ -207,13 +206,13 @@ class ServeSettings(Section):
     """Where the daemon answers probes and takes feedback, and how it logs."""
 
     host: str = "127.0.0.1"
-    """Any other address demands a token in NUDGE_SYNC_TOKEN."""
+    """An address that other machines can reach demands a token in NUDGE_SYNC_TOKEN."""
     token_file: Path | None = None
-    """Holds the token where the environment does not; readable by its owner alone."""
+    """A file that holds the token where the environment does not, readable by its owner alone."""
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
-    """0: any free port; the log says which."""
+    """The port of the probes and metrics; 0: any free one, which the log names."""
     feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Where POST /v1/searches and /v1/events are taken; off if absent."""
+    """The port that takes POST /v1/searches and /v1/events; none if absent."""
     log_format: Literal["text", "json"] = "text"
 
 
@@ -221,7 +220,7 @@ class Config(Section):
     """The whole file."""
 
     database: dict[str, Any]
-    """`connector` names the connector; the rest goes to it unread."""
+    """`connector` names the connector; the other keys go to it unread."""
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
 
@@ -245,12 +244,12 @@ class Config(Section):
 
     @property
     def connector(self) -> str:
-        """The connector's name."""
+        """Name of the connector."""
         return str(self.database["connector"])
 
     @property
     def connection(self) -> dict[str, Any]:
-        """What the connector is handed: the [database] table without `connector`."""
+        """The [database] table without `connector`, which is handed to the connector."""
         return {key: value for key, value in self.database.items() if key != "connector"}
 
 
@@ -268,9 +267,9 @@ _DURATION_PATTERN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
 
 
 def parse_duration(duration: str) -> float:
-    """The length of a duration such as 90s, 30m, 1.5h, 1d12h.
+    """Return the seconds of a duration such as 90s, 30m, 1.5h or 1d12h.
 
-    Raises ValueError where it is not one, is zero, or is over ten years.
+    Raises ValueError where it is no duration, is zero, or is over ten years.
     """
     text = duration.strip().lower().replace(" ", "")
     if _DURATION_PATTERN.fullmatch(text):
@@ -282,7 +281,7 @@ def parse_duration(duration: str) -> float:
 
 
 def _parse_cron(cron: str) -> None:
-    # Imported here: the scheduler would otherwise load with every verb.
+    # Imported here: otherwise every verb would load the scheduler.
     from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
 
     try:
@@ -293,7 +292,7 @@ def _parse_cron(cron: str) -> None:
 
 
 def load_config(path: Path) -> Config:
-    """The configuration in the TOML file at `path`.
+    """Return the configuration in the TOML file at `path`.
 
     Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
     a collection's own table overrides them key by key. Raises ConfigError.
@@ -332,7 +331,7 @@ def _validate_table(
 
 
 def _merge_tables(shared: Mapping[str, Any], own_tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The collection's own tables over the file's, key by key; its own cron ends a shared every."""
+    """Put a collection's tables over the file's, key by key; its cron replaces a shared every."""
     merged = {**shared, **own_tables}
     for name, table in shared.items():
         own_table = own_tables.get(name)

@@ -1,9 +1,9 @@
-"""Feedback from an application, in one line a search: queued at once, stored in the background."""
+"""A log for applications that takes searches and clicks at once and stores them in a thread."""
 
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread  # noqa: F401 - see the end
+import concurrent.futures.thread  # noqa: F401 - see the end of this file
 import os
 import threading
 import time
@@ -15,35 +15,37 @@ from typing import Any, Self
 from uuid import uuid4
 from weakref import WeakSet
 
+import numpy as np
+
 from nudge_sync.connector import Collection, Database, Records
-from nudge_sync.feedback.schema.plain import copy_vector, to_plain_row
+from nudge_sync.feedback.schema.plain import to_plain_row
 from nudge_sync.feedback.schema.point_ids import resolve_point_ids
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.feedback.schema.rows import parse_storable_row
-from nudge_sync.store.retry import add_collection_retries
+from nudge_sync.store.retry import RetryingCollection
 from nudge_sync.store.target import open_target
 
 QUERY_ID_KEY, POINT_ID_KEY = "nudge_query_id", "nudge_point_id"
-"""What wrapped retrievers call them in the metadata of what they return."""
+"""Keys that the wrapped retrievers add to the metadata of what they return."""
 _BATCH_SIZE = 500
 _MAX_PAUSE = 30.0
 _MAX_REFUSALS = 8
-"""Times in a row that an open database refuses a batch, not in passing, until it is let go."""
+"""A batch that an open database refuses so many times in a row, not transiently, is dropped."""
 _EXIT_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class LogCounts:
-    """What became of everything handed to a FeedbackLog."""
+    """Counts of what became of the searches and events handed to a FeedbackLog."""
 
     stored: int
     waiting: int
     dropped: int
-    """The queue was full, or the database would not take them: too slow, or away, for too long."""
+    """Lost because the queue was full or the database kept refusing them."""
     refused: int
-    """Not a search or an event: see `last_error`."""
+    """Not valid searches or events; `last_error` says why."""
     last_error: str
-    """What went wrong last, whenever that was; empty if nothing ever did."""
+    """The last error, however long ago; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,20 @@ class _Connection:
     queries: Records
     events: Records
     collection: Collection
-    """By the name that the application uses: an alias may be pointed elsewhere."""
+    """Opened by the name that the application uses, since an alias may be pointed elsewhere."""
     dimension: int
 
 
 class FeedbackLog:
-    """Writes searches and what came of them beside a collection, for nudge-sync to learn from.
+    """A log of searches and their clicks, stored beside a collection for nudge-sync to learn from.
 
-    `database`: an open one, or a function that opens one, which is then called in the background
-    and may fail as often as it likes; what it opened is closed with the log. No method but the
-    constructor ever raises, waits for the database or holds a lock that a writer holds: what
-    cannot be taken is counted, see `counts`. Use one for the whole process; after a fork the child
-    starts its own thread, with its first search or event.
+    database: an open one, or a function that opens one; the function is called in the background,
+    again after each failure, and what it opened is closed with the log. vector: the name of the
+    collection's vector, "" for the default one. capacity: the most rows that wait; flush_seconds:
+    the time between writes.
+    Only the constructor raises. Logging never waits for the database nor for a lock that the
+    writing thread holds; what cannot be stored is counted in `counts`. One log serves a whole
+    process; after a fork the child starts a thread of its own with its first search or event.
     """
 
     def __init__(
@@ -99,17 +103,18 @@ class FeedbackLog:
         query_id: str = "",
         propensities: Sequence[float] | None = None,
     ) -> str:
-        """The query id, to be handed back with clicks; the search is stored later.
+        """Queue a search, and return its query id, which clicks on its results are logged with.
 
-        query_vector: (d,), as it was searched with, or a function that gives it, called in the
-        background; shown_ids: best first.
+        query_vector: (d,), the vector that was searched with, or a function that returns it and
+        is called in the background; shown_ids: best first; query_id: a new one if empty;
+        propensities: one in (0, 1] for each shown id.
         """
         try:
             assigned_id = query_id or f"{self._id_prefix}{next(self._counter):x}"
             row = {
                 "type": "search",
                 "query_id": assigned_id,
-                "query_vector": copy_vector(query_vector),
+                "query_vector": _copy_vector(query_vector),
                 "shown": list(shown_ids),
                 "text": text,
                 "session": session,
@@ -125,41 +130,44 @@ class FeedbackLog:
         return assigned_id
 
     def click(self, query_id: str, point_id: Any, **more: Any) -> None:
-        """Somebody opened a point; `more` as for `event`."""
+        """Log that a user opened a point; `more` is passed on to `event`."""
         self.event(query_id, "click", point_id, **more)
 
     def relevant(self, query_id: str, point_id: Any, **more: Any) -> None:
-        """Somebody said that a point answers the query; `grade` says how well."""
+        """Log the judgement that a point answers the query; `grade` says how well."""
         self.event(query_id, "relevant", point_id, **more)
 
     def not_relevant(self, query_id: str, point_id: Any, **more: Any) -> None:
-        """Somebody said that it does not."""
+        """Log the judgement that a point does not answer the query."""
         self.event(query_id, "not_relevant", point_id, **more)
 
     def event(self, query_id: str, action: str, point_id: Any, **more: Any) -> None:
-        """Anything else somebody did; `more`: position, grade, session, client, time."""
+        """Queue an event: what a user did with a point.
+
+        action: one of `[feedback.actions]`; more: position, grade, session, client, time.
+        """
         try:
             row = {"time": time.time(), **more, "type": "event"}
             self._enqueue(row | {"query_id": query_id, "action": action, "point": point_id})
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - an application never fails for its log
             self.refuse(error)
 
     def refuse(self, error: BaseException) -> None:
-        """Count something that could not be logged, for `error`."""
+        """Count a search or event that could not be logged because of `error`."""
         self._refused += 1
-        self._last_error = f"{type(error).__name__}: {error}"
+        self._keep_error(error)
 
     @property
     def counts(self) -> LogCounts:
-        """What became of everything so far."""
+        """Counts of all searches and events so far."""
         return LogCounts(
             self._stored, len(self._queue), self._dropped, self._refused, self._last_error
         )
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was logged so far is stored; whether it is.
+        """Wait until everything logged so far is stored, and return whether it is.
 
-        A database that failed is asked again, at most once in `flush_seconds`.
+        timeout: seconds. A database that failed is tried again at most once in `flush_seconds`.
         """
         dropped, end = self._dropped, time.monotonic() + timeout
         while self._queue and time.monotonic() < end and self._is_working():
@@ -170,7 +178,7 @@ class FeedbackLog:
         return not self._queue and self._dropped == dropped
 
     def close(self, timeout: float = 10.0) -> None:
-        """Store what waits, for so long at most, and stop; may be called twice."""
+        """Store what waits, for at most `timeout` seconds, and stop; may be called again."""
         if not self._closed:
             end = time.monotonic() + timeout
             self.flush(timeout)
@@ -188,7 +196,7 @@ class FeedbackLog:
         self.close()
 
     def _reset(self) -> None:
-        """Have nothing waiting and nothing open: in a new process."""
+        """Forget what waits and what is open, at the start and in a forked child."""
         self._queue: deque[dict[str, Any]] = deque()
         self._counter, self._id_prefix = count(), uuid4().hex[:16] + "-"
         self._database: Database | None = None
@@ -203,6 +211,9 @@ class FeedbackLog:
                 thread = threading.Thread(target=self._run, name="nudge-sync-log", daemon=True)
                 thread.start()
                 self._thread = thread
+
+    def _keep_error(self, error: BaseException) -> None:
+        self._last_error = f"{type(error).__name__}: {error}"
 
     def _is_working(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -226,8 +237,8 @@ class FeedbackLog:
                     self._store_batch(self._connect())
                     pause, refusals, due = min_pause, 0, 0.0
             except Exception as error:  # noqa: BLE001 - whatever a client raises, logging goes on
-                self._last_error = f"{type(error).__name__}: {error}"
-                # What a flush had tried early counts for nothing, however often it is called.
+                self._keep_error(error)
+                # Tries that a flush made early neither lengthen the pause nor count as refusals.
                 if time.monotonic() >= due:
                     pause = min(2 * pause, _MAX_PAUSE)
                     due = time.monotonic() + pause
@@ -241,7 +252,7 @@ class FeedbackLog:
         self._close_database()
 
     def _is_refused(self, error: Exception) -> bool:
-        """Whether an open database would not take a batch, rather than being away."""
+        """Return whether an open database refused a batch, rather than being away."""
         return self._connection is not None and not getattr(error, "transient", False)
 
     def _drop_batch(self) -> None:
@@ -250,7 +261,7 @@ class FeedbackLog:
             self._dropped += 1
 
     def _store_batch(self, connection: _Connection) -> None:
-        # Left in the queue until stored: a failed batch is tried again, and counts as waiting.
+        # Rows stay in the queue until stored, so that a failed batch is tried again.
         rows = [self._queue[i] for i in range(min(_BATCH_SIZE, len(self._queue)))]
         items = [item for row in rows if (item := self._parse_row(row, connection)) is not None]
         items = resolve_point_ids(items, connection.collection)
@@ -271,7 +282,7 @@ class FeedbackLog:
                 row["query_vector"] = row["query_vector"]()
             return parse_storable_row(to_plain_row(row), connection.dimension)
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
-            self._last_error = f"{type(bad).__name__}: {bad}"
+            self._keep_error(bad)
             return None
 
     def _connect(self) -> _Connection:
@@ -279,7 +290,7 @@ class FeedbackLog:
             self._database = self._open_database()
         if self._connection is None:
             target = open_target(self._database, self._collection_name, self._vector_name)
-            collection = add_collection_retries(
+            collection = RetryingCollection(
                 self._database.collection(self._collection_name, self._vector_name)
             )
             dimension = target.facts.dimension
@@ -291,7 +302,14 @@ class FeedbackLog:
             try:
                 self._database.close()
             except Exception as error:  # noqa: BLE001
-                self._last_error = f"{type(error).__name__}: {error}"
+                self._keep_error(error)
+
+
+def _copy_vector(vector: Any) -> Any:
+    """Return a copy that the caller cannot change; a function that returns a vector stays."""
+    if callable(vector):
+        return vector
+    return vector.copy() if isinstance(vector, np.ndarray) else list(vector)
 
 
 def _flush_logs() -> None:
@@ -306,7 +324,7 @@ def _reset_logs() -> None:
 
 _LOGS: WeakSet[FeedbackLog] = WeakSet()
 os.register_at_fork(after_in_child=_reset_logs)
-# Before concurrent.futures lets go of its threads, without which Milvus Lite stores nothing more:
-# what is registered last runs first, hence the import. Threads of the application may still run
-# and log: the logs are closed by atexit.
+# At exit, Milvus Lite stores nothing more once concurrent.futures has ended its threads. What is
+# registered last runs first: hence the import of concurrent.futures above. The logs are closed by
+# atexit, since threads of the application may still run and log until then.
 getattr(threading, "_register_atexit", atexit.register)(_flush_logs)

@@ -18,25 +18,25 @@ from pydantic import model_validator
 from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
 _POINT_ID_KEYS = ("_id", "pk")
-"""Where langchain-qdrant and langchain-milvus leave the point's id."""
+"""Metadata keys that langchain-qdrant and langchain-milvus keep the point's id under."""
 
 
 class LoggedRetriever(VectorStoreRetriever):
-    """What `vectorstore.as_retriever()` gives, with each search noted in `log`.
+    """A retriever that returns what `vectorstore.as_retriever()` does and logs each search.
 
-    The same documents in the same order, each with `nudge_query_id` and `nudge_point_id` in its
-    metadata, to be handed back with a click. Who searched: `session` and `client` in the metadata
-    of the run's configuration. What goes wrong in the log is counted there and fails no search.
-    The query is embedded once, by `embeddings` or else the store's own, and searched by its vector;
-    where the store searches by more than that (hybrid, with a score threshold), the log embeds it
-    once more, in its own thread. Raises ValueError where there is no embedding model.
+    Each document has `nudge_query_id` and `nudge_point_id` in its metadata, which a click is
+    logged with. The `session` and `client` of a search come from the metadata of the run's
+    configuration. An error in the log is counted there and fails no search.
+    The query is embedded once, by `embeddings` or else by the store's own model, and its vector
+    is searched with. If the store searches by more than one vector (hybrid) or with a score
+    threshold, the log's thread embeds the query once more. Raises ValueError if there is no
+    embedding model.
     """
 
     log: FeedbackLog
     embeddings: Embeddings | None = None
     id_key: str = ""
-    """Where a document's metadata has the point's id, if neither `_id` nor `pk`; Document.id
-    is looked at too."""
+    """Metadata key of the point's id; without it `_id` and `pk` are tried, then `Document.id`."""
 
     @model_validator(mode="after")
     def _check_embedder(self) -> LoggedRetriever:
@@ -85,7 +85,7 @@ class LoggedRetriever(VectorStoreRetriever):
         return self._log_search(query, vector, documents, run_manager.metadata)
 
     def _is_vector_search(self) -> bool:
-        """Whether one dense vector is all that the store would search by."""
+        """Return whether the store would search by one dense vector and nothing else."""
         mode = getattr(self.vectorstore, "retrieval_mode", "dense")
         fields = getattr(self.vectorstore, "vector_fields", ())
         is_dense = getattr(mode, "value", mode) == "dense" and len(fields) <= 1

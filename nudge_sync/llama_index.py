@@ -14,13 +14,13 @@ from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
 
 class LoggedRetriever(BaseRetriever):
-    """The searches of `retriever`, each noted in `log`.
+    """A retriever that returns what `retriever` does and logs each search.
 
-    The query is embedded once, by `embed_model` or else the retriever's own, and handed on with its
-    vector: the same nodes in the same order, each with `nudge_query_id` and `nudge_point_id` in its
-    metadata (where neither prompts nor embeddings see them), to be handed back with a click.
-    session, client: who searches, or functions that say so. What goes wrong in the log is
-    counted there and fails no search.
+    Each node has `nudge_query_id` and `nudge_point_id` in its metadata, where neither prompts nor
+    embeddings see them; a click is logged with the two. The query is embedded once, by
+    `embed_model` or else by the retriever's own model. session, client: who searches, or
+    functions that return it. An error in the log is counted there and fails no search.
+    Raises ValueError if there is no embedding model.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The classes of the `nudge-ft` package, by the same names and arguments, without torch.
 
 `from nudge_sync.nudge_ft import NUDGEN, NUDGEM` in place of `from nudge import NUDGEN, NUDGEM`.
-At a given `gamma` the result is that package's within 1e-6, except where its own is NaN (near
-duplicates of their pull). Without one, the angle or step is chosen exactly for recall@`val_k`
+At a given `gamma` the result is that package's within 1e-6, except where its own is NaN (a document
+that nearly equals its pull). Without one, the angle or step is chosen exactly for recall@`val_k`
 instead of on a grid of 25 squared radii, and a validation query without answers is left out.
 """
 
@@ -18,18 +18,21 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.solve.geometry import lengths, unit
 from nudge_sync.solve.problem import Method
 from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
+from nudge_sync.tuning.inputs import QuerySet
 
 __all__ = ["NUDGEM", "NUDGEN", "QueriesAnswersDict"]
 
-WIDEST = float(np.arccos(1 - 0.5 / 2))
+MAX_RADIUS_ANGLE = float(np.arccos(1 - 0.5 / 2))
 """The angle of the largest squared radius that nudge-ft tries (0.48), rounded up to 0.5."""
 
 
 class QueriesAnswersDict(TypedDict):
-    """Queries and, for each, the rows that answer it."""
+    """Queries and, for each, the rows of the documents that answer it."""
 
-    q_embs: NDArray[np.float32]
+    q_embs: Float32
+    """(q, d)."""
     q_ans_indx: Sequence[Sequence[int]]
+    """One entry a query."""
 
 
 def _finetune(
@@ -47,10 +50,13 @@ def _finetune(
     queries = np.asarray(train_set["q_embs"])
     fit = finetune_documents(
         unit(np.asarray(embeddings)).astype(np.float32),
-        # nudge-ft sums the queries as they are; here they are unit, and weigh their length.
-        (queries, train_set["q_ans_indx"], lengths(queries)),
-        (val_set["q_embs"], val_set["q_ans_indx"]),
-        FinetuneOptions(method, metric, angle, "dot" if method == "nudge-m" else "cosine", WIDEST),
+        # nudge-ft sums the queries as they are. Here they are scaled to unit length, so that each
+        # takes its length as its weight.
+        QuerySet(queries, train_set["q_ans_indx"], lengths(queries)),
+        QuerySet(val_set["q_embs"], val_set["q_ans_indx"]),
+        FinetuneOptions(
+            method, metric, angle, "dot" if method == "nudge-m" else "cosine", MAX_RADIUS_ANGLE
+        ),
         fixed_documents=None
         if fixed_documents is None
         else unit(np.asarray(fixed_documents)).astype(np.float32),
@@ -59,7 +65,7 @@ def _finetune(
 
 
 class NUDGEN:
-    """NUDGE-N: documents turn towards the queries they answer, up to one angle."""
+    """NUDGE-N, which turns documents towards the queries they answer, each by at most one angle."""
 
     def __init__(self, device: Any = None) -> None:
         self.device = device
@@ -75,10 +81,11 @@ class NUDGEN:
         val_k: int = 1,
         gamma: float | None = None,
     ) -> Float32:
-        """The documents, scaled to unit length and turned: (n, d) float32.
+        """Return the documents, scaled to unit length and turned: (n, d) float32.
 
         embeddings: (n, d).  nontrain_embeddings: documents that answer no query; not returned.
         val_k: the angle is the best for recall@val_k.  gamma: the squared radius, if given.
+        val_batch_size: taken for compatibility and not used.
         """
         angle = None if gamma is None else float(np.arccos(1 - gamma / 2))
         return _finetune(
@@ -87,7 +94,7 @@ class NUDGEN:
 
 
 class NUDGEM:
-    """NUDGE-M: documents take one step along their pull; to be searched by dot product."""
+    """NUDGE-M, which moves documents by one step along their pull, for search by dot product."""
 
     def __init__(self, device: Any = None) -> None:
         self.device = device
@@ -102,10 +109,12 @@ class NUDGEM:
         val_batch_size: int = 256,  # noqa: ARG002
         gamma: float | None = None,
     ) -> Float32:
-        """The documents, scaled to unit length, each plus a step along its pull: (n, d) float32.
+        """Return the documents, scaled to unit length, each plus a step along its pull.
 
+        Returns (n, d) float32.
         embeddings: (n, d).  nontrain_embeddings: documents that answer no query; not returned.
-        gamma: the step, if given; else the best for the share of first places that are right.
+        gamma: the step, if given; else the best for the share of queries whose first document is
+        an answer. val_batch_size: taken for compatibility and not used.
         """
         return _finetune(
             "nudge-m", embeddings, train_set, val_set, nontrain_embeddings, "recall@1", gamma

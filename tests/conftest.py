@@ -1,4 +1,4 @@
-"""What every test may ask for: is this CI, and where the shared collections are."""
+"""Fixtures for every test: collections, the shared data, a Milvus server, is this CI."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.collection_fixtures import any_sample_collection, sample_collection
+from tests.support.collection_fixtures import (
+    any_sample_collection,
+    any_tracked_collection,
+    sample_collection,
+    tracked_collection,
+)
 from tests.support.milvus_server import find_or_start_milvus
 
 __all__ = [
     "any_sample_collection",
+    "any_tracked_collection",
     "in_ci",
     "milvus_server_uri",
     "root",
     "sample_collection",
     "shared_data",
+    "tracked_collection",
 ]
 
 # How long an example takes says nothing about the code. The same examples each time, so that
@@ -33,30 +40,31 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
 def skip_or_fail(reason: str) -> None:
-    """Skip on a laptop, fail in CI: what CI leaves out it would silently stop testing."""
-    if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+    """Skip on a laptop; fail in CI, which would otherwise stop testing something in silence."""
+    if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The repository."""
+    """Return the repository's folder."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def in_ci() -> bool:
-    """Whether a thing that is not there is a failure."""
-    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+    """Return whether this is CI, where a missing server or file is a failure."""
+    return IN_CI
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real collections, described in benchmarks/; not part of the product."""
+    """Return the folder of real collections, which is not part of the repository."""
     shared = Path(os.environ.get("NUDGE_SYNC_SHARED", ROOT.parent / "shared"))
     if not (shared / "data").is_dir():
         skip_or_fail(
@@ -67,7 +75,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def milvus_server_uri() -> Iterator[str]:
-    """A Milvus 2.3.5 server of this session, or the one in MILVUS_URI."""
+    """Start a Milvus 2.3.5 server for this session, or take the one in MILVUS_URI."""
     if not os.environ.get("MILVUS_URI") and find_spec("milvus") is None:
         skip_or_fail("no Milvus server: install the milvus wheel, or set MILVUS_URI")
     with find_or_start_milvus() as uri:

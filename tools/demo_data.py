@@ -15,13 +15,13 @@ TARGET = Path(__file__).parent.parent / "nudge_sync" / "demo" / "data" / "metato
 
 
 def read_row_numbers(path: Path) -> dict[str, int]:
-    """Id -> row."""
+    """Return id -> row, from a file with an id on each line."""
     names = path.read_text(encoding="utf-8").splitlines()
     return {name: row for row, name in enumerate(names)}
 
 
 def main(folder: Path) -> None:
-    """Write the file."""
+    """Write the file from what is in `folder`."""
     tools, requests = (
         read_row_numbers(folder / "documents.txt"),
         read_row_numbers(folder / "queries.txt"),

@@ -1,4 +1,4 @@
-"""Milvus servers and Milvus Lite for nudge-sync.
+"""Milvus servers and Milvus Lite for nudge-sync: `pip install nudge-sync[milvus]`.
 
 Milvus's words for the project's: a *point* is an entity, its *id* the primary key, its *vector* a
 vector field, its *payload* the scalar, JSON, array and dynamic fields.

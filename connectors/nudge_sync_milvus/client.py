@@ -1,3 +1,5 @@
+"""The connection to a Milvus server or to Milvus Lite."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -17,7 +19,9 @@ from nudge_sync_milvus.lite import LiteServer
 from nudge_sync_milvus.settings import MilvusSettings
 
 STRONG = common_pb2.ConsistencyLevel.Strong
-SESSION = common_pb2.ConsistencyLevel.Session
+"""A read that sees every write that has returned."""
+_SESSION = common_pb2.ConsistencyLevel.Session
+"""A read that sees at least the writes up to a timestamp that it names."""
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -26,6 +30,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+"""No limit on messages here (Milvus has its own), no hidden retries, and a dead peer is noticed."""
 
 
 class Connection:
@@ -48,9 +53,10 @@ class Connection:
         self._is_open = True
 
     def call(self, method: str, request: Any) -> Any:
-        """The answer to one request.
+        """Return the answer to one request.
 
-        Raises what `failures` makes of a failed call or of a status that is not success.
+        method: its name in Milvus's gRPC service. Raises a DatabaseError (see the module `errors`)
+        where the call failed or the answer's status is not success.
         """
         request_label = f"Milvus at {self.address}, {method}{_describe_subject(request)}"
         if not self._is_open:
@@ -77,11 +83,12 @@ class Connection:
         limit: int = 0,
         ordered: bool = False,
     ) -> Any:
-        """The columns `fields` of the rows that `filter_` selects.
+        """Return the columns `fields` of the rows that `filter_` selects.
 
-        Sees every write that has returned; with `since`, a write's timestamp, at least that one
-        and those before it, which is quicker. `ordered`: asks Milvus Lite for key order, which a
-        server keeps by itself where there is a `limit`.
+        Sees every write that has returned. partition: "" means all of them.
+        guarantee_timestamp: of a write; the answer then sees at least that write and those before
+        it, which is quicker. limit: 0 means none.
+        ordered: ask Milvus Lite for key order, which a server keeps by itself under a `limit`.
         """
         options = {"limit": str(limit)} if limit else {}
         if ordered and self._lite_server:
@@ -91,14 +98,14 @@ class Connection:
             expr=filter_,
             output_fields=fields,
             partition_names=[partition] if partition else [],
-            consistency_level=SESSION if guarantee_timestamp else STRONG,
+            consistency_level=_SESSION if guarantee_timestamp else STRONG,
             guarantee_timestamp=guarantee_timestamp,
             query_params=to_key_value_pairs(options),
         )
         return self.call("Query", request)
 
     def count(self, collection: str, filter_: str = "") -> int:
-        """How many rows `filter_` selects, by a count that sees every write."""
+        """Return how many rows `filter_` selects, by a count that sees every write."""
         answer = self.query(collection, filter_, ["count(*)"])
         return int(answer.fields_data[0].scalars.long_data.data[0])
 
@@ -117,7 +124,7 @@ class Connection:
 
 
 def to_key_value_pairs(options: dict[str, str]) -> list[Any]:
-    """`options` as Milvus's key-value messages."""
+    """Return options as Milvus's key-value messages."""
     return [common_pb2.KeyValuePair(key=key, value=value) for key, value in options.items()]
 
 

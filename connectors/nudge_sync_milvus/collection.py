@@ -1,3 +1,5 @@
+"""The user's vectors in one collection."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -10,40 +12,47 @@ from nudge_sync.connector import (
     Float32,
     Health,
     Hits,
-    Metric,
     PointId,
     Points,
     WriteReport,
+    check_queries,
+    check_write,
 )
-from nudge_sync.errors import InputError, Unreachable, UnsupportedCollection
+from nudge_sync.errors import Unreachable, UnsupportedCollection
 from nudge_sync_milvus.client import Connection
-from nudge_sync_milvus.columns import extract_vectors
 from nudge_sync_milvus.create import LoadState, get_load_state
-from nudge_sync_milvus.filters import is_possible_key
-from nudge_sync_milvus.guarded_write import GuardedWrite, WriteChunk, check_write
-from nudge_sync_milvus.layout import METRICS, Layout, VectorIndex, describe_index, resolve_layout
-from nudge_sync_milvus.query import MAX_QUERY_ROWS, CollectionRef, Rows, read_rows, scan_rows
-from nudge_sync_milvus.search import (
-    FULL_PRECISION_INDEXES,
-    build_search_request,
-    choose_search_params,
-    parse_hits,
-    search_exact,
-    similarity,
-    split_queries,
+from nudge_sync_milvus.guarded_write import GuardedWrite
+from nudge_sync_milvus.layout import (
+    METRICS,
+    Layout,
+    describe_index,
+    explain_not_loaded,
+    list_index_problems,
+    list_problems,
+    require_metric,
+    resolve_layout,
 )
+from nudge_sync_milvus.query import (
+    MAX_QUERY_ROWS,
+    compute_row_limit,
+    read_rows,
+    scan_rows,
+    to_points,
+    to_ref,
+)
+from nudge_sync_milvus.search import search_exact, search_index
 from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
+"""Bytes assumed for a row's key and the message around it."""
 _MAX_PENDING_SHARE = 0.1
+"""Of the rows: with more that wait to be indexed, the collection is not ready."""
 _MAX_PENDING_ROWS = 10_000
+"""With more rows than this that wait to be indexed, the collection is not ready."""
 
 
 class MilvusCollection:
-    """One FLOAT_VECTOR field of one Milvus collection.
-
-    Words: a point is an entity, its id the primary key, a payload the entity's scalar, JSON, array
-    and dynamic fields, a vector a vector field.
+    """See `nudge_sync.connector.Collection`: one FLOAT_VECTOR field of one Milvus collection.
 
     **The window of `write`.** Milvus has no conditional write. Rows go in chunks of at most 2,000:
     read (Strong), compared, upserted, read back; on a server two chunks at a time, since each read
@@ -84,7 +93,7 @@ class MilvusCollection:
         self._request_bytes = request_bytes
 
     def describe(self) -> CollectionFacts:
-        """See the contract. A collection that is not loaded has a problem, and no exact count."""
+        """See `Collection.describe`. A collection that is not loaded has no exact count."""
         layout = self._resolve_layout()
         index = describe_index(self._connection, layout)
         try:
@@ -104,90 +113,87 @@ class MilvusCollection:
             precision="float32",
             rescales=False,
             problems=(
-                *self._list_problems(layout),
-                *_list_index_problems(layout, index, is_loaded=is_loaded),
+                *list_problems(layout, partial_update=self._partial_update),
+                *list_index_problems(layout, index, is_loaded=is_loaded),
             ),
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See the contract. Strong consistency."""
+        """See `Collection.read`. Strong consistency."""
         layout = self._resolve_layout()
-        possible_ids = {key: None for key in ids if _is_possible_id(layout, key)}
+        possible_ids = {key: None for key in ids if layout.is_possible_id(key)}
         vector_by_id: dict[PointId, Float32] = {}
-        for rows in self._read_rows(layout, list(possible_ids)):
-            points = _to_points(rows, layout)
+        for rows in read_rows(
+            self._connection,
+            to_ref(layout),
+            list(possible_ids),
+            [layout.vector],
+            row_limit=self._compute_row_limit(layout),
+        ):
+            points = to_points(rows, layout)
             vector_by_id.update(zip(points.ids, points.vectors, strict=True))
-        present_ids = [key for key in ids if _is_possible_id(layout, key) and key in vector_by_id]
+        present_ids = [key for key in ids if layout.is_possible_id(key) and key in vector_by_id]
         vectors = np.array([vector_by_id[key] for key in present_ids], dtype=np.float32)
         return Points(present_ids, vectors.reshape(-1, layout.dimension))
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
-        """See the contract. Pages by key; what a page lost is found by its key and read."""
+        """See `Collection.scan`. Pages by key; a row that a page lost is read by its key."""
         layout = self._resolve_layout()
-        row_limit = self._compute_row_limit(layout)
         for rows in scan_rows(
-            self._connection, _to_ref(layout), [layout.vector], row_limit=row_limit
+            self._connection,
+            to_ref(layout),
+            [layout.vector],
+            row_limit=self._compute_row_limit(layout),
         ):
-            points = _to_points(rows, layout)
+            points = to_points(rows, layout)
             for start in range(0, len(points), batch_size):
                 span = slice(start, start + batch_size)
                 yield Points(points.ids[span], points.vectors[span])
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
-        """See the contract, and the class."""
+        """See `Collection.search`, and the class for what `exact` costs."""
         layout = self._resolve_layout()
         index = describe_index(self._connection, layout)
-        metric = _require_metric(layout, index)
-        if queries.ndim != 2 or queries.shape[1] != layout.dimension:  # noqa: PLR2004
-            raise InputError(
-                f"expected queries of shape (q, {layout.dimension}), got {queries.shape}"
-            )
+        metric = require_metric(layout, index)
+        check_queries(queries, layout.dimension)
         if not len(queries) or k < 1:
             return Hits([[] for _ in queries], [np.empty(0, np.float32) for _ in queries])
         if k > MAX_QUERY_ROWS or (exact and index.kind != "FLAT"):
-            batches = self.scan(self._compute_row_limit(layout))
-            return search_exact(queries, k, metric, batches)
-        return self._search_index(layout, index, queries, k)
+            return search_exact(queries, k, metric, self.scan(self._compute_row_limit(layout)))
+        return search_index(
+            self._connection,
+            layout,
+            index,
+            queries,
+            k,
+            settings=self._settings,
+            read=self.read,
+        )
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
-        """See the contract, and the class for the window."""
+        """See `Collection.write`, and the class for the window."""
         layout = self._resolve_layout()
-        check_write(points, expected, layout.dimension)
-        problems = list(self._list_problems(layout))
+        problems = list(list_problems(layout, partial_update=self._partial_update))
         if problems:
             raise UnsupportedCollection("; ".join(problems))
-        rows = [row for row, key in enumerate(points.ids) if _is_possible_id(layout, key)]
-        report = WriteReport(
-            missing=[key for key in points.ids if not _is_possible_id(layout, key)]
-        )
+        points, expected = check_write(points, expected, layout.dimension)
         guarded_write = GuardedWrite(
             self._connection,
             layout,
             partial_update=self._partial_update,
             request_bytes=self._request_bytes,
         )
-        chunks = [
-            WriteChunk([points.ids[row] for row in run], points.vectors[run], expected[run])
-            for run in (
-                rows[start : start + guarded_write.row_limit]
-                for start in range(0, len(rows), guarded_write.row_limit)
-            )
-        ]
-        for chunk_report in guarded_write.write_chunks(chunks):
-            report.written.extend(chunk_report.written)
-            report.drifted.extend(chunk_report.drifted)
-            report.missing.extend(chunk_report.missing)
-        return report
+        return guarded_write.write(points, expected)
 
     def health(self) -> Health:
-        """Not ready while a tenth of the rows, or 10,000, wait to be indexed.
+        """See `Collection.health`. Not ready while a tenth of the rows, or 10,000, wait for it.
 
         Until then Milvus searches them by brute force or through a coarse interim index: slower,
         and with fewer hits (half of them were missing on random vectors).
         """
         layout = self._resolve_layout()
         if not self._is_loaded(layout):
-            return Health(ready=False, reason=_explain_not_loaded(layout))
+            return Health(ready=False, reason=explain_not_loaded(layout))
         index = describe_index(self._connection, layout)
         if index.failure:
             return Health(ready=False, reason=f"the index failed: {index.failure}")
@@ -201,30 +207,7 @@ class MilvusCollection:
         return resolve_layout(self._connection, self._name, self._vector)
 
     def _compute_row_limit(self, layout: Layout) -> int:
-        return max(
-            1,
-            min(
-                MAX_QUERY_ROWS, self._request_bytes // (4 * layout.dimension + _ROW_OVERHEAD_BYTES)
-            ),
-        )
-
-    def _read_rows(self, layout: Layout, ids: Sequence[PointId]) -> Iterator[Rows]:
-        row_limit = self._compute_row_limit(layout)
-        return read_rows(
-            self._connection, _to_ref(layout), ids, [layout.vector], row_limit=row_limit
-        )
-
-    def _list_problems(self, layout: Layout) -> Iterator[str]:
-        if layout.auto_id:
-            yield (
-                f'collection "{self._name}" makes its primary keys by itself (auto_id); an upsert '
-                "would fail or change them: copy it into a collection with keys of your own"
-            )
-        if layout.struct_fields and not self._partial_update:
-            yield (
-                f'collection "{self._name}" has struct fields, which only Milvus 2.6.2 and later '
-                "can leave alone in an upsert: update the server"
-            )
+        return compute_row_limit(4 * layout.dimension + _ROW_OVERHEAD_BYTES, self._request_bytes)
 
     def _is_loaded(self, layout: Layout) -> bool:
         return bool(
@@ -235,81 +218,3 @@ class MilvusCollection:
         request = milvus_pb2.GetCollectionStatisticsRequest(collection_name=layout.collection)
         stats = self._connection.call("GetCollectionStatistics", request).stats
         return next((int(pair.value) for pair in stats if pair.key == "row_count"), 0)
-
-    def _search_index(self, layout: Layout, index: VectorIndex, queries: Float32, k: int) -> Hits:
-        metric = _require_metric(layout, index)
-        needs_rescore = index.kind not in FULL_PRECISION_INDEXES
-        hit_count = min(MAX_QUERY_ROWS, 2 * k) if needs_rescore else k
-        params = choose_search_params(
-            index, hit_count, self._settings.ef, self._settings.search_params
-        )
-        hits = Hits([], [])
-        for batch in split_queries(queries, hit_count):
-            answer = self._connection.call(
-                "Search", build_search_request(layout, index, batch, hit_count, params)
-            )
-            batch_hits = parse_hits(answer.results, metric)
-            batch_hits = (
-                self._rescore(layout, batch_hits, batch, k, metric) if needs_rescore else batch_hits
-            )
-            hits.ids.extend(batch_hits.ids)
-            hits.scores.extend(batch_hits.scores)
-        return hits
-
-    def _rescore(
-        self, layout: Layout, hits: Hits, queries: Float32, k: int, metric: Metric
-    ) -> Hits:
-        points = self.read(list({key: None for keys in hits.ids for key in keys}))
-        row_by_id = {key: row for row, key in enumerate(points.ids)}
-        rescored = Hits([], [])
-        for query, keys in zip(queries, hits.ids, strict=True):
-            known_keys = [key for key in keys if key in row_by_id]
-            vectors = points.vectors[[row_by_id[key] for key in known_keys]].reshape(
-                -1, layout.dimension
-            )
-            scores = similarity(query[None, :], vectors, metric)[0]
-            order = np.argsort(-scores, kind="stable")[:k]
-            rescored.ids.append([known_keys[row] for row in order])
-            rescored.scores.append(scores[order])
-        return rescored
-
-
-def _to_ref(layout: Layout) -> CollectionRef:
-    return CollectionRef(layout.collection, layout.key_field, layout.integer_keys)
-
-
-def _is_possible_id(layout: Layout, key: PointId) -> bool:
-    return is_possible_key(key, integers=layout.integer_keys, max_bytes=layout.max_key_bytes)
-
-
-def _to_points(rows: Rows, layout: Layout) -> Points:
-    if not len(rows):
-        return Points([], np.empty((0, layout.dimension), dtype=np.float32))
-    vectors, valid = extract_vectors(rows.columns[layout.vector])
-    if valid.all():
-        return Points(rows.keys, np.array(vectors, dtype=np.float32))
-    valid_rows = np.flatnonzero(valid)
-    return Points([rows.keys[row] for row in valid_rows], vectors[valid_rows])
-
-
-def _list_index_problems(layout: Layout, index: VectorIndex, *, is_loaded: bool) -> Iterator[str]:
-    if not index.kind:
-        yield f'field "{layout.vector}" has no index; create one and load the collection'
-    elif index.metric not in METRICS:
-        yield f'metric {index.metric} of field "{layout.vector}" is not supported'
-    if not is_loaded:
-        yield _explain_not_loaded(layout)
-
-
-def _require_metric(layout: Layout, index: VectorIndex) -> Metric:
-    metric = METRICS.get(index.metric)
-    if metric is None:
-        raise UnsupportedCollection(
-            f'field "{layout.vector}" of collection "{layout.name}" has no index with metric '
-            "COSINE, IP or L2; create one and load the collection"
-        )
-    return metric
-
-
-def _explain_not_loaded(layout: Layout) -> str:
-    return f'collection "{layout.name}" is not loaded; load it'

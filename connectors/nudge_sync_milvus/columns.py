@@ -1,4 +1,4 @@
-"""Milvus's column messages as arrays, and back, without a value in between being touched."""
+"""Milvus's column messages as arrays, and back, with every value bit for bit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pymilvus.grpc_gen import schema_pb2
 from nudge_sync.connector import Float32, PointId
 
 _DENSE_KINDS = {"float_vector", "binary_vector", "float16_vector", "bfloat16_vector", "int8_vector"}
+"""Vector fields whose rows all take the same number of bytes."""
 _ARRAY_KINDS = {
     schema_pb2.DataType.Bool: "bool_data",
     schema_pb2.DataType.Int8: "int_data",
@@ -21,29 +22,30 @@ _ARRAY_KINDS = {
     schema_pb2.DataType.Float: "float_data",
     schema_pb2.DataType.Double: "double_data",
 }
+"""Where an array holds its elements, by their type; text is in `string_data`."""
 _FLOATS_TAG = b"\n"
 """How protobuf announces field 1, length-delimited: FloatArray's packed `data`."""
 
 
 def find_column(answer: Any, name: str) -> Any:
-    """The column `name` of an answer, or None."""
+    """Return the column `name` of an answer, or None."""
     return next((field for field in answer.fields_data if field.field_name == name), None)
 
 
 def extract_keys(column: Any) -> list[PointId]:
-    """The primary keys in a column."""
+    """Return the primary keys in a column."""
     return list(getattr(column.scalars, column.scalars.WhichOneof("data")).data)
 
 
 def unpack_floats(array: Any) -> Float32:
-    """The numbers of a FloatArray message, bit for bit, without a Python object each."""
+    """Return the numbers of a FloatArray message, bit for bit, without a Python object each."""
     count = len(array.data)
     packed = array.SerializeToString()
     return np.frombuffer(packed, dtype="<f4", offset=len(packed) - 4 * count)
 
 
 def pack_floats(values: Float32) -> Any:
-    """A FloatArray message with the numbers of `values`, bit for bit."""
+    """Return a FloatArray message with the numbers of `values`, bit for bit."""
     packed = np.ascontiguousarray(values, dtype="<f4").tobytes()
     return schema_pb2.FloatArray.FromString(_FLOATS_TAG + _encode_varint(len(packed)) + packed)
 
@@ -58,7 +60,7 @@ def _encode_varint(number: int) -> bytes:
 
 
 def extract_vectors(column: Any) -> tuple[Float32, NDArray[np.bool_]]:
-    """The vectors of a float vector column, (n, d), and which rows have one at all, (n,)."""
+    """Return the vectors of a float vector column, (n, d), and which rows have one, (n,)."""
     stored = unpack_floats(column.vectors.float_vector).reshape(-1, column.vectors.dim)
     if not column.valid_data:
         return stored, np.ones(len(stored), dtype=bool)
@@ -71,7 +73,7 @@ def extract_vectors(column: Any) -> tuple[Float32, NDArray[np.bool_]]:
 
 
 def build_vector_column(name: str, values: Float32) -> Any:
-    """A float vector column that holds `values`: (n, d)."""
+    """Return a float vector column that holds `values`: (n, d)."""
     return schema_pb2.FieldData(
         type=schema_pb2.DataType.FloatVector,
         field_name=name,
@@ -82,28 +84,41 @@ def build_vector_column(name: str, values: Float32) -> Any:
 
 
 def build_key_column(name: str, keys: Sequence[PointId]) -> Any:
-    """A primary key column."""
-    column = schema_pb2.FieldData(field_name=name)
+    """Return a primary key column."""
     if keys and isinstance(keys[0], str):
-        column.type = schema_pb2.DataType.VarChar
-        column.scalars.string_data.data.extend(keys)
-    else:
-        column.type = schema_pb2.DataType.Int64
-        column.scalars.long_data.data.extend(keys)
+        return build_text_column(name, [str(key) for key in keys])
+    column = schema_pb2.FieldData(field_name=name, type=schema_pb2.DataType.Int64)
+    column.scalars.long_data.data.extend(keys)
+    return column
+
+
+def build_text_column(name: str, values: Sequence[str]) -> Any:
+    """Return a VARCHAR column."""
+    column = schema_pb2.FieldData(field_name=name, type=schema_pb2.DataType.VarChar)
+    column.scalars.string_data.data.extend(values)
+    return column
+
+
+def build_json_column(name: str, values: Sequence[bytes], *, is_dynamic: bool = False) -> Any:
+    """Return a JSON column; `is_dynamic`: the one that holds all dynamic fields."""
+    column = schema_pb2.FieldData(
+        field_name=name, type=schema_pb2.DataType.JSON, is_dynamic=is_dynamic
+    )
+    column.scalars.json_data.data.extend(values)
     return column
 
 
 def to_request_column(column: Any, count: int) -> Any:
-    """A column of `count` rows as it was answered, in the form that an upsert takes.
+    """Return a column of `count` rows as it was answered, in the form that an upsert takes.
 
-    A null takes a place in an answer and none in a request. An empty array is answered as nothing
-    at all, and a request that says so makes Milvus 2.3 crash.
+    An answer may hold a value beside the mark of a null; a request must not. An empty array is
+    answered as nothing at all, and a request that says so makes Milvus 2.3 crash.
     """
-    arrays = column.scalars.WhichOneof("data") == "array_data"
-    if not arrays and not column.valid_data:
+    has_arrays = column.scalars.WhichOneof("data") == "array_data"
+    if not has_arrays and not column.valid_data:
         return column
     request_column = select_rows(column, range(count))
-    if arrays:
+    if has_arrays:
         values_field = _ARRAY_KINDS.get(
             request_column.scalars.array_data.element_type, "string_data"
         )
@@ -114,7 +129,7 @@ def to_request_column(column: Any, count: int) -> Any:
 
 
 def select_rows(column: Any, rows: Sequence[int]) -> Any:
-    """The column with `rows` only, in that order, and no place for a null beside its mark."""
+    """Return the column with `rows` only, in that order, and no value where its mark says null."""
     selection = schema_pb2.FieldData(
         type=column.type, field_name=column.field_name, is_dynamic=column.is_dynamic
     )
@@ -131,6 +146,7 @@ def select_rows(column: Any, rows: Sequence[int]) -> Any:
 
 
 def _find_values(column: Any, rows: Sequence[int]) -> list[int]:
+    """Return where the column's values of these rows are; nulls may take no room there."""
     valid = column.valid_data
     if not valid:
         return list(rows)
@@ -158,7 +174,7 @@ def _copy_scalars(source: Any, target: Any, indices: Sequence[int]) -> None:
     copy.SetInParent()
     if kind == "array_data":
         copy.element_type = array.element_type
-    copy.data.extend([array.data[place] for place in indices])
+    copy.data.extend([array.data[index] for index in indices])
 
 
 def _copy_vectors(source: Any, target: Any, indices: Sequence[int]) -> None:
@@ -174,10 +190,10 @@ def _copy_vectors(source: Any, target: Any, indices: Sequence[int]) -> None:
     copy.SetInParent()
     if kind == "sparse_float_vector":
         copy.dim = array.dim
-        copy.contents.extend([array.contents[place] for place in indices])
+        copy.contents.extend([array.contents[index] for index in indices])
     else:
         copy.dim, copy.element_type = array.dim, array.element_type
-        copy.data.extend([array.data[place] for place in indices])
+        copy.data.extend([array.data[index] for index in indices])
 
 
 def _copy_dense_vectors(
@@ -205,7 +221,7 @@ def _compute_vector_bytes(kind: str, dim: int) -> int:
 def is_same_data(
     left: Any, left_rows: Sequence[int], right: Any, right_rows: Sequence[int]
 ) -> bool:
-    """Whether two columns hold the same, byte for byte, in these rows."""
+    """Return whether two columns hold the same, byte for byte, in these rows."""
     whole = len(left_rows) == len(right_rows) and list(left_rows) == list(right_rows)
     if whole and left.SerializeToString() == right.SerializeToString():
         return True

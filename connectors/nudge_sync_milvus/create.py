@@ -1,3 +1,5 @@
+"""Collections that are made here: the sidecar's own for its records, and those of `ingest`."""
+
 from __future__ import annotations
 
 import time
@@ -9,10 +11,23 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 from nudge_sync.errors import CollectionNotFound, Unreachable
 from nudge_sync_milvus.client import Connection, to_key_value_pairs
 from nudge_sync_milvus.errors import IndexNotFound
+from nudge_sync_milvus.record_codec import (
+    INDEX_FIELD,
+    KEY_FIELD,
+    MAX_TEXT_BYTES,
+    MIN_DIMENSION,
+    TEXT_FIELDS,
+    VECTOR_FIELD,
+)
 
 LoadState = common_pb2.LoadState
+"""Milvus's enum: does not exist, not loaded, loading, loaded."""
 _LOAD_TIMEOUT_SECONDS = 60.0
+"""How long a collection may take to be loaded."""
 _POLL_SECONDS = 0.1
+"""Between two looks at whether it is."""
+_MAX_KEY_BYTES = 160
+"""Of a record's primary key: a SHA-256 in hexadecimal, or a claim made of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +36,21 @@ class FieldSchema:
 
     name: str
     kind: int
+    """Milvus's DataType."""
     params: Mapping[str, str] = field(default_factory=dict)
+    """Such as dim or max_length."""
+
+
+def ensure_records_collection(connection: Connection, name: str, dimension: int) -> None:
+    """Make the collection of the sidecar's records, and load it, where that is still to do."""
+    text, vector = schema_pb2.DataType.VarChar, schema_pb2.DataType.FloatVector
+    fields = [
+        FieldSchema(KEY_FIELD, text, {"max_length": str(_MAX_KEY_BYTES)}),
+        FieldSchema(VECTOR_FIELD, vector, {"dim": str(max(dimension, MIN_DIMENSION))}),
+        FieldSchema(INDEX_FIELD, schema_pb2.DataType.JSON),
+        *(FieldSchema(field, text, {"max_length": str(MAX_TEXT_BYTES)}) for field in TEXT_FIELDS),
+    ]
+    ensure_collection(connection, name, fields, {"index_type": "FLAT", "metric_type": "IP"})
 
 
 def ensure_collection(
@@ -32,9 +61,10 @@ def ensure_collection(
     *,
     dynamic: bool = False,
 ) -> None:
-    """Collection `name` with its index, loaded; whatever of that there is already stays.
+    """Make the collection with its index, and load it; what there is already stays as it is.
 
     The first field is the primary key. The first FLOAT_VECTOR field gets the index.
+    dynamic: whether rows may hold fields that are not in `fields`.
     """
     vector_field = next(
         item.name for item in fields if item.kind == schema_pb2.DataType.FloatVector
@@ -52,7 +82,7 @@ def ensure_collection(
 
 
 def has_collection(connection: Connection, name: str) -> bool:
-    """Whether there is a collection `name`, or an alias."""
+    """Return whether there is a collection `name`, or an alias."""
     try:
         connection.call(
             "DescribeCollection", milvus_pb2.DescribeCollectionRequest(collection_name=name)
@@ -63,7 +93,7 @@ def has_collection(connection: Connection, name: str) -> bool:
 
 
 def load_collection(connection: Connection, name: str) -> None:
-    """Have the collection loaded when this returns: the one wait in this connector.
+    """Load the collection, and wait until it is: the one wait in this connector.
 
     Raises Unreachable after a minute.
     """
@@ -76,7 +106,7 @@ def load_collection(connection: Connection, name: str) -> None:
 
 
 def get_load_state(connection: Connection, name: str) -> int:
-    """The collection's LoadState: also that it does not exist."""
+    """Return the collection's LoadState, which also says that it does not exist."""
     request = milvus_pb2.GetLoadStateRequest(collection_name=name)
     try:
         return int(connection.call("GetLoadState", request).state)

@@ -1,14 +1,19 @@
+"""A Milvus server, or a Milvus Lite file, as a nudge-sync database."""
+
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2
 
-from nudge_sync.connector import DatabaseFacts, Record
-from nudge_sync.connector.secrets import refuse_secrets_in_table
-from nudge_sync.connector.settings import validate_settings
+from nudge_sync.connector import (
+    DatabaseFacts,
+    Record,
+    parse_version,
+    refuse_secrets_in_table,
+    validate_settings,
+)
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.create import load_collection
@@ -18,11 +23,13 @@ from nudge_sync_milvus.records import MilvusRecords
 from nudge_sync_milvus.settings import MAX_REQUEST_BYTES, MilvusSettings
 
 _PARTIAL_UPDATE_RELEASE = (2, 6, 2)
+"""Since when an upsert may carry the vector alone."""
 _LITE_VERSION_MARKER = "milvus_lite-"
+"""What Milvus Lite puts before its version."""
 
 
 def connect(section: Mapping[str, Any]) -> MilvusDatabase:
-    """An open Milvus server or Milvus Lite file.
+    """Open a Milvus server or a Milvus Lite file.
 
     Raises ConfigError, Unreachable, Unauthorised.
     """
@@ -31,7 +38,7 @@ def connect(section: Mapping[str, Any]) -> MilvusDatabase:
 
 
 class MilvusDatabase:
-    """A connection to Milvus 2.3 to 3.x, or a Milvus Lite file in this process."""
+    """See `nudge_sync.connector.Database`. Milvus 2.3 to 3.x, or Milvus Lite in this process."""
 
     def __init__(self, settings: MilvusSettings, *, request_bytes: int = MAX_REQUEST_BYTES) -> None:
         self._settings = settings
@@ -44,7 +51,7 @@ class MilvusDatabase:
             raise
 
     def describe(self) -> DatabaseFacts:
-        """See the contract."""
+        """See `Database.describe`."""
         self._version = self._fetch_version()
         product = "Milvus Lite" if self._is_lite else "Milvus"
         return DatabaseFacts(
@@ -52,7 +59,7 @@ class MilvusDatabase:
         )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
-        """See the contract. Milvus Lite forgets what was loaded when it ends: it is loaded here."""
+        """See `Database.collection`. In Milvus Lite, which forgets when it ends, it is loaded."""
         resolve_layout(self.connection, name, vector)
         if self._is_lite:
             load_collection(self.connection, name)
@@ -61,13 +68,12 @@ class MilvusDatabase:
             name,
             vector,
             settings=self._settings,
-            partial_update=self._is_lite
-            or _parse_version(self._version) >= _PARTIAL_UPDATE_RELEASE,
+            partial_update=self._is_lite or parse_version(self._version) >= _PARTIAL_UPDATE_RELEASE,
             request_bytes=self._request_bytes,
         )
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MilvusRecords:
-        """See the contract."""
+        """See `Database.records`."""
         return MilvusRecords(
             self.connection, name, dimension, indexed, request_bytes=self._request_bytes
         )
@@ -75,11 +81,11 @@ class MilvusDatabase:
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """See the contract."""
+        """See `DocumentReader.documents`."""
         return scan_log_documents(self.connection, name, vector, batch_size)
 
     def close(self) -> None:
-        """See the contract."""
+        """See `Database.close`."""
         self.connection.close()
 
     @property
@@ -89,9 +95,3 @@ class MilvusDatabase:
     def _fetch_version(self) -> str:
         answer = self.connection.call("GetVersion", milvus_pb2.GetVersionRequest())
         return str(answer.version).removeprefix("v")
-
-
-def _parse_version(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: 2.6.2-rc1 is (2, 6, 2)."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()

@@ -1,3 +1,5 @@
+"""What gRPC and Milvus say went wrong, as nudge-sync's own exceptions."""
+
 from __future__ import annotations
 
 import base64
@@ -10,11 +12,13 @@ from pymilvus.grpc_gen import common_pb2
 from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
 
 _MAX_REASON_LENGTH = 400
-# Service not ready or unavailable, too many requests, rate limit, quota; a collection or a
-# partition not or not fully loaded; replica, channel or node not there yet.
+"""Characters of a server's reason that are repeated in a message."""
 _TRANSIENT_CODES = frozenset(
     {2, 4, 8, 9, 101, 103, 201, 202, 400, 401, 500, 501, 503, 901, 902, 903, 905}
 )
+"""Service not ready or unavailable, too many requests, rate limit, quota; a collection or a
+partition not or not fully loaded; replica, channel or node not there yet.
+"""
 _TRANSIENT_GRPC_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -25,11 +29,13 @@ _TRANSIENT_GRPC_CODES = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
-# What a server that ran out of time says, under the code of any unexpected error.
+"""Errors after which the call may succeed later."""
 _TRANSIENT_REASONS = ("context Done", "context canceled", "context deadline exceeded")
+"""What a server that ran out of time says, under the code of any unexpected error."""
 _UNAUTHORISED_GRPC_CODES = frozenset(
     {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 )
+"""The token is wrong, or may not do this."""
 
 
 class MessageTooLarge(DatabaseError):
@@ -47,7 +53,6 @@ class IndexNotFound(DatabaseError):
     """The vector field has no index."""
 
 
-# Milvus's merr codes, and the enum before them, which Milvus still sends beside them.
 _ERRORS_BY_CODE: dict[int, type[DatabaseError]] = {
     100: CollectionNotFound,
     101: CollectionNotLoaded,
@@ -55,16 +60,18 @@ _ERRORS_BY_CODE: dict[int, type[DatabaseError]] = {
     1400: Unauthorised,
     1401: Unauthorised,
 }
+"""By Milvus's codes, called merr in its source."""
 _ERRORS_BY_LEGACY_CODE: dict[int, type[DatabaseError]] = {
     common_pb2.ErrorCode.CollectionNotExists: CollectionNotFound,
     common_pb2.ErrorCode.IndexNotExist: IndexNotFound,
     common_pb2.ErrorCode.SchemaMismatch: Unreachable,
     101: CollectionNotLoaded,
 }
+"""By the older enum of codes, which Milvus still sends beside the others."""
 
 
 class SecretRedactor:
-    """What no message may repeat, whatever a server says back."""
+    """Removes the token, in each of its forms, from what a server says back."""
 
     def __init__(self, token: str) -> None:
         _, _, password = token.partition(":")
@@ -72,23 +79,26 @@ class SecretRedactor:
         self._forms = sorted({form for form in forms if form}, key=len, reverse=True)
 
     def redact(self, text: str) -> str:
-        """The text with each secret as three stars."""
+        """Return the text with three stars in place of each form of the token."""
         for form in self._forms:
             text = text.replace(form, "***")
         return text
 
 
 def encode_token(token: str) -> str:
-    """The token as it goes over the wire."""
+    """Return the token as it goes over the wire."""
     return base64.b64encode(token.encode()).decode()
 
 
 def translate_grpc_error(
-    error: grpc.RpcError, where: str, secrets: SecretRedactor
+    error: grpc.RpcError, subject: str, redactor: SecretRedactor
 ) -> DatabaseError:
-    """What a failed call means. `where` says which request to which server."""
-    code, details = error.code(), secrets.redact(error.details() or "")
-    message = f"{where}: {code.name.lower().replace('_', ' ')}: {shorten_reason(details)}"
+    """Return the nudge-sync exception for a call that failed.
+
+    subject: which request to which server, for the message.
+    """
+    code, details = error.code(), redactor.redact(error.details() or "")
+    message = f"{subject}: {code.name.lower().replace('_', ' ')}: {_shorten_reason(details)}"
     if code in _UNAUTHORISED_GRPC_CODES:
         return Unauthorised(message)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -97,17 +107,20 @@ def translate_grpc_error(
     return Unreachable(message) if code in _TRANSIENT_GRPC_CODES else DatabaseError(message)
 
 
-def raise_for_status(status: Any, where: str, secrets: SecretRedactor) -> None:
-    """Raise what a Milvus status says went wrong, if anything did."""
+def raise_for_status(status: Any, subject: str, redactor: SecretRedactor) -> None:
+    """Raise the nudge-sync exception for a Milvus status, unless it says success.
+
+    subject: which request to which server, for the message.
+    """
     if status.code == 0 and status.error_code == 0:
         return
-    reason = shorten_reason(secrets.redact(status.reason))
+    reason = _shorten_reason(redactor.redact(status.reason))
     cause = MilvusException(status.code or status.error_code, reason)
-    raise _translate_status(status, f"{where}: {reason}") from cause
+    raise _translate_status(status, f"{subject}: {reason}") from cause
 
 
-def shorten_reason(reason: str) -> str:
-    """A reason without the middle of the long filter that it may repeat."""
+def _shorten_reason(reason: str) -> str:
+    """Return a reason without the middle of the long filter that it may repeat."""
     if len(reason) <= _MAX_REASON_LENGTH:
         return reason
     return f"{reason[: _MAX_REASON_LENGTH // 2]} ... {reason[-_MAX_REASON_LENGTH // 2 :]}"

@@ -1,7 +1,9 @@
+"""The upserts of `MilvusCollection.write`: rows are compared, written and read back in chunks."""
+
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus.grpc_gen import milvus_pb2
 
-from nudge_sync.connector import Float32, PointId, Points, WriteReport
-from nudge_sync.errors import InputError, UnsupportedCollection, WriteNotVerified
+from nudge_sync.connector import (
+    Float32,
+    PointId,
+    Points,
+    WriteReport,
+    is_same_vector,
+    merge_reports,
+)
+from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.columns import (
     build_key_column,
@@ -22,26 +31,31 @@ from nudge_sync_milvus.columns import (
 )
 from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
-from nudge_sync_milvus.query import CollectionRef, Rows, read_rows
+from nudge_sync_milvus.query import FetchedRows, compute_row_limit, read_rows, to_ref
 
 _WRITE_BATCH_ROWS = 2_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
 _PARALLEL_CHUNKS = 2
+"""Chunks that a server works on at once."""
 _PARALLEL_PARTITIONS = 8
+"""Partitions that are read at once."""
 _ROW_OVERHEAD_BYTES = 2_048
 """Bytes assumed for what a row holds beside its vectors, until the answer shows its size."""
 _MAX_NAMED_KEYS = 5
+"""Keys that a message names."""
 _MAX_VANISHED_ROWS = 50
 """Rows of a chunk that may be gone after their upsert, if they are more than half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteChunk:
-    """What one chunk wants: for each id the vector it should hold, and the one it held, (n, d)."""
+    """Rows that are written together."""
 
     ids: list[PointId]
     new_vectors: Float32
+    """(n, d): what they should hold."""
     expected: Float32
+    """(n, d): what they are expected to hold now."""
     row_by_id: dict[PointId, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,20 +63,27 @@ class WriteChunk:
         object.__setattr__(self, "row_by_id", row_by_id)
 
     def select_new_vectors(self, ids: Sequence[PointId]) -> Float32:
-        """The new vectors of these ids."""
+        """Return the new vectors of these ids."""
         return self.new_vectors[[self.row_by_id[key] for key in ids]]
 
-    def compare_rows(self, rows: Rows, vector: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which of `rows` hold the new vector, and which the old one, bit for bit."""
-        change_rows = [self.row_by_id[key] for key in rows.keys]
+    def compare_rows(
+        self, rows: FetchedRows, vector: str
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which of `rows` hold the new vector, and which the expected one, bit for bit."""
+        chunk_rows = [self.row_by_id[key] for key in rows.keys]
         live, valid = extract_vectors(rows.columns[vector])
-        return _is_same_vector(live, self.new_vectors[change_rows]) & valid, _is_same_vector(
-            live, self.expected[change_rows]
-        ) & valid
+        is_written = is_same_vector(live, self.new_vectors[chunk_rows], rescales=False)
+        is_pending = is_same_vector(live, self.expected[chunk_rows], rescales=False)
+        return is_written & valid, is_pending & valid
+
+    def sort_report(self, report: WriteReport) -> WriteReport:
+        """Return the report with its ids in the order of the chunk."""
+        outcomes = (report.written, report.drifted, report.missing)
+        return WriteReport(*(sorted(ids, key=self.row_by_id.__getitem__) for ids in outcomes))
 
 
 class GuardedWrite:
-    """One `Collection.write`: compares, upserts and reads back, chunk by chunk."""
+    """Writes to one vector of a collection; see `MilvusCollection` for the window."""
 
     def __init__(
         self, connection: Connection, layout: Layout, *, partial_update: bool, request_bytes: int
@@ -71,46 +92,58 @@ class GuardedWrite:
         self._layout = layout
         self._partial_update = partial_update
         self._request_bytes = request_bytes
-        self._ref = CollectionRef(layout.collection, layout.key_field, layout.integer_keys)
+        self._ref = to_ref(layout)
         self._fields = [layout.vector] if partial_update else ["*"]
         self._other_fields = (
             [] if partial_update else [name for name in layout.fields if name != layout.vector]
         )
-        self.row_limit = max(
-            1, min(_WRITE_BATCH_ROWS, request_bytes // (layout.min_row_bytes + _ROW_OVERHEAD_BYTES))
-        )
 
-    def write_chunks(self, chunks: Sequence[WriteChunk]) -> list[WriteReport]:
-        """What became of each chunk."""
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        """Write rows that have been checked, a chunk at a time, and report on each."""
+        is_possible = [self._layout.is_possible_id(key) for key in points.ids]
+        rows = np.flatnonzero(is_possible)
+        impossible_ids = [
+            key for key, possible in zip(points.ids, is_possible, strict=True) if not possible
+        ]
+        row_limit = compute_row_limit(
+            self._layout.min_row_bytes + _ROW_OVERHEAD_BYTES,
+            self._request_bytes,
+            _WRITE_BATCH_ROWS,
+        )
+        chunks = [
+            WriteChunk([points.ids[row] for row in run], points.vectors[run], expected[run])
+            for run in (rows[start : start + row_limit] for start in range(0, len(rows), row_limit))
+        ]
         # Milvus Lite is not safe against itself. On a server chunks wait for its clock together.
         with ThreadPoolExecutor(1 if self._connection.is_lite else _PARALLEL_CHUNKS) as pool:
-            return list(pool.map(self.write_chunk, chunks))
+            reports = list(pool.map(self._write_chunk, chunks))
+        return merge_reports([WriteReport(missing=impossible_ids), *reports])
 
-    def write_chunk(self, chunk: WriteChunk) -> WriteReport:
-        """What became of these rows. At most `at_once` of them."""
-        report = WriteReport()
+    def _write_chunk(self, chunk: WriteChunk) -> WriteReport:
         live_parts = self._read_live(chunk.ids)
         key_counts = Counter(key for _, live in live_parts for key in live.keys)
-        report.missing.extend(key for key in chunk.ids if key not in key_counts)
-        report.drifted.extend(key for key, times in key_counts.items() if times > 1)
-        pending_parts = [
-            (partition, self._select_pending(live, chunk, report)) for partition, live in live_parts
-        ]
-        pending_parts = [(partition, live) for partition, live in pending_parts if len(live)]
+        duplicate_keys = {key for key, count in key_counts.items() if count > 1}
+        absent_keys = [key for key in chunk.ids if key not in key_counts]
+        reports = [WriteReport(drifted=list(duplicate_keys), missing=absent_keys)]
+        pending_parts = []
+        for partition, live in live_parts:
+            pending, report = self._select_pending(live, chunk, duplicate_keys)
+            reports.append(report)
+            if len(pending):
+                pending_parts.append((partition, pending))
         timestamps = [
-            self._upsert(partition, live, chunk.select_new_vectors(live.keys))
-            for partition, live in pending_parts
+            self._upsert(partition, pending, chunk.select_new_vectors(pending.keys))
+            for partition, pending in pending_parts
         ]
         if pending_parts:
-            self._verify([live for _, live in pending_parts], chunk, max(timestamps), report)
-        for outcome_ids in (report.written, report.drifted, report.missing):
-            outcome_ids.sort(key=chunk.row_by_id.__getitem__)
-        return report
+            sent = [pending for _, pending in pending_parts]
+            reports.append(self._verify(sent, chunk, max(timestamps)))
+        return chunk.sort_report(merge_reports(reports))
 
-    def _read_live(self, ids: Sequence[PointId]) -> list[tuple[str, Rows]]:
-        """The rows as they are now, each part with the partition it lives in."""
+    def _read_live(self, ids: Sequence[PointId]) -> list[tuple[str, FetchedRows]]:
+        """Return the rows as they are now, each part with the partition that it was read from."""
 
-        def rows_in(partition: str) -> list[tuple[str, Rows]]:
+        def read_partition(partition: str) -> list[tuple[str, FetchedRows]]:
             parts = read_rows(
                 self._connection,
                 self._ref,
@@ -124,12 +157,12 @@ class GuardedWrite:
         partitions = self._layout.partitions
         # Each answer waits for the server's clock to tick: together they wait once.
         with ThreadPoolExecutor(min(len(partitions), _PARALLEL_PARTITIONS)) as pool:
-            live_parts = [part for parts in pool.map(rows_in, partitions) for part in parts]
+            live_parts = [part for parts in pool.map(read_partition, partitions) for part in parts]
         for _, live in live_parts:
-            self._check_fields(live)
+            self._refuse_unread_fields(live)
         return live_parts
 
-    def _check_fields(self, live: Rows) -> None:
+    def _refuse_unread_fields(self, live: FetchedRows) -> None:
         unread_fields = set(self._other_fields) - set(live.columns)
         if unread_fields:
             raise UnsupportedCollection(
@@ -138,25 +171,30 @@ class GuardedWrite:
                 "Milvus 2.6.2 and later can write the vector alone"
             )
 
-    def _select_pending(self, live: Rows, chunk: WriteChunk, report: WriteReport) -> Rows:
-        """The rows of `live` to be written; the others go to the report."""
+    def _select_pending(
+        self, live: FetchedRows, chunk: WriteChunk, duplicate_keys: set[PointId]
+    ) -> tuple[FetchedRows, WriteReport]:
+        """Return the rows of `live` that are to be written, and a report on the others."""
         is_written, is_pending = chunk.compare_rows(live, self._layout.vector)
         _, valid = extract_vectors(live.columns[self._layout.vector])
-        duplicate_keys = set(report.drifted)
-        rows = []
+        report = WriteReport()
+        pending_rows = []
         for row, key in enumerate(live.keys):
             if key in duplicate_keys:
                 continue
             if is_written[row]:
                 report.written.append(key)
             elif is_pending[row]:
-                rows.append(row)
+                pending_rows.append(row)
             else:
                 (report.drifted if valid[row] else report.missing).append(key)
-        return live.select(rows)
+        return live.select(pending_rows), report
 
-    def _upsert(self, partition: str, live: Rows, vectors: Float32) -> int:
-        """The upsert's timestamp. Halved where it is too large for one message."""
+    def _upsert(self, partition: str, live: FetchedRows, vectors: Float32) -> int:
+        """Upsert the rows, halved where they are too large for one message.
+
+        Returns the timestamp from which on a read sees all of it.
+        """
         request = self._build_request(partition, live, vectors)
         if request.ByteSize() <= self._request_bytes or len(live) == 1:
             try:
@@ -172,28 +210,27 @@ class GuardedWrite:
         first_timestamp = self._upsert(partition, first, vectors[:half])
         return max(first_timestamp, self._upsert(partition, second, vectors[half:]))
 
-    def _refuse_partial_upsert(self, answer: Any, live: Rows) -> None:
+    def _refuse_partial_upsert(self, answer: Any, live: FetchedRows) -> None:
         """Raise WriteNotVerified where the server took fewer rows than it was sent, and lost some.
 
         A Milvus 3.0 on tiered storage did, said success, and had deleted the others (issue 49217).
         """
         if int(answer.upsert_cnt) == len(live):
             return
-        timestamp = int(answer.timestamp)
         parts = read_rows(
             self._connection,
             self._ref,
             live.keys,
             [],
             row_limit=len(live),
-            guarantee_timestamp=timestamp,
+            guarantee_timestamp=int(answer.timestamp),
         )
         lost_keys = set(live.keys).difference(*(part.keys for part in parts))
         if lost_keys:
             complaint = f"are gone: the server took {int(answer.upsert_cnt)} of {len(live)} rows"
             raise WriteNotVerified(self._format_complaint(lost_keys, complaint))
 
-    def _build_request(self, partition: str, live: Rows, vectors: Float32) -> Any:
+    def _build_request(self, partition: str, live: FetchedRows, vectors: Float32) -> Any:
         request = milvus_pb2.UpsertRequest(
             collection_name=self._layout.collection,
             partition_name=partition,
@@ -209,11 +246,15 @@ class GuardedWrite:
         return request
 
     def _verify(
-        self, sent: Sequence[Rows], chunk: WriteChunk, timestamp: int, report: WriteReport
-    ) -> None:
+        self, sent: Sequence[FetchedRows], chunk: WriteChunk, timestamp: int
+    ) -> WriteReport:
+        """Read back what was sent, and report on it.
+
+        Raises WriteNotVerified where rows still hold their old vector, where another field of
+        theirs changed, or where most of them are gone.
+        """
         keys = [key for live in sent for key in live.keys]
-        unchanged_keys: set[PointId] = set()
-        found_keys: set[PointId] = set()
+        reports, present_keys, unchanged_keys = [], set(), set()
         for read_back in read_rows(
             self._connection,
             self._ref,
@@ -223,37 +264,30 @@ class GuardedWrite:
             guarantee_timestamp=timestamp,
         ):
             is_written, is_unchanged = chunk.compare_rows(read_back, self._layout.vector)
-            found_keys.update(read_back.keys)
-            unchanged_keys.update(
-                key for row, key in enumerate(read_back.keys) if is_unchanged[row]
-            )
-            row_by_written_key = {
-                key: row for row, key in enumerate(read_back.keys) if is_written[row]
-            }
-            self._check_other_fields(sent, read_back, row_by_written_key)
-            report.written.extend(row_by_written_key)
-            report.drifted.extend(
-                key
-                for key in read_back.keys
-                if key not in row_by_written_key and key not in unchanged_keys
-            )
-        vanished_keys = [key for key in keys if key not in found_keys]
+            written_keys = _select_keys(read_back, is_written)
+            present_keys.update(read_back.keys)
+            unchanged_keys.update(_select_keys(read_back, is_unchanged & ~is_written))
+            drifted_keys = _select_keys(read_back, ~(is_written | is_unchanged))
+            self._refuse_changed_fields(sent, read_back, set(written_keys))
+            reports.append(WriteReport(written=written_keys, drifted=drifted_keys))
+        vanished_keys = [key for key in keys if key not in present_keys]
         if len(vanished_keys) >= _MAX_VANISHED_ROWS and 2 * len(vanished_keys) > len(keys):
             # Not an application that deletes a document: stop before the next chunk goes too.
             raise WriteNotVerified(self._format_complaint(vanished_keys, "are gone"))
-        report.missing.extend(vanished_keys)
         if unchanged_keys:
             raise WriteNotVerified(
                 self._format_complaint(unchanged_keys, "still hold their old vectors")
             )
+        return merge_reports([*reports, WriteReport(missing=vanished_keys)])
 
-    def _check_other_fields(
-        self, sent: Sequence[Rows], read_back: Rows, row_by_written_key: dict[PointId, int]
+    def _refuse_changed_fields(
+        self, sent: Sequence[FetchedRows], read_back: FetchedRows, written_keys: set[PointId]
     ) -> None:
         """Raise WriteNotVerified where a field beside the vector is not what was read before."""
+        read_back_row_by_key = {key: row for row, key in enumerate(read_back.keys)}
         for live in sent:
-            sent_rows = [row for row, key in enumerate(live.keys) if key in row_by_written_key]
-            read_back_rows = [row_by_written_key[live.keys[row]] for row in sent_rows]
+            sent_rows = [row for row, key in enumerate(live.keys) if key in written_keys]
+            read_back_rows = [read_back_row_by_key[live.keys[row]] for row in sent_rows]
             for name in self._other_fields:
                 if not is_same_data(
                     live.columns[name], sent_rows, read_back.columns[name], read_back_rows
@@ -263,27 +297,11 @@ class GuardedWrite:
                         self._format_complaint(keys, f'differ in field "{name}"')
                     )
 
-    def _format_complaint(self, keys: Sequence[PointId] | set[PointId], complaint: str) -> str:
+    def _format_complaint(self, keys: Collection[PointId], complaint: str) -> str:
         named_keys = ", ".join(repr(key)[:80] for key in list(keys)[:_MAX_NAMED_KEYS])
         more = f" and {len(keys) - _MAX_NAMED_KEYS} more" if len(keys) > _MAX_NAMED_KEYS else ""
         return f'collection "{self._layout.name}": after the write, {named_keys}{more} {complaint}'
 
 
-def check_write(points: Points, expected: Float32, dimension: int) -> None:
-    """Raise InputError for rows that must not be written at all."""
-    shape = (len(points.ids), dimension)
-    if points.vectors.shape != shape or expected.shape != shape:
-        raise InputError(
-            f"expected vectors of shape {shape}, got {points.vectors.shape} and {expected.shape}"
-        )
-    if not np.isfinite(points.vectors).all():
-        raise InputError("a vector to be written is not finite; nothing was written")
-    if len(set(points.ids)) != len(points.ids):
-        raise InputError("an id is there twice; nothing was written")
-
-
-def _is_same_vector(left: Float32, right: Float32) -> NDArray[np.bool_]:
-    """Which rows are equal bit for bit."""
-    left_bits = np.ascontiguousarray(left, dtype="<f4").view(np.uint32)
-    right_bits = np.ascontiguousarray(right, dtype="<f4").view(np.uint32)
-    return np.asarray((left_bits == right_bits).all(axis=1))
+def _select_keys(rows: FetchedRows, chosen: NDArray[np.bool_]) -> list[PointId]:
+    return [key for key, is_chosen in zip(rows.keys, chosen, strict=True) if is_chosen]

@@ -1,3 +1,5 @@
+"""What an application does: fill a collection; for the demo, tests and benchmarks."""
+
 from __future__ import annotations
 
 import json
@@ -8,12 +10,13 @@ from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync.errors import ConfigError
-from nudge_sync_milvus.columns import build_key_column, build_vector_column
+from nudge_sync_milvus.columns import build_json_column, build_key_column, build_vector_column
 from nudge_sync_milvus.create import FieldSchema, ensure_collection, has_collection
 from nudge_sync_milvus.database import MilvusDatabase
 from nudge_sync_milvus.layout import DYNAMIC_FIELD, METRICS
 
 _BATCH_ROWS = 1_000
+"""Points of one request."""
 
 
 def ingest(
@@ -25,7 +28,7 @@ def ingest(
     *,
     metric: Metric = "cosine",
 ) -> None:
-    """A new collection `name`, loaded, with these points in it; for demonstrations and tests.
+    """Create the collection `name`, loaded, and insert its points.
 
     ids: all integers or all strings.  vectors: (n, d).  payloads: kept as dynamic fields.
     Raises ConfigError where the collection is there already.
@@ -56,12 +59,8 @@ def ingest(
 def _build_insert_request(
     name: str, ids: Sequence[PointId], vectors: Float32, payloads: Sequence[Mapping[str, Any]]
 ) -> Any:
-    dynamic = schema_pb2.FieldData(
-        field_name=DYNAMIC_FIELD, type=schema_pb2.DataType.JSON, is_dynamic=True
-    )
-    dynamic.scalars.json_data.data.extend(
-        json.dumps(dict(payload)).encode("ascii") for payload in payloads
-    )
+    encoded = [json.dumps(dict(payload)).encode("ascii") for payload in payloads]
+    dynamic = build_json_column(DYNAMIC_FIELD, encoded, is_dynamic=True)
     return milvus_pb2.InsertRequest(
         collection_name=name,
         num_rows=len(ids),

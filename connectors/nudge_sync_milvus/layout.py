@@ -1,22 +1,29 @@
+"""What a collection is made of, and what stands in the way of writing it."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
-from nudge_sync.connector import Metric
+from nudge_sync.connector import Metric, PointId
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.errors import IndexNotFound
+from nudge_sync_milvus.filters import is_possible_key
 
 METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "euclid"}
-_FLOAT_VECTOR = schema_pb2.DataType.FloatVector
+"""Milvus's metrics that nudge-sync knows."""
 VECTOR_TYPES = range(100, 200)
 """Milvus numbers its vector types from 100."""
 DYNAMIC_FIELD = "$meta"
+"""Where Milvus keeps the fields that no schema names."""
 ANY_PARTITION = ""
+"""Stands for whichever partition Milvus chooses."""
+_FLOAT_VECTOR = schema_pb2.DataType.FloatVector
+"""The one type of vector that is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +31,16 @@ class VectorIndex:
     """The vector field's index."""
 
     kind: str = ""
+    """Such as HNSW; "" where there is no index."""
     metric: str = ""
+    """In Milvus's words."""
     params: dict[str, str] = field(default_factory=dict)
+    """All that Milvus says of it."""
     row_count: int = 0
     pending_rows: int = 0
+    """Rows that are not indexed yet."""
     failure: str = ""
+    """Why indexing failed, if it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +66,13 @@ class Layout:
     schema_timestamp: int
     """When the schema last changed, by the server's clock; 0 where it does not say."""
 
+    def is_possible_id(self, point_id: PointId) -> bool:
+        """Return whether the primary key field can hold this id."""
+        return is_possible_key(point_id, integers=self.integer_keys, max_bytes=self.max_key_bytes)
+
 
 def resolve_layout(connection: Connection, name: str, vector: str) -> Layout:
-    """How collection `name`, which may be an alias, and its `vector` look now.
+    """Return what the collection `name`, which may be an alias, and its `vector` are now.
 
     Raises CollectionNotFound, UnsupportedCollection.
     """
@@ -139,9 +155,8 @@ def _get_option(options: Sequence[Any], key: str, default: str) -> str:
 
 
 def _list_partitions(connection: Connection, name: str, answer: Any) -> tuple[str, ...]:
-    alone = answer.num_partitions == 1
     has_partition_key = any(item.is_partition_key for item in answer.schema.fields)
-    if has_partition_key or alone:
+    if has_partition_key or answer.num_partitions == 1:
         return (ANY_PARTITION,)
     response = connection.call(
         "ShowPartitions", milvus_pb2.ShowPartitionsRequest(collection_name=name)
@@ -151,7 +166,7 @@ def _list_partitions(connection: Connection, name: str, answer: Any) -> tuple[st
 
 
 def describe_index(connection: Connection, layout: Layout) -> VectorIndex:
-    """The index on the layout's vector; an empty one where there is none."""
+    """Return the index on the layout's vector; an empty one where there is none."""
     request = milvus_pb2.DescribeIndexRequest(
         collection_name=layout.collection, field_name=layout.vector
     )
@@ -174,3 +189,46 @@ def describe_index(connection: Connection, layout: Layout) -> VectorIndex:
         pending_rows=int(description.pending_index_rows),
         failure=str(description.index_state_fail_reason),
     )
+
+
+def list_problems(layout: Layout, *, partial_update: bool) -> Iterator[str]:
+    """Yield what stands in the way of writing the collection.
+
+    partial_update: whether the server can write a vector alone.
+    """
+    if layout.auto_id:
+        yield (
+            f'collection "{layout.name}" makes its primary keys by itself (auto_id); an upsert '
+            "would fail or change them: copy it into a collection with keys of your own"
+        )
+    if layout.struct_fields and not partial_update:
+        yield (
+            f'collection "{layout.name}" has struct fields, which only Milvus 2.6.2 and later '
+            "can leave alone in an upsert: update the server"
+        )
+
+
+def list_index_problems(layout: Layout, index: VectorIndex, *, is_loaded: bool) -> Iterator[str]:
+    """Yield what stands in the way of searching the collection."""
+    if not index.kind:
+        yield f'field "{layout.vector}" has no index; create one and load the collection'
+    elif index.metric not in METRICS:
+        yield f'metric {index.metric} of field "{layout.vector}" is not supported'
+    if not is_loaded:
+        yield explain_not_loaded(layout)
+
+
+def explain_not_loaded(layout: Layout) -> str:
+    """Return what is wrong with a collection that is not loaded, and what to do."""
+    return f'collection "{layout.name}" is not loaded; load it'
+
+
+def require_metric(layout: Layout, index: VectorIndex) -> Metric:
+    """Return the index's metric. Raises UnsupportedCollection where it has none that is known."""
+    metric = METRICS.get(index.metric)
+    if metric is None:
+        raise UnsupportedCollection(
+            f'field "{layout.vector}" of collection "{layout.name}" has no index with metric '
+            "COSINE, IP or L2; create one and load the collection"
+        )
+    return metric

@@ -1,3 +1,5 @@
+"""Milvus Lite: a server in this process, over one file."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -8,9 +10,12 @@ from nudge_sync.errors import ConfigError, Unreachable
 
 SWAP_LOCK = Lock()
 """Held while a record is swapped: where threads write at once, Milvus Lite may lose a write, and
-with it a claim. No other process has the file open."""
+with it a claim. No other process has the file open.
+"""
 _HOLDERS_LOCK = Lock()
+"""Held while a server is started, shared or stopped."""
 _HOLDER_COUNTS: Counter[str] = Counter()
+"""How many connections share each server, by its file, of those started here."""
 
 
 class LiteServer:
@@ -44,7 +49,7 @@ class LiteServer:
         self.address = str(uri).removeprefix("http://")
 
     def release(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and stop its server with the last one that does."""
         with _HOLDERS_LOCK:
             if not self._is_owner:
                 return

@@ -1,4 +1,4 @@
-"""Rows of an application's own collection with everything in them, vectors aside."""
+"""Rows of an application's own collection, with everything in them but further vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.columns import extract_vectors
 from nudge_sync_milvus.create import load_collection
 from nudge_sync_milvus.layout import DYNAMIC_FIELD, VECTOR_TYPES, resolve_layout
-from nudge_sync_milvus.query import CollectionRef, Rows, scan_rows
+from nudge_sync_milvus.query import CollectionRef, FetchedRows, scan_rows
 
 _READABLE_TYPES = {
     getattr(schema_pb2.DataType, name)
@@ -23,12 +23,13 @@ _READABLE_TYPES = {
     for name in ("String", "VarChar", "Text", "JSON", "Array", "Timestamptz")
     if name in schema_pb2.DataType.keys()  # noqa: SIM118 - an enum wrapper is no mapping
 }
+"""Types of fields whose values JSON can hold; the second half depends on pymilvus's release."""
 
 
 def scan_log_documents(
     connection: Connection, name: str, vector: str | None, batch_size: int
 ) -> Iterator[list[Record]]:
-    """See `nudge_sync.connector.DocumentReader`; dynamic fields stand beside the others."""
+    """See `DocumentReader.documents`. Dynamic fields stand beside the others."""
     request = milvus_pb2.DescribeCollectionRequest(collection_name=name)
     schema = connection.call("DescribeCollection", request).schema
     if connection.is_lite:
@@ -62,9 +63,9 @@ def _choose_vector_field(connection: Connection, schema: Any, name: str, vector:
 
 
 def _to_log_documents(
-    rows: Rows, key_field: str, fields: list[str], vector: str | None
+    rows: FetchedRows, key_field: str, fields: list[str], vector: str | None
 ) -> list[Record]:
-    documents: list[dict[str, Any]] = [{key_field: one} for one in rows.keys]
+    documents: list[dict[str, Any]] = [{key_field: key} for key in rows.keys]
     for field in fields:
         column = rows.columns.get(field)
         if column is None:
@@ -73,17 +74,17 @@ def _to_log_documents(
             document.update((value or {}) if field == DYNAMIC_FIELD else {field: value})
     if vector is None:
         return [
-            Record(str(one), document) for one, document in zip(rows.keys, documents, strict=True)
+            Record(str(key), document) for key, document in zip(rows.keys, documents, strict=True)
         ]
     vectors, valid = extract_vectors(rows.columns[vector])
     return [
-        Record(str(one), documents[row], vectors[row].copy() if valid[row] else None)
-        for row, one in enumerate(rows.keys)
+        Record(str(key), documents[row], vectors[row].copy() if valid[row] else None)
+        for row, key in enumerate(rows.keys)
     ]
 
 
 def _decode_values(column: Any) -> list[Any]:
-    """What a scalar column holds, a value a row; None where a row has none."""
+    """Return what a scalar column holds, a value a row; None where a row has none."""
     kind = column.scalars.WhichOneof("data")
     cells = getattr(column.scalars, kind).data if kind else [None] * len(column.valid_data)
     if kind == "json_data":
@@ -96,10 +97,10 @@ def _decode_values(column: Any) -> list[Any]:
         return values
     if len(values) == len(column.valid_data):
         return [
-            cell if there else None for cell, there in zip(values, column.valid_data, strict=True)
+            cell if valid else None for cell, valid in zip(values, column.valid_data, strict=True)
         ]
     present_values = iter(values)
-    return [next(present_values) if there else None for there in column.valid_data]
+    return [next(present_values) if valid else None for valid in column.valid_data]
 
 
 def _decode_array(cell: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Rows of one collection, read by key or page by page, through messages of a bounded size."""
+"""Rows of one collection, read by key or page by page, in messages of a bounded size."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import PointId
+from nudge_sync.connector import PointId, Points
 from nudge_sync_milvus.client import Connection
-from nudge_sync_milvus.columns import extract_keys, find_column, select_rows
+from nudge_sync_milvus.columns import extract_keys, extract_vectors, find_column, select_rows
 from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.filters import (
     build_after_filter,
@@ -19,11 +19,10 @@ from nudge_sync_milvus.filters import (
     join_filters,
     split_keys,
 )
+from nudge_sync_milvus.layout import Layout
 
 MAX_QUERY_ROWS = 16_384
 """Milvus's largest limit."""
-
-
 _NO_WAIT_TIMESTAMP = 1
 """A timestamp that asks for no waiting."""
 
@@ -38,7 +37,7 @@ class CollectionRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class FetchedRows:
     """Some columns of some rows, as the server sent them."""
 
     keys: list[PointId]
@@ -47,12 +46,33 @@ class Rows:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def select(self, indices: Sequence[int]) -> Rows:
-        """Those rows, in that order."""
+    def select(self, indices: Sequence[int]) -> FetchedRows:
+        """Return those rows, in that order."""
         if list(indices) == list(range(len(self))):
             return self
         columns = {name: select_rows(column, indices) for name, column in self.columns.items()}
-        return Rows([self.keys[place] for place in indices], columns)
+        return FetchedRows([self.keys[index] for index in indices], columns)
+
+
+def to_ref(layout: Layout) -> CollectionRef:
+    """Return where the collection of this layout is read."""
+    return CollectionRef(layout.collection, layout.key_field, layout.integer_keys)
+
+
+def to_points(rows: FetchedRows, layout: Layout) -> Points:
+    """Return the rows that have a vector, with it."""
+    if not len(rows):
+        return Points([], np.empty((0, layout.dimension), dtype=np.float32))
+    vectors, valid = extract_vectors(rows.columns[layout.vector])
+    if valid.all():
+        return Points(rows.keys, np.array(vectors, dtype=np.float32))
+    valid_rows = np.flatnonzero(valid)
+    return Points([rows.keys[row] for row in valid_rows], vectors[valid_rows])
+
+
+def compute_row_limit(row_bytes: int, request_bytes: int, most: int = MAX_QUERY_ROWS) -> int:
+    """Return how many rows of this size one message may hold: 1 to `most`."""
+    return max(1, min(most, request_bytes // row_bytes))
 
 
 def read_rows(
@@ -64,9 +84,10 @@ def read_rows(
     row_limit: int,
     partition: str = "",
     guarantee_timestamp: int = 0,
-) -> Iterator[Rows]:
-    """The rows with these keys, in the server's order, at most `at_once` a request.
+) -> Iterator[FetchedRows]:
+    """Yield the rows with these keys, in the server's order, at most `row_limit` a request.
 
+    partition, guarantee_timestamp: see `Connection.query`.
     An answer that is too large for one message is asked for again in halves.
     """
     for chunk in split_keys(keys, min(row_limit, MAX_QUERY_ROWS)):
@@ -102,11 +123,11 @@ def scan_rows(
     *,
     row_limit: int,
     where: str = "",
-) -> Iterator[Rows]:
-    """Every row that `where` selects, once, in runs of about `at_once`, by ranges of keys.
+) -> Iterator[FetchedRows]:
+    """Yield every row that the filter `where` selects, once, about `row_limit` a page.
 
-    A page cut off by a limit has been seen to lose rows, so each range's keys are asked for again
-    without a limit, and what the page left out is read by key.
+    Pages go by ranges of keys. A page cut off by a limit has been seen to lose rows, so each
+    range's keys are asked for again without a limit, and what the page left out is read by key.
     """
     row_limit = min(row_limit, MAX_QUERY_ROWS)
     last_key: PointId | None = None
@@ -135,8 +156,8 @@ def scan_rows(
 
 def _read_page(
     connection: Connection, ref: CollectionRef, fields: Sequence[str], filter_: str, row_limit: int
-) -> tuple[Rows, int, int]:
-    """A page, the moment it shows as far as the server tells it, and its largest size."""
+) -> tuple[FetchedRows, int, int]:
+    """Return a page, the timestamp it shows as far as the server tells it, and its row limit."""
     while True:
         try:
             answer = connection.query(
@@ -150,16 +171,16 @@ def _read_page(
             return parse_rows(ref, answer), answer.session_ts or _NO_WAIT_TIMESTAMP, row_limit
 
 
-def parse_rows(ref: CollectionRef, answer: Any) -> Rows:
-    """The rows of an answer."""
+def parse_rows(ref: CollectionRef, answer: Any) -> FetchedRows:
+    """Return the rows of an answer."""
     columns = {str(column.field_name): column for column in answer.fields_data}
     key_column = find_column(answer, ref.key_field)
-    return Rows(extract_keys(key_column) if key_column is not None else [], columns)
+    return FetchedRows(extract_keys(key_column) if key_column is not None else [], columns)
 
 
-def _drop_duplicates(page: Rows) -> Rows:
-    indices = np.sort(np.array(list({key: place for place, key in enumerate(page.keys)}.values())))
-    return page if len(indices) == len(page) else page.select([int(place) for place in indices])
+def _drop_duplicates(page: FetchedRows) -> FetchedRows:
+    indices = sorted({key: index for index, key in enumerate(page.keys)}.values())
+    return page if len(indices) == len(page) else page.select(indices)
 
 
 def _sort_key(key: PointId) -> tuple[int, str]:

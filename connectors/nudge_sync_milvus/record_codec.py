@@ -1,4 +1,8 @@
-"""A record as the columns of one row, and back."""
+"""The sidecar's records as columns of rows, and back; where they match, as Milvus's filters.
+
+A record is JSON text over several text columns, compressed where it is long, and its vector, if it
+has one. What `where` can name is stored beside it as JSON: numbers as doubles, strings as digests.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +11,62 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Document, Record, Scalar, Where
+from nudge_sync.connector import Document, Float32, Record, Scalar, Where
 from nudge_sync.errors import DamagedRecord, InputError
+from nudge_sync_milvus.columns import (
+    build_json_column,
+    build_text_column,
+    build_vector_column,
+    extract_vectors,
+)
 from nudge_sync_milvus.filters import MAX_DOUBLE, build_range_filter, format_literal
+from nudge_sync_milvus.query import FetchedRows
 
 KEY_FIELD = "key"
+"""The primary key: the digest of a record's key, or a claim."""
 VECTOR_FIELD = "vector"
+"""Zeros where a record has none."""
 INDEX_FIELD = "indexed"
+"""What filters compare."""
 MAX_TEXT_BYTES = 65_535
+"""The longest VARCHAR that Milvus has."""
 TEXT_FIELDS = tuple(f"text_{number}" for number in range(8))
+"""Together they hold a record."""
 MIN_DIMENSION = 2
 """Newer servers refuse vectors of one component."""
+CLAIM_MARKER = "~"
+"""What a claim's key begins with: it sorts after every digest, so scans and counts leave it out."""
+RECORDS_FILTER = f'{KEY_FIELD} < "{CLAIM_MARKER}"'
+"""A filter for records, without the claims."""
 _MAX_EXACT_INTEGER = 2**53
 """Up to here a double holds every integer."""
 _PLAIN_MARKER, _COMPRESSED_MARKER = "=", "z"
+"""What the text of a record begins with."""
 _MAX_DOCUMENT_BYTES = 64 * 2**20
-"""Bytes of a document."""
+"""Of a record's text before it is compressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored record, and the claim under which it was written, if it was."""
+    """A stored record, and the nonce of the claim under which it was written, or ""."""
 
     record: Record
     nonce: str
 
 
 def hash_key(key: str) -> str:
-    """The primary key of a record: of fixed length, and harmless in a filter."""
+    """Return the primary key of a record: of fixed length, and harmless in a filter."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def encode_record(record: Record, nonce: str = "") -> list[str]:
-    """The record without its vector, over as many texts as there are text columns.
+    """Return the record without its vector, over as many texts as there are text columns.
 
     Raises InputError for what JSON cannot hold or what does not fit.
     """
@@ -75,7 +96,10 @@ def encode_record(record: Record, nonce: str = "") -> list[str]:
 
 
 def decode_record(texts: Sequence[str], vector: Any, dimension: int) -> Entry:
-    """What `texts_of` stored. Raises DamagedRecord where it cannot be read."""
+    """Return what `encode_record` stored, with the vector's first `dimension` components.
+
+    Raises DamagedRecord where it cannot be read.
+    """
     encoded = "".join(texts)
     try:
         text = encoded[1:]
@@ -91,7 +115,10 @@ def decode_record(texts: Sequence[str], vector: Any, dimension: int) -> Entry:
 
 
 def _decompress(text: str) -> bytes:
-    """At most what a record of ours can hold: a few bytes may unpack to gigabytes."""
+    """Return the text as it was before; raises ValueError for more than any record holds.
+
+    Without that limit a few damaged bytes could unpack to gigabytes.
+    """
     unpacking = zlib.decompressobj()
     data = unpacking.decompress(base64.b85decode(text), _MAX_DOCUMENT_BYTES)
     if not unpacking.eof:
@@ -99,30 +126,53 @@ def _decompress(text: str) -> bytes:
     return data
 
 
-def encode_vector(record: Record, dimension: int) -> Any:
-    """The vector to store: zeros where the record has none. Raises InputError."""
-    padded = np.zeros(max(dimension, MIN_DIMENSION), dtype=np.float32)
-    if record.vector is not None:
-        if record.vector.shape != (dimension,):
-            raise InputError(
-                f"record {record.key[:80]!r}: expected a vector of {dimension} components, "
-                f"got shape {record.vector.shape}"
-            )
-        if not np.isfinite(record.vector).all():
-            raise InputError(f"record {record.key[:80]!r}: its vector is not finite")
-        padded[:dimension] = record.vector
-    return padded
+def build_columns(
+    keys: Sequence[str], entries: Sequence[Entry], dimension: int, indexed: Sequence[str]
+) -> list[Any]:
+    """Return the columns of an upsert that stores these entries under these primary keys."""
+    texts = [encode_record(entry.record, entry.nonce) for entry in entries]
+    indexes = [_encode_index(entry.record.document, indexed) for entry in entries]
+    return [
+        build_text_column(KEY_FIELD, keys),
+        build_vector_column(VECTOR_FIELD, _stack_vectors(entries, dimension)),
+        build_json_column(INDEX_FIELD, indexes),
+        *(
+            build_text_column(name, [row[number] for row in texts])
+            for number, name in enumerate(TEXT_FIELDS)
+        ),
+    ]
 
 
-def encode_index(document: Document, indexed: Sequence[str]) -> bytes:
-    """The fields that filters name, in a form that a filter compares without surprises."""
+def decode_rows(rows: FetchedRows, dimension: int) -> Iterator[tuple[str, Entry]]:
+    """Yield each row's primary key and its entry, with its vector if that was read."""
+    if not rows.keys:
+        return
+    texts = [rows.columns[name].scalars.string_data.data for name in TEXT_FIELDS]
+    column = rows.columns.get(VECTOR_FIELD)
+    vectors = extract_vectors(column)[0] if column is not None else None
+    for row, key in enumerate(rows.keys):
+        vector = vectors[row] if vectors is not None else None
+        yield str(key), decode_record([text[row] for text in texts], vector, dimension)
+
+
+def _stack_vectors(entries: Sequence[Entry], dimension: int) -> Float32:
+    """Return (n, d): the vectors to store, zeros where there is none or Milvus wants more."""
+    vectors = np.zeros((len(entries), max(dimension, MIN_DIMENSION)), dtype=np.float32)
+    for row, entry in enumerate(entries):
+        if entry.record.vector is not None:
+            vectors[row, :dimension] = entry.record.vector
+    return vectors
+
+
+def _encode_index(document: Document, indexed: Sequence[str]) -> bytes:
+    """Return the fields that filters name, in a form that a filter compares without surprises."""
     values = {name: _encode_value(document[name]) for name in indexed if name in document}
     encoded = {name: value for name, value in values.items() if value is not None}
     return json.dumps(encoded, separators=(",", ":")).encode("ascii")
 
 
 def _encode_value(value: Any) -> str | float | None:
-    """A number as the nearest double, which keeps the order; a string as a digest."""
+    """Return a number as the nearest double, which keeps the order; a string as a digest."""
     if isinstance(value, bool):
         return "b1" if value else "b0"
     if isinstance(value, int | float) and value == value:  # noqa: PLR0124 - NaN is not itself
@@ -131,7 +181,7 @@ def _encode_value(value: Any) -> str | float | None:
 
 
 def build_filter(where: Where, indexed: Sequence[str]) -> str:
-    """A filter for the rows that may match: all that do, and at times others."""
+    """Return a filter for the rows that may match: all that do, and at times others."""
     conditions = []
     for name, wanted in where.items():
         if name not in indexed:
@@ -146,7 +196,7 @@ def build_filter(where: Where, indexed: Sequence[str]) -> str:
 
 
 def is_exact_filter(where: Where, indexed: Sequence[str]) -> bool:
-    """Whether `filter_of` alone finds exactly the rows that match."""
+    """Return whether `build_filter` alone finds exactly the rows that match."""
     return all(name in indexed and _is_exact(wanted) for name, wanted in where.items())
 
 
@@ -156,13 +206,11 @@ def _is_exact(wanted: Scalar | tuple[float, float]) -> bool:
     return isinstance(wanted, str | bool) or abs(wanted) <= _MAX_EXACT_INTEGER
 
 
-def is_match(document: Mapping[str, Any], where: Where) -> bool:
-    """Whether a document is among those that `where` asks for."""
-    return all(_is_value_match(document.get(name), wanted) for name, wanted in where.items())
-
-
-def _is_value_match(value: Any, wanted: Scalar | tuple[float, float]) -> bool:
-    if isinstance(wanted, tuple):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and wanted[0] <= value < wanted[1]
-    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+def build_claims_filter(key: str) -> str:
+    """Return a filter for the record with this primary key and for all claims on it."""
+    stem = f"{CLAIM_MARKER}{key}"
+    return (
+        f"{KEY_FIELD} == {format_literal(key)} or "
+        f"({KEY_FIELD} > {format_literal(stem + ':')} and {KEY_FIELD} < "
+        f"{format_literal(stem + ';')})"
+    )

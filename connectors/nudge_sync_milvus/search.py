@@ -1,7 +1,9 @@
+"""Searches: through the index, and by brute force past it."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,27 +11,86 @@ from numpy.typing import NDArray
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from nudge_sync.connector import Float32, Hits, Metric, PointId, Points
-from nudge_sync_milvus.client import STRONG, to_key_value_pairs
+from nudge_sync_milvus.client import STRONG, Connection, to_key_value_pairs
 from nudge_sync_milvus.columns import unpack_floats
-from nudge_sync_milvus.layout import Layout, VectorIndex
+from nudge_sync_milvus.layout import Layout, VectorIndex, require_metric
+from nudge_sync_milvus.query import MAX_QUERY_ROWS
+from nudge_sync_milvus.settings import MilvusSettings
 
 _MAX_REQUEST_QUERIES = 1_000
+"""Queries of one request; Milvus takes 16,384."""
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""Of the queries in one request."""
 _MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+"""Of the hits in one answer, by the estimate below."""
 _HIT_BYTES = 80
 """A score and a key of moderate length."""
 _MIN_EF = 512
+"""How many neighbours HNSW visits at least."""
 _MAX_EF = 32_768
-FULL_PRECISION_INDEXES = frozenset({"FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX", "DISKANN", ""})
+"""How many Milvus lets it visit."""
+_FULL_PRECISION_INDEXES = frozenset({"FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX", "DISKANN", ""})
 """Indexes whose scores come from the stored vectors."""
+
+
+def search_index(
+    connection: Connection,
+    layout: Layout,
+    index: VectorIndex,
+    queries: Float32,
+    k: int,
+    *,
+    settings: MilvusSettings,
+    read: Callable[[Sequence[PointId]], Points],
+) -> Hits:
+    """Return the `k` best points of each query, (q, d), as the index finds them.
+
+    read: what `Collection.read` does. Where the index is quantised, twice as many points are
+    asked for, and scored again from their stored vectors.
+    """
+    metric = require_metric(layout, index)
+    needs_rescore = index.kind not in _FULL_PRECISION_INDEXES
+    hit_count = min(MAX_QUERY_ROWS, 2 * k) if needs_rescore else k
+    params = choose_search_params(index, hit_count, settings.ef, settings.search_params)
+    hits = Hits([], [])
+    for batch in split_queries(queries, hit_count):
+        request = build_search_request(layout, index, batch, hit_count, params)
+        batch_hits = parse_hits(connection.call("Search", request).results, metric)
+        if needs_rescore:
+            batch_hits = _rescore(batch_hits, batch, k, metric, read)
+        hits.ids.extend(batch_hits.ids)
+        hits.scores.extend(batch_hits.scores)
+    return hits
+
+
+def _rescore(
+    hits: Hits,
+    queries: Float32,
+    k: int,
+    metric: Metric,
+    read: Callable[[Sequence[PointId]], Points],
+) -> Hits:
+    """Return the `k` best of the hits of each query, by the vectors that are stored."""
+    points = read(list({key: None for keys in hits.ids for key in keys}))
+    row_by_id = {key: row for row, key in enumerate(points.ids)}
+    rescored = Hits([], [])
+    for query, keys in zip(queries, hits.ids, strict=True):
+        known_keys = [key for key in keys if key in row_by_id]
+        vectors = points.vectors[[row_by_id[key] for key in known_keys]]
+        scores = compute_scores(query[None, :], vectors.reshape(-1, queries.shape[1]), metric)[0]
+        order = np.argsort(-scores, kind="stable")[:k]
+        rescored.ids.append([known_keys[row] for row in order])
+        rescored.scores.append(scores[order])
+    return rescored
 
 
 def choose_search_params(
     index: VectorIndex, k: int, ef: int | None, overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """How thoroughly to search: Milvus's own defaults lose most of the neighbours.
+    """Return how thoroughly to search: Milvus's own defaults lose most of the neighbours.
 
-    HNSW visits at least 512 and four times k, an IVF index an eighth of its lists.
+    HNSW visits at least 512 and four times k (or `ef`), an IVF index an eighth of its lists.
+    overrides: the index's own parameters, which win.
     """
     kind = index.kind
     if kind.startswith("HNSW") or kind == "AUTOINDEX":
@@ -47,7 +108,7 @@ def choose_search_params(
 
 
 def split_queries(queries: Float32, k: int) -> Iterable[Float32]:
-    """`queries` in runs whose request and answer each fit one message."""
+    """Return `queries` in runs whose request and answer each fit one message."""
     query_bytes = queries.shape[1] * queries.itemsize
     query_limit = min(
         _MAX_REQUEST_QUERIES,
@@ -61,7 +122,7 @@ def split_queries(queries: Float32, k: int) -> Iterable[Float32]:
 def build_search_request(
     layout: Layout, index: VectorIndex, queries: Float32, k: int, params: Mapping[str, Any]
 ) -> Any:
-    """One search for all of `queries`, keys alone, that sees every write."""
+    """Return one search for all of `queries`, keys alone, that sees every write."""
     values = [row.tobytes() for row in np.ascontiguousarray(queries, dtype="<f4")]
     placeholder = common_pb2.PlaceholderValue(
         tag="$0", type=common_pb2.PlaceholderType.FloatVector, values=values
@@ -87,7 +148,7 @@ def build_search_request(
 
 
 def parse_hits(results: Any, metric: Metric) -> Hits:
-    """The hits in one answer, with scores that grow with nearness."""
+    """Return the hits in one answer, with scores that grow with nearness."""
     kind = results.ids.WhichOneof("id_field")
     keys = list(getattr(results.ids, kind).data) if kind else []
     # The scores are packed like a FloatArray's, under another field number.
@@ -102,14 +163,14 @@ def parse_hits(results: Any, metric: Metric) -> Hits:
 
 
 def to_scores(scores: Float32, metric: Metric) -> Float32:
-    """Milvus's scores, as the contract has them: its L2 is the squared distance."""
+    """Return Milvus's scores as `Hits` has them: its L2 is the squared distance."""
     if metric != "euclid":
         return np.array(scores, dtype=np.float32)
     return np.asarray(-np.sqrt(np.maximum(scores, 0)), dtype=np.float32)
 
 
-def similarity(queries: Float32, vectors: Float32, metric: Metric) -> Float32:
-    """Scores of each query against each vector, (q, n), as the contract has them."""
+def compute_scores(queries: Float32, vectors: Float32, metric: Metric) -> Float32:
+    """Return (q, n): the score of each query against each vector, as `Hits` has them."""
     query_doubles, vector_doubles = queries.astype(np.float64), vectors.astype(np.float64)
     products = query_doubles @ vector_doubles.T
     if metric == "dot":
@@ -127,12 +188,12 @@ def similarity(queries: Float32, vectors: Float32, metric: Metric) -> Float32:
 
 
 def search_exact(queries: Float32, k: int, metric: Metric, batches: Iterable[Points]) -> Hits:
-    """The exact `k` best points of each query, from every vector, one batch at a time."""
+    """Return the `k` best points of each query, from every vector, one batch at a time."""
     ids: list[PointId] = []
     best_rows = np.empty((len(queries), 0), dtype=np.int64)
     best_scores = np.empty((len(queries), 0), dtype=np.float32)
     for batch in batches:
-        scores = similarity(queries, batch.vectors, metric)
+        scores = compute_scores(queries, batch.vectors, metric)
         rows = np.broadcast_to(np.arange(len(ids), len(ids) + len(batch)), scores.shape)
         ids.extend(batch.ids)
         best_rows, best_scores = _select_best(
@@ -140,8 +201,8 @@ def search_exact(queries: Float32, k: int, metric: Metric, batches: Iterable[Poi
         )
     order = np.argsort(-best_scores, axis=1, kind="stable")
     return Hits(
-        [[ids[row] for row in rows[order_]] for rows, order_ in zip(best_rows, order, strict=True)],
-        [scores[order_] for scores, order_ in zip(best_scores, order, strict=True)],
+        [[ids[row] for row in rows[best]] for rows, best in zip(best_rows, order, strict=True)],
+        [scores[best] for scores, best in zip(best_scores, order, strict=True)],
     )
 
 

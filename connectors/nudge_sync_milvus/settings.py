@@ -1,3 +1,5 @@
+"""The `[database]` table for the connector "milvus"."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,19 +8,26 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from nudge_sync.config import Section
-from nudge_sync.connector.secrets import VariableName, read_secret, refuse_secrets_in_address
+from nudge_sync.connector import (
+    Section,
+    VariableName,
+    read_secret,
+    refuse_secrets_in_address,
+)
 from nudge_sync.errors import ConfigError
 
-_DEFAULT_PORT = 19530
-_HTTPS_PORT = 443
-_SCHEMES = ("http", "https", "tcp", "grpc")
 MAX_REQUEST_BYTES = 48 * 1024 * 1024
 """Milvus takes and gives 64 MiB a message; the rest is room for what a row's estimate misses."""
+_DEFAULT_PORT = 19530
+"""Where Milvus listens, if the address names no port."""
+_HTTPS_PORT = 443
+"""Where Milvus listens behind TLS, if the address names no port: a hosted service."""
+_SCHEMES = ("http", "https", "tcp", "grpc")
+"""What an address may start with; pymilvus takes the same."""
 
 
 class MilvusSettings(Section):
-    """The `[database]` table for Milvus. Secrets come from the environment."""
+    """Where Milvus is, and how to talk to it. Secrets come from the environment."""
 
     uri: str = "http://127.0.0.1:19530"
     """http(s)://host:port of a server, or the path of a Milvus Lite file ending in .db."""
@@ -27,13 +36,17 @@ class MilvusSettings(Section):
     token_file: Path | None = None
     """A file that holds it instead, in one line, and that only its owner can read."""
     db_name: str = ""
+    """Milvus's own database; its default one if empty."""
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds a single request may take."""
     server_pem_path: str = ""
     """One-way TLS: the server's certificate. Without it https trusts the usual authorities."""
     ca_pem_path: str = ""
+    """The authority that signed the server's certificate."""
     client_pem_path: str = ""
+    """The client's certificate, where the server asks for one; with `client_key_path`."""
     client_key_path: str = ""
+    """The client certificate's key."""
     server_name: str = ""
     """The name in the server's certificate, where it is not the host's."""
     search_params: dict[str, Any] = Field(default_factory=dict)
@@ -71,5 +84,5 @@ class MilvusSettings(Section):
         return f"{host}:{port or (_HTTPS_PORT if self.is_secure else _DEFAULT_PORT)}"
 
     def read_token(self) -> str:
-        """The secret in the environment or in its file, or "". Raises ConfigError."""
+        """Return the secret in the environment or in its file, or "". Raises ConfigError."""
         return read_secret(self.token_env, self.token_file, "database.token_file")

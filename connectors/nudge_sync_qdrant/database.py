@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nudge_sync.connector import DatabaseFacts, Record
-from nudge_sync.connector.secrets import refuse_secrets_in_table
-from nudge_sync.connector.settings import validate_settings
+from nudge_sync.connector import (
+    DatabaseFacts,
+    Record,
+    refuse_secrets_in_table,
+    validate_settings,
+)
 from nudge_sync.errors import ConfigError
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, Connection
 from nudge_sync_qdrant.collection import QdrantCollection
+from nudge_sync_qdrant.log_documents import scan_log_documents
 from nudge_sync_qdrant.records import QdrantRecords
 from nudge_sync_qdrant.settings import QdrantSettings
-from nudge_sync_qdrant_common.log_documents import to_log_document
 
 
 def connect(section: Mapping[str, Any]) -> QdrantDatabase:
-    """The database that the section names; a server is not asked yet. Raises ConfigError."""
+    """Return the database that the section names; a server is not asked yet. Raises ConfigError."""
     refuse_secrets_in_table(section, "database", "QDRANT_API_KEY", "api_key_file")
     return QdrantDatabase(Connection(validate_settings(QdrantSettings, section, "database")))
 
@@ -29,12 +32,12 @@ class QdrantDatabase:
         self.connection = connection
 
     def describe(self) -> DatabaseFacts:
-        """See `Database`. A swap is atomic on servers from 1.16, which know conditional updates.
+        """See `Database.describe`. A swap is atomic from Qdrant 1.16, with conditional updates.
 
         In local mode it is atomic too: no other process can open the directory.
         """
         with self.connection.translate_errors("the server"):
-            # The version is told to anybody; this is not.
+            # Anybody may ask for the version; this needs the key.
             self.connection.client.get_collections()
         return DatabaseFacts(
             product="Qdrant (local mode)" if self.connection.is_local else "Qdrant",
@@ -43,7 +46,7 @@ class QdrantDatabase:
         )
 
     def collection(self, name: str, vector: str = "") -> QdrantCollection:
-        """See `Database`."""
+        """See `Database.collection`. Raises ConfigError for a mark that the server cannot check."""
         mark = self.connection.settings.payload_mark
         if mark and not self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE):
             raise ConfigError(
@@ -53,29 +56,15 @@ class QdrantDatabase:
         return QdrantCollection(self.connection, name, vector)
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> QdrantRecords:
-        """See `Database`."""
+        """See `Database.records`."""
         return QdrantRecords(self.connection, name, dimension, indexed)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """See `DocumentReader`."""
-        offset: Any = None
-        vector_selector = [vector] if vector else vector is not None
-        while True:
-            with self.connection.translate_errors(f'"{name}"'):
-                points, offset = self.connection.client.scroll(
-                    name,
-                    limit=batch_size,
-                    offset=offset,
-                    with_payload=True,
-                    with_vectors=vector_selector,
-                )
-            if points:
-                yield [to_log_document(point, vector) for point in points]
-            if offset is None:
-                return
+        """See `DocumentReader.documents`."""
+        return scan_log_documents(self.connection, name, vector, batch_size)
 
     def close(self) -> None:
-        """See `Database`."""
+        """See `Database.close`."""
         self.connection.close()

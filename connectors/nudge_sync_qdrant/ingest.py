@@ -1,4 +1,4 @@
-"""Fill a collection: what an application does; for the demo, tests and benchmarks."""
+"""What an application does: fill a collection; for the demo, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from nudge_sync.connector import Float32, Metric, PointId
 from nudge_sync_qdrant.database import QdrantDatabase
 
 _DISTANCES = {"cosine": Distance.COSINE, "dot": Distance.DOT, "euclid": Distance.EUCLID}
+"""Metrics in Qdrant's words."""
 _BATCH_ROWS = 500
+"""Points of one request."""
 
 
 def ingest(

@@ -1,4 +1,4 @@
-"""Vectors out of a collection, by id or one after another."""
+"""Reads, scans and searches of one vector of a collection, in requests of a bounded size."""
 
 from __future__ import annotations
 
@@ -6,51 +6,70 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from qdrant_client.models import ReadConsistencyType
+from qdrant_client.models import (
+    CollectionInfo,
+    QuantizationSearchParams,
+    QueryRequest,
+    ReadConsistencyType,
+    SearchParams,
+)
 from qdrant_client.models import Record as StoredPoint
 
-from nudge_sync.connector import PointId, Points
+from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
 from nudge_sync.errors import Unreachable
 from nudge_sync_qdrant.client import Connection
-from nudge_sync_qdrant.layout import Layout
-from nudge_sync_qdrant_common.ids import FIRST_UUID, select_possible_ids
+from nudge_sync_qdrant_common.ids import (
+    FIRST_UUID,
+    order_points,
+    select_possible_ids,
+    to_point_id,
+)
+from nudge_sync_qdrant_common.layout import Layout
+
+MAX_REQUEST_ROWS = 1000
+"""Points of one request."""
+MAX_QUERY_BYTES = 8 * 2**20
+"""Of a request's vectors as JSON; a server takes 32 MiB unless told otherwise."""
+JSON_NUMBER_BYTES = 22
+"""The longest that a float32 gets as JSON text, with its comma."""
+_MAX_REQUEST_QUERIES = 64
+"""Queries of one request: the server runs them at once and holds all their answers."""
 
 
 class PointReader:
-    """Reads one vector of the points of a collection, `limit` points a request."""
+    """Reads one vector of the points of a collection; see `QdrantCollection`."""
 
     def __init__(
-        self, connection: Connection, name: str, layout: Layout, *, row_limit: int, replicated: bool
+        self, connection: Connection, name: str, layout: Layout, info: CollectionInfo
     ) -> None:
         self._connection = connection
         self._name = name
         self._subject = f'"{name}"'
         self._layout = layout
-        self._row_limit = row_limit
-        self._replicated = replicated
+        self.row_limit = compute_row_limit(layout.dimension, info)
+        """Rows that a request of this collection may carry."""
+        self._query_limit = compute_query_limit(info)
+        self._is_replicated = (info.config.params.replication_factor or 1) > 1
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection`. Asks all replicas, and raises Unreachable while they disagree."""
+        """See `Collection.read`. Asks all replicas, and raises Unreachable while they disagree."""
         possible_ids = select_possible_ids(ids)
-        row_by_id: dict[PointId, int] = {}
+        present_ids: list[PointId] = []
         blocks = [np.empty((0, self._layout.dimension), dtype=np.float32)]
-        for start in range(0, len(possible_ids), self._row_limit):
-            part = self._retrieve(possible_ids[start : start + self._row_limit])
-            row_by_id |= {point_id: len(row_by_id) + row for row, point_id in enumerate(part.ids)}
+        for start in range(0, len(possible_ids), self.row_limit):
+            part = self._retrieve(possible_ids[start : start + self.row_limit])
+            present_ids += part.ids
             blocks.append(part.vectors)
-        # type(): True and 1 are equal, but only one of them is an id.
-        present_ids = [i for i in ids if type(i) is not bool and i in row_by_id]
-        vectors = np.concatenate(blocks)
-        return Points(present_ids, vectors[[row_by_id[i] for i in present_ids]])
+        return order_points(ids, Points(present_ids, np.concatenate(blocks)))
 
-    def scan(self, batch_size: int = 1000) -> Iterator[Points]:
-        """See `Collection`."""
+    def scan(self, batch_size: int) -> Iterator[Points]:
+        """See `Collection.scan`."""
         offset: Any = None
         while True:
             with self._connection.translate_errors(self._subject):
                 stored, offset = self._connection.client.scroll(
                     self._name,
-                    limit=min(batch_size, self._row_limit),
+                    limit=min(batch_size, self.row_limit),
                     offset=offset,
                     with_payload=False,
                     with_vectors=self._vector_selector(),
@@ -61,8 +80,26 @@ class PointReader:
             if offset is None:
                 return
 
+    def search(self, queries: Float32, k: int, *, exact: bool) -> Hits:
+        """See `Collection.search`."""
+        check_queries(queries, self._layout.dimension)
+        if k < 1:
+            return Hits([[] for _ in queries], [np.empty(0, dtype=np.float32) for _ in queries])
+        hits = Hits([], [])
+        sign = -1.0 if self._layout.metric == "euclid" else 1.0
+        for start in range(0, len(queries), self._query_limit):
+            part = queries[start : start + self._query_limit]
+            requests = [self._build_query(row, k, exact=exact) for row in part]
+            with self._connection.translate_errors(self._subject):
+                answers = self._connection.client.query_batch_points(self._name, requests)
+            for answer in answers:
+                hits.ids.append([to_point_id(point.id) for point in answer.points])
+                scores = np.array([point.score for point in answer.points], dtype=np.float32)
+                hits.scores.append(sign * scores)
+        return hits
+
     def has_uuids(self) -> bool:
-        """Whether any id is a UUID."""
+        """Return whether any id is a UUID."""
         with self._connection.translate_errors(self._subject):
             uuids, _ = self._connection.client.scroll(
                 self._name, limit=1, offset=FIRST_UUID, with_payload=False, with_vectors=False
@@ -71,10 +108,10 @@ class PointReader:
 
     def _retrieve(self, ids: list[PointId]) -> Points:
         points = self._fetch(ids, ReadConsistencyType.ALL)
-        if self._replicated and len(points) < len(ids):
+        if self._is_replicated and len(points) < len(ids):
             # `all` leaves out the points on which replicas differ, as if they were gone.
-            found_ids = set(points.ids)
-            disputed_ids = self._fetch([i for i in ids if i not in found_ids], None).ids
+            present_ids = set(points.ids)
+            disputed_ids = self._fetch([i for i in ids if i not in present_ids], None).ids
             if disputed_ids:
                 raise Unreachable(
                     f"{self._subject}: replicas disagree on point {disputed_ids[0]} just now"
@@ -108,7 +145,33 @@ class PointReader:
     def _vector_selector(self) -> bool | list[str]:
         return [self._layout.vector] if self._layout.vector else True
 
+    def _build_query(self, row: Float32, k: int, *, exact: bool) -> QueryRequest:
+        # Local mode is always exact, and warns of parameters.
+        rescored = QuantizationSearchParams(rescore=True)
+        params = (
+            None if self._connection.is_local else SearchParams(exact=exact, quantization=rescored)
+        )
+        return QueryRequest(
+            query=row.tolist(),
+            using=self._layout.vector or None,
+            limit=k,
+            params=params,
+            with_payload=False,
+            with_vector=False,
+        )
 
-def to_point_id(point_id: Any) -> PointId:
-    """The id as the contract has it."""
-    return point_id if isinstance(point_id, int) else str(point_id)
+
+def compute_query_limit(info: CollectionInfo) -> int:
+    """Return how many queries one request may hold, by what strict mode allows."""
+    strict = info.config.strict_mode_config
+    server_limit = strict.search_max_batchsize if strict is not None and strict.enabled else None
+    return min(_MAX_REQUEST_QUERIES, server_limit or _MAX_REQUEST_QUERIES)
+
+
+def compute_row_limit(dimension: int, info: CollectionInfo) -> int:
+    """Return how many rows one request may hold, by bytes and by what strict mode allows."""
+    limits = [MAX_REQUEST_ROWS, max(1, MAX_QUERY_BYTES // (JSON_NUMBER_BYTES * dimension))]
+    strict = info.config.strict_mode_config
+    if strict is not None and strict.enabled:
+        limits += [each for each in (strict.upsert_max_batchsize, strict.max_query_limit) if each]
+    return min(limits)

@@ -7,9 +7,11 @@ import numpy as np
 from nudge_sync.connector import Points
 from nudge_sync.errors import InputError
 
-# segment/src/spaces/tools.rs: a row is left as it is if its squared length is within this of 1,
-# or exactly 0.
 UNIT_LENGTH_TOLERANCE = 1e-6
+"""A row is stored as it is if its squared length is this close to 1, or exactly 0.
+
+From Qdrant's segment/src/spaces/tools.rs.
+"""
 
 
 def refuse_rescaled(points: Points, subject: str) -> None:

@@ -1,28 +1,59 @@
-"""What each row of a write holds now, and so what is to be done with it."""
+"""A write that touches only rows which still hold what they are expected to hold.
+
+An engine brings its own `read` and `update`; here is what is decided between the two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.connector import Float32, PointId, Points, WriteReport
-from nudge_sync.connector.vectors import is_same_vector
-from nudge_sync.errors import InputError, WriteNotVerified
+from nudge_sync.connector import (
+    Float32,
+    PointId,
+    Points,
+    WriteReport,
+    is_same_vector,
+    merge_reports,
+)
+from nudge_sync.errors import WriteNotVerified
 
 ReadPoints = Callable[[Sequence[PointId]], Points]
+"""What `Collection.read` does."""
 UpdatePoints = Callable[[Points, Float32], None]
+"""Sends the rows, given what they are expected to hold; may leave some out."""
 _MAX_ROUNDS = 5
-# The engine's own changes (rescaling, half precision) stay below this, relative to the row's
-# length; what an application re-embeds does not.
+"""How often rows that an update left out are tried again."""
 _ALTERATION_TOLERANCE = 5e-3
+"""Of the row's length: the engine's own changes (rescaling, half precision) stay below it, what
+an application embeds anew does not.
+"""
+
+
+class MarkedPoints(Protocol):
+    """What an engine does for rows that are marked while they are written."""
+
+    def set_mark(self, ids: Sequence[PointId], token: str) -> None:
+        """Put the token into the payload of these points, under the key that is set aside."""
+        ...
+
+    def update_marked(self, ids: Sequence[PointId], token: str) -> None:
+        """Write the new vectors of those of these points that still hold the token."""
+        ...
+
+    def remove_mark(self, ids: Sequence[PointId]) -> None:
+        """Remove that key from the payload of these points."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Row numbers by what is stored there now."""
+    """The rows of a write, by what the database holds for them now."""
 
     pending: list[int] = field(default_factory=list)
     """Still the expected vector."""
@@ -31,6 +62,7 @@ class Comparison:
     drifted: list[int] = field(default_factory=list)
     """Another vector."""
     missing: list[int] = field(default_factory=list)
+    """Nothing."""
 
 
 def compare_rows(points: Points, expected: Float32, live: Points, *, rescales: bool) -> Comparison:
@@ -58,27 +90,6 @@ def _find_rows(ids: Sequence[PointId], live_ids: Sequence[PointId]) -> NDArray[n
     return np.fromiter((row_by_id[i] for i in live_ids), dtype=np.intp, count=len(live_ids))
 
 
-def check_write(points: Points, expected: Float32, dimension: int) -> tuple[Points, Float32]:
-    """The rows as contiguous float32.
-
-    Raises InputError for rows that are not finite, not of the collection's dimension, or not
-    unique.
-    """
-    shape = (len(points), dimension)
-    vectors = np.ascontiguousarray(points.vectors, dtype=np.float32)
-    expected_rows = np.ascontiguousarray(expected, dtype=np.float32)
-    if vectors.shape != shape or expected_rows.shape != shape:
-        raise InputError(
-            f"vectors {vectors.shape} and expected {expected_rows.shape} should both be {shape}"
-        )
-    if len(set(points.ids)) != len(points):
-        raise InputError("an id comes twice in one write; merge its rows first")
-    invalid_rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(invalid_rows):
-        raise InputError(f"point {points.ids[invalid_rows[0]]}: the new vector is not finite")
-    return Points(points.ids, vectors), expected_rows
-
-
 def compare_and_write(
     points: Points,
     expected: Float32,
@@ -88,30 +99,31 @@ def compare_and_write(
     subject: str,
     rescales: bool = False,
 ) -> WriteReport:
-    """Compare, update, read back; `update` may leave out rows, which the read-back then tells.
+    """Compare the rows with what is stored, update those that may be, and read them back.
 
-    update: takes rows and what they are expected to hold. Rows it left out go through a further
-    round, as long as rounds get anywhere. Raises WriteNotVerified.
+    update: may leave out rows, which the read-back shows; they are tried again, up to five times.
+    Raises WriteNotVerified where the engine altered a row, or kept the old vector.
     """
-    report = WriteReport()
     comparison = compare_rows(points, expected, read(points.ids), rescales=rescales)
-    _add_to_report(report, points, comparison)
+    reports = [_to_report(points, comparison)]
     for _ in range(_MAX_ROUNDS):
         if not comparison.pending:
-            return report
-        points, expected = select_points(points, comparison.pending), expected[comparison.pending]
+            break
+        rows = comparison.pending
+        points = Points([points.ids[row] for row in rows], points.vectors[rows])
+        expected = expected[rows]
         update(points, expected)
         live = read(points.ids)
         comparison = compare_rows(points, expected, live, rescales=rescales)
         _refuse_altered(points, live, comparison, subject)
-        _add_to_report(report, points, comparison)
-    if not comparison.pending:
-        return report
-    raise WriteNotVerified(
-        f"{len(comparison.pending)} points of {subject}, such as "
-        f"{points.ids[comparison.pending[0]]}, still "
-        "hold their old vector after the update was acknowledged; try again"
-    )
+        reports.append(_to_report(points, comparison))
+    if comparison.pending:
+        raise WriteNotVerified(
+            f"{len(comparison.pending)} points of {subject}, such as "
+            f"{points.ids[comparison.pending[0]]}, still hold their old vector after the update "
+            "was acknowledged; try again"
+        )
+    return merge_reports(reports)
 
 
 def write_batches(
@@ -120,30 +132,49 @@ def write_batches(
     batch_size: int,
     write: Callable[[Points, Float32], WriteReport],
 ) -> WriteReport:
-    """What `write` reports of `size` rows at a time, taken together."""
-    report = WriteReport()
-    for start in range(0, len(points), batch_size):
-        part = slice(start, start + batch_size)
-        batch_report = write(Points(points.ids[part], points.vectors[part]), expected[part])
-        report.written.extend(batch_report.written)
-        report.drifted.extend(batch_report.drifted)
-        report.missing.extend(batch_report.missing)
-    return report
+    """Call `write` for `batch_size` rows at a time, and return one report of it all."""
+    parts = (slice(start, start + batch_size) for start in range(0, len(points), batch_size))
+    return merge_reports(
+        write(Points(points.ids[part], points.vectors[part]), expected[part]) for part in parts
+    )
 
 
-def select_points(points: Points, rows: Sequence[int]) -> Points:
-    """Those rows."""
-    return Points([points.ids[row] for row in rows], points.vectors[list(rows)])
+def update_marked(
+    points: Points,
+    expected: Float32,
+    *,
+    engine: MarkedPoints,
+    read: ReadPoints,
+    rescales: bool = False,
+) -> None:
+    """Update rows that are marked before the compare, on the condition that they still are.
+
+    An upsert by the application takes the mark away with the payload it replaces, and so is not
+    overwritten. The marks are removed afterwards, whatever happened.
+    """
+    token = uuid4().hex
+    engine.set_mark(points.ids, token)
+    try:
+        comparison = compare_rows(points, expected, read(points.ids), rescales=rescales)
+        if comparison.pending:
+            engine.update_marked([points.ids[row] for row in comparison.pending], token)
+    finally:
+        engine.remove_mark(points.ids)
 
 
-def _add_to_report(report: WriteReport, points: Points, comparison: Comparison) -> None:
-    report.written.extend(points.ids[row] for row in comparison.written)
-    report.drifted.extend(points.ids[row] for row in comparison.drifted)
-    report.missing.extend(points.ids[row] for row in comparison.missing)
+def _to_report(points: Points, comparison: Comparison) -> WriteReport:
+    return WriteReport(
+        written=[points.ids[row] for row in comparison.written],
+        drifted=[points.ids[row] for row in comparison.drifted],
+        missing=[points.ids[row] for row in comparison.missing],
+    )
 
 
 def _refuse_altered(points: Points, live: Points, comparison: Comparison, subject: str) -> None:
-    """Tell a row that the engine altered from one that the application wrote meanwhile."""
+    """Raise WriteNotVerified for a row that the engine itself altered.
+
+    A row that the application wrote meanwhile is no error: its vector is another one altogether.
+    """
     if not comparison.drifted:
         return
     live_by_id = dict(zip(live.ids, live.vectors, strict=True))
@@ -156,6 +187,7 @@ def _refuse_altered(points: Points, live: Points, comparison: Comparison, subjec
 
 
 def _is_altered(written: Float32, read_back: Float32) -> bool:
+    """Return whether two vectors point almost the same way, whatever their lengths."""
     left, right = written.astype(np.float64), read_back.astype(np.float64)
     lengths = float(np.linalg.norm(left)), float(np.linalg.norm(right))
     if not all(lengths):

@@ -1,8 +1,8 @@
-"""How one of the sidecar's records lies in a point.
+"""One of the sidecar's records as a point's payload, and back.
 
 Document and key are stored as ASCII JSON text: Qdrant's own payload would round large integers
-and last bits of floats, and refuse lone surrogates. What `where` can name lies beside it: `is`
-holds a token for each top-level scalar, `at` each top-level number.
+and last bits of floats, and refuse lone surrogates. What `where` can name is stored beside it:
+`is` holds a term for each top-level scalar, `at` each top-level number.
 """
 
 from __future__ import annotations
@@ -10,30 +10,38 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from nudge_sync.connector import Document, Float32, Record, Scalar, Where
+from nudge_sync.connector import Float32, Record, Scalar, Where
 from nudge_sync.errors import DamagedRecord, InputError
 
 TERMS_FIELD = "is"
+"""The payload's field of terms, which equality is looked up in."""
 NUMBERS_FIELD = "at"
+"""The payload's field of numbers, which ranges are looked up in."""
 _MAX_TERM_LENGTH = 200
+"""Longer terms are stored as their digest: keyword indexes are made for short values."""
 _MAX_NUMBER = 1e300
+"""Numbers from here on are not indexed: a larger integer may be none that float64 can hold."""
 _PLAIN_FIELD_NAME = re.compile(r"[A-Za-z0-9_]+")
+"""Names that mean nothing special in a payload's path."""
 
 
 def hash_key(key: str) -> str:
-    """The UUID under which the record `key` is stored, from the key's SHA-256."""
+    """Return the UUID under which the record `key` is stored, from the key's SHA-256."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     return str(UUID(bytes=digest[:16], version=5))
 
 
 def encode_record(record: Record) -> dict[str, Any]:
-    """The record without its vector. Raises InputError for what JSON cannot hold."""
+    """Return the payload of a record, without its vector.
+
+    Raises InputError for what JSON cannot hold.
+    """
     try:
         text = json.dumps(record.document, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -57,7 +65,7 @@ def encode_record(record: Record) -> dict[str, Any]:
 
 
 def decode_record(payload: Mapping[str, Any], vector: Float32 | None) -> Record:
-    """The record in a point's payload. Raises DamagedRecord."""
+    """Return the record in a point's payload. Raises DamagedRecord where it cannot be read."""
     try:
         key, document = json.loads(payload["key"]), json.loads(payload["document"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -68,7 +76,10 @@ def decode_record(payload: Mapping[str, Any], vector: Float32 | None) -> Record:
 
 
 def encode_term(name: str, value: Scalar) -> str:
-    """A string that stands for this field holding this value; 1 and 1.0 are one, True is not."""
+    """Return a string that stands for this field holding this value.
+
+    1 and 1.0 have the same term, True another one.
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     text = json.dumps([name, value])
@@ -78,44 +89,25 @@ def encode_term(name: str, value: Scalar) -> str:
 
 
 def build_number_path(name: str) -> str:
-    """Where the number of the document's field `name` lies in the payload."""
+    """Return where in the payload the number of the document's field `name` is stored."""
     return f"{NUMBERS_FIELD}.{_encode_field_name(name)}"
 
 
 def to_terms(where: Where) -> list[str]:
-    """The tokens a record must have."""
+    """Return the terms that a record has to have, for the equalities of `where`."""
     return [encode_term(name, want) for name, want in where.items() if not isinstance(want, tuple)]
 
 
 def to_ranges(where: Where) -> list[tuple[str, float | None, float | None]]:
-    """The payload path, the least and the first too large value of each range; None: no bound."""
+    """Return (payload path, low, high) for each range of `where`: low <= value < high.
+
+    None stands for no bound.
+    """
     return [
         (build_number_path(name), _to_bound(want[0]), _to_bound(want[1]))
         for name, want in where.items()
         if isinstance(want, tuple)
     ]
-
-
-def check_records(records: Sequence[Record], dimension: int) -> list[Record]:
-    """The records to store, the last of each key. Raises InputError."""
-    for item in records:
-        if not item.key:
-            raise InputError("a record's key is empty")
-        if item.vector is not None and not _is_valid_vector(item.vector, dimension):
-            raise InputError(
-                f"record {item.key[:80]!r}: its vector should be {dimension} finite numbers"
-            )
-    return list({item.key: item for item in records}.values())
-
-
-def get_generation(document: Document) -> int | None:
-    """The document's generation, which `swap` compares."""
-    value = document.get("generation")
-    return value if isinstance(value, int) else None
-
-
-def _is_valid_vector(vector: Float32, dimension: int) -> bool:
-    return vector.shape == (dimension,) and dimension > 0 and bool(np.isfinite(vector).all())
 
 
 def _encode_field_name(name: str) -> str:

@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from threading import RLock
 
 from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
 
-from nudge_sync.errors import (
-    CollectionNotFound,
-    DatabaseError,
-    InputError,
-    NudgeSyncError,
-    Unreachable,
-)
+from nudge_sync.errors import CollectionNotFound, DatabaseError, InputError
+from nudge_sync_qdrant_edge.errors import translate_errors
 
 _COLLECTION_NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+"""Names that are safe as a directory's: nothing that leads out of the parent, nothing hidden."""
 _CONFIG_FILE = "edge_config.json"
+"""Where the engine writes a shard's configuration, in the shard's own directory."""
 
 
 class Shards:
     """The open shards of a directory; one subdirectory a collection.
 
-    The engine locks a shard for one process. `lock` serialises what has to be one step.
+    The engine locks a shard for one process.
     """
 
     def __init__(self, path: Path, open_shards: Mapping[str, EdgeShard], *, sync: bool) -> None:
         self.path = path
         self.lock = RLock()
+        """Held by what has to be one step in this process."""
         self._open_shards = dict(open_shards)
         self._borrowed_names = frozenset(open_shards)
         self._unflushed: set[str] = set()
+        """Shards that were updated since they were last flushed."""
         self._sync = sync
         self._is_closed = False
 
     def find(self, name: str) -> EdgeShard | None:
-        """The shard `name`, or None where there is no such directory. Raises Unreachable."""
+        """Return the shard `name`, or None where there is no such directory.
+
+        Raises Unreachable where another process has it open.
+        """
         with self.lock:
             if self._is_closed:
                 raise DatabaseError(f"{self.path} was closed")
@@ -52,14 +54,14 @@ class Shards:
             return self._open_shards.get(name)
 
     def get(self, name: str) -> EdgeShard:
-        """The shard `name`. Raises CollectionNotFound."""
+        """Return the shard `name`. Raises CollectionNotFound."""
         shard = self.find(name)
         if shard is None:
             raise CollectionNotFound(f'there is no collection "{name}" in {self.path}')
         return shard
 
-    def create(self, name: str, config: EdgeConfig, *indexes: UpdateOperation) -> EdgeShard:
-        """A new, empty shard; `indexes` are applied to it. Raises InputError."""
+    def create(self, name: str, config: EdgeConfig) -> EdgeShard:
+        """Make a new, empty shard. Raises InputError for a bad name, and where there is one."""
         if not _COLLECTION_NAME_PATTERN.fullmatch(name):
             raise InputError(
                 f"{name[:80]!r} cannot name a collection here: use up to 200 letters, digits, "
@@ -72,8 +74,6 @@ class Shards:
             staging_path = self.path / f".new-{name}"
             shutil.rmtree(staging_path, ignore_errors=True)
             shard = EdgeShard.create(str(staging_path), config)
-            for index in indexes:
-                shard.update(index)
             shard.flush()
             shard.close()
             staging_path.rename(self.path / name)
@@ -96,20 +96,23 @@ class Shards:
                 shutil.rmtree(trash_path)
 
     def read_config(self, name: str) -> str:
-        """The JSON text of the shard's configuration, which the engine keeps beside the data."""
+        """Return the shard's configuration: JSON text that the engine keeps beside the data."""
         self.get(name)
         with translate_errors(name):
             return (self.path / name / _CONFIG_FILE).read_text(encoding="utf-8")
 
     def update(self, name: str, operation: UpdateOperation) -> None:
-        """Apply the operation: it survives a killed process, and a power cut once flushed."""
+        """Apply the operation. It survives a killed process; once flushed, a power cut too."""
         shard = self.get(name)
         with translate_errors(name):
             shard.update(operation)
         self._unflushed.add(name)
 
     def flush(self, last: str) -> None:
-        """Put on disk what any shard was told, `last` after all others: it may tell of them."""
+        """Write to disk what shards hold in memory, `last` after the others.
+
+        Its records may refer to what the others hold, so they must not be kept without them.
+        """
         with self.lock:
             if not self._sync:
                 return
@@ -142,19 +145,3 @@ class Shards:
     def _load(self, name: str) -> EdgeShard:
         with translate_errors(name):
             return EdgeShard.load(str(self.path / name))
-
-
-@contextmanager
-def translate_errors(name: str) -> Iterator[None]:
-    """The engine's exceptions, which are all plain `Exception`, as nudge-sync's own."""
-    try:
-        yield
-    except NudgeSyncError:
-        raise
-    except Exception as error:
-        if "WouldBlock" in str(error):
-            raise Unreachable(
-                f'"{name}" is open in another process or database object, and Qdrant Edge allows '
-                "one; close it there, or hand over the open shard"
-            ) from error
-        raise DatabaseError(f'"{name}": {error}') from error

@@ -1,4 +1,4 @@
-"""Fill a collection: what an application does; for the demo, tests and benchmarks."""
+"""What an application does: fill a collection; for the demo, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from uuid import UUID
 from qdrant_edge import Point, UpdateOperation
 
 from nudge_sync.connector import Float32, Metric, PointId
-from nudge_sync_qdrant_edge.client import translate_errors
 from nudge_sync_qdrant_edge.database import EdgeDatabase
+from nudge_sync_qdrant_edge.errors import translate_errors
 
 _BATCH_ROWS = 1000
+"""Points of one operation."""
 
 
 def ingest(

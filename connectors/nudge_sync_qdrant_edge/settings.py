@@ -1,4 +1,4 @@
-"""The `[database]` table for qdrant-edge."""
+"""The `[database]` table for the connector "qdrant-edge"."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nudge_sync.config import Section
+from nudge_sync.connector import Section
 
 
 class EdgeSettings(Section):
-    """Where the shards are, and how surely a write is kept."""
+    """Where the shards are, and what a write has to survive."""
 
     path: Path
     """One subdirectory a collection; made if it is not there."""

@@ -1,1 +1,1 @@
-"""Tools that know nothing of vectors or databases: progress, threads, signals, files."""
+"""Tools that know nothing of the domain: progress, threads, signals, arrays, files."""

@@ -1,4 +1,4 @@
-"""Python's search for cyclic garbage, held back where millions of rows pass that are no cycles."""
+"""Python's search for cyclic garbage, run seldom while millions of acyclic objects are made."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from threading import Lock
 
 _GC_THRESHOLD = 100_000
-"""Containers more than were freed before garbage is looked for: some batches of records."""
+"""How many more containers are made than freed before a search: some batches of records."""
 _lock = Lock()
 _saved_thresholds: list[tuple[int, int, int]] = []
-"""The thresholds that each of those inside found."""
+"""The thresholds that each `pause_gc` now open found when it was entered."""
 
 
 @contextmanager
 def pause_gc() -> Iterator[None]:
-    """Inside, garbage is looked for seldom; otherwise that is a good part of what reading takes."""
+    """Search for cyclic garbage seldom while inside: it takes a good part of the time of reading.
+
+    May be entered by several threads at once; the last one to leave restores the thresholds.
+    """
     with _lock:
         _saved_thresholds.append(gc.get_threshold())
         gc.set_threshold(_GC_THRESHOLD)
@@ -24,6 +27,6 @@ def pause_gc() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            saved_thresholds = _saved_thresholds.pop()
+            thresholds = _saved_thresholds.pop()
             if not _saved_thresholds:
-                gc.set_threshold(*saved_thresholds)
+                gc.set_threshold(*thresholds)

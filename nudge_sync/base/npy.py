@@ -1,4 +1,4 @@
-"""NumPy files as people hand them in: one plain array, mapped rather than read, never unpickled."""
+"""NumPy files from outside: one plain array, memory-mapped rather than read, never unpickled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MAGIC = b"\x93NUMPY"
 
 
 def memory_map_npy(path: Path) -> NDArray[Any]:
-    """The array of numbers in the `.npy` file at `path`, of any shape; what is used is read.
+    """Return the array of numbers in the `.npy` file at `path`, of any shape, memory-mapped.
 
-    Raises InputError for everything else: archives, pickles, objects, cut files.
+    Raises InputError for everything else: archives, pickles, arrays of objects, truncated files.
     """
     try:
         with path.open("rb") as file:
@@ -29,7 +29,7 @@ def memory_map_npy(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError, ArithmeticError) as error:
         raise InputError(f"{path}: not a plain NumPy array ({error})") from None
     except (TokenError, SyntaxError, TypeError, RecursionError, MemoryError):
-        # What NumPy's reader of the header lets through.
+        # What NumPy's parser of the header lets through.
         raise InputError(f"{path}: not a plain NumPy array (its header cannot be read)") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InputError(f"{path}: expected one array of numbers")

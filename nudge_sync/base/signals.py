@@ -1,4 +1,4 @@
-"""Stopping between batches: a signal asks, the work in hand looks after every batch."""
+"""Stopping between two batches: a signal asks, and the work looks after every batch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody asked to stop."""
+    """A flag that somebody asked to stop; any thread may set it or wait for it."""
 
     def __init__(self) -> None:
         self.requested = threading.Event()
         self.signal_number: int | None = None
 
     def request(self, signal_number: int | None = None) -> None:
-        """End after the batch in hand."""
+        """Ask to end after the batch in hand."""
         self.signal_number = signal_number
         self.requested.set()
 
@@ -33,7 +33,7 @@ class StopRequest:
             pass
 
     def raise_if_requested(self) -> None:
-        """Nothing, or raises Interrupted once somebody asked to stop."""
+        """Raise Interrupted once somebody asked to stop."""
         if self.requested.is_set():
             raise Interrupted
 
@@ -42,10 +42,10 @@ class StopRequest:
 def handle_stop_signals(
     stop: StopRequest, on_first_signal: Callable[[], None] = lambda: None
 ) -> Iterator[StopRequest]:
-    """SIGINT and SIGTERM ask `stop`, once; a second one ends at once, as without this.
+    """Let the first SIGINT or SIGTERM inside request `stop`; a second one has its usual effect.
 
-    said: called when the first one comes, to tell whoever pressed the key. Signals are left alone
-    outside the main thread, where Python cannot set them.
+    on_first_signal: called when the first one comes, to tell whoever pressed the key. Outside the
+    main thread, where Python cannot set handlers, signals are left as they are.
     """
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,4 +1,4 @@
-"""Text that comes from elsewhere, made fit for a terminal and for a line of a log."""
+"""Text from elsewhere, made safe for a terminal and for a line of a log."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _UNPRINTABLE = re.compile(
 
 
 def escape_unprintable(text: str) -> str:
-    """The text on one line, with what a terminal would act on written as an escape."""
+    """Return the text on one line, with what a terminal would act on written as an escape."""
     return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)

@@ -1,4 +1,4 @@
-"""Chunks of the work on several threads: NumPy lets go of the interpreter while it computes."""
+"""Work on several threads: NumPy releases the interpreter lock while it computes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _get_threadpool_controller() -> ThreadpoolController:
 
 
 def count_cores() -> int:
-    """How many cores this process may use; `OMP_NUM_THREADS` lowers it, as for other libraries."""
+    """Return how many cores this process may use; `OMP_NUM_THREADS` can lower it."""
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -38,7 +38,10 @@ def count_cores() -> int:
 
 @contextmanager
 def limit_threads(threads: int) -> Iterator[None]:
-    """At most `threads` threads for what is computed inside; 0: as many as outside, one a core."""
+    """Compute on at most `threads` threads while inside; 0: on as many as outside.
+
+    Where no limit was set, there is one thread a core.
+    """
     token = _thread_limit.set(threads or _thread_limit.get())
     try:
         if threads > 0:
@@ -51,10 +54,10 @@ def limit_threads(threads: int) -> Iterator[None]:
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`work` done on each item, in their order, on as many threads as are allowed."""
+    """Return `work(item)` for each item, in their order, computed on as many threads as allowed."""
     thread_count = min(_thread_limit.get() or count_cores(), len(items))
     if thread_count <= 1:
-        return [work(one) for one in items]
+        return [work(item) for item in items]
     results: dict[int, Result] = {}
     remaining = iter(list(enumerate(items)))
 
@@ -62,7 +65,7 @@ def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> lis
         for number, item in remaining:
             results[number] = work(item)
 
-    # One thread a matrix product: the products themselves run side by side.
+    # One thread for each matrix product: the products run side by side.
     with _get_threadpool_controller().limit(limits=1), ThreadPoolExecutor(thread_count - 1) as pool:
         futures = [
             pool.submit(copy_context().run, process_remaining) for _ in range(thread_count - 1)
@@ -71,6 +74,6 @@ def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> lis
             process_remaining()
         finally:
             deque(remaining, maxlen=0)
-        for one in futures:
-            one.result()
+        for future in futures:
+            future.result()
     return [results[number] for number in range(len(items))]

@@ -6,12 +6,47 @@ from typing import Annotated
 
 import typer
 
-from nudge_sync.cli.main import VerbGroup
-from nudge_sync.cli.verbs import change, feedback, ledger, setup
+from nudge_sync.cli.errors import VerbGroup
+from nudge_sync.cli.verbs.apply import apply
+from nudge_sync.cli.verbs.check import check
 from nudge_sync.cli.verbs.demo import demo
 from nudge_sync.cli.verbs.evaluate import evaluate
 from nudge_sync.cli.verbs.explain import explain
+from nudge_sync.cli.verbs.feedback.export import export
+from nudge_sync.cli.verbs.feedback.import_ import import_
+from nudge_sync.cli.verbs.feedback.judgements import judgements
+from nudge_sync.cli.verbs.feedback.stats import stats
+from nudge_sync.cli.verbs.forget import forget
+from nudge_sync.cli.verbs.gc import gc
+from nudge_sync.cli.verbs.init import init
+from nudge_sync.cli.verbs.log import log
+from nudge_sync.cli.verbs.plan import plan
+from nudge_sync.cli.verbs.resume import resume
+from nudge_sync.cli.verbs.rollback import rollback
 from nudge_sync.cli.verbs.serve import serve
+from nudge_sync.cli.verbs.show import show
+from nudge_sync.cli.verbs.unlock import unlock
+from nudge_sync.cli.verbs.verify import verify
+
+VERBS = (
+    init,
+    check,
+    plan,
+    apply,
+    rollback,
+    resume,
+    forget,
+    log,
+    show,
+    verify,
+    unlock,
+    gc,
+    evaluate,
+    explain,
+    serve,
+    demo,
+)
+FEEDBACK_VERBS = (import_, stats, judgements, export)
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -22,24 +57,8 @@ app = typer.Typer(
     "answered, and puts every bit back. Exit codes: 0 done, 1 failed, 2 usage or configuration, "
     "3 refused by the gate.",
 )
-
-VERBS = (
-    setup.init,
-    setup.check,
-    change.plan,
-    change.apply,
-    change.rollback,
-    change.resume,
-    feedback.forget,
-    ledger.log,
-    ledger.show,
-    ledger.verify,
-    ledger.unlock,
-    ledger.gc,
-    evaluate,
-    explain,
-    serve,
-    demo,
+feedback_app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="What people found: import it, count it."
 )
 
 
@@ -69,5 +88,6 @@ def accept_global_options(
 
 for verb in VERBS:
     app.command()(verb)
-
-app.add_typer(feedback.app, name="feedback")
+for feedback_verb in FEEDBACK_VERBS:
+    feedback_app.command(feedback_verb.__name__.rstrip("_"))(feedback_verb)
+app.add_typer(feedback_app, name="feedback")

@@ -1,4 +1,4 @@
-"""What `check` finds out about one collection."""
+"""What `check` says of one collection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
 from nudge_sync.feedback.coverage import measure_coverage
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import find_head, find_pending_revisions
@@ -16,14 +16,18 @@ from nudge_sync.store.target import find_problems
 
 
 def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str, Any]:
-    """Facts, feedback and ledger of a collection, what would be refused, and what to know."""
+    """Return the facts of a collection, its feedback and ledger, and its problems and notes.
+
+    Problems are what would be refused; notes are worth knowing. Raises DatabaseError,
+    DamagedRecord.
+    """
     target = job.target
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     coverage = measure_coverage(
-        load_collection_judgements(target, job.settings, progress), target.facts.points
+        load_judgements(target, job.settings, progress), target.facts.points
     )
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {

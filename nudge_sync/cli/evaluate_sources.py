@@ -1,22 +1,38 @@
-"""Where `evaluate` takes its task from: files, a set by name, or a collection's own feedback."""
+"""Where `evaluate` takes its task from: files, a dataset by name, or a collection's feedback."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.cli.run import open_workspace, select_collections
-from nudge_sync.config import MetricName
+from nudge_sync.cli.run import open_job
 from nudge_sync.errors import ConfigError
 from nudge_sync.evaluate.sources.files import TaskFiles, read_task
-from nudge_sync.evaluate.task import EvaluationTask, Similarity
+from nudge_sync.evaluate.task import EvaluationTask
+from nudge_sync.metrics import MetricName
+from nudge_sync.solve.problem import Similarity
+
+DEFAULT_METRIC: MetricName = "ndcg@10"
+
+
+class TaskSource(Protocol):
+    """Something that a task can be loaded from."""
+
+    def load_task(
+        self, similarity: Similarity | None, progress: Progress
+    ) -> tuple[EvaluationTask, MetricName]:
+        """Return the task, and the metric to choose by where no option names one.
+
+        Raises InputError, and ConfigError where an option is missing.
+        """
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A folder with the usual names, or each file by itself."""
+    """A folder with files of the usual names, or each file by itself."""
 
     directory: Path | None
     documents: Path | None
@@ -26,19 +42,25 @@ class FileSource:
     qrels: Path | None
 
     def is_given(self) -> bool:
-        """Whether any option of this kind was given."""
+        """Return whether any of these options was given."""
         return any(vars(self).values())
 
-    def load_task(self, similarity: Similarity | None) -> EvaluationTask:
-        """The task. Raises InputError, and ConfigError where an option is missing."""
-        if self.directory is None:
-            return read_task(self._build_files(), str(self.documents), similarity or "dot")
-        if any(path for name, path in vars(self).items() if name != "directory"):
-            raise ConfigError("say a directory or --documents, --queries and --qrels, not both")
-        name = self.directory.resolve().name
-        return read_task(TaskFiles.from_folder(self.directory), name, similarity or "dot")
+    def load_task(
+        self, similarity: Similarity | None, progress: Progress
+    ) -> tuple[EvaluationTask, MetricName]:
+        """Return the task in the files. Raises InputError, ConfigError."""
+        del progress
+        task = read_task(self._choose_files(), self._choose_name(), similarity or "dot")
+        return task, DEFAULT_METRIC
 
-    def _build_files(self) -> TaskFiles:
+    def _choose_name(self) -> str:
+        return self.directory.resolve().name if self.directory else str(self.documents)
+
+    def _choose_files(self) -> TaskFiles:
+        if self.directory is not None:
+            if any(path for name, path in vars(self).items() if name != "directory"):
+                raise ConfigError("say a directory or --documents, --queries and --qrels, not both")
+            return TaskFiles.from_folder(self.directory)
         if self.documents is None or self.queries is None or self.qrels is None:
             raise ConfigError("evaluating files needs --documents, --queries and --qrels")
         return TaskFiles(
@@ -48,58 +70,83 @@ class FileSource:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A set in words, by name or folder, and what embeds it."""
+    """A dataset in words, by name or folder, and what embeds it."""
 
     dataset: str
     model: str
     cache: Path | None
 
-    def load_task(self, similarity: Similarity | None, progress: Progress) -> EvaluationTask:
-        """The task, embedded unless the cache has it. Raises InputError, ConfigError."""
+    def load_task(
+        self, similarity: Similarity | None, progress: Progress
+    ) -> tuple[EvaluationTask, MetricName]:
+        """Return the task, embedded unless the cache has it. Raises InputError, ConfigError."""
+        folder = self._find_or_embed(progress)
+        name = f"{self.dataset} by {self.model}"
+        task = read_task(TaskFiles.from_folder(folder), name, similarity or "dot")
+        return task, DEFAULT_METRIC
+
+    def _find_or_embed(self, progress: Progress) -> Path:
         from nudge_sync.evaluate.sources import beir, embedding
 
         path = Path(self.dataset)
         cache = self.cache or get_default_cache()
-        folder = embedding.find_embedded_dataset(
-            cache, path.name if path.is_dir() else self.dataset, self.model
+        name = path.name if path.is_dir() else self.dataset
+        folder = embedding.find_embedded_dataset(cache, name, self.model)
+        if folder is not None:
+            return folder
+        model = embedding.load_fastembed_model(self.model)
+        texts = (
+            beir.load_dataset_folder(path)
+            if path.is_dir()
+            else beir.load_named_dataset(self.dataset)
         )
-        if folder is None:
-            model = embedding.load_fastembed_model(self.model)
-            texts = (
-                beir.load_dataset_folder(path)
-                if path.is_dir()
-                else beir.load_named_dataset(self.dataset)
-            )
-            folder = embedding.embed_dataset(texts, model, cache, progress)
-        return read_task(
-            TaskFiles.from_folder(folder), f"{self.dataset} by {self.model}", similarity or "dot"
-        )
+        return embedding.embed_dataset(texts, model, cache, progress)
 
 
 def get_default_cache() -> Path:
-    """The user's cache folder for nudge-sync."""
+    """Return nudge-sync's folder in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "nudge-sync"
 
 
 @dataclass(frozen=True)
 class CollectionSource:
-    """A collection of the configuration."""
+    """A collection of the configuration, and its own feedback."""
 
     config: Path
     collection: str | None
     exact: bool
 
-    def load_task(self, progress: Progress) -> tuple[EvaluationTask, MetricName]:
-        """The task, and the metric that the collection's settings choose by."""
-        from nudge_sync.evaluate.sources.collection import build_collection_task
-        from nudge_sync.feedback.judged import load_collection_judgements
+    def load_task(
+        self, similarity: Similarity | None, progress: Progress
+    ) -> tuple[EvaluationTask, MetricName]:
+        """Return the task, and the metric that the collection's settings choose by.
 
-        with open_workspace(self.config) as workspace:
-            name = select_collections(workspace.config, self.collection, all_collections=False)[0]
-            job = workspace.open_job(name)
-            judgements = load_collection_judgements(job.target, job.settings, progress)
+        The similarity is the collection's own. Raises ConfigError, InputError, DatabaseError.
+        """
+        from nudge_sync.evaluate.sources.collection import build_collection_task
+        from nudge_sync.feedback.judgements import load_judgements
+
+        del similarity
+        with open_job(self.config, self.collection) as job:
+            judgements = load_judgements(job.target, job.settings, progress)
             task = build_collection_task(
-                job.target, judgements, exact=self.exact, progress=progress
+                job.target,
+                judgements,
+                read_all=self.exact,
+                exact=job.settings.solver.exact,
+                progress=progress,
             )
             return task, job.settings.solver.metric
+
+
+def choose_source(
+    files: FileSource, dataset: DatasetSource | None, collection: CollectionSource
+) -> TaskSource:
+    """Return the source that was asked for: files, a dataset, or else the collection.
+
+    Raises ConfigError where both files and a dataset were named.
+    """
+    if files.is_given() and dataset is not None:
+        raise ConfigError("say files or --dataset, not both")
+    return files if files.is_given() else dataset or collection

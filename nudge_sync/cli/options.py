@@ -1,4 +1,4 @@
-"""The options that verbs share, each with its environment twin."""
+"""The options that several verbs share, each with its environment variable."""
 
 from __future__ import annotations
 
@@ -34,5 +34,24 @@ ExactOption = Annotated[
         envvar="NUDGE_SYNC_EXACT",
         help="Search exactly, past the index. Reads the whole collection where the database "
         "cannot do that by itself.",
+    ),
+]
+
+# Whose feedback `forget` removes and `feedback export` prints.
+ClientOption = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_CLIENT", help="Everything of this client.")
+]
+SessionOption = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_SESSION", help="Everything of this session.")
+]
+QueryOption = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_QUERY", help="This search and all its events.")
+]
+BeforeOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DAY",
+        envvar="NUDGE_SYNC_FEEDBACK_BEFORE",
+        help="Everything dated before this day, such as 2026-05-01 (UTC).",
     ),
 ]

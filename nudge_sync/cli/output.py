@@ -1,8 +1,9 @@
-"""Results on stdout, progress and questions on stderr."""
+"""Results on stdout; progress bars and questions on stderr."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,14 @@ from nudge_sync.errors import ConfigError
 
 
 def print_result(result: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
-    """The result on stdout: as JSON, or drawn for people."""
+    """Print the result on stdout: as one JSON document, or by `print_text`."""
     if not as_json:
         print_text(result)
         return
-    # A library's stray NaN must not become invalid JSON.
-    text = json.dumps(to_json_value(result), indent=2, allow_nan=False, ensure_ascii=False)
+    value = to_json_value(result)
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     if not _is_encodable(text):
-        text = json.dumps(to_json_value(result), indent=2, allow_nan=False)
+        text = json.dumps(value, indent=2, allow_nan=False)
     typer.echo(text)
 
 
@@ -37,27 +38,28 @@ def _is_encodable(text: str) -> bool:
 
 
 def print_line(text: str) -> None:
-    """A line on stdout that may hold names from elsewhere."""
+    """Print a line on stdout that may hold names from elsewhere."""
     typer.echo(escape_unprintable(text))
 
 
 def to_json_value(value: Any) -> Any:
-    """The value in what JSON can hold: arrays as lists, NumPy scalars as numbers, NaN as null."""
+    """Return the value as JSON can hold it: arrays as lists, NumPy scalars as numbers.
+
+    NaN and infinity, which JSON lacks, become null.
+    """
     if isinstance(value, Mapping):
         return {str(key): to_json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json_value(inner) for inner in value]
     if hasattr(value, "tolist"):
         return to_json_value(value.tolist())
-    if isinstance(value, float) and value not in {float("inf"), float("-inf")} and value == value:  # noqa: PLR0124 - NaN
-        return value
-    if value is None or isinstance(value, str | int):
-        return value
-    return None if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """A table on stdout, under its title."""
+    """Print a table on stdout, under its title."""
     from rich.console import Console
     from rich.table import Table
 
@@ -65,7 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]
     for column in columns:
         rich_table.add_column(column, overflow="fold")
     for row in rows:
-        rich_table.add_row(*[format_cell(cell) for cell in row])
+        rich_table.add_row(*[_format_cell(cell) for cell in row])
     width = None if sys.stdout.isatty() else 120
     console = Console(width=width, highlight=False, markup=False)
     if title:
@@ -74,30 +76,34 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]
     console.print(rich_table)
 
 
-def format_cell(cell: Any) -> str:
-    """A cell as people read it."""
+def _format_cell(cell: Any) -> str:
     if isinstance(cell, float):
         return f"{cell:.4f}"
     return "" if cell is None else escape_unprintable(str(cell))
 
 
+def format_difference(before: float | None, after: float | None, digits: int = 4) -> str:
+    """Return `after - before` with its sign; "" where one of the two is not known."""
+    return "" if before is None or after is None else f"{after - before:+.{digits}f}"
+
+
 def print_pairs(title: str, values: Mapping[str, Any]) -> None:
-    """Names and values on stdout."""
+    """Print a table of names and values on stdout, without a header."""
     print_table(title, ("", ""), ((name, _format_nested(value)) for name, value in values.items()))
 
 
 def _format_nested(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {format_cell(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_format_cell(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return "; ".join(format_cell(inner) for inner in value)
+        return "; ".join(_format_cell(inner) for inner in value)
     return value
 
 
 def confirm(question: str, assume_yes: bool) -> None:
-    """Go on, if `yes` or if the person at the terminal says so.
+    """Return if `assume_yes`, or if the person at the terminal says yes to `question`.
 
-    Raises ConfigError where nobody can be asked, and ends the program with 1 at a no.
+    Raises ConfigError where there is no terminal to ask at, and typer.Exit(1) at a no.
     """
     if assume_yes:
         return
@@ -108,17 +114,17 @@ def confirm(question: str, assume_yes: bool) -> None:
 
 
 def require_terminal(assume_yes: bool) -> None:
-    """Raises ConfigError where a question will come up and nobody can be asked."""
+    """Raise ConfigError where a question will come up and there is no terminal to ask it at."""
     if not assume_yes and not sys.stdin.isatty():
         raise ConfigError("this writes to the collection; say --yes where nobody can be asked")
 
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """What the core reports its batches to: bars on a terminal, and the way out at a signal.
+    """Give a Progress that draws bars on a terminal and stops the work at a signal.
 
-    The first SIGINT or SIGTERM ends after the batch in hand, by raising Interrupted from the
-    report; a second one ends at once.
+    At the first SIGINT or SIGTERM the next report raises Interrupted, so that the work ends after
+    the batch in hand; a second signal ends the program at once.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -146,6 +152,6 @@ def show_progress() -> Iterator[Progress]:
         try:
             yield report
         finally:
-            # Without a bar there is nothing to end, and nothing to put on stderr.
+            # A bar that never started must not put anything on stderr as it stops.
             if tasks:
                 bars.stop()

@@ -1,4 +1,4 @@
-"""The configuration, the open database and the collections a verb was asked for."""
+"""The configuration, the open database, and the collections that a verb works on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nudge_sync import config as configuration
-from nudge_sync.cli.main import GATE_REFUSED_EXIT_CODE, get_exit_code, print_error
-from nudge_sync.config import CollectionSettings
+from nudge_sync.cli.errors import GATE_REFUSED_EXIT_CODE, get_exit_code, print_error
+from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
 from nudge_sync.store.target import Target, open_target
@@ -18,15 +17,22 @@ from nudge_sync.store.target import Target, open_target
 
 @dataclass(frozen=True)
 class Job:
-    """One collection to work on, and its settings."""
+    """A collection to work on, and its settings."""
 
     target: Target
     settings: CollectionSettings
 
+    def choose_settings(self, exact: bool) -> CollectionSettings:
+        """Return the settings, with `solver.exact` switched on where `exact` asks for it."""
+        if not exact:
+            return self.settings
+        solver = self.settings.solver.model_copy(update={"exact": True})
+        return self.settings.model_copy(update={"solver": solver})
+
 
 @dataclass(frozen=True)
 class RefusedResult:
-    """A result of a verb that is shown like any other, but ends with the gate's exit code."""
+    """A result that is printed like any other, and ends with the gate's exit code."""
 
     summary: dict[str, Any]
     reason: str
@@ -36,19 +42,19 @@ class RefusedResult:
 class Workspace:
     """An open database and the configuration it was opened with."""
 
-    config: configuration.Config
+    config: Config
     database: Database
 
     def open_job(self, name: str) -> Job:
-        """The collection `name` of the configuration."""
+        """Open the collection that the configuration calls `name`."""
         settings = self.config.collections[name]
         return Job(open_target(self.database, name, settings.vector), settings)
 
 
 @contextmanager
 def open_workspace(path: Path) -> Iterator[Workspace]:
-    """The workspace that the TOML file at `path` describes; the database is closed at the end."""
-    config = configuration.load_config(path)
+    """Open the database that the TOML file at `path` describes; it is closed at the end."""
+    config = load_config(path)
     database = connect(config.connector, config.connection)
     try:
         yield Workspace(config, database)
@@ -56,37 +62,46 @@ def open_workspace(path: Path) -> Iterator[Workspace]:
         database.close()
 
 
-def select_collections(
-    config: configuration.Config, collection: str | None, all_collections: bool
-) -> list[str]:
-    """The names asked for: one, the only one, or all. Raises ConfigError that lists the names."""
-    names = list(config.collections)
-    if collection is not None and all_collections:
-        raise ConfigError("say --collection or --all, not both")
-    if collection is not None and collection not in names:
-        raise ConfigError(f"no collection {collection!r} in the file; it has: {', '.join(names)}")
-    if collection is not None:
-        return [collection]
-    if all_collections or len(names) == 1:
-        return names
-    raise ConfigError(f"say --collection NAME or --all; the file has: {', '.join(names)}")
+@contextmanager
+def open_job(path: Path, collection: str | None) -> Iterator[Job]:
+    """Open one collection of the TOML file at `path`; the database is closed at the end.
+
+    collection: its name; None: the only one there is. Raises ConfigError that lists the names.
+    """
+    with open_workspace(path) as workspace:
+        yield workspace.open_job(_select_collection(workspace.config, collection))
 
 
 def run_on_collections(
     path: Path, collection: str | None, all_collections: bool, work: Callable[[Job], Any]
 ) -> tuple[Any, int]:
-    """What `work` gives for each collection asked for, and the worst exit code.
+    """Return what `work` returns for the collections asked for, and the worst exit code.
 
-    One collection: its result; errors are raised, but for a refusal by the gate, whose plan is a
-    result worth seeing. With `--all` a list: an error of one is said on stderr and takes its
-    place in the list, and the others go on.
+    One collection: its result. With `all_collections` a list: an error of one collection is
+    printed on stderr and takes its place in the list, and the others go on. A RefusedResult becomes
+    its summary, with the reason as "error".
     """
     with open_workspace(path) as workspace:
-        names = select_collections(workspace.config, collection, all_collections)
         if not all_collections:
-            return _run_on_collection(workspace, names[0], work)
-        outcomes = [_run_or_print_error(workspace, name, work) for name in names]
+            name = _select_collection(workspace.config, collection, "--collection NAME or --all")
+            return _run_on_collection(workspace, name, work)
+        if collection is not None:
+            raise ConfigError("say --collection or --all, not both")
+        outcomes = [
+            _run_or_print_error(workspace, name, work) for name in workspace.config.collections
+        ]
     return [result for result, _ in outcomes], max(code for _, code in outcomes)
+
+
+def _select_collection(
+    config: Config, collection: str | None, options: str = "--collection NAME"
+) -> str:
+    names = ", ".join(config.collections)
+    if collection is None and len(config.collections) > 1:
+        raise ConfigError(f"say {options}; the file has: {names}")
+    if collection is not None and collection not in config.collections:
+        raise ConfigError(f"no collection {collection!r} in the file; it has: {names}")
+    return collection or next(iter(config.collections))
 
 
 def _run_on_collection(

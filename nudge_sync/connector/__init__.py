@@ -1,4 +1,7 @@
-"""What the author of a connector imports: the contract, and nothing that needs a database."""
+"""What the author of a connector imports: the contract, and what every connector needs to keep it.
+
+Nothing here needs a database or its client. `docs/connectors.md` says how to write a connector.
+"""
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
@@ -23,9 +26,26 @@ from nudge_sync.connector.contract import (
     connect,
     connector_names,
 )
+from nudge_sync.connector.records import check_records, has_generation, is_match
+from nudge_sync.connector.secrets import (
+    VariableName,
+    read_secret,
+    refuse_secrets_in_address,
+    refuse_secrets_in_table,
+)
+from nudge_sync.connector.settings import Section, validate_settings
+from nudge_sync.connector.vectors import (
+    TOLERANCE,
+    check_queries,
+    check_write,
+    is_same_vector,
+    merge_reports,
+)
+from nudge_sync.connector.versions import parse_version
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "TOLERANCE",
     "Collection",
     "CollectionFacts",
     "Connect",
@@ -42,8 +62,22 @@ __all__ = [
     "Record",
     "Records",
     "Scalar",
+    "Section",
+    "VariableName",
     "Where",
     "WriteReport",
+    "check_queries",
+    "check_records",
+    "check_write",
     "connect",
     "connector_names",
+    "has_generation",
+    "is_match",
+    "is_same_vector",
+    "merge_reports",
+    "parse_version",
+    "read_secret",
+    "refuse_secrets_in_address",
+    "refuse_secrets_in_table",
+    "validate_settings",
 ]

@@ -6,7 +6,8 @@ without its `connector` key, unread by the core; secrets come from environment v
 connector reads by itself. Connectors are synchronous. They translate the client's exceptions into
 those of `nudge_sync.errors` (the client's own as `__cause__`) and stop there: no retries, no
 sleeping, no logging, no caches. Arrays handed in are never changed.
-`nudge_sync.testing` holds the conformance kit that every connector has to pass.
+`nudge_sync.testing.conformance` is the kit that every connector has to pass, and
+`docs/connectors.md` the way to a connector of one's own.
 """
 
 from __future__ import annotations
@@ -20,30 +21,35 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import ConfigError
 
 ENTRY_POINT_GROUP = "nudge_sync.connectors"
+"""Where a distribution registers its `connect` function, under the connector's name."""
 
 PointId: TypeAlias = int | str
 """An integer, or a string; a Qdrant UUID is its canonical lower-case string."""
 Scalar: TypeAlias = str | int | float | bool
+"""What a field of a document must hold so that `Where` can name it."""
 Where: TypeAlias = Mapping[str, Scalar | tuple[float, float]]
 """Top-level document fields: a scalar must equal, a pair (low, high) means low <= value < high."""
 Document: TypeAlias = dict[str, Any]
 """What JSON can hold, with string keys."""
 Metric: TypeAlias = Literal["cosine", "dot", "euclid"]
+"""How a collection measures nearness."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What answered, and what it can do."""
+    """Which database answered, and what it can do."""
 
     product: str
+    """Its name, for people."""
     version: str
+    """The version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionFacts:
-    """What a collection is. Facts: the core decides what to refuse."""
+    """What a collection is; the core decides which of them it refuses to work on."""
 
     name: str
     """The name asked for, which may be an alias."""
@@ -122,14 +128,14 @@ class Collection(Protocol):
     """The user's vectors: one vector field of one collection."""
 
     def describe(self) -> CollectionFacts:
-        """What the collection is now.
+        """Return what the collection is now.
 
         Raises CollectionNotFound.
         """
         ...
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """The stored vectors of `ids`, in the order asked, missing ids left out.
+        """Return the stored vectors of `ids`, in the order asked, missing ids left out.
 
         Sees every write, of anyone, that has returned. Any number of ids; a connector splits
         requests by itself. An id of a type the collection cannot hold is a missing one.
@@ -138,14 +144,15 @@ class Collection(Protocol):
         ...
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
-        """Every point once, in any order, in batches of about `batch_size`; never payload."""
+        """Yield every point once, in any order, in batches of about `batch_size`; never payload."""
         ...
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
-        """The `k` best points of each query: (q, d).
+        """Return the `k` best points of each query: (q, d).
 
         Any number of queries. Scores come from the full-precision vectors, also on a quantised
-        index. `exact` bypasses the approximate index where the database can.
+        index. `exact` bypasses the approximate index where the database can. Queries of another
+        dimension, or that are not finite, raise InputError; a `k` below 1 finds nothing.
         """
         ...
 
@@ -165,7 +172,7 @@ class Collection(Protocol):
         ...
 
     def health(self) -> Health:
-        """Whether the index keeps up, so that a writer can pause."""
+        """Return whether the index keeps up, so that a writer can pause."""
         ...
 
 
@@ -176,7 +183,9 @@ class Records(Protocol):
     Reading records that were never put finds nothing and creates nothing; the first `put` or
     `swap` creates the collection. Vectors come back bit for bit, whatever their length.
     Every call sees every call that has returned. Keys are any non-empty strings (also 64 KB long,
-    with quotes, line breaks or NUL in them).
+    with quotes, line breaks or NUL in them). An empty key, a document that JSON cannot hold, and a
+    vector that is not finite or not of the records' dimension raise InputError before anything is
+    stored.
     """
 
     def put(self, records: Sequence[Record]) -> None:
@@ -186,19 +195,20 @@ class Records(Protocol):
     def swap(self, record: Record, expected: int | None) -> bool:
         """Store the record if the stored one's document["generation"] equals `expected`.
 
-        `expected` None: if there is no such record. False, and nothing changed, where it differs.
+        expected: None if there should be no such record. Returns False, and changes nothing, where
+        it differs.
         Atomic where `DatabaseFacts.atomic_swap`; elsewhere the window is stated by the connector.
         """
         ...
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
-        """Records in the order asked, missing keys left out."""
+        """Return records in the order asked, missing keys left out."""
         ...
 
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """Every record that matches, once, in any order, in batches."""
+        """Yield every record that matches, once, in any order, in batches."""
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -206,7 +216,7 @@ class Records(Protocol):
         ...
 
     def count(self, where: Where | None = None) -> int:
-        """How many records match, exactly."""
+        """Return how many records match, exactly."""
         ...
 
     def drop(self) -> None:
@@ -219,14 +229,14 @@ class Database(Protocol):
     """An open connection."""
 
     def describe(self) -> DatabaseFacts:
-        """What answered.
+        """Return which database answered.
 
         Raises Unreachable or Unauthorised.
         """
         ...
 
     def collection(self, name: str, vector: str = "") -> Collection:
-        """The user's collection `name` (or alias) and its vector; "" means the default one.
+        """Return the user's collection `name` (or alias) and its vector; "" means the default one.
 
         Raises CollectionNotFound, and UnsupportedCollection where there is no such vector or the
         default is not clear (the message lists the names).
@@ -234,7 +244,11 @@ class Database(Protocol):
         ...
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
-        """The sidecar's own collection `name`; `indexed` are the fields that `where` will name."""
+        """Return the sidecar's own collection `name`, which need not exist yet.
+
+        dimension: of the records' vectors; 0 where they have none.
+        indexed: the fields that `where` will name.
+        """
         ...
 
     def close(self) -> None:
@@ -244,14 +258,15 @@ class Database(Protocol):
 
 @runtime_checkable
 class DocumentReader(Protocol):
-    """A database that also reads collections of an application's own with all they hold, for logs
-    of searches that are kept in one. Connectors may do without.
+    """A database that can also read everything in a collection of the application's own.
+
+    It serves logs of searches that the application keeps in one. Connectors may do without.
     """
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """Every point once, in any order: its id as text, its payload, and its `vector`.
+        """Yield every point once, in any order: its id as text, its payload, and its `vector`.
 
         vector: "" means the default one, None that none is read. A point without it has None.
         Raises CollectionNotFound.
@@ -260,15 +275,16 @@ class DocumentReader(Protocol):
 
 
 Connect: TypeAlias = Callable[[Mapping[str, Any]], Database]
+"""What a connector registers: it opens the database that the `[database]` table describes."""
 
 
 def connector_names() -> list[str]:
-    """The names of all installed connectors."""
+    """Return the names of all installed connectors, sorted."""
     return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
 
 
 def connect(name: str, section: Mapping[str, Any]) -> Database:
-    """An open database, through the connector registered as `name`.
+    """Open a database through the connector registered as `name`.
 
     Raises ConfigError for an unknown name, or where the connector's client is not installed.
     """

@@ -15,9 +15,11 @@ from pydantic import Field
 from nudge_sync.errors import ConfigError
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
-"""The name of an environment variable: the secret itself, put there by mistake, mostly is none."""
+"""The name of an environment variable; most secrets, put there by mistake, do not look like one."""
 _NON_OWNER_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
+"""Any of these set: somebody else can reach the file."""
 _MAX_SECRET_BYTES = 65_536
+"""Longest file that is read: a token is a few hundred bytes."""
 _SECRET_KEYS = frozenset(
     {
         "apikey",
@@ -41,13 +43,15 @@ _SECRET_KEYS = frozenset(
         "username",
     }
 )
+"""Keys of a table that name a secret, lower case, letters alone."""
 
 
 def read_secret(variable: str, file: Path | None, option: str) -> str:
-    """The secret in the environment variable, else in the file, else "".
+    """Return the secret in the environment variable, else in the file, else "".
 
-    option: the key of the TOML file that names the file. Raises ConfigError where the file cannot
-    be read, is not one line of text, or can be read by anybody but its owner.
+    option: the key of the TOML file that names the file, for messages.
+    Raises ConfigError where the file cannot be read, is not one line of text, or can be read or
+    written by anybody but its owner.
     """
     value = os.environ.get(variable, "")
     return value or (_read_secret_file(file.expanduser(), option) if file is not None else "")
@@ -56,7 +60,11 @@ def read_secret(variable: str, file: Path | None, option: str) -> str:
 def refuse_secrets_in_table(
     section: Mapping[str, Any], location: str, variable: str, option: str
 ) -> None:
-    """Raise ConfigError where a key of the table names a secret; its value is not repeated."""
+    """Raise ConfigError where a key of the table names a secret; its value is not repeated.
+
+    location: the table's name in the file. variable, option: where the secret belongs instead, an
+    environment variable or a file that this key names.
+    """
     for key in section:
         if re.sub("[^a-z]", "", str(key).lower()) in _SECRET_KEYS:
             raise ConfigError(
@@ -66,7 +74,10 @@ def refuse_secrets_in_table(
 
 
 def refuse_secrets_in_address(address: str, location: str, variable: str) -> None:
-    """Raise ConfigError where an address holds more than scheme, host, port and path."""
+    """Raise ConfigError where an address holds more than scheme, host, port and path.
+
+    location: the key of the address. variable: the environment variable for the secret.
+    """
     try:
         parts = urlsplit(address)
     except ValueError:

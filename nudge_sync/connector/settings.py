@@ -1,4 +1,4 @@
-"""A table of settings into a model, and errors that name the key and the nearest known one."""
+"""Tables of settings as models, and errors that name the wrong key and the nearest known one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nudge_sync.errors import ConfigError
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
+"""The model that a table is read into."""
 Sections = Sequence[tuple[str, type[BaseModel]]]
+"""Tables of a file by name, each with its model."""
+
+
+class Section(BaseModel):
+    """A table of the TOML file: an unknown key is an error, a value is checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def validate_settings(
     model: type[SettingsModel], table: Mapping[str, Any], location: str, sections: Sections = ()
 ) -> SettingsModel:
-    """The table as a `model`.
+    """Return the table as a `model`.
 
+    location: the table's name in the file, for messages.
     sections: tables allowed beside the model's own, where a misplaced key may belong.
-    Raises ConfigError that names `where`, each wrong key with the nearest known one, and each
+    Raises ConfigError that names the location, each wrong key with the nearest known one, and each
     wrong value with what was expected. Values themselves are not repeated: one may be a secret.
     """
     try:
@@ -49,13 +58,13 @@ def _describe_error(model: type[BaseModel], location: str, item: Any, sections: 
 
 
 def _suggest_from_sections(key: str, sections: Sections) -> list[str]:
-    """The key of another section that `key` resembles, as section.key."""
+    """Return the key of another section that `key` resembles, as section.key; [] if none does."""
     known = {inner: f"{name}.{inner}" for name, model in sections for inner in model.model_fields}
     return [known[near] for near in get_close_matches(key, known, n=1)]
 
 
 def _find_models(model: type[BaseModel], path: Sequence[str]) -> list[type[BaseModel]]:
-    """The models that the value at `path` inside `model` may be read into."""
+    """Return the models that the value at `path` inside `model` may be read into."""
     annotations: list[Any] = [model]
     for part in path:
         annotations = [inner for outer in annotations for inner in _descend(outer, part)]
@@ -63,7 +72,7 @@ def _find_models(model: type[BaseModel], path: Sequence[str]) -> list[type[BaseM
 
 
 def _descend(annotation: Any, part: str) -> Iterator[Any]:
-    """The annotations that `part` of a location leads to."""
+    """Yield the annotations that `part` of a location leads to."""
     if get_origin(annotation) in {Annotated, Union, UnionType}:
         for alternative in get_args(annotation):
             yield from _descend(alternative, part)

@@ -8,25 +8,26 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nudge_sync.connector import Float32
+from nudge_sync.base.arrays import Float32, Int64
+from nudge_sync.solve.geometry import to_float32, unit
 
 TRAIN_SHARE = 0.8
-"""Share of the requests that become feedback; nothing sees the rest before it is measured."""
+"""Share of the requests that become feedback; the others only measure."""
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests and the rows of the tools that answer them."""
+    """Requests, and which tools answer them."""
 
     names: list[str]
     vectors: Float32
     """(q, d), unit rows."""
     answers: list[frozenset[int]]
+    """The rows of the tools that answer each request."""
 
-    def select(self, rows: NDArray[np.int64]) -> Requests:
-        """Those of `rows`, in that order."""
+    def select(self, rows: Int64) -> Requests:
+        """Return the requests `rows`, in that order."""
         names = [self.names[row] for row in rows]
         return Requests(names, self.vectors[rows], [self.answers[row] for row in rows])
 
@@ -40,11 +41,11 @@ class Tools:
 
 
 def load_demo_data() -> tuple[Tools, Requests]:
-    """What ships in the package."""
+    """Return the tools and requests that ship in the package."""
     path = files("nudge_sync.demo").joinpath("data", "metatool.npz")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        tools = Tools(arrays["document_names"].tolist(), _to_unit_rows(arrays["documents"]))
-        return tools, _build_requests(arrays)
+        vectors = to_float32(unit(arrays["documents"]))
+        return Tools(arrays["document_names"].tolist(), vectors), _build_requests(arrays)
 
 
 def _build_requests(arrays: Mapping[str, Any]) -> Requests:
@@ -52,16 +53,12 @@ def _build_requests(arrays: Mapping[str, Any]) -> Requests:
     for query, tool in arrays["relevant"].tolist():
         answers[query].add(tool)
     names = arrays["query_names"].tolist()
-    return Requests(names, _to_unit_rows(arrays["queries"]), [frozenset(rows) for rows in answers])
+    vectors = to_float32(unit(arrays["queries"]))
+    return Requests(names, vectors, [frozenset(rows) for rows in answers])
 
 
 def split_requests(requests: Requests) -> tuple[Requests, Requests]:
-    """The part that becomes feedback, and the part that only measures."""
+    """Return the requests that become feedback, and those that only measure."""
     order = np.random.default_rng(0).permutation(len(requests.names))
     train_count = int(TRAIN_SHARE * len(order))
     return requests.select(order[:train_count]), requests.select(order[train_count:])
-
-
-def _to_unit_rows(stored: NDArray[np.float16]) -> Float32:
-    rows = stored.astype(np.float64)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

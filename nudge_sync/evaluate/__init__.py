@@ -1,1 +1,1 @@
-"""How much moving documents helps, measured on queries that nothing was chosen by."""
+"""How much moving documents helps, measured on queries that nothing was trained on or chosen by."""

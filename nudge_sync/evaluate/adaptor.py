@@ -1,9 +1,10 @@
-"""The usual alternative, as a baseline: a linear map trained on the queries.
+"""The usual alternative to moving documents, as a baseline: a linear map of the queries.
 
-A d x d matrix W turns a query q into qW; the documents stay. It starts at the identity and is
-trained by InfoNCE (van den Oord et al. 2018) against the answers of the other queries in the batch
-and the documents that the plain ranking wrongly puts first, with Adam (Kingma, Ba 2015), decay
-towards the identity, and early stopping on validation queries.
+A d x d matrix W turns a query q into qW, and the documents stay where they are. W starts at the
+identity and is trained by InfoNCE (van den Oord et al. 2018), against the answers of the other
+queries in the batch and against the documents that the untrained ranking wrongly puts first.
+Training uses Adam (Kingma, Ba 2015) with decay towards the identity, and stops early by the
+validation queries.
 """
 
 from __future__ import annotations
@@ -16,30 +17,32 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.config import MetricName
-from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
+from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.task import Grades, RowNumbers, scale_to_unit
-from nudge_sync.solve.topk import find_top_k as nearest
+from nudge_sync.metrics import METRIC_NAMES, MetricName
+from nudge_sync.solve.topk import find_top_k
 
 _MIN_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptorTraining:
-    """How the map is trained. Of several rates the best on the validation queries is kept."""
+    """How the map is trained."""
 
     rates: tuple[float, ...] = (5e-4,)
-    """Adam's step sizes to try."""
+    """Adam's step sizes to try; the best on the validation queries is kept."""
     sharpness: float = 20.0
     """What a cosine is multiplied by in the softmax."""
     decay: float = 1.0
-    """Of the distance to the identity, per step and unit of rate."""
+    """How much of the distance to the identity is taken back, per step and unit of rate."""
     batch: int = 256
-    """At most; few queries are cut into `steps` batches, but none under 32."""
+    """The most queries in a batch."""
     batches: int = 8
+    """How many batches few queries are cut into, unless one would hold fewer than 32."""
     negatives: int = 4
-    """Wrong documents drawn a query and epoch from the first `pool` of its plain ranking."""
+    """Wrong documents drawn for each query in each epoch."""
     pool: int = 30
+    """How many wrong documents, the first of the untrained ranking, they are drawn from."""
     epochs: int = 60
     patience: int = 5
     """Epochs without a better validation metric before training stops."""
@@ -47,36 +50,40 @@ class AdaptorTraining:
 
 @dataclass(frozen=True, slots=True)
 class Adaptor:
-    """A trained map, and how it came about."""
+    """A trained map of queries."""
 
     matrix: Float32
-    """(d, d); queries @ matrix."""
+    """(d, d), for `queries @ matrix`."""
     parameters: dict[str, Any] = field(default_factory=dict)
+    """The rate, the epochs trained, and the validation metric reached."""
 
     def apply(self, queries: Float32) -> Float32:
-        """The queries as they are searched with: (q, d)."""
+        """Return the queries as they are sent to the search: (q, d)."""
         return queries @ self.matrix
 
 
 @dataclass(frozen=True, slots=True)
 class _Examples:
-    """What every epoch draws from."""
+    """The training queries, and what every epoch draws from for each of them."""
 
     documents: Float32
     queries: Float32
     answers: csr_matrix
-    """(q, n): grades above zero."""
+    """(q, n): how often each answer is drawn, in proportion; at least one entry a query."""
     negatives: RowNumbers
-    """(q, pool): documents that do not answer, best first; -1 where there are fewer."""
+    """(q, pool): documents without a judgement, best first; -1 where there are fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Query rows, one drawn answer each, and drawn wrong documents: (b, negatives)."""
+    """Some training queries, with the documents drawn for each."""
 
     rows: RowNumbers
+    """(b,): the queries' rows."""
     answers: RowNumbers
+    """(b,): one document that answers each."""
     negatives: RowNumbers
+    """(b, negatives): documents that do not; -1 for none."""
 
 
 def train_adaptor(
@@ -86,19 +93,20 @@ def train_adaptor(
     validation_queries: Float32,
     validation_judgements: Sequence[Grades],
     *,
+    train_weights: Sequence[Grades] | None = None,
     metric: MetricName = "ndcg@10",
     seed: int = 0,
     training: AdaptorTraining | None = None,
 ) -> Adaptor:
-    """The map with the best validation metric; the identity where none is better than it.
+    """Return the map with the best validation metric; the identity where none is better than it.
 
+    documents: (n, d). *_queries: (q, d), any length.
+    train_weights: one entry a training query, how strongly each answer attracts; their grades
+    where absent. A query that nothing attracts is left out of training.
     The same seed and library versions give the same map.
     """
     training = training or AdaptorTraining()
-    examples = _build_examples(
-        documents, scale_to_unit(train_queries), train_judgements, training.pool
-    )
-    column = EVALUATED_METRICS.index(metric)
+    column = METRIC_NAMES.index(metric)
 
     def validate(matrix: Float32) -> float:
         moved = validation_queries @ matrix
@@ -106,23 +114,37 @@ def train_adaptor(
 
     identity = np.eye(documents.shape[1], dtype=np.float32)
     best = Adaptor(identity, {"rate": 0.0, "epochs": 0, "validation": validate(identity)})
+    examples = _build_examples(
+        documents, train_queries, train_judgements, train_weights, training.pool
+    )
+    if not len(examples.queries):
+        return best
     for rate in training.rates:
         best = _train_rate(examples, training, best, rate=rate, seed=seed, validate=validate)
     return best
 
 
 def _build_examples(
-    documents: Float32, queries: Float32, judgements: Sequence[Grades], pool: int
+    documents: Float32,
+    queries: Float32,
+    judgements: Sequence[Grades],
+    weights: Sequence[Grades] | None,
+    pool: int,
 ) -> _Examples:
-    pairs = [
-        (row, document, grade)
-        for row, grades in enumerate(judgements)
-        for document, grade in grades.items()
-        if grade > 0
+    """Return the queries that something attracts, at unit length, with their documents."""
+    attraction = [
+        [(document, weight) for document, weight in entries.items() if weight > 0]
+        for entries in (judgements if weights is None else weights)
     ]
-    rows, columns, grades = zip(*pairs, strict=True)
-    answers = csr_matrix((grades, (rows, columns)), shape=(len(queries), len(documents)))
-    run = nearest(queries, documents, 2 * pool, similarity="dot").rows
+    rows = [row for row, entries in enumerate(attraction) if entries]
+    queries, judgements = scale_to_unit(queries[rows]), [judgements[row] for row in rows]
+    cells = [(index, *entry) for index, row in enumerate(rows) for entry in attraction[row]]
+    index, columns, values = np.array(cells, np.float64).reshape(-1, 3).T
+    answers = csr_matrix(
+        (values, (index.astype(np.intp), columns.astype(np.intp))),
+        shape=(len(queries), len(documents)),
+    )
+    run = find_top_k(queries, documents, 2 * pool, similarity="dot").rows
     negatives = np.full((len(queries), pool), -1, dtype=np.intp)
     for row, ranked_rows in enumerate(run):
         row_negatives = [
@@ -143,7 +165,7 @@ def _train_rate(
     seed: int,
     validate: Callable[[Float32], float],
 ) -> Adaptor:
-    """The map after the epoch with the best validation metric, or `best` if none beats it."""
+    """Return the map after the epoch that validates best, or `best` if none is better."""
     rng = np.random.default_rng(seed)
     dimension = examples.documents.shape[1]
     adam = _Adam(np.eye(dimension, dtype=np.float32), rate, training.decay)
@@ -165,7 +187,7 @@ def _train_rate(
 def _draw_epoch(
     examples: _Examples, training: AdaptorTraining, rng: np.random.Generator
 ) -> Iterator[_Batch]:
-    """Every query once, in another order each time."""
+    """Yield batches that hold every query once, in a newly drawn order."""
     order = rng.permutation(len(examples.queries))
     answers = _draw_answers(examples.answers, rng)
     columns = rng.integers(0, training.pool, size=(len(order), training.negatives))
@@ -177,17 +199,24 @@ def _draw_epoch(
 
 
 def _draw_answers(answers: csr_matrix, rng: np.random.Generator) -> RowNumbers:
-    """One answer of each query, with a chance in proportion to its grade."""
+    """Draw one answer for each query, with a chance in proportion to its entry."""
     cumulative = np.cumsum(answers.data)
     ends = cumulative[answers.indptr[1:] - 1]
     starts = np.concatenate([[0.0], ends[:-1]])
-    places = np.searchsorted(cumulative, starts + rng.random(len(ends)) * (ends - starts), "right")
-    within = np.clip(places, answers.indptr[:-1], answers.indptr[1:] - 1)
-    return np.asarray(answers.indices[within], dtype=np.intp)
+    drawn = starts + rng.random(len(ends)) * (ends - starts)
+    # Rounding can put a draw just outside its query's entries.
+    entries = np.clip(
+        np.searchsorted(cumulative, drawn, "right"), answers.indptr[:-1], answers.indptr[1:] - 1
+    )
+    return np.asarray(answers.indices[entries], dtype=np.intp)
 
 
 def _gradient(matrix: Float32, examples: _Examples, batch: _Batch, sharpness: float) -> Float32:
-    """Of the mean of -log softmax(sharpness * cos(qW, answer)), by W: (d, d)."""
+    """Return the gradient by W, (d, d), of the mean of -log softmax(sharpness * cos(qW, answer)).
+
+    The softmax of a query is over its own answer, the answers drawn for the other queries of the
+    batch, and all wrong documents drawn.
+    """
     candidates = np.unique(np.concatenate([batch.answers, batch.negatives[batch.negatives >= 0]]))
     documents = scale_to_unit(np.asarray(examples.documents[candidates]))
     queries = examples.queries[batch.rows]
@@ -208,18 +237,19 @@ def _gradient(matrix: Float32, examples: _Examples, batch: _Batch, sharpness: fl
 
 
 def _softmax(logits: Float32, own: RowNumbers, answers: csr_matrix) -> Float32:
-    """Over each row, its other answers left out: they are no negatives."""
+    """Return the softmax of each row; a query's answers other than the drawn one get 0.
+
+    logits: (b, candidates). own: (b,), the column of each drawn answer.
+    """
     is_other_answer = answers.toarray() > 0
     is_other_answer[np.arange(len(own)), own] = False
-    logits[is_other_answer] = -np.inf
-    logits -= logits.max(axis=1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=1, keepdims=True)
-    return logits
+    logits = np.where(is_other_answer, -np.inf, logits)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
 
 
 class _Adam:
-    """Adam on one matrix, with decoupled decay towards where it started."""
+    """The Adam optimiser on one matrix, with decoupled decay towards where it started."""
 
     def __init__(self, start: Float32, rate: float, decay: float) -> None:
         self.matrix = start.copy()
@@ -230,6 +260,7 @@ class _Adam:
         self._steps = 0
 
     def step(self, gradient: Float32) -> None:
+        """Move the matrix once, against the gradient."""
         self._steps += 1
         self._mean += 0.1 * (gradient - self._mean)
         self._square += 0.001 * (gradient * gradient - self._square)

@@ -1,4 +1,4 @@
-"""What a gain goes with: the angle, and how much was known about the answers."""
+"""What a gain depends on: the angle, and how often the answers were judged."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
-from nudge_sync.evaluate.protocol import QuerySplit, split_queries
-from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries
-from nudge_sync.evaluate.statistics import bootstrap_intervals
+from nudge_sync.evaluate.protocol import QuerySplit, split_task
+from nudge_sync.evaluate.score import score_queries
+from nudge_sync.evaluate.statistics import RESAMPLING_SEED, bootstrap_intervals
 from nudge_sync.evaluate.study import Study
-from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers
+from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
+from nudge_sync.metrics import METRIC_NAMES
 
 ANGLE_METHODS: tuple[MethodName, ...] = ("nudge-n", "nudge-c")
 """The methods that take a fixed angle."""
 MAX_CURVE_SEEDS = 2
-"""The seeds that a curve is drawn from: each angle of each seed is a training of its own."""
+"""The most seeds that a curve is drawn from: each angle of each seed is a training of its own."""
 CURVE_ANGLES = tuple(np.radians([2, 5, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60]).tolist())
+"""Radians."""
 BIN_EDGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Training queries of an answer: the upper edges of the bins, each edge inside its bin."""
 MIN_BIN_QUERIES = 5
-_RESAMPLING_SEED = 20250424
+"""The fewest queries of a bin that is shown: an interval of two observations says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class GainIntervals:
-    """Mean gains with their intervals: one entry an angle, or a bin."""
+    """Mean gains with their intervals, one entry for each angle or method."""
 
     mean: Float64
     low: Float64
@@ -39,28 +42,30 @@ class GainIntervals:
 
 @dataclass(frozen=True, slots=True)
 class GainCurve:
-    """Gain against a fixed angle, on the test queries of the first protocol."""
+    """The gain of a method by fixed angles, on the test queries of the first protocol."""
 
     method: MethodName
     angles: tuple[float, ...]
     """Radians."""
     gain: GainIntervals
     chosen_angles: tuple[float, ...]
-    """The angle that the validation queries of each seed chose, where the method says so."""
+    """The angle that the validation queries of each seed chose; only for seeds that chose one."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgementBin:
-    """The test queries whose answers were judged so often."""
+    """The test queries whose answers were judged equally often in training, or nearly."""
 
     label: str
+    """How many training queries each answer has on average, such as "none" or "up to 1"."""
     queries: int
+    """How many test queries these are."""
     gain: dict[EvaluatedMethod, tuple[float, float, float]]
-    """Mean, low, high."""
+    """The mean gain of each method, and the ends of its interval."""
 
 
 def measure_gain_by_angle(study: Study, progress: Progress = ignore_progress) -> list[GainCurve]:
-    """Gain against the angle, for the methods of the study that have one."""
+    """Measure the gain by fixed angles, for the methods of the study that take one."""
     methods = [method for method in ANGLE_METHODS if method in study.settings.methods]
     seeds = study.settings.seeds[:MAX_CURVE_SEEDS]
     counter = count(1)
@@ -80,7 +85,7 @@ def _measure_curve(
     totals = np.zeros((len(study.baseline), len(CURVE_ANGLES)))
     counts = np.zeros(len(study.baseline))
     for seed in seeds:
-        parts = split_queries(study.task, protocol, seed)
+        parts = split_task(study.task, protocol, seed)
         rows = parts.tests[part]
         counts[rows] += 1
         for column, angle in enumerate(CURVE_ANGLES):
@@ -101,7 +106,7 @@ def _measure_curve(
 def _measure_gain(
     study: Study, parts: QuerySplit, rows: RowNumbers, method: MethodName, angle: float
 ) -> Float64:
-    column = EVALUATED_METRICS.index(study.settings.metric)
+    column = METRIC_NAMES.index(study.settings.metric)
     trained = move_documents(study.task, parts, method, study.settings.metric, angle)
     scores = score_queries(
         trained.documents, trained.queries[rows], study.task.select_judgements(rows)
@@ -115,7 +120,7 @@ def _estimate_intervals(study: Study, totals: Float64, counts: Float64) -> GainI
     low, high = bootstrap_intervals(
         totals[rows],
         counts[rows],
-        rng=np.random.default_rng(_RESAMPLING_SEED),
+        rng=np.random.default_rng(RESAMPLING_SEED),
         confidence=study.settings.confidence,
         resamples=study.settings.resamples,
     )
@@ -123,19 +128,19 @@ def _estimate_intervals(study: Study, totals: Float64, counts: Float64) -> GainI
 
 
 def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
-    """Gain by the mean number of training queries that each answer of a test query has.
+    """Measure the gain by how many training queries each answer of a test query has on average.
 
-    Of the first protocol and its first test part. Bins with fewer than `FEWEST` queries are left
-    out: an interval of two observations says nothing.
+    On the first test part of the first protocol. Bins with fewer than `MIN_BIN_QUERIES` queries
+    are left out.
     """
     protocol = study.settings.protocols[0]
     part = study.part_names(protocol)[0]
     methods = [method for method in study.settings.methods if method != "nothing"]
-    column = EVALUATED_METRICS.index(study.settings.metric)
+    column = METRIC_NAMES.index(study.settings.metric)
     totals = np.zeros((len(BIN_EDGES) + 2, len(study.baseline), len(methods)))
     counts = np.zeros((len(BIN_EDGES) + 2, len(study.baseline)))
     for number, seed in enumerate(study.settings.seeds):
-        parts = split_queries(study.task, protocol, seed)
+        parts = split_task(study.task, protocol, seed)
         rows = parts.tests[part]
         bin_index = _assign_bins(count_training_judgements(study.task, parts.train, rows))
         counts[bin_index, rows] += 1
@@ -150,17 +155,14 @@ def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
 
 
 def count_training_judgements(task: EvaluationTask, train: RowNumbers, rows: RowNumbers) -> Float64:
-    """For each of the queries `rows`: how many training queries each answer has, on average."""
+    """Return how many training queries attract an answer, on average over each query's answers.
+
+    train, rows: training queries and test queries. Returns (rows,).
+    """
     training_counts = np.zeros(len(task.documents))
-    for grades in task.select_judgements(train):
-        training_counts[_answer_rows(grades)] += 1
-    return np.array(
-        [training_counts[_answer_rows(grades)].mean() for grades in task.select_judgements(rows)]
-    )
-
-
-def _answer_rows(grades: Grades) -> list[int]:
-    return [row for row, grade in grades.items() if grade > 0]
+    for documents in task.list_attracted(train):
+        training_counts[documents] += 1
+    return np.array([training_counts[documents].mean() for documents in task.list_answers(rows)])
 
 
 def _assign_bins(mean: Float64) -> RowNumbers:

@@ -1,4 +1,4 @@
-"""Why a point of a collection moved. Nothing is written."""
+"""Why a point of a collection moved, and what that did to its ranks; nothing is written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import Float32, PointId, Records
+from nudge_sync.connector import PointId, Records
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.sources.collection import find_near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
@@ -18,7 +19,8 @@ from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.planning.dataset import read_points_in_play
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
-from nudge_sync.solve.problem import Similarity
+from nudge_sync.planning.judgement_matrices import JudgementMatrices, build_judgement_matrices
+from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.task import build_attraction
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.store.provenance import ClassifiedPoints
@@ -26,25 +28,37 @@ from nudge_sync.store.target import Target
 from nudge_sync.tuning.explain import Explanation, QueryInfluence, RankChange, explain_document
 
 MAX_EXPLAINED_QUERIES = 1000
-"""Queries at most that are looked at: those that judge the point, and the nearest to it."""
+"""The most queries that are looked at: those that judge the point, and the nearest to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PointExplanation:
-    """What became of one point, and through whom."""
+    """What became of one point, and through which queries."""
 
     point: PointId
     ownership: str
     """new, original, written or drifted; "unjudged" for a point that feedback never touched."""
     explanation: Explanation
-    """`query` counts in `query_ids`."""
+    """Its query numbers are indices into `query_ids`."""
     query_ids: list[str]
     """The queries that were looked at."""
     texts: list[str]
+    """What each of them asked, "" where no text is stored."""
     judging_count: int
-    """How many queries judge the point."""
+    """How many of them judge the point."""
     held_out_count: int
-    """How many of these only tell the truth, and pull nothing."""
+    """How many of those that judge it only measure, and attract nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LocatedPoint:
+    """A point, and its row among the documents that are ranked."""
+
+    id: PointId
+    row: int
+    original: Float32
+    live_vector: Float32
+    ownership: str
 
 
 def explain_point(
@@ -56,88 +70,109 @@ def explain_point(
     depth: int,
     progress: Progress,
 ) -> PointExplanation:
-    """Who pulled the point, how far it went, and for whom it entered or left the first `depth`.
+    """Return which queries attracted a point, how far it went, and where its rank changed.
 
-    searches: where the texts of the queries are.
-
-    Ranks are those of the vectors now against those of all originals, among the points in play
-    and the unjudged ones that the index ranks near a query. Looks at the queries that judge the
-    point and those nearest to it, `NEAREST` at most.
+    searches: the stored searches, for the texts of the queries.
+    depth: a query is won where the point enters its first `depth` ranks, and lost where it leaves
+    them. Ranks are those among the live vectors against those among the originals, of the points
+    in play and the unjudged ones that the index ranks near a query. Looks at the queries that
+    judge the point and those nearest to it, `MAX_EXPLAINED_QUERIES` at most.
     Raises InputError where there is no such point, DatabaseError.
     """
-    point = _find_point(target, given_id)
+    point_id = _find_point(target, given_id)
     points = read_points_in_play(target, judgements, progress)
-    row, old, new, ownership = _locate_point(target, points, point)
-    weights = _collect_weights(judgements, point)
-    selected = _select_queries(judgements.query_vectors, np.stack([old, new]), weights)
-    vectors = judgements.query_vectors[selected]
-    before, after = _collect_documents(target, vectors, points, (row, point), progress)
-    similarity: Similarity = "cosine" if target.facts.metric == "cosine" else "dot"
-    is_train = hash_queries(vectors) >= HELD_OUT_SHARE
-    relevance = _build_column(weights[selected], row, len(before))
-    explanation = explain_document(
-        row,
-        old,
-        new,
-        queries=vectors,
-        relevance=relevance,
-        attraction=csr_matrix(build_attraction(relevance, None).multiply(is_train[:, None])),
-        rankings=(
-            find_top_k(vectors, before, depth, similarity=similarity),
-            find_top_k(vectors, after, depth, similarity=similarity),
-        ),
-        similarity=similarity,
-    )
+    point = _locate_point(target, points, point_id)
+    matrices = build_judgement_matrices(judgements, [point.id], point.original[None])
+    ends = np.stack([point.original, point.live_vector])
+    selected = _select_queries(judgements.query_vectors, ends, _has_entry(matrices.relevance))
+    matrices, vectors = matrices.select(selected), judgements.query_vectors[selected]
+    is_held_out = hash_queries(vectors) < HELD_OUT_SHARE
     query_ids = [judgements.query_ids[query] for query in selected]
-    judging = weights[selected] != 0
+    is_judging = _has_entry(matrices.weights)
     return PointExplanation(
-        point=point,
-        ownership=ownership,
-        explanation=explanation,
+        point=point.id,
+        ownership=point.ownership,
+        explanation=_explain(
+            target,
+            points,
+            point,
+            vectors,
+            matrices=matrices,
+            is_held_out=is_held_out,
+            depth=depth,
+            progress=progress,
+        ),
         query_ids=query_ids,
         texts=_read_texts(searches, query_ids),
-        judging_count=int(judging.sum()),
-        held_out_count=int((judging & ~is_train).sum()),
+        judging_count=int(is_judging.sum()),
+        held_out_count=int((is_judging & is_held_out).sum()),
+    )
+
+
+def _explain(
+    target: Target,
+    points: ClassifiedPoints,
+    point: _LocatedPoint,
+    queries: Float32,
+    *,
+    matrices: JudgementMatrices,
+    is_held_out: NDArray[np.bool_],
+    depth: int,
+    progress: Progress,
+) -> Explanation:
+    """Return what became of the point for `queries`; the matrices have its column alone."""
+    before, after = _collect_documents(target, queries, points, point, progress)
+    similarity = choose_similarity(target.facts.metric)
+    attraction = build_attraction(matrices.relevance, matrices.train_weights)
+    return explain_document(
+        point.row,
+        point.original,
+        point.live_vector,
+        queries=queries,
+        relevance=_place_column(matrices.relevance, point.row, len(before)),
+        attraction=_place_column(
+            csr_matrix(attraction.multiply(~is_held_out[:, None])), point.row, len(before)
+        ),
+        rankings=(
+            find_top_k(queries, before, depth, similarity=similarity),
+            find_top_k(queries, after, depth, similarity=similarity),
+        ),
+        similarity=similarity,
     )
 
 
 def _find_point(target: Target, given_id: PointId) -> PointId:
-    point_ids = PointIdResolver(target.collection)
-    point_ids.look_up([given_id])
-    point = point_ids.get(given_id)
+    resolver = PointIdResolver(target.collection)
+    resolver.look_up([given_id])
+    point = resolver.get(given_id)
     if point is None:
         raise InputError(f'"{target.name}" has no point {given_id!r}')
     return point
 
 
-def _locate_point(
-    target: Target, points: ClassifiedPoints, point: PointId
-) -> tuple[int, Float32, Float32, str]:
-    """The point's row among the documents, its original and its live vector, and its standing.
-
-    A point that is not in play comes first after those that are.
-    """
-    if point in points.ids:
-        row = points.ids.index(point)
-        return row, points.originals[row], points.live_vectors[row], points.ownership[row].value
-    vector = target.collection.read([point]).vectors[0]
-    return len(points.ids), vector, vector, "unjudged"
+def _locate_point(target: Target, points: ClassifiedPoints, point_id: PointId) -> _LocatedPoint:
+    """Return the point; its row is the first after the points in play if it is not among them."""
+    if point_id in points.ids:
+        row = points.ids.index(point_id)
+        ownership = points.ownership[row].value
+        return _LocatedPoint(
+            point_id, row, points.originals[row], points.live_vectors[row], ownership
+        )
+    vector = target.collection.read([point_id]).vectors[0]
+    return _LocatedPoint(point_id, len(points.ids), vector, vector, "unjudged")
 
 
-def _collect_weights(judgements: Judgements, point: PointId) -> NDArray[np.float64]:
-    """How each query judges the point: (q,); 0 where it does not."""
-    weights = np.zeros(len(judgements.query_ids))
-    own_entries = [entry for entry, judged in enumerate(judgements.point_ids) if judged == point]
-    weights[judgements.query_rows[own_entries]] = judgements.weights[own_entries]
-    return weights
+def _has_entry(column: csr_matrix) -> NDArray[np.bool_]:
+    """Return which rows of a matrix with one column have an explicit entry, also of 0: (q,)."""
+    return np.diff(column.indptr) > 0
 
 
 def _select_queries(
-    queries: Float32, ends: Float32, weights: NDArray[np.float64]
+    queries: Float32, ends: Float32, is_judging: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """The queries that judge the point and then those nearest to either end, in their order."""
+    """Return the queries that judge the point and then those nearest to either end, ascending."""
     score = (queries @ ends.T).max(axis=1, initial=-np.inf)
-    order = np.lexsort((-score, weights == 0))
+    order = np.lexsort((-score, ~is_judging))
     return np.sort(order[:MAX_EXPLAINED_QUERIES])
 
 
@@ -145,39 +180,38 @@ def _collect_documents(
     target: Target,
     queries: Float32,
     points: ClassifiedPoints,
-    explained: tuple[int, PointId],
+    point: _LocatedPoint,
     progress: Progress,
 ) -> tuple[Float32, Float32]:
-    """All that can rank for the queries: at their originals, and as they are now."""
-    row, point = explained
-    near_ids = [
-        near_id
-        for near_id in find_near_points(target, queries, points, progress)
-        if near_id != point
-    ]
-    extra = [point] if row == len(points.ids) else []
-    others = read_points(target, [*extra, *near_ids], progress)[1]
-    before, after = (
-        np.concatenate([in_play, others]) for in_play in (points.originals, points.live_vectors)
+    """Return all vectors that can rank for the queries: the originals, and those that are live."""
+    is_in_play = point.row < len(points.ids)
+    near_ids = find_near_points(target, queries, points.ids, progress)
+    other_ids = [near_id for near_id in near_ids if near_id != point.id]
+    others = read_points(
+        target, other_ids if is_in_play else [point.id, *other_ids], progress
+    ).vectors
+    return (
+        np.concatenate([points.originals, others]),
+        np.concatenate([points.live_vectors, others]),
     )
-    return before, after
 
 
-def _build_column(weights: NDArray[np.float64], row: int, count: int) -> csr_matrix:
-    """(q, n) with one column filled."""
-    judging = np.flatnonzero(weights)
-    cells = (judging, np.full(len(judging), row))
-    return csr_matrix((weights[judging], cells), shape=(len(weights), count))
+def _place_column(column: csr_matrix, row: int, document_count: int) -> csr_matrix:
+    """Return a (q, document_count) matrix with the one column of `column` at `row`."""
+    return csr_matrix(
+        (column.data, np.full_like(column.indices, row), column.indptr),
+        shape=(column.shape[0], document_count),
+    )
 
 
 def _read_texts(searches: Records, query_ids: list[str]) -> list[str]:
     stored = [parse_search_record(record) for record in searches.get(query_ids, vectors=False)]
     text_of = {search.query_id: search.text for search in stored}
-    return [text_of.get(name, "") for name in query_ids]
+    return [text_of.get(query_id, "") for query_id in query_ids]
 
 
 def explanation_to_dict(target: Target, point_explanation: PointExplanation) -> dict[str, Any]:
-    """The explanation as what JSON can hold; docs/evaluate.md names the fields."""
+    """Return the explanation as what JSON can hold; docs/evaluate.md names the fields."""
     explanation = point_explanation.explanation
     return {
         "collection": target.name,

@@ -1,4 +1,4 @@
-"""The report's pictures, drawn by matplotlib as SVG that can stand in a page."""
+"""The report's plots, drawn by matplotlib as SVG elements of an HTML page."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.config import MetricName
 from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
 from nudge_sync.evaluate.summary import SummaryLine
+from nudge_sync.metrics import MetricName
 
-# Okabe and Ito's colours, told apart by people who see no red or no green; each with its own
-# marker, so that nothing hangs on colour alone.
+# Okabe and Ito's colours, which people who see no red or no green can tell apart; each with its own
+# marker, so that nothing depends on colour alone.
 METHOD_STYLES = {
     "nothing": ("#555555", "|"),
     "nudge-m": ("#E69F00", "s"),
@@ -49,7 +49,7 @@ _HISTOGRAM_BINS = 40
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An inline SVG element, and what it shows in words."""
+    """A plot as an inline SVG element, with its caption."""
 
     name: str
     svg: str
@@ -59,7 +59,7 @@ class Picture:
 def draw_gain_per_method(
     lines: Sequence[SummaryLine], metric: MetricName, confidence: float
 ) -> Picture:
-    """Mean gain of every method with its interval, a panel for each test part."""
+    """Draw the mean gain of every method with its interval, one panel for each test part."""
     moving = [line for line in lines if line.method != "nothing"]
     parts = list(dict.fromkeys((line.protocol, line.part) for line in moving))
     methods = list(dict.fromkeys(line.method for line in moving))
@@ -74,9 +74,8 @@ def draw_gain_per_method(
             "per-method",
             _render_svg(figure, "per-method", f"Gain in {METRIC_LABELS[metric]} per method"),
             f"Mean gain in {METRIC_LABELS[metric]} over the vectors as they are, in points of 100, "
-            "with "
-            f"{confidence:.0%} bootstrap intervals over queries. An interval that does not touch "
-            "the line at zero shows a difference.",
+            f"with {confidence:.0%} bootstrap intervals over queries. An interval that does not "
+            "touch the line at zero shows a difference.",
         )
 
 
@@ -107,7 +106,7 @@ def _draw_forest_panel(
 def draw_gain_by_angle(
     curves: Sequence[GainCurve], metric: MetricName, confidence: float
 ) -> Picture:
-    """Gain against a fixed angle, and what the validation queries chose."""
+    """Draw the gain by fixed angles, and mark the angles that the validation queries chose."""
     with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "angle"}):
         figure = Figure(figsize=(9.6, 3.8), layout="constrained")
         panel = figure.subplots()
@@ -141,7 +140,7 @@ def draw_gain_by_angle(
 def draw_gain_by_judgements(
     bins: Sequence[JudgementBin], metric: MetricName, confidence: float
 ) -> Picture:
-    """Gain by how often the answers of a query had been judged."""
+    """Draw the gain by how often the answers of a query were judged in training."""
     methods = list(bins[0].gain)
     with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "evidence"}):
         figure = Figure(figsize=(9.6, 3.8), layout="constrained")
@@ -174,15 +173,14 @@ def draw_gain_by_judgements(
                 figure, "evidence", f"Gain in {METRIC_LABELS[metric]} by number of judgements"
             ),
             f"Mean gain in {METRIC_LABELS[metric]} on test queries by how much feedback their "
-            "answers "
-            f"had in training, with {confidence:.0%} intervals. The further left, the less often "
-            f"the answers were judged. Groups of fewer than {MIN_BIN_QUERIES} queries are not "
-            "shown.",
+            f"answers had in training, with {confidence:.0%} intervals. The further left, the less "
+            f"often the answers were judged. Groups of fewer than {MIN_BIN_QUERIES} queries are "
+            "not shown.",
         )
 
 
 def draw_angle_histogram(angles_by_method: Sequence[tuple[str, Float64]]) -> Picture:
-    """How far documents turned, a panel for each method that moved any."""
+    """Draw how far documents turned, one panel for each method that moved any."""
     top = max(float(np.degrees(angles).max()) for _, angles in angles_by_method)
     edges = np.linspace(0, max(top, 1.0), _HISTOGRAM_BINS + 1)
     with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "turned"}):
@@ -206,7 +204,7 @@ def draw_angle_histogram(angles_by_method: Sequence[tuple[str, Float64]]) -> Pic
 
 
 def _render_svg(figure: Figure, name: str, title: str) -> str:
-    """The figure as one element, its ids its own: several stand in one page."""
+    """Return the figure as one SVG element, with ids that no other plot of the page has."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Title": title, "Date": None})
     element = buffer.getvalue().partition("<svg")[2]

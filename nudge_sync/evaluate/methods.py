@@ -1,4 +1,4 @@
-"""The methods that are compared, each trained on one split."""
+"""The methods that are compared, and how each is trained on one split of the queries."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.config import MethodName, MetricName
+from nudge_sync.config import MethodName
 from nudge_sync.evaluate import adaptor
 from nudge_sync.evaluate.protocol import QuerySplit
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
-from nudge_sync.tuning.finetune import finetune
+from nudge_sync.metrics import MetricName
+from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
+from nudge_sync.tuning.inputs import QuerySet
 
 EvaluatedMethod: TypeAlias = Literal["nothing", "nudge-m", "nudge-n", "nudge-c", "auto", "adaptor"]
 METHODS: tuple[EvaluatedMethod, ...] = get_args(EvaluatedMethod)
@@ -37,9 +38,9 @@ class TrainedMethod:
     documents: Float32
     """(n, d): what is searched."""
     queries: Float32
-    """(q, d): all queries of the task, as they are searched with."""
+    """(q, d): all queries of the task, as they are sent to the search."""
     moved: RowNumbers
-    """Document rows that changed."""
+    """The document rows that changed."""
     parameters: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -47,7 +48,10 @@ class TrainedMethod:
 def train_method(
     task: EvaluationTask, split: QuerySplit, method: EvaluatedMethod, metric: MetricName, seed: int
 ) -> TrainedMethod:
-    """The method trained on the split's training queries, chosen by its validation queries."""
+    """Train a method on the training queries; its settings are chosen on the validation queries.
+
+    metric: what the settings are chosen by. seed: of the adaptor's draws.
+    """
     started = time.perf_counter()
     if method == "adaptor":
         trained = _train_adaptor(task, split, metric, seed)
@@ -69,20 +73,19 @@ def move_documents(
     metric: MetricName,
     angle: float | None = None,
 ) -> TrainedMethod:
-    """The documents as `finetune` moves them; by a fixed angle if one is given."""
-    fit = finetune(
+    """Move the documents as `finetune` does; by a fixed angle, in radians, if one is given."""
+    fit = finetune_documents(
         task.documents,
-        task.queries[split.train],
-        task.select_judgements(split.train),
-        task.queries[split.validation],
-        task.select_judgements(split.validation),
-        method=method,
-        metric=metric,
-        angle=angle,
-        similarity=task.similarity,
+        _select_queries(task, split.train),
+        _select_queries(task, split.validation),
+        FinetuneOptions(method, metric, angle, task.similarity),
     )
     parameters = {"method": fit.method, **fit.parameters}
     return TrainedMethod(fit.documents, task.queries, fit.moved, parameters)
+
+
+def _select_queries(task: EvaluationTask, rows: RowNumbers) -> QuerySet:
+    return QuerySet(task.queries[rows], task.select_judgements(rows), task.select_weights(rows))
 
 
 def _train_adaptor(
@@ -94,6 +97,7 @@ def _train_adaptor(
         task.select_judgements(split.train),
         task.queries[split.validation],
         task.select_judgements(split.validation),
+        train_weights=task.select_weights(split.train),
         metric=metric,
         seed=seed,
     )
@@ -101,19 +105,3 @@ def _train_adaptor(
     return TrainedMethod(
         task.documents, queries, np.array([], dtype=np.intp), trained_adaptor.parameters
     )
-
-
-def row_angles(before: Float32, after: Float32, rows: RowNumbers) -> NDArray[np.float64]:
-    """How far each of `rows` turned, in radians: (rows,).
-
-    From the chord, since an arc cosine of a float32 product cannot tell small angles.
-    """
-    old, new = (_directions(vectors, rows) for vectors in (before, after))
-    chord = np.linalg.norm(new - old, axis=1)
-    return np.asarray(2 * np.arcsin(np.clip(chord / 2, 0, 1)), dtype=np.float64)
-
-
-def _directions(vectors: Float32, rows: RowNumbers) -> NDArray[np.float64]:
-    taken = np.asarray(vectors[rows], dtype=np.float64)
-    lengths = np.linalg.norm(taken, axis=1, keepdims=True)
-    return np.asarray(taken / np.where(lengths > 0, lengths, 1.0))

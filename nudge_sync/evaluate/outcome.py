@@ -1,4 +1,4 @@
-"""A study as a JSON object and as a table on the terminal. The fields are a written contract."""
+"""A study as a JSON object, whose fields are a written contract, and as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METRIC_LABELS = {
     "recall@1": "recall@1",
     "mrr@10": "MRR@10",
 }
-"""Metrics as people write them."""
+"""The metrics as people write them, in the order of the tables' columns."""
 _MIN_SHOWN_P = 1e-4
 
 
@@ -27,7 +27,7 @@ def study_to_dict(
     bins: Sequence[JudgementBin],
     curves: Sequence[GainCurve],
 ) -> dict[str, Any]:
-    """Everything that was found, as what JSON can hold; docs/evaluate.md names the fields."""
+    """Return a study's figures as what JSON can hold; docs/evaluate.md names the fields."""
     task, settings = study.task, study.settings
     return {
         "name": task.name,
@@ -93,7 +93,7 @@ def _curve_to_dict(curve: GainCurve) -> dict[str, Any]:
 
 
 def build_tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, columns and rows of a table for each test part of an object of `as_object`."""
+    """Return title, columns and rows of a table for each test part of `study_to_dict`'s result."""
     metric = result["metric"]
     others = [name for name in METRIC_LABELS if name != metric]
     level = f"{result['confidence']:.0%} interval"
@@ -137,12 +137,12 @@ def _format_points(value: float) -> str:
 
 
 def format_p_value(p: float) -> str:
-    """A p value as people read it: never 0."""
+    """Return a p value for people: small ones as a bound, since no test shows a p of 0."""
     return f"{p:.4f}" if np.isfinite(p) and p >= _MIN_SHOWN_P else f"<{_MIN_SHOWN_P:.4f}"
 
 
 def format_footnote(result: dict[str, Any]) -> str:
-    """What the columns mean."""
+    """Return what the columns of the tables mean."""
     return (
         "Points of 100, means over all tested queries. Intervals: bootstrap over queries. p: "
         "paired permutation test against nothing, Holm-corrected for "

@@ -1,8 +1,8 @@
-"""How queries are split into those that teach, those that choose and those that only tell."""
+"""How queries are split into training, validation and test queries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -11,7 +11,7 @@ from scipy.cluster.vq import kmeans2
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers, scale_to_unit
+from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 
 ProtocolName: TypeAlias = Literal["random", "grouped", "out-of-distribution"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
@@ -19,7 +19,7 @@ TEST_PART = "test"
 SAME_CLUSTER_PART, OTHER_CLUSTER_PART = "same cluster", "other cluster"
 TRAIN_END, VALIDATION_END = 0.7, 0.8
 MAX_PART_SIZE = 10_000
-"""Of validation and of test queries each, as in the paper; the rest is set aside."""
+"""The most validation queries, and the most test queries, as in the paper; the rest is unused."""
 _MIN_QUERIES = 10
 
 PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
@@ -41,16 +41,16 @@ PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
 
 @dataclass(frozen=True, slots=True)
 class QuerySplit:
-    """Disjoint query rows."""
+    """Query rows by what they are used for; no row is in two parts."""
 
     train: RowNumbers
     validation: RowNumbers
     tests: Mapping[str, RowNumbers]
-    """By name: one part in distribution, two out of distribution."""
+    """By name: one part, or two where the split is out of distribution."""
 
 
-def split_queries(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
-    """The split of `task` for a seed.
+def split_task(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
+    """Split the queries of `task` by a protocol, for a seed.
 
     Raises InputError where there are too few queries to have one in every part.
     """
@@ -62,21 +62,22 @@ def split_queries(task: EvaluationTask, protocol: ProtocolName, seed: int) -> Qu
     if protocol == "random":
         return split_randomly(len(task.queries), seed)
     if protocol == "grouped":
-        return split_by_answers(task.judgements, seed)
+        return split_by_answers(task.list_answers(np.arange(len(task.queries))), seed)
     return split_by_cluster(task.queries, seed)
 
 
 def split_randomly(query_count: int, seed: int) -> QuerySplit:
-    """70 / 10 / 20 of a permutation by `numpy.random.default_rng(seed)`."""
+    """Split a permutation by `numpy.random.default_rng(seed)` into 70 / 10 / 20 percent."""
     return _cut_parts(np.random.default_rng(seed).permutation(query_count))
 
 
-def split_by_answers(judgements: Sequence[Grades], seed: int) -> QuerySplit:
-    """The same shares, nearly, of whole groups of queries that have the same answers.
+def split_by_answers(answers: Sequence[Iterable[int]], seed: int) -> QuerySplit:
+    """Split into about 70 / 10 / 20 percent, and keep queries with the same answers together.
 
-    Raises InputError where there are too few groups.
+    answers: for each query the documents that answer it.
+    Raises InputError where there are too few groups of such queries.
     """
-    group = group_by_answers(judgements)
+    group = group_by_answers(answers)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
@@ -95,23 +96,19 @@ def split_by_answers(judgements: Sequence[Grades], seed: int) -> QuerySplit:
     return QuerySplit(train, validation[:MAX_PART_SIZE], {TEST_PART: test[:MAX_PART_SIZE]})
 
 
-def group_by_answers(judgements: Sequence[Grades]) -> RowNumbers:
-    """A number per query, the same for two queries exactly when the same documents answer them."""
+def group_by_answers(answers: Sequence[Iterable[int]]) -> RowNumbers:
+    """Return a number for each query, (q,), equal where exactly the same documents answer."""
     numbers: dict[frozenset[int], int] = {}
     return np.array(
-        [
-            numbers.setdefault(
-                frozenset(row for row, grade in grades.items() if grade > 0), len(numbers)
-            )
-            for grades in judgements
-        ],
+        [numbers.setdefault(frozenset(documents), len(numbers)) for documents in answers],
         dtype=np.intp,
     )
 
 
 def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
-    """Training, validation and a test part from one cluster of the queries, a test part from both.
+    """Train and choose on one of two clusters of the queries, and test on each of them.
 
+    queries: (q, d). Even seeds train on the larger cluster, odd seeds on the smaller one.
     Raises InputError where the smaller cluster cannot be split.
     """
     rng = np.random.default_rng(seed)
@@ -134,7 +131,7 @@ def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
 
 
 def _cut_parts(order: RowNumbers) -> QuerySplit:
-    """The first 70 %, the next 10 %, and the rest."""
+    """Cut into the first 70 %, the next 10 % and the rest."""
     train = int(TRAIN_END * len(order))
     validation = int(VALIDATION_END * len(order))
     return QuerySplit(

@@ -1,4 +1,4 @@
-"""The study as one page of HTML that needs nothing else."""
+"""A study as one page of HTML that loads nothing else."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import methods, protocol
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
-from nudge_sync.evaluate.score import EVALUATED_METRICS
 from nudge_sync.evaluate.study import Study
 from nudge_sync.evaluate.summary import SummaryLine, count_comparisons
+from nudge_sync.metrics import METRIC_NAMES
 
 METRIC_DESCRIPTIONS: Mapping[str, str] = {
     "ndcg@10": "NDCG@10: discounted gain of the first ten over that of the best order, grades as "
     "gains",
     "recall@10": "recall@10: answers among the first ten, over the smaller of ten and all answers",
     "recall@1": "recall@1: share of queries whose first document is an answer",
-    "mrr@10": "MRR@10: one over the place of the first answer, 0 beyond the tenth",
+    "mrr@10": "MRR@10: one over the rank of the first answer, 0 beyond the tenth",
 }
 
 
 def require_writable(path: Path) -> None:
-    """Raise what `write` would, before anything is computed: libraries or a folder missing."""
+    """Raise ConfigError or InputError if a library or the folder for the report is missing.
+
+    To be called before anything is computed.
+    """
     require_libraries()
     if not path.parent.is_dir():
         raise InputError(f"{path}: no folder {path.parent}")
 
 
 def require_libraries() -> None:
-    """Raise ConfigError where the libraries that draw the report are not installed."""
+    """Raise ConfigError unless the libraries that draw the report are installed."""
     try:
         import jinja2  # noqa: F401, PLC0415
         import matplotlib  # noqa: F401, ICN001, PLC0415
@@ -54,7 +57,7 @@ def write_report(
     bins: list[JudgementBin],
     curves: list[GainCurve],
 ) -> None:
-    """Write the page. Raises InputError where `path` cannot be written."""
+    """Write the page to `path`. Raises InputError where it cannot be written."""
     page = render_report(study, lines, bins, curves)
     try:
         path.write_text(page, encoding="utf-8")
@@ -65,7 +68,7 @@ def write_report(
 def render_report(
     study: Study, lines: list[SummaryLine], bins: list[JudgementBin], curves: list[GainCurve]
 ) -> str:
-    """The page."""
+    """Return the page, with a plot of the gain by angle where there are `curves`."""
     require_libraries()
     import jinja2  # noqa: PLC0415
 
@@ -84,7 +87,7 @@ def _build_context(
         "task": study.task,
         "settings": study.settings,
         "metric": metric,
-        "metrics": EVALUATED_METRICS,
+        "metrics": METRIC_NAMES,
         "names": METRIC_LABELS,
         "metric_sentences": METRIC_DESCRIPTIONS,
         "method_sentences": methods.METHOD_DESCRIPTIONS,
@@ -98,7 +101,7 @@ def _build_context(
 
 
 def pick_headline(study: Study, lines: list[SummaryLine]) -> SummaryLine:
-    """The line to begin with: auto, or else the first method that is not nothing."""
+    """Return the line that the page begins with: "auto", or else the first method that moves."""
     first = [line for line in lines if line.protocol == study.settings.protocols[0]]
     moving = [line for line in first if line.method != "nothing"] or first
     return next((line for line in moving if line.method == "auto"), moving[0])
@@ -131,7 +134,7 @@ def _draw_pictures(
 
 
 def _collect_angles(study: Study) -> list[tuple[str, Float64]]:
-    """Per method that moved any, the angles of the first protocol's seeds."""
+    """Return the angles of each method that moved documents, from the first protocol's seeds."""
     protocol_name = study.settings.protocols[0]
     angles_by_method = [
         (

@@ -1,7 +1,7 @@
 """How sure a mean gain is: bootstrap intervals and a paired permutation test.
 
-The unit is the query. A query that several seeds test is one observation that is drawn, or has
-its sign flipped, with all its seeds: seeds repeat queries, they do not add any.
+The unit is the query. A query that several seeds test is one observation, which is drawn, or has
+its sign flipped, with all its seeds together: seeds repeat queries, they do not add any.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import numpy as np
 from nudge_sync.base.arrays import Float64
 
 RESAMPLES = 10_000
+RESAMPLING_SEED = 20250424
+"""What every resampling starts from, so that the same study gives the same figures."""
 _NUMBERS_PER_BATCH = 4_000_000
-"""Numbers held at once while resampling (32 MB)."""
+"""Numbers held in memory at once while resampling (32 MB)."""
 
 
 def bootstrap_intervals(
@@ -25,10 +27,10 @@ def bootstrap_intervals(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> tuple[Float64, Float64]:
-    """Percentile intervals of the mean gain, one for each column: (columns,) low and high.
+    """Estimate percentile intervals of the mean gain, one a column: (columns,) low and high.
 
     totals: (queries, columns), a query's gain summed over the seeds that tested it.
-    counts: (queries,), how many seeds did. The mean is sum(totals) / sum(counts).
+    counts: (queries,), how many seeds tested it. The mean is sum(totals) / sum(counts).
     """
     queries = len(totals)
     observed = np.column_stack([totals, counts]).astype(np.float64)
@@ -45,11 +47,11 @@ def bootstrap_intervals(
 def permutation_p(
     totals: Float64, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Float64:
-    """Two-sided p of "no difference", for each column: (columns,).
+    """Return the two-sided p value of "no difference", one a column: (columns,).
 
-    totals: (queries, columns) paired gains. Under the hypothesis a query's gain is as likely to
-    have the other sign; p is the share of sign flips, the observed one included, whose sum is at
-    least as far from zero.
+    totals: (queries, columns), paired gains. If there is no difference, a query's gain is as
+    likely to have the other sign. p is the share of sign flips, the observed one included, whose
+    sum is at least as far from zero as the observed sum.
     """
     # Sums of the same numbers in another order differ in the last bits.
     bound = np.abs(totals.sum(axis=0)) * (1 - 1e-12)
@@ -61,7 +63,7 @@ def permutation_p(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values corrected for their number by Holm's step-down method, in their order."""
+    """Correct p values for their number by Holm's step-down method; return them in their order."""
     order = np.argsort(p_values, kind="stable")
     corrected = np.empty(len(order))
     highest = 0.0

@@ -1,4 +1,4 @@
-"""Every method on every split of a task, and what that says."""
+"""Every method trained and tested on every split of a task."""
 
 from __future__ import annotations
 
@@ -11,32 +11,29 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.config import MetricName
+from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.evaluate.methods import (
-    METHODS,
-    EvaluatedMethod,
-    TrainedMethod,
-    row_angles,
-    train_method,
-)
-from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_queries
+from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, TrainedMethod, train_method
+from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_task
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
+from nudge_sync.metrics import MetricName
 
 
 @dataclass(frozen=True, slots=True)
 class StudySettings:
-    """What is compared, how, and how often."""
+    """What is compared, on which splits, and how gains are tested."""
 
     methods: tuple[EvaluatedMethod, ...] = METHODS
     protocols: tuple[ProtocolName, ...] = PROTOCOLS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     metric: MetricName = "ndcg@10"
-    """What methods choose by, and what gains are tested by."""
+    """What methods choose their settings by, and what gains are tested by."""
     confidence: float = 0.95
+    """Of the intervals."""
     resamples: int = RESAMPLES
+    """Of the bootstrap and of the permutation test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +44,40 @@ class Trial:
     seed: int
     method: EvaluatedMethod
     tests: Mapping[str, tuple[RowNumbers, Float64]]
-    """Part -> query rows and their values, (rows, metrics)."""
+    """Name of a test part -> its query rows, and what each scores: (rows, metrics)."""
     angles: Float64
-    """How far each moved document turned, radians."""
+    """How far each document that moved turned, in radians."""
     parameters: dict[str, Any]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All trials of a task. `base` is what the vectors as they are reach: (q, metrics)."""
+    """All trials of a task."""
 
     task: EvaluationTask
     settings: StudySettings
     baseline: Float64
+    """(q, metrics): what each query scores with the vectors as they are."""
     trials: list[Trial] = field(default_factory=list)
 
     def select_trials(self, protocol: ProtocolName, method: EvaluatedMethod) -> list[Trial]:
-        """The trials of a method under a protocol, by seed."""
+        """Return the trials of a method under a protocol, in the order of the seeds."""
         return [
             trial for trial in self.trials if (trial.protocol, trial.method) == (protocol, method)
         ]
 
     def part_names(self, protocol: ProtocolName) -> list[str]:
-        """The names of a protocol's test parts."""
+        """Return the names of a protocol's test parts."""
         return list(next(trial for trial in self.trials if trial.protocol == protocol).tests)
 
     def sum_gains(
         self, protocol: ProtocolName, part: str, method: EvaluatedMethod
     ) -> tuple[Float64, Float64]:
-        """Per query of the task its gain summed over seeds, (q, metrics), and how many seeds."""
+        """Sum the gain of each query of the task over the seeds that test it.
+
+        Returns the sums, (q, metrics), and the number of such seeds, (q,).
+        """
         totals = np.zeros_like(self.baseline)
         counts = np.zeros(len(self.baseline))
         for trial in self.select_trials(protocol, method):
@@ -89,10 +90,10 @@ class Study:
 def restrict_settings(
     task: EvaluationTask, settings: StudySettings
 ) -> tuple[EvaluationTask, StudySettings]:
-    """The same without what cannot be done with this task, each with a note that says why.
+    """Leave out the methods and protocols that this task does not allow, each with a note.
 
-    NUDGE-M needs dot product: its vectors are not of unit length, and a cosine takes the length
-    off again. A protocol needs enough queries for every part.
+    NUDGE-M needs the dot product: it changes the lengths of vectors, and a cosine ignores them. A
+    protocol needs enough queries for each of its parts.
     Raises InputError where no protocol is left, ConfigError where no method is.
     """
     methods, notes = settings.methods, list(task.notes)
@@ -117,7 +118,7 @@ def _find_refusal(
 ) -> str | None:
     try:
         for seed in settings.seeds:
-            split_queries(task, protocol, seed)
+            split_task(task, protocol, seed)
     except InputError as error:
         return str(error)
     return None
@@ -126,12 +127,12 @@ def _find_refusal(
 def run_study(
     task: EvaluationTask, settings: StudySettings, progress: Progress = ignore_progress
 ) -> Study:
-    """The study of `task`; deterministic, but for the seconds.
+    """Train and test every method on every split; the result is the same each time.
 
-    Raises InputError where the task is too small for a protocol.
+    Only the seconds differ. Raises InputError where the task is too small for a protocol.
     """
     splits = [
-        (protocol, seed, split_queries(task, protocol, seed))
+        (protocol, seed, split_task(task, protocol, seed))
         for protocol in settings.protocols
         for seed in settings.seeds
     ]
@@ -143,16 +144,16 @@ def run_study(
         tests = {
             name: (rows, _score_trained(study, trained, rows)) for name, rows in parts.tests.items()
         }
-        angles = row_angles(task.documents, trained.documents, trained.moved)
+        turned = angles(task.documents[trained.moved], trained.documents[trained.moved])
         study.trials.append(
-            Trial(protocol, seed, method, tests, angles, trained.parameters, trained.seconds)
+            Trial(protocol, seed, method, tests, turned, trained.parameters, trained.seconds)
         )
     progress("evaluate", len(jobs), len(jobs))
     return study
 
 
 def _score_trained(study: Study, trained: TrainedMethod, rows: RowNumbers) -> Float64:
-    """What the trained documents and queries reach on `rows`; known already if nothing changed."""
+    """Score the queries `rows`; the baseline is the answer where training changed nothing."""
     same_queries = trained.queries is study.task.queries
     if same_queries and not len(trained.moved):
         return study.baseline[rows]

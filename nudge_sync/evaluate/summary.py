@@ -1,4 +1,4 @@
-"""A study in figures: means, gains, their intervals, and how likely chance explains them."""
+"""A study in figures: means, gains, their intervals, and how likely they are by chance."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.config import MetricName
 from nudge_sync.evaluate.methods import EvaluatedMethod
 from nudge_sync.evaluate.protocol import ProtocolName
-from nudge_sync.evaluate.score import EVALUATED_METRICS
-from nudge_sync.evaluate.statistics import bootstrap_intervals, holm, permutation_p
+from nudge_sync.evaluate.statistics import (
+    RESAMPLING_SEED,
+    bootstrap_intervals,
+    holm,
+    permutation_p,
+)
 from nudge_sync.evaluate.study import Study
+from nudge_sync.metrics import METRIC_NAMES, MetricName
 
-_RESAMPLING_SEED = 20250424
-"""Of the resampling: the same study gives the same figures."""
 _GAIN_TOLERANCE = 1e-9
 """Sums of the same numbers in another order differ in the last bits."""
 
@@ -30,7 +32,7 @@ class Gain:
     low: float
     high: float
     p: float
-    """Of the paired permutation test against nothing; uncorrected."""
+    """By the paired permutation test against "nothing", uncorrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +43,24 @@ class SummaryLine:
     part: str
     method: EvaluatedMethod
     queries: int
-    """Different ones tested, over all seeds."""
+    """How many different queries were tested, over all seeds."""
     values: Mapping[MetricName, float]
-    """Mean over all tested queries of all seeds."""
+    """The mean over all tested queries of all seeds."""
     gains: Mapping[MetricName, Gain]
     better: int
-    """Queries whose metric rose, mean over their seeds."""
+    """How many queries gained in the chosen metric, on the mean of their seeds."""
     worse: int
+    """How many queries lost in it."""
     seconds: float
-    """Of training and choosing, mean over seeds; the machine decides."""
+    """How long training and choosing took, the mean over seeds."""
     parameters: tuple[Mapping[str, Any], ...]
     """What each seed chose."""
     p_corrected: float = 1.0
-    """Of the chosen metric, after Holm, for all comparisons of the study."""
+    """The p value of the chosen metric, corrected for all comparisons of the study."""
 
 
 def summarise_study(study: Study) -> list[SummaryLine]:
-    """Every method on every test part, in the order they were asked for."""
+    """Summarise every method on every test part, in the order in which they were asked for."""
     lines = [
         line
         for protocol in study.settings.protocols
@@ -72,12 +75,12 @@ def summarise_study(study: Study) -> list[SummaryLine]:
 
 
 def count_comparisons(lines: Sequence[SummaryLine]) -> int:
-    """How many tests against nothing the correction is for."""
+    """Return how many tests against "nothing" the correction is for."""
     return sum(line.method != "nothing" for line in lines)
 
 
 def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[SummaryLine]:
-    """One resampling serves all methods and metrics: they are compared on the same draws."""
+    """Summarise all methods on the same draws, so that they can be compared."""
     methods = study.settings.methods
     sums = [study.sum_gains(protocol, part, method) for method in methods]
     counts = sums[0][1]
@@ -86,14 +89,14 @@ def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[Sum
     gains = _estimate_gains(study, np.column_stack(totals), counts[rows])
     return [
         _build_line(
-            study, (protocol, part, method), totals[index], gains[index * len(EVALUATED_METRICS) :]
+            study, (protocol, part, method), totals[index], gains[index * len(METRIC_NAMES) :]
         )
         for index, method in enumerate(methods)
     ]
 
 
 def _estimate_gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
-    rng = np.random.default_rng(_RESAMPLING_SEED)
+    rng = np.random.default_rng(RESAMPLING_SEED)
     resamples, confidence = study.settings.resamples, study.settings.confidence
     low, high = bootstrap_intervals(
         totals, counts, rng=rng, confidence=confidence, resamples=resamples
@@ -112,14 +115,14 @@ def _build_line(
     protocol, part, method = key
     trials = study.select_trials(protocol, method)
     values = np.concatenate([trial.tests[part][1] for trial in trials]).mean(axis=0)
-    metric_totals = totals[:, EVALUATED_METRICS.index(study.settings.metric)]
+    metric_totals = totals[:, METRIC_NAMES.index(study.settings.metric)]
     return SummaryLine(
         protocol=protocol,
         part=part,
         method=method,
         queries=len(totals),
-        values=dict(zip(EVALUATED_METRICS, map(float, values), strict=True)),
-        gains=dict(zip(EVALUATED_METRICS, gains, strict=False)),
+        values=dict(zip(METRIC_NAMES, map(float, values), strict=True)),
+        gains=dict(zip(METRIC_NAMES, gains, strict=False)),
         better=int((metric_totals > _GAIN_TOLERANCE).sum()),
         worse=int((metric_totals < -_GAIN_TOLERANCE).sum()),
         seconds=float(np.mean([trial.seconds for trial in trials])),

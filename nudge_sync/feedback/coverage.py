@@ -1,3 +1,5 @@
+"""How many points of a collection have evidence."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,19 +10,19 @@ from nudge_sync.feedback.judgements import Judgements
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many points of a collection have evidence: a judgement that pulls."""
+    """How many points of a collection have evidence, which is a judgement with a weight above 0."""
 
     judged_points: int
     points: int
-    """In the collection, or nearly."""
+    """In the collection, as the database counts them."""
 
     @property
     def share(self) -> float:
-        """From 0 to 1, also where judged points were deleted since."""
+        """The share of points with evidence, at most 1 although judged points may be gone since."""
         return min(1.0, self.judged_points / self.points) if self.points else 0.0
 
     def summary(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+        """Return the fields that `--json` prints."""
         return {"judged": self.judged_points, "points": self.points, "coverage": self.share}
 
     def __str__(self) -> str:
@@ -31,6 +33,6 @@ class Coverage:
 
 
 def measure_coverage(judgements: Judgements, points: int) -> Coverage:
-    """The coverage of a collection with so many points."""
+    """Return the coverage of a collection with `points` points by the judgements."""
     pairs = zip(judgements.point_ids, judgements.weights.tolist(), strict=True)
     return Coverage(len({id_ for id_, weight in pairs if weight > 0}), points)

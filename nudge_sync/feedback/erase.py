@@ -1,4 +1,4 @@
-"""What is held on somebody: given out, or removed."""
+"""The feedback that is held on somebody, or dates from before a day: printed, or erased."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000
 _EARLIEST_TIMESTAMP = 1.0
-"""Seconds since 1970; who does not know a moment says 0."""
+"""Seconds since 1970; a time below it means undated."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackSelector:
-    """One client, one session, one query, or everybody before a day."""
+    """One client, one session, one query, or everything before a day."""
 
     client: str = ""
     session: str = ""
     query: str = ""
     before: str = ""
-    """ISO 8601, in UTC where it names no zone; what is undated is not meant."""
+    """ISO 8601, in UTC where it names no zone. Undated records do not match."""
 
     def to_filter(self) -> Where:
-        """The filter. Raises InputError unless exactly one of the four is named."""
+        """Return the filter of records. Raises InputError unless exactly one of the four is set."""
         ids = {
             "client_id": self.client,
             "session_id": self.session,
@@ -49,10 +49,10 @@ class FeedbackSelector:
         return conditions
 
     def find_query_ids(self, feedback: FeedbackRecords) -> set[str]:
-        """The query ids of their searches, wherever those are kept; events on them are theirs too.
+        """Return the query ids of the client's or session's searches, in whichever log they are.
 
-        None of a query, whose events name it themselves, nor of a time: of that only what is of
-        that time itself.
+        Events on these searches belong to them too. Empty for a query, whose events name it
+        themselves, and for a day, which selects events by their own time alone.
         """
         return feedback.find_query_ids(self.to_filter()) if self.client or self.session else set()
 
@@ -66,24 +66,24 @@ def _parse_day(day: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ErasedCounts:
-    """How many records are gone."""
+    """How many records were erased."""
 
     searches: int
     events: int
 
     def summary(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+        """Return the fields that `--json` prints."""
         return asdict(self)
 
 
 def scan_feedback(
     queries: Records, events: Records, selector: FeedbackSelector, query_ids: Collection[str] = ()
 ) -> Iterator[list[Record]]:
-    """Every search and event of somebody, and every event on one of those searches; of a time only
-    what is of that time itself.
+    """Yield every search and event that the selector matches, and every event on those searches.
 
-    asked: query ids of theirs, also of searches that are kept elsewhere: see `Whom.asked`.
-    Searches come first; no event comes twice.
+    query_ids: from `FeedbackSelector.find_query_ids`, which also knows searches that are kept in
+    the application's log.  A day selects events by their own time alone.
+    Searches come first; no record comes twice.
     """
     where = selector.to_filter()
     own_query_ids: set[str] = set()
@@ -108,9 +108,10 @@ def scan_feedback(
 def erase_feedback(
     target: Target, selector: FeedbackSelector, query_ids: Collection[str] = ()
 ) -> ErasedCounts:
-    """Remove all of it; the next cycle leaves the vectors as if it had never been.
+    """Erase what the selector matches, and have the next cycle take it out of the vectors.
 
-    That it has to is noted before anything goes. Raises LeaseLost, DamagedRecord, DatabaseError.
+    The request for that is stored before anything is erased, so that a crash in between loses
+    nothing. Raises LeaseLost, DamagedRecord, DatabaseError.
     """
 
     def request_erasure() -> None:
@@ -129,9 +130,10 @@ def delete_feedback(
     *,
     before_delete: Callable[[], None] | None = None,
 ) -> ErasedCounts:
-    """Remove all of it, events first: what a crash leaves behind is found by the same call.
+    """Erase what the selector matches, events first, so that the same call after a crash finds the
+    rest.
 
-    first: called before anything goes, if there is anything.
+    before_delete: called before anything is erased, if there is anything to erase.
     """
     search_keys, event_keys = _collect_keys(scan_feedback(queries, events, selector, query_ids))
     if before_delete is not None and (search_keys or event_keys):
@@ -144,7 +146,7 @@ def delete_feedback(
 def export_rows(
     queries: Records, events: Records, selector: FeedbackSelector, query_ids: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """All of it as rows that `feedback import` reads."""
+    """Yield what the selector matches as rows that `feedback import` reads."""
     for batch in scan_feedback(queries, events, selector, query_ids):
         for record in batch:
             is_search = "shown" in record.document

@@ -1,8 +1,9 @@
-"""Why a point is judged as it is."""
+"""Why a point has the judgements it has: what each query says about it, and whether it counts."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -17,29 +18,34 @@ from nudge_sync.feedback.log.columns import Log
 
 @dataclass(frozen=True, slots=True)
 class JudgementReason:
-    """One query's word on a point, whether it counts or not."""
+    """What one query says about a point, whether it counts or not."""
 
     query_id: str
     source: str
     """"label" or "behaviour"."""
     weight: float | None
-    """None: it does not count."""
+    """None where it does not count."""
     why: str
     belief: float | None = None
+    """The probability of relevance."""
     people: int | None = None
     shown: float | None = None
     clicked: float | None = None
     place: int | None = None
+    """The mean rank at which the point was shown, rounded."""
 
     def summary(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+        """Return the fields that `--json` prints."""
         return asdict(self)
 
 
 def explain_judgements(
     log: Log, settings: FeedbackSettings, point: PointId
 ) -> list[JudgementReason]:
-    """Every query that says something of the point: labels, then behaviour, surest first."""
+    """Return a reason for each query with a label or behaviour on the point.
+
+    Labels come first, then behaviour, the likeliest relevant first.
+    """
     point_rows = [row for row, id_ in enumerate(log.point_ids) if id_ == point]
     if not point_rows:
         return []
@@ -66,26 +72,34 @@ def _explain_behaviour(log: Log, settings: FeedbackSettings, point: int) -> list
         labels.select(labels.search >= 0), estimates.query_groups, pairs.search, pairs.point
     )
     return [
-        JudgementReason(
-            query_id=log.searches.query_ids[int(pairs.search[row])],
-            source="behaviour",
-            weight=None
-            if overruled[row] or np.isnan(estimates.weights[row])
-            else float(estimates.weights[row]),
-            why="a label overrules it"
-            if overruled[row]
-            else _explain_pair(estimates, row, settings),
-            belief=float(pairs.relevance[row]),
-            people=int(pairs.people[row]),
-            shown=float(pairs.shown[row]),
-            clicked=float(pairs.clicked[row]),
-            place=int(pairs.rank[row]),
-        )
+        _explain_pair(log, estimates, row, settings, is_overruled=bool(overruled[row]))
         for row in rows[np.argsort(-pairs.relevance[rows], kind="stable")].tolist()
     ]
 
 
-def _explain_pair(estimates: BehaviourEstimates, row: int, settings: FeedbackSettings) -> str:
+def _explain_pair(
+    log: Log,
+    estimates: BehaviourEstimates,
+    row: int,
+    settings: FeedbackSettings,
+    *,
+    is_overruled: bool,
+) -> JudgementReason:
+    pairs, weight = estimates.pairs, float(estimates.weights[row])
+    return JudgementReason(
+        query_id=log.searches.query_ids[int(pairs.search[row])],
+        source="behaviour",
+        weight=None if is_overruled or isnan(weight) else weight,
+        why="a label overrules it" if is_overruled else _explain_weight(estimates, row, settings),
+        belief=float(pairs.relevance[row]),
+        people=int(pairs.people[row]),
+        shown=float(pairs.shown[row]),
+        clicked=float(pairs.clicked[row]),
+        place=int(pairs.rank[row]),
+    )
+
+
+def _explain_weight(estimates: BehaviourEstimates, row: int, settings: FeedbackSettings) -> str:
     pairs = estimates.pairs
     if not np.isnan(estimates.weights[row]):
         return "enough different people, more often than its place explains"

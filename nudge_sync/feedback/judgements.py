@@ -1,62 +1,91 @@
-"""Searches and events -> judgements: which points answer which queries, and how surely."""
+"""Judgements: which points answer which queries, and with what weight, by all feedback there is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32, Float64, Int64, pair_key
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.config import FeedbackSettings
-from nudge_sync.connector import Float32, PointId, Records
-from nudge_sync.feedback.clicks.funnel import FunnelStage
-from nudge_sync.feedback.clicks.pipeline import estimate_relevance
+from nudge_sync.config import CollectionSettings, FeedbackSettings
+from nudge_sync.connector import PointId, Records
+from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
+from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
-from nudge_sync.feedback.log.columns import Log
+from nudge_sync.feedback.log.columns import Actions, Log
+from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.store.target import Target
 
-__all__ = ["ExpectedGains", "FunnelStage", "Judgements", "build_judgements", "read_judgements"]
+__all__ = [
+    "ExpectedGains",
+    "FunnelStage",
+    "Judgements",
+    "build_judgements",
+    "load_judgements",
+    "read_judgements",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGains:
-    """What a ranking is worth, for choosing and measuring: labels as said, and everything that was
-    shown at its likelihood, also what is too doubtful to pull anything. Judged by the judgements
-    alone, points that people rarely look at would seem worthless, and too small a move best.
+    """What finding each point is expected to be worth, for choosing and measuring.
+
+    A label is worth its weight. Behaviour is worth its relevance, also where that is too doubtful
+    to give the point a weight: by the judgements alone, points that people rarely examine would
+    seem worthless, and too small a move would seem best.
     """
 
-    query_rows: NDArray[np.int64]
-    """(m,): as in `Judgements`."""
+    query_rows: Int64
+    """(m,): rows of `Judgements.query_vectors`."""
     point_ids: list[PointId]
-    gains: NDArray[np.float64]
+    gains: Float64
     """(m,): above 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgements:
-    """Judgements in a fixed order, whatever the order of the records they came from."""
+    """Judgements in one fixed order, whatever the order of the records they came from."""
 
     query_ids: list[str]
     """Sorted; only queries with a judgement."""
     query_vectors: Float32
     """(q, d), unit rows."""
-    query_rows: NDArray[np.int64]
-    """(m,): a row of `query_vectors` for each judgement, ascending."""
+    query_rows: Int64
+    """(m,): the row of `query_vectors` that each judgement is about, ascending."""
     point_ids: list[PointId]
-    """(m,): within a query in the order of their text."""
-    weights: NDArray[np.float64]
-    """(m,): above 0 pulls; 0 or below is recorded and pulls nothing."""
+    """(m,): sorted by their text within a query."""
+    weights: Float64
+    """(m,): above 0 the point is pulled towards the query; at 0 or below it is a negative."""
     funnel: list[FunnelStage]
     expected_gains: ExpectedGains
+    only_labels: bool
+    """Whether no weight and no expected gain above 0 comes from behaviour: then all points are
+    pulled alike, and the weight of a judgement says what finding the point is worth."""
     suspected_bots: list[str] = field(default_factory=list)
     """Clients and sessions taken for bots."""
     promoted_points: list[PointId] = field(default_factory=list)
-    """Points that somebody clicks wherever they stand."""
+    """Points that some people click at whatever rank they are shown."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
+
+
+def load_judgements(
+    target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
+) -> Judgements:
+    """Return the judgements of a collection, from all its feedback, by its own settings.
+
+    Raises ConfigError where the application's log cannot be read as configured, DatabaseError.
+    """
+    feedback = open_feedback(target, settings.feedback)
+    return read_judgements(
+        feedback.queries, feedback.events, settings.feedback, target.facts.dimension, progress
+    )
 
 
 def read_judgements(
@@ -66,67 +95,32 @@ def read_judgements(
     dimension: int,
     progress: Progress = ignore_progress,
 ) -> Judgements:
-    """The judgements that the records hold.
-
-    Of labels on the same (query, point) the latest wins, of equally late ones the lowest, and a
-    label overrules behaviour. Behaviour is weighed by all of `nudge_sync.feedback.clicks.pipeline`.
-    Queries that are not stored, or of another dimension, are left out and counted.
-    """
+    """Return the judgements that records of searches and events hold; see `build_judgements`."""
     return build_judgements(load_log(queries, events, settings, dimension, progress), settings)
 
 
 def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
-    """The judgements of a log."""
-    event_count = len(log.labels) + len(log.behaviour)
-    funnel = [
-        FunnelStage("actions", event_count, log.unweighted_events, "an action without a weight")
-    ]
-    if log.unreadable_records:
-        reason = "no search or event as this version knows them"
-        funnel.insert(
-            0,
-            FunnelStage(
-                "records", event_count + log.unweighted_events, log.unreadable_records, reason
-            ),
-        )
-    labels = keep_latest_labels(log.labels)
-    funnel.append(
-        FunnelStage(
-            "labels", len(labels), len(log.labels) - len(labels), "a later label on the same point"
-        )
-    )
-    has_query_vector = labels.search >= 0
-    has_query_vector[has_query_vector] = (
-        log.searches.vector_row[labels.search[has_query_vector]] >= 0
-    )
-    reason = "no search is stored, or its vector does not fit"
-    funnel.append(
-        FunnelStage(
-            "labelled queries", int(has_query_vector.sum()), int((~has_query_vector).sum()), reason
-        )
-    )
-    labels = labels.select(has_query_vector)
-    estimates = estimate_relevance(log, settings) if len(log.behaviour) else None
-    if estimates is None:
-        return _assemble_judgements(
-            log, _PairValues(labels.search, labels.point, labels.weight), None, funnel
-        )
-    pairs = estimates.pairs
-    not_overruled = ~is_overruled(labels, estimates.query_groups, pairs.search, pairs.point)
-    behaviour_weights = _PairValues(pairs.search, pairs.point, estimates.weights).select(
-        not_overruled & ~np.isnan(estimates.weights)
-    )
-    behaviour_gains = _PairValues(pairs.search, pairs.point, estimates.expected_gain).select(
-        not_overruled
-    )
+    """Return the judgements of a log.
+
+    Of the labels on one (query, point) the latest counts, of equally late ones the lowest; a label
+    overrules behaviour. What behaviour says is estimated by `clicks.pipeline`. Searches that are
+    not stored, or whose vector does not fit, are left out and counted in the funnel.
+    """
+    labels, funnel = _select_labels(log)
     label_values = _PairValues(labels.search, labels.point, labels.weight)
-    return replace(
-        _assemble_judgements(
-            log,
-            label_values.combine_first(behaviour_weights),
-            label_values.combine_first(behaviour_gains),
-            [*funnel, *estimates.funnel],
-        ),
+    if not len(log.behaviour):
+        return _assemble_judgements(log, label_values, label_values, funnel, only_labels=True)
+    estimates = estimate_relevance(log, settings)
+    weights, gains = _list_behaviour(estimates, labels)
+    is_behaviour_found = (weights.value > 0).any() or gains.select(
+        np.isin(gains.search, np.concatenate([labels.search, weights.search]))
+    ).value.any()
+    return _assemble_judgements(
+        log,
+        label_values.combine_first(weights),
+        label_values.combine_first(gains),
+        [*funnel, *estimates.funnel],
+        only_labels=not is_behaviour_found,
         suspected_bots=estimates.suspected_bots,
         promoted_points=[log.point_ids[row] for row in estimates.promoted_points],
     )
@@ -134,29 +128,68 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
 
 @dataclass(frozen=True, slots=True)
 class _PairValues:
+    """A value for each pair of a search and a point."""
+
     search: NDArray[Any]
     point: NDArray[Any]
-    value: NDArray[np.float64]
+    value: Float64
 
     def select(self, keep: NDArray[Any]) -> _PairValues:
+        """Return the rows of a mask, or those listed, in that order."""
         return _PairValues(self.search[keep], self.point[keep], self.value[keep])
 
     def combine_first(self, other: _PairValues) -> _PairValues:
-        """These, and the other's where these say nothing; sorted by search and point."""
+        """Return these, and the other's where these have none, sorted by search and point."""
         search = np.concatenate([self.search, other.search]).astype(np.int64)
         point = np.concatenate([self.point, other.point]).astype(np.int64)
-        first_rows = np.unique(search << 32 | point, return_index=True)[1]
-        return _PairValues(search, point, np.concatenate([self.value, other.value])).select(
-            first_rows
-        )
+        first_rows = np.unique(pair_key(search, point), return_index=True)[1]
+        values = np.concatenate([self.value, other.value])
+        return _PairValues(search, point, values).select(first_rows)
+
+
+def _select_labels(log: Log) -> tuple[Actions, list[FunnelStage]]:
+    """Return the labels that count, and the funnel up to them."""
+    event_count = len(log.labels) + len(log.behaviour)
+    funnel = [
+        FunnelStage("actions", event_count, log.unweighted_events, "an action without a weight")
+    ]
+    if log.unreadable_records:
+        read = event_count + log.unweighted_events
+        reason = "no search or event as this version knows them"
+        funnel.insert(0, FunnelStage("records", read, log.unreadable_records, reason))
+    labels = keep_latest_labels(log.labels)
+    repeated = len(log.labels) - len(labels)
+    funnel.append(FunnelStage("labels", len(labels), repeated, "a later label on the same point"))
+    has_vector = labels.search >= 0
+    has_vector[has_vector] = log.searches.vector_row[labels.search[has_vector]] >= 0
+    reason = "no search is stored, or its vector does not fit"
+    funnel.append(count_stage("labelled queries", has_vector, reason))
+    return labels.select(has_vector), funnel
+
+
+def _list_behaviour(
+    estimates: BehaviourEstimates, labels: Actions
+) -> tuple[_PairValues, _PairValues]:
+    """Return the weights and expected gains that behaviour gives where no label overrules it."""
+    pairs = estimates.pairs
+    is_free = ~is_overruled(labels, estimates.query_groups, pairs.search, pairs.point)
+    weights = _PairValues(pairs.search, pairs.point, estimates.weights)
+    gains = _PairValues(pairs.search, pairs.point, estimates.expected_gain)
+    return weights.select(is_free & ~np.isnan(estimates.weights)), gains.select(is_free)
 
 
 def _assemble_judgements(
-    log: Log, pairs: _PairValues, expected_gains: _PairValues | None, funnel: list[FunnelStage]
+    log: Log,
+    pairs: _PairValues,
+    expected_gains: _PairValues,
+    funnel: list[FunnelStage],
+    *,
+    only_labels: bool,
+    suspected_bots: Sequence[str] = (),
+    promoted_points: Sequence[PointId] = (),
 ) -> Judgements:
-    # Searches and points are sorted by their text already.
+    # Rows of searches and points are in the order of their text already.
     searches, query_rows = np.unique(pairs.search, return_inverse=True)
-    expected_gains = pairs if expected_gains is None else expected_gains
     expected_gains = expected_gains.select(
         (expected_gains.value > 0) & np.isin(expected_gains.search, searches)
     )
@@ -172,4 +205,7 @@ def _assemble_judgements(
             point_ids=[log.point_ids[row] for row in expected_gains.point.tolist()],
             gains=expected_gains.value,
         ),
+        only_labels=only_labels,
+        suspected_bots=list(suspected_bots),
+        promoted_points=list(promoted_points),
     )

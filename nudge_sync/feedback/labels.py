@@ -1,15 +1,16 @@
-"""What people said outright."""
+"""Labels: what people say outright about a point and a query."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int32, Int64, pair_key
 from nudge_sync.feedback.log.columns import Actions
 
 
 def keep_latest_labels(labels: Actions) -> Actions:
-    """One row a (search, point): the latest, and of equally late ones the lowest."""
+    """Return one label for each (search, point): the latest, of equally late ones the lowest."""
     order = np.lexsort((-labels.weight, labels.time, labels.point, labels.search))
     sorted_labels = labels.select(order)
     is_last = np.ones(len(sorted_labels), np.bool_)
@@ -19,17 +20,17 @@ def keep_latest_labels(labels: Actions) -> Actions:
 
 def is_overruled(
     labels: Actions,
-    query_groups: NDArray[np.int32],
-    search: NDArray[np.int64],
-    point: NDArray[np.int64],
+    query_groups: Int32,
+    search: Int64,
+    point: Int64,
 ) -> NDArray[np.bool_]:
-    """(p,): which pairs of a search and a point behaviour need not speak of, as somebody labelled
-    the point on one of the searches that count as the same query.
+    """Return which pairs of a search and a point somebody labelled, (p,): there, or on another
+    search of the same query group. Behaviour on these pairs does not count.
 
-    said: labels on stored searches; groups: (s,), for each search its group, or -1.
+    labels: on stored searches.  query_groups: (s,), -1 for searches that do not count.
+    search, point: (p,).
     """
     label_groups = query_groups[labels.search]
-    labelled_pairs = (
-        label_groups[label_groups >= 0].astype(np.int64) << 32 | labels.point[label_groups >= 0]
-    )
-    return np.isin(query_groups[search].astype(np.int64) << 32 | point, labelled_pairs)
+    is_grouped = label_groups >= 0
+    labelled_pairs = pair_key(label_groups[is_grouped], labels.point[is_grouped])
+    return np.isin(pair_key(query_groups[search], point), labelled_pairs)

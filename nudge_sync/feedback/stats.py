@@ -8,6 +8,7 @@ from typing import Any
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
+from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.load import load_log
 
@@ -21,22 +22,15 @@ class FeedbackStats:
     actions: dict[str, int]
     judgements: Judgements
     points: int
-    """In the collection."""
+    """How many points the collection has."""
 
     @property
     def judged_points(self) -> int:
-        """Points with a judgement that pulls."""
-        judgements = self.judgements
-        return len(
-            {
-                id_
-                for id_, weight in zip(judgements.point_ids, judgements.weights, strict=True)
-                if weight > 0
-            }
-        )
+        """How many points have a judgement with a weight above 0."""
+        return measure_coverage(self.judgements, self.points).judged_points
 
     def summary(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+        """Return the fields that `--json` prints."""
         weights = self.judgements.weights
         return {
             "searches": self.searches,
@@ -46,9 +40,7 @@ class FeedbackStats:
             "judgements": len(weights),
             "positive": int((weights > 0).sum()),
             "negative": int((weights <= 0).sum()),
-            "judged": self.judged_points,
-            "points": self.points,
-            "coverage": self.judged_points / self.points if self.points else 0.0,
+            **measure_coverage(self.judgements, self.points).summary(),
             "set_aside": self.judgements.suspected_bots,
             "pushed": self.judgements.promoted_points,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
@@ -62,7 +54,7 @@ def count_feedback(
     settings: FeedbackSettings,
     progress: Progress = ignore_progress,
 ) -> FeedbackStats:
-    """What is stored for the collection, counted."""
+    """Count what is stored for the collection, and build the judgements it gives."""
     facts = collection.describe()
     log = load_log(queries, events, settings, facts.dimension, progress)
     return FeedbackStats(

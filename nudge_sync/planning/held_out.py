@@ -1,48 +1,51 @@
-"""What held-out queries find: by arithmetic before anything is written, by search afterwards."""
+"""The held-out queries, and what the live index finds for them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress
-from nudge_sync.config import GateSettings, MetricName
-from nudge_sync.connector import Collection, Float32, PointId
+from nudge_sync.config import GateSettings
+from nudge_sync.connector import Collection, PointId
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
-from nudge_sync.metrics import RankingMetric, parse_metric
+from nudge_sync.metrics import (
+    METRIC_NAMES,
+    RANKING_DEPTH,
+    MetricName,
+    RankingMetric,
+    parse_metric,
+)
+from nudge_sync.planning.unjudged_search import QUERIES_PER_SEARCH
 from nudge_sync.solve.relevance import ideal_scores
 
-METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
-SEARCH_DEPTH = 10
-"""Places that every metric looks at, at most."""
 HELD_OUT_SHARE = 0.2
-"""Share of the queries that chooses nothing and only tells the truth."""
-QUERIES_PER_SEARCH = 256
-"""Queries a search asks at once."""
+"""Share of the queries that neither train nor choose anything, and only measure."""
 
-QueryScores = dict[MetricName, NDArray[np.float64]]
+QueryScores = dict[MetricName, Float64]
 """What each query scores, (q,), by each metric."""
 
 
 @dataclass(frozen=True)
 class HeldOutQueries:
-    """Held-out queries, to be asked of the live index."""
+    """The held-out queries, to be asked of the live index."""
 
     vectors: Float32
     """(q, d)."""
     point_ids: list[PointId]
     """The point of each column of `relevance`."""
     relevance: csr_matrix
-    """(q, n) grades."""
+    """(q, n): what finding each point is worth."""
     query_rows: NDArray[np.intp]
-    """(q,): the rows of the judgements that these queries are."""
+    """(q,): the rows of these queries among those of the judgements."""
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -50,31 +53,32 @@ class HeldOutQueries:
 
 @dataclass(frozen=True)
 class LiveCheck:
-    """Means over the held-out queries, found through the live index."""
+    """The mean of each metric over the held-out queries, through the live index."""
 
     before: dict[str, float]
     after: dict[str, float]
     is_loss: bool
+    """Whether the metric fell by more than the gate allows."""
     reason: str = ""
 
     def summary(self) -> dict[str, Any]:
-        """The `live` field of `apply --json`."""
+        """Return the `live` field of `apply --json`."""
         return {"before": self.before, "after": self.after, "lost": self.is_loss}
 
 
-def hash_queries(vectors: Float32) -> NDArray[np.float64]:
-    """A number in [0, 1) for each query (q, d), the same in every cycle.
+def hash_queries(vectors: Float32) -> Float64:
+    """Return a number in [0, 1) for each query (q, d), the same in every cycle.
 
-    It depends on the vector alone, so that the same question asked twice stays on one side of
-    every split.
+    It depends on the vector alone, rounded to float16, so that the same question asked twice
+    stays on one side of every split.
     """
-    rough = np.ascontiguousarray(vectors, dtype="<f2")
-    words = [hashlib.blake2b(row.tobytes(), digest_size=6).digest() for row in rough]
-    return np.array([int.from_bytes(word, "big") / 2**48 for word in words], dtype=np.float64)
+    rounded = np.ascontiguousarray(vectors, dtype="<f2")
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=6).digest() for row in rounded]
+    return np.array([int.from_bytes(digest, "big") / 2**48 for digest in digests], np.float64)
 
 
 def select_held_out(judgements: Judgements) -> HeldOutQueries:
-    """The queries that the cycle keeps out of every choice."""
+    """Return the queries that the cycle keeps out of every choice."""
     expected = judgements.expected_gains
     ids = sort_ids(expected.point_ids)
     column_of = {point: column for column, point in enumerate(ids)}
@@ -91,27 +95,31 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
 def measure_live_scores(
     collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
 ) -> dict[str, float]:
-    """The mean of every metric over the probe's queries, through the live index."""
+    """Search for the held-out queries, and return the mean of each metric.
+
+    exact: bypass the approximate index where the database can.
+    """
     runs: list[list[PointId]] = []
     for start in range(0, len(held_out), QUERIES_PER_SEARCH):
         progress("measure", start, len(held_out))
         runs += collection.search(
-            held_out.vectors[start : start + QUERIES_PER_SEARCH], SEARCH_DEPTH, exact=exact
+            held_out.vectors[start : start + QUERIES_PER_SEARCH], RANKING_DEPTH, exact=exact
         ).ids
     progress("measure", len(held_out), len(held_out))
     return score_runs(held_out, dict(enumerate(runs)))
 
 
 def score_runs(held_out: HeldOutQueries, runs: Mapping[int, Sequence[PointId]]) -> dict[str, float]:
-    """The mean of every metric, from the ids found for each row of the probe, best first.
+    """Return the mean of each metric over the held-out queries.
 
-    A row that is not in `found` found nothing.
+    runs: by row of `held_out`, the ids that were found, best first; a query without a run scores
+    0.
     """
-    grades = np.zeros((len(held_out), SEARCH_DEPTH))
+    grades = np.zeros((len(held_out), RANKING_DEPTH))
     column_of = {point: column for column, point in enumerate(held_out.point_ids)}
     for row, ids in runs.items():
-        grades[row, : len(ids[:SEARCH_DEPTH])] = _look_up_grades(
-            held_out.relevance, row, ids[:SEARCH_DEPTH], column_of
+        grades[row, : len(ids[:RANKING_DEPTH])] = _look_up_grades(
+            held_out.relevance, row, ids[:RANKING_DEPTH], column_of
         )
     return {
         name: _mean(values)
@@ -127,14 +135,16 @@ def _look_up_grades(
     return [max(grades.get(column_of.get(point, -1), 0.0), 0.0) for point in point_ids]
 
 
-def score_ranked_grades(grades: NDArray[np.float64], relevance: csr_matrix) -> QueryScores:
-    """Every metric of ranked lists: `gains` (q, DEPTH) holds the grades found, best first."""
+def score_ranked_grades(grades: Float64, relevance: csr_matrix) -> QueryScores:
+    """Return each of `METRIC_NAMES` for every query; 0 for a query without an answer.
+
+    grades: (q, RANKING_DEPTH), those of the documents found, best first; 0 where nothing was
+    found. relevance: (q, n), all grades of each query, which the best possible order is made of.
+    """
     return {name: _score_metric(grades, relevance, parse_metric(name)) for name in METRIC_NAMES}
 
 
-def _score_metric(
-    grades: NDArray[np.float64], relevance: csr_matrix, metric: RankingMetric
-) -> NDArray[np.float64]:
+def _score_metric(grades: Float64, relevance: csr_matrix, metric: RankingMetric) -> Float64:
     discounted_gains = metric.gains(grades[:, : metric.depth]) * metric.discounts()[: metric.depth]
     scores = (
         discounted_gains.max(axis=1, initial=0.0)
@@ -145,18 +155,17 @@ def _score_metric(
     return np.asarray(np.divide(scores, best, out=np.zeros_like(scores), where=best > 0))
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: Float64) -> float:
     return round(float(np.mean(values)), 6) if len(values) else 0.0
 
 
 def compare_live_scores(
     before: dict[str, float], after: dict[str, float], metric: MetricName, settings: GateSettings
 ) -> LiveCheck:
-    """Whether the live index got worse by more than the gate allows."""
+    """Return whether `metric` fell by more than the gate allows, through the live index."""
     change = after.get(metric, 0.0) - before.get(metric, 0.0)
-    is_loss = change < -settings.max_loss
     reason = (
         f"measured through the live index, {metric} of the held-out queries went from "
         f"{before.get(metric, 0.0):.4f} to {after.get(metric, 0.0):.4f}"
     )
-    return LiveCheck(before, after, is_loss, reason)
+    return LiveCheck(before, after, change < -settings.max_loss, reason)

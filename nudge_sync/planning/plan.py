@@ -1,4 +1,4 @@
-"""Which points move, what it gains, and whether it may: arrays in, a plan out."""
+"""What a plan is: what it was made from, its figures, the gate's verdict, and the rows to write."""
 
 from __future__ import annotations
 
@@ -6,226 +6,129 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from nudge_sync.base.arrays import Float32
+from nudge_sync.connector import PointId
+from nudge_sync.planning.gate import Gate
 
-from nudge_sync.config import GateSettings
-from nudge_sync.connector import Float32, PointId
+_MAX_LISTED_IDS = 1000
+"""Ids of drifted or missing points that `plan --json` lists; all are counted."""
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Whether a change may be written."""
+class PlanInputs:
+    """What a plan was made from. A plan is stale once any of it has changed."""
 
-    passed: bool
-    reasons: list[str]
-    """Why not, or what it passed on: each a sentence with its figures."""
-    queries: int = 0
-    gain: float = 0.0
-    """Mean held-out gain over the originals, by the metric asked for."""
-    interval: tuple[float, float] = (0.0, 0.0)
+    collection: str
+    """The real collection, not an alias."""
+    head: int
+    """The revision that the collection held."""
+    feedback_digest: str
+    """Of the judgements, and of how often feedback was removed."""
+    settings_digest: str
+    """Of the settings that decide where points go."""
 
-    def summary(self) -> dict[str, Any]:
-        """The `gate` field of `plan --json`."""
-        return {
-            "passed": self.passed,
-            "reasons": self.reasons,
-            "queries": self.queries,
-            "gain": self.gain,
-            "interval": list(self.interval),
+    def find_changes(self, current: PlanInputs) -> list[str]:
+        """Return the names of what differs in `current`, in words for people."""
+        pairs = {
+            "collection": (self.collection, current.collection),
+            "revision": (self.head, current.head),
+            "feedback": (self.feedback_digest, current.feedback_digest),
+            "settings": (self.settings_digest, current.settings_digest),
         }
+        return [name for name, (planned, now) in pairs.items() if planned != now]
 
 
 @dataclass(frozen=True)
-class HeldOutScores:
-    """What each held-out query scores by the metric asked for: (q,) arrays."""
+class PlanFigures:
+    """What a plan says about itself; the ledger keeps it too, under these names."""
 
-    original_scores: NDArray[np.float64]
-    live_scores: NDArray[np.float64]
-    planned_scores: NDArray[np.float64]
-    bystanders: NDArray[np.bool_]
+    metric: str
+    """The metric that the gate goes by."""
+    method: str
+    parameters: dict[str, Any]
+    """What the solver chose."""
+    scores: dict[str, float]
+    """Candidate -> its mean score on validation queries."""
+    reasons: list[str]
+    """Why the solver chose so, each a sentence."""
+    judged: int
+    """Points with at least one judgement."""
+    queries: dict[str, int]
+    """How many queries chose, were held out, or were left out and why."""
+    before: dict[str, float]
+    after: dict[str, float]
+    originals: dict[str, float]
+    """Means of every metric over the held-out queries: with the live vectors, with the planned
+    ones, with the originals."""
+    found: dict[str, float]
+    """Means of every metric through the live index, when the plan was made."""
+
+
+@dataclass(frozen=True)
+class PlanRows:
+    """The points to write, row by row."""
+
+    ids: list[PointId]
+    vectors: Float32
+    """(n, d): what each point shall hold."""
+    live_digests: list[str]
+    """The digest of what each point held when the plan was made."""
+    angles: list[float]
+    """How far each point will be from its original, in radians."""
+    live_vectors: Float32 | None = None
+    """(n, d): what each point held; None for a plan from a file, which keeps only digests."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows to write, what they hold now, and what it is expected to do."""
+    """What a cycle would write, what it is expected to gain, and whether it may."""
 
-    collection: str
-    head: int
-    """The revision that the collection held when the plan was made."""
-    feedback: str
-    settings: str
-    """Digests of the judgements and of the settings that the plan was made from."""
-    inputs: str
-    """Digest of these and of the originals: everything but the index's answers."""
-    metric: str
-    method: str
-    parameters: dict[str, Any]
-    scores: dict[str, float]
-    reasons: list[str]
-    judged: int
-    queries: dict[str, int]
-    before: dict[str, float]
-    after: dict[str, float]
-    originals: dict[str, float]
-    found: dict[str, float]
-    """What the held-out queries found through the live index when the plan was made."""
+    inputs: PlanInputs
+    inputs_digest: str
+    """Digest of all that decides where points go, the originals included, but for the answers of
+    the index."""
+    figures: PlanFigures
     gate: Gate
-    ids: list[PointId]
-    vectors: Float32
-    """(n, d): what each row of `ids` shall hold."""
-    live_digests: list[str]
-    """Digest of what each row held when the plan was made."""
-    angles: list[float]
-    """How far each row will be from its original, in radians."""
-    live_vectors: Float32 | None = None
-    """(n, d): what each row held; not kept in a plan file, where `live` has to do."""
+    rows: PlanRows
     drifted: list[PointId] = field(default_factory=list)
+    """Points that the application re-embedded since they were moved."""
     missing: list[PointId] = field(default_factory=list)
-
-    @property
-    def moved(self) -> int:
-        """How many rows will be written."""
-        return len(self.ids)
+    """Points that no longer exist."""
 
     def summary(self) -> dict[str, Any]:
-        """The fields of `plan --json`."""
+        """Return the fields of `plan --json`."""
+        figures = self.figures
         return {
-            "collection": self.collection,
-            "method": self.method,
-            "parameters": self.parameters,
-            "metric": self.metric,
-            "judged": self.judged,
-            "moved": self.moved,
-            "queries": self.queries,
-            "before": self.before,
-            "after": self.after,
-            "originals": self.originals,
-            "found": self.found,
-            "scores": self.scores,
-            "reasons": self.reasons,
-            "largest_angle": max(self.angles, default=0.0),
+            "collection": self.inputs.collection,
+            "method": figures.method,
+            "parameters": figures.parameters,
+            "metric": figures.metric,
+            "judged": figures.judged,
+            "moved": len(self.rows),
+            "queries": figures.queries,
+            "before": figures.before,
+            "after": figures.after,
+            "originals": figures.originals,
+            "found": figures.found,
+            "scores": figures.scores,
+            "reasons": figures.reasons,
+            "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
-            "drifted": len(self.drifted),
-            "drifted_ids": self.drifted[:1000],
-            "missing": len(self.missing),
-            "missing_ids": self.missing[:1000],
+            **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 
 
-def check_gate(
-    held_out_scores: HeldOutScores,
-    settings: GateSettings,
-    *,
-    method: str,
-    moved_count: int,
-    point_count: int,
-    baseline_requested: bool = False,
-) -> Gate:
-    """Whether a change may be written, from what held-out queries gain by it.
-
-    It may if there are enough of them, the interval of their mean gain over the originals lies
-    above zero, what is live loses nothing beyond `max_loss`, nor do queries that share no judged
-    point with the rest, and no more of the collection is written than allowed.
-    wished: method "nothing" was asked for, so that going back to the originals needs no proof.
-    """
-    if baseline_requested:
-        return Gate(passed=True, reasons=['method "nothing" was asked for'])
-    gains = held_out_scores.planned_scores - held_out_scores.original_scores
-    low, high = confidence_interval(gains, settings.confidence)
-    objections = [
-        _check_query_count(len(gains), settings),
-        _check_gain(method, gains, low, high, settings),
-        _check_live_loss(held_out_scores, settings),
-        _check_bystander_loss(held_out_scores, settings),
-        _check_moved_share(moved_count, point_count, settings),
-    ]
-    reasons = [reason for reason in objections if reason]
-    evidence = (
-        f"{len(gains)} held-out queries gain {_format_points(_mean(gains))} points on average "
-        f"({settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)})"
-    )
-    return Gate(not reasons, reasons or [evidence], len(gains), _mean(gains), (low, high))
+def summarise_ids(**ids: list[PointId]) -> dict[str, Any]:
+    """Return for each name how many ids there are, and under `<name>_ids` the first 1000."""
+    summary: dict[str, Any] = {}
+    for name, listed in ids.items():
+        summary |= {name: len(listed), f"{name}_ids": listed[:_MAX_LISTED_IDS]}
+    return summary
 
 
-def confidence_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Student's interval of the mean; without spread, the mean itself twice."""
-    if len(values) < 2 or np.ptp(values) == 0:  # noqa: PLR2004
-        return _mean(values), _mean(values)
-    bounds = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
-    return float(bounds.low), float(bounds.high)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(np.mean(values)) if len(values) else 0.0
-
-
-def _format_points(value: float) -> str:
-    return f"{100 * value:+.2f}"
-
-
-def _check_query_count(query_count: int, settings: GateSettings) -> str:
-    if query_count >= settings.min_queries:
-        return ""
-    return (
-        f"only {query_count} held-out queries have an answer and gate.min_queries is "
-        f"{settings.min_queries}; collect more feedback"
-    )
-
-
-def _check_gain(
-    method: str,
-    gains: NDArray[np.float64],
-    low: float,
-    high: float,
-    settings: GateSettings,
-) -> str:
-    if method == "nothing":
-        return "no method did better than leaving the originals as they are"
-    if low > 0:
-        return ""
-    return (
-        f"held-out queries gain {_format_points(_mean(gains))} points on average, but the "
-        f"{settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)} does "
-        "not lie above zero: not shown to help"
-    )
-
-
-def _check_live_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
-    change = _mean(held_out_scores.planned_scores - held_out_scores.live_scores)
-    if change >= -settings.max_loss:
-        return ""
-    return (
-        f"held-out queries would change by {_format_points(change)} points against what is live now"
-    )
-
-
-def _check_bystander_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
-    change = _mean(
-        (held_out_scores.planned_scores - held_out_scores.original_scores)[
-            held_out_scores.bystanders
-        ]
-    )
-    if change >= -settings.max_loss:
-        return ""
-    return (
-        f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the "
-        "rest would "
-        f"change by {_format_points(change)} points; gate.max_loss is {100 * settings.max_loss:.2f}"
-    )
-
-
-def _check_moved_share(moved_count: int, point_count: int, settings: GateSettings) -> str:
-    share = moved_count / max(point_count, 1)
-    if share <= settings.max_moved_share:
-        return ""
-    return (
-        f"{moved_count} rows are {share:.1%} of the collection; gate.max_moved_share is "
-        f"{settings.max_moved_share:.1%}"
-    )
-
-
-def round_figures(values: Mapping[str, float]) -> dict[str, float]:
-    """The same figures to six places, as they are shown and kept."""
-    return {name: round(float(value), 6) for name, value in values.items()}
+def round_figures(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures rounded to six places, as they are shown and kept."""
+    return {name: round(float(value), 6) for name, value in figures.items()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ import numpy as np
 from nudge_sync.connector import CollectionFacts, Float32, PointId
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import InputError
-from nudge_sync.planning.plan import Gate, Plan
+from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import (
     MAX_HEADER_BYTES,
     MAX_PLAN_ROWS,
@@ -38,7 +38,6 @@ from nudge_sync.store import checksum
 
 _ANGLE_TOLERANCE = 1e-3
 """Radians that float32 may add to an angle."""
-_ROW_FIELDS = ("ids", "vectors", "live_digests", "live_vectors", "angles")
 
 
 def save_plan(plan: Plan, path: Path) -> None:
@@ -46,8 +45,8 @@ def save_plan(plan: Plan, path: Path) -> None:
 
     Raises InputError where the file cannot be written.
     """
-    rows = [_format_row(plan, number) for number in range(plan.moved)]
-    header = {name: value for name, value in _to_fields(plan).items() if name not in _ROW_FIELDS}
+    rows = [_format_row(plan.rows, row) for row in range(len(plan.rows))]
+    header = _build_header(plan)
     header |= {"format": PLAN_FORMAT, "rows": len(rows), "digest": _digest_lines(header, rows)}
     temporary = path.with_name(path.name + ".part")
     try:
@@ -58,10 +57,10 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in the file at `path`.
+    """Return the plan in the file at `path`.
 
-    Raises InputError where the file is not a whole plan, as `save` wrote it, or is larger than
-    the format allows.
+    Raises InputError where the file is not a whole plan, as `save_plan` writes it, or is larger
+    than the format allows.
     """
     try:
         with path.open("rb") as file:
@@ -75,8 +74,8 @@ def load_plan(path: Path) -> Plan:
 
 def refuse_mismatched_plan(plan: Plan, facts: CollectionFacts) -> None:
     """Raise InputError unless the plan's rows are ones that this collection can hold."""
-    dimension = plan.vectors.shape[1]
-    if plan.moved and dimension != facts.dimension:
+    dimension = plan.rows.vectors.shape[1]
+    if len(plan.rows) and dimension != facts.dimension:
         raise InputError(
             f'the plan\'s vectors have {dimension} numbers and those of "{facts.collection}" '
             f"{facts.dimension}; it is the plan of another collection"
@@ -86,9 +85,10 @@ def refuse_mismatched_plan(plan: Plan, facts: CollectionFacts) -> None:
 def refuse_excessive_angles(
     ids: Sequence[PointId], vectors: Float32, originals: Float32, max_angle: float
 ) -> None:
-    """Raise InputError where a row (n, d) is turned further from its original than `most` radians.
+    """Raise InputError where a row (n, d) is turned further from its original than `max_angle`.
 
-    A plan made here never is; one from a file may have been written by anybody.
+    max_angle: radians. A plan made by this program never goes further; one from a file may have
+    been written by anybody.
     """
     plan_angles = angles(vectors, originals)
     if len(plan_angles) and plan_angles.max() > max_angle + _ANGLE_TOLERANCE:
@@ -113,7 +113,7 @@ def _read_plan(file: BinaryIO) -> Plan:
 
 
 def _read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines without their ends. Raises InputError for one that is too long, or too many."""
+    """Yield the lines without their ends; raise InputError for too long a line, or too many."""
     for number in range(MAX_PLAN_ROWS + 2):
         limit = MAX_ROW_BYTES if number else MAX_HEADER_BYTES
         line = file.readline(limit + 1)
@@ -125,18 +125,28 @@ def _read_lines(file: BinaryIO) -> Iterator[bytes]:
     raise InputError(f"more than {MAX_PLAN_ROWS} rows")
 
 
-def _to_fields(plan: Plan) -> dict[str, Any]:
-    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    return {**values, "gate": asdict(plan.gate)}
+def _build_header(plan: Plan) -> dict[str, Any]:
+    inputs = plan.inputs
+    return {
+        "collection": inputs.collection,
+        "head": inputs.head,
+        "feedback": inputs.feedback_digest,
+        "settings": inputs.settings_digest,
+        "inputs": plan.inputs_digest,
+        **asdict(plan.figures),
+        "gate": asdict(plan.gate),
+        "drifted": plan.drifted,
+        "missing": plan.missing,
+    }
 
 
-def _format_row(plan: Plan, row: int) -> str:
+def _format_row(rows: PlanRows, row: int) -> str:
     return json.dumps(
         {
-            "id": plan.ids[row],
-            "live": plan.live_digests[row],
-            "angle": plan.angles[row],
-            "vector": encode_row_vector(plan.vectors[row]),
+            "id": rows.ids[row],
+            "live": rows.live_digests[row],
+            "angle": rows.angles[row],
+            "vector": encode_row_vector(rows.vectors[row]),
         }
     )
 
@@ -152,16 +162,19 @@ def _build_plan(header: PlanHeader, rows: list[PlanRow]) -> Plan:
     ids: list[PointId] = [row.id for row in rows]
     if len(set(ids)) != len(ids):
         raise InputError("a point is named twice; plan again")
-    header_fields = header.model_dump(exclude={"format", "rows", "digest"})
     return Plan(
-        **{
-            **header_fields,
-            "gate": Gate(**{**header_fields["gate"], "interval": header.gate.interval}),
-        },
-        ids=ids,
-        vectors=_stack_vectors(rows),
-        live_digests=[row.live for row in rows],
-        angles=[row.angle for row in rows],
+        inputs=PlanInputs(header.collection, header.head, header.feedback, header.settings),
+        inputs_digest=header.inputs,
+        figures=header.to_figures(),
+        gate=header.gate.to_gate(),
+        rows=PlanRows(
+            ids=ids,
+            vectors=_stack_vectors(rows),
+            live_digests=[row.live for row in rows],
+            angles=[row.angle for row in rows],
+        ),
+        drifted=header.drifted,
+        missing=header.missing,
     )
 
 

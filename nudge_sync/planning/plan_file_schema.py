@@ -6,14 +6,18 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nudge_sync.config import MetricName
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
+from nudge_sync.metrics import MetricName
+from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.plan import PlanFigures
+from nudge_sync.store.schema import Count, Digest
 
 PLAN_FORMAT = "nudge-sync plan 1"
 MAX_PLAN_ROWS = 20_000_000
@@ -25,13 +29,13 @@ MAX_DIMENSION = 65_536
 _INT64_LIMIT = 2**63
 _FLOAT32_BYTES = 4
 _MAX_NAMED_ERRORS = 5
-"""Mistakes that a message names."""
+"""Mistakes that a message names at most."""
 
 LineModel = TypeVar("LineModel", bound=BaseModel)
 
 
 def encode_row_vector(vector: Float32) -> str:
-    """A vector (d,) as it stands in a row."""
+    """Return a vector (d,) as it stands in a row: base64 of little-endian float32."""
     return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode("ascii")
 
 
@@ -48,9 +52,7 @@ def _decode_row_vector(text: Any) -> bytes:
 
 
 FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
-NonNegativeInt = Annotated[int, Field(ge=0, lt=_INT64_LIMIT)]
 Angle = Annotated[float, Field(ge=0, le=3.15, allow_inf_nan=False)]
-HexDigest = Annotated[str, Field(pattern=r"\A[0-9a-f]{32}\z")]
 ShortText = Annotated[str, Field(min_length=1, max_length=1024)]
 Word = Annotated[str, Field(pattern=r"\A[a-z0-9@_.-]{1,64}\z")]
 Sentence = Annotated[str, Field(max_length=4096)]
@@ -68,44 +70,53 @@ class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class GateFigures(_StrictModel):
+class StoredGate(_StrictModel):
     """The header's `gate`."""
 
     passed: bool
     reasons: Annotated[list[Sentence], LENGTH_LIMIT]
-    queries: NonNegativeInt
+    queries: Count
     gain: FiniteNumber
     interval: tuple[FiniteNumber, FiniteNumber] = Field(strict=False)
 
+    def to_gate(self) -> Gate:
+        """Return it as the program uses it."""
+        return Gate(self.passed, self.reasons, self.queries, self.gain, self.interval)
 
-class Figures(_StrictModel):
-    """What a plan says about itself; the ledger keeps it too."""
+
+class StoredFigures(_StrictModel):
+    """What a plan file and the ledger keep of what a plan says about itself."""
 
     metric: MetricName
     method: Word
     parameters: Annotated[dict[Word, bool | int | FiniteNumber | ShortText | None], LENGTH_LIMIT]
     scores: Annotated[dict[ShortText, FiniteNumber], LENGTH_LIMIT]
     reasons: Annotated[list[Sentence], LENGTH_LIMIT]
-    judged: NonNegativeInt
-    queries: Annotated[dict[ShortText, NonNegativeInt], LENGTH_LIMIT]
+    judged: Count
+    queries: Annotated[dict[ShortText, Count], LENGTH_LIMIT]
     before: MeanScores
     after: MeanScores
     originals: MeanScores
     found: MeanScores
-    gate: GateFigures
+    gate: StoredGate
+
+    def to_figures(self) -> PlanFigures:
+        """Return them as the program uses them, without the gate."""
+        names = [field.name for field in fields(PlanFigures)]
+        return PlanFigures(**{name: getattr(self, name) for name in names})
 
 
-class PlanHeader(Figures):
+class PlanHeader(StoredFigures):
     """The first line."""
 
     format: Literal["nudge-sync plan 1"]
     rows: Annotated[int, Field(ge=0, le=MAX_PLAN_ROWS)]
-    digest: HexDigest
+    digest: Digest
     collection: ShortText
-    head: NonNegativeInt
-    feedback: HexDigest
-    settings: HexDigest
-    inputs: HexDigest
+    head: Count
+    feedback: Digest
+    settings: Digest
+    inputs: Digest
     drifted: PlanPointIds
     missing: PlanPointIds
 
@@ -114,33 +125,33 @@ class PlanRow(_StrictModel):
     """Each line after it."""
 
     id: PlanPointId
-    live: HexDigest
+    live: Digest
     angle: Angle
     vector: VectorBytes
 
 
-def has_figures(stored_plan: Mapping[str, Any]) -> bool:
-    """Whether what the ledger keeps of a plan can be shown again."""
+def parse_stored_figures(stored_plan: Mapping[str, Any]) -> StoredFigures | None:
+    """Return what the ledger keeps of a plan, or None where it cannot be shown again."""
+    fields_kept = {name: stored_plan.get(name) for name in StoredFigures.model_fields}
     try:
-        Figures.model_validate({name: stored_plan.get(name) for name in Figures.model_fields})
+        return StoredFigures.model_validate(fields_kept)
     except ValidationError:
-        return False
-    return True
+        return None
 
 
 def parse_plan_header(line: bytes) -> tuple[PlanHeader, dict[str, Any]]:
-    """The header, and what its digest is of. Raises InputError."""
-    fields = _parse_object(line, 1)
-    if fields.get("format") != PLAN_FORMAT:
+    """Return the header, and the content that its digest covers. Raises InputError."""
+    content = _parse_object(line, 1)
+    if content.get("format") != PLAN_FORMAT:
         raise InputError("not a plan file; `nudge-sync plan --out FILE` writes one")
-    header = _validate(PlanHeader, fields, 1)
+    header = _validate(PlanHeader, content, 1)
     return header, {
-        name: fields[name] for name in fields if name not in {"format", "rows", "digest"}
+        name: content[name] for name in content if name not in {"format", "rows", "digest"}
     }
 
 
 def parse_plan_row(line: bytes, line_number: int) -> PlanRow:
-    """The row that line `number` of the file holds. Raises InputError."""
+    """Return the row that line `line_number` of the file holds. Raises InputError."""
     return _validate(PlanRow, _parse_object(line, line_number), line_number)
 
 

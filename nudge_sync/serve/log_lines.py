@@ -1,14 +1,14 @@
-"""Log lines on stderr: text for people, or one JSON object a line."""
+"""Log lines on stderr: text for people, or one JSON object a line for machines."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from nudge_sync.base.debug import is_debug_mode
 from nudge_sync.base.terminal import escape_unprintable
 
 LOGGER = logging.getLogger("nudge_sync")
@@ -16,17 +16,20 @@ _DETAILS_ATTRIBUTE = "details"
 
 
 def configure_logging(log_format: Literal["text", "json"]) -> None:
-    """Send this project's log to stderr, and of the libraries only what went wrong."""
+    """Log to stderr: this project from INFO on, libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOGGER.setLevel(logging.INFO)
-    # Its errors and misfires are ours to tell, in our own words.
+    # The daemon logs failed and skipped jobs in its own words.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def log_message(level: int, message: str, **details: Any) -> None:
-    """One line; `details` become fields."""
+    """Log one line; `details` become its fields.
+
+    In debug mode, a line of level ERROR brings the traceback of the exception being handled.
+    """
     LOGGER.log(
         level, message, extra={_DETAILS_ATTRIBUTE: details}, exc_info=_is_traceback_wanted(level)
     )
@@ -34,15 +37,14 @@ def log_message(level: int, message: str, **details: Any) -> None:
 
 def _is_traceback_wanted(level: int) -> bool:
     # A traceback may quote addresses and data, so it is asked for.
-    is_debug_mode = os.environ.get("NUDGE_SYNC_DEBUG", "") not in {"", "0"}
-    return is_debug_mode and level >= logging.ERROR and sys.exc_info()[0] is not None
+    return is_debug_mode() and level >= logging.ERROR and sys.exc_info()[0] is not None
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, message and the details."""
+    """Lines that are JSON objects: time, level, message and the details."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON."""
+        """Return one line of JSON."""
         entry = {
             "time": _format_time(record),
             "level": record.levelname.lower(),
@@ -55,10 +57,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """time level message name=value."""
+    """Lines for people: time, level, message, and each detail as name=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback if there is one."""
+        """Return one line, and the traceback if there is one."""
         details = "".join(
             f" {name}={escape_unprintable(json.dumps(value, default=str, ensure_ascii=False))}"
             for name, value in getattr(record, _DETAILS_ATTRIBUTE, {}).items()

@@ -1,4 +1,4 @@
-"""What /openapi.json says of feedback over HTTP."""
+"""The description of the feedback API in /openapi.json."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"description": "not JSON, or no collection chosen"},
     401: {"description": "a bearer token is needed"},
     404: {"description": "no such collection"},
-    408: {"description": "the body took too long: send smaller batches"},
+    408: {"description": "the body took too long; send smaller batches"},
     413: {"description": "too many bytes or rows"},
     415: {"description": "not application/json"},
     422: {"description": "nothing stored: `refused` names the bad rows, counted from 0, and why"},
@@ -58,7 +58,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def describe_route(kind: RowKind) -> dict[str, Any]:
-    """What a route that takes rows of this kind tells FastAPI of itself."""
+    """Return the arguments that describe to FastAPI a route that takes rows of `kind`."""
     row_schema = _ROW_SCHEMAS[kind]
     row_or_list = {"oneOf": [row_schema, {"type": "array", "items": row_schema}]}
     body = {"required": True, "content": {"application/json": {"schema": row_or_list}}}

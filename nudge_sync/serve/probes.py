@@ -20,7 +20,7 @@ _PUBLIC_PATHS = {"/healthz", "/readyz"}
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """An answer."""
+    """What is sent back to one request."""
 
     status: HTTPStatus
     body: bytes
@@ -29,15 +29,16 @@ class HttpResponse:
 
 @dataclass(frozen=True)
 class ProbeEndpoints:
-    """What the daemon knows: each is "" where all is well, or the reason why not."""
+    """What /healthz, /readyz and /metrics answer with, and the token that opens the last."""
 
     find_health_problem: Callable[[], str]
     find_readiness_problem: Callable[[], str]
+    """Each gives the reason why not, or "" where all is well."""
     render_metrics: Callable[[], bytes]
     token: str = ""
 
     def answer(self, path: str, authorization: str) -> HttpResponse:
-        """The page at `path`; everything but the two probes needs the token, if there is one."""
+        """Return the page at `path`; all but the two probes demand the token, if there is one."""
         if path not in _PUBLIC_PATHS and not is_authorised(self.token, authorization):
             return HttpResponse(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n")
         if path == "/healthz":
@@ -50,7 +51,10 @@ class ProbeEndpoints:
 
 
 def is_authorised(token: str, authorization: str) -> bool:
-    """Whether the header bears the token, if there is one; takes equally long for any other."""
+    """Return whether the Authorization header has the token, or no token is set.
+
+    A wrong token takes equally long however much of it is right.
+    """
     # RFC 9110, 11.1: the scheme's case is open.
     scheme, _, given_token = authorization.partition(" ")
     token_matches = hmac.compare_digest(given_token.encode("utf-8", "replace"), token.encode())
@@ -64,7 +68,7 @@ def _answer_probe(reason: str) -> HttpResponse:
 
 
 def require_token(host: str, token: str) -> None:
-    """Raises ConfigError where `host` can be reached from outside and there is no token."""
+    """Raise ConfigError where `host` can be reached from outside and there is no token."""
     if not token and not _is_loopback(host):
         raise ConfigError(
             f"serve.host {host} can be reached from other machines: set {TOKEN_VARIABLE} in the "
@@ -81,7 +85,10 @@ def _is_loopback(host: str) -> bool:
 
 @contextmanager
 def serve_endpoints(host: str, port: int, endpoints: ProbeEndpoints) -> Iterator[int]:
-    """Answer in the background; gives the port. Raises ConfigError where it cannot be had."""
+    """Answer in the background while inside; gives the port.
+
+    port: 0 takes any free one. Raises ConfigError where the address cannot be used.
+    """
     try:
         server = _Server((host, port), _build_handler(endpoints))
     except (OSError, ValueError, TypeError) as error:
@@ -101,7 +108,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no event."""
+        """Ignore the error: a client that went away is nothing to report."""
 
 
 def _build_handler(endpoints: ProbeEndpoints) -> type[BaseHTTPRequestHandler]:
@@ -120,6 +127,6 @@ def _build_handler(endpoints: ProbeEndpoints) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(response.body)
 
         def log_message(self, *_: object) -> None:
-            """Probes come every few seconds: not logged."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

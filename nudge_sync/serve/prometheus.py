@@ -1,4 +1,4 @@
-"""What the daemon tells Prometheus."""
+"""The metrics of the daemon, for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CYCLE_SECONDS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
 class PrometheusMetrics:
-    """One registry, one set of series a collection."""
+    """A registry of its own, with one set of series a collection."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -59,32 +59,32 @@ class PrometheusMetrics:
         return Gauge(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
 
     def set_working(self, collection: str, *, is_working: bool) -> None:
-        """A cycle begins or is over."""
+        """Set whether a cycle of the collection is under way."""
         self._lease_held.labels(collection).set(is_working)
 
     def set_next_run(self, collection: str, timestamp: float) -> None:
-        """When the next cycle comes, in seconds since 1970."""
+        """Set when the next cycle is due, in seconds since 1970."""
         self._next_run.labels(collection).set(timestamp)
 
     def record_cycle(self, collection: str, outcome: str, seconds: float) -> None:
-        """A cycle ended with `outcome` after `seconds`."""
+        """Count a cycle that ended with `outcome` after `seconds`."""
         self._cycles.labels(collection, outcome).inc()
         self._cycle_seconds.labels(collection).observe(seconds)
 
     def record_drill(self, collection: str, result: str) -> None:
-        """A restore drill ended."""
+        """Count a restore drill that ended with `result`."""
         self._drills.labels(collection, result).inc()
 
     def record_skipped_cycle(self, collection: str) -> None:
-        """A cycle that was due did not start."""
+        """Count a cycle that was due and did not start."""
         self._cycles.labels(collection, "left out").inc()
 
     def set_last_success(self, collection: str, timestamp: float) -> None:
-        """A cycle did what it should, also where there was nothing to write."""
+        """Set when a cycle last did what it should, in seconds since 1970."""
         self._last_success.labels(collection).set(timestamp)
 
     def record_plan(self, collection: str, summary: Mapping[str, Any]) -> None:
-        """What a cycle found and wrote, from its summary."""
+        """Record what a cycle found and wrote, from the fields of `apply --json`."""
         decision = "passed" if summary["gate"]["passed"] else "refused"
         self._gate_decisions.labels(collection, decision).inc()
         self._judged.labels(collection).set(summary["judged"])
@@ -95,18 +95,21 @@ class PrometheusMetrics:
                 self._held_out.labels(collection, metric, when).set(value)
 
     def set_point_count(self, collection: str, points: int) -> None:
-        """How many points a collection has."""
+        """Set how many points the collection has."""
         self._points.labels(collection).set(points)
 
     def record_batch(self, collection: str, kind: str, status: int) -> None:
-        """A batch of feedback was answered; "" for one that reached no collection."""
+        """Count a batch of feedback by its HTTP status.
+
+        collection: "" for a batch that reached none.
+        """
         self._feedback_batches.labels(collection, kind, str(int(status))).inc()
 
     def record_feedback_rows(self, collection: str, kind: str, results: Mapping[str, int]) -> None:
-        """What became of rows of a batch: accepted, or the reason why not."""
+        """Count rows of a batch by their result: accepted, or the reason why not."""
         for result, count in results.items():
             self._feedback_rows.labels(collection, kind, result).inc(count)
 
     def render(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Return all series in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -12,8 +12,6 @@ from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
-from nudge_sync.solve import choose, tune
-from nudge_sync.solve.document_folds import hide_documents
 from nudge_sync.solve.problem import (
     Choice,
     ColdReport,
@@ -21,10 +19,12 @@ from nudge_sync.solve.problem import (
     Method,
     Similarity,
     check_finite,
-    check_queries,
+    check_judged_queries,
 )
 from nudge_sync.solve.relevance import has_answer
-from nudge_sync.solve.strata import report_cold
+from nudge_sync.solve.selection import choose, tune
+from nudge_sync.solve.selection.document_folds import hide_documents
+from nudge_sync.solve.selection.strata import report_cold
 from nudge_sync.solve.task import (
     SolverTask,
     ValidationSplit,
@@ -92,7 +92,7 @@ def build_task(
     points and the query vectors have to be finite (`check_finite`). Raises InputError.
     """
     parsed_metric = metrics.parse_metric(metric)
-    check_queries(points, queries, parsed_metric.depth)
+    check_judged_queries(points, queries, parsed_metric.depth)
     attraction, rejection = (
         build_attraction(queries.relevance, weights),
         build_rejection(queries.relevance),

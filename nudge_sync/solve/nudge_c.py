@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.sparse_softmax import (
     MAX_DENSE_PAIRS,
@@ -219,7 +219,7 @@ def _sum_responsibilities(
     size_of_block = max(
         _MIN_QUERIES_PER_BLOCK, min(_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK // max(1, len(vectors)))
     )
-    for rows in chunks(len(inputs.queries), size_of_block):
+    for rows in list_chunks(len(inputs.queries), size_of_block):
         scores = inputs.queries[rows] @ vectors.T
         if norms is not None:
             scores *= norms

@@ -20,9 +20,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.geometry import lengths, unit
-from nudge_sync.solve.line_search.paths import PointPulls, chunks
+from nudge_sync.solve.line_search.paths import PointPulls
 from nudge_sync.solve.problem import Rows
 
 NEIGHBOUR_COUNTS = (50, 10, 200)
@@ -60,7 +61,7 @@ def find_unanswered_neighbours(
         nearest[rows, :kept] = np.where(is_found, ranked, -1)
 
     if kept:
-        map_in_threads(search, list(chunks(len(points), rows_per_chunk)))
+        map_in_threads(search, list_chunks(len(points), rows_per_chunk))
     return nearest
 
 
@@ -90,7 +91,7 @@ def remove_hub_pull(
         pull[rows.start + changed[has_rest]] = turned[has_rest]
         reach[rows.start + changed[~has_rest]] = 0.0
 
-    map_in_threads(turn, list(chunks(len(points))))
+    map_in_threads(turn, list_chunks(len(points)))
     return PointPulls(pull, replace(plane, reach=reach))
 
 

@@ -99,7 +99,7 @@ class Choice:
     """Present where cold answers had a say in the choice."""
 
 
-def check_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
+def check_judged_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:
     """Raise InputError unless shapes agree and judgements and scores are numbers."""
     count, dimension = points.shape
     if queries.vectors.shape[1:] != (dimension,):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Rows
 from nudge_sync.solve.relevance import look_up_judgements
 from nudge_sync.solve.topk import find_top_k
@@ -93,7 +93,7 @@ def sum_responsibilities(
         point_vectors, query_vectors = vectors[pairs.point[part]], queries[pairs.query[part]]
         return np.asarray(np.einsum("ij,ij->i", point_vectors, query_vectors), np.float32)
 
-    scores = np.concatenate(map_in_threads(score, list(chunks(len(pairs.query), PAIRS_PER_CHUNK))))
+    scores = np.concatenate(map_in_threads(score, list_chunks(len(pairs.query), PAIRS_PER_CHUNK)))
     if score_shift is not None:
         scores += score_shift[pairs.point]
     shares = _compute_shares(scores.astype(np.float64), pairs, unjudged_scores, tau)

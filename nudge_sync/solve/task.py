@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import RankingMetric
-from nudge_sync.solve.line_search.paths import PointPulls, chunks, compute_pulls, move_points
+from nudge_sync.solve.line_search.paths import PointPulls, compute_pulls, move_points
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
 from nudge_sync.solve.nudge_h import (
     NEIGHBOUR_COUNTS,
@@ -70,7 +71,7 @@ class SolverTask:
         def widen(rows: slice) -> None:
             wide[rows] = vectors[rows]
 
-        map_in_threads(widen, list(chunks(len(vectors), ROWS_PER_COPY)))
+        map_in_threads(widen, list_chunks(len(vectors), ROWS_PER_COPY))
         return wide
 
     @cached_property

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import count_cores, map_in_threads
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.relevance import index_in_group
 
@@ -58,11 +58,11 @@ def find_top_k(
     """
     left_out = np.zeros(len(documents), np.bool_)
     left_out[skip if skip is not None else []] = True
-    parts = list(chunks(len(queries), _QUERIES_PER_BLOCK))
+    parts = list_chunks(len(queries), _QUERIES_PER_BLOCK)
     tables = [
         _TopKTable(queries[part], k, None if floor is None else floor[part]) for part in parts
     ]
-    blocks = list(chunks(len(documents), _DOCUMENTS_PER_BLOCK))
+    blocks = list_chunks(len(documents), _DOCUMENTS_PER_BLOCK)
     remaining_blocks = iter(blocks)
 
     def search(_: slice) -> None:

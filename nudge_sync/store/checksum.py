@@ -1,4 +1,4 @@
-"""Digests of vectors and of the sidecar's own records, so that damage is seen before it spreads."""
+"""Digests of vectors, and checksums of the sidecar's own records, so that damage is noticed."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from nudge_sync.connector import Document, Float32, Record
 from nudge_sync.errors import DamagedRecord
 
 _DIGEST_BYTES = 16
+"""Length of a digest: BLAKE2b with 128 bits."""
 
 
 def digest_bytes(content: bytes) -> str:
-    """32 hexadecimal digits: BLAKE2b of `content`."""
+    """Return the BLAKE2b-128 of `content` as 32 hexadecimal digits."""
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 class LineDigest:
-    """The digest of lines that come one by one, as of their text joined by line breaks."""
+    """The digest of lines that come one by one; that of their text joined by line breaks."""
 
     def __init__(self, first: str) -> None:
+        """Begin with the first line, without its end."""
         self._state = hashlib.blake2b(first.encode(), digest_size=_DIGEST_BYTES)
 
     def add(self, line: bytes) -> None:
-        """One more line, without its end."""
+        """Add one more line, without its end."""
         self._state.update(b"\n" + line)
 
     def hexdigest(self) -> str:
-        """The digest so far."""
+        """Return the digest of all lines so far."""
         return self._state.hexdigest()
 
 
 def digest_vector(vector: Float32) -> str:
-    """The digest of one vector's bits, as little-endian float32."""
+    """Return the digest of one vector (d,), as little-endian float32."""
     return digest_bytes(np.ascontiguousarray(vector, dtype="<f4").tobytes())
 
 
 def digest_vectors(vectors: Float32) -> list[str]:
-    """The digest of each row."""
+    """Return the digest of each row of `vectors` (n, d)."""
     return [digest_vector(row) for row in vectors]
 
 
 def digest_json(content: Any) -> str:
-    """The digest of anything JSON can hold, whatever the order of its keys."""
+    """Return the digest of anything JSON can hold, whatever the order of its keys."""
     text = json.dumps(_to_canonical(content), sort_keys=True, separators=(",", ":"))
     return digest_bytes(text.encode("utf-8", "surrogatepass"))
 
@@ -63,7 +65,7 @@ def _to_canonical(value: Any) -> Any:
 
 
 def add_checksum(key: str, document: Document, vector: Float32 | None = None) -> Record:
-    """A record whose document carries its own digest and that of its vector."""
+    """Return a record whose document carries a checksum of itself and of its vector."""
     body = dict(document)
     if vector is not None:
         body["vector"] = digest_vector(vector)
@@ -71,9 +73,10 @@ def add_checksum(key: str, document: Document, vector: Float32 | None = None) ->
 
 
 def verify_checksums(records: Sequence[Record], collection_name: str) -> list[Record]:
-    """The same records, each found to be what was sealed.
+    """Return the records, each found to be what `add_checksum` made.
 
-    Raises DamagedRecord that names the first one that is not; `place` is their collection.
+    collection_name: theirs, for the message. Raises DamagedRecord, which names the first record
+    that is not.
     """
     for record in records:
         _verify_checksum(record, collection_name)
@@ -88,9 +91,8 @@ def _verify_checksum(record: Record, collection_name: str) -> None:
     if not is_intact:
         raise DamagedRecord(
             f'record {record.key!r} in "{collection_name}" fails its digest; nothing was written '
-            "from it. "
-            "Restore that collection from a backup, or delete the record if the point it belongs "
-            "to was re-embedded since"
+            "from it. Restore that collection from a backup, or delete the record if the point it "
+            "belongs to was re-embedded since"
         )
 
 

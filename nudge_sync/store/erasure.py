@@ -1,7 +1,7 @@
-"""A note that feedback was removed, until a cycle has made the vectors forget it too.
+"""Pending erasure: feedback was removed, and no cycle has made the vectors forget it yet.
 
-A cycle keeps what is live where the gate refuses, and goes back to it where a change turns out a
-loss. Neither may keep what was learned from feedback that somebody asked to be forgotten.
+A cycle keeps the live vectors where the gate refuses, and goes back to them where a change turns
+out a loss. Neither may keep what was learned from feedback that somebody asked to be forgotten.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from nudge_sync.store import checksum, schema
 from nudge_sync.store.target import Target
 
 ERASURE_KEY = "erasure"
+"""The key of its record, which stands in the ledger."""
 _MAX_ATTEMPTS = 10
+"""Swaps that are tried while other processes change the record."""
 
 
 @dataclass(frozen=True)
 class ErasureState:
-    """How often feedback was removed, and how many of these times the vectors have forgotten."""
+    """How often feedback was removed, and how many of these removals the vectors have forgotten."""
 
     __pydantic_config__ = schema.FORBID_EXTRA
 
@@ -34,23 +36,24 @@ class ErasureState:
 
 
 def read_erasure_state(target: Target) -> ErasureState:
-    """Return what the ledger says of it. Raises DamagedRecord."""
-    collection_name = target.ledger_name
+    """Return the state that the ledger holds. Raises DamagedRecord."""
     for record in target.ledger_records.get([ERASURE_KEY]):
-        checksum.verify_checksums([record], collection_name)
-        return schema.parse_content(
-            ErasureState, record.document.get("erasure"), record, collection_name
-        )
+        checksum.verify_checksums([record], target.ledger_name)
+        content = record.document.get("erasure")
+        return schema.parse_content(ErasureState, content, record, target.ledger_name)
     return ErasureState()
 
 
 def request_erasure(target: Target) -> None:
-    """Note that feedback is about to be removed. Raises LeaseLost."""
+    """Store that feedback is about to be removed. Raises LeaseLost."""
     _update_state(target, lambda now: ErasureState(now.asked + 1, now.done))
 
 
 def complete_erasure(target: Target, request_count: int) -> None:
-    """Note that the vectors have forgotten the first `asked` times. Raises LeaseLost."""
+    """Store that the vectors have forgotten the first `request_count` removals.
+
+    Raises LeaseLost.
+    """
     _update_state(target, lambda now: ErasureState(now.asked, max(now.done, request_count)))
 
 
@@ -64,6 +67,6 @@ def _update_state(target: Target, change: Callable[[ErasureState], ErasureState]
         ):
             return
     raise LeaseLost(
-        f'others change what "{target.ledger_name}" says of removed feedback all the time; '
-        "do it again"
+        f'other processes keep changing what "{target.ledger_name}" says of removed feedback; '
+        "run the command again"
     )

@@ -1,11 +1,11 @@
-"""Which history and which originals are still needed, and deleting the rest."""
+"""Garbage collection: delete history, originals and ledger entries that nothing needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from nudge_sync.config import WriteSettings
-from nudge_sync.connector import PointId
+from nudge_sync.connector import PointId, Record
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import (
@@ -17,25 +17,25 @@ from nudge_sync.store.ledger import (
     trace_lineage,
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
-from nudge_sync.store.pruning import prune_ledger
+from nudge_sync.store.restore_drill import open_scratch_records
 from nudge_sync.store.target import Target
 
 
 def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
-    """Delete the history that no revision worth keeping needs, originals of before the
-    application re-embedded a point that no history was made from, and what the ledger says of
-    revisions long gone; returns how many records.
+    """Delete what no revision worth keeping needs, and return how many records that were.
 
-    Kept are the last `keep_revisions` applied revisions, the one before the head, whatever is not
-    finished, and every record that alone tells that a live vector is ours; and the last `keep_log`
-    revisions in the ledger. Call it with the lease held.
+    That is: history; originals from before the application re-embedded a point, unless some
+    history was made from them; and ledger entries of revisions of which nothing is left. Kept are
+    the last `keep_revisions` applied revisions, the one before the head, whatever is not finished,
+    every record that alone tells that a live vector is ours, and the last `keep_log` entries of
+    the ledger. Call it with the lease held. Raises DamagedRecord, LeaseLost, DatabaseError.
     """
     entries = ledger.entries()
     restorable = find_restorable_revisions(entries, settings.keep_revisions)
     expired = _find_expired(entries, restorable, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.
     expired = [
-        entry if entry.details.get("thinned") else ledger.add_details(entry, thinned=True)
+        entry if entry.details.thinned else ledger.add_details(entry, thinned=True)
         for entry in expired
     ]
     removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
@@ -43,8 +43,44 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     return removed + _delete_spare_originals(target, ledger)
 
 
+def prune_ledger(ledger: Ledger, restorable: Collection[int], keep: int) -> int:
+    """Delete entries older than the last `keep` whose history is gone; return how many.
+
+    restorable: revisions that can be rolled back to. Call it with the lease held.
+    The child of a deleted entry gets that entry's parent. Since nothing of the entry is left in
+    the history, what the ledger says each point held at any revision stays true. Children are
+    changed first, so that a crash in between leaves entries that no other one names.
+    Raises LeaseLost.
+    """
+    entries = ledger.entries()
+    prunable = _find_prunable(entries, restorable, keep)
+    for entry in entries:
+        if entry.number not in prunable and entry.parent in prunable:
+            ledger.set_parent(entry, _find_ancestor(entry.parent, prunable))
+    ledger.delete_entries(list(prunable))
+    return len(prunable)
+
+
+def sweep_leftovers(target: Target) -> int:
+    """Delete the history of abandoned revisions, and what a killed drill left; return how many.
+
+    For `gc`, not for a cycle. An abandoned revision wrote nothing: its history holds vectors that
+    were never live. Where one is live all the same (two processes held a lease, on a database
+    where taking it is not atomic), its record stays, since it alone tells that the vector is ours.
+    No original is deleted here. Call it with the lease held. Raises DamagedRecord.
+    """
+    removed = 0
+    for entry in target.open_ledger().entries():
+        if entry.state == "abandoned":
+            removed += _delete_unused_history(target, entry)
+    scratch = open_scratch_records(target)
+    removed += scratch.count()
+    scratch.drop()
+    return removed
+
+
 def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int) -> list[Revision]:
-    """Revisions from before the last `keep` applied ones, oldest first."""
+    """Return revisions older than the last `keep` applied ones, oldest first."""
     applied = [entry for entry in entries if entry.kind == "apply" and entry.state == "applied"]
     first_kept = applied[-keep].number if len(applied) >= keep else 0
     return [
@@ -53,14 +89,14 @@ def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int)
         if entry.number < first_kept
         and entry.number not in restorable
         and entry.state not in PENDING_STATES
-        and not entry.details.get("collected")
+        and not entry.details.collected
     ]
 
 
 def _thin_history(
     target: Target, ledger: Ledger, entry: Revision, restorable: Sequence[int]
 ) -> int:
-    """Delete the records of one revision that nothing needs; returns how many."""
+    """Delete the records of one revision that nothing needs; return how many."""
     entries = ledger.entries()
     history = target.history
     keys = history.read_keys(entry.number)
@@ -81,7 +117,7 @@ def _find_needed_points(
     entries: list[Revision],
     restorable: Sequence[int],
 ) -> set[PointId]:
-    """Those of `points` for which some kept revision still held what `revision` wrote."""
+    """Return those of `points` for which some kept revision still held what `revision` wrote."""
     needed: set[PointId] = set()
     for restorable_number in restorable:
         lineage = trace_lineage(entries, restorable_number)
@@ -101,7 +137,7 @@ def _find_sole_evidence(
     head: int,
     entries: list[Revision],
 ) -> set[PointId]:
-    """Those of `points` that hold what `revision` wrote, although the head says otherwise.
+    """Return those of `points` that hold what `revision` wrote although the head says otherwise.
 
     Without that record a vector of ours would be taken for the application's.
     """
@@ -123,25 +159,26 @@ def _find_sole_evidence(
 
 
 def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
-    """Delete originals that are neither a point's newest, nor live, nor what a vector in the
-    history was made from; returns how many.
+    """Delete originals that nothing needs, and return how many.
+
+    Kept are a point's newest, one that is live, and what a vector in the history was made from.
     """
     shadow = target.shadow
     replaced_originals = {
-        point: notes for point, notes in shadow.read_originals().items() if len(notes) > 1
+        point: versions for point, versions in shadow.read_originals().items() if len(versions) > 1
     }
     if not replaced_originals:
         return 0
     ids = list(replaced_originals)
     used_digests = _read_used_digests(target, ids, ledger.entries())
     points = classify_points(target, ids, replaced_originals, ledger)
-    for point, original in zip(points.ids, checksum.digest_vectors(points.originals), strict=True):
-        used_digests[point].add(original)
+    for point, digest in zip(points.ids, checksum.digest_vectors(points.originals), strict=True):
+        used_digests[point].add(digest)
     spare = [
-        note
-        for point, notes in replaced_originals.items()
-        for note in notes[:-1]
-        if note.digest not in {notes[-1].digest, *used_digests[point]}
+        original
+        for point, versions in replaced_originals.items()
+        for original in versions[:-1]
+        if original.digest not in {versions[-1].digest, *used_digests[point]}
     ]
     shadow.delete_originals(spare)
     return len(spare)
@@ -150,11 +187,54 @@ def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
 def _read_used_digests(
     target: Target, ids: list[PointId], entries: list[Revision]
 ) -> dict[PointId, set[str]]:
-    """For each id the digests of the originals that some vector in the history was made from."""
+    """Return, by id, the digests of the originals that vectors in the history were made from."""
     history = target.history
     used_digests: dict[PointId, set[str]] = {point: set() for point in ids}
     for entry in entries:
-        if not entry.details.get("collected"):
+        if not entry.details.collected:
             for point, record in history.read_records(entry.number, ids, vectors=False).items():
                 used_digests[point].add(record.document["original"])
     return used_digests
+
+
+def _find_prunable(
+    entries: list[Revision], restorable: Collection[int], keep: int
+) -> dict[int, int]:
+    """Return the parent of each entry that can go, by its number."""
+    # `rollback` without a goal goes to the parent of a restorable revision: those stay.
+    needed = {*restorable, *(entry.parent for entry in entries if entry.number in restorable)}
+    return {
+        entry.number: entry.parent
+        for entry in entries[:-keep]
+        if entry.details.collected and entry.number not in needed
+    }
+
+
+def _find_ancestor(number: int, prunable: dict[int, int]) -> int:
+    while number in prunable:
+        number = prunable[number]
+    return number
+
+
+def _delete_unused_history(target: Target, entry: Revision) -> int:
+    history = target.history
+    never_live_keys = [
+        key
+        for records in history.scan_revision(entry.number)
+        for key in _find_never_live(target, records)
+    ]
+    target.history.records.delete(never_live_keys)
+    return len(never_live_keys)
+
+
+def _find_never_live(target: Target, records: list[Record]) -> list[str]:
+    live_points = target.collection.read([record.document["id"] for record in records])
+    rows = {point: row for row, point in enumerate(live_points.ids)}
+    return [
+        record.key
+        for record in records
+        if record.document["id"] not in rows
+        or not has_same_vector(
+            record, live_points.vectors[rows[record.document["id"]]], rescales=target.facts.rescales
+        )
+    ]

@@ -12,11 +12,12 @@ class History:
     """The history records of one collection.
 
     A record belongs to a revision and a point. Its vector is what the revision writes; its
-    document holds the digest of the original that vector was made from and of the vector that it
-    replaces.
+    document holds the digests of the original that this vector was made from and of the vector
+    that it replaces.
     """
 
     def __init__(self, records: Records, collection_name: str) -> None:
+        """Read and write `records`; `collection_name` is theirs, for messages."""
         self.records = records
         self.collection_name = collection_name
 
@@ -28,7 +29,11 @@ class History:
         replaced: Float32,
         originals: Float32,
     ) -> None:
-        """Store what `revision` is about to write: rows of `vectors` over rows of `replaced`."""
+        """Store what `revision` is about to write; all arrays are (n, d), a row a point.
+
+        vectors: what is written.  replaced: what it is written over.  originals: what it was made
+        from.
+        """
         rows = zip(ids, vectors, replaced, originals, strict=True)
         self.records.put(
             [
@@ -47,7 +52,7 @@ class History:
         )
 
     def scan_revision(self, revision: int) -> Iterator[list[Record]]:
-        """All records of one revision, with vectors, in batches. Raises DamagedRecord."""
+        """Yield all records of one revision, with vectors, in batches. Raises DamagedRecord."""
         for batch in self.records.scan({"revision": revision}):
             yield schema.validate_records(
                 batch, self.collection_name, schema.HistoryDocument, vectors=True
@@ -56,9 +61,9 @@ class History:
     def find_latest(
         self, lineage: Sequence[int], ids: Sequence[PointId], *, vectors: bool
     ) -> dict[PointId, Record]:
-        """For each id the record of the first revision in `line` that has one.
+        """Return for each id the record of the first revision in `lineage` that has one.
 
-        Ids that no revision of `line` touched are left out. Raises DamagedRecord.
+        Ids that no revision of `lineage` wrote are left out. Raises DamagedRecord.
         """
         latest: dict[PointId, Record] = {}
         remaining = list(ids)
@@ -72,7 +77,7 @@ class History:
     def read_records(
         self, revision: int, ids: Sequence[PointId], *, vectors: bool
     ) -> dict[PointId, Record]:
-        """The records of one revision for those of `ids` that it touched."""
+        """Return the records of one revision, by id, for those of `ids` that it wrote."""
         keys = [_format_key(revision, point) for point in ids]
         stored = self.records.get(keys, vectors=vectors)
         records = schema.validate_records(
@@ -81,7 +86,7 @@ class History:
         return {record.document["id"]: record for record in records}
 
     def delete_revision(self, revision: int) -> int:
-        """Delete all records of one revision; returns how many there were."""
+        """Delete all records of one revision; return how many there were."""
         keys = [
             record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)
@@ -91,7 +96,7 @@ class History:
         return len(keys)
 
     def read_keys(self, revision: int) -> dict[PointId, str]:
-        """The points that a revision noted, and the keys of their records."""
+        """Return the keys of the records of one revision, by id."""
         return {
             record.document["id"]: record.key
             for batch in self.records.scan({"revision": revision}, vectors=False)

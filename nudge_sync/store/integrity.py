@@ -55,7 +55,7 @@ def find_damaged_records(target: Target) -> Iterator[str]:
 
 
 def name_damaged_records(target: Target, error: DamagedRecord) -> DamagedRecord:
-    """The error that was met first, with the names of all others, as far as there is room."""
+    """Return `error` with the names of all damaged records, as far as there is room."""
     damaged = list(find_damaged_records(target))
     if len(damaged) < 2:  # noqa: PLR2004 - the one that the error names
         return error

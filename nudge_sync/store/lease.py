@@ -1,4 +1,4 @@
-"""The lease: one writer a collection, kept in the database rather than in the process."""
+"""The lease: one writer a collection, held in the database rather than in the process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEASE_KEY = "lease"
 _RENEWAL_SHARE = 1 / 3
 """Share of its time after which a lease is renewed."""
 _CHECK_INTERVAL_SECONDS = 1.0
-"""Seconds after which a holder looks whether the lease is still its own: `unlock`, or a machine
+"""Seconds after which a holder checks that the lease is still its own: `unlock`, or a machine
 whose clock is far ahead, may have taken it early.
 """
 _CLOCK_SKEW_SHARE = 0.1
@@ -34,11 +34,13 @@ _CLOCK_SKEW_SHARE = 0.1
 
 
 Instant: TypeAlias = tuple[float, ...]
-"""The same moment by several clocks, in seconds."""
+"""One moment by several clocks, in seconds."""
 
 
 def read_clocks() -> Instant:
-    """Now by the clock that nobody sets, by the one that runs on while the machine sleeps, and by
+    """Return now by three clocks.
+
+    By the one that nobody sets, by the one that runs on while the machine sleeps, and by
     the one on the wall, which alone sees that a virtual machine was halted.
     """
     boot_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -46,7 +48,10 @@ def read_clocks() -> Instant:
 
 
 def elapsed_seconds(since: Instant, until: Instant) -> float:
-    """Seconds between two instants by the clock that says most: better to ask once too often."""
+    """Return the seconds between two instants, by the clock that says most.
+
+    A lease that is renewed once too often does no harm.
+    """
     return max(late - early for early, late in zip(since, until, strict=True))
 
 
@@ -66,7 +71,7 @@ class Lease:
     generation: schema.Count
 
     def describe(self) -> str:
-        """Who holds it since when, for people."""
+        """Return who holds it since when, for people."""
         since = datetime.fromtimestamp(self.acquired / 1000, UTC).isoformat(timespec="seconds")
         until = datetime.fromtimestamp(self.expires / 1000, UTC).isoformat(timespec="seconds")
         pid = self.process.split("/")[2]
@@ -74,7 +79,7 @@ class Lease:
 
 
 class HeldLease:
-    """A lease this process holds; `renew` before every write."""
+    """A lease that this process holds; call `renew` before every write."""
 
     def __init__(self, target: Target, lease: Lease, acquired_at: Instant) -> None:
         self._target = target
@@ -83,11 +88,11 @@ class HeldLease:
 
     @property
     def generation(self) -> int:
-        """Grows with every change of the lease, whoever makes it."""
+        """The number of changes of the lease, whoever made them."""
         return self._lease.generation
 
     def renew(self) -> None:
-        """Make sure that the lease is still this process's. Raises LeaseLost.
+        """Check that the lease is still this process's, and extend it in time. Raises LeaseLost.
 
         Looks into the database once a second at most, and extends the lease once a third of its
         time has gone by.
@@ -99,7 +104,7 @@ class HeldLease:
             self._check_ownership(instant)
 
     def confirm(self) -> None:
-        """The same, but it looks into the database however short ago it did."""
+        """Check in the database, now, that the lease is still this process's. Raises LeaseLost."""
         self._check_ownership(read_clocks())
 
     def _extend(self, instant: Instant) -> None:
@@ -115,7 +120,7 @@ class HeldLease:
         self._confirmed_at = instant
 
     def add_heartbeat(self, progress: Progress) -> Progress:
-        """`progress`, renewing the lease whenever it is called."""
+        """Return `progress` with a heartbeat: it renews the lease whenever it is called."""
 
         def report_progress(stage: str, done: int, total: int) -> None:
             self.renew()
@@ -124,7 +129,7 @@ class HeldLease:
         return report_progress
 
     def release(self) -> None:
-        """Let others in; harmless if the lease was lost."""
+        """Release the lease; does nothing if it was lost."""
         _swap_lease(
             self._target, replace(_extend_expiry(self._lease), expires=0), self._lease.generation
         )
@@ -153,13 +158,16 @@ def _release_quietly(lease: HeldLease) -> None:
 
 
 def read_active_lease(target: Target) -> Lease | None:
-    """Whose lease it is now, or None if it is free or has run out. Raises DamagedRecord."""
+    """Return the lease if somebody holds it; None if it is free or has run out.
+
+    Raises DamagedRecord.
+    """
     lease = _read_lease(target)
     return None if lease is None or _is_free(lease) else lease
 
 
 def break_lease(target: Target) -> Lease | None:
-    """Take the lease from whoever holds it; returns whose it was.
+    """Take the lease from whoever holds it, and return whose it was.
 
     A holder that still runs finds out at its next renewal and stops writing. A record that cannot
     be read is replaced: nothing tells whose it was.
@@ -244,7 +252,7 @@ def _is_free(lease: Lease) -> bool:
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Whether the holder ran on this machine, in this process-id namespace, and is gone."""
+    """Return whether the holder ran on this machine, in this process-id namespace, and is gone."""
     if lease.host != socket.gethostname() or not _BOOT_AND_NAMESPACE:
         return False
     boot, namespace, pid, start_time = lease.process.split("/")
@@ -276,7 +284,9 @@ def _format_process(pid: int) -> str:
 
 
 def _read_start_time(pid: int) -> str:
-    """Clock ticks since boot at which the process started, "zombie" if it has ended; "" if that
+    """Return the clock ticks since boot at which the process started.
+
+    "zombie" if it has ended; "" if that
     cannot be read.
     """
     try:

@@ -1,10 +1,10 @@
-"""The ledger: one sealed record a revision, in the user's database beside the collection."""
+"""The ledger: one record with a checksum for each revision, beside the user's collection."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,12 +20,57 @@ PENDING_STATES: tuple[RevisionState, ...] = ("planned", "writing", "written")
 """States of a revision that a crash or an error left unfinished."""
 
 
+class RevisionDetails(BaseModel):
+    """What a revision says beside its state: only fields that were set are stored and shown."""
+
+    # A later version may say more; this one hands it on.
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    planned_at: schema.TimestampMs = 0
+    rows: schema.Count = 0
+    """Points that the revision writes."""
+    reasons: list[str] = []
+    inputs: str = ""
+    """Digest of what the plan was made from."""
+    live: dict[str, float | bool | dict[str, float]] | None = None
+    """Scores of held-out queries through the live index: before the write, then with after."""
+    plan: dict[str, Any] = {}
+    """The figures of the plan and its gate."""
+    digest: str = ""
+    """Digest of the vectors that were planned."""
+    writing_at: schema.TimestampMs = 0
+    written: schema.Count = 0
+    drifted: schema.Count = 0
+    missing: schema.Count = 0
+    """What became of the rows."""
+    written_at: schema.TimestampMs = 0
+    applied_at: schema.TimestampMs = 0
+    lost: dict[str, Any] | None = None
+    """The measurement on the live index that led to its rollback."""
+    by: schema.Count = 0
+    """The later revision that superseded it."""
+    abandoned_at: schema.TimestampMs = 0
+    superseded_at: schema.TimestampMs = 0
+    thinned: bool = False
+    """Whether history that a rollback to it would need may be gone."""
+    collected: bool = False
+    """Whether nothing of it is left in the history."""
+
+    def update(self, changes: Mapping[str, Any]) -> RevisionDetails:
+        """Return the details with these fields set."""
+        return RevisionDetails.model_validate({**self.to_document(), **changes})
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the fields that were set, as they are stored."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
 @dataclass(frozen=True)
 class Revision:
     """One change of a collection.
 
-    planned: being noted, nothing written.  writing: completely noted, rows are being written.
-    written: every row done, not measured yet.  applied: finished.  abandoned: given up before
+    planned: being staged, nothing written.  writing: completely staged, rows are being written.
+    written: every row is done, not measured yet.  applied: finished.  abandoned: given up before
     anything was written.  superseded: given up half-way, its rows taken over by a later revision.
     """
 
@@ -39,40 +84,34 @@ class Revision:
     to: int
     """The revision whose vectors the collection holds once applied: itself, or what a rollback
     went back to."""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: RevisionDetails = field(default_factory=RevisionDetails)
     generation: int = 0
 
     def summary(self) -> dict[str, Any]:
-        """The fields of `show --json`."""
+        """Return the fields of `show --json`."""
         rest = {"kind": self.kind, "state": self.state, "parent": self.parent, "to": self.to}
-        return {"revision": self.number, **rest, **self.details}
+        return {"revision": self.number, **rest, **self.details.to_document()}
 
-
-class RevisionDetails(BaseModel):
-    """What `Revision.details` may say where the program itself reads it again."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    rows: schema.Count = 0
-    inputs: str = ""
-    plan: dict[str, Any] = {}
-    live: dict[str, float | bool | dict[str, float]] | None = None
-    collected: bool = False
-    planned_at: schema.TimestampMs = 0
-    writing_at: schema.TimestampMs = 0
-    written_at: schema.TimestampMs = 0
-    applied_at: schema.TimestampMs = 0
-    abandoned_at: schema.TimestampMs = 0
-    superseded_at: schema.TimestampMs = 0
+    def to_document(self) -> dict[str, Any]:
+        """Return the revision as it is stored."""
+        return {
+            "number": self.number,
+            "kind": self.kind,
+            "state": self.state,
+            "parent": self.parent,
+            "to": self.to,
+            "details": self.details.to_document(),
+            "generation": self.generation,
+        }
 
 
 class Ledger:
-    """All revisions of one collection, read when first asked for and not again.
+    """All revisions of one collection, read when they are first needed and not again.
 
-    One is made for each operation, where that writes: once it holds the lease. What it notes it
-    remembers; what others note it does not see. Nobody else may note anything while the lease is
-    held, and where somebody did all the same, the next `open`, `move` or `annotate` of an entry
-    that changed raises LeaseLost, since each is a compare-and-set.
+    Each operation opens its own, one that writes once it holds the lease. It remembers what it
+    stores and does not see what others store. Nobody else may change an entry while the lease is
+    held; where somebody did all the same, the next `add_entry`, `set_state`, `add_details` or
+    `set_parent` of that entry raises LeaseLost, since each is a compare-and-set.
     """
 
     def __init__(self, records: Records, collection_name: str) -> None:
@@ -81,7 +120,7 @@ class Ledger:
         self._entries_by_number: dict[int, Revision] | None = None
 
     def entries(self) -> list[Revision]:
-        """Every revision, oldest first. Raises DamagedRecord."""
+        """Return every revision, oldest first. Raises DamagedRecord."""
         if self._entries_by_number is None:
             entries = [
                 parse_entry(record, self.collection_name)
@@ -92,7 +131,7 @@ class Ledger:
         return [self._entries_by_number[number] for number in sorted(self._entries_by_number)]
 
     def read_entry(self, number: int) -> Revision:
-        """One revision, as it is noted now. Raises InputError if there is none of that number."""
+        """Return one revision as it is stored now. Raises InputError if there is none."""
         for record in self.records.get([_format_key(number)]):
             return parse_entry(record, self.collection_name)
         latest_numbers = (
@@ -103,48 +142,51 @@ class Ledger:
     def add_entry(
         self, kind: RevisionKind, parent: int, head: int | None, details: dict[str, Any]
     ) -> Revision:
-        """Note a new planned revision. Raises LeaseLost if another process took its number."""
+        """Store a new planned revision. Raises LeaseLost if another process took its number."""
         entries = self.entries()
         number = entries[-1].number + 1 if entries else 1
-        stamped_details = {"planned_at": now_ms(), **details}
         entry = Revision(
             number,
             kind,
             "planned",
             parent,
             number if head is None else head,
-            stamped_details,
+            RevisionDetails().update({"planned_at": now_ms(), **details}),
             generation=1,
         )
         self._swap_entry(entry, None)
         return entry
 
     def set_state(self, entry: Revision, state: RevisionState, **details: Any) -> Revision:
-        """The revision in its next state, noted. Raises LeaseLost if somebody else moved it."""
+        """Store the revision in its next state. Raises LeaseLost if somebody else changed it."""
         return self.add_details(replace(entry, state=state), **{f"{state}_at": now_ms()}, **details)
 
     def add_details(self, entry: Revision, **details: Any) -> Revision:
-        """The same revision with more details, noted. Raises LeaseLost."""
+        """Store the revision with more details. Raises LeaseLost."""
         updated = replace(
-            entry, details={**entry.details, **details}, generation=entry.generation + 1
+            entry, details=entry.details.update(details), generation=entry.generation + 1
         )
         self._swap_entry(updated, entry.generation)
         return updated
 
     def set_parent(self, entry: Revision, parent: int) -> Revision:
-        """The same revision with an older parent, noted. Raises LeaseLost."""
+        """Store the revision with an older parent. Raises LeaseLost."""
         updated = replace(entry, parent=parent, generation=entry.generation + 1)
         self._swap_entry(updated, entry.generation)
         return updated
 
     def delete_entries(self, numbers: Sequence[int]) -> None:
-        """Delete these entries."""
+        """Delete the entries of these revisions."""
         self.records.delete([_format_key(number) for number in numbers])
         for number in numbers:
             (self._entries_by_number or {}).pop(number, None)
 
     def _swap_entry(self, entry: Revision, expected_generation: int | None) -> None:
-        document = {"kind": "revision", "generation": entry.generation, "entry": asdict(entry)}
+        document = {
+            "kind": "revision",
+            "generation": entry.generation,
+            "entry": entry.to_document(),
+        }
         record = checksum.add_checksum(_format_key(entry.number), document)
         if not self.records.swap(record, expected_generation):
             raise LeaseLost(
@@ -160,9 +202,9 @@ def _format_key(number: int) -> str:
 
 
 def parse_entry(record: Record, collection_name: str) -> Revision:
-    """The revision that a record of the ledger tells of; `place` is its collection.
+    """Return the revision in a record of the ledger; raise DamagedRecord unless it is intact.
 
-    Raises DamagedRecord.
+    collection_name: the ledger's, for the message.
     """
     checksum.verify_checksums([record], collection_name)
     entry = schema.parse_content(Revision, record.document.get("entry"), record, collection_name)
@@ -175,23 +217,22 @@ def parse_entry(record: Record, collection_name: str) -> Revision:
         raise schema.build_record_error(
             record, collection_name, "it stands under another revision's key"
         )
-    schema.parse_content(RevisionDetails, entry.details, record, collection_name)
     return entry
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, by this machine's clock."""
+    """Return milliseconds since 1970, by this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
 def find_head(entries: list[Revision]) -> int:
-    """The revision whose vectors the collection holds, 0 for the originals."""
+    """Return the revision whose vectors the collection holds; 0 for the originals."""
     finished = [entry for entry in entries if entry.state in {"written", "applied"}]
     return finished[-1].to if finished else 0
 
 
 def trace_lineage(entries: list[Revision], number: int) -> list[int]:
-    """`number` and the revisions it was built on, newest first, without 0."""
+    """Return `number` and the revisions it was built on, newest first, without 0."""
     parents = {entry.number: entry.parent for entry in entries}
     lineage = []
     while number and number in parents:
@@ -201,18 +242,20 @@ def trace_lineage(entries: list[Revision], number: int) -> list[int]:
 
 
 def find_restorable_revisions(entries: list[Revision], keep: int) -> list[int]:
-    """The revisions that can be rolled back to, oldest first: the last `keep` that were applied,
-    what the collection holds, and what it held before that. Never one whose history was thinned.
+    """Return the revisions that can be rolled back to, oldest first.
+
+    They are the last `keep` that were applied, what the collection holds, and what it held before
+    that; never one whose history was thinned.
     """
     applied_numbers = [
         entry.number for entry in entries if entry.kind == "apply" and entry.state == "applied"
     ]
     head = find_head(entries)
     parents = [entry.parent for entry in entries if entry.number == head]
-    thinned_numbers = {entry.number for entry in entries if entry.details.get("thinned")}
+    thinned_numbers = {entry.number for entry in entries if entry.details.thinned}
     return sorted({*applied_numbers[-keep:], head, *parents} - thinned_numbers - {0})
 
 
 def find_pending_revisions(entries: list[Revision]) -> list[Revision]:
-    """What a crash or an error left unfinished, newest first."""
+    """Return what a crash or an error left unfinished, newest first."""
     return [entry for entry in reversed(entries) if entry.state in PENDING_STATES]

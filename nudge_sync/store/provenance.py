@@ -1,10 +1,11 @@
-"""Telling our own vectors from the application's, and what each point's original is."""
+"""Whose a live vector is, ours or the application's, and what each point's original is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,11 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 from nudge_sync.store.ledger import Ledger, Revision, find_head, trace_lineage
-from nudge_sync.store.shadow import Shadow, StoredOriginal
+from nudge_sync.store.shadow import StoredOriginal
 from nudge_sync.store.target import Target
 
-__all__ = [
-    "ClassifiedPoints",
-    "OriginalsByPoint",
-    "Ownership",
-    "Shadow",
-    "classify_points",
-    "has_same_vector",
-]
-
-OriginalsByPoint = Mapping[PointId, Sequence[StoredOriginal]]
+OriginalsByPoint: TypeAlias = Mapping[PointId, Sequence[StoredOriginal]]
+"""The originals that each point ever had, oldest first."""
 
 
 class Ownership(Enum):
@@ -48,14 +41,17 @@ class ClassifiedPoints:
 
     ids: list[PointId]
     live_vectors: Float32
+    """(n, d): what each point holds now."""
     originals: Float32
+    """(n, d): what each point held before it was ever moved."""
     ownership: list[Ownership]
     missing: list[PointId]
+    """Ids that were asked for and do not exist."""
     must_add_original: NDArray[np.bool_]
-    """Rows whose original is not the newest in the shadow: whoever moves them has to enter it."""
+    """(n,): whether the original has to be added to the shadow before the point is moved."""
 
     def select(self, rows: NDArray[np.intp]) -> ClassifiedPoints:
-        """Some of the rows, in the order given; what is missing stays."""
+        """Return some of the rows, in the order given; `missing` stays."""
         return ClassifiedPoints(
             ids=[self.ids[row] for row in rows],
             live_vectors=self.live_vectors[rows],
@@ -66,7 +62,7 @@ class ClassifiedPoints:
         )
 
     def find_rows(self, *ownerships: Ownership) -> NDArray[np.intp]:
-        """The rows of these standings."""
+        """Return the rows whose live vector is of one of these kinds."""
         return np.flatnonzero([ownership in ownerships for ownership in self.ownership])
 
 
@@ -76,7 +72,7 @@ def classify_points(
     stored_originals: OriginalsByPoint | None = None,
     ledger: Ledger | None = None,
 ) -> ClassifiedPoints:
-    """What each of `ids` holds now, and what its original is.
+    """Return what each of `ids` holds now, whose vector that is, and what its original is.
 
     A live vector that the shadow holds is an original. One that a revision wrote is ours, and its
     original the one it was made from. Any other is the application's, and an original itself.
@@ -127,7 +123,7 @@ def _classify(
 def _find_live_originals(
     target: Target, versions_by_row: Sequence[Sequence[StoredOriginal]], live_vectors: Float32
 ) -> list[StoredOriginal | None]:
-    """For each row the newest original that is live there, if one is."""
+    """Return, row by row, the newest original that the point holds, or None."""
     if not target.facts.rescales:
         live_digests = checksum.digest_vectors(live_vectors)
         return [
@@ -148,7 +144,7 @@ def _is_same_vector(left: Float32, right: Float32) -> bool:
 def _read_original_vectors(
     target: Target, live_vectors: Float32, row_originals: Sequence[StoredOriginal | None]
 ) -> Float32:
-    """The vector of each row's original; what is live where the shadow does not hold it."""
+    """Return (n, d): each row's original, or the live vector where the shadow holds none."""
     shadow = target.shadow
     vectors = shadow.read_vectors([note for note in row_originals if note is not None])
     originals = live_vectors.copy()
@@ -165,7 +161,7 @@ def _trace_originals(
     versions_by_row: Sequence[Sequence[StoredOriginal]],
     live_originals: Sequence[StoredOriginal | None],
 ) -> dict[int, StoredOriginal]:
-    """By row, where a revision wrote what is live: the original that it was made from."""
+    """Return, by row, the original that a live vector of ours was made from."""
     unknown_rows = [row for row, note in enumerate(live_originals) if note is None]
     originals = {}
     for row, record in _find_history_records(target, ledger, live_points, unknown_rows).items():
@@ -191,7 +187,7 @@ def _build_lost_original_error(point: PointId, target: Target) -> DamagedRecord:
 def _find_history_records(
     target: Target, ledger: Ledger, live_points: Points, rows: Sequence[int]
 ) -> dict[int, Record]:
-    """Of `rows` those whose live vector some revision wrote, each with that history record."""
+    """Return, by row, the history record of the revision that wrote the live vector."""
     records: dict[int, Record] = {}
     if not rows:
         return records
@@ -212,7 +208,7 @@ def _find_history_records(
 
 def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
     for entry in entries:
-        has_written_rows = entry.number == find_head(entries) and entry.details.get("rows")
+        has_written_rows = entry.number == find_head(entries) and entry.details.rows
         if has_written_rows and not target.history.records.count({"revision": entry.number}):
             raise DamagedRecord(
                 f'"{target.history.collection_name}" holds nothing of revision {entry.number}, so '
@@ -222,7 +218,7 @@ def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
 
 
 def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
-    """Whether `live` (d,) is the vector of a history record."""
+    """Return whether `vector` (d,) is the vector of a history record."""
     if not rescales:
         return bool(record.document["vector"] == checksum.digest_vector(vector))
     if record.vector is None:
@@ -231,7 +227,7 @@ def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
 
 
 def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterator[int]:
-    """The revisions that may have written what is live: what the head was built on first."""
+    """Yield the revisions that may have written a live vector, the head's lineage first."""
     if not entries and target.shadow.records.count():
         raise DamagedRecord(
             f'"{target.ledger_name}" is empty although '
@@ -239,6 +235,6 @@ def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterat
             "written"
         )
     head_lineage = trace_lineage(entries, entries[-1].to) if entries else []
-    numbers = [entry.number for entry in reversed(entries) if not entry.details.get("collected")]
+    numbers = [entry.number for entry in reversed(entries) if not entry.details.collected]
     yield from (number for number in head_lineage if number in numbers)
     yield from (number for number in numbers if number not in head_lineage)

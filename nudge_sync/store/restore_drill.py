@@ -14,8 +14,10 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import schema
-from nudge_sync.store.retry import add_record_retries
+from nudge_sync.store.history import History
+from nudge_sync.store.retry import RetryingRecords
 from nudge_sync.store.schema import HistoryDocument, OriginalDocument
+from nudge_sync.store.shadow import Shadow
 from nudge_sync.store.target import Target
 
 DEFAULT_SAMPLE_SIZE = 1000
@@ -48,8 +50,17 @@ class DrillReport:
         return not (self.damaged or self.differing or self.baseless)
 
     def summary(self) -> dict[str, Any]:
-        """The `drill` field of `verify --json`."""
+        """Return the `drill` field of `verify --json`."""
         return {**self.__dict__, "ok": self.is_restorable}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some records of the shadow or the history, by their keys."""
+
+    store: Shadow | History
+    model: type[OriginalDocument | HistoryDocument]
+    keys: list[str]
 
 
 def run_drill(
@@ -58,37 +69,40 @@ def run_drill(
     rng: np.random.Generator | None = None,
     progress: Progress = ignore_progress,
 ) -> DrillReport:
-    """Restore up to `sample` originals and as many history records, and compare every bit.
+    """Restore a sample of originals and of history into a scratch collection; compare every bit.
 
-    Writes to `<place>__nudge_drill` alone, which is gone afterwards; needs no lease, and may run
-    beside cycles. sample: 0 means all. Raises DatabaseError, and what `progress` raises.
+    sample_size: of each kind, at most; 0 means all. Writes to `<prefix>__nudge_drill` alone, which
+    is gone afterwards; needs no lease, and may run beside cycles.
+    Raises DatabaseError, and what `progress` raises.
     """
-    generator = rng or np.random.default_rng()
-    report, original_digests = DrillReport(), set[tuple[PointId, str]]()
-    shadow_records, history_records = target.shadow.records, target.history.records
-    original_keys = _sample_keys(
-        _read_keys(shadow_records, original_digests), sample_size, generator
-    )
-    history_keys = _sample_keys(_read_keys(history_records, None), sample_size, generator)
-    report.originals, report.history = len(original_keys), len(history_keys)
-    total = len(original_keys) + len(history_keys)
+    rng = rng or np.random.default_rng()
+    shadow, history = target.shadow, target.history
+    original_keys, known_originals = _read_originals(shadow.records)
+    original_keys = _sample_keys(original_keys, sample_size, rng)
+    history_keys = _sample_keys(_read_keys(history.records), sample_size, rng)
+    report = DrillReport(originals=len(original_keys), history=len(history_keys))
+    total = report.originals + report.history
+    batches = [
+        *_split_batches(shadow, OriginalDocument, original_keys),
+        *_split_batches(history, HistoryDocument, history_keys),
+    ]
+    done = 0
     with _open_scratch(target) as scratch:
-        for done, records, keys, model in _split_batches(
-            shadow_records, original_keys, history_records, history_keys
-        ):
+        for batch in batches:
             progress("drill", done, total)
-            intact = _read_intact(records, keys, model, target.prefix, report)
-            if model is HistoryDocument:
-                report.baseless += _find_baseless(intact, original_digests)
+            intact = _read_intact(batch, report)
+            if batch.model is HistoryDocument:
+                report.baseless += _find_baseless(intact, known_originals)
             _restore_and_compare(scratch, intact, report)
+            done += len(batch.keys)
     progress("drill", total, total)
     return report
 
 
 def open_scratch_records(target: Target) -> Records:
-    """The scratch collection's records."""
+    """Return the records of the scratch collection that drills share."""
     collection_name = f"{target.prefix}__nudge_drill"
-    return add_record_retries(target.database.records(collection_name, target.facts.dimension))
+    return RetryingRecords(target.database.records(collection_name, target.facts.dimension))
 
 
 @contextmanager
@@ -101,7 +115,7 @@ def _open_scratch(target: Target) -> Iterator[_ScratchCollection]:
 
 
 class _ScratchCollection:
-    """Keys of one drill: another one may run at the same time."""
+    """The keys of one drill in the scratch collection; other drills may run at the same time."""
 
     def __init__(self, records: Records, token: str) -> None:
         self._records = records
@@ -109,7 +123,7 @@ class _ScratchCollection:
         self._keys: list[str] = []
 
     def restore(self, records: Sequence[Record]) -> dict[str, Record]:
-        """What comes back of `records`, by their own keys."""
+        """Store copies of `records`, and return what is read back, by their own keys."""
         source_by_key = {f"{self._token}:{record.key}": record for record in records}
         self._keys = [*source_by_key]
         self._records.put([replace(record, key=key) for key, record in source_by_key.items()])
@@ -122,25 +136,27 @@ class _ScratchCollection:
         self._keys = []
 
     def close(self) -> None:
-        """Leave nothing behind, but for what another drill has there."""
+        """Delete what was restored, and the collection unless another drill uses it."""
         self.delete_restored()
         if not self._records.count():
             self._records.drop()
 
 
-def _read_keys(records: Records, original_digests: set[tuple[PointId, str]] | None) -> list[str]:
-    """All keys; into `bases` goes what the originals are of, as far as that can be read."""
+def _read_keys(records: Records) -> list[str]:
+    return sorted(record.key for batch in records.scan(vectors=False) for record in batch)
+
+
+def _read_originals(records: Records) -> tuple[list[str], set[tuple[PointId, str]]]:
+    """Return all keys, and the point and the vector's digest of each original that is readable."""
     keys: list[str] = []
+    known: set[tuple[PointId, str]] = set()
     for batch in records.scan(vectors=False):
         keys += [record.key for record in batch]
-        if original_digests is not None:
-            original_digests |= {
-                (record.document["id"], record.document["vector"])
-                for record in batch
-                if isinstance(record.document.get("id"), int | str)
-                and isinstance(record.document.get("vector"), str)
-            }
-    return sorted(keys)
+        for document in (record.document for record in batch):
+            point, digest = document.get("id"), document.get("vector")
+            if isinstance(point, int | str) and isinstance(digest, str):
+                known.add((point, digest))
+    return sorted(keys), known
 
 
 def _sample_keys(keys: list[str], sample_size: int, rng: np.random.Generator) -> list[str]:
@@ -150,36 +166,20 @@ def _sample_keys(keys: list[str], sample_size: int, rng: np.random.Generator) ->
 
 
 def _split_batches(
-    shadow_records: Records,
-    original_keys: list[str],
-    history_records: Records,
-    history_keys: list[str],
-) -> Iterator[tuple[int, Records, list[str], type[OriginalDocument | HistoryDocument]]]:
-    done = 0
-    for records, keys, model in (
-        (shadow_records, original_keys, OriginalDocument),
-        (history_records, history_keys, HistoryDocument),
-    ):
-        for start in range(0, len(keys), _BATCH_SIZE):
-            batch_keys = keys[start : start + _BATCH_SIZE]
-            yield done, records, batch_keys, model
-            done += len(batch_keys)
+    store: Shadow | History, model: type[OriginalDocument | HistoryDocument], keys: list[str]
+) -> Iterator[_Batch]:
+    for start in range(0, len(keys), _BATCH_SIZE):
+        yield _Batch(store, model, keys[start : start + _BATCH_SIZE])
 
 
-def _read_intact(
-    records: Records,
-    keys: list[str],
-    model: type[OriginalDocument | HistoryDocument],
-    prefix: str,
-    report: DrillReport,
-) -> list[Record]:
-    stored = records.get(keys)
-    report.gone += len(keys) - len(stored)
-    collection_name = f"{prefix}__nudge_{'originals' if model is OriginalDocument else 'history'}"
+def _read_intact(batch: _Batch, report: DrillReport) -> list[Record]:
+    stored = batch.store.records.get(batch.keys)
+    report.gone += len(batch.keys) - len(stored)
+    collection_name = batch.store.collection_name
     intact = []
     for record in stored:
         try:
-            intact += schema.validate_records([record], collection_name, model, vectors=True)
+            intact += schema.validate_records([record], collection_name, batch.model, vectors=True)
         except DamagedRecord:
             _add_name(report.damaged, f"{collection_name} {record.key}")
     return intact

@@ -3,61 +3,100 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from nudge_sync.connector import Collection, Float32, Points, Record, Records, WriteReport
+from nudge_sync.base.arrays import Float32
+from nudge_sync.connector import (
+    Collection,
+    CollectionFacts,
+    Health,
+    Hits,
+    PointId,
+    Points,
+    Record,
+    Records,
+    Where,
+    WriteReport,
+)
 from nudge_sync.errors import NudgeSyncError
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between attempts: half a minute covers a Milvus that restarts and loads again."""
 SWAP_DELAYS = (*DELAYS, 15.0, 15.0, 15.0)
-"""The same for `swap`: on Milvus the claim of a process that died in one stands for a minute."""
-
-_RETRIED_METHODS = {
-    "describe",
-    "read",
-    "search",
-    "write",
-    "health",
-    "put",
-    "get",
-    "delete",
-    "count",
-}
-# `swap` needs a look first: one that landed although its answer was lost would seem refused.
-# `scan` is left out: an iterator that broke half-way is started again by whoever consumes it.
+"""Seconds between attempts of a swap: on Milvus the claim of a process that died in one stands for
+a minute."""
+_Answer = TypeVar("_Answer")
 
 
-class _RetryingProxy:
-    def __init__(self, wrapped: Any) -> None:
-        self._wrapped = wrapped
+class RetryingCollection(Collection):
+    """A collection whose requests are tried again after a transient error, for half a minute.
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._wrapped, name)
-        return _with_retries(attribute) if name in _RETRIED_METHODS else attribute
+    `scan` is not: an iterator that broke half-way is started again by whoever consumes it.
+    """
 
+    def __init__(
+        self, collection: Collection, before_retry: Callable[[], None] | None = None
+    ) -> None:
+        """Wrap `collection`; `before_retry` is called before a write is tried again."""
+        self.wrapped = collection
+        self._before_retry = before_retry
 
-class _RetryingCollection(_RetryingProxy):
-    before_retry: Callable[[], None] | None = None
-    """Called before a write is tried again."""
+    def guard_writes(self, before_retry: Callable[[], None]) -> RetryingCollection:
+        """Return the collection with a check before a write is tried again.
+
+        before_retry: raises where the write must not be repeated any more.
+        """
+        return RetryingCollection(self.wrapped, before_retry)
+
+    def describe(self) -> CollectionFacts:
+        """See `Collection.describe`."""
+        return retry_transient(self.wrapped.describe)
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        """See `Collection.read`."""
+        return retry_transient(lambda: self.wrapped.read(ids))
+
+    def scan(self, batch_size: int = 1000) -> Iterator[Points]:
+        """See `Collection.scan`."""
+        return self.wrapped.scan(batch_size)
+
+    def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
+        """See `Collection.search`."""
+        return retry_transient(lambda: self.wrapped.search(queries, k, exact=exact))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
-        report: WriteReport = _with_retries(self._wrapped.write, self.before_retry)(
-            points, expected
-        )
-        return report
+        """See `Collection.write`."""
+        return retry_transient(lambda: self.wrapped.write(points, expected), self._before_retry)
+
+    def health(self) -> Health:
+        """See `Collection.health`."""
+        return retry_transient(self.wrapped.health)
 
 
-class _RetryingRecords(_RetryingProxy):
+class RetryingRecords(Records):
+    """Records whose requests are tried again after a transient error, for half a minute.
+
+    `scan` is not: an iterator that broke half-way is started again by whoever consumes it.
+    """
+
+    def __init__(self, records: Records) -> None:
+        """Wrap `records`."""
+        self.wrapped = records
+
+    def put(self, records: Sequence[Record]) -> None:
+        """See `Records.put`."""
+        return retry_transient(lambda: self.wrapped.put(records))
+
     def swap(self, record: Record, expected: int | None) -> bool:
-        """The contract's, tried again as long as the stored record is still the expected one.
+        """See `Records.swap`; tried again as long as the stored record is the expected one.
 
         So an answer may be lost, and what a process that died in a swap left in its way may end.
+        A swap that landed although its answer was lost would seem refused without that look.
         """
         for delay in SWAP_DELAYS:
             try:
-                if self._wrapped.swap(record, expected):
+                if self.wrapped.swap(record, expected):
                     return True
             except NudgeSyncError as error:
                 if not error.transient:
@@ -66,10 +105,32 @@ class _RetryingRecords(_RetryingProxy):
             if outcome is not None:
                 return outcome
             time.sleep(delay)
-        return bool(self._wrapped.swap(record, expected))
+        return self.wrapped.swap(record, expected)
+
+    def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
+        """See `Records.get`."""
+        return retry_transient(lambda: self.wrapped.get(keys, vectors=vectors))
+
+    def scan(
+        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
+    ) -> Iterator[list[Record]]:
+        """See `Records.scan`."""
+        return self.wrapped.scan(where, vectors=vectors, batch_size=batch_size)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """See `Records.delete`."""
+        return retry_transient(lambda: self.wrapped.delete(keys))
+
+    def count(self, where: Where | None = None) -> int:
+        """See `Records.count`."""
+        return retry_transient(lambda: self.wrapped.count(where))
+
+    def drop(self) -> None:
+        """See `Records.drop`; not tried again."""
+        self.wrapped.drop()
 
     def _find_swap_outcome(self, record: Record, expected: int | None) -> bool | None:
-        """Whether the swap took place or cannot any more; None where it still may."""
+        """Return whether the swap took place; None where it still may."""
         stored = self.get([record.key], vectors=False)
         document = stored[0].document if stored else {}
         if stored and document.get("seal") == record.document.get("seal"):
@@ -77,42 +138,20 @@ class _RetryingRecords(_RetryingProxy):
         return None if document.get("generation") == expected else False
 
 
-def _with_retries(
-    call: Callable[..., Any], before_retry: Callable[[], None] | None = None
-) -> Callable[..., Any]:
-    def attempt(*args: Any, **kwargs: Any) -> Any:
-        for delay in DELAYS:
-            try:
-                return call(*args, **kwargs)
-            except NudgeSyncError as error:
-                if not error.transient:
-                    raise
-            time.sleep(delay)
-            if before_retry is not None:
-                before_retry()
-        return call(*args, **kwargs)
+def retry_transient(
+    request: Callable[[], _Answer], before_retry: Callable[[], None] | None = None
+) -> _Answer:
+    """Return the answer to a request that is tried again after each transient error.
 
-    return attempt
-
-
-def add_collection_retries(collection: Collection) -> Collection:
-    """The collection, with transient errors tried again for about half a minute."""
-    return cast(Collection, _RetryingCollection(collection))
-
-
-def guard_collection_retries(
-    collection: Collection, before_retry: Callable[[], None]
-) -> Collection:
-    """The same patient collection, with `between` called before a write is tried again.
-
-    It raises where the write must not be repeated any more.
+    before_retry: called after each pause; what it raises goes through.
     """
-    wrapped = collection._wrapped if isinstance(collection, _RetryingProxy) else collection  # noqa: SLF001
-    guarded = _RetryingCollection(wrapped)
-    guarded.before_retry = before_retry
-    return cast(Collection, guarded)
-
-
-def add_record_retries(records: Records) -> Records:
-    """The records, with transient errors tried again for about half a minute."""
-    return cast(Records, _RetryingRecords(records))
+    for delay in DELAYS:
+        try:
+            return request()
+        except NudgeSyncError as error:
+            if not error.transient:
+                raise
+        time.sleep(delay)
+        if before_retry is not None:
+            before_retry()
+    return request()

@@ -1,7 +1,7 @@
-"""What the sidecar's own records hold, field by field. A seal tells damage; this tells the rest.
+"""What the sidecar's own records hold, field by field.
 
-A record may carry the right digest and still be none of ours: of another version, or put there by
-hand. Each field's type and range is checked here, so that what reads a record can rely on it.
+A record may carry the right checksum and still be none of ours: from another version, or put there
+by hand. Each field's type and range is checked here, so that whoever reads a record can rely on it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nudge_sync.store import checksum
 
 Content = TypeVar("Content")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+"""One a type, since building one takes longer than using it."""
 
 FORBID_EXTRA = ConfigDict(extra="forbid")
 """For dataclasses that are read from records: a field that they do not have is an error."""
@@ -45,7 +46,7 @@ class OriginalDocument(_StoredDocument):
 
     @property
     def expected_key(self) -> str:
-        """The key it has to stand under."""
+        """The key that the record must have."""
         return f"{self.revision}:{self.id}"
 
 
@@ -61,7 +62,7 @@ class HistoryDocument(_StoredDocument):
 
     @property
     def expected_key(self) -> str:
-        """The key it has to stand under."""
+        """The key that the record must have."""
         return f"{self.revision}:{self.id}"
 
 
@@ -72,9 +73,10 @@ def validate_records(
     *,
     vectors: bool,
 ) -> list[Record]:
-    """The same records, each found to be what was sealed, of the right shape, at its own key.
+    """Return the records, each found to be intact, of the right shape, and under its own key.
 
-    vectors: each also has its vector. Raises DamagedRecord that names the first one that fails.
+    vectors: whether each must also have its vector. Raises DamagedRecord, which names the first
+    record that fails.
     """
     for record in checksum.verify_checksums(records, collection_name):
         document = parse_content(model, record.document, record, collection_name)
@@ -88,9 +90,9 @@ def validate_records(
 def parse_content(
     model: type[Content], content: Any, record: Record, collection_name: str
 ) -> Content:
-    """`content`, a part of the record's document, as a `kind`: a model or a dataclass.
+    """Return `content`, a part of the record's document, as a `model`.
 
-    Raises DamagedRecord.
+    model: a pydantic model or a dataclass. Raises DamagedRecord.
     """
     try:
         if model not in _ADAPTERS:
@@ -105,10 +107,9 @@ def parse_content(
 
 
 def build_record_error(record: Record, collection_name: str, reason: str) -> DamagedRecord:
-    """The error about a record that is not what this version of nudge-sync writes."""
+    """Return the error about a record that is not what this version of nudge-sync writes."""
     return DamagedRecord(
         f'record {record.key[:200]!r} in "{collection_name}" is not what this version writes '
-        f"({reason}); "
-        "nothing was written from it. Use the version that wrote it, or restore that collection "
-        "from a backup"
+        f"({reason}); nothing was written from it. Use the version that wrote it, or restore that "
+        "collection from a backup"
     )

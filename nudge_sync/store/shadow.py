@@ -13,29 +13,32 @@ from nudge_sync.store.ledger import now_ms
 
 @dataclass(frozen=True)
 class StoredOriginal:
-    """A note that a point once had this original; the vector itself is read when it is needed."""
+    """An original in the shadow, without its vector, which is read when it is needed."""
 
     key: str
     point: PointId
     revision: int
-    """The revision that entered it."""
+    """The revision that added it."""
     digest: str
 
 
 class Shadow:
-    """The originals of one collection. Only ever added to: a revision enters what it moves under
-    keys of its own, so that not even a process that was paused and wakes long after another took
-    over can put an older original in the place of a newer one.
+    """The originals of one collection; records are added and never replaced.
+
+    A revision adds the originals of what it moves under keys of its own. So not even a process
+    that was paused and wakes long after another took over can put an older original in the place
+    of a newer one.
     """
 
     def __init__(self, records: Records, collection_name: str) -> None:
+        """Read and write `records`; `collection_name` is theirs, for messages."""
         self.records = records
         self.collection_name = collection_name
 
     def add_originals(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
-        """Store originals and read them back, bit for bit.
+        """Store originals, `vectors` (n, d), and read them back, bit for bit.
 
-        Raises WriteNotVerified; then nothing may be written over them.
+        Raises WriteNotVerified; then nothing may be written over what the points hold.
         """
         records = [
             checksum.add_checksum(f"{revision}:{point}", _build_document(revision, point), vector)
@@ -46,37 +49,32 @@ class Shadow:
         if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:
             raise WriteNotVerified(
                 f'"{self.collection_name}": an original read back differs from what was put '
-                "there; "
-                "nothing was written to the collection"
+                "there; nothing was written to the collection"
             )
 
     def read_originals(self) -> dict[PointId, list[StoredOriginal]]:
-        """The originals of every point that was ever moved, oldest first. Raises DamagedRecord."""
+        """Return the originals of every point that was ever moved, oldest first, by id.
+
+        Raises DamagedRecord.
+        """
         originals: dict[PointId, list[StoredOriginal]] = {}
         for batch in self.records.scan(vectors=False):
             for record in schema.validate_records(
                 batch, self.collection_name, schema.OriginalDocument, vectors=False
             ):
-                note = _parse_original(record)
-                originals.setdefault(note.point, []).append(note)
+                original = _parse_original(record)
+                originals.setdefault(original.point, []).append(original)
         for versions in originals.values():
-            versions.sort(key=lambda note: note.revision)
+            versions.sort(key=lambda original: original.revision)
         return originals
 
     def read_point_ids(self) -> list[PointId]:
-        """Every point that was ever moved, in a fixed order."""
+        """Return every point that was ever moved, in a fixed order."""
         return sorted(self.read_originals(), key=str)
 
-    def read_newest_vectors(self, ids: Sequence[PointId]) -> dict[PointId, Float32]:
-        """The newest original of each of `ids` that has one. Raises DamagedRecord."""
-        originals = self.read_originals()
-        newest = {point: originals[point][-1] for point in ids if point in originals}
-        vectors = self.read_vectors(list(newest.values()))
-        return {point: vectors[note.key] for point, note in newest.items()}
-
     def read_vectors(self, originals: Sequence[StoredOriginal]) -> dict[str, Float32]:
-        """The vectors of these originals, by key. Raises DamagedRecord."""
-        keys = list(dict.fromkeys(note.key for note in originals))
+        """Return the vectors of these originals, by key. Raises DamagedRecord."""
+        keys = list(dict.fromkeys(original.key for original in originals))
         stored = self.records.get(keys)
         records = schema.validate_records(
             stored, self.collection_name, schema.OriginalDocument, vectors=True
@@ -89,7 +87,7 @@ class Shadow:
 
     def delete_originals(self, originals: Sequence[StoredOriginal]) -> None:
         """Delete these originals."""
-        self.records.delete([note.key for note in originals])
+        self.records.delete([original.key for original in originals])
 
 
 def _parse_original(record: Record) -> StoredOriginal:

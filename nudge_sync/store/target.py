@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from nudge_sync.connector import Collection, CollectionFacts, Database, Records
+from nudge_sync.connector import CollectionFacts, Database, Records
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.retry import add_collection_retries, add_record_retries
+from nudge_sync.store.retry import RetryingCollection, RetryingRecords
 from nudge_sync.store.shadow import Shadow
 
 Companion: TypeAlias = Literal["originals", "history", "revisions", "queries", "events"]
@@ -40,7 +40,7 @@ class Target:
 
     name: str
     database: Database
-    collection: Collection
+    collection: RetryingCollection
     facts: CollectionFacts
     shadow: Shadow
     history: History
@@ -97,16 +97,16 @@ def open_target(database: Database, name: str, vector: str = "") -> Target:
 
     Raises CollectionNotFound, UnsupportedCollection.
     """
-    alias_facts = add_collection_retries(database.collection(name, vector)).describe()
+    alias_facts = RetryingCollection(database.collection(name, vector)).describe()
     # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
     # writes to a collection whose originals are not kept.
-    collection = add_collection_retries(database.collection(alias_facts.collection, vector))
+    collection = RetryingCollection(database.collection(alias_facts.collection, vector))
     facts = replace(collection.describe(), name=name)
     state_prefix = format_prefix(facts.collection, facts.vector)
     feedback_prefix = format_prefix(name, facts.vector)
 
     def open_records(prefix: str, companion: Companion) -> Records:
-        return add_record_retries(open_companion(database, prefix, companion, facts.dimension))
+        return RetryingRecords(open_companion(database, prefix, companion, facts.dimension))
 
     return Target(
         name=name,

@@ -1,3 +1,5 @@
+"""Compare the collection with shadow, history and ledger, point by point."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -25,21 +27,22 @@ from nudge_sync.store.provenance import (
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 10_000
+"""Points that are read and compared at a time."""
 
 
 @dataclass
 class VerifyReport:
-    """Every point that was ever moved, against shadow and ledger; the counts add up to `points`."""
+    """Every point that was ever moved, counted by what it holds; the counts add up to `points`."""
 
     revision: int
     """The revision that the collection holds, by the ledger."""
     points: int = 0
     as_written: int = 0
-    """Hold what that revision says they hold."""
+    """Points that hold what that revision says they hold."""
     original: int = 0
-    """Hold their original: not moved, or put back by the application."""
+    """Points that hold their original: not moved, or put back by the application."""
     behind: int = 0
-    """Hold a vector of ours that is not that revision's: the next cycle settles these."""
+    """Points that hold a vector of ours but not that revision's: the next cycle mends these."""
     drifted: int = 0
     missing: int = 0
     pending: int = 0
@@ -49,18 +52,18 @@ class VerifyReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is left to be settled."""
+        """Whether nothing is left for a cycle or `resume` to mend."""
         return not (self.behind or self.pending)
 
     def summary(self) -> dict[str, Any]:
-        """The fields of `verify --json`."""
+        """Return the fields of `verify --json`."""
         return {**self.__dict__, "clean": self.is_clean}
 
 
 def verify(target: Target, progress: Progress = ignore_progress) -> VerifyReport:
-    """Compare the collection with shadow, history and ledger; writes nothing.
+    """Compare the collection with shadow, history and ledger; write nothing.
 
-    Raises DamagedRecord where records of the sidecar's own are damaged; it names them all.
+    Raises DamagedRecord, which names all damaged records of the sidecar's own, and DatabaseError.
     """
     try:
         return _compare_points(target, progress)
@@ -110,8 +113,9 @@ def _count_batch(
 def find_unsettled_rows(
     target: Target, points: ClassifiedPoints, entries: list[Revision], revision: int
 ) -> list[int]:
-    """The rows of `points` that do not hold what `revision` says: written otherwise, put back or
-    drifted.
+    """Return the rows of `points` that do not hold what `revision` says they hold.
+
+    They were written by another revision, put back to their originals, or re-embedded.
     """
     lineage = trace_lineage(entries, revision)
     is_settled = _find_settled(target, points, lineage)
@@ -119,7 +123,7 @@ def find_unsettled_rows(
 
 
 def _find_settled(target: Target, points: ClassifiedPoints, lineage: list[int]) -> list[bool]:
-    """Row by row, whether a point holds what the revision says that `line` starts with."""
+    """Return, row by row, whether a point holds what the first revision of `lineage` says."""
     rescales = target.facts.rescales
     history_records = target.history.find_latest(lineage, points.ids, vectors=rescales)
     is_original = is_same_vector(points.live_vectors, points.originals, rescales=rescales)

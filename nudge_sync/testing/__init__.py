@@ -1,3 +1,5 @@
-"""For tests, of nudge-sync and of anybody's connector: the conformance kit, and databases to try
-things on.
+"""Tools for tests, of nudge-sync and of any connector.
+
+`conformance` is the kit that a connector has to pass; `memory`, `counted` and `faults` are
+databases to try things on.
 """

@@ -7,11 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nudge_sync.connector import Float32, Health, PointId, Points, WriteReport
+from nudge_sync.connector import Float32, Health, Metric, PointId, Points, WriteReport
 from nudge_sync.errors import CollectionNotFound, InputError, UnsupportedCollection
 from nudge_sync.testing.engine import DIMENSION, POINTS, Case, Engine, prepared, unit_rows
 
-CASES = (("cosine", True), ("dot", True), ("euclid", False))
+CASES: tuple[tuple[Metric, bool], ...] = (("cosine", True), ("dot", True), ("euclid", False))
+"""Each metric, and whether ids are integers."""
 
 
 class CollectionConformance:
@@ -19,12 +20,12 @@ class CollectionConformance:
 
     @pytest.fixture
     def engine(self) -> Engine:
-        """The database under test."""
+        """Return the database under test."""
         raise NotImplementedError
 
     @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'int' if case[1] else 'str'}")
     def case(self, request: pytest.FixtureRequest, engine: Engine) -> Case:
-        """A filled collection, for each metric and kind of id."""
+        """Return a filled collection, for each metric and kind of id."""
         metric, integer_ids = request.param
         if metric not in engine.metrics:
             pytest.skip(f"no {metric} here")
@@ -157,6 +158,27 @@ class CollectionConformance:
         assert hits.ids[150] == hits.ids[299]
         no_queries = np.empty((0, DIMENSION), dtype=np.float32)
         assert case.collection.search(no_queries, 3).ids == []
+
+    def test_search_for_no_points(self, case: Case) -> None:
+        for k in (0, -1):
+            hits = case.collection.search(unit_rows(2, seed=24), k)
+            assert hits.ids == [[], []]
+            assert [len(scores) for scores in hits.scores] == [0, 0]
+
+    def test_queries_that_are_not_finite_are_refused(self, case: Case) -> None:
+        for bad in (np.nan, np.inf, -np.inf):
+            queries = unit_rows(3, seed=25)
+            queries[1, 4] = bad
+            for exact in (False, True):
+                with pytest.raises(InputError):
+                    case.collection.search(queries, 3, exact=exact)
+
+    def test_queries_of_another_shape_are_refused(self, case: Case) -> None:
+        longer = unit_rows(3, seed=26, dimension=DIMENSION + 1)
+        for queries in (longer, longer[:, : DIMENSION - 1], longer[0, :DIMENSION]):
+            for exact in (False, True):
+                with pytest.raises(InputError):
+                    case.collection.search(queries, 3, exact=exact)
 
     def test_search_sees_what_was_written(self, case: Case) -> None:
         new = unit_rows(1, seed=7)

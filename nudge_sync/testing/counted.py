@@ -1,4 +1,4 @@
-"""A wrapper around any database that counts what was touched; for tests."""
+"""A wrapper around any database that counts what is asked of its collections; for tests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class Counts:
     """What was asked of the user's collections."""
 
     calls: Counter[str] = field(default_factory=Counter)
-    """Method name -> calls."""
+    """Calls, by the name of the method."""
     read: set[PointId] = field(default_factory=set)
+    """Ids that were read."""
     written: set[PointId] = field(default_factory=set)
+    """Ids that were to be written."""
     scanned: int = 0
     """Points that went by in scans."""
     searched: int = 0
@@ -48,60 +50,60 @@ class Counted:
         self.counts = Counts()
 
     def describe(self) -> DatabaseFacts:
-        """See `Database`."""
+        """See `Database.describe`."""
         return self.database.describe()
 
     def collection(self, name: str, vector: str = "") -> CountedCollection:
-        """See `Database`."""
+        """See `Database.collection`."""
         return CountedCollection(self.database.collection(name, vector), self.counts)
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
-        """See `Database`."""
+        """See `Database.records`."""
         return self.database.records(name, dimension, indexed)
 
     def close(self) -> None:
-        """See `Database`."""
+        """See `Database.close`."""
         self.database.close()
 
 
 class CountedCollection:
-    """See `Counted`."""
+    """A `Collection` that counts for `Counted`."""
 
     def __init__(self, collection: Collection, counts: Counts) -> None:
         self._collection = collection
         self._counts = counts
 
     def describe(self) -> CollectionFacts:
-        """See `Collection`."""
+        """See `Collection.describe`."""
         self._counts.calls["describe"] += 1
         return self._collection.describe()
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection`."""
+        """See `Collection.read`."""
         self._counts.calls["read"] += 1
         self._counts.read.update(ids)
         return self._collection.read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
-        """See `Collection`."""
+        """See `Collection.scan`."""
         self._counts.calls["scan"] += 1
         for points in self._collection.scan(batch_size):
             self._counts.scanned += len(points)
             yield points
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
-        """See `Collection`."""
+        """See `Collection.search`."""
         self._counts.calls["search"] += 1
         self._counts.searched += len(queries)
         return self._collection.search(queries, k, exact=exact)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
-        """See `Collection`."""
+        """See `Collection.write`."""
         self._counts.calls["write"] += 1
         self._counts.written.update(points.ids)
         return self._collection.write(points, expected)
 
     def health(self) -> Health:
-        """See `Collection`."""
+        """See `Collection.health`."""
         self._counts.calls["health"] += 1
         return self._collection.health()

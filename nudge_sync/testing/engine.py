@@ -1,4 +1,4 @@
-"""What a connector's author hands to the conformance kit."""
+"""What a connector's author hands to the conformance kit, and the collections it makes of it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from nudge_sync.connector import (
     Float32,
     Metric,
     PointId,
+    is_same_vector,
 )
-from nudge_sync.connector.vectors import is_same_vector
 
 DIMENSION = 24
+"""Of the kit's vectors."""
 POINTS = 60
+"""Of each of the kit's collections."""
 
 
 class Backdoor(Protocol):
-    """The raw client: what an application does, so that a connector never checks itself.
+    """The database's own client, which does what an application does.
 
-    Every call waits until what it did can be read.
+    The kit fills collections and looks at them through it, so that a connector never checks
+    itself. Every call waits until what it did can be read.
     """
 
     def create(self, name: str, dimension: int, metric: Metric, *, integer_ids: bool) -> None:
-        """An empty collection of that shape; one left by an earlier test is emptied or replaced.
+        """Make an empty collection; one left by an earlier test is emptied or replaced.
 
         Where the database has them, with a second vector and a payload or scalar fields, so that
         `rest` has something to show.
@@ -46,15 +49,15 @@ class Backdoor(Protocol):
         ...
 
     def read(self, name: str, ids: Sequence[PointId]) -> Mapping[PointId, Float32]:
-        """The stored vectors of those of `ids` that exist."""
+        """Return the stored vectors of those of `ids` that exist."""
         ...
 
     def rest(self, name: str, ids: Sequence[PointId]) -> Mapping[PointId, Any]:
-        """All else those points hold (payload, scalar fields, other vectors), to compare by =="""
+        """Return all else those points hold (payload, other vectors), comparable by ==."""
         ...
 
     def count(self, name: str) -> int:
-        """How many points there are, exactly."""
+        """Return how many points there are, exactly."""
         ...
 
     def drop(self, name: str) -> None:
@@ -63,7 +66,7 @@ class Backdoor(Protocol):
 
 
 def uuids(count: int) -> list[PointId]:
-    """String ids that every engine can hold, in no order."""
+    """Return string ids that every engine can hold, in no order."""
     return [
         str(UUID(int=(row * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128))
         for row in range(1, count + 1)
@@ -75,17 +78,20 @@ class Engine:
     """An open database, its backdoor, and what the kit has to know of it."""
 
     database: Database
+    """The one under test; the kit puts another one here when it calls `reopen`."""
     backdoor: Backdoor
     reopen: Callable[[], Database]
     """Closes `database` and opens it again, as after a restart of the sidecar."""
     vector: str = ""
     """The vector that the backdoor's collections are about, as the connector is asked for it."""
     metrics: Sequence[Metric] = ("cosine", "dot", "euclid")
+    """Those that the database has."""
     string_ids: Callable[[int], list[PointId]] = uuids
+    """Makes that many string ids that the database can hold."""
     foreign_ids: Sequence[PointId] = field(default_factory=list)
     """Ids that a collection of integer ids cannot hold."""
     alias: Callable[[str, str], None] | None = None
-    """(alias, collection) -> None, where the database has aliases."""
+    """Points the alias (first) to a collection (second), where the database has aliases."""
 
 
 @dataclass
@@ -102,18 +108,21 @@ class Case:
     facts: CollectionFacts
 
     def stored(self, ids: Sequence[PointId]) -> Float32:
-        """(n, d): what the backdoor finds; every id has to be there."""
+        """Return (n, d): the vectors that the backdoor finds; every id has to be there."""
         vectors_by_id = self.engine.backdoor.read(self.name, ids)
         return np.array([vectors_by_id[point_id] for point_id in ids], dtype=np.float32)
 
     def same(self, left: Float32, right: Float32) -> bool:
-        """Whether both hold the same vectors: bit for bit, unless the collection rescales."""
+        """Return whether both are the same vectors: bit for bit, unless the collection rescales."""
         same_form = left.shape == right.shape and left.dtype == right.dtype == np.float32
         return same_form and bool(is_same_vector(left, right, rescales=self.facts.rescales).all())
 
 
 def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Case:
-    """A case. Its collection is left there: whoever opened the engine drops it in the end."""
+    """Return a case, with a collection just made.
+
+    The collection stays: whoever opened the engine drops it in the end.
+    """
     name = f"nudge_kit_{metric}_{'integer' if integer_ids else 'string'}"
     ids: list[PointId] = [*range(100, 100 + POINTS)] if integer_ids else engine.string_ids(POINTS)
     engine.backdoor.create(name, DIMENSION, metric, integer_ids=integer_ids)
@@ -126,7 +135,7 @@ def prepared(engine: Engine, metric: Metric, *, integer_ids: bool) -> Case:
 
 
 def unit_rows(count: int, seed: int, dimension: int = DIMENSION) -> Float32:
-    """Random rows (count, dimension) of unit length."""
+    """Return random rows (count, dimension) of unit length."""
     rows = np.random.default_rng(seed).standard_normal((count, dimension))
     unit: Float32 = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit

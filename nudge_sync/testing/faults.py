@@ -17,17 +17,21 @@ from nudge_sync.connector import Collection, Database, DatabaseFacts, Float32, P
 from nudge_sync.errors import DatabaseError, Unreachable
 
 When = Literal["before", "after", "half"]
+"""Whether the call that goes wrong has taken no effect, all of it, or that of half its rows."""
 
 WRITES = frozenset({"write", "put", "swap", "delete", "drop"})
 """Methods that change something; the others only read."""
 
 
 class Crash(BaseException):
-    """The process is gone: nothing of it may run any more, least of all its `except` clauses."""
+    """The process is gone.
+
+    A BaseException, so that no `except` clause of the code under test runs as if it still were.
+    """
 
 
 def crash() -> NoReturn:
-    """End this process, as far as a test in the same process can."""
+    """End this process, as far as that can be done without ending the test."""
     raise Crash
 
 
@@ -38,12 +42,12 @@ def kill() -> NoReturn:
 
 
 def time_out() -> NoReturn:
-    """No answer came; whether the call took effect is unknown."""
+    """Raise what a connector raises when no answer came: the call may have taken effect."""
     raise Unreachable("no answer within the time allowed")
 
 
 def disk_full() -> NoReturn:
-    """The database refuses, and will go on refusing."""
+    """Raise what a connector raises when the database refuses, and will go on refusing."""
     raise DatabaseError("no space left on device")
 
 
@@ -59,10 +63,10 @@ class Faults:
     calls: list[str] = field(default_factory=list)
     """Every counted call so far, as `collection.method`."""
     dead: bool = False
-    """Whether a crash struck: then every further call is one too."""
+    """Whether a crash struck: then every further call raises Crash too."""
 
     def run(self, name: str, call: Callable[..., Any], args: Sequence[Any], named: Any) -> Any:
-        """What `call` gives, unless this is the one that goes wrong."""
+        """Return what `call` returns, unless this is the call that goes wrong."""
         if self.dead:
             raise Crash
         if name.rpartition(".")[2] not in self.only:
@@ -95,27 +99,29 @@ class FaultyDatabase:
         self.faults = faults
 
     def describe(self) -> DatabaseFacts:
-        """See `Database`."""
+        """See `Database.describe`."""
         return self.inner.describe()
 
     def collection(self, name: str, vector: str = "") -> Collection:
-        """See `Database`."""
+        """See `Database.collection`."""
         return cast(
             Collection, _FaultyProxy(self.inner.collection(name, vector), name, self.faults)
         )
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
-        """See `Database`."""
+        """See `Database.records`."""
         return cast(
             Records, _FaultyProxy(self.inner.records(name, dimension, indexed), name, self.faults)
         )
 
     def close(self) -> None:
-        """See `Database`."""
+        """See `Database.close`."""
         self.inner.close()
 
 
 class _FaultyProxy:
+    """A collection or records, every call of which goes through `faults`."""
+
     def __init__(self, wrapped: object, name: str, faults: Faults) -> None:
         self._wrapped = wrapped
         self._name = name
@@ -130,7 +136,7 @@ class _FaultyProxy:
 
 
 def _halve_args(args: Sequence[Any]) -> list[Any]:
-    """The arguments of a call on rows, with the first half of them; a single row stays whole."""
+    """Return the arguments of a call with the first half of its rows; a single row stays."""
     return [_halve(each) for each in args]
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from nudge_sync.connector import Float32, Record, Records
+from nudge_sync.errors import InputError
 from nudge_sync.testing.engine import DIMENSION, Engine, unit_rows
 
 NAME = "nudge_kit__nudge_records"
+"""The collection of records that the kit makes."""
 _INDEXED = ("revision", "kind", "time", "live", "share")
+"""Fields that the kit's `where` names."""
 _KEYS = (
     "plain",
     "7",
@@ -29,6 +32,7 @@ _KEYS = (
     "k" * 65_536,
     "k" * 65_535 + "l",
 )
+"""Keys, and texts in documents, that a careless connector would cut, fold or break at."""
 _DOCUMENTS: tuple[dict[str, Any], ...] = (
     {},
     {"none": None, "yes": True, "no": False, "empty": "", "list": [], "table": {}},
@@ -38,6 +42,7 @@ _DOCUMENTS: tuple[dict[str, Any], ...] = (
     {"a.b": 1, "": 2, 'quo"te': 3, "new\nline": 4, "nul\0": "in\0side", "[0]": 5},
     {"long": "x" * 50_000},
 )
+"""Documents that a careless connector would round, flatten or refuse."""
 
 
 class RecordsConformance:
@@ -45,12 +50,12 @@ class RecordsConformance:
 
     @pytest.fixture
     def engine(self) -> Engine:
-        """The database under test."""
+        """Return the database under test."""
         raise NotImplementedError
 
     @pytest.fixture
     def records(self, engine: Engine) -> Iterator[Records]:
-        """Records with vectors, nothing stored yet."""
+        """Yield records with vectors, nothing stored yet."""
         records = engine.database.records(NAME, DIMENSION, _INDEXED)
         records.drop()
         yield records
@@ -165,6 +170,22 @@ class RecordsConformance:
         assert document == {"kind": "x", "nested": {"a": [1]}}
         assert records.get(["a"])[0].document == document
 
+    def test_records_that_are_refused(self, records: Records) -> None:
+        infinite = unit_rows(1, 8)[0]
+        infinite[3] = np.inf
+        for bad in (
+            Record("", {}),
+            Record("a", {"share": float("nan")}),
+            Record("a", {"kind": {1, 2}}),
+            Record("a", {}, unit_rows(1, 9, DIMENSION - 1)[0]),
+            Record("a", {}, infinite),
+        ):
+            with pytest.raises(InputError):
+                records.put([Record("b", {}), bad])
+            with pytest.raises(InputError):
+                records.swap(bad, expected=None)
+        assert records.count() == 0
+
     # Where
 
     def test_where(self, records: Records) -> None:
@@ -219,6 +240,12 @@ class RecordsConformance:
         assert records.swap(Record("lease", {"generation": 2, "by": "b"}), expected=1)
         assert records.get(["lease"])[0].document == {"generation": 2, "by": "b"}
         assert records.count() == 1
+
+    def test_swap_of_a_record_without_generation(self, records: Records) -> None:
+        records.put([Record("lease", {"by": "a"})])
+        assert not records.swap(Record("lease", {"generation": 1, "by": "b"}), expected=None)
+        assert not records.swap(Record("lease", {"generation": 1, "by": "b"}), expected=0)
+        assert records.get(["lease"])[0].document == {"by": "a"}
 
     def test_swap_keeps_the_vector(self, records: Records) -> None:
         vector = unit_rows(1, 6)[0]
@@ -287,7 +314,7 @@ def _find_keys(records: Records, where: Any) -> list[str]:
 
 
 def _race_swaps(records: Records, generation: int) -> list[int]:
-    """Who of four threads won the swap to `generation`."""
+    """Return which of four threads won the swap to `generation`."""
     expected = generation - 1 or None
     barrier, winners = Barrier(4), []
 

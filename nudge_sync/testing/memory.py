@@ -1,7 +1,7 @@
 """A database in this process that keeps every promise of the contract; for tests.
 
 `MemoryStore` is the server: it outlives every `MemoryDatabase` that is connected to it, and its
-methods are the backdoor. One lock makes each write one step, so that it has no window.
+methods are the backdoor. One lock makes each write one step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -22,34 +21,33 @@ from nudge_sync.connector import (
     PointId,
     Points,
     Record,
-    Scalar,
     Where,
     WriteReport,
+    check_queries,
+    check_records,
+    check_write,
+    has_generation,
+    is_match,
+    is_same_vector,
 )
-from nudge_sync.errors import (
-    InputError,
-    UnsupportedCollection,
-    WriteNotVerified,
-)
+from nudge_sync.errors import InputError, UnsupportedCollection, WriteNotVerified
 from nudge_sync.testing.store import MemoryStore, VectorTable
 
 __all__ = ["MemoryCollection", "MemoryDatabase", "MemoryRecords", "MemoryStore"]
 
-_TOLERANCE = 1e-6
-
 
 class MemoryDatabase:
-    """See `nudge_sync.connector.Database`."""
+    """See `nudge_sync.connector.Database`. Nothing of it leaves the process."""
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.store = store or MemoryStore()
 
     def describe(self) -> DatabaseFacts:
-        """See `Database`."""
+        """See `Database.describe`."""
         return DatabaseFacts(product="memory", version="1", atomic_swap=True)
 
     def collection(self, name: str, vector: str = "") -> MemoryCollection:
-        """See `Database`."""
+        """See `Database.collection`."""
         tables = self.store.find(name).tables
         if vector not in tables:
             known = ", ".join(repr(each) for each in sorted(tables))
@@ -62,13 +60,13 @@ class MemoryDatabase:
         dimension: int = 0,
         indexed: Sequence[str] = (),  # noqa: ARG002
     ) -> MemoryRecords:
-        """See `Database`."""
+        """See `Database.records`."""
         return MemoryRecords(self.store, name, dimension)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """See `DocumentReader`."""
+        """See `DocumentReader.documents`."""
         with self.store.lock:
             stored = self.store.find(name)
             table = None if vector is None else stored.tables.get(vector)
@@ -80,7 +78,7 @@ class MemoryDatabase:
             yield records[start : start + batch_size]
 
     def close(self) -> None:
-        """See `Database`."""
+        """See `Database.close`."""
 
 
 def _copy_vector(table: VectorTable | None, point_id: PointId) -> Float32 | None:
@@ -89,7 +87,10 @@ def _copy_vector(table: VectorTable | None, point_id: PointId) -> Float32 | None
 
 
 class MemoryCollection:
-    """See `nudge_sync.connector.Collection`. A write is one step: it has no window."""
+    """See `nudge_sync.connector.Collection`.
+
+    `write` has no window: under the store's lock it is one step.
+    """
 
     def __init__(self, store: MemoryStore, name: str, vector: str) -> None:
         self._store = store
@@ -97,7 +98,7 @@ class MemoryCollection:
         self._vector = vector
 
     def describe(self) -> CollectionFacts:
-        """See `Collection`."""
+        """See `Collection.describe`."""
         stored = self._store.find(self._name)
         table = stored.tables[self._vector]
         return CollectionFacts(
@@ -113,24 +114,22 @@ class MemoryCollection:
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection`."""
-        with self._store.lock:
-            table, id_type = self._table(), self._id_type()
-            present_ids = [i for i in ids if type(i) is id_type and i in table.row]
-            return Points(present_ids, table.matrix[[table.row[i] for i in present_ids]])
+        """See `Collection.read`."""
+        return self._read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
-        """See `Collection`."""
+        """See `Collection.scan`."""
         with self._store.lock:
             ids = list(self._table().ids)
         for start in range(0, len(ids), batch_size):
             yield self.read(ids[start : start + batch_size])
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:  # noqa: ARG002
-        """See `Collection`."""
+        """See `Collection.search`."""
         hits = Hits([], [])
         with self._store.lock:
             table = self._table()
+            check_queries(queries, table.dimension)
             for query in queries:
                 scores = _scores(table, query)
                 best = np.argsort(-scores, kind="stable")[: max(k, 0)]
@@ -139,49 +138,49 @@ class MemoryCollection:
         return hits
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
-        """See `Collection`."""
-        self._check(points, expected)
+        """See `Collection.write`."""
+        points, expected = self._check(points, expected)
         report = WriteReport()
         with self._store.lock:
             table = self._table()
-            for point_id, new, expected_vector in zip(
-                points.ids, points.vectors, expected, strict=True
-            ):
-                self._write_row(table, point_id, new, expected_vector, report)
+            live = self._read(points.ids)
+            row_by_id = {point_id: row for row, point_id in enumerate(points.ids)}
+            rows = [row_by_id[point_id] for point_id in live.ids]
+            new = points.vectors[rows]
+            is_written = is_same_vector(live.vectors, new, rescales=table.rescales)
+            is_pending = is_same_vector(live.vectors, expected[rows], rescales=table.rescales)
+            for row, point_id in enumerate(live.ids):
+                if is_pending[row] and not is_written[row]:
+                    table.set(point_id, new[row])
+                outcome = report.written if is_written[row] or is_pending[row] else report.drifted
+                outcome.append(point_id)
+            present_ids = set(live.ids)
+            report.missing.extend(i for i in points.ids if i not in present_ids)
+            self._verify(points, report.written)
         return report
 
     def health(self) -> Health:
-        """See `Collection`."""
+        """See `Collection.health`."""
         self._table()
         return self._store.health
 
-    def _write_row(
-        self,
-        table: VectorTable,
-        point_id: PointId,
-        new: Float32,
-        expected: Float32,
-        report: WriteReport,
-    ) -> None:
-        if type(point_id) is not self._id_type() or point_id not in table.row:
-            report.missing.append(point_id)
-            return
-        live = table.matrix[table.row[point_id]]
-        if not _is_same_vector(table, live, expected) and not _is_same_vector(table, live, new):
-            report.drifted.append(point_id)
-            return
-        if not _is_same_vector(table, live, new):
-            table.set(point_id, new)
-        if not _is_same_vector(table, table.matrix[table.row[point_id]], new):
-            raise WriteNotVerified(f"point {point_id}: read back differs from what was written")
-        report.written.append(point_id)
+    def _read(self, ids: Sequence[PointId]) -> Points:
+        with self._store.lock:
+            table, id_type = self._table(), self._id_type()
+            present_ids = [i for i in ids if type(i) is id_type and i in table.row]
+            return Points(present_ids, table.matrix[[table.row[i] for i in present_ids]])
 
-    def _check(self, points: Points, expected: Float32) -> None:
-        shape = (len(points), self._table().dimension)
-        if points.vectors.shape != shape or expected.shape != shape:
-            raise InputError(f"vectors and expected should be {shape}")
-        if not np.isfinite(points.vectors).all():
-            raise InputError("a new vector is not finite")
+    def _verify(self, points: Points, written: Sequence[PointId]) -> None:
+        row_by_id = {point_id: row for row, point_id in enumerate(points.ids)}
+        new = points.vectors[[row_by_id[point_id] for point_id in written]]
+        live = self._read(written).vectors
+        is_written = is_same_vector(live, new, rescales=self._table().rescales)
+        for point_id, is_same in zip(written, is_written, strict=True):
+            if not is_same:
+                raise WriteNotVerified(f"point {point_id}: read back differs from what was written")
+
+    def _check(self, points: Points, expected: Float32) -> tuple[Points, Float32]:
+        return check_write(points, expected, self._table().dimension)
 
     def _table(self) -> VectorTable:
         return self._store.find(self._name).tables[self._vector]
@@ -191,7 +190,10 @@ class MemoryCollection:
 
 
 class MemoryRecords:
-    """See `nudge_sync.connector.Records`."""
+    """See `nudge_sync.connector.Records`.
+
+    `swap` has no window: under the store's lock it is one step.
+    """
 
     def __init__(self, store: MemoryStore, name: str, dimension: int) -> None:
         self._store = store
@@ -199,27 +201,23 @@ class MemoryRecords:
         self._dimension = dimension
 
     def put(self, records: Sequence[Record]) -> None:
-        """See `Records`."""
-        stored = {item.key: self._stored(item) for item in records}
+        """See `Records.put`."""
+        latest_records = check_records(records, self._dimension)
+        stored = {record.key: self._stored(record) for record in latest_records}
         with self._store.lock:
             if stored:
                 self._store.records.setdefault(self._name, {}).update(stored)
 
     def swap(self, record: Record, expected: int | None) -> bool:
-        """See `Records`."""
+        """See `Records.swap`."""
         with self._store.lock:
-            stored = self.get([record.key], vectors=False)
-            if expected is None and stored:
-                return False
-            if expected is not None and (
-                not stored or stored[0].document.get("generation") != expected
-            ):
+            if not has_generation(self.get([record.key], vectors=False), expected):
                 return False
             self.put([record])
             return True
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
-        """See `Records`."""
+        """See `Records.get`."""
         with self._store.lock:
             table = self._records()
             rows = [(key, *table[key]) for key in keys if key in table]
@@ -228,26 +226,26 @@ class MemoryRecords:
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
     ) -> Iterator[list[Record]]:
-        """See `Records`."""
+        """See `Records.scan`."""
         with self._store.lock:
             keys = list(self._records())
-        matching = [item for item in self.get(keys) if _is_match(item.document, where or {})]
+        matching = [item for item in self.get(keys) if is_match(item.document, where or {})]
         for start in range(0, len(matching), batch_size):
             part = matching[start : start + batch_size]
             yield part if vectors else [replace(item, vector=None) for item in part]
 
     def delete(self, keys: Sequence[str]) -> None:
-        """See `Records`."""
+        """See `Records.delete`."""
         with self._store.lock:
             for key in keys:
                 self._records().pop(key, None)
 
     def count(self, where: Where | None = None) -> int:
-        """See `Records`."""
+        """See `Records.count`."""
         return sum(len(batch) for batch in self.scan(where, vectors=False))
 
     def drop(self) -> None:
-        """See `Records`."""
+        """See `Records.drop`."""
         with self._store.lock:
             self._store.records.pop(self._name, None)
 
@@ -255,13 +253,7 @@ class MemoryRecords:
         return self._store.records.get(self._name, {})
 
     def _stored(self, record: Record) -> tuple[str, Float32 | None]:
-        if not record.key:
-            raise InputError("a record's key is empty")
-        vector = None
-        if record.vector is not None:
-            vector = record.vector.astype(np.float32)
-            if vector.shape != (self._dimension,) or not self._dimension:
-                raise InputError(f"{record.key!r}: the vector should be ({self._dimension},)")
+        vector = None if record.vector is None else record.vector.astype(np.float32)
         try:
             return json.dumps(record.document, allow_nan=False), vector
         except (TypeError, ValueError) as error:
@@ -280,23 +272,6 @@ def _scores(table: VectorTable, query: Float32) -> Float32:
     return cosines
 
 
-def _is_same_vector(table: VectorTable, left: Float32, right: Float32) -> bool:
-    if table.rescales:
-        return bool((np.abs(left - right) <= _TOLERANCE).all())
-    return left.tobytes() == right.astype(np.float32).tobytes()
-
-
 def _to_record(key: str, text: str, vector: Float32 | None, *, vectors: bool) -> Record:
     copy = vector.copy() if vectors and vector is not None else None
     return Record(key=key, document=json.loads(text), vector=copy)
-
-
-def _is_match(document: dict[str, Any], where: Where) -> bool:
-    return all(_is_value_match(document.get(name), want) for name, want in where.items())
-
-
-def _is_value_match(value: Any, want: Scalar | tuple[float, float]) -> bool:
-    if isinstance(want, tuple):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and want[0] <= value < want[1]
-    return isinstance(value, bool) == isinstance(want, bool) and bool(value == want)

@@ -1,4 +1,4 @@
-"""What the in-memory database holds, and what an application does to it; for tests."""
+"""What the database in memory holds, and what an application does to it; for tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class VectorTable:
     """Whether what is written is brought to unit length in float32, as some engines do."""
     ids: list[PointId] = field(default_factory=list)
     row: dict[PointId, int] = field(default_factory=dict)
+    """Where each id is in the matrix."""
     matrix: Float32 = field(init=False)
+    """The vectors, with rows to spare at the end."""
 
     def __post_init__(self) -> None:
         self.matrix = np.empty((0, self.dimension), dtype=np.float32)
@@ -43,7 +45,7 @@ class VectorTable:
         self.matrix[self.row[point_id]] = stored
 
     def discard(self, point_id: PointId) -> None:
-        """Remove a vector, if there is one; the last row takes its place."""
+        """Remove a vector, if there is one; the last row moves into its row."""
         row = self.row.pop(point_id, None)
         if row is None:
             return
@@ -67,6 +69,7 @@ class StoredCollection:
     tables: dict[str, VectorTable]
     integer_ids: bool
     payloads: dict[PointId, Any] = field(default_factory=dict)
+    """One for each point, whichever vectors it has."""
 
 
 class MemoryStore:
@@ -76,8 +79,11 @@ class MemoryStore:
         self.lock = RLock()
         self.collections: dict[str, StoredCollection] = {}
         self.aliases: dict[str, str] = {}
+        """Alias to collection."""
         self.records: dict[str, dict[str, tuple[str, Float32 | None]]] = {}
+        """Collection of records, key, and a document's JSON text with the vector."""
         self.health = Health(ready=True)
+        """What every collection says of itself."""
 
     def create(
         self,
@@ -89,7 +95,10 @@ class MemoryStore:
         rescales: bool = False,
         others: dict[str, int] | None = None,
     ) -> None:
-        """A new, empty collection with a default vector, and `others`: name -> dimension."""
+        """Make a new, empty collection with a default vector.
+
+        others: further vectors, by name, with their dimensions.
+        """
         tables = {"": VectorTable(dimension, metric, rescales)}
         tables |= {other: VectorTable(size, "dot") for other, size in (others or {}).items()}
         self.collections[name] = StoredCollection(tables, integer_ids)
@@ -121,7 +130,7 @@ class MemoryStore:
                     table.discard(point_id)
 
     def find(self, name: str) -> StoredCollection:
-        """The collection or what the alias stands for. Raises CollectionNotFound."""
+        """Return the collection, which may be named by an alias. Raises CollectionNotFound."""
         try:
             return self.collections[self.aliases.get(name, name)]
         except KeyError as error:

@@ -1,41 +1,44 @@
-"""Why a document moved: who pulled it, how far it went, and which queries it wins and loses."""
+"""Why a document moved: which queries attracted it, how far it went, what it wins and loses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.solve.geometry import lengths, unit
-from nudge_sync.solve.problem import Similarity
+from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import TopK
 
 
 @dataclass(frozen=True)
 class QueryInfluence:
-    """One query that pulled the document."""
+    """One query that attracted the document."""
 
     query: int
     """Its number: the training queries in order, then the validation queries."""
     share: float
-    """Of the whole pull, as weights."""
+    """Its weight, as a share of the weights of all queries that attracted the document."""
     before: float
-    """The document's score for it before and after."""
+    """The document's score for the query, with the old vector."""
     after: float
+    """The document's score for the query, with the new vector."""
 
 
 @dataclass(frozen=True)
 class RankChange:
-    """One query for which the document entered or left the first places."""
+    """One query for which the document entered or left the first ranks."""
 
     query: int
+    """Its number: the training queries in order, then the validation queries."""
     relevant: bool
+    """Whether the document answers the query."""
     before: int | None
-    """The document's rank, from 1; None where it is beyond the places looked at."""
+    """The document's rank before, from 1; None where it was beyond the ranks looked at."""
     after: int | None
+    """The document's rank after, from 1; None where it is beyond the ranks looked at."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,16 @@ class Explanation:
     """What became of one document."""
 
     row: int
+    """Of the document."""
     moved: bool
     angle: float
     """Radians between the old and the new vector."""
     pulls: list[QueryInfluence]
-    """Strongest first."""
+    """The queries that attracted the document, the heaviest first."""
     wins: list[RankChange]
+    """The queries whose first ranks it entered."""
     loses: list[RankChange]
+    """The queries whose first ranks it left."""
 
 
 def explain_document(
@@ -63,7 +69,11 @@ def explain_document(
     rankings: tuple[TopK, TopK],
     similarity: Similarity,
 ) -> Explanation:
-    """What became of document `row`, whose vector was `old` and is `new`: (d,) each."""
+    """Return what became of document `row`, whose vector was `old` and is `new`: (d,) each.
+
+    queries: (q, d), unit rows. relevance: (q, n). attraction: (q, n), how strongly each query
+    attracted each document. rankings: the best documents of each query, before and after.
+    """
     vectors = np.stack([old, new])
     directions = unit(vectors)
     scores = queries @ (directions if similarity == "cosine" else vectors).T.astype(np.float32)
@@ -87,19 +97,22 @@ def explain_document(
     )
 
 
-def _list_influences(weights: NDArray[np.float64], scores: Float32) -> list[QueryInfluence]:
+def _list_influences(weights: Float64, scores: Float32) -> list[QueryInfluence]:
     total = weights.sum()
     order = [query for query in np.argsort(-weights, kind="stable") if weights[query] > 0]
     return [
         QueryInfluence(
-            int(one), float(weights[one] / total), float(scores[one, 0]), float(scores[one, 1])
+            int(query),
+            float(weights[query] / total),
+            float(scores[query, 0]),
+            float(scores[query, 1]),
         )
-        for one in order
+        for query in order
     ]
 
 
-def _find_ranks(ranking: TopK, row: int) -> NDArray[np.int64]:
-    """The rank of `row` for each query, from 1; 0 where it is not among those found."""
+def _find_ranks(ranking: TopK, row: int) -> Rows:
+    """Return the rank of `row` for each query, from 1; 0 where it is not among the best."""
     hit = ranking.rows == row
     return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 0)
 

@@ -1,4 +1,4 @@
-"""Fine-tuning without a database: documents and judged queries in, moved documents out."""
+"""Fine-tuning without a database, from documents and judged queries to moved documents."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import limit_threads, map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task, choose_and_fit
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import (
     BUCKET_COUNT,
     Choice,
@@ -32,7 +32,8 @@ from nudge_sync.solve.topk import TopK, find_top_k
 from nudge_sync.tuning.explain import Explanation, explain_document
 from nudge_sync.tuning.inputs import (
     Candidates,
-    build_train_weights,
+    QuerySet,
+    build_weights,
     check_documents,
     read_judged_rows,
     scale_queries,
@@ -44,10 +45,10 @@ from nudge_sync.tuning.qrels import RelevantDocuments, build_relevance_matrix
 
 @dataclass(frozen=True)
 class Fit:
-    """Where the documents go."""
+    """The documents after fine-tuning, and why they are where they are."""
 
     original: NDArray[np.floating]
-    """(n, d): the documents handed in."""
+    """(n, d): the documents that were handed in."""
     moved: Rows
     """The rows that changed, ascending."""
     vectors: Float32
@@ -59,31 +60,33 @@ class Fit:
     scores: dict[str, float]
     """The validation metric of each candidate."""
     reasons: list[str]
-    """Sentences: how many queries counted, and why this method and these settings."""
+    """Sentences on how many queries counted, and why this method and these settings."""
     cold: ColdReport | None
-    """The gain on answers with and without feedback, where `cold_share` was given."""
+    """The gains on documents with and without feedback, where `cold_share` was given."""
     _queries: Float32 = field(repr=False)
     _relevance: csr_matrix = field(repr=False)
     _judged_rows: Rows = field(repr=False)
     _attraction: csr_matrix = field(repr=False)
-    """(q, judged): what pulled, and how strongly."""
+    """(q, judged): how strongly each query attracted each judged document."""
     _similarity: Similarity = field(repr=False)
 
     @cached_property
     def documents(self) -> Float32:
-        """All documents, (n, d) float32; a row that did not move is bit for bit the input's.
+        """Return all documents, (n, d) float32; rows that did not move are the input's bits.
 
-        Made when first asked for. Documents that are a memory-mapped float32 file come back as a
-        private copy-on-write mapping of it, which takes memory for the moved rows alone.
+        They are put together when first asked for. Documents that are a memory-mapped float32
+        file come back as a private copy-on-write mapping of it, which takes memory for the moved
+        rows alone.
         """
         documents = _copy_documents(self.original)
         documents[self.moved] = self.vectors
         return documents
 
     def explain(self, row: int, depth: int = 10) -> Explanation:
-        """Why document `row` moved, and which queries it now wins and loses.
+        """Explain why document `row` moved, and which queries it wins and loses.
 
-        depth: a query is won where the document enters its first `depth` places.
+        depth: a query is won where the document enters its first `depth` ranks.
+        Raises InputError where there is no such row.
         """
         if not -1 < row < len(self.original):
             raise InputError(f"there is no row {row}; documents have {len(self.original)}")
@@ -102,7 +105,7 @@ class Fit:
         )
 
     def _widen_attraction(self) -> csr_matrix:
-        """How strongly each query pulled each document: (q, n)."""
+        """Return how strongly each query attracted each document: (q, n)."""
         attraction = self._attraction
         return csr_matrix(
             (attraction.data, self._judged_rows[attraction.indices], attraction.indptr),
@@ -110,7 +113,7 @@ class Fit:
         )
 
     def _search_before_and_after(self, depth: int) -> tuple[TopK, TopK]:
-        """The best `depth` documents of each query, before and after."""
+        """Return the best `depth` documents of each query, before and after."""
         if depth not in self._rankings:
             before = find_top_k(self._queries, self.original, depth, similarity=self._similarity)
             after = find_top_k(self._queries, self.documents, depth, similarity=self._similarity)
@@ -144,21 +147,22 @@ def finetune(
     *_queries: (q, d), any length.  *_relevant: for each query the relevant rows, or row -> grade;
     a grade of 0 or below pushes away (nudge-c only), the others are the metric's gains.
     method: "nudge-n", "nudge-h", "nudge-m" (similarity "dot" only), "nudge-c", "nothing", or
-    "auto", which compares them (nudge-h only with a `cold_share`). A named method learns from the
-    training queries and is only measured on the validation queries; "auto" learns again from both
+    "auto", which compares them (nudge-h only with a `cold_share`). A named method is trained on
+    the training queries and only measured on the validation queries; "auto" trains again on both
     once it has chosen.
-    angle: radians, not chosen but given; for nudge-m its step in lengths of the document.
+    angle: a fixed angle in radians instead of a chosen one; for nudge-m its step, in lengths of
+    the document.
     candidates: the best rows for each validation query (or each training and then each validation
-    query), from a database's search: more than the metric's places, so that enough are left when
-    judged rows are dropped. Without them every document is looked at.
-    cold_share: weight, 0 to 1, of documents without feedback in the choice; None for none.
+    query), from a database's search: more than the metric has ranks, so that enough are left when
+    judged rows are dropped. Without them every document is scored.
+    cold_share: weight, 0 to 1, of documents without feedback in the choice; None: not considered.
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
     Raises InputError.
     """
     return finetune_documents(
         documents,
-        (train_queries, train_relevant, train_weights),
-        (validation_queries, validation_relevant),
+        QuerySet(train_queries, train_relevant, train_weights),
+        QuerySet(validation_queries, validation_relevant),
         FinetuneOptions(method, metric, angle, similarity, max_angle, threads, cold_share),
         candidates,
     )
@@ -166,7 +170,7 @@ def finetune(
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """How to fine-tune."""
+    """The arguments of `finetune` that say how to move documents."""
 
     method: Method
     metric: str
@@ -179,26 +183,20 @@ class FinetuneOptions:
 
 def finetune_documents(
     documents: Any,
-    train: tuple[Any, Any, Any],
-    validation: tuple[Any, Any],
+    train: QuerySet,
+    validation: QuerySet,
     options: FinetuneOptions,
     candidates: Candidates | None = None,
     fixed_documents: NDArray[Any] | None = None,
 ) -> Fit:
-    """`finetune`, with its arguments gathered: queries, what is relevant, and weights.
+    """Move documents towards the queries they answer, as `finetune` does.
 
-    others: documents that can neither be relevant nor move, but are found.
+    fixed_documents: documents that cannot be relevant and do not move, but rank too.
+    Unlike `finetune`, this takes weights of the validation queries: "auto" trains on them too.
     """
     rows = check_documents(documents)
-    train_queries = scale_queries(train[0], rows, "train_queries")
-    validation_queries = scale_queries(validation[0], rows, "validation_queries")
-    queries, is_train = (
-        np.concatenate([train_queries, validation_queries]),
-        np.arange(len(train_queries) + len(validation_queries)) < len(train_queries),
-    )
-    relevance = _build_relevance(
-        train[1], validation[1], len(train_queries), len(validation_queries), len(rows)
-    )
+    queries, is_train = _stack_queries(train, validation, rows)
+    relevance = _build_relevance(train, validation, is_train, len(rows))
     judged = np.unique(relevance.indices).astype(np.int64)
     judged_relevance = select_judged_columns(relevance, judged)
     splits = _choose_splits(judged_relevance, is_train, options.method, options.angle)
@@ -218,7 +216,7 @@ def finetune_documents(
         task = build_task(
             read_judged_rows(rows, judged),
             JudgedQueries(queries, judged_relevance, scores),
-            build_train_weights(train[2], judged_relevance, judged, len(train_queries), len(rows)),
+            build_weights(train, validation, is_train, judged_relevance, judged, len(rows)),
             options.metric,
             options.similarity,
             options.max_angle,
@@ -230,27 +228,35 @@ def finetune_documents(
     return _build_fit(rows, judged, choice, queries, relevance, attraction, options.similarity)
 
 
+def _stack_queries(
+    train: QuerySet, validation: QuerySet, documents: NDArray[Any]
+) -> tuple[Float32, NDArray[np.bool_]]:
+    """Return all queries as unit rows, (q, d), training queries first, and a mask of these."""
+    train_queries = scale_queries(train.queries, documents, "train_queries")
+    validation_queries = scale_queries(validation.queries, documents, "validation_queries")
+    queries = np.concatenate([train_queries, validation_queries])
+    return queries, np.arange(len(queries)) < len(train_queries)
+
+
 def _build_relevance(
-    train: Any, validation: Any, train_count: int, validation_count: int, document_count: int
+    train: QuerySet, validation: QuerySet, is_train: NDArray[np.bool_], document_count: int
 ) -> csr_matrix:
-    """All judgements, training queries first: (q, n)."""
-    second = [] if validation is None else validation
-    return csr_matrix(
-        vstack(
-            [
-                build_relevance_matrix(train, train_count, document_count, "train_relevant"),
-                build_relevance_matrix(
-                    second, validation_count, document_count, "validation_relevant"
-                ),
-            ]
-        )
-    )
+    """Return all judgements, (q, n), those of the training queries first."""
+    train_count, validation_count = int(is_train.sum()), int((~is_train).sum())
+    validation_relevant = [] if validation.relevant is None else validation.relevant
+    parts = [
+        build_relevance_matrix(train.relevant, train_count, document_count, "train_relevant"),
+        build_relevance_matrix(
+            validation_relevant, validation_count, document_count, "validation_relevant"
+        ),
+    ]
+    return csr_matrix(vstack(parts))
 
 
 def _choose_splits(
     relevance: csr_matrix, is_train: NDArray[np.bool_], method: Method, angle: float | None
 ) -> list[ValidationSplit]:
-    """The split handed in; or folds, where it is too small for "auto" or there is none."""
+    """Return the split handed in; or folds, where it is too small for "auto" or there is none."""
     counts = has_answer(relevance)
     if not (is_train & counts).any():
         return []
@@ -268,7 +274,7 @@ def _choose_splits(
 def _select_scored_queries(
     splits: list[ValidationSplit], is_train: NDArray[np.bool_], options: FinetuneOptions
 ) -> NDArray[np.bool_]:
-    """The queries whose unjudged scores matter."""
+    """Return the mask of the queries whose scores of unjudged documents matter: (q,)."""
     if options.cold_share is not None or options.method in {"auto", "nudge-c"}:
         return np.ones(len(is_train), np.bool_)
     needs_scores = np.zeros(len(is_train), np.bool_)
@@ -304,7 +310,7 @@ def _build_fit(
 
 
 def _copy_documents(documents: NDArray[Any]) -> Float32:
-    """A float32 copy that may be written; of a mapped file, a copy-on-write mapping."""
+    """Return a float32 copy that may be written; of a mapped file, a copy-on-write mapping."""
     if isinstance(documents, np.memmap) and isinstance(documents.base, mmap.mmap):
         path = documents.filename
         if documents.dtype == np.float32 and path is not None:
@@ -316,5 +322,5 @@ def _copy_documents(documents: NDArray[Any]) -> Float32:
     def copy(rows: slice) -> None:
         copied[rows] = documents[rows]
 
-    map_in_threads(copy, list(chunks(len(documents), 1 << 14)))
+    map_in_threads(copy, list_chunks(len(documents), 1 << 14))
     return copied

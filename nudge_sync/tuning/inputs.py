@@ -1,32 +1,46 @@
-"""Arrays as callers hand them in, checked and made ready for the solver."""
+"""Arrays as callers hand them in, checked and brought into the form that the solver takes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Int64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32, unit
-from nudge_sync.solve.line_search.paths import chunks
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.tuning.qrels import build_relevance_matrix
 
 ROW_ARRAY_NDIM = 2
-"""Dimensions of an array of rows."""
+"""The number of axes of an array of rows."""
 MAX_LENGTH = 1e37
-"""Lengths beyond this are as good as infinite in float32."""
-Candidates: TypeAlias = NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.floating]]
+"""Longer vectors are refused: in float32 their products would become infinite."""
+Candidates: TypeAlias = Int64 | tuple[Int64, NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
 
+@dataclass(frozen=True)
+class QuerySet:
+    """Training or validation queries as a caller hands them in, not checked yet."""
+
+    queries: Any
+    """(q, d), any length; None for no queries."""
+    relevant: Any
+    """As `RelevantDocuments`, one entry a query; None for no queries."""
+    weights: Any = None
+    """How much each query, (q,), or judgement (as `RelevantDocuments`) counts in training; None
+    for 1 each."""
+
+
 def check_documents(documents: Any) -> NDArray[np.floating]:
-    """The documents as an array, (n, d), not copied; raises InputError where they are not that."""
+    """Return the documents as an array, (n, d), not copied; raise InputError for anything else."""
     rows = documents if isinstance(documents, np.ndarray) else np.asarray(documents)
     if rows.ndim != ROW_ARRAY_NDIM or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise InputError(
@@ -36,7 +50,11 @@ def check_documents(documents: Any) -> NDArray[np.floating]:
 
 
 def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
-    """Unit rows; raises InputError for a row without a direction."""
+    """Return the queries as unit rows, (q, d).
+
+    name: of the argument, for messages. Raises InputError for a row that is zero, not finite, or
+    not of the documents' dimension.
+    """
     if queries is None:
         return np.empty((0, documents.shape[1]), np.float32)
     rows = to_float32(queries)
@@ -55,7 +73,7 @@ def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
         units[part] = rows[part] / np.where(usable, length, 1.0).astype(np.float32)[:, None]
         return usable
 
-    usable = np.concatenate(map_in_threads(scale, list(chunks(len(rows)))))
+    usable = np.concatenate(map_in_threads(scale, list_chunks(len(rows))))
     if not usable.all():
         raise InputError(
             f"{name}[{np.flatnonzero(~usable)[0]}] is zero or not finite; "
@@ -65,14 +83,14 @@ def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
 
 
 def read_judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
-    """The judged documents in float32; raises InputError where one is not finite."""
+    """Return the judged documents in float32; raise InputError where one is not finite."""
     rows = np.empty((len(judged), documents.shape[1]), np.float32)
 
     def fetch(part: slice) -> Rows:
         rows[part] = to_float32(documents[judged[part]])
         return judged[part][~np.isfinite(rows[part]).all(axis=1)]
 
-    for broken in map_in_threads(fetch, list(chunks(len(judged)))):
+    for broken in map_in_threads(fetch, list_chunks(len(judged))):
         if len(broken):
             raise InputError(
                 f"documents[{broken[0]}] is judged and holds NaN or infinity; "
@@ -82,7 +100,10 @@ def read_judged_rows(documents: NDArray[Any], judged: Rows) -> Float32:
 
 
 def select_judged_columns(relevance: csr_matrix, judged: Rows) -> csr_matrix:
-    """The same judgements over judged rows alone."""
+    """Return the columns of the judged documents alone: (q, judged).
+
+    judged: ascending; has to hold every column with an entry.
+    """
     columns = np.searchsorted(judged, relevance.indices)
     return csr_matrix(
         (relevance.data, columns, relevance.indptr), shape=(relevance.shape[0], len(judged))
@@ -99,9 +120,10 @@ def score_unjudged(
     similarity: Similarity,
     fixed_documents: NDArray[Any] | None = None,
 ) -> Float32:
-    """The `depth` best scores of each query among documents that nobody judged: (q, depth).
+    """Return the `depth` best scores of each query among documents that nobody judged: (q, depth).
 
-    asked: (q,), the queries that matter; -inf for the rest.  others: more documents of that kind.
+    needs_scores: (q,), the queries to score; the others get -inf.
+    fixed_documents: more documents that nobody judged.
     """
     scores = np.full((len(queries), depth), -np.inf, np.float32)
     if candidates is not None:
@@ -151,28 +173,49 @@ def _read_candidates(
     return rows, computed
 
 
-def build_train_weights(
-    weights: Any, relevance: csr_matrix, judged: Rows, train_count: int, document_count: int
+def build_weights(
+    train: QuerySet,
+    validation: QuerySet,
+    is_train: NDArray[np.bool_],
+    relevance: csr_matrix,
+    judged: Rows,
+    document_count: int,
 ) -> csr_matrix | NDArray[Any] | None:
-    """Weights of the first `count` queries as the solver takes them, 1 for the others.
+    """Return the weights of all queries, training queries first, as the solver takes them.
 
-    weights: None, one a query, or rows or row -> weight as judgements are given.
+    is_train: (q,), the mask of the training queries. relevance: (q, judged).
+    The weights of the validation queries count once they train too: 1 each where there are none.
     """
-    if weights is None:
+    if train.weights is None:
         return None
-    if isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub":
-        if len(weights) != train_count:
-            raise InputError(f"train_weights are {len(weights)} for {train_count} training queries")
-        return np.append(weights.astype(np.float64), np.ones(relevance.shape[0] - train_count))
-    judgement_weights = select_judged_columns(
-        *_check_weights(
-            build_relevance_matrix(weights, train_count, document_count, "train_weights"), judged
+    train_count, validation_count = int(is_train.sum()), int((~is_train).sum())
+    if _is_one_per_query(train.weights) and validation.weights is None:
+        if len(train.weights) != train_count:
+            raise InputError(
+                f"train_weights are {len(train.weights)} for {train_count} training queries"
+            )
+        return np.append(train.weights.astype(np.float64), np.ones(validation_count))
+    validation_weights = (
+        (relevance[train_count:] > 0).astype(np.float64)
+        if validation.weights is None
+        else _build_weight_matrix(
+            validation.weights, validation_count, judged, document_count, "validation_weights"
         )
     )
-    return csr_matrix(vstack([judgement_weights, (relevance[train_count:] > 0).astype(np.float64)]))
+    train_weights = _build_weight_matrix(
+        train.weights, train_count, judged, document_count, "train_weights"
+    )
+    return csr_matrix(vstack([train_weights, validation_weights]))
 
 
-def _check_weights(weights: csr_matrix, judged: Rows) -> tuple[csr_matrix, Rows]:
-    if not np.isin(weights.indices, judged).all():
-        raise InputError("train_weights name a row that is judged by no query")
-    return weights, judged
+def _is_one_per_query(weights: Any) -> bool:
+    return isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub"
+
+
+def _build_weight_matrix(
+    weights: Any, query_count: int, judged: Rows, document_count: int, name: str
+) -> csr_matrix:
+    matrix = build_relevance_matrix(weights, query_count, document_count, name)
+    if not np.isin(matrix.indices, judged).all():
+        raise InputError(f"{name} name a row that is judged by no query")
+    return select_judged_columns(matrix, judged)

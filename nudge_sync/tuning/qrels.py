@@ -1,4 +1,4 @@
-"""Relevance as callers write it, as the solver reads it."""
+"""Relevance from the forms that callers write it in to the matrix that the solver reads."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.errors import InputError
 
 RelevantDocuments: TypeAlias = Sequence[Iterable[int] | Mapping[int, float]] | csr_matrix
-"""For each query the rows that are relevant, or row -> grade; or a (q, n) sparse matrix."""
+"""For each query the relevant rows, or row -> grade; or a (q, n) sparse matrix of grades."""
 
 
 def build_relevance_matrix(
     relevant: RelevantDocuments, query_count: int, document_count: int, name: str
 ) -> csr_matrix:
-    """Grades, (q, n), 1 where none was given; a row named twice for a query counts once.
+    """Return the grades as a matrix, (q, n): 1 where none was given.
 
-    Raises InputError for a row that is not there, a grade that is not finite, or another number
+    A row named twice for a query counts once. name: of the argument, for messages.
+    Raises InputError for a row that does not exist, a grade that is not finite, or another number
     of entries than there are queries.
     """
     if issparse(relevant):
@@ -60,7 +61,7 @@ def _build_from_lists(
     )
 
 
-def _read_row_numbers(entries: list[Any], total: int, name: str) -> NDArray[np.int64]:
+def _read_row_numbers(entries: list[Any], total: int, name: str) -> Int64:
     try:
         rows = np.fromiter(chain.from_iterable(entries), np.float64, total)
     except (TypeError, ValueError) as error:
@@ -70,7 +71,7 @@ def _read_row_numbers(entries: list[Any], total: int, name: str) -> NDArray[np.i
     return rows.astype(np.int64)
 
 
-def _read_grades(entries: list[Any], total: int) -> NDArray[np.float64]:
+def _read_grades(entries: list[Any], total: int) -> Float64:
     if not any(issubclass(kind, Mapping) for kind in set(map(type, entries))):
         return np.ones(total)
     grades = (
@@ -80,15 +81,15 @@ def _read_grades(entries: list[Any], total: int) -> NDArray[np.float64]:
 
 
 def _drop_duplicates(
-    query_rows: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    grades: NDArray[np.float64],
+    query_rows: Int64,
+    rows: Int64,
+    grades: Float64,
     shape: tuple[int, int],
 ) -> csr_matrix:
     order = np.lexsort((rows, query_rows))
     query_rows, rows, grades = query_rows[order], rows[order], grades[order]
-    fresh = np.ones(len(rows), np.bool_)
-    fresh[1:] = (query_rows[1:] != query_rows[:-1]) | (rows[1:] != rows[:-1])
-    query_rows, rows, grades = query_rows[fresh], rows[fresh], grades[fresh]
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[1:] = (query_rows[1:] != query_rows[:-1]) | (rows[1:] != rows[:-1])
+    query_rows, rows, grades = query_rows[is_first], rows[is_first], grades[is_first]
     start = np.concatenate([[0], np.cumsum(np.bincount(query_rows, minlength=shape[0]))])
     return csr_matrix((grades, rows, start), shape=shape)

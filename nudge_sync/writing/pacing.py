@@ -1,4 +1,4 @@
-"""Writes that a live index can keep up with: a rate, and a pause while it falls behind."""
+"""Pacing: writes that a live index can keep up with, by a rate and by pauses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Pacer:
     """Holds each batch back until the rate and the index allow it."""
 
     def __init__(self, collection: Collection, settings: WriteSettings, progress: Progress) -> None:
+        """Pace writes to `collection`; `progress` is called during pauses."""
         self._collection = collection
         self._settings = settings
         self._progress = progress
@@ -40,7 +41,10 @@ class Pacer:
         self._next_write_at = time.monotonic() + rows / self._settings.rate
 
     def wait_for_index(self) -> None:
-        """Return when the index keeps up. Raises like `wait`."""
+        """Return when the index keeps up.
+
+        Raises Unreachable if it does not within `pause_seconds`, and what `progress` raises.
+        """
         deadline = time.monotonic() + self._settings.pause_seconds
         while not (health := self._collection.health()).ready:
             if time.monotonic() >= deadline:

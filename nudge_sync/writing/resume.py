@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.feedback.judged import load_collection_judgements
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.planning.held_out import (
     HeldOutQueries,
     LiveCheck,
@@ -14,73 +14,83 @@ from nudge_sync.planning.held_out import (
     measure_live_scores,
     select_held_out,
 )
-from nudge_sync.store import lease
 from nudge_sync.store.ledger import Revision, find_pending_revisions
-from nudge_sync.store.target import Target, refuse_unsupported_collection
-from nudge_sync.writing.pacing import Pacer
+from nudge_sync.store.target import Target
 from nudge_sync.writing.rollback import undo_revision
-from nudge_sync.writing.two_phase import Writer, roll_forward, supersede_older_revisions
+from nudge_sync.writing.two_phase import (
+    Writer,
+    open_writer,
+    roll_forward,
+    supersede_older_revisions,
+)
 
 
 def resume(
     target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
 ) -> dict[str, Any] | None:
-    """Finish or give up the unfinished revision; what became of it, or None if there was none.
+    """Finish or abandon the unfinished revision, and return its summary; None if there is none.
 
     A revision of which nothing was written yet is abandoned; one that was being written is
     finished. Raises what `cycle.apply` raises about the lease and the database.
     """
-    refuse_unsupported_collection(target.facts)
-    with lease.hold_lease(target, settings.write.lease_seconds) as held_lease:
-        writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
-        return finish_pending_revision(writer, settings)
+    with open_writer(target, settings, progress) as writer:
+        return finish_pending_revision(writer)
 
 
-def finish_pending_revision(writer: Writer, settings: CollectionSettings) -> dict[str, Any] | None:
-    """The same, for a caller that holds the lease."""
+def finish_pending_revision(writer: Writer) -> dict[str, Any] | None:
+    """Finish or abandon the unfinished revision, for a caller that holds the lease.
+
+    Returns its summary, or None if there is none.
+    """
     result = None
     for entry in find_pending_revisions(writer.ledger.entries()):
         if entry.state == "planned":
             abandoned = writer.ledger.set_state(entry, "abandoned")
-            writer.history.delete_revision(entry.number)
+            writer.target.history.delete_revision(entry.number)
             result = abandoned.summary()
             continue
-        return _finish_revision(writer, settings, entry)
+        return _finish_revision(writer, entry)
     return result
 
 
-def _finish_revision(
-    writer: Writer, settings: CollectionSettings, entry: Revision
-) -> dict[str, Any]:
-    if entry.state == "writing":
-        entry, _ = roll_forward(writer, entry)
-    supersede_older_revisions(writer, entry)
-    judgements = load_collection_judgements(writer.target, settings, writer.progress)
-    conclude_revision(writer, settings, entry, select_held_out(judgements))
-    return writer.ledger.read_entry(entry.number).summary()
-
-
 def conclude_revision(
-    writer: Writer, settings: CollectionSettings, entry: Revision, probe: HeldOutQueries | None
+    writer: Writer, entry: Revision, held_out: HeldOutQueries | None
 ) -> LiveCheck | None:
-    """Measure a written revision through the live index and note it applied.
+    """Measure a written revision on the live index, and store it as applied.
 
-    A loss beyond the gate is rolled back at once. What was not measured before it was written
-    (a rollback, points that only went back to their originals) is not measured now: None.
+    held_out: the queries to measure by. A loss beyond the gate is rolled back at once. What was
+    not measured before it was written (a rollback, points that only went back to their originals)
+    is not measured now: None.
     """
-    before = entry.details.get("live")
-    if entry.kind == "rollback" or before is None or probe is None:
+    before = entry.details.live
+    if entry.kind == "rollback" or before is None or held_out is None:
         writer.ledger.set_state(entry, "applied")
         return None
     # Rows that wait for the index may not be found yet: that would look like a loss.
-    Pacer(writer.target.collection, writer.settings, writer.progress).wait_for_index()
+    writer.pacer.wait_for_index()
+    solver, gate = writer.settings.solver, writer.settings.gate
     after = measure_live_scores(
-        writer.target.collection, probe, exact=settings.solver.exact, progress=writer.progress
+        writer.target.collection, held_out, exact=solver.exact, progress=writer.progress
     )
-    check = compare_live_scores(before, after, settings.solver.metric, settings.gate)
+    scores_before = {name: float(score) for name, score in before.items() if _is_score(score)}
+    check = compare_live_scores(scores_before, after, solver.metric, gate)
     if check.is_loss:
         # Left in state "written" until the rollback supersedes it: a crash in between is resumed.
         undo_revision(writer, writer.ledger.add_details(entry, lost=check.summary()))
     else:
         writer.ledger.set_state(entry, "applied", live=check.summary())
     return check
+
+
+def _is_score(value: object) -> TypeGuard[float]:
+    # Once measured, the field holds the scores before and after, and whether that is a loss.
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def _finish_revision(writer: Writer, entry: Revision) -> dict[str, Any]:
+    if entry.state == "writing":
+        entry, _ = roll_forward(writer, entry)
+    supersede_older_revisions(writer, entry)
+    judgements = load_judgements(writer.target, writer.settings, writer.progress)
+    conclude_revision(writer, entry, select_held_out(judgements))
+    return writer.ledger.read_entry(entry.number).summary()

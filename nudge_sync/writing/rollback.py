@@ -1,4 +1,4 @@
-"""A revision -> the change that goes back to it."""
+"""Go back to an earlier revision, or to the originals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
-from nudge_sync.store import checksum, lease
+from nudge_sync.planning.plan import summarise_ids
+from nudge_sync.store import checksum
 from nudge_sync.store.ledger import (
     Revision,
     find_head,
@@ -22,8 +23,8 @@ from nudge_sync.store.ledger import (
     trace_lineage,
 )
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
-from nudge_sync.store.target import Target, refuse_unsupported_collection
-from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
+from nudge_sync.store.target import Target
+from nudge_sync.writing.two_phase import Writer, WriteSet, open_writer, write_revision
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,19 @@ class RollbackReport:
     restored: int = 0
     """Rows written."""
     identical: int = 0
-    """Points that hold, read back, exactly what they held at `to`."""
+    """Points that hold, read back, exactly what they held at `head`."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """The fields of `rollback --json`."""
+        """Return the fields of `rollback --json`."""
         return {
             "to": self.head,
             "revision": self.revision,
             "points": self.points,
             "restored": self.restored,
             "identical": self.identical,
-            "drifted": len(self.drifted),
-            "drifted_ids": self.drifted[:1000],
-            "missing": len(self.missing),
-            "missing_ids": self.missing[:1000],
+            **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 
 
@@ -71,9 +69,7 @@ def roll_back(
     that was left unfinished is what gets undone. Raises InputError where the revision is not kept,
     and whatever `cycle.apply` raises about the lease and the database.
     """
-    refuse_unsupported_collection(target.facts)
-    with lease.hold_lease(target, settings.write.lease_seconds) as held_lease:
-        writer = Writer(target, settings.write, held_lease, held_lease.add_heartbeat(progress))
+    with open_writer(target, settings, progress) as writer:
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         return _restore_revision(writer, goal)
@@ -117,25 +113,20 @@ def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
     entry = writer.ledger.add_entry("rollback", find_head(entries), goal, {"rows": len(write_set)})
     entry, tally = write_revision(writer, entry, write_set)
     writer.ledger.set_state(entry, "applied")
-    return _count_identical(
-        target, _add_write_counts(report, entry, tally), points.ids, goal_vectors
-    )
-
-
-def _add_write_counts(report: RollbackReport, entry: Revision, tally: Tally) -> RollbackReport:
-    return replace(
+    report = replace(
         report,
         revision=entry.number,
         restored=tally.written,
-        drifted=[*report.drifted, *tally.drifted],
-        missing=[*report.missing, *tally.missing],
+        drifted=[*drifted, *tally.drifted],
+        missing=[*points.missing, *tally.missing],
     )
+    return _count_identical(target, report, points.ids, goal_vectors)
 
 
 def _count_identical(
     target: Target, report: RollbackReport, ids: Sequence[PointId], goal_vectors: Float32
 ) -> RollbackReport:
-    """The same, with every point read once more and compared."""
+    """Read every point once more, and count those that hold their row of `goal_vectors` (n, d)."""
     live_points = target.collection.read(ids)
     rows = {point: row for row, point in enumerate(ids)}
     expected = goal_vectors[[rows[point] for point in live_points.ids]]
@@ -149,7 +140,7 @@ def _count_identical(
 
 
 def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list[int]) -> Float32:
-    """What each point held at the revision that `line` starts with."""
+    """Return (n, d): what each point held at the revision that `lineage` starts with."""
     held_vectors = points.originals.copy()
     records = target.history.find_latest(lineage, points.ids, vectors=True)
     for row, point in enumerate(points.ids):
@@ -163,15 +154,10 @@ def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list
 def _build_write_set(
     target: Target, points: ClassifiedPoints, goal_vectors: Float32
 ) -> tuple[WriteSet, list[PointId]]:
+    """Return the rows that differ, and the ids of points that the application re-embedded."""
     foreign_rows = points.find_rows(Ownership.FOREIGN)
     differs = ~is_same_vector(points.live_vectors, goal_vectors, rescales=target.facts.rescales)
     differs[foreign_rows] = False
     rows = np.flatnonzero(differs)
-    write_set = WriteSet(
-        ids=[points.ids[row] for row in rows],
-        live_vectors=points.live_vectors[rows],
-        vectors=goal_vectors[rows],
-        originals=points.originals[rows],
-        must_add_original=points.must_add_original[rows],
-    )
+    write_set = WriteSet.build(points.select(rows), goal_vectors[rows])
     return write_set, [points.ids[row] for row in foreign_rows]

@@ -1,51 +1,59 @@
-"""Carry out a change: note it completely, then write it, reading every row back.
+"""Write a revision in two phases: stage it completely, then commit it, reading every row back.
 
 Phase one puts originals and the new vectors into the sidecar's own collections and writes nothing
-else. Phase two writes the collection. A crash in phase one leaves nothing to undo; a crash in
-phase two leaves everything that is needed to finish, in the database.
+else. Phase two writes the user's collection. A crash in phase one leaves nothing to undo; a crash
+in phase two leaves everything that is needed to finish in the database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
-from nudge_sync.config import WriteSettings
-from nudge_sync.connector import Float32, PointId, Points, Record, WriteReport
+from nudge_sync.config import CollectionSettings
+from nudge_sync.connector import PointId, Points, Record, WriteReport
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.store import checksum
-from nudge_sync.store.history import History
-from nudge_sync.store.lease import HeldLease
+from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
-from nudge_sync.store.provenance import has_same_vector
-from nudge_sync.store.retry import guard_collection_retries
-from nudge_sync.store.target import Target
+from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
+from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.writing.pacing import Pacer
 
 
 @dataclass(frozen=True)
 class WriteSet:
-    """Rows to write: what each holds now, what it shall hold, and what its original is.
-
-    `enter` marks rows whose original is not in the shadow yet.
-    """
+    """Rows to write."""
 
     ids: list[PointId]
     live_vectors: Float32
+    """(n, d): what each point holds now."""
     vectors: Float32
+    """(n, d): what each point shall hold."""
     originals: Float32
+    """(n, d): what each point held before it was ever moved."""
     must_add_original: NDArray[np.bool_]
+    """(n,): whether the original is not in the shadow yet."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def build(cls, points: ClassifiedPoints, vectors: Float32) -> WriteSet:
+        """Return the rows that give each of `points` its row of `vectors` (n, d)."""
+        return cls(
+            points.ids, points.live_vectors, vectors, points.originals, points.must_add_original
+        )
+
     def batches(self, size: int) -> Iterator[WriteSet]:
-        """The same rows in order, `size` at a time."""
+        """Yield the rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
             yield WriteSet(
@@ -59,7 +67,7 @@ class WriteSet:
 
 @dataclass
 class Tally:
-    """What became of the rows of a change."""
+    """What became of the rows of a write set."""
 
     written: int = 0
     drifted: list[PointId] = field(default_factory=list)
@@ -74,10 +82,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Writer:
-    """What a change is carried out with."""
+    """The right to write to one collection, and what that needs."""
 
     target: Target
-    settings: WriteSettings
+    settings: CollectionSettings
     lease: HeldLease
     progress: Progress
 
@@ -86,64 +94,78 @@ class Writer:
         """The target's ledger, read once the lease is held and not again."""
         return self.target.open_ledger()
 
-    @property
-    def history(self) -> History:
-        """The target's history."""
-        return self.target.history
+    @cached_property
+    def pacer(self) -> Pacer:
+        """What holds each batch back until the rate and the index allow it."""
+        return Pacer(self.target.collection, self.settings.write, self.progress)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
-        """`Collection.write` as long as this process holds the lease. Raises LeaseLost."""
+        """Call `Collection.write` as long as this process holds the lease. Raises LeaseLost."""
         self.lease.renew()
-        return guard_collection_retries(self.target.collection, self.lease.confirm).write(
-            points, expected
-        )
+        return self.target.collection.guard_writes(self.lease.confirm).write(points, expected)
+
+
+@contextmanager
+def open_writer(
+    target: Target, settings: CollectionSettings, progress: Progress
+) -> Iterator[Writer]:
+    """Hold the collection's lease inside, with a heartbeat whenever progress is reported.
+
+    Raises UnsupportedCollection, LeaseHeld, DatabaseError.
+    """
+    refuse_unsupported_collection(target.facts)
+    with hold_lease(target, settings.write.lease_seconds) as held_lease:
+        yield Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
 
 
 def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
-    """Write `change` as the planned revision `entry`; returns it in state "written".
+    """Write `write_set` as the planned revision `entry`, and return it in state "written".
 
-    Raises LeaseLost, WriteNotVerified, DatabaseError, and what `progress` raises. Whatever it
+    Raises LeaseLost, WriteNotVerified, DatabaseError, and what the progress raises. Whatever it
     raises, each row holds what it held before, its new vector or what the application wrote, and
-    `resume.resume` finishes or abandons the revision from the database alone.
+    `resume` finishes or abandons the revision from the database alone.
     """
-    # From here on whoever takes the lease finds the entry, and settles it.
+    # From here on whoever takes the lease finds the entry and finishes or abandons it.
     writer.lease.confirm()
     stage(writer, entry, write_set)
     writer.lease.confirm()
     entry = writer.ledger.set_state(entry, "writing")
     supersede_older_revisions(writer, entry)
-    tally, done = Tally(), 0
-    pacer = Pacer(writer.target.collection, writer.settings, writer.progress)
-    for batch in write_set.batches(writer.settings.batch_size):
-        pacer.wait(len(batch))
-        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live_vectors))
-        done += len(batch)
-        writer.progress("write", done, len(write_set))
+    tally = commit(writer, write_set)
     return mark_written(writer, entry, tally), tally
 
 
 def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
-    """Phase one: originals into the shadow, read back; then the new vectors into history."""
-    shadow = writer.target.shadow
-    done = 0
-    for batch in write_set.batches(writer.settings.batch_size):
+    """Put originals into the shadow, read back, and then the new vectors into history: phase one.
+
+    Raises WriteNotVerified where what is stored is not what was to be stored.
+    """
+    history, done = writer.target.history, 0
+    for batch in write_set.batches(writer.settings.write.batch_size):
         writer.lease.renew()
-        rows = np.flatnonzero(batch.must_add_original)
-        if len(rows):
-            shadow.add_originals(
-                entry.number, [batch.ids[row] for row in rows], batch.originals[rows]
-            )
-        writer.history.add_rows(
+        _add_originals(writer, entry, batch)
+        history.add_rows(
             entry.number, batch.ids, batch.vectors, batch.live_vectors, batch.originals
         )
         done += len(batch)
         writer.progress("note", done, len(write_set))
-    staged = writer.history.records.count({"revision": entry.number})
+    staged = history.records.count({"revision": entry.number})
     if staged != len(write_set):
         raise WriteNotVerified(
             f"{staged} rows of {len(write_set)} were noted in the history; nothing was written to "
             "the collection"
         )
+
+
+def commit(writer: Writer, write_set: WriteSet) -> Tally:
+    """Write a staged write set to the user's collection: phase two."""
+    tally, done = Tally(), 0
+    for batch in write_set.batches(writer.settings.write.batch_size):
+        writer.pacer.wait(len(batch))
+        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live_vectors))
+        done += len(batch)
+        writer.progress("write", done, len(write_set))
+    return tally
 
 
 def supersede_older_revisions(writer: Writer, entry: Revision) -> None:
@@ -155,25 +177,42 @@ def supersede_older_revisions(writer: Writer, entry: Revision) -> None:
 
 
 def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
-    """Phase two again, from history alone, for a revision that a crash left in state "writing".
+    """Repeat phase two from history alone, for a revision that a crash left in state "writing".
 
     Rows that hold what the revision replaces are written, rows that hold its vector already are
     counted as written, all others are the application's and are left alone.
     """
     supersede_older_revisions(writer, entry)
-    tally, done = Tally(), 0
-    pacer = Pacer(writer.target.collection, writer.settings, writer.progress)
-    for records in writer.history.scan_revision(entry.number):
-        pacer.wait(len(records))
+    tally, done, row_count = Tally(), 0, entry.details.rows
+    for records in writer.target.history.scan_revision(entry.number):
+        writer.pacer.wait(len(records))
         tally.add(_rewrite_records(writer, records))
         done += len(records)
-        writer.progress("resume", done, entry.details.get("rows", done))
-    if done != entry.details.get("rows", done):
+        writer.progress("resume", done, row_count)
+    if done != row_count:
         raise DamagedRecord(
-            f"the history holds {done} of the {entry.details['rows']} rows of revision "
-            f"{entry.number}, which a crash left half-written; `nudge-sync rollback` undoes it"
+            f"the history holds {done} of the {row_count} rows of revision {entry.number}, which "
+            "a crash left half-written; `nudge-sync rollback` undoes it"
         )
     return mark_written(writer, entry, tally), tally
+
+
+def mark_written(writer: Writer, entry: Revision, tally: Tally) -> Revision:
+    """Store the revision in state "written", with its counts."""
+    return writer.ledger.set_state(
+        entry,
+        "written",
+        written=tally.written,
+        drifted=len(tally.drifted),
+        missing=len(tally.missing),
+    )
+
+
+def _add_originals(writer: Writer, entry: Revision, batch: WriteSet) -> None:
+    rows = np.flatnonzero(batch.must_add_original)
+    if len(rows):
+        ids = [batch.ids[row] for row in rows]
+        writer.target.shadow.add_originals(entry.number, ids, batch.originals[rows])
 
 
 def _rewrite_records(writer: Writer, records: list[Record]) -> WriteReport:
@@ -182,26 +221,26 @@ def _rewrite_records(writer: Writer, records: list[Record]) -> WriteReport:
     live_points = target.collection.read(ids)
     rows = {point: row for row, point in enumerate(live_points.ids)}
     writable: list[Record] = []
-    drifted: list[Record] = []
-    for record in records:
-        point = record.document["id"]
-        if point in rows:
-            is_writable = _is_old_or_new_vector(
-                record, live_points.vectors[rows[point]], rescales=target.facts.rescales
-            )
-            (writable if is_writable else drifted).append(record)
-    report = _write_records(
-        writer, writable, live_points.vectors[[rows[record.document["id"]] for record in writable]]
-    )
+    drifted: list[PointId] = []
+    for point, record in zip(ids, records, strict=True):
+        if point not in rows:
+            continue
+        live_vector = live_points.vectors[rows[point]]
+        if _is_old_or_new_vector(record, live_vector, rescales=target.facts.rescales):
+            writable.append(record)
+        else:
+            drifted.append(point)
+    writable_rows = [rows[record.document["id"]] for record in writable]
+    report = _write_records(writer, writable, live_points.vectors[writable_rows])
     return WriteReport(
         written=report.written,
-        drifted=[*report.drifted, *(record.document["id"] for record in drifted)],
+        drifted=[*report.drifted, *drifted],
         missing=[*report.missing, *(point for point in ids if point not in rows)],
     )
 
 
 def _is_old_or_new_vector(record: Record, live_vector: Float32, *, rescales: bool) -> bool:
-    """Whether a row still holds what the revision replaces, or holds its vector already."""
+    """Return whether a row holds what the revision replaces, or its vector already."""
     return checksum.digest_vector(live_vector) == record.document["replaced"] or has_same_vector(
         record, live_vector, rescales=rescales
     )
@@ -213,14 +252,3 @@ def _write_records(writer: Writer, records: list[Record], live_vectors: Float32)
     vectors = np.stack([np.asarray(record.vector, np.float32) for record in records])
     ids: list[PointId] = [record.document["id"] for record in records]
     return writer.write(Points(ids, vectors), live_vectors)
-
-
-def mark_written(writer: Writer, entry: Revision, tally: Tally) -> Revision:
-    """The revision in state "written", with its counts."""
-    return writer.ledger.set_state(
-        entry,
-        "written",
-        written=tally.written,
-        drifted=len(tally.drifted),
-        missing=len(tally.missing),
-    )

@@ -1,4 +1,4 @@
-"""The long form: `make chaos`. At least 200 kills in about 25 minutes, and what they cost."""
+"""`make chaos`: kill processes and servers 200 times in 25 minutes, and count what is lost."""
 # ruff: noqa: T201
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ COLUMNS = {
 
 
 def kill_embedded_engine(engine: str, kills: int, seconds: float) -> ChaosReport:
-    """The engine lives in the process that is killed, and is killed with it."""
+    """Kill processes in which the engine itself lives."""
     with ram_folder() as path:
         return kill_repeatedly(ChaosRunner(engine, path), kills, seconds)
 
 
 def kill_on_milvus(kills: int, seconds: float, restarts: int) -> list[ChaosReport]:
-    """First processes are killed, then the server itself."""
+    """Kill processes that write to a Milvus server, and then the server itself."""
     with ram_folder() as path, start_fresh_milvus() as server:
-        tolls = [kill_repeatedly(ChaosRunner("milvus", path, server.uri), kills, seconds)]
-        print(format_table(tolls), flush=True)
+        reports = [kill_repeatedly(ChaosRunner("milvus", path, server.uri), kills, seconds)]
+        print(format_table(reports), flush=True)
         runner = ChaosRunner("milvus", path, server.uri, seed=1)
         runner.report.engine = "milvus, server killed"
         for _ in range(restarts):
             runner.kill_database(server.kill, partial(start_server, server))
-        return [*tolls, runner.finish()]
+        return [*reports, runner.finish()]
 
 
 def kill_repeatedly(runner: ChaosRunner, kills: int, seconds: float) -> ChaosReport:
-    """That many kills, or as many as fit into the time."""
+    """Kill so many times, or as often as the time allows."""
     until = time.monotonic() + seconds
     while runner.report.kills < kills and time.monotonic() < until:
         runner.kill_once()
@@ -55,7 +55,10 @@ def kill_repeatedly(runner: ChaosRunner, kills: int, seconds: float) -> ChaosRep
 
 
 def start_server(server: MilvusServer) -> None:
-    """Some starts panic, more so after a kill and on a busy machine."""
+    """Start a server again.
+
+    Some starts panic, more often after a kill and on a busy machine.
+    """
     for _ in range(5):
         with suppress(RuntimeError):
             server.start()
@@ -63,9 +66,9 @@ def start_server(server: MilvusServer) -> None:
     raise RuntimeError(f"no Milvus came up again in {server.directory}")
 
 
-def format_table(tolls: list[ChaosReport]) -> str:
-    """One line an engine."""
-    rows = [[str(getattr(toll, name)) for name in COLUMNS] for toll in tolls]
+def format_table(reports: list[ChaosReport]) -> str:
+    """Return a table with a line for each engine."""
+    rows = [[str(getattr(report, name)) for name in COLUMNS] for report in reports]
     lines = [list(COLUMNS.values()), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -75,25 +78,23 @@ def format_table(tolls: list[ChaosReport]) -> str:
 
 
 def main() -> int:
-    """0 if nothing was lost."""
+    """Run everything, print the table, and return 0 if nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=210)
     parser.add_argument("--minutes", type=float, default=25.0, help="about, at most")
     args = parser.parse_args()
     share = 60 * args.minutes / 5
-    tolls = kill_on_milvus(args.kills // 4, share, restarts=4)
-    tolls.append(kill_embedded_engine("milvus-lite", args.kills // 4, share))
-    left = args.kills - sum(toll.kills for toll in tolls)
-    tolls.append(kill_embedded_engine("qdrant-edge", left, 2 * share))
-    print(format_table(tolls))
-    for toll in tolls:
-        print(*(f"{toll.engine}: {what}" for what in toll.failures), sep="\n", end="")
-    killed = sum(toll.kills for toll in tolls)
-    print(
-        f"{killed} kills; struck at {len(set().union(*(toll.struck_calls for toll in tolls)))} "
-        "steps"
-    )
-    return 0 if all(toll.is_clean for toll in tolls) else 1
+    reports = kill_on_milvus(args.kills // 4, share, restarts=4)
+    reports.append(kill_embedded_engine("milvus-lite", args.kills // 4, share))
+    left = args.kills - sum(report.kills for report in reports)
+    reports.append(kill_embedded_engine("qdrant-edge", left, 2 * share))
+    print(format_table(reports))
+    for report in reports:
+        print(*(f"{report.engine}: {failure}" for failure in report.failures), sep="\n", end="")
+    struck_calls = set().union(*(report.struck_calls for report in reports))
+    killed = sum(report.kills for report in reports)
+    print(f"{killed} kills; struck at {len(struck_calls)} steps")
+    return 0 if all(report.is_clean for report in reports) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: ten kills, spread over the engines."""
+"""Ten kills, spread over the engines: `make chaos` in short."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.ram_disk import ram_folder
 
 
 def assert_survives(runner: ChaosRunner, kills: int) -> None:
-    for _ in range(10 * kills):  # A process may be done before its time to die has come.
+    for _ in range(10 * kills):  # A process may be done before it is killed.
         if runner.report.kills < kills:
             runner.kill_once()
     report = runner.finish()

@@ -1,4 +1,4 @@
-"""A real process, stopped between two batches, whose lease is taken, and that wakes."""
+"""A process that is stopped between two batches and wakes after its lease was taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.chaos_process import POINTS, SETTINGS, KillPoint, run_chaos_j
 from tests.support.chaos_runner import ChaosRunner
 
 SECOND_BATCH = 15
-"""The call that writes it: lease, entry, ten notes, the state, one batch."""
+"""The call that writes it: after the lease, the entry, ten batches staged, the state, one batch."""
 
 
 def is_stopped(pid: int) -> bool:

@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("pymilvus")
 
-from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
 
 from nudge_sync.connector import connect
@@ -30,18 +29,14 @@ def container_uri():
         yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(19530)}"
 
 
-@pytest.fixture(scope="module")
-def lite_uri(tmp_path_factory):
-    """One Milvus Lite file for all tests: pymilvus takes a second to make a collection."""
-    path = str(tmp_path_factory.mktemp("lite") / "milvus.db")
-    yield path
-    server_manager_instance.release_server(path)
-
-
 @pytest.fixture(params=["lite", SERVER, "container"])
 def uri(request):
     """Each Milvus there is."""
-    names = {"lite": "lite_uri", "server": "milvus_server_uri", "container": "container_uri"}
+    names = {
+        "lite": "milvus_lite_path",
+        "server": "milvus_server_uri",
+        "container": "container_uri",
+    }
     return request.getfixturevalue(names[request.param])
 
 

@@ -123,7 +123,7 @@ def test_after_close(milvus_server_uri):
     other.close()
 
 
-def test_two_lite_files_at_once(tmp_path):
+def test_two_lite_files_side_by_side(tmp_path):
     first, second = (connect("milvus", {"uri": str(tmp_path / f"{n}.db")}) for n in (1, 2))
     ingest(first, NAME, [1], unit_rows(1, 1, 4), [{}])
     with pytest.raises(CollectionNotFound):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,12 +21,13 @@ if not os.environ.get("QDRANT_URL") and not is_docker_running():
     pytest.skip("QDRANT_URL is not set, and no Docker engine answers", allow_module_level=True)
 
 IMAGE = os.environ.get("QDRANT_IMAGE", "qdrant/qdrant:v1.20.0")
+# Ways to talk to the same server, as further keys of the `[database]` table.
 VARIANTS = {"rest": {}, "grpc": {"prefer_grpc": True}, "marked": {"payload_mark": "_nudge"}}
 
 
 @pytest.fixture(scope="session")
 def server():
-    """url and gRPC port of a server."""
+    """The address of a server, as keys of the `[database]` table."""
     if url := os.environ.get("QDRANT_URL"):
         yield {"url": url, "grpc_port": int(os.environ.get("QDRANT_GRPC_PORT", "6334"))}
         return
@@ -42,7 +44,8 @@ def _container():
     return qdrant.QdrantContainer(IMAGE)
 
 
-def server_engine(section, vector="") -> Engine:
+@contextmanager
+def open_engine(section, vector=""):
     client = QdrantClient(
         url=section["url"],
         api_key=os.environ.get("QDRANT_API_KEY"),
@@ -63,31 +66,43 @@ def server_engine(section, vector="") -> Engine:
         foreign_ids=["7", "x", -1, 2**64, "../x"],
         alias=backdoor.alias,
     )
-    return engine
+    try:
+        yield engine
+        for kind in ("cosine_integer", "dot_integer", "euclid_string"):
+            backdoor.drop(f"nudge_kit_{kind}")
+    finally:
+        client.close()
+        engine.database.close()
 
 
-def closed(engine: Engine) -> None:
-    for kind in ("cosine_integer", "dot_integer", "euclid_string"):
-        engine.backdoor.drop(f"nudge_kit_{kind}")
-    engine.backdoor.client.close()
-    engine.database.close()
+# One engine for many tests, since a server takes long to make a collection. Outside the classes:
+# pytest 9.2 refuses fixtures of a class's scope that are methods.
+
+
+@pytest.fixture(scope="module", params=["", "title"], ids=["default", "named"])
+def vector(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def collection_engine(server, vector, request):
+    with open_engine(server | VARIANTS[request.param], vector) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module", params=["rest", "grpc"])
+def records_engine(server, request):
+    with open_engine(server | VARIANTS[request.param]) as engine:
+        yield engine
 
 
 class TestCollection(CollectionConformance):
-    @pytest.fixture(scope="class", params=["", "title"], ids=["default", "named"])
-    def vector(self, request):
-        return request.param
-
-    @pytest.fixture(scope="class", params=VARIANTS)
-    def engine(self, server, vector, request):
-        engine = server_engine(server | VARIANTS[request.param], vector)
-        yield engine
-        closed(engine)
+    @pytest.fixture
+    def engine(self, collection_engine):
+        return collection_engine
 
 
 class TestRecords(RecordsConformance):
-    @pytest.fixture(scope="class", params=["rest", "grpc"])
-    def engine(self, server, request):
-        engine = server_engine(server | VARIANTS[request.param])
-        yield engine
-        closed(engine)
+    @pytest.fixture
+    def engine(self, records_engine):
+        return records_engine

@@ -1,4 +1,4 @@
-"""What is particular to Qdrant through its client: settings, a server's answers, layouts."""
+"""A Qdrant server's answers, over REST and gRPC, and what its version lets the connector do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,11 +14,7 @@ import pytest
 pytest.importorskip("qdrant_client")
 
 import grpc
-from qdrant_client.models import (
-    CollectionInfo,
-    UpdateResult,
-    UpdateStatus,
-)
+from qdrant_client.models import UpdateResult, UpdateStatus
 
 from nudge_sync.connector import Record, connect
 from nudge_sync.errors import (
@@ -26,39 +23,12 @@ from nudge_sync.errors import (
     DatabaseError,
     Unauthorised,
     Unreachable,
-    UnsupportedCollection,
 )
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
-from nudge_sync_qdrant.collection import compute_query_limit, compute_row_limit
-from nudge_sync_qdrant.layout import resolve_layout
 from nudge_sync_qdrant_common import record_codec
+from tests.support.collection_info import make_collection_info
 
 SECRET = "s3cr3t-k3y"
-
-
-# Settings
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({}, "one of url, path and location"),
-        ({"url": "http://x", "location": ":memory:"}, "one of url, path and location"),
-        ({"url": "http://x", "client_key": "k.pem"}, "go together"),
-        ({"url": "http://x", "ca_certificate": "/nowhere/ca.pem"}, "certificates"),
-        ({"url": "http://x", "api_key": SECRET}, "api_key"),
-        ({"url": "http://x", "preferr_grpc": True}, "did you mean 'prefer_grpc'"),
-        ({"url": "http://x", "payload_mark": "a.b"}, "payload_mark"),
-        ({"location": "memory"}, "location"),
-    ],
-)
-def test_sections_that_are_refused(section, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        connect("qdrant", section)
-    assert SECRET not in str(caught.value)
-
-
-# Errors of a server
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -82,19 +52,28 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(monkeypatch):
-    """A web server with one answer, and the section that reaches it."""
-    handler = type("Handler", (Answers,), {"seen": []})
+@contextmanager
+def start_server(handler_class):
+    """A web server whose handler class is returned, with the `section` that reaches it."""
+    handler = type("Handler", (handler_class,), {"seen": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setenv("QDRANT_API_KEY", SECRET)
     handler.section = {"url": f"http://127.0.0.1:{server.server_port}", "timeout": 5}
-    yield handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server with one answer, which is asked with a key."""
+    monkeypatch.setenv("QDRANT_API_KEY", SECRET)
+    with start_server(Answers) as handler:
+        yield handler
 
 
 def error(text):
@@ -140,8 +119,8 @@ class Replicas(Answers):
         if self.command == "GET":
             self.body = {"result": info, "status": "ok", "time": 0.0}
         else:
-            found = [] if "consistency=all" in self.path else [point]
-            self.body = {"result": found, "status": "ok", "time": 0.0}
+            points = [] if "consistency=all" in self.path else [point]
+            self.body = {"result": points, "status": "ok", "time": 0.0}
         super().answer()
 
     do_GET = do_POST = answer  # noqa: N815
@@ -149,15 +128,8 @@ class Replicas(Answers):
 
 @pytest.fixture
 def replicas():
-    handler = type("Handler", (Replicas,), {"seen": []})
-    place = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=place.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    handler.section = {"url": f"http://127.0.0.1:{place.server_port}", "timeout": 5}
-    yield handler
-    place.shutdown()
-    thread.join()
-    place.server_close()
+    with start_server(Replicas) as handler:
+        yield handler
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -265,96 +237,3 @@ def test_acknowledged_is_not_completed(status):
     connection = connect("qdrant", {"location": ":memory:"}).connection
     with pytest.raises(Unreachable, match="not completed"):
         connection.require_completed("docs", UpdateResult(operation_id=1, status=status))
-
-
-# Layouts
-
-
-def make_collection_info(
-    vectors, sparse=None, sharding=None, strict=None, prevent_unoptimized=None
-) -> CollectionInfo:
-    """A collection as a server describes it."""
-    return CollectionInfo.model_validate(
-        {
-            "status": "green",
-            "optimizer_status": "ok",
-            "points_count": 0,
-            "segments_count": 1,
-            "payload_schema": {},
-            "config": {
-                "params": {
-                    "vectors": vectors,
-                    "sparse_vectors": sparse,
-                    "sharding_method": sharding,
-                },
-                "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
-                "optimizer_config": {
-                    "deleted_threshold": 0.2,
-                    "vacuum_min_vector_number": 1000,
-                    "default_segment_number": 0,
-                    "flush_interval_sec": 5,
-                    "prevent_unoptimized": prevent_unoptimized,
-                },
-                "strict_mode_config": strict,
-            },
-        }
-    )
-
-
-COSINE = {"size": 4, "distance": "Cosine"}
-
-
-def test_layouts_that_fit():
-    assert resolve_layout("docs", "", make_collection_info(COSINE)).vector == ""
-    assert resolve_layout("docs", "", make_collection_info({"title": COSINE})).vector == "title"
-    found = resolve_layout(
-        "docs", "b", make_collection_info({"a": COSINE, "b": {"size": 3, "distance": "Euclid"}})
-    )
-    assert (found.vector, found.dimension, found.metric) == ("b", 3, "euclid")
-
-
-@pytest.mark.parametrize(
-    ("vector", "vectors", "message"),
-    [
-        ("", {"a": COSINE, "b": COSINE}, 'no default vector.*"a", "b"'),
-        ("c", {"a": COSINE, "b": COSINE}, 'no vector "c".*"a", "b"'),
-        ("words", {"a": COSINE}, '"words" of "docs" is a sparse vector.*"a"'),
-        ("", {"size": 4, "distance": "Manhattan"}, "Manhattan.*Cosine, Dot and Euclid"),
-        ("a", {"a": {**COSINE, "multivector_config": {"comparator": "max_sim"}}}, "multi-vector"),
-        ("", None, "no default vector.*none"),
-    ],
-)
-def test_layouts_that_do_not(vector, vectors, message):
-    with pytest.raises(UnsupportedCollection, match=message):
-        resolve_layout("docs", vector, make_collection_info(vectors, {"words": {}}))
-
-
-@pytest.mark.parametrize(
-    ("info", "problem"),
-    [
-        (
-            make_collection_info({**COSINE, "datatype": "float16"}),
-            'vector "" of "docs" is stored as float16',
-        ),
-        (make_collection_info({**COSINE, "datatype": "uint8"}), "uint8"),
-        (make_collection_info(COSINE, sharding="custom"), "shard key"),
-        (make_collection_info(COSINE, prevent_unoptimized=True), "prevent_unoptimized"),
-    ],
-)
-def test_problems(info, problem):
-    (found,) = resolve_layout("docs", "", info).problems
-    assert problem in found
-    assert "would work" in found
-
-
-def test_requests_are_bounded():
-    assert compute_row_limit(384, make_collection_info(COSINE)) == 992
-    assert compute_row_limit(4, make_collection_info(COSINE)) == 1000
-    assert compute_row_limit(500_000, make_collection_info(COSINE)) == 1
-    strict = {"enabled": True, "upsert_max_batchsize": 50}
-    assert compute_row_limit(4, make_collection_info(COSINE, strict=strict)) == 50
-    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 64
-    strict = {"enabled": True, "search_max_batchsize": 8}
-    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 8
-    strict = {"enabled": False, "search_max_batchsize": 8}
-    assert compute_query_limit(make_collection_info(COSINE, strict=strict)) == 64

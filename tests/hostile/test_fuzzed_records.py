@@ -17,6 +17,7 @@ from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, lease, schema
 from nudge_sync.store.ledger import Revision, parse_entry
+from nudge_sync.store.target import open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
@@ -52,7 +53,7 @@ LEASE = {"token": "t", "host": "h", "process": "b/n/1/2", "acquired": 1, "expire
 
 
 def alter_document(whole: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """The dictionary with some fields of any JSON, some left out and some added."""
+    """Draw the dictionary with some fields replaced by any JSON, some left out and some added."""
     names = st.sampled_from([*whole, "unknown", "details", "vector", "seal"])
     return st.builds(
         lambda gone, put: {k: v for k, v in {**whole, **put}.items() if k not in gone},
@@ -99,23 +100,25 @@ def test_any_ledger_entry(entry, around):
 
 @given(content=alter_document(LEASE) | JSON, generation=st.just(1) | JSON)
 def test_any_lease(content, generation):
-    records = MemoryDatabase().records("docs__nudge_revisions")
+    database = MemoryDatabase()
+    database.store.create("docs", 2, "dot", integer_ids=True)
+    target = open_target(database, "docs")
     document = {"kind": "lease", "generation": generation, "lease": content}
-    records.put([checksum.add_checksum(lease.LEASE_KEY, jsonable(document))])
-    holder = record_or_named(lambda: lease.read_active_lease(records), lease.LEASE_KEY)
+    target.ledger_records.put([checksum.add_checksum(lease.LEASE_KEY, jsonable(document))])
+    holder = record_or_named(lambda: lease.read_active_lease(target), lease.LEASE_KEY)
     if holder is not None:
         holder.describe()
     try:
-        with lease.hold_lease(records, 10):
-            assert lease.read_active_lease(records) is not None
+        with lease.hold_lease(target, 10):
+            assert lease.read_active_lease(target) is not None
     except NudgeSyncError:
-        lease.break_lease(records)
-        with lease.hold_lease(records, 10):
-            assert lease.read_active_lease(records) is not None
+        lease.break_lease(target)
+        with lease.hold_lease(target, 10):
+            assert lease.read_active_lease(target) is not None
 
 
 def jsonable(value: Any) -> Any:
-    """The value without what JSON cannot hold: records are refused with that in them."""
+    """Return the value without what JSON cannot hold, with which no record can be stored."""
     return json.loads(json.dumps(value, allow_nan=True), parse_constant=lambda _: 0.5)
 
 
@@ -187,5 +190,5 @@ def run_each_verb(sample_collection: SampleCollection, before: Any, *, damage: b
     assert "" not in messages
     now = sample_collection.read_vectors(range(JUDGED_POINTS))
     ours = (now == before[:JUDGED_POINTS]).all(axis=1) | (now == original).all(axis=1)
-    # A forged record with the right seal, and other feedback, may rightly lead elsewhere.
+    # A forged record with the right checksum, and other feedback, may rightly lead elsewhere.
     assert ours.all() or not damage

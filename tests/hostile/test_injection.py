@@ -1,4 +1,4 @@
-"""Ids, keys and field values that would break out of a filter, a path or a message: they do not."""
+"""No id, key, field value or name breaks out of a filter, a path, an address or a message."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ DIMENSION = 8
 
 
 def rows(count: int) -> np.ndarray:
-    made = np.random.default_rng(1).normal(size=(count, DIMENSION))
-    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    drawn = np.random.default_rng(1).normal(size=(count, DIMENSION))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _memory(folder: Path, _: Any, ids: list[Any], name: str) -> Database:
@@ -120,6 +120,7 @@ def _milvus(folder: Path, uri: Any, ids: list[Any], name: str) -> Database:
     return database
 
 
+# Each opens a database that holds the ids in a collection of this name.
 MAKERS = {"memory": _memory, "qdrant-edge": _edge, "milvus-lite": _milvus, "milvus": _milvus}
 STORED = [*PLAIN, *[text for text in HOSTILE if "\x00" not in text][::2]]
 NAME = f"hostile_{uuid4().hex[:8]}"
@@ -129,9 +130,9 @@ NAME = f"hostile_{uuid4().hex[:8]}"
 def engine(request, tmp_path_factory) -> Iterator[tuple[Database, list[Any]]]:
     uri = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else None
     database = MAKERS[request.param](tmp_path_factory.mktemp("engine"), uri, STORED, NAME)
-    there = list(range(len(STORED))) if request.param == "qdrant-edge" else STORED
+    stored_ids = list(range(len(STORED))) if request.param == "qdrant-edge" else STORED
     try:
-        yield database, there
+        yield database, stored_ids
     finally:
         if uri:
             database.connection.call("DropCollection", DropCollectionRequest(collection_name=NAME))
@@ -139,9 +140,9 @@ def engine(request, tmp_path_factory) -> Iterator[tuple[Database, list[Any]]]:
 
 
 def test_a_hostile_id_finds_itself_or_nothing(engine):
-    database, there = engine
+    database, stored_ids = engine
     collection = database.collection(NAME)
-    known = set(there)
+    known = set(stored_ids)
     for text in HOSTILE:
         assert collection.read([text]).ids == [text] * (text in known), repr(text)[:60]
     asked = [*HOSTILE, "\ud800", "", "y" * 100_000, -1, 2**64, -(2**64), 10**400]
@@ -149,21 +150,21 @@ def test_a_hostile_id_finds_itself_or_nothing(engine):
 
 
 def test_a_write_to_a_hostile_id_changes_that_point_alone(engine):
-    database, there = engine
+    database, stored_ids = engine
     collection = database.collection(NAME)
-    before = collection.read(there).vectors
-    chosen = [there[-1], there[len(there) // 2]]
-    rest = [point for point in there if point not in chosen]
+    before = collection.read(stored_ids).vectors
+    chosen = [stored_ids[-1], stored_ids[len(stored_ids) // 2]]
+    rest = [point for point in stored_ids if point not in chosen]
     live = collection.read(chosen).vectors
     turned = np.roll(live, 1, axis=1)
-    unknown = [text for text in HOSTILE if text not in set(there)]
+    unknown = [text for text in HOSTILE if text not in set(stored_ids)]
     report = collection.write(Points(chosen, turned), live)
     assert report.written == chosen
     report = collection.write(Points(unknown, rows(len(unknown))), rows(len(unknown)))
     assert (sorted(report.missing, key=str), report.written) == (sorted(unknown, key=str), [])
-    kept = [row for row, point in enumerate(there) if point not in chosen]
+    kept = [row for row, point in enumerate(stored_ids) if point not in chosen]
     assert collection.read(rest).vectors.tobytes() == before[kept].tobytes()
-    assert collection.describe().points == len(there)
+    assert collection.describe().points == len(stored_ids)
 
 
 @pytest.fixture
@@ -178,10 +179,10 @@ def test_hostile_keys_and_values_match_themselves_alone(records):
     stored = [*PLAIN, *HOSTILE, "\ud800"]
     records.put([Record(text, {"query_id": text, "client_id": "c", "n": 1}) for text in stored])
     assert records.count() == len(stored)
-    assert [found.key for found in records.get(stored)] == stored
+    assert [record.key for record in records.get(stored)] == stored
     for text in [*HOSTILE[:45:3], *HOSTILE[45:]]:
-        found = [one.key for batch in records.scan({"query_id": text}) for one in batch]
-        assert found == [text], repr(text)[:60]
+        keys = [record.key for batch in records.scan({"query_id": text}) for record in batch]
+        assert keys == [text], repr(text)[:60]
         assert records.count({"client_id": text}) == 0
     records.delete(HOSTILE)
     assert sorted(one.key for batch in records.scan() for one in batch) == sorted(

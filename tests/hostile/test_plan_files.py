@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from nudge_sync import cycle
 from nudge_sync.connector import CollectionFacts
 from nudge_sync.errors import InputError
 from nudge_sync.planning import plan_file, plan_file_schema
-from nudge_sync.planning.plan import Plan
+from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.plan import PlanFigures, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file import load_plan, refuse_mismatched_plan, save_plan
 from nudge_sync.store import checksum
 from tests.support.fake_plan import make_fake_plan
@@ -32,7 +33,7 @@ def read_lines(path: Path) -> Lines:
 
 
 def forge_plan_file(path: Path, change: Callable[[Lines], Any]) -> Path:
-    """A file whose content is changed and whose digest is right: what only the checks can find."""
+    """Change a file and make its digest right again: only the checks of its fields can tell."""
     save_plan(make_fake_plan(), path)
     lines = read_lines(path)
     change(lines)
@@ -49,22 +50,26 @@ def test_a_plan_survives_its_file_bit_for_bit(tmp_path):
     made = make_fake_plan(rows=5, ids=[1, 2**63, "a\u00e9\u2028", "\x00'\"\\", -4])
     save_plan(made, tmp_path / "plan")
     found = load_plan(tmp_path / "plan")
-    assert found.vectors.tobytes() == made.vectors.tobytes()
-    for field in fields(Plan):
+    assert found.rows.vectors.tobytes() == made.rows.vectors.tobytes()
+    assert replace(found, rows=made.rows) == made
+    for field in fields(PlanRows):
         if field.name not in {"vectors", "live_vectors"}:
-            assert getattr(found, field.name) == getattr(made, field.name), field.name
+            assert getattr(found.rows, field.name) == getattr(made.rows, field.name), field.name
 
 
 def test_an_empty_plan_survives_too(tmp_path):
     made = make_fake_plan(rows=0, vectors=np.empty((0, 0), np.float32))
     save_plan(made, tmp_path / "plan")
-    assert load_plan(tmp_path / "plan").moved == 0
+    assert len(load_plan(tmp_path / "plan").rows) == 0
 
 
 def test_the_header_knows_every_field_of_a_plan():
     named = set(plan_file_schema.PlanHeader.model_fields) - {"format", "rows", "digest"}
-    rows = {"ids", "vectors", "live_digests", "angles", "live_vectors"}
-    assert named | rows == {field.name for field in fields(Plan)}
+    figures = {field.name for field in fields(PlanFigures)}
+    inputs = {"collection", "head", "feedback", "settings", "inputs"}
+    assert named == figures | inputs | {"gate", "drifted", "missing"}
+    assert len(fields(PlanInputs)) == len(inputs) - 1
+    assert set(plan_file_schema.StoredGate.model_fields) == {field.name for field in fields(Gate)}
 
 
 def test_the_page_names_every_field(root):
@@ -173,9 +178,9 @@ def test_a_point_may_be_named_once(tmp_path):
 
 
 def test_a_forged_file_with_the_right_digest_is_a_plan(tmp_path):
-    """The digest tells damage, not forgery, as the page says."""
+    """The digest shows damage, not forgery, as docs/plan-file.md says."""
     path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update(id="other"))
-    assert load_plan(path).ids == [0, "other", 2]
+    assert load_plan(path).rows.ids == [0, "other", 2]
 
 
 def _bytes(path: Path, change: Callable[[bytes], bytes]) -> Path:
@@ -250,9 +255,9 @@ def test_no_flipped_bit_goes_unseen(tmp_path_factory, at, bit):
         found = load_plan(path)
     except InputError:
         return
-    # What is left is a change that JSON does not see, in the header alone.
+    # What goes unnoticed is a change that means nothing in JSON, in the header alone.
     assert found.summary() == make_fake_plan().summary()
-    assert found.vectors.tobytes() == make_fake_plan().vectors.tobytes()
+    assert found.rows.vectors.tobytes() == make_fake_plan().rows.vectors.tobytes()
 
 
 @given(content=st.binary(max_size=300))
@@ -287,16 +292,16 @@ def test_a_forged_plan_that_turns_a_point_too_far_writes_nothing(tmp_path):
         sample_collection.add_judgements()
         made = cycle.plan(sample_collection.target(), SETTINGS)
         before = sample_collection.read_vectors()
-        made.vectors[3] = -made.vectors[3]
+        made.rows.vectors[3] = -made.rows.vectors[3]
         save_plan(made, tmp_path / "plan")
-        with pytest.raises(InputError, match=f"turns point {made.ids[3]} by"):
+        with pytest.raises(InputError, match=f"turns point {made.rows.ids[3]} by"):
             cycle.apply(sample_collection.target(), SETTINGS, load_plan(tmp_path / "plan"))
         assert sample_collection.read_vectors().tobytes() == before.tobytes()
         assert sample_collection.target().ledger_records.count() == 1
-        made.vectors[3] = -made.vectors[3]
+        made.rows.vectors[3] = -made.rows.vectors[3]
         save_plan(made, tmp_path / "plan")
         done = cycle.apply(sample_collection.target(), SETTINGS, load_plan(tmp_path / "plan"))
-        assert done.written == made.moved
+        assert done.written == len(made.rows)
 
 
 def facts(dimension: int) -> CollectionFacts:

@@ -1,4 +1,4 @@
-"""Planted secrets: in no output, message, log, metric, record or plan file, whatever fails."""
+"""No secret shows in an output, message, log, metric, record or plan file, whatever fails."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(config: Path, *words: str, **variables: str) -> Result:
     return CliRunner().invoke(app, list(words), env=given)
 
 
-def clean(*texts: str) -> None:
+def assert_clean(*texts: str) -> None:
     for text in texts:
         for spelling in SPELLINGS:
             assert spelling not in text, text[:2000]
@@ -105,7 +105,7 @@ def test_no_verb_tells_when_the_database_does_not_answer(tmp_path, closed_port, 
     for extra, variables in ((["--json"], {}), ([], {"NUDGE_SYNC_DEBUG": "1"})):
         done = run(config, *words, *extra, **variables)
         assert done.exit_code == 1, done.output
-        clean(collect_output(done))
+        assert_clean(collect_output(done))
 
 
 ADDRESSES = [
@@ -131,9 +131,9 @@ TABLES = [
 @pytest.mark.parametrize("database", [*ADDRESSES, *TABLES], ids=range(len(ADDRESSES + TABLES)))
 def test_a_secret_in_the_file_is_refused_and_the_variable_named(tmp_path, database):
     config = write_config(tmp_path, database.format(secret=PASSWORD))
-    clean(collect_output(run(config, "check", NUDGE_SYNC_DEBUG="1")))
+    assert_clean(collect_output(run(config, "check", NUDGE_SYNC_DEBUG="1")))
     done = run(config, "apply", "--yes")
-    clean(collect_output(done))
+    assert_clean(collect_output(done))
     assert done.exit_code == 2
     assert ("QDRANT_API_KEY" in done.stderr) or ("MILVUS_TOKEN" in done.stderr)
 
@@ -144,7 +144,7 @@ def test_the_secret_itself_instead_of_where_it_is(tmp_path, monkeypatch, key):
     database = f'connector = "qdrant"\nurl = "http://127.0.0.1:1"\n{key} = "{PASSWORD} x!"'
     done = run(write_config(tmp_path, database), "check")
     assert done.exit_code == 2
-    clean(collect_output(done))
+    assert_clean(collect_output(done))
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,14 @@ def test_no_other_section_repeats_a_value(tmp_path, section):
     )
     done = run(config, "check")
     assert done.exit_code == 2
-    clean(collect_output(done))
+    assert_clean(collect_output(done))
 
 
 @contextmanager
 def start_reflecting_server(status: int) -> Iterator[tuple[int, list[str]]]:
-    """A server that throws every header back, as a careless proxy does, and what keys it saw."""
+    """Yield the port of a server that repeats every header, as a careless proxy does, and the keys
+    it was sent.
+    """
     keys: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -197,7 +199,7 @@ def test_a_server_that_throws_the_key_back_does_not_get_it_shown(tmp_path, statu
         for words in (["check"], ["plan", "--json"], ["feedback", "stats"]):
             done = run(config, *words)
             assert done.exit_code == 1
-            clean(done.output, done.stderr)
+            assert_clean(done.output, done.stderr)
     assert keys
     assert set(keys) == {PLANTED["QDRANT_API_KEY"]}
 
@@ -220,7 +222,7 @@ def test_a_key_from_a_file_is_sent_and_not_shown(tmp_path, monkeypatch):
         done = run(config, "check")
         assert done.exit_code == 1
         assert set(keys) == {PASSWORD}
-        clean(collect_output(refused), done.output, done.stderr)
+        assert_clean(collect_output(refused), done.output, done.stderr)
 
 
 def test_a_token_from_a_file_that_others_can_read_is_refused(tmp_path, monkeypatch):
@@ -232,7 +234,7 @@ def test_a_token_from_a_file_that_others_can_read_is_refused(tmp_path, monkeypat
     database = f'connector = "milvus"\nuri = "http://127.0.0.1:1"\ntoken_file = {name}'
     done = run(write_config(tmp_path, database), "check")
     assert (done.exit_code, "mode 0640" in done.stderr) == (2, True)
-    clean(collect_output(done))
+    assert_clean(collect_output(done))
 
 
 @pytest.fixture(scope="module")
@@ -259,10 +261,10 @@ def test_a_whole_round_leaves_no_secret_anywhere(workspace: Workspace, tmp_path)
         for extra in (["--json"], []):
             done = run(workspace.config_path, *words, *extra)
             assert done.exit_code == 0, done.output
-            clean(collect_output(done))
+            assert_clean(collect_output(done))
             if words[0] in {"apply", "rollback", "gc"}:
                 break
-    clean(plan.read_text(encoding="utf-8"))
+    assert_clean(plan.read_text(encoding="utf-8"))
     for path in workspace.folder.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -288,4 +290,4 @@ def test_the_daemon_tells_nobody(tmp_path, closed_port, form):
         child.wait()
     assert ready == "ok\n"
     assert "does not answer" in log
-    clean(output, log, said)
+    assert_clean(output, log, said)

@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect
 from tests.support.sample_collection import JUDGED_POINTS, POINTS
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import Workspace, make_workspace
 
-TIMEOUT_SECONDS = 300
-"""Seconds that nothing takes, also on a busy machine."""
 PLAN = {"method", "parameters", "judged", "moved", "before", "after", "gate"}
 APPLY = PLAN | {"revision", "written", "drifted", "missing"}
 COUNTS = {"drifted", "missing"}

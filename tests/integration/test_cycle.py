@@ -1,3 +1,5 @@
+"""Whole cycles: what they change, what they leave, and every way back."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,12 +13,13 @@ from nudge_sync.store import verify
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (
+    DIMENSION,
     JUDGED_POINTS,
     POINTS,
     SETTINGS,
     SampleCollection,
-    normalise_rows,
 )
+from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 
 def test_a_cycle_helps_moves_only_judged_points_and_comes_back(
@@ -26,10 +29,10 @@ def test_a_cycle_helps_moves_only_judged_points_and_comes_back(
     before = any_sample_collection.read_vectors()
     applied = cycle.apply(any_sample_collection.target(), SETTINGS)
     after = any_sample_collection.read_vectors()
-    assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"] + 0.05
+    assert applied.plan.figures.after["ndcg@10"] > applied.plan.figures.before["ndcg@10"] + 0.05
     assert applied.live_check is not None
     assert applied.live_check.after["ndcg@10"] > applied.live_check.before["ndcg@10"] + 0.05
-    assert applied.written == applied.plan.moved == JUDGED_POINTS
+    assert applied.written == len(applied.plan.rows) == JUDGED_POINTS
     rescales = any_sample_collection.target().facts.rescales
     changed = ~is_same_vector(before, after, rescales=rescales)
     assert list(np.flatnonzero(changed)) == list(range(JUDGED_POINTS))
@@ -54,7 +57,7 @@ def test_cycles_over_unchanged_feedback_are_one_cycle(
     once = any_sample_collection.read_vectors()
     for _ in range(3):
         again = cycle.apply(any_sample_collection.target(), SETTINGS)
-        assert (again.plan.moved, again.written, again.revision) == (0, 0, None)
+        assert (len(again.plan.rows), again.written, again.revision) == (0, 0, None)
     rescales = any_sample_collection.target().facts.rescales
     assert is_same_vector(any_sample_collection.read_vectors(), once, rescales=rescales).all()
 
@@ -141,7 +144,7 @@ def test_forgetting_everything_brings_the_originals_back_although_the_gate_refus
     # As long as nothing changes there is nothing to compute.
     assert (
         "nothing changed since revision 2"
-        in cycle.plan(sample_collection.target(), SETTINGS).reasons
+        in cycle.plan(sample_collection.target(), SETTINGS).figures.reasons
     )
 
 
@@ -150,9 +153,8 @@ def test_a_point_that_the_application_embeds_again_has_a_new_original(
 ) -> None:
     any_sample_collection.add_judgements()
     cycle.apply(any_sample_collection.target(), SETTINGS)
-    rng = np.random.default_rng(9)
     fresh = normalise_rows(
-        any_sample_collection.data.vectors[[3, 5]] + 0.3 * normalise_rows(rng.normal(size=(2, 32)))
+        any_sample_collection.data.vectors[[3, 5]] + 0.3 * make_unit_rows(2, DIMENSION, 9)
     )
     any_sample_collection.upsert([3, 5], fresh)
     embedded = any_sample_collection.read_vectors([3, 5])
@@ -199,8 +201,10 @@ def test_a_plan_travels_through_a_file(sample_collection: SampleCollection, tmp_
     loaded = load_plan(tmp_path / "plan.jsonl")
     assert loaded.summary() == planned.summary()
     applied = cycle.apply(sample_collection.target(), SETTINGS, loaded)
-    assert applied.written == planned.moved
-    assert sample_collection.read_vectors(planned.ids).tobytes() == planned.vectors.tobytes()
+    assert applied.written == len(planned.rows)
+    assert (
+        sample_collection.read_vectors(planned.rows.ids).tobytes() == planned.rows.vectors.tobytes()
+    )
 
 
 def test_planning_writes_nothing(sample_collection: SampleCollection) -> None:

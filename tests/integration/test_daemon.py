@@ -15,10 +15,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.support.sample_collection import JUDGED_POINTS, POINTS
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import Workspace, make_workspace
-
-TIMEOUT_SECONDS = 300
-"""Seconds that nothing takes, also on a busy machine."""
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""The Python and the configuration in README and docs/feedback.md, run against real packages."""
+"""The Python and the configuration in README and docs/feedback/, run against real packages."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,25 @@ import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
+from tests.support.documentation import PAGES, find_code_blocks, read_page
+from tests.support.source_code import ROOT, show_path
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
-ROOT = Path(__file__).parent.parent.parent
-PAGES = {
-    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/feedback.md")
-}
+FEEDBACK_PAGES = [
+    show_path(page)
+    for page in PAGES
+    if page.name == "README.md" or page.is_relative_to(ROOT / "docs" / "feedback")
+]
+HOW_TO = "docs/feedback/how-to.md"
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
+def find_blocks(page: str, language: str) -> list[str]:
+    return find_code_blocks(read_page(page), language)
 
 
-class Words(Embeddings):
+class WordEmbeddings(Embeddings):
+    """Vectors of words, as LangChain asks for them."""
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [embed_text(text) for text in texts]
 
@@ -41,11 +46,11 @@ class Words(Embeddings):
 
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
-    """What an application has at hand where an example begins."""
+    """Give what an application has at hand where an example begins."""
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
     client = database.connection.client
     client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
-    store = QdrantVectorStore(client, "docs", embedding=Words())
+    store = QdrantVectorStore(client, "docs", embedding=WordEmbeddings())
     ids = list(range(len(TEXTS)))
     store.add_texts(TEXTS, ids=ids)
     nodes = [TextNode(text=text) for text in TEXTS]
@@ -65,30 +70,35 @@ def names() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("page", "number"), [(page, at) for page in PAGES for at in range(len(blocks(page, "python")))]
+    ("page", "number"),
+    [
+        (page, number)
+        for page in FEEDBACK_PAGES
+        for number, _ in enumerate(find_blocks(page, "python"))
+    ],
 )
 def test_an_example_logs_a_search_and_what_came_of_it(
     page: str, number: int, names: dict[str, Any]
 ):
-    exec(compile(blocks(page, "python")[number], f"{page} {number}", "exec"), names)
+    exec(compile(find_blocks(page, "python")[number], f"{page} {number}", "exec"), names)
     with names["log"] as log:
         assert log.flush(60)
         assert log.counts.refused == 0, log.counts.last_error
     target = open_target(names["database"], "docs")
-    [search] = [one for batch in target.queries.scan() for one in batch]
-    events = [one.document for batch in target.events.scan() for one in batch]
+    [search] = [record for batch in target.queries.scan() for record in batch]
+    events = [record.document for batch in target.events.scan() for record in batch]
     assert events
-    assert {one["query_id"] for one in events} == {search.key}
-    assert all(one["object_id"] in search.document["shown"] for one in events)
+    assert {event["query_id"] for event in events} == {search.key}
+    assert all(event["object_id"] in search.document["shown"] for event in events)
 
 
 def test_there_are_examples():
-    assert len(blocks("docs/feedback.md", "python")) == 3
-    assert len(blocks("README.md", "python")) == 1
+    assert len(find_blocks(HOW_TO, "python")) == 3
+    assert len(find_blocks("README.md", "python")) == 1
 
 
 def test_the_mapped_log_is_a_configuration(tmp_path: Path):
-    [block] = blocks("docs/feedback.md", "toml")
+    [block] = find_blocks(HOW_TO, "toml")
     path = tmp_path / "nudge-sync.toml"
     path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
     feedback = load_config(path).collections["docs"].feedback

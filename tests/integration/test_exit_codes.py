@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import get_exit_code
+from nudge_sync.cli.errors import get_exit_code
 from nudge_sync.connector import Database, Record, connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.planning.plan_file import save_plan

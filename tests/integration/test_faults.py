@@ -23,7 +23,7 @@ ENGINES = [
     pytest.param("milvus", marks=pytest.mark.milvus_server),
 ]
 CALLS = {"entry": 2, "history": 4, "state": 6, "batch": 7, "last batch": 9, "end": 10}
-"""Which of the calls that write is struck, once all points were moved before."""
+"""Which of the calls that write fails, for a change of points that were all moved before."""
 FIRST_ORIGINALS = 3
 
 
@@ -51,13 +51,13 @@ def open_faulty_target(
 
 
 def choose_calls(tracked_collection: TrackedCollection) -> dict[str, int]:
-    """All of CALLS; of a server, where each takes its time, the two that matter most."""
+    """Return CALLS; on a server, where each takes its time, the two that matter most."""
     only_two = tracked_collection.engine == "milvus"
     return {name: CALLS[name] for name in ("state", "batch")} if only_two else CALLS
 
 
 def test_an_answer_that_is_lost_changes_nothing(tracked_collection: TrackedCollection) -> None:
-    """Whether the request took effect or not."""
+    """Each second request took effect, each other one did not."""
     for seed, call in enumerate([FIRST_ORIGINALS, *choose_calls(tracked_collection).values()]):
         tracked_collection.apply_plan(
             open_faulty_target(

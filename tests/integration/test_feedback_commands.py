@@ -1,3 +1,5 @@
+"""The verbs on feedback, from the command line: what they print, and what is gone afterwards."""
+
 from __future__ import annotations
 
 import json

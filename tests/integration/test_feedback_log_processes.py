@@ -91,25 +91,25 @@ threading.Thread(target=serve).start()
 """
 
 
-def run(script, *words):
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words],
+def run_script(script, *arguments):
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
 
 
 def test_forked_workers_share_no_query_ids_and_each_has_one_writer():
-    told = [json.loads(line) for line in run(FORKS).splitlines()]
-    ids = [id_ for worker in told for id_ in worker["ids"]]
+    workers = [json.loads(line) for line in run_script(FORKS).splitlines()]
+    ids = [id_ for worker in workers for id_ in worker["ids"]]
     assert len(set(ids)) == len(ids) == 161
-    assert {worker["writers"] for worker in told} == {1}
-    assert all(worker["flushed"] for worker in told)
-    assert [worker["stored"] for worker in told] == [8] * 20 + [1]
+    assert {worker["writers"] for worker in workers} == {1}
+    assert all(worker["flushed"] for worker in workers)
+    assert [worker["stored"] for worker in workers] == [8] * 20 + [1]
 
 
 @pytest.mark.parametrize("database", ["given", "function"])
@@ -118,8 +118,8 @@ def test_what_waits_when_the_process_ends_is_stored_in_milvus_lite(tmp_path, dat
     from nudge_sync_milvus import connect  # noqa: PLC0415
 
     path = str(tmp_path / "milvus.db")
-    make(path)
-    run(ENDS, path, database)
+    create_collection(path)
+    run_script(ENDS, path, database)
     opened = connect({"uri": path})
     try:
         assert open_target(opened, "docs").queries.count() == 21
@@ -127,7 +127,7 @@ def test_what_waits_when_the_process_ends_is_stored_in_milvus_lite(tmp_path, dat
         opened.close()
 
 
-def make(path):
+def create_collection(path):
     from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415
     from pymilvus import MilvusClient  # noqa: PLC0415
 
@@ -138,4 +138,4 @@ def make(path):
 
 
 def test_a_thread_that_outlives_the_main_one_may_still_log():
-    assert run(LATE).split() == ["True", "1", "0"]
+    assert run_script(LATE).split() == ["True", "1", "0"]

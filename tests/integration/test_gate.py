@@ -1,4 +1,4 @@
-"""What the gate has to refuse, on real collections: then nothing is written at all."""
+"""What the gate has to refuse, on real collections, and that nothing is written then."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SharedDataset:
 
 
 def load_dataset(folder: Path, every: int) -> SharedDataset:
-    """A collection, with one query in `every`."""
+    """Load a collection with every `every`-th of its queries."""
     documents = {name: row for row, name in enumerate(read_lines(folder / "documents.txt"))}
     names = {name: row for row, name in enumerate(read_lines(folder / "queries.txt")[::every])}
     found = [line.split("\t") for line in read_lines(folder / "qrels.tsv")]
@@ -80,7 +80,7 @@ def tools(shared_data: Path) -> SharedDataset:
 
 
 def test_true_answers_pass(tools: SharedDataset) -> None:
-    """So that what follows refuses for a reason."""
+    """Labels that are right pass, so the refusals below have a reason."""
     assert cycle.apply(make_target(tools, tools.answers), SETTINGS).written > 100
 
 

@@ -20,28 +20,24 @@ from qdrant_client.models import Distance, SparseVectorParams, VectorParams
 import nudge_sync_milvus
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
-from nudge_sync.errors import Unreachable
-from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.langchain import LoggedRetriever
-from nudge_sync.store.target import open_target
+from tests.support.feedback_store import read_stored_feedback
+from tests.support.retrievers import QUERY, check_logged_judgement, fail_to_connect
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
-QUERY = "swept wings"
 
-
-class Words(Embeddings):
-    """Counts how often a query is embedded."""
+class CountedEmbeddings(Embeddings):
+    """Embeddings that count how often a query is embedded."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.query_count = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [embed_text(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
-        self.asked += 1
+        self.query_count += 1
         return embed_text(text)
 
 
@@ -50,9 +46,14 @@ class Library:
     """A vector store with documents in it, and the database that nudge-sync sees."""
 
     store: VectorStore
-    words: Words
+    words: CountedEmbeddings
     database: Database
     ids: list[Any]
+
+    def close(self) -> None:
+        if isinstance(self.store, Milvus):
+            self.store.client.close()
+        self.database.close()
 
 
 def on_qdrant(folder: Path) -> Library:
@@ -60,46 +61,47 @@ def on_qdrant(folder: Path) -> Library:
     database = nudge_sync_qdrant.connect({"location": ":memory:"})
     client: QdrantClient = database.connection.client
     client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
-    words, ids = Words(), list(range(100, 100 + len(TEXTS)))
+    words, ids = CountedEmbeddings(), list(range(100, 100 + len(TEXTS)))
     store = QdrantVectorStore(client, "docs", embedding=words)
-    store.add_texts(TEXTS, [{"place": at} for at in range(len(TEXTS))], ids=ids)
+    store.add_texts(TEXTS, [{"row": at} for at in range(len(TEXTS))], ids=ids)
     return Library(store, words, database, ids)
 
 
 def on_milvus(folder: Path) -> Library:
-    uri, words = str(folder / "milvus.db"), Words()
+    uri, words = str(folder / "milvus.db"), CountedEmbeddings()
     index = {"index_type": "FLAT", "metric_type": "COSINE"}
     store = Milvus(words, "docs", connection_args={"uri": uri}, index_params=index)
     ids = [f"d{at}" for at in range(len(TEXTS))]
-    store.add_texts(TEXTS, [{"place": at} for at in range(len(TEXTS))], ids=ids)
+    store.add_texts(TEXTS, [{"row": at} for at in range(len(TEXTS))], ids=ids)
     return Library(store, words, nudge_sync_milvus.connect({"uri": uri}), ids)
 
 
 @pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
-    made = request.param(tmp_path)
-    yield made
-    if isinstance(made.store, Milvus):
-        made.store.client.close()
-    made.database.close()
+    library = request.param(tmp_path)
+    yield library
+    library.close()
 
 
-def unmarked(documents: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+def remove_marks(documents: list[Any]) -> list[tuple[str, dict[str, Any]]]:
     marks = {"nudge_query_id", "nudge_point_id"}
     return [
-        (one.page_content, {key: one.metadata[key] for key in one.metadata.keys() - marks})
-        for one in documents
+        (
+            document.page_content,
+            {key: document.metadata[key] for key in document.metadata.keys() - marks},
+        )
+        for document in documents
     ]
 
 
 def retrieve(retriever: Any, way: str, *options: dict[str, Any]) -> list[list[Any]]:
-    """What is found with each of `options`, in one event loop."""
+    """Search with each of `options`, where it is asynchronous in one event loop."""
 
-    async def waited() -> list[list[Any]]:
+    async def retrieve_all() -> list[list[Any]]:
         return [await retriever.ainvoke(QUERY, **more) for more in options]
 
     if way == "ainvoke":
-        return asyncio.run(waited())
+        return asyncio.run(retrieve_all())
     return [retriever.invoke(QUERY, **more) for more in options]
 
 
@@ -108,12 +110,12 @@ def retrieve(retriever: Any, way: str, *options: dict[str, Any]) -> list[list[An
 def test_the_documents_are_the_stores_own(library: Library, way: str, search_type: str):
     settings: dict[str, Any] = {"search_type": search_type, "search_kwargs": {"k": 5}}
     plain = library.store.as_retriever(**settings).invoke(QUERY)
-    library.words.asked = 0
+    library.words.query_count = 0
     with FeedbackLog(library.database, "docs", flush_seconds=60) as log:
         retriever = LoggedRetriever(vectorstore=library.store, log=log, **settings)
         found, fewer = retrieve(retriever, way, {}, {"k": 2})
-        assert library.words.asked == 2
-        assert unmarked(found) == unmarked(plain)
+        assert library.words.query_count == 2
+        assert remove_marks(found) == remove_marks(plain)
         assert len(fewer) == 2
 
 
@@ -121,52 +123,41 @@ def test_clicks_become_judgements(library: Library):
     with FeedbackLog(library.database, "docs", flush_seconds=0.01) as log:
         retriever = LoggedRetriever(vectorstore=library.store, log=log, search_kwargs={"k": 4})
         who = {"metadata": {"session": "s1", "client_id": "c1"}}
-        found = retriever.invoke(QUERY, config=who)
-        chosen = found[1].metadata
+        documents = retriever.invoke(QUERY, config=who)
+        chosen = documents[1].metadata
         log.relevant(chosen["nudge_query_id"], chosen["nudge_point_id"], session="s1")
         assert log.flush(60)
         assert (log.counts.stored, log.counts.refused) == (2, 0), log.counts.last_error
-    target = open_target(library.database, "docs")
-    [search] = [one for batch in target.queries.scan() for one in batch]
-    assert search.document["shown"] == [one.metadata["nudge_point_id"] for one in found]
-    assert set(search.document["shown"]) <= set(library.ids)
-    said = {name: search.document[name] for name in ("text", "session_id", "client_id")}
-    assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
-    judged = read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
-    assert judged.point_ids == [chosen["nudge_point_id"]]
-    assert judged.query_vectors[0] == pytest.approx(embed_text(QUERY), abs=1e-6)
-
-
-def fail_to_connect() -> Database:
-    raise Unreachable
+    shown = [document.metadata["nudge_point_id"] for document in documents]
+    check_logged_judgement(library.database, shown, chosen["nudge_point_id"], library.ids)
 
 
 def test_a_search_does_not_fail_for_its_log():
-    store = InMemoryVectorStore(Words())
+    store = InMemoryVectorStore(CountedEmbeddings())
     store.add_texts(TEXTS)
     log = FeedbackLog(fail_to_connect, "docs", capacity=2)
     retriever = LoggedRetriever(vectorstore=store, log=log)
     plain = store.as_retriever().invoke(QUERY)
     for _ in range(5):
-        assert unmarked(retriever.invoke(QUERY)) == unmarked(plain)
+        assert remove_marks(retriever.invoke(QUERY)) == remove_marks(plain)
     assert log.counts.dropped == 3
-    assert not [one for one in store.store.values() if "nudge_query_id" in one["metadata"]]
+    assert not [entry for entry in store.store.values() if "nudge_query_id" in entry["metadata"]]
     log.close(0)
-    assert unmarked(retriever.invoke(QUERY)) == unmarked(plain)
+    assert remove_marks(retriever.invoke(QUERY)) == remove_marks(plain)
 
 
 def test_ids_are_found_under_another_name():
-    store = InMemoryVectorStore(Words())
+    store = InMemoryVectorStore(CountedEmbeddings())
     store.add_texts(TEXTS, [{"sku": at} for at in range(len(TEXTS))], ids=[*"abcdefghijkl"])
     with FeedbackLog(fail_to_connect, "docs") as log:
         named = LoggedRetriever(vectorstore=store, log=log, id_key="sku").invoke(QUERY)
-        assert all(one.metadata["nudge_point_id"] == one.metadata["sku"] for one in named)
+        assert all(each.metadata["nudge_point_id"] == each.metadata["sku"] for each in named)
         own = LoggedRetriever(vectorstore=store, log=log).invoke(QUERY)
-        assert all(one.metadata["nudge_point_id"] == one.id for one in own)
+        assert all(each.metadata["nudge_point_id"] == each.id for each in own)
         log.close(0)
 
 
-class Letters(SparseEmbeddings):
+class LetterEmbeddings(SparseEmbeddings):
     def embed_documents(self, texts: list[str]) -> list[SparseVector]:
         return [self.embed_query(text) for text in texts]
 
@@ -183,12 +174,12 @@ def hybrid_qdrant(folder: Path) -> Library:
         {"dense": VectorParams(size=DIMENSION, distance=Distance.COSINE)},
         sparse_vectors_config={"letters": SparseVectorParams()},
     )
-    words, ids = Words(), list(range(len(TEXTS)))
+    words, ids = CountedEmbeddings(), list(range(len(TEXTS)))
     store = QdrantVectorStore(
         client,
         "docs",
         embedding=words,
-        sparse_embedding=Letters(),
+        sparse_embedding=LetterEmbeddings(),
         retrieval_mode=RetrievalMode.HYBRID,
         vector_name="dense",
         sparse_vector_name="letters",
@@ -198,10 +189,10 @@ def hybrid_qdrant(folder: Path) -> Library:
 
 
 def two_vectors_in_milvus(folder: Path) -> Library:
-    uri, words = str(folder / "milvus.db"), Words()
+    uri, words = str(folder / "milvus.db"), CountedEmbeddings()
     index = {"index_type": "FLAT", "metric_type": "COSINE"}
     store = Milvus(
-        [words, Words()],
+        [words, CountedEmbeddings()],
         "docs",
         connection_args={"uri": uri},
         index_params=[index, index],
@@ -213,27 +204,23 @@ def two_vectors_in_milvus(folder: Path) -> Library:
 
 
 @pytest.mark.filterwarnings("ignore:The 'ranker_type':DeprecationWarning")
-@pytest.mark.parametrize("made", [hybrid_qdrant, two_vectors_in_milvus])
+@pytest.mark.parametrize("make_library", [hybrid_qdrant, two_vectors_in_milvus])
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_searches_by_more_than_a_vector_stay_what_they_are(made: Any, way: str, tmp_path: Path):
-    library = made(tmp_path)
+def test_searches_by_more_than_a_vector_stay_what_they_are(
+    make_library: Any, way: str, tmp_path: Path
+):
+    library = make_library(tmp_path)
     plain = library.store.as_retriever().invoke(QUERY)
     with FeedbackLog(library.database, "docs", "dense", flush_seconds=0.01) as log:
         retriever = LoggedRetriever(vectorstore=library.store, log=log, embeddings=library.words)
         [found] = retrieve(retriever, way, {})
-        assert unmarked(found) == unmarked(plain)
+        assert remove_marks(found) == remove_marks(plain)
         assert log.flush(60)
         assert log.counts.stored == 1, log.counts.last_error
-    [search] = [
-        one
-        for batch in open_target(library.database, "docs", "dense").queries.scan()
-        for one in batch
-    ]
+    [search], _ = read_stored_feedback(library.database, "docs", "dense")
     assert search.vector == pytest.approx(embed_text(QUERY), abs=1e-6)
-    assert search.document["shown"] == [one.metadata["nudge_point_id"] for one in found]
-    if isinstance(library.store, Milvus):
-        library.store.client.close()
-    library.database.close()
+    assert search.document["shown"] == [each.metadata["nudge_point_id"] for each in found]
+    library.close()
 
 
 def test_a_score_threshold_is_kept(tmp_path: Path):
@@ -245,7 +232,7 @@ def test_a_score_threshold_is_kept(tmp_path: Path):
     plain = library.store.as_retriever(**settings).invoke(QUERY)
     with FeedbackLog(library.database, "docs") as log:
         found = LoggedRetriever(vectorstore=library.store, log=log, **settings).invoke(QUERY)
-        assert unmarked(found) == unmarked(plain)
+        assert remove_marks(found) == remove_marks(plain)
         assert 0 < len(found) < 9
     library.database.close()
 
@@ -258,4 +245,4 @@ def test_a_store_without_a_model_wants_one():
         FeedbackLog(fail_to_connect, "docs") as log,
         pytest.raises(ValueError, match="embeddings="),
     ):
-        LoggedRetriever(vectorstore=Bare(Words()), log=log)
+        LoggedRetriever(vectorstore=Bare(CountedEmbeddings()), log=log)

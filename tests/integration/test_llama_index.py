@@ -19,21 +19,16 @@ from llama_index.vector_stores.qdrant import QdrantVectorStore
 import nudge_sync_milvus
 import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
-from nudge_sync.errors import Unreachable
-from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.llama_index import LoggedRetriever
-from nudge_sync.store.target import open_target
+from tests.support.retrievers import QUERY, check_logged_judgement, fail_to_connect
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
-QUERY = "swept wings"
 
+class CountedEmbedding(MockEmbedding):
+    """An embedding model that counts how often a query is embedded."""
 
-class Words(MockEmbedding):
-    """Counts how often a query is embedded."""
-
-    asked: int = 0
+    query_count: int = 0
 
     def __init__(self) -> None:
         super().__init__(embed_dim=DIMENSION)
@@ -42,7 +37,7 @@ class Words(MockEmbedding):
         return embed_text(text)
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        self.asked += 1
+        self.query_count += 1
         return embed_text(query)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
@@ -54,7 +49,7 @@ class Library:
     """An index with nodes in it, and the database that nudge-sync sees."""
 
     index: VectorStoreIndex
-    words: Words
+    words: CountedEmbedding
     database: Database
     ids: list[str]
 
@@ -74,7 +69,7 @@ def on_milvus(folder: Path) -> tuple[Any, Any]:
 
 @pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
-    words = Words()
+    words = CountedEmbedding()
     with warnings.catch_warnings():
         # The store asks for payload indexes, which local mode has none of.
         warnings.filterwarnings("ignore", "Payload indexes have no effect")
@@ -87,29 +82,25 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]
     database.close()
 
 
-def fail_to_connect() -> Database:
-    raise Unreachable
-
-
-def prompts(found: list[Any]) -> list[tuple[str, float, str, str]]:
-    """What a language model and a re-ranker would see."""
+def list_prompts(nodes: list[Any]) -> list[tuple[str, float, str, str]]:
+    """Return what a language model and a re-ranker would see."""
     modes = (MetadataMode.LLM, MetadataMode.EMBED)
     return [
-        (one.node.node_id, one.score, *(one.node.get_content(mode) for mode in modes))
-        for one in found
+        (scored.node.node_id, scored.score, *(scored.node.get_content(mode) for mode in modes))
+        for scored in nodes
     ]
 
 
 def test_the_nodes_are_the_retrievers_own(library: Library):
     plain = library.index.as_retriever(similarity_top_k=5)
-    before = prompts(plain.retrieve(QUERY))
-    library.words.asked = 0
+    before = list_prompts(plain.retrieve(QUERY))
+    library.words.query_count = 0
     log = FeedbackLog(fail_to_connect, "docs")
     retriever = LoggedRetriever(plain, log)
     found = retriever.retrieve(QUERY)
-    assert library.words.asked == 1
-    assert prompts(found) == before
-    assert [one.metadata["nudge_point_id"] for one in found] == [row[0] for row in before]
+    assert library.words.query_count == 1
+    assert list_prompts(found) == before
+    assert [scored.metadata["nudge_point_id"] for scored in found] == [row[0] for row in before]
     log.close(0)
 
 
@@ -119,9 +110,9 @@ def test_a_bundle_with_a_vector_is_not_embedded_again_and_not_changed(library: L
     bundle = QueryBundle(QUERY)
     retriever.retrieve(bundle)
     assert bundle.embedding is None
-    library.words.asked = 0
+    library.words.query_count = 0
     retriever.retrieve(QueryBundle(QUERY, embedding=embed_text(QUERY)))
-    assert library.words.asked == 0
+    assert library.words.query_count == 0
     log.close(0)
 
 
@@ -135,10 +126,10 @@ def test_it_works_without_blocking(library: Library):
     library.index.vector_store.__class__ = Beside
     plain = library.index.as_retriever(similarity_top_k=5)
     log = FeedbackLog(fail_to_connect, "docs")
-    library.words.asked = 0
+    library.words.query_count = 0
     found = asyncio.run(LoggedRetriever(plain, log).aretrieve(QUERY))
-    assert library.words.asked == 1
-    assert prompts(found) == prompts(plain.retrieve(QUERY))
+    assert library.words.query_count == 1
+    assert list_prompts(found) == list_prompts(plain.retrieve(QUERY))
     assert log.counts.waiting == 1
     log.close(0)
 
@@ -148,20 +139,13 @@ def test_clicks_become_judgements(library: Library):
         retriever = LoggedRetriever(
             library.index.as_retriever(similarity_top_k=4), log, session=lambda: "s1", client="c1"
         )
-        found = retriever.retrieve(QUERY)
-        chosen = found[1].metadata
+        nodes = retriever.retrieve(QUERY)
+        chosen = nodes[1].metadata
         log.relevant(chosen["nudge_query_id"], chosen["nudge_point_id"], session="s1")
         assert log.flush(60)
         assert (log.counts.stored, log.counts.refused) == (2, 0), log.counts.last_error
-    target = open_target(library.database, "docs")
-    [search] = [one for batch in target.queries.scan() for one in batch]
-    assert search.document["shown"] == [one.node.node_id for one in found]
-    assert set(search.document["shown"]) <= set(library.ids)
-    said = {name: search.document[name] for name in ("text", "session_id", "client_id")}
-    assert said == {"text": QUERY, "session_id": "s1", "client_id": "c1"}
-    judged = read_judgements(target.queries, target.events, FeedbackSettings(), DIMENSION)
-    assert judged.point_ids == [chosen["nudge_point_id"]]
-    assert judged.query_vectors[0] == pytest.approx(embed_text(QUERY), abs=1e-6)
+    shown = [scored.node.node_id for scored in nodes]
+    check_logged_judgement(library.database, shown, chosen["nudge_point_id"], library.ids)
 
 
 def test_a_search_does_not_fail_for_its_log(library: Library):
@@ -171,6 +155,6 @@ def test_a_search_does_not_fail_for_its_log(library: Library):
     log = FeedbackLog(fail_to_connect, "docs")
     plain = library.index.as_retriever()
     found = LoggedRetriever(plain, log, session=unknown).retrieve(QUERY)
-    assert prompts(found) == prompts(plain.retrieve(QUERY))
+    assert list_prompts(found) == list_prompts(plain.retrieve(QUERY))
     assert (log.counts.refused, log.counts.last_error) == (1, "LookupError: nobody is logged in")
     log.close(0)

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-TIMEOUT_SECONDS = 300
-"""Seconds that nothing takes, also on a busy machine."""
+from tests.support.timeouts import TIMEOUT_SECONDS
+
 SECRET = "hunter2-planted"
 SECTIONS = {
     "qdrant": 'connector = "qdrant"\nurl = "http://127.0.0.1:1"\ntimeout = 1',

@@ -1,4 +1,4 @@
-"""An application that writes at full speed while cycles and rollbacks run keeps every last word."""
+"""An application that writes at full speed while cycles and rollbacks run loses no write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pymilvus import MilvusClient
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
-from nudge_sync.connector import Database
+from nudge_sync.connector import Database, Float32
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
@@ -25,9 +25,10 @@ from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.applications import EdgeApplication, MemoryApplication, MilvusApplication
-from tests.support.passing_plan import make_passing_plan, perturb_rows
+from tests.support.passing_plan import make_passing_plan
 from tests.support.paused_writer import PausedWriter
 from tests.support.ram_disk import ram_folder
+from tests.support.unit_vectors import make_unit_rows, perturb_rows
 from tests.support.write_windows import TimeSpan, WriteWindows
 
 POINTS, DIMENSION = 40, 8
@@ -37,7 +38,7 @@ SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
 
 
 class MarkingApplication(EdgeApplication):
-    """Qdrant's engine, with the mark that closes the window for threads that share the shard."""
+    """An application on Qdrant's engine whose payload mark closes the window between threads."""
 
     def connect(self) -> Database:
         return nudge_sync_qdrant_edge.connect({**self.section, "payload_mark": "_nudge_sync"})
@@ -56,7 +57,7 @@ class ConnectedMilvusApplication(MilvusApplication):
 
 
 class BusyWriter(Thread):
-    """Embeds points again, deletes them and inserts them, one after the other."""
+    """A thread that embeds points again, deletes them and inserts them, one after the other."""
 
     def __init__(
         self, application: Any, database: Database, wait: Callable[[], object] = bool
@@ -81,13 +82,12 @@ class BusyWriter(Thread):
                 self.application.delete(self.database, [point])
                 del self.last_vectors[point]
             else:
-                self.write_vector(point, rng.normal(size=(1, DIMENSION)))
+                self.write_vector(point, make_unit_rows(1, DIMENSION, int(rng.integers(2**32))))
             self.write_spans[point] = (began, time.monotonic())
-            # Gives up the interpreter, so that the sidecar gets to write as well.
+            # Lets the other thread run, so that the sidecar gets to write as well.
             time.sleep(0)
 
-    def write_vector(self, point: int, row: Any) -> None:
-        vector = np.asarray(row / np.linalg.norm(row), np.float32)
+    def write_vector(self, point: int, vector: Float32) -> None:
         self.application.upsert(self.database, [point], vector)
         self.last_vectors[point] = vector.tobytes()
 
@@ -112,7 +112,7 @@ def test_the_application_has_the_last_word(application: Any) -> None:
 def test_nothing_is_lost_on_milvus_outside_the_window(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Milvus writes without a condition: what is lost was written between compare and upsert.
+    """Milvus has no conditional write: what is lost was written between compare and upsert.
 
     The application writes whenever the sidecar begins to read. Were it to write all the time, no
     point would stay the same between plan and write, and there would be no race.
@@ -155,9 +155,10 @@ def test_nothing_is_lost_on_milvus_outside_the_window(
 def run_race(
     application: Any, database: Database, wait: Callable[[], object] = bool
 ) -> tuple[BusyWriter, int]:
-    """An application and a sidecar at once for a while; the first, and changes of the second."""
-    rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
-    vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    """Run an application and a sidecar at once for a while; return the first's writer, and how many
+    changes the second made.
+    """
+    vectors = make_unit_rows(POINTS, DIMENSION, 0)
     application.fill(database, vectors, "cosine")
     writer = BusyWriter(application, database, wait)
     writer.last_vectors = {row: vectors[row].tobytes() for row in range(POINTS)}
@@ -171,7 +172,7 @@ def run_race(
 
 
 def run_cycles(database: Database) -> int:
-    """Cycles and rollbacks for a while; how many."""
+    """Run cycles and rollbacks for a while; return how many."""
     until, changes = time.monotonic() + SECONDS, 0
     while time.monotonic() < until or changes < 4:
         target = open_target(database, "docs")
@@ -197,10 +198,9 @@ def assert_last_writes_survive(database: Database, writer: BusyWriter) -> None:
 
 
 def test_an_alias_that_is_switched_meanwhile_redirects_no_write() -> None:
-    """The new collection holds the same vectors, so that comparing them would not tell."""
+    """Both collections hold the same vectors, so comparing vectors cannot tell them apart."""
     store = MemoryStore()
-    rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
-    vectors = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    vectors = make_unit_rows(POINTS, DIMENSION, 0)
     for name in ("docs_v1", "docs_v2"):
         store.create(name, DIMENSION)
         store.upsert(name, list(range(POINTS)), vectors)

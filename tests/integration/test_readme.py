@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support.documentation import find_table, read_page
 from tests.support.workspace import Workspace, make_workspace
 
-README = Path(__file__).parent.parent.parent / "README.md"
 STORY = [
     ("check",),
     ("feedback import", "FEEDBACK"),
@@ -31,8 +30,8 @@ ELSEWHERE = {"init", "log", "serve", "demo", "feedback export"}
 
 
 def read_promised_fields() -> dict[str, set[str]]:
-    """Verb -> fields of its JSON object."""
-    table = README.read_text(encoding="utf-8").split("| verb | does |")[1].split("\n\n")[0]
+    """Return verb -> the fields of its JSON object."""
+    table = find_table(read_page("README.md"), "| verb | does |")
     rows = re.findall(r"^\| `([a-z ]+)` \|.*\| (.*?) ?\|$", table, re.MULTILINE)
     return {verb: set(re.findall(r"`(\w+)`", fields)) for verb, fields in rows}
 

@@ -1,3 +1,5 @@
+"""A cycle on a large collection touches what was judged, and no more."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +13,8 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.counted import Counted
 from nudge_sync_qdrant_edge import connect, ingest
-from tests.support.sample_collection import SETTINGS, normalise_rows
+from tests.support.sample_collection import SETTINGS
+from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 POINTS, JUDGED, QUERIES, DIMENSION = 100_000, 2_000, 3_000, 16
 
@@ -19,14 +22,12 @@ POINTS, JUDGED, QUERIES, DIMENSION = 100_000, 2_000, 3_000, 16
 @pytest.mark.slow
 def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    vectors = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+    vectors = make_unit_rows(POINTS, DIMENSION, 1)
     judged = rng.choice(POINTS, JUDGED, replace=False)
     answers = judged[rng.integers(0, JUDGED, QUERIES)]
-    shift = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+    shift = make_unit_rows(POINTS, DIMENSION, 2)
     queries = normalise_rows(
-        vectors[answers]
-        + 0.4 * shift[answers]
-        + 0.2 * normalise_rows(rng.normal(size=(QUERIES, DIMENSION)))
+        vectors[answers] + 0.4 * shift[answers] + 0.2 * make_unit_rows(QUERIES, DIMENSION, 3)
     )
     database = Counted(connect({"path": str(tmp_path)}))
     ingest(database.database, "docs", list(range(POINTS)), vectors)
@@ -46,7 +47,7 @@ def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> No
     applied = cycle.apply(target, settings)
 
     assert applied.written > 0.6 * JUDGED
-    assert applied.plan.after["ndcg@10"] > applied.plan.before["ndcg@10"]
+    assert applied.plan.figures.after["ndcg@10"] > applied.plan.figures.before["ndcg@10"]
     assert database.counts.touched < 0.03 * POINTS
     assert database.counts.scanned == 0
     assert database.counts.calls["scan"] == 0

@@ -19,7 +19,7 @@ from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 
 
 class Application(Protocol):
-    """Owns "docs"."""
+    """What owns the collection "docs": it fills, updates and deletes, and may connect again."""
 
     def connect(self) -> Database: ...
 
@@ -31,6 +31,8 @@ class Application(Protocol):
 
 
 class MemoryApplication:
+    """An application on the database in memory."""
+
     def __init__(self, location: str) -> None:
         self.store = MemoryStore()
 
@@ -49,6 +51,8 @@ class MemoryApplication:
 
 
 class EdgeApplication:
+    """An application on Qdrant's embedded engine."""
+
     def __init__(self, location: str) -> None:
         self.section = {"path": location}
 
@@ -68,7 +72,7 @@ class EdgeApplication:
 
 
 class LocalQdrantApplication:
-    """qdrant-client's own re-implementation, in memory."""
+    """An application on qdrant-client's own re-implementation of the server, in memory."""
 
     def __init__(self, location: str) -> None:
         self.section = {"location": ":memory:"}
@@ -91,7 +95,7 @@ class LocalQdrantApplication:
 
 
 class QdrantApplication(LocalQdrantApplication):
-    """A Qdrant server."""
+    """An application on a Qdrant server."""
 
     def __init__(self, location: str) -> None:
         self.section = {"url": location}
@@ -105,7 +109,7 @@ class QdrantApplication(LocalQdrantApplication):
 
 
 class MilvusApplication:
-    """A Milvus server or Milvus Lite."""
+    """An application on a Milvus server, or on Milvus Lite."""
 
     def __init__(self, location: str) -> None:
         self.uri = location
@@ -141,7 +145,7 @@ class MilvusApplication:
 
 
 def create_application(engine: str, folder: Path, server: str = "") -> Application:
-    """The application of an engine; `server` is the address of those that have one."""
+    """Return the application of an engine; `server` is the address of those that have one."""
     return {
         "memory": lambda: MemoryApplication(""),
         "qdrant-edge": lambda: EdgeApplication(str(folder)),

@@ -113,12 +113,12 @@ class RescalesInSilence(MemoryCollection):
 
 class TakesNaN(MemoryCollection):
     def _check(self, points, expected):
-        pass
+        return points, expected
 
 
 class RefusesTooLate(MemoryCollection):
     def _check(self, points, expected):
-        pass
+        return points, expected
 
     def write(self, points, expected):
         report = super().write(points, expected)
@@ -206,6 +206,24 @@ class SearchesAHundred(MemoryCollection):
         return super().search(queries[:100], k, exact=exact)
 
 
+class SearchesForOneAtLeast(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        return super().search(queries, max(k, 1), exact=exact)
+
+
+class SearchesWithNaN(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        return super().search(np.nan_to_num(queries), k, exact=exact)
+
+
+class CutsQueries(MemoryCollection):
+    def search(self, queries, k, *, exact=False):
+        rows = np.zeros((len(queries), self._table().dimension), np.float32)
+        width = min(queries.shape[-1], rows.shape[1])
+        rows[:, :width] = queries[..., :width]
+        return super().search(rows, k, exact=exact)
+
+
 class CallsItDot(MemoryCollection):
     def describe(self):
         return replace(super().describe(), metric="dot")
@@ -221,7 +239,7 @@ def _pair(points):
 
 
 def make_collection_database(collection_class):
-    """A database whose collections are of this kind."""
+    """Return a database class whose collections are of this class."""
 
     class Broken(MemoryDatabase):
         def collection(self, name, vector=""):
@@ -236,6 +254,7 @@ class FindsAnyCollection(MemoryDatabase):
         return MemoryCollection(self.store, name, vector)
 
 
+# Each with the test of the kit that is about the promise it breaks.
 BROKEN_COLLECTIONS = {
     IgnoresExpected: "test_write_leaves_drifted_rows",
     CreatesMissing: "test_write_creates_nothing",
@@ -264,6 +283,9 @@ BROKEN_COLLECTIONS = {
     MeasuresDistance: "test_exact_search_is_brute_force",
     MissesTheBest: "test_exact_search_is_brute_force",
     SearchesAHundred: "test_search_many_queries_and_none",
+    SearchesForOneAtLeast: "test_search_for_no_points",
+    SearchesWithNaN: "test_queries_that_are_not_finite_are_refused",
+    CutsQueries: "test_queries_of_another_shape_are_refused",
     CallsItDot: "test_facts",
     KeepsTheAlias: "test_alias",
 }

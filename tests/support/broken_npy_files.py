@@ -1,4 +1,4 @@
-"""Files that end in .npy and hold no plain array."""
+"""What a file that ends in .npy may hold besides a plain array."""
 
 from __future__ import annotations
 

@@ -126,6 +126,19 @@ class ScansOneBatch(MemoryRecords):
         yield from list(super().scan(where, vectors=vectors, batch_size=batch_size))[:1]
 
 
+class TakesEmptyKeys(MemoryRecords):
+    def put(self, records):
+        super().put([replace(item, key=item.key or "empty") for item in records])
+
+
+class SwapsOverWhatHasNoGeneration(MemoryRecords):
+    def swap(self, record, expected):
+        stored = self.get([record.key], vectors=False)
+        if expected is None and stored and "generation" not in stored[0].document:
+            self.delete([record.key])
+        return super().swap(record, expected)
+
+
 class SwapsAnyway(MemoryRecords):
     def swap(self, record, expected):
         self.put([record])
@@ -177,7 +190,7 @@ class SharesDocuments(MemoryRecords):
 
 
 def make_records_database(records_class):
-    """A database whose records are of this kind."""
+    """Return a database class whose records are of this class."""
 
     class Broken(MemoryDatabase):
         def records(self, name, dimension=0, indexed=()):
@@ -197,6 +210,7 @@ class ForgetsOnClose(MemoryDatabase):
         return MemoryRecords(self.own_store, name, dimension)
 
 
+# Each with the test of the kit that is about the promise it breaks.
 BROKEN_RECORDS = {
     LosesBits: "test_vectors_keep_their_bits",
     FlushesDenormals: "test_vectors_keep_their_bits",
@@ -214,6 +228,8 @@ BROKEN_RECORDS = {
     IncludesTheUpperBound: "test_ranges",
     CountsEverything: "test_where",
     ScansOneBatch: "test_many",
+    TakesEmptyKeys: "test_records_that_are_refused",
+    SwapsOverWhatHasNoGeneration: "test_swap_of_a_record_without_generation",
     SwapsAnyway: "test_swap",
     SwapsOverWhatIsThere: "test_swap",
     SwapsAndCallsItRefused: "test_swap",

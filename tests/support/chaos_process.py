@@ -19,7 +19,8 @@ from nudge_sync.store import retry
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, kill
 from nudge_sync.writing.rollback import roll_back
-from tests.support.passing_plan import make_passing_plan, perturb_rows
+from tests.support.passing_plan import make_passing_plan
+from tests.support.unit_vectors import perturb_rows
 
 POINTS, DIMENSION = 60, 8
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=8, keep_revisions=3))
@@ -27,13 +28,16 @@ SETTINGS = CollectionSettings(write=WriteSettings(batch_size=8, keep_revisions=3
 
 @dataclass(frozen=True)
 class KillPoint:
-    """When the process dies: at a call that writes, or after a time; `at` 0 and no time: never."""
+    """When a process is killed: at a call that writes, or after a time.
+
+    With call 0 and no time it is left alone.
+    """
 
     call: int = 0
     when: When = "before"
     seconds: float | None = None
     suspend: bool = False
-    """Whether the process is stopped at that call, as by SIGSTOP, until somebody wakes it."""
+    """Whether it is stopped at that call by SIGSTOP instead, until somebody wakes it."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,17 @@ class ChaosJob:
 
 
 def make_new_vectors(job: ChaosJob) -> dict[int, np.ndarray]:
-    """The vectors that an `apply` writes, by point."""
+    """Return the vectors that an `apply` writes, by point."""
     originals = np.frombuffer(job.originals, np.float32).reshape(POINTS, DIMENSION)
     new_vectors = perturb_rows(originals, job.seed)
     return {row: new_vectors[row] for row in job.rows}
 
 
 def run_chaos_job(job: ChaosJob, kill_point: KillPoint, reached: Event | None = None) -> None:
-    """Carry out the order, or die; with `begun` say so at that call instead, and go on."""
+    """Make the change, and be killed at `kill_point`.
+
+    With `reached` the process sets that event there instead, and goes on.
+    """
     retry.DELAYS = job.delays
     strike = reached.set if reached else _suspend_process if kill_point.suspend else kill
     database = connect(job.connector, job.section)
@@ -69,7 +76,7 @@ def run_chaos_job(job: ChaosJob, kill_point: KillPoint, reached: Event | None = 
         timer = Timer(kill_point.seconds, os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
-    # Where the database is what is killed, failing is all that is left to do.
+    # Where it is the database that is killed, the change fails.
     with suppress(*[NudgeSyncError] if reached else []):
         _run_job(job, target)
     database.close()

@@ -1,4 +1,4 @@
-"""Kills processes while they change a collection, and counts what that cost."""
+"""A runner that kills processes while they change a collection, and counts what that costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
@@ -32,15 +30,16 @@ from tests.support.chaos_process import (
     make_new_vectors,
     run_chaos_job,
 )
+from tests.support.unit_vectors import make_unit_rows
 
 VERBS = ("apply", "apply", "undo", "apply", "originals")
 WRITING_CALLS = {"apply": 22, "undo": 15, "originals": 15}
-"""How many calls of each order write something; any of them is struck."""
+"""How many calls of each verb write something; a process is killed at any of them."""
 
 
 @dataclass
 class ChaosReport:
-    """What the kills of one engine cost."""
+    """What the kills on one engine cost."""
 
     engine: str
     kills: int = 0
@@ -48,7 +47,7 @@ class ChaosReport:
     survived: int = 0
     """Of these the ones after which everything was as before or as after, and `verify` clean."""
     replayed: int = 0
-    """Batches that `resume` wrote."""
+    """Batches that `resume` wrote again."""
     lost: int = 0
     """Originals that shadow and history no longer give back."""
     differing: int = 0
@@ -58,7 +57,7 @@ class ChaosReport:
     failures: list[str] = field(default_factory=list)
     """What was found where a kill was not survived."""
     struck_calls: set[str] = field(default_factory=set)
-    """Distinct calls at which a process was struck."""
+    """Distinct calls at which a process was killed."""
 
     @property
     def is_clean(self) -> bool:
@@ -77,22 +76,21 @@ class ChaosRunner:
         self._random = random.Random(seed)
         self.process_context = _preload_processes()
         self._round_number = 0
-        rng = np.random.default_rng(seed)
-        self.originals: Float32 = _normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
+        self.originals: Float32 = make_unit_rows(POINTS, DIMENSION, seed)
         database = self.application.connect()
         self.application.fill(database, self.originals, "cosine")
         database.close()
         self.live_vectors = self.originals.copy()
 
     def next_job(self, verb: str) -> ChaosJob:
-        """The next thing to do."""
+        """Return the next change to make: the verb, on forty points drawn at random."""
         rows = sorted(self._random.sample(range(POINTS), 40))
         return ChaosJob(
             *self._connector, verb, tuple(rows), self._round_number, self.originals.tobytes()
         )
 
     def kill_once(self) -> None:
-        """Start one change, end it at a step or a moment, and settle what is left."""
+        """Start one change, kill it at a call or after a time, and resume what is left."""
         verb = VERBS[self._round_number % len(VERBS)]
         job = self.next_job(verb)
         if self._round_number % 3 == 2:
@@ -114,7 +112,7 @@ class ChaosRunner:
         return process.exitcode
 
     def kill_database(self, kill: Callable[[], None], start: Callable[[], None]) -> None:
-        """End the database, not the process, while rows are being written."""
+        """Kill the database, not the process, while rows are being written."""
         job = replace(self.next_job("apply"), delays=(0.2,) * 3)
         reached = self.process_context.Event()
         kill_point = KillPoint(1 + self._random.randrange(WRITING_CALLS["apply"] - 4))
@@ -143,7 +141,7 @@ class ChaosRunner:
         database.close()
 
     def resume_and_compare(self, job: ChaosJob, *, killed: bool) -> None:
-        """What the next start does; then compare."""
+        """Do what the next start of the sidecar does, and compare what the collection holds."""
         self._round_number += 1
         database = self.application.connect()
         rewritten_rows = self._rewrite_vectors(database) if self._round_number % 4 == 0 else []
@@ -167,15 +165,13 @@ class ChaosRunner:
 
     def _rewrite_vectors(self, database: Database) -> list[int]:
         rows = self._random.sample(range(POINTS), 3)
-        new_vectors = _normalise_rows(
-            np.random.default_rng(10_000 + self._round_number).normal(size=(3, DIMENSION))
-        )
+        new_vectors = make_unit_rows(3, DIMENSION, 10_000 + self._round_number)
         self.application.upsert(database, rows, new_vectors)
         self.originals[rows] = self.live_vectors[rows] = new_vectors
         return rows
 
     def _is_intact(self, database: Database, job: ChaosJob, rewritten_rows: list[int]) -> bool:
-        """Whether all rows are as before, or all as after."""
+        """Return whether all rows are as before the change, or all as after it."""
         live_vectors = database.collection("docs").read(range(POINTS)).vectors
         after = self.live_vectors.copy()
         if job.verb == "apply":
@@ -194,13 +190,13 @@ class ChaosRunner:
         return is_intact
 
     def restore_originals(self, database: Database) -> None:
-        """Everything back, and every bit compared."""
+        """Roll everything back, and compare every bit."""
         roll_back(open_target(database, "docs"), SETTINGS, originals=True)
         self.live_vectors = database.collection("docs").read(range(POINTS)).vectors
         self.report.differing += int((self.live_vectors != self.originals).any(axis=1).sum())
 
     def finish(self) -> ChaosReport:
-        """Back to the originals a last time."""
+        """Roll back to the originals a last time, and return the report."""
         database = self.application.connect()
         self.restore_originals(database)
         database.close()
@@ -208,18 +204,14 @@ class ChaosRunner:
 
 
 def _choose_connector(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:
-    """The connector of an engine, and its section."""
+    """Return the connector of an engine, and its section."""
     if engine == "qdrant-edge":
         return engine, {"path": str(folder)}
     return "milvus", {"uri": server or str(folder / "milvus.db")}
 
 
-def _normalise_rows(rows: np.ndarray) -> Float32:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
 def _preload_processes() -> multiprocessing.context.ForkServerContext:
-    """Processes that start at once, with everything imported and nothing open."""
+    """Return a context whose processes start at once, with everything imported and nothing open."""
     context = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     context.set_forkserver_preload(["tests.support.chaos_process"])

@@ -1,3 +1,5 @@
+"""Fixtures that hand a test an open collection, and close it afterwards."""
+
 from __future__ import annotations
 
 import os
@@ -6,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ram_disk import ram_folder
 from tests.support.sample_collection import (
     ALL_ENGINES,
     QUICK_ENGINES,
     SampleCollection,
     open_sample_collection,
 )
+from tests.support.tracked_collection import TrackedCollection
+
+REAL_ENGINES = ("qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server))
 
 
 @pytest.fixture(params=QUICK_ENGINES)
 def sample_collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SampleCollection]:
-    """A small collection with feedback, on the engines that cost nothing to start."""
+    """Open a sample collection on each engine that costs nothing to start."""
     with open_sample_collection(request.param, tmp_path) as sample:
         yield sample
 
@@ -25,7 +31,7 @@ def sample_collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
 def any_sample_collection(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[SampleCollection]:
-    """The same on every engine there is."""
+    """Open a sample collection on every engine there is."""
     server = ""
     if request.param == "milvus":
         server = request.getfixturevalue("milvus_server_uri")
@@ -35,3 +41,21 @@ def any_sample_collection(
             pytest.skip("QDRANT_URL names no Qdrant server")
     with open_sample_collection(request.param, tmp_path, server=server) as sample:
         yield sample
+
+
+@pytest.fixture
+def tracked_collection(tmp_path: Path) -> Iterator[TrackedCollection]:
+    """Open a tracked collection in memory."""
+    tracked = TrackedCollection("memory", tmp_path, "")
+    yield tracked
+    tracked.database.close()
+
+
+@pytest.fixture(params=REAL_ENGINES)
+def any_tracked_collection(request: pytest.FixtureRequest) -> Iterator[TrackedCollection]:
+    """Open a tracked collection on Qdrant's embedded engine, and on a Milvus server."""
+    server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
+    with ram_folder() as path:
+        tracked = TrackedCollection(request.param, path, server)
+        yield tracked
+        tracked.database.close()

@@ -1,7 +1,7 @@
 """A collection in plain dictionaries, to compare a real one with after each step.
 
-It knows, of each point, the vector that the application wrote last, and of each revision, what it
-was meant to leave. It knows nothing of shadow, history or fingerprints.
+It knows of each point the vector that the application wrote last, and of each revision what it was
+meant to write. It knows nothing of shadow, history or digests.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ Vectors = dict[int, VectorBytes]
 
 @dataclass
 class CollectionModel:
-    """What a collection has to hold."""
+    """What a collection may hold after each step."""
 
     originals: Vectors
     """Of each point that exists: the application's own vector."""
     live_before: Vectors = field(default_factory=dict)
-    """What was live before the step in hand."""
+    """What was live before the current step."""
     rewritten_points: set[int] = field(default_factory=set)
     """Points that the application wrote since a revision last did."""
     protected_points: set[int] = field(default_factory=set)
-    """Of these the ones that hold a vector nobody had seen before."""
+    """Those of them that hold a vector nobody had seen before: no revision may overwrite it."""
     written_before: set[tuple[int, VectorBytes]] = field(default_factory=set)
-    """Points with vectors that the application wrote before."""
+    """Points with vectors that the application wrote at any time."""
     intents: dict[int, dict[int, tuple[VectorBytes, VectorBytes]]] = field(default_factory=dict)
-    """Of each revision, by point: what it was meant to write, and the original behind that."""
+    """Of each revision, by point: the vector it was meant to write, and the original of that."""
     parents: dict[int, int] = field(default_factory=dict)
     nudged_to_original: dict[tuple[int, VectorBytes], VectorBytes] = field(default_factory=dict)
     """Of each nudged vector of a point that was ever live: its original."""
@@ -38,7 +38,10 @@ class CollectionModel:
         self.written_before |= set(self.originals.items())
 
     def write(self, point: int, vector: VectorBytes, *, is_new: bool) -> None:
-        """The application writes a vector of its own; not a fresh one if it wrote it before."""
+        """Take in that the application wrote a vector.
+
+        is_new: whether nobody had seen it before; one that it wrote earlier never is.
+        """
         is_new = is_new and (point, vector) not in self.written_before
         self.written_before.add((point, vector))
         self.originals[point] = vector
@@ -46,13 +49,13 @@ class CollectionModel:
         (self.protected_points.add if is_new else self.protected_points.discard)(point)
 
     def delete(self, point: int) -> None:
-        """The application deletes a point."""
+        """Take in that the application deleted a point."""
         del self.originals[point]
         self.rewritten_points.discard(point)
         self.protected_points.discard(point)
 
     def add_revisions(self, entries: list[Revision], intended: Vectors) -> None:
-        """Learn of revisions that are new in the ledger; `meant`: what the step was to write."""
+        """Take in what is new in the ledger; `intended` is what the step was to write."""
         for entry in entries:
             if entry.number in self.parents:
                 continue
@@ -64,19 +67,20 @@ class CollectionModel:
                 if point in self.originals
             }
             if entry.kind == "apply":
-                # Made from what the application wrote, so it may write over that from here on.
+                # Made from what the application wrote, it may overwrite that from here on.
                 self.protected_points -= self.intents[entry.number].keys()
 
     def _record_live_vectors(self, live: Vectors) -> None:
-        """Learn which nudged vectors the application could have read by now."""
+        """Take in which nudged vectors the application could have read by now."""
         for intent in self.intents.values():
             for point, (vector, original) in intent.items():
                 if live.get(point) == vector:
                     self.nudged_to_original.setdefault((point, vector), original)
 
     def vectors_at(self, revision: int) -> Vectors:
-        """What each point that exists holds at a revision; the original where it was embedded
-        again since.
+        """Return what each existing point holds at a revision.
+
+        That is its original where the application embedded it again since.
         """
         return {point: self._vector_at(revision, point) for point in self.originals}
 
@@ -89,7 +93,7 @@ class CollectionModel:
         return self.originals[point]
 
     def check(self, live: Vectors, entries: list[Revision], intended: Vectors) -> None:
-        """What is live after a step is what it may be; `meant`: what the step was to write."""
+        """Assert that everything live after a step may be; `intended` is what it was to write."""
         assert live.keys() == self.originals.keys(), "a point came or went"
         self.add_revisions(entries, intended)
         self._record_live_vectors(live)

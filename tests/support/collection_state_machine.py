@@ -61,7 +61,7 @@ FAULT = st.one_of(
 
 
 def make_unit_vector(seed: int, around: Float32 | None = None) -> Float32:
-    """A unit vector, near `around` if that is given."""
+    """Return a unit vector, near `around` if that is given."""
     row = np.random.default_rng(seed).normal(size=DIMENSION)
     if around is not None:
         row = around + 0.4 * row / np.linalg.norm(row)
@@ -73,7 +73,10 @@ def decode_vector(bits: VectorBytes) -> Float32:
 
 
 class CollectionStateMachine(RuleBasedStateMachine):
-    """A subclass says on which engine."""
+    """Steps of the sidecar and the application on one small collection.
+
+    A subclass says on which engine.
+    """
 
     engine: str
 
@@ -102,17 +105,19 @@ class CollectionStateMachine(RuleBasedStateMachine):
 
     # What the sidecar does
 
-    # A plan from before an unfinished revision is settled rightly leaves out what that changes.
+    # A plan from before an unfinished revision is finished does not hold what that changes.
     @precondition(lambda self: not find_pending_revisions(self.ledger().entries()))
-    @rule(rows=st.sets(POINT, min_size=1), seed=SEED, fault=FAULT, loses=st.booleans())
-    def apply(self, rows: set[int], seed: int, fault: Faults | None, loses: bool) -> None:
-        plan = self.make_plan(sorted(rows & self.model.originals.keys()), seed, worsens=loses)
-        intended = {int(i): row.tobytes() for i, row in zip(plan.ids, plan.vectors, strict=True)}
+    @rule(rows=st.sets(POINT, min_size=1), seed=SEED, fault=FAULT, worsens=st.booleans())
+    def apply(self, rows: set[int], seed: int, fault: Faults | None, worsens: bool) -> None:
+        plan = self.make_plan(sorted(rows & self.model.originals.keys()), seed, worsens=worsens)
+        intended = {
+            int(i): row.tobytes() for i, row in zip(plan.rows.ids, plan.rows.vectors, strict=True)
+        }
         self.run_and_compare(intended, lambda: cycle.apply(self.target(fault), SETTINGS, plan))
 
     @rule(fault=FAULT)
     def forget_all_feedback(self, fault: Faults | None) -> None:
-        """Without any judgement the gate refuses and everything goes back."""
+        """Run a cycle without any judgement: the gate refuses and everything goes back."""
         self.run_and_compare(
             dict(self.model.originals), lambda: cycle.apply(self.target(fault), SETTINGS)
         )
@@ -138,7 +143,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
 
     @rule(seed=SEED)
     def run_second_sidecar(self, seed: int) -> None:
-        """While another holds the lease, nothing changes; then its time runs out."""
+        """Try every change while another process holds the lease: nothing changes."""
         with lease.hold_lease(self.target(), 60):
             for change in (
                 lambda: resume(self.target(), SETTINGS),
@@ -162,14 +167,14 @@ class CollectionStateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.originals)
     @rule(chosen=SEED)
     def write_original_again(self, chosen: int) -> None:
-        """The same document by the same model: the original, bit for bit."""
+        """Embed a document again by the same model: the original, bit for bit."""
         point = sorted(self.model.originals)[chosen % len(self.model.originals)]
         self.write_vector(point, decode_vector(self.model.originals[point]), is_new=False)
 
     @precondition(lambda self: self.model.nudged_to_original)
     @rule(chosen=SEED)
     def write_stale_vector(self, chosen: int) -> None:
-        """An application that reads points whole, changes them and writes them whole."""
+        """Write back a vector that was read earlier, as an application that writes points whole."""
         point, vector = sorted(self.model.nudged_to_original)[
             chosen % len(self.model.nudged_to_original)
         ]
@@ -178,7 +183,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
         original = self.model.nudged_to_original[point, vector]
         self.write_vector(point, decode_vector(vector), is_new=False)
         recognised = classify_points(self.target(), [point]).originals[0].tobytes()
-        # Once no history tells of it any more, it is a vector like any other.
+        # Once no history holds it any more, it is a vector like any other.
         assert recognised in {vector, original}
         self.model.originals[point] = recognised
 
@@ -238,7 +243,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
         return make_passing_plan(self.target(), SETTINGS, new_vectors, worsens=worsens)
 
     def run_and_compare(self, intended: Vectors, change: Callable[[], object]) -> None:
-        """Do it, whatever comes of it; then compare."""
+        """Run a change, whatever comes of it, and compare the collection with the model."""
         self.model.live_before = self.read_vectors()
         is_complete = False
         try:

@@ -8,7 +8,7 @@ import warnings
 
 
 def is_docker_running() -> bool:
-    """Whether a Docker engine answers; the client alone is not enough."""
+    """Return whether a Docker engine answers; the client alone is not enough."""
     try:
         docker = importlib.import_module("docker")
     except ImportError:

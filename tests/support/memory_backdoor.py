@@ -10,7 +10,7 @@ from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 
 
 class MemoryBackdoor:
-    """The store itself."""
+    """See `Backdoor`. It is the store itself."""
 
     def __init__(self, store: MemoryStore, *, rescales: bool = False) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""What an application does to Milvus, through pymilvus alone."""
+"""Milvus through pymilvus, for the conformance kit: what an application does."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from nudge_sync.connector import Float32, Metric, PointId
 
 METRIC_TYPES = {"cosine": "COSINE", "dot": "IP", "euclid": "L2"}
 KEY_TYPES = {True: DataType.INT64, False: DataType.VARCHAR}
-REST = ["page", "share", "meta", "numbers"]
+"""By whether ids are integers."""
 PARTITIONS = ("_default", "first", "second")
+"""Points are spread over them."""
 
 
 class MilvusBackdoor:
-    """Every point has scalar, JSON, array and dynamic fields, and lives in one of three partitions.
+    """See `Backdoor`. Every point has scalar, JSON, array and dynamic fields, and a partition.
 
-    `second_vector`: the name of a further vector field; Milvus 2.3 holds only one.
+    second_vector: the name of a further vector field; Milvus 2.3 holds only one.
     """
 
     def __init__(
@@ -134,11 +135,11 @@ class MilvusBackdoor:
 
 
 def format_key_filter(ids: Sequence[PointId]) -> str:
-    """A filter made apart from the connector's own; plain keys only."""
+    """Return a filter, made without the connector's help; plain keys only."""
     assert all(isinstance(key, int) or "\\" not in key for key in ids)
     return f"key in [{', '.join(json.dumps(key) for key in ids)}]"
 
 
 def choose_partition(key: PointId) -> int:
-    """Which partition a point lives in."""
+    """Return which partition a point is in."""
     return sum(str(key).encode()) % len(PARTITIONS)

@@ -1,7 +1,8 @@
-"""A Milvus 2.3.5 server of one's own: the binary in the `milvus` wheel, on free ports.
+"""A Milvus 2.3.5 server for tests: the binary in the `milvus` wheel, on free ports.
 
-Run as a program it is the server's keeper: leader of a process group of its own, which it kills as
-soon as its standard input ends. So no server outlives whoever started it, however that one ended.
+Run as a program, this module is the server's keeper: the leader of a process group, which it kills
+as soon as its standard input ends. So no server outlives the process that started it, however that
+one ended.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any
 from urllib.request import urlopen
 
 START_SECONDS = 120
+"""How long a server may take to start."""
 
 
 class MilvusServer:
-    """A server over one data directory; it may be killed and started again, on the same port."""
+    """A server over one data directory, which may be killed and started again on the same port."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,7 +37,10 @@ class MilvusServer:
         self._keeper: subprocess.Popen[str] | None = None
 
     def start(self, *, retry: bool = True) -> None:
-        """Return when the server answers queries. One start in twenty or so panics."""
+        """Start the server, and return when it answers queries.
+
+        retry: try a second time if it fails; about one start in twenty panics.
+        """
         command = [sys.executable, __file__, str(self.directory), str(self._port)]
         self._keeper = subprocess.Popen(
             command,
@@ -72,7 +77,7 @@ class MilvusServer:
 
 @contextmanager
 def find_or_start_milvus() -> Iterator[str]:
-    """The address of a server: the one in MILVUS_URI, or a fresh one that ends with the block.
+    """Yield the address of a server: the one in MILVUS_URI, or a fresh one for this block.
 
     Raises ModuleNotFoundError without the `milvus` wheel.
     """
@@ -86,7 +91,7 @@ def find_or_start_milvus() -> Iterator[str]:
 
 @contextmanager
 def start_fresh_milvus() -> Iterator[MilvusServer]:
-    """A server with an empty data directory, which it takes along in the end."""
+    """Yield a server with an empty data directory; both are gone after the block."""
     import milvus  # noqa: F401, PLC0415 - to fail here and not in the keeper
 
     directory = Path(tempfile.mkdtemp(prefix="nudge-sync-milvus-"))
@@ -100,7 +105,7 @@ def start_fresh_milvus() -> Iterator[MilvusServer]:
 
 
 def _run_keeper(directory: Path, port: int) -> None:
-    """Run the server until it dies or standard input ends, and take the group along."""
+    """Run the server until it dies or standard input ends, then kill the whole process group."""
     ports = _write_config(directory, port)
     with (directory / "server.log").open("ab") as log:
         child = subprocess.Popen(
@@ -157,7 +162,7 @@ def _build_environment(directory: Path, ports: dict[str, int]) -> dict[str, str]
 
 
 def _unpack_binaries() -> Path:
-    """The unpacked binaries, once for each environment: that takes ten seconds."""
+    """Return where the binaries are, unpacked once for each environment: it takes ten seconds."""
     import milvus  # noqa: PLC0415
 
     target = Path(sys.prefix) / "share" / f"milvus-{milvus.__version__}"
@@ -165,7 +170,7 @@ def _unpack_binaries() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         unpacked = Path(tempfile.mkdtemp(dir=target.parent))
         milvus._initialize_data_files(str(unpacked))
-        with suppress(OSError):  # someone else was quicker
+        with suppress(OSError):  # another process was quicker
             unpacked.rename(target)
     return target / "bin"
 
@@ -177,7 +182,7 @@ def _find_free_port() -> int:
 
 
 def _wait_until_healthy(port: int, child: subprocess.Popen[Any]) -> bool:
-    """Whether the server comes to call itself healthy; a request before that may crash it."""
+    """Return whether the server calls itself healthy in time; a request before may crash it."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
@@ -188,7 +193,7 @@ def _wait_until_healthy(port: int, child: subprocess.Popen[Any]) -> bool:
 
 
 def _wait_until_answering(port: int, child: subprocess.Popen[Any]) -> bool:
-    """Whether the server comes to answer requests; healthy is not yet that."""
+    """Return whether the server answers requests in time; a healthy one may not yet."""
     import grpc  # noqa: PLC0415
     from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc  # noqa: PLC0415
 

@@ -10,7 +10,8 @@ import numpy as np
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32
-from nudge_sync.planning.plan import Gate, Plan
+from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.plan import Plan, PlanRows
 from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 
@@ -22,28 +23,25 @@ def make_passing_plan(
     *,
     worsens: bool = False,
 ) -> Plan:
-    """A plan that moves each point of `wanted` there from what it holds now.
+    """Return a plan that gives each point of `new_vectors` its vector there.
 
-    loses: the live check will find that it made the search worse.
+    worsens: the live check will find that it made the search worse, and roll it back.
     """
     plan = cycle.plan(target, settings)
     live_points = target.collection.read(list(new_vectors))
     vectors = np.array([new_vectors[int(point)] for point in live_points.ids], np.float32)
-    return replace(
-        plan,
-        inputs=checksum.digest_bytes(vectors.tobytes()),
+    rows = PlanRows(
         ids=live_points.ids,
         vectors=vectors.reshape(live_points.vectors.shape),
         live_vectors=live_points.vectors,
         live_digests=checksum.digest_vectors(live_points.vectors),
         angles=[0.1] * len(live_points),
-        gate=Gate(passed=True, reasons=[]),
-        found={name: float(worsens) for name in plan.found},
     )
-
-
-def perturb_rows(originals: Float32, seed: int) -> Float32:
-    """Unit rows a little away from each of `originals` (n, d)."""
-    noise = np.random.default_rng(seed).normal(size=originals.shape)
-    rows = originals + 0.4 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    scores = {name: float(worsens) for name in plan.figures.found}
+    return replace(
+        plan,
+        inputs_digest=checksum.digest_bytes(vectors.tobytes()),
+        figures=replace(plan.figures, found=scores),
+        gate=Gate(passed=True, reasons=[]),
+        rows=rows,
+    )

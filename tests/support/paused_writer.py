@@ -10,19 +10,18 @@ from nudge_sync.connector import Database
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When
-
-TIMEOUT_SECONDS = 300.0
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 class PausedWriter:
-    """`work` in a thread of its own, held up at one of its calls; it wakes at the block's end."""
+    """A change in a thread of its own, paused at one of its calls until the `with` block ends."""
 
     def __init__(
         self, database: Database, change: Callable[[Target], object], call: int, when: When
     ) -> None:
         self.error: NudgeSyncError | None = None
         self.was_paused = False
-        """Whether it came to that call."""
+        """Whether the change came to that call."""
         self._paused_or_done, self._resume = Event(), Event()
         faults = Faults(call, when, self._pause)
         self._target = open_target(FaultyDatabase(database, faults), "docs")

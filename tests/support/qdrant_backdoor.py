@@ -25,7 +25,7 @@ DISTANCES = {"cosine": Distance.COSINE, "dot": Distance.DOT, "euclid": Distance.
 
 
 class QdrantBackdoor:
-    """`vector` "" is the default vector, and then there is no other one."""
+    """See `Backdoor`. vector: "" is the default vector, and then there is no second one."""
 
     def __init__(self, client: QdrantClient, vector: str) -> None:
         self.client = client
@@ -42,7 +42,7 @@ class QdrantBackdoor:
         self.client.create_collection(name, vectors_config=vectors)
 
     def _is_left_over(self, name):
-        """Whether an earlier test left a collection of this layout."""
+        """Return whether an earlier test left a collection of this layout."""
         if not self.client.collection_exists(name):
             return False
         vectors = self.client.get_collection(name).config.params.vectors

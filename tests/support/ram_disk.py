@@ -1,4 +1,4 @@
-"""Folders in memory, where there is enough: engines call fsync a lot."""
+"""Folders in memory, where there is enough of it, since engines call fsync often."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MIN_FREE_BYTES = 2 * 2**30
 
 @contextmanager
 def ram_folder() -> Iterator[Path]:
-    """An empty folder that goes with the block."""
+    """Make an empty folder that is deleted at the end of the block."""
     fast = _RAM_DISK.is_dir() and shutil.disk_usage(_RAM_DISK).free >= _MIN_FREE_BYTES
     with tempfile.TemporaryDirectory(prefix="nudge-sync-", dir=_RAM_DISK if fast else None) as path:
         yield Path(path)

@@ -14,6 +14,7 @@ from nudge_sync.connector import Database, Float32, Metric, PointId
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
 from tests.support.applications import Application, create_application
+from tests.support.unit_vectors import normalise_rows
 
 POINTS, DIMENSION, QUERIES = 400, 32, 900
 JUDGED_POINTS = 40
@@ -27,10 +28,6 @@ SETTINGS = CollectionSettings(
 )
 
 
-def normalise_rows(rows: Float32) -> Float32:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class SyntheticData:
     """Documents, and queries that sit at a fixed offset from the ones that answer them."""
@@ -41,8 +38,8 @@ class SyntheticData:
 
 
 def make_synthetic_data(seed: int = 0, judged: int = JUDGED_POINTS) -> SyntheticData:
-    """Unit vectors: each of the first `judged` documents answers many queries around a spot
-    away from it, so that turning it towards them helps queries nobody has seen.
+    """Return unit vectors and queries: each of the first `judged` documents answers many queries
+    around a spot away from it, so that turning it towards them helps queries nobody has seen.
     """
     rng = np.random.default_rng(seed)
     vectors = normalise_rows(rng.normal(size=(POINTS, DIMENSION)))
@@ -70,7 +67,7 @@ class SampleCollection:
         return open_target(self.database, "docs")
 
     def add_judgements(self, rows: Sequence[int] | None = None, client: str = "") -> None:
-        """Note that `rows` of the queries (all by default) were answered."""
+        """Store a label on the answer of each query in `rows`, of all queries by default."""
         target = self.target()
         query_rows = range(QUERIES) if rows is None else rows
         target.queries.put(
@@ -86,15 +83,15 @@ class SampleCollection:
         )
 
     def upsert(self, ids: Sequence[int], vectors: Float32) -> None:
-        """What an application does when it embeds documents again."""
+        """Write vectors as an application does when it embeds documents again."""
         self.application.upsert(self.database, ids, vectors)
 
     def delete(self, ids: Sequence[int]) -> None:
-        """What an application does when documents are gone."""
+        """Delete points as an application does when documents are gone."""
         self.application.delete(self.database, ids)
 
     def read_vectors(self, ids: Sequence[PointId] = range(POINTS)) -> Float32:
-        """The vectors now, by row of `ids`."""
+        """Return the live vectors, row by row of `ids`."""
         return self.database.collection("docs").read(list(ids)).vectors
 
 
@@ -102,7 +99,7 @@ class SampleCollection:
 def open_sample_collection(
     engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0, server: str = ""
 ) -> Iterator[SampleCollection]:
-    """A world on one engine, closed at the end."""
+    """Open a sample collection on one engine; the database is closed at the end."""
     data = make_synthetic_data(seed)
     app = create_application(engine, folder, server)
     database = app.connect()

@@ -1,10 +1,8 @@
-"""A few points on any engine, and what the application last wrote to each."""
+"""A collection of ten points on any engine, with the originals that it must never lose."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -16,7 +14,8 @@ from nudge_sync.store.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.applications import create_application
-from tests.support.passing_plan import make_passing_plan, perturb_rows
+from tests.support.passing_plan import make_passing_plan
+from tests.support.unit_vectors import make_unit_rows, perturb_rows
 
 POINTS, DIMENSION = 10, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4))
@@ -29,10 +28,7 @@ class TrackedCollection:
         self.engine = engine
         self.application = create_application(engine, folder, server)
         self.database: Database = self.application.connect()
-        rows = np.random.default_rng(0).normal(size=(POINTS, DIMENSION))
-        self.originals: Float32 = np.asarray(
-            rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32
-        )
+        self.originals: Float32 = make_unit_rows(POINTS, DIMENSION, 0)
         self.application.fill(self.database, self.originals, "cosine")
 
     def target(self) -> Target:
@@ -51,7 +47,7 @@ class TrackedCollection:
         return cycle.apply(target, SETTINGS, plan)
 
     def assert_nothing_is_lost(self) -> None:
-        """Every original is known, everything can be settled, and every bit comes back."""
+        """Assert that originals are known, that `resume` works, and that every bit comes back."""
         provenance = classify_points(self.target(), range(POINTS))
         assert provenance.originals.tobytes() == self.originals.tobytes()
         lease.break_lease(self.target())

@@ -55,14 +55,14 @@ class Workspace:
         self.config_path.write_text(text, encoding="utf-8")
 
     def copy_to(self, folder: Path) -> Workspace:
-        """The same shop, somewhere else."""
+        """Copy the shards and the feedback to another folder, and return it as a workspace."""
         shutil.copytree(self.folder, folder)
         workspace = Workspace(folder, self.data)
         workspace.write_config()
         return workspace
 
     def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
-        """What `nudge-sync … --json` prints, from inside this process."""
+        """Run `nudge-sync … --json` inside this process, and return what it printed."""
         variables = {"NUDGE_SYNC_CONFIG": str(self.config_path)}
         result = CliRunner().invoke(
             app, [*words, "--json"], env=variables, input=stdin, catch_exceptions=False
@@ -71,7 +71,7 @@ class Workspace:
         return json.loads(result.stdout) if result.stdout else result.stderr
 
     def start_process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        """`nudge-sync …` as a process of its own."""
+        """Start `nudge-sync …` as a process of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "nudge_sync", *words],
             stdin=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class Workspace:
         )
 
     def read_vectors(self) -> np.ndarray:
-        """All vectors, as they are now."""
+        """Return all vectors as they are now."""
         database = connect({"path": str(self.folder / "shards")})
         try:
             return database.collection("docs").read(list(range(POINTS))).vectors
@@ -91,7 +91,7 @@ class Workspace:
 
 
 def make_workspace(folder: Path) -> Workspace:
-    """A new shop with the collection "docs" and feedback that waits to be imported."""
+    """Make a folder with the collection "docs" and feedback that is not imported yet."""
     workspace = Workspace(folder, make_synthetic_data())
     database = connect({"path": str(folder / "shards"), "sync": False})
     ingest(database, "docs", list(range(POINTS)), workspace.data.vectors)

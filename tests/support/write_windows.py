@@ -1,4 +1,4 @@
-"""When a Milvus connector had compared rows and not written them yet, as its requests tell."""
+"""When a Milvus connector had compared rows and not yet written them, seen from its requests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from threading import Semaphore
 from typing import Any
 
 TimeSpan = tuple[float, float]
+"""From and until, in seconds of `time.monotonic`."""
 
 
 class WriteWindows:
@@ -20,13 +21,13 @@ class WriteWindows:
     def __init__(self, connection: Any, collection: str) -> None:
         self._send, self._collection, self._last_read = connection.call, collection, 0.0
         self.by_point: dict[int, list[TimeSpan]] = defaultdict(list)
-        """By point."""
+        """The windows in which each point was."""
         self.read_starts = Semaphore(0)
-        """Released twice as each read begins: for writes that shall come at the worst moment."""
+        """Released twice as each read begins, for writes that should come at the worst moment."""
         connection.call = self.record_call
 
     def record_call(self, method: str, request: Any) -> Any:
-        """The connection's own, with an eye on the clock."""
+        """Do what the connection's own `call` does, and note when."""
         if getattr(request, "collection_name", "") != self._collection:
             return self._send(method, request)
         began = time.monotonic()
@@ -42,13 +43,13 @@ class WriteWindows:
                     self.by_point[point].append((self._last_read, time.monotonic()))
 
     def covers(self, point: int, write: TimeSpan) -> bool:
-        """Whether an application's write of the point overlaps a window of the same point."""
+        """Return whether an application's write of the point overlaps a window of that point."""
         return any(start <= write[1] and write[0] <= end for start, end in self.by_point[point])
 
     def longest_seconds(self) -> float:
-        """Seconds."""
-        every = [end - start for stretches in self.by_point.values() for start, end in stretches]
-        return max(every, default=0.0)
+        """Return how long the longest window lasted, in seconds; 0 where there was none."""
+        spans = [span for point_spans in self.by_point.values() for span in point_spans]
+        return max((end - start for start, end in spans), default=0.0)
 
 
 def _list_point_ids(request: Any) -> Iterable[int]:

@@ -1,3 +1,5 @@
+"""The TOML file: sections, defaults, and messages that name what is wrong."""
+
 from __future__ import annotations
 
 from pathlib import Path

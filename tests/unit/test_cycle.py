@@ -29,7 +29,7 @@ def _retry_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_settings(examples: int, steps: int) -> settings:
-    """So many examples of at most so many steps; many more where the environment asks for it."""
+    """Return settings for so many examples of at most so many steps; the long profile has more."""
     is_long = os.environ.get("HYPOTHESIS_PROFILE") == "long"
     return settings(
         max_examples=examples * (100 if is_long else 1),

@@ -1,39 +1,22 @@
-import socket
+"""What a log stores, what it counts, and how it ends."""
+
 import threading
 import time
 
 import numpy as np
 import pytest
 
-import nudge_sync_milvus
-import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
 from nudge_sync import FeedbackLog
-from nudge_sync.errors import DatabaseError, NudgeSyncError, Unreachable
-from nudge_sync.store.target import open_target
-from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase, MemoryRecords
-
-DIMENSION = 4
+from nudge_sync.errors import DatabaseError
+from nudge_sync.testing.memory import MemoryDatabase
+from tests.support.feedback_files import DIMENSION
+from tests.support.feedback_store import create_docs_database, read_stored_feedback
 
 
 @pytest.fixture
 def database():
-    made = MemoryDatabase()
-    vectors = np.eye(DIMENSION, dtype=np.float32)
-    make_collection(made, vectors)
-    return made
-
-
-def make_collection(database, vectors):
-    database.store.create("docs", DIMENSION)
-    database.store.upsert("docs", list(range(len(vectors))), vectors)
-
-
-def read_stored(database):
-    target = open_target(database, "docs")
-    queries = [record for batch in target.queries.scan() for record in batch]
-    events = [record.document for batch in target.events.scan() for record in batch]
-    return queries, events
+    return create_docs_database()
 
 
 def test_searches_and_what_came_of_them_are_stored(database):
@@ -45,7 +28,7 @@ def test_searches_and_what_came_of_them_are_stored(database):
         log.relevant(query, 3, grade=2)
         log.not_relevant(query, 0)
         assert log.flush()
-    (search,), events = read_stored(database)
+    (search,), events = read_stored_feedback(database)
     np.testing.assert_array_equal(search.vector, [1, 2, 3, 4])
     assert search.key == query
     assert search.document["shown"] == [3, 1]
@@ -71,7 +54,7 @@ def test_a_vector_may_come_later(database):
         assert log.flush()
         assert (log.counts.stored, log.counts.refused) == (1, 1)
         assert log.counts.last_error == "LookupError: no model"
-    (search,), _ = read_stored(database)
+    (search,), _ = read_stored_feedback(database)
     assert (search.key, search.vector.tolist()) == (known, [1, 0, 0, 0])
     assert asked == ["nudge-sync-log"]
 
@@ -87,164 +70,18 @@ def test_nonsense_is_counted_and_never_raises(database):
         assert log.counts.stored == 0
         assert log.counts.refused == 5
         assert log.counts.last_error
-    assert read_stored(database) == ([], [])
+    assert read_stored_feedback(database) == ([], [])
 
 
-def test_a_dead_database_fails_nothing_and_what_waits_is_stored_later(database):
-    tried, alive = threading.Event(), threading.Event()
-
-    def connect():
-        tried.set()
-        if not alive.is_set():
-            raise Unreachable
-        return database
-
-    with FeedbackLog(connect, "docs", capacity=5, flush_seconds=0.001) as log:
-        ids = [log.search([1, 0, 0, 0], [n]) for n in range(8)]
-        assert tried.wait(300)
-        assert len(set(ids)) == 8
-        assert (log.counts.waiting, log.counts.dropped) == (5, 3)
-        alive.set()
-        assert log.flush(300)
-    assert len(read_stored(database)[0]) == 5
-
-
-def test_no_row_is_given_up_while_the_database_cannot_be_opened(database):
-    attempts = 0
-
-    def connect():
-        nonlocal attempts
-        attempts += 1
-        if attempts < 1200:
-            raise ConnectionRefusedError
-        return database
-
-    with FeedbackLog(connect, "docs", flush_seconds=1e-9) as log:
-        for n in range(600):
-            log.search([1, 0, 0, 0], [n])
-        assert log.flush(300)
-        assert (log.counts.stored, log.counts.dropped) == (600, 0)
-    assert attempts == 1200
-
-
-def test_flushing_does_not_ask_a_dead_database_all_the_time():
-    attempts, tried = 0, threading.Event()
-
-    def connect():
-        nonlocal attempts
-        attempts += 1
-        tried.set()
-        raise ConnectionRefusedError
-
-    log = FeedbackLog(connect, "docs", flush_seconds=30)
-    log.search([1, 0, 0, 0], [1])
-    while not tried.is_set():
-        log.flush(0.1)
-    assert not log.flush(0.3)
-    assert attempts == 1
-    log.close(0)
-
-
-class Refusing(MemoryDatabase):
-    """Refuses so many calls of one of its methods."""
-
-    def __init__(self, store, method, times):
-        super().__init__(store)
-        self.method, self.times = method, times
-
-    def refuse(self, method):
-        if method == self.method and self.times:
-            self.times -= 1
-            raise DatabaseError(f"no {method} today")
-
-    def collection(self, name, vector=""):
-        return RefusingCollection(self, name, vector)
-
-    def records(self, name, dimension=0, indexed=()):
-        return RefusingRecords(self, name, dimension)
-
-
-class RefusingCollection(MemoryCollection):
-    def __init__(self, database, name, vector):
-        super().__init__(database.store, name, vector)
-        self.database = database
-
-    def read(self, ids):
-        self.database.refuse("read")
-        return super().read(ids)
-
-
-class RefusingRecords(MemoryRecords):
-    def __init__(self, database, name, dimension):
-        super().__init__(database.store, name, dimension)
-        self.database = database
-
-    def put(self, records):
-        self.database.refuse("put")
-        super().put(records)
-
-
-@pytest.mark.parametrize("method", ["read", "put"])
-def test_what_is_refused_for_a_while_waits(database, method):
-    refusing = Refusing(database.store, method, 5)
-    with FeedbackLog(refusing, "docs", flush_seconds=0.001) as log:
-        log.click(log.search([1, 0, 0, 0], [1]), "1")
-        assert log.flush(300)
-        assert (log.counts.stored, log.counts.dropped) == (2, 0)
-        assert log.counts.last_error == f"DatabaseError: no {method} today"
-    assert [event["object_id"] for event in read_stored(database)[1]] == [1]
-
-
-def test_flush_says_that_rows_were_given_up(database):
-    with FeedbackLog(Refusing(database.store, "put", -1), "docs", flush_seconds=0.001) as log:
-        log.search([1, 0, 0, 0], [1])
-        assert not log.flush(300)
-        assert (log.counts.waiting, log.counts.dropped) == (0, 1)
-
-
-CONNECTORS = {
-    "qdrant": lambda port: nudge_sync_qdrant.connect({"url": f"http://127.0.0.1:{port}"}),
-    "milvus": lambda port: nudge_sync_milvus.connect({"uri": f"http://127.0.0.1:{port}"}),
-}
-
-
-@pytest.mark.parametrize("name", CONNECTORS)
-def test_a_server_that_refuses_every_connection_fails_nothing(name):
-    failed = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
-
-    def connect():
-        try:
-            return Watched(CONNECTORS[name](port))
-        except NudgeSyncError:
-            failed.set()
-            raise
-
-    class Watched:
-        """The connector's database: says when it failed for the first time."""
-
-        def __init__(self, database):
-            self.database = database
-
-        def collection(self, *words):
-            try:
-                found = self.database.collection(*words)
-                found.describe()
-            except NudgeSyncError:
-                failed.set()
-                raise
-            return found
-
-    log = FeedbackLog(connect, "docs", capacity=3, flush_seconds=0.001)
-    ids = [log.search([1, 0, 0, 0], [n]) for n in range(5)]
-    log.click(ids[0], 1)
-    assert failed.wait(300)
-    assert len(set(ids)) == 5
-    assert log.search([1, 0, 0, 0], [1]) not in ids
-    assert (log.counts.stored, log.counts.waiting, log.counts.refused) == (0, 3, 0)
-    assert log.counts.dropped == 4
-    log.close(0)
+def test_an_event_dated_in_the_future_is_refused(database):
+    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
+        log.event("q1", "click", 1, time=time.time() + 3600)
+        log.event("q1", "click", 2, time=time.time() + 7 * 86_400)
+        assert log.flush()
+        assert (log.counts.stored, log.counts.refused) == (1, 1)
+        assert "more than a day ahead" in log.counts.last_error
+    _, events = read_stored_feedback(database)
+    assert [event["object_id"] for event in events] == [1]
 
 
 def test_ids_become_those_of_the_collection(database):
@@ -254,7 +91,7 @@ def test_ids_become_those_of_the_collection(database):
             log.click(query, point)
         assert log.flush()
         assert (log.counts.stored, log.counts.refused) == (5, 0)
-    (search,), events = read_stored(database)
+    (search,), events = read_stored_feedback(database)
     assert search.document["shown"] == [3, 1, 9, "nowhere"]
     assert {event["object_id"] for event in events} == {3, 1, 9, "nowhere"}
 
@@ -272,7 +109,7 @@ def test_numbers_become_texts_where_the_collection_has_texts():
         database.store.upsert("docs", ["7"], np.eye(1, DIMENSION, dtype=np.float32))
         log.click("q", 7, position=1)
         assert log.flush()
-    (search,), events = read_stored(database)
+    (search,), events = read_stored_feedback(database)
     assert search.document["shown"] == ["2", "7"]
     known = {(event["object_id"], event["position"]) for event in events}
     assert known == {("1", None), (7, None), ("7", 1)}
@@ -289,8 +126,7 @@ def test_an_alias_may_be_pointed_elsewhere(database):
         database.store.upsert("new", [7], np.eye(1, DIMENSION, dtype=np.float32))
         log.click("q", "7")
         assert log.flush()
-    target = open_target(database, "live")
-    events = [record.document for batch in target.events.scan() for record in batch]
+    _, events = read_stored_feedback(database, "live")
     assert {event["object_id"] for event in events} == {1, 7}
 
 
@@ -304,7 +140,7 @@ def test_propensities_may_be_numbers_of_any_kind(database, propensities):
         log.search([1, 0, 0, 0], [3, 1], propensities=propensities)
         assert log.flush()
         assert log.counts.stored == 1, log.counts.last_error
-    (search,), _ = read_stored(database)
+    (search,), _ = read_stored_feedback(database)
     assert search.document["propensities"] == [0.5, 0.25]
 
 
@@ -312,16 +148,16 @@ def test_what_a_function_opened_is_closed_with_the_log(tmp_path):
     def connect():
         return nudge_sync_qdrant_edge.connect({"path": str(tmp_path)})
 
-    made = connect()
-    made.create_collection("docs", DIMENSION)
-    made.close()
+    database = connect()
+    database.create_collection("docs", DIMENSION)
+    database.close()
     opened = []
 
-    def remembered():
+    def open_and_remember():
         opened.append(connect())
         return opened[0]
 
-    with FeedbackLog(remembered, "docs", flush_seconds=0.01) as log:
+    with FeedbackLog(open_and_remember, "docs", flush_seconds=0.01) as log:
         log.search([1, 0, 0, 0], [1])
         assert log.flush(300)
     with pytest.raises(DatabaseError, match="was closed"):
@@ -331,7 +167,7 @@ def test_what_a_function_opened_is_closed_with_the_log(tmp_path):
         log.search([1, 0, 0, 0], [1])
         assert log.flush(300)
     # Not the log's to close.
-    assert len(read_stored(again)[0]) == 2
+    assert len(read_stored_feedback(again)[0]) == 2
     again.close()
 
 

@@ -1,3 +1,5 @@
+"""Metrics against trec_eval's figures, and by their definitions."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -89,3 +91,25 @@ def test_a_query_without_an_answer_has_zero_and_divides_nothing():
 def test_an_unknown_metric_is_an_input_error(name):
     with pytest.raises(InputError, match=r"ndcg@10"):
         metrics.parse_metric(name)
+
+
+def test_discounts_fall_with_the_rank_and_end_in_zero():
+    assert metrics.parse_metric("ndcg@3").discounts() == pytest.approx([1, 1 / np.log2(3), 0.5, 0])
+    assert metrics.parse_metric("recall@2").discounts().tolist() == [1, 1, 0]
+    assert metrics.parse_metric("mrr@3").discounts() == pytest.approx([1, 1 / 2, 1 / 3, 0])
+
+
+def test_only_grades_above_zero_are_gains_and_only_ndcg_takes_their_height():
+    grades = [3.0, 0.5, 0.0, -2.0]
+
+    assert metrics.parse_metric("ndcg@10").gains(grades).tolist() == [3.0, 0.5, 0.0, 0.0]
+    assert metrics.parse_metric("recall@10").gains(grades).tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_the_metrics_of_a_collection_look_no_deeper_than_the_ranking():
+    depths = [metrics.parse_metric(name).depth for name in metrics.METRIC_NAMES]
+
+    assert max(depths) == metrics.RANKING_DEPTH
+    assert [str(metrics.parse_metric(name)) for name in metrics.METRIC_NAMES] == [
+        *metrics.METRIC_NAMES
+    ]

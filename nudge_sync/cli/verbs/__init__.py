@@ -1,1 +1,1 @@
-"""One module a verb of the command line."""
+"""One module a verb: its options, what it does, and how its result is printed."""

@@ -1,4 +1,4 @@
-"""`demo`: the whole round on data that ships with the package."""
+"""`demo`: a whole cycle and its rollback, on data that ships with the package."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import print_result, print_table, show_progress
+from nudge_sync.cli.output import format_difference, print_result, print_table, show_progress
 
 if TYPE_CHECKING:
-    from nudge_sync.demo.round import DemoResult
+    from nudge_sync.demo.demo_cycle import DemoResult
 
 EngineOption = Annotated[
     str,
@@ -37,7 +37,7 @@ def demo(
     as_json: options.JsonOption = False,
 ) -> None:
     """Teach a collection of tools from real requests, measure on unseen ones, and undo it."""
-    from nudge_sync.demo import run_demo
+    from nudge_sync.demo.demo_cycle import run_demo
 
     with show_progress() as progress:
         demo_result = run_demo(on, url, collection, progress)
@@ -49,14 +49,7 @@ def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
         f"{summary['documents']} tools on {summary['engine']}; {summary['judged']} of them have "
         f"feedback, {summary['method']} moved {summary['moved']}.\n"
     )
-    rows = (
-        (name, 100 * value, 100 * summary["after"][name], _format_difference(summary, name))
-        for name, value in summary["before"].items()
-    )
-    title = f"{summary['queries']} requests that nothing had seen, in per cent"
-    print_table(
-        title, ("", "before", "after", ""), ((n, f"{b:.2f}", f"{a:.2f}", d) for n, b, a, d in rows)
-    )
+    _print_scores(summary)
     columns = ("request", "best before", "best after", "right")
     examples = ((e.request, e.before, e.after, e.right_answers) for e in demo_result.examples)
     print_table(
@@ -68,11 +61,17 @@ def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
     comparison = summary["rolled_back"]
     typer.echo(
         f"\nrolled back: {comparison['identical']} of {comparison['points']} vectors are bit for "
-        "bit what they "
-        f"were (largest difference {comparison['max_abs_difference']:g}); {summary['seconds']} s "
-        "in all"
+        f"bit what they were (largest difference {comparison['max_abs_difference']:g}); "
+        f"{summary['seconds']} s in all"
     )
 
 
-def _format_difference(summary: dict[str, Any], name: str) -> str:
-    return f"{100 * (summary['after'][name] - summary['before'][name]):+.2f}"
+def _print_scores(summary: dict[str, Any]) -> None:
+    rows = []
+    for name, score in summary["before"].items():
+        before, after = 100 * score, 100 * summary["after"][name]
+        rows.append(
+            (name, f"{before:.2f}", f"{after:.2f}", format_difference(before, after, digits=2))
+        )
+    title = f"{summary['queries']} requests that nothing had seen, in per cent"
+    print_table(title, ("", "before", "after", ""), rows)

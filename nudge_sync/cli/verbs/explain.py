@@ -20,7 +20,7 @@ DepthOption = Annotated[
         min=1,
         max=100,
         envvar="NUDGE_SYNC_EXPLAIN_DEPTH",
-        help="A query is won where the point enters its first so many places.",
+        help="A query is won where the point enters its first so many results.",
     ),
 ]
 LimitOption = Annotated[
@@ -42,16 +42,13 @@ def explain(
     as_json: options.JsonOption = False,
 ) -> None:
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
-    from nudge_sync.cli.run import open_workspace, select_collections
+    from nudge_sync.cli.run import open_job
     from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
-    from nudge_sync.feedback.judged import load_collection_judgements
+    from nudge_sync.feedback.judgements import load_judgements
     from nudge_sync.feedback.log.external import open_feedback
 
-    with open_workspace(config) as workspace, show_progress() as progress:
-        job = workspace.open_job(
-            select_collections(workspace.config, collection, all_collections=False)[0]
-        )
-        judgements = load_collection_judgements(job.target, job.settings, progress)
+    with open_job(config, collection) as job, show_progress() as progress:
+        judgements = load_judgements(job.target, job.settings, progress)
         searches = open_feedback(job.target, job.settings.feedback).queries
         explanation = explain_point(
             job.target, judgements, searches, point, depth=depth, progress=progress
@@ -68,24 +65,33 @@ def _print_explanation(result: dict[str, Any], limit: int) -> None:
         f"judged by {result['judged_by']} queries, {result['held_out']} of them held out and "
         f"pulling nothing; {result['queries']} queries looked at"
     )
-    pull_rows = [
+    _print_pulls(result["pulls"], limit)
+    _print_rank_changes("Wins", "entered", result["wins"], result["depth"], limit)
+    _print_rank_changes("Loses", "left", result["loses"], result["depth"], limit)
+
+
+def _print_pulls(queries: Sequence[dict[str, Any]], limit: int) -> None:
+    rows = [
         [query["query_id"], query["text"], f"{query['share']:.1%}", query["before"], query["after"]]
-        for query in result["pulls"]
+        for query in queries
     ]
-    _print_rows("Pulled by", ["query", "text", "share", "score before", "after"], pull_rows, limit)
-    for name in ("wins", "loses"):
-        rows = [
-            [
-                query["query_id"],
-                query["text"],
-                "yes" if query["relevant"] else "no",
-                *_format_ranks(query),
-            ]
-            for query in result[name]
+    _print_rows("Pulled by", ["query", "text", "share", "score before", "after"], rows, limit)
+
+
+def _print_rank_changes(
+    name: str, verb: str, queries: Sequence[dict[str, Any]], depth: int, limit: int
+) -> None:
+    rows = [
+        [
+            query["query_id"],
+            query["text"],
+            "yes" if query["relevant"] else "no",
+            *_format_ranks(query),
         ]
-        title = f"{name.capitalize()}: queries whose first {result['depth']} places it "
-        title += "entered" if name == "wins" else "left"
-        _print_rows(title, ["query", "text", "answers it", "rank before", "after"], rows, limit)
+        for query in queries
+    ]
+    title = f"{name}: queries whose first {depth} results it {verb}"
+    _print_rows(title, ["query", "text", "answers it", "rank before", "after"], rows, limit)
 
 
 def _format_ranks(query: dict[str, Any]) -> list[str]:

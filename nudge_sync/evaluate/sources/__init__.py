@@ -1,1 +1,1 @@
-"""Where an evaluation takes documents, queries and judgements from."""
+"""Where an evaluation takes its documents, queries and judgements from."""

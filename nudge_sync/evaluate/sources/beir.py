@@ -1,4 +1,4 @@
-"""Texts and judgements of a BEIR set: by name through ir-datasets, or from a folder."""
+"""The texts and judgements of a BEIR set, by name through ir-datasets or from a folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.sources.files import read_qrels
 
 TextItem: TypeAlias = tuple[str, str]
-"""An id and what it stands for."""
+"""The id of a document or query, and its text."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDataset:
-    """A set in words. Documents are read as often as `documents` is called."""
+    """A retrieval set whose documents and queries are texts."""
 
     name: str
     documents: Callable[[], Iterator[TextItem]]
+    """Reads the documents again at each call."""
     queries: Sequence[TextItem]
     """Only those with a judgement."""
     qrels: Sequence[tuple[str, str, float]]
@@ -28,10 +29,10 @@ class TextDataset:
 
 
 def load_named_dataset(name: str) -> TextDataset:
-    """The set that ir-datasets calls `name`, such as "beir/scifact/test".
+    """Load the set that ir-datasets calls `name`, such as "beir/scifact/test".
 
     A name without judgements of its own, such as "beir/nfcorpus", stands for all its parts
-    together: the paper splits queries by itself.
+    together, since an evaluation splits the queries by itself.
     Raises ConfigError where ir-datasets is not installed, InputError for an unknown name,
     NudgeSyncError where the set cannot be downloaded.
     """
@@ -60,7 +61,7 @@ def load_named_dataset(name: str) -> TextDataset:
 
 
 def _find_parts(library: Any, name: str) -> list[Any]:
-    """The set itself if it has judgements, else every set below it that does."""
+    """Return the set itself if it has judgements, else every set below it that does."""
     names = [
         registered
         for registered in library.registry
@@ -86,9 +87,9 @@ def _make_reader(part: Any) -> Callable[[], Iterator[TextItem]]:
 
 
 def load_dataset_folder(path: Path) -> TextDataset:
-    """The set in a folder as BEIR ships it: corpus.jsonl, queries.jsonl, qrels/*.tsv.
+    """Load a set from a folder as BEIR ships it: corpus.jsonl, queries.jsonl, qrels/*.tsv.
 
-    Judgements of all files in qrels/ are taken together. Raises InputError.
+    The judgements of all files in qrels/ are taken together. Raises InputError.
     """
     files = sorted((path / "qrels").glob("*.tsv"))
     if not files:
@@ -112,7 +113,7 @@ def _select_judged_queries(
 
 
 def _read_json_texts(path: Path) -> Iterator[TextItem]:
-    """Id and text of every line, a title before its text."""
+    """Yield the id and the text of every line, with the title before the text."""
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):

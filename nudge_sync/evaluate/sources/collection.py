@@ -1,50 +1,61 @@
-"""A task from a collection's own feedback. Nothing is written."""
+"""A task from a collection's own feedback; nothing is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import Float32, PointId
-from nudge_sync.evaluate.task import (
-    EvaluationTask,
-    Similarity,
-    drop_unanswered_queries,
-    scale_to_unit,
-)
+from nudge_sync.connector import PointId, Points
+from nudge_sync.evaluate.task import EvaluationTask, drop_unanswered_queries, scale_to_unit
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.planning.dataset import read_points_in_play
+from nudge_sync.feedback.schema.point_ids import sort_ids
+from nudge_sync.planning.dataset import (
+    EUCLID_LENGTH_TOLERANCE,
+    read_points_in_play,
+    select_dataset_rows,
+)
+from nudge_sync.planning.judgement_matrices import build_judgement_matrices
+from nudge_sync.planning.unjudged_search import choose_similarity, search_unjudged
+from nudge_sync.solve.geometry import lengths
 from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
 
 NEAR_POINTS_PER_QUERY = 50
-"""Unjudged points near a query that join the task; every metric looks at ten places."""
-_QUERIES_PER_SEARCH = 256
+"""Unjudged points near a query that join the task; every metric looks at ten ranks."""
 _POINTS_PER_READ = 1000
-_MAX_SEARCH_WIDTH = 16_384
-"""The largest answer that every database gives."""
 
 
 def build_collection_task(
-    target: Target, judgements: Judgements, *, exact: bool, progress: Progress
+    target: Target,
+    judgements: Judgements,
+    *,
+    read_all: bool,
+    exact: bool,
+    progress: Progress,
 ) -> EvaluationTask:
-    """The judged points at their originals, and the unjudged ones that rank near each query.
+    """Return the judged points at their originals, and the unjudged ones that rank near a query.
 
-    Points that nobody judged never move, so those further down cannot matter to a method that
-    moves documents; to the adaptor they could, and a note says so. With `exact` the whole
-    collection is read instead.
+    Rankings are scored, and methods trained, by the matrices that a plan is made from. Points
+    that nobody judged never move, so that those further down cannot matter to a method that moves
+    documents; they could to the adaptor, and a note says so.
+    read_all: take the whole collection instead. exact: search around the approximate index where
+    the database can.
     Raises InputError where no query has an answer, UnsupportedCollection, DatabaseError.
     """
     points = read_points_in_play(target, judgements, progress)
-    if exact:
-        ids, vectors = _scan_collection(target, points, progress)
+    points = points.select(select_dataset_rows(target, judgements, points))
+    if read_all:
+        others = _scan_others(target, {*points.ids}, progress)
         notes = ["all points of the collection"]
     else:
-        near_ids = find_near_points(target, judgements.query_vectors, points, progress)
-        ids, vectors = _append_others(points, *read_points(target, near_ids, progress))
+        near_ids = find_near_points(
+            target, judgements.query_vectors, points.ids, progress, exact=exact
+        )
+        others = read_points(target, near_ids, progress)
         notes = [
             (
                 f"the points in play and the {NEAR_POINTS_PER_QUERY} others that the index ranks "
@@ -52,116 +63,96 @@ def build_collection_task(
             ),
             "the adaptor moves queries, so documents that are not near now are missing for it",
         ]
-    return _build_task(target, judgements, ids, vectors, notes)
+    return _build_task(target, judgements, points, others, notes)
 
 
 def _build_task(
     target: Target,
     judgements: Judgements,
-    ids: Sequence[PointId],
-    vectors: Float32,
-    notes: Sequence[str],
+    points: ClassifiedPoints,
+    others: Points,
+    notes: list[str],
 ) -> EvaluationTask:
-    similarity: Similarity = "cosine" if target.facts.metric == "cosine" else "dot"
-    usable = np.linalg.norm(vectors, axis=1) > 0
-    if not usable.all():
-        ids = [point for point, is_usable in zip(ids, usable, strict=True) if is_usable]
-        vectors = vectors[usable]
-    row_of = {point: row for row, point in enumerate(ids)}
-    grades: list[dict[int, float]] = [{} for _ in judgements.query_ids]
-    missing_count = 0
-    for query, point, weight in zip(
-        judgements.query_rows, judgements.point_ids, judgements.weights, strict=True
-    ):
-        if point in row_of:
-            grades[query][row_of[point]] = float(weight)
-        else:
-            missing_count += 1
-    missing_notes = (
-        [f"{missing_count} judgements on points that are gone or zero were left out"]
-        if missing_count
-        else []
-    )
+    # Of documents with equal scores the first row ranks first: as in a plan, an unjudged one.
+    ids = [*others.ids, *points.ids]
+    vectors = np.concatenate([others.vectors, points.originals])
+    matrices = build_judgement_matrices(judgements, ids, vectors)
+    if matrices.missing_count:
+        notes = [
+            *notes,
+            f"{matrices.missing_count} judgements on points that are gone or zero were left out",
+        ]
+    if target.facts.metric == "euclid" and _has_other_lengths(vectors):
+        notes = [*notes, "vectors of another length than one are ranked by their direction alone"]
+    usable = np.flatnonzero(lengths(vectors) > 0)
+    relevance, weights = matrices.relevance[:, usable], matrices.train_weights
+    similarity = choose_similarity(target.facts.metric)
     return drop_unanswered_queries(
         EvaluationTask(
             name=target.name,
-            documents=scale_to_unit(vectors) if similarity == "cosine" else vectors,
+            documents=scale_to_unit(vectors[usable]) if similarity == "cosine" else vectors[usable],
             queries=judgements.query_vectors,
-            judgements=grades,
-            document_ids=[str(point) for point in ids],
+            judgements=_list_entries(relevance),
+            weights=None
+            if weights is None
+            else _list_entries(csr_matrix(weights[:, usable].multiply(relevance > 0))),
+            document_ids=[str(ids[row]) for row in usable],
             query_ids=judgements.query_ids,
             similarity=similarity,
-            notes=(*notes, *missing_notes),
+            notes=tuple(notes),
         )
     )
 
 
+def _has_other_lengths(vectors: Float32) -> bool:
+    return bool((np.abs(lengths(vectors) - 1) > EUCLID_LENGTH_TOLERANCE).any())
+
+
+def _list_entries(matrix: csr_matrix) -> list[dict[int, float]]:
+    """Return the explicit entries of each row, by column."""
+    return [
+        dict(zip(matrix.indices[low:high].tolist(), matrix.data[low:high].tolist(), strict=True))
+        for low, high in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
+    ]
+
+
 def find_near_points(
-    target: Target, queries: Float32, points: ClassifiedPoints, progress: Progress
+    target: Target,
+    queries: Float32,
+    ids_in_play: Sequence[PointId],
+    progress: Progress,
+    *,
+    exact: bool = False,
 ) -> list[PointId]:
-    """The unjudged points among those that rank first for any query, in a fixed order."""
-    in_play = set(points.ids)
-    near_ids: set[PointId] = set()
-    for start in range(0, len(queries), _QUERIES_PER_SEARCH):
-        progress("search", start, len(queries))
-        near_ids |= _search_near_points(
-            target, queries[start : start + _QUERIES_PER_SEARCH], in_play
-        )
-    progress("search", len(queries), len(queries))
-    return sorted(near_ids, key=lambda point: (isinstance(point, str), str(point)))
+    """Return the points outside `ids_in_play` that rank first for any query, in a fixed order."""
+    unjudged = search_unjudged(
+        target, queries, {*ids_in_play}, NEAR_POINTS_PER_QUERY, exact=exact, progress=progress
+    )
+    return sort_ids(point for ids in unjudged.ids for point in ids)
 
 
-def _search_near_points(target: Target, queries: Float32, in_play: set[PointId]) -> set[PointId]:
-    """Ask for more and more, until each query has enough unjudged points or there are no more."""
-    near_ids: set[PointId] = set()
-    rows: NDArray[np.intp] = np.arange(len(queries))
-    width = 2 * NEAR_POINTS_PER_QUERY
-    while len(rows):
-        hits = target.collection.search(queries[rows], width)
-        unjudged_ids = [
-            [point for point in ids if point not in in_play][:NEAR_POINTS_PER_QUERY]
-            for ids in hits.ids
-        ]
-        near_ids.update(point for ids in unjudged_ids for point in ids)
-        short = [
-            len(ids) < NEAR_POINTS_PER_QUERY and len(all_ids) >= width
-            for ids, all_ids in zip(unjudged_ids, hits.ids, strict=True)
-        ]
-        rows = rows[np.array(short, dtype=bool)] if width < _MAX_SEARCH_WIDTH else rows[:0]
-        width = min(4 * width, _MAX_SEARCH_WIDTH)
-    return near_ids
-
-
-def read_points(
-    target: Target, point_ids: Sequence[PointId], progress: Progress
-) -> tuple[list[PointId], Float32]:
-    """Those of `wanted` that are there, in the order asked, and their vectors now."""
-    ids: list[PointId] = []
-    vectors = [np.zeros((0, target.facts.dimension), dtype=np.float32)]
+def read_points(target: Target, point_ids: Sequence[PointId], progress: Progress) -> Points:
+    """Read the points that exist, in the order asked, with the vectors that are live now."""
+    batches: list[Points] = []
     for start in range(0, len(point_ids), _POINTS_PER_READ):
         progress("read", start, len(point_ids))
-        batch = target.collection.read(point_ids[start : start + _POINTS_PER_READ])
-        ids += batch.ids
-        vectors.append(batch.vectors)
+        batches.append(target.collection.read(point_ids[start : start + _POINTS_PER_READ]))
     progress("read", len(point_ids), len(point_ids))
-    return ids, np.concatenate(vectors)
+    return _join_points(batches, target.facts.dimension)
 
 
-def _scan_collection(
-    target: Target, points: ClassifiedPoints, progress: Progress
-) -> tuple[list[PointId], Float32]:
-    in_play = set(points.ids)
-    ids: list[PointId] = []
-    vectors = [np.zeros((0, target.facts.dimension), dtype=np.float32)]
+def _scan_others(target: Target, ids_in_play: set[PointId], progress: Progress) -> Points:
+    """Read every point of the collection that is not in play."""
+    batches: list[Points] = []
+    scanned_count = 0
     for batch in target.collection.scan():
-        rows = [row for row, point in enumerate(batch.ids) if point not in in_play]
-        ids += [batch.ids[row] for row in rows]
-        vectors.append(batch.vectors[rows])
-        progress("scan", min(len(ids), target.facts.points), target.facts.points)
-    return _append_others(points, ids, np.concatenate(vectors))
+        rows = [row for row, point in enumerate(batch.ids) if point not in ids_in_play]
+        batches.append(Points([batch.ids[row] for row in rows], batch.vectors[rows]))
+        scanned_count += len(batch)
+        progress("scan", min(scanned_count, target.facts.points), target.facts.points)
+    return _join_points(batches, target.facts.dimension)
 
 
-def _append_others(
-    points: ClassifiedPoints, ids: Sequence[PointId], vectors: Float32
-) -> tuple[list[PointId], Float32]:
-    return [*points.ids, *ids], np.concatenate([points.originals, vectors])
+def _join_points(batches: list[Points], dimension: int) -> Points:
+    vectors = [np.empty((0, dimension), np.float32), *(batch.vectors for batch in batches)]
+    return Points([point for batch in batches for point in batch.ids], np.concatenate(vectors))

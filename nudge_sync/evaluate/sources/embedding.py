@@ -1,4 +1,4 @@
-"""Texts made into a folder of vectors, once: what was embedded is found again on disk."""
+"""A set of texts embedded into a folder of vectors, once; later runs find the folder on disk."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.errors import ConfigError, InputError, NudgeSyncError
 from nudge_sync.evaluate.sources.beir import TextDataset, TextItem
 
 EmbedFunction: TypeAlias = Callable[[Iterable[str]], Iterable[NDArray[Any]]]
-"""A vector (d,) for each text, in order."""
+"""Yields a vector, (d,), for each text, in order."""
 _DOCUMENTS_PER_SHARD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """How texts become vectors; many models treat queries and documents differently."""
+    """A model that embeds texts; many embed queries differently from documents."""
 
     name: str
     documents: EmbedFunction
@@ -34,7 +35,7 @@ class EmbeddingModel:
 
 
 def load_fastembed_model(name: str, threads: int | None = None) -> EmbeddingModel:
-    """The model that fastembed calls `name`, downloaded at first use.
+    """Load the model that fastembed calls `name`; fastembed downloads it at first use.
 
     Raises ConfigError where fastembed is not installed, InputError where it knows no such model,
     NudgeSyncError where the model cannot be downloaded.
@@ -46,7 +47,7 @@ def load_fastembed_model(name: str, threads: int | None = None) -> EmbeddingMode
             "embedding texts needs more packages; install them with: pip install 'nudge-sync[beir]'"
         ) from error
     supported = {model["model"] for model in TextEmbedding.list_supported_models()}
-    if name.lower() not in {one.lower() for one in supported}:
+    if name.lower() not in {model_name.lower() for model_name in supported}:
         near = get_close_matches(name, supported, n=3, cutoff=0.3)
         raise InputError(f"fastembed knows no model {name!r}; near are {', '.join(near) or 'none'}")
     try:
@@ -57,7 +58,7 @@ def load_fastembed_model(name: str, threads: int | None = None) -> EmbeddingMode
 
 
 def find_embedded_dataset(cache: Path, dataset: str, model: str) -> Path | None:
-    """The folder that `embedded` made earlier, if there is one."""
+    """Return the folder that `embed_dataset` made earlier, if there is one."""
     folder = _cache_folder(cache, dataset, model)
     return folder if folder.is_dir() else None
 
@@ -69,11 +70,12 @@ def _cache_folder(cache: Path, dataset: str, model: str) -> Path:
 def embed_dataset(
     texts: TextDataset, model: EmbeddingModel, cache: Path, progress: Progress = ignore_progress
 ) -> Path:
-    """The folder with the set's vectors, ids and judgements, made if it is not there yet.
+    """Embed the set, unless that was done before; return the folder with the result.
 
-    Its files are those that `evaluate DIRECTORY` reads. An interrupted run goes on after the last
-    20,000 documents; the folder appears whole or not at all.
-    Raises InputError for ids that cannot stand in a line, and for vectors of uneven length.
+    It holds vectors, ids and judgements, in the files that `evaluate DIRECTORY` reads. An
+    interrupted run goes on after the last 20,000 documents; the folder appears whole or not at
+    all.
+    Raises InputError for an id with a tab or a line break, and for vectors of uneven length.
     """
     folder = _cache_folder(cache, texts.name, model.name)
     if folder.is_dir():
@@ -98,7 +100,7 @@ def embed_dataset(
 def _embed_documents(
     texts: TextDataset, ids: list[str], model: EmbeddingModel, partial: Path, progress: Progress
 ) -> None:
-    """Shard by shard, so that a run of days can be interrupted; then joined without holding all."""
+    """Embed the documents in shards, so that a run of days can be interrupted, then join them."""
     shards = partial / "shards"
     shards.mkdir(exist_ok=True)
     documents = texts.documents()
@@ -113,15 +115,15 @@ def _embed_documents(
     _join_shards([shards / f"{start}.npy" for start in starts], len(ids), partial / "documents.npy")
 
 
-def _embed_texts(embed: EmbedFunction, texts: Iterable[TextItem], kind: str) -> NDArray[np.float32]:
+def _embed_texts(embed: EmbedFunction, texts: Iterable[TextItem], kind: str) -> Float32:
     rows = [np.asarray(row, dtype=np.float32) for row in embed(text for _, text in texts)]
     if not rows or any(row.shape != rows[0].shape or row.ndim != 1 for row in rows):
         raise InputError(f"the model gave no vectors of one length for the {kind}")
     return np.stack(rows)
 
 
-def _save_atomically(file: Path, vectors: NDArray[np.float32]) -> None:
-    # A shard that was cut short must not be taken for a whole one.
+def _save_atomically(file: Path, vectors: Float32) -> None:
+    # The next run must not take a shard that was cut short for a whole one.
     unfinished = file.with_suffix(".unfinished.npy")
     np.save(unfinished, vectors)
     unfinished.replace(file)
@@ -144,7 +146,7 @@ def _join_shards(shards: Iterable[Path], count: int, file: Path) -> None:
 
 
 def _to_file_name(name: str) -> str:
-    """The name as a file's: readable, without separators or a leading dot."""
+    """Return the name as a file name: readable, without separators or a leading dot."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
 
 

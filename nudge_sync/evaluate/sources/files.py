@@ -1,4 +1,4 @@
-"""A task from files: two `.npy` arrays, their ids, and judgements. Nothing is ever unpickled."""
+"""A task from files: two `.npy` arrays, their ids, and judgements; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import (
     EvaluationTask,
-    Similarity,
     check_rows,
     drop_unanswered_queries,
     scale_to_unit,
 )
+from nudge_sync.solve.problem import Similarity
 
 _HEADER_NAMES = {"query-id", "query_id", "qid"}
 _TREC_COLUMNS = 4
@@ -26,17 +26,19 @@ _TREC_COLUMNS = 4
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
-    """Where the parts of a task are. Ids default to row numbers."""
+    """The paths of a task's files."""
 
     documents: Path
     queries: Path
     qrels: Path
     document_ids: Path | None = None
+    """None: row numbers are the ids."""
     query_ids: Path | None = None
+    """None: row numbers are the ids."""
 
     @classmethod
     def from_folder(cls, path: Path) -> TaskFiles:
-        """The usual names in one folder: documents.npy/.txt, queries.npy/.txt, qrels.tsv."""
+        """Return the usual names in a folder: documents.npy/.txt, queries.npy/.txt, qrels.tsv."""
         documents, queries = path / "documents.npy", path / "queries.npy"
         return cls(
             documents=documents,
@@ -48,9 +50,9 @@ class TaskFiles:
 
 
 def read_task(files: TaskFiles, name: str, similarity: Similarity = "dot") -> EvaluationTask:
-    """The task in `files`, its documents memory-mapped where they can stay as they are.
+    """Read a task from `files`; the documents stay memory-mapped where nothing changes them.
 
-    Under "cosine" documents and queries are brought to length one.
+    similarity: "cosine" scales documents and queries to length one.
     Raises InputError that names the file, the line or row, and what was expected.
     """
     documents = _load_vectors(files.documents, similarity)
@@ -72,28 +74,32 @@ def read_task(files: TaskFiles, name: str, similarity: Similarity = "dot") -> Ev
 def read_task_judgements(
     path: Path, query_ids: Sequence[str], document_ids: Sequence[str]
 ) -> tuple[list[dict[int, float]], tuple[str, ...]]:
-    """Per query its judged document rows with grades, and notes on what was odd.
+    """Read the judgements in `path`: one entry a query, and notes on what was odd.
 
-    `path`: (query id, document id, grade) by tabs, with or without BEIR's header, or TREC's four
-    columns. Of a pair judged twice the higher grade holds.
+    path: as for `read_qrels`. Of a pair judged twice the higher grade holds.
+    Raises InputError for an id that is not among `query_ids` or `document_ids`.
     """
     query_rows, document_rows = _number_ids(query_ids), _number_ids(document_ids)
     judgements: list[dict[int, float]] = [{} for _ in query_ids]
-    repeated = 0
+    repeated_count = 0
     for number, query, document, grade in read_qrels(path):
         location = f"{path} line {number}"
         query_row = _find_row(query_rows, query, f"{location}: query", "queries")
         document_row = _find_row(document_rows, document, f"{location}: document", "documents")
-        repeated += document_row in judgements[query_row]
+        repeated_count += document_row in judgements[query_row]
         judgements[query_row][document_row] = max(
             grade, judgements[query_row].get(document_row, grade)
         )
-    notes = (f"{repeated} repeated judgements counted once",) if repeated else ()
+    notes = (f"{repeated_count} repeated judgements counted once",) if repeated_count else ()
     return judgements, notes
 
 
 def read_qrels(path: Path) -> Iterator[tuple[int, str, str, float]]:
-    """Line number, query id, document id and grade of every judgement in `path`."""
+    """Yield line number, query id, document id and grade of every judgement in `path`.
+
+    A line is query id, document id and grade, separated by tabs, with or without BEIR's header,
+    or TREC's four columns. Raises InputError that names the line.
+    """
     for number, line in enumerate(_read_lines(path), start=1):
         fields = line.split("\t") if "\t" in line else line.split()
         if not fields or (number == 1 and fields[0].lower() in _HEADER_NAMES):

@@ -1,4 +1,4 @@
-"""How much one person may say."""
+"""Limits on how many clicks of one person, one session, or one person on one point count."""
 
 from __future__ import annotations
 
@@ -7,30 +7,42 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.feedback.log.sorting import mark_changes, order_rows
+from nudge_sync.base.arrays import Int32
+from nudge_sync.feedback.clicks.actors import anonymous_code, identify_people, resolve_sessions
+from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, count_stage
+from nudge_sync.feedback.log.columns import ActionSelection
+from nudge_sync.feedback.log.sorting import order_rows
 
 
-def is_within_cap(keys: Sequence[NDArray[np.int32]], cap: int) -> NDArray[np.bool_]:
-    """Which rows are among the first `cap` of those with the same keys, in the order given."""
+def apply_caps(
+    clicks: ActionSelection, context: ClickContext
+) -> tuple[ActionSelection, StageReport]:
+    """Keep the earliest clicks of each person and session, up to the caps of the settings.
+
+    A person counts once for each query group and point, at most `client_cap` times in all, and for
+    at most `point_cap` query groups on one point; a known session at most `session_cap` times.
+    """
+    log, settings = context.log, context.settings
+    order = np.argsort(clicks.time, kind="stable").astype(np.int32)
+    people, point = identify_people(log, clicks)[order], clicks.point[order]
+    query_group = context.query_groups[clicks.search][order]
+    session = resolve_sessions(log, clicks)[order]
+    kept = is_within_cap([people, query_group, point], 1)
+    kept &= is_within_cap([people], settings.client_cap)
+    is_unknown = session == anonymous_code(log.session_ids)
+    kept &= is_unknown | is_within_cap([session], settings.session_cap)
+    kept_rows = np.flatnonzero(kept)
+    kept[kept_rows] = is_within_cap([people[kept_rows], point[kept_rows]], settings.point_cap)
+    report = StageReport(count_stage("caps", kept, "beyond what one client or session may say"))
+    return clicks.select(np.sort(order[kept])), report
+
+
+def is_within_cap(keys: Sequence[Int32], cap: int) -> NDArray[np.bool_]:
+    """Return which rows are among the first `cap` of those with the same keys, in their order."""
     row_count = len(keys[0])
     order, is_new = order_rows(keys)
     run = np.cumsum(is_new, dtype=np.int32)
-    keep = np.ones(row_count, np.bool_)
-    # Beyond the first `cap` of a run, the row so many before is of the same one.
-    keep[order[cap:]] = run[cap:] != run[: max(0, row_count - cap)]
-    return keep
-
-
-def count_distinct(
-    keys: Sequence[NDArray[np.int32]], values: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """For each row, how many different values `among` takes in the rows with the same keys."""
-    row_count = len(values)
-    if not row_count:
-        return np.zeros(0, np.int64)
-    order, is_new = order_rows([*keys, values])
-    is_new_key = np.logical_or.reduce([mark_changes(key[order]) for key in keys])
-    run = np.cumsum(is_new_key, dtype=np.int32) - 1
-    counts = np.empty(row_count, np.int64)
-    counts[order] = np.bincount(run[is_new])[run]
-    return counts
+    kept = np.ones(row_count, np.bool_)
+    # Beyond the first `cap` rows of a run, the row `cap` before belongs to the same run.
+    kept[order[cap:]] = run[cap:] != run[: max(0, row_count - cap)]
+    return kept

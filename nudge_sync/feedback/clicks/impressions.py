@@ -1,4 +1,4 @@
-"""What was shown where, and what of it was clicked."""
+"""Impressions: how often each point was shown at each rank for each query group, and clicked."""
 
 from __future__ import annotations
 
@@ -9,43 +9,66 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 from nudge_sync.feedback.log.sorting import order_rows, sort_unique
 
 MAX_RANK = 100
-"""Places further down count as this one."""
+"""Lower ranks count as this one."""
 _CHUNK_IMPRESSIONS = 1_000_000
-"""Impressions at a time. Each such part is summed for itself, and then all parts, so that other
-parts would have other last bits."""
+"""Impressions that are summed at a time, before the sums of all chunks are added up: another size
+would change the last bits of the result."""
 _CHUNK_CLICKS = 1_000_000
-"""Likewise clicks, which are only looked up."""
+"""Clicks of which the ranks are looked up at a time; the size changes no bit of the result."""
+_CHUNK_INFERRED_PAIRS = 10_000
+"""Pairs of which the impressions without a list are made up at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Impressions:
-    """One row for each (group of queries, point, position), sorted by these."""
+    """One row for each (query group, point, rank), sorted by these.
 
-    query_group: NDArray[np.int64]
-    point: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    shown: NDArray[np.float64]
-    """How often, old times counting less."""
-    clicked: NDArray[np.float64]
-    skipped: NDArray[np.float64]
-    """How often not clicked although something further down was."""
+    Counts are sums of decay factors, so that old behaviour counts for less.
+    """
+
+    query_group: Int64
+    point: Int64
+    rank: Int64
+    """1 is the top; 0 where the search logged no list."""
+    shown: Float64
+    """How often the point was shown at that rank."""
+    clicked: Float64
+    """How often it was shown there and clicked."""
+    skipped: Float64
+    """How often it was shown there and not clicked, although a lower rank was."""
 
     def __len__(self) -> int:
         return len(self.query_group)
 
     def select(self, keep: NDArray[np.bool_]) -> Impressions:
-        """The rows of a mask."""
+        """Return the rows of a mask."""
         return Impressions(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
-def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> NDArray[np.int32]:
-    """The place of each click in its search's list; its own word where nothing was listed (0 if
-    it has none), and -1 where it was not among what was listed.
+def count_by_rank(impressions: Impressions) -> tuple[Float64, Float64]:
+    """Return how often each rank was shown, and how often it was clicked, each (MAX_RANK + 1,)."""
+    return (
+        sum_by_rank(impressions.rank, impressions.shown),
+        sum_by_rank(impressions.rank, impressions.clicked),
+    )
+
+
+def sum_by_rank(ranks: Int64, values: Float64) -> Float64:
+    """Return the sum of `values` over each rank from 0 to MAX_RANK."""
+    return np.asarray(np.bincount(ranks, weights=values, minlength=MAX_RANK + 1), np.float64)
+
+
+def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> Int32:
+    """Return the rank of each click in its search's list, (e,), at most MAX_RANK.
+
+    -1 where the list does not hold the point. Where the search logged no list, the rank that the
+    click itself names, or 0.
     """
     rank = np.empty(len(clicks), np.int32)
     search, point, logged_rank = clicks.search, clicks.point, clicks.rank
@@ -59,10 +82,10 @@ def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> NDArray
 
 def _find_ranks_in_lists(
     searches: Searches,
-    search: NDArray[np.int32],
-    point: NDArray[np.int32],
-    logged_rank: NDArray[np.int32],
-) -> NDArray[np.int32]:
+    search: Int32,
+    point: Int32,
+    logged_rank: Int32,
+) -> Int32:
     starts = searches.shown_starts[search]
     lengths = searches.shown_starts[search + 1] - starts
     rank = np.where(lengths > 0, -1, np.minimum(logged_rank, MAX_RANK)).astype(np.int32)
@@ -75,14 +98,15 @@ def _find_ranks_in_lists(
 
 def collect_impressions(
     searches: Searches,
-    query_groups: NDArray[np.int32],
+    query_groups: Int32,
     clicks: Actions | ActionSelection,
-    decay_factors: NDArray[np.float64],
+    decay_factors: Float64,
 ) -> Impressions:
-    """Every impression of the groups that have a click.
+    """Return the impressions of every query group that has a click.
 
-    groups: (s,), -1 for searches that do not count. worth: (s,). A search that logged no list is
-    taken to have shown every point that was clicked on any such search of its group, at place 0.
+    query_groups: (s,), -1 for searches that do not count.  decay_factors: (s,).
+    A search that logged no list is taken to have shown, at rank 0, every point that was clicked on
+    any search of its group that logged none.
     """
     has_click = np.zeros(int(query_groups.max(initial=-1)) + 2, np.bool_)
     has_click[query_groups[clicks.search]] = True
@@ -90,13 +114,13 @@ def collect_impressions(
     rows = np.flatnonzero(has_click[query_groups])
     lengths = np.diff(searches.shown_starts).astype(np.int32)
     listed, unlisted = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
-    # Group by group, so that the same group, point and place is in few parts.
+    # Sorted by group, so that few chunks hold a row of the same group, point and rank.
     listed = listed[np.argsort(query_groups[listed], kind="stable")]
     click_index = _ClickIndex.build(clicks, len(query_groups))
     parts = [
         *map_in_threads(
-            lambda some: _sum_impressions(
-                _expand_lists(searches, some, lengths[some], click_index),
+            lambda chunk: _sum_impressions(
+                _expand_lists(searches, chunk, lengths[chunk], click_index),
                 query_groups,
                 decay_factors,
             ),
@@ -114,21 +138,23 @@ def collect_impressions(
 
 @dataclass(frozen=True, slots=True)
 class _ClickIndex:
-    """What was clicked in each search."""
+    """The points that were clicked in each search."""
 
-    keys: NDArray[np.int64]
-    """Search in the upper bits, point in the lower; each once, ascending."""
-    starts: NDArray[np.int64]
+    keys: Int64
+    """`pair_key(search, point)`, each once, ascending."""
+    starts: Int64
     """(s + 1,): where each search's keys begin."""
 
     @staticmethod
     def build(clicks: Actions | ActionSelection, search_count: int) -> _ClickIndex:
-        keys = sort_unique(_pair_keys(clicks.search, clicks.point))
+        keys = sort_unique(pair_key(clicks.search, clicks.point))
         counts = np.bincount(keys >> 32, minlength=search_count)
         return _ClickIndex(keys, np.concatenate([[0], np.cumsum(counts)]))
 
-    def find_points(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """The points clicked in these searches, and before them the place in `rows` of each."""
+    def find_points(self, rows: Int64) -> tuple[Int64, Int32]:
+        """Return the points clicked in the searches `rows`, and before them the index into `rows`
+        of the search of each.
+        """
         begins = self.starts[rows]
         sizes = self.starts[rows + 1] - begins
         row_numbers = np.repeat(np.arange(len(rows)), sizes)
@@ -138,26 +164,18 @@ class _ClickIndex:
 
 @dataclass(frozen=True, slots=True)
 class _ImpressionRows:
-    """One row an impression."""
+    """One row for each single impression: a point shown in a search."""
 
-    search: NDArray[np.int32]
-    point: NDArray[np.int32]
+    search: Int32
+    point: Int32
     rank: NDArray[np.int8]
     clicked: NDArray[np.bool_]
-    """Clicked."""
     skipped: NDArray[np.bool_]
-    """Not clicked although something further down was."""
+    """Not clicked although a lower rank of the same list was."""
 
 
-def _pair_keys(search: NDArray[np.int32], point: NDArray[np.int32]) -> NDArray[np.int64]:
-    keys = search.astype(np.int64)
-    keys <<= 32
-    keys |= point
-    return keys
-
-
-def _split_searches(rows: NDArray[np.int64], lengths: NDArray[np.int32]) -> list[NDArray[np.int64]]:
-    """The searches in parts that show about `_CHUNK` points each."""
+def _split_searches(rows: Int64, lengths: Int32) -> list[Int64]:
+    """Return the searches in chunks that show about `_CHUNK_IMPRESSIONS` points each."""
     ends = np.cumsum(lengths[rows], dtype=np.int64)
     parts, start = [], 0
     while start < len(rows):
@@ -170,8 +188,8 @@ def _split_searches(rows: NDArray[np.int64], lengths: NDArray[np.int32]) -> list
 
 def _expand_lists(
     searches: Searches,
-    rows: NDArray[np.int64],
-    sizes: NDArray[np.int32],
+    rows: Int64,
+    sizes: Int32,
     click_index: _ClickIndex,
 ) -> _ImpressionRows:
     begins = np.cumsum(sizes, dtype=np.int64) - sizes
@@ -182,7 +200,7 @@ def _expand_lists(
     del offset
     is_clicked = _find_clicked_rows(rows, point, begins, sizes, click_index)
     last_clicked_rank = np.zeros(len(rows), np.int8)
-    # Of a list's clicks the last one is assigned last.
+    # Where a list has several clicks, the assignment of the lowest rank comes last and stays.
     clicked_rows = np.flatnonzero(is_clicked)
     last_clicked_rank[np.searchsorted(begins, clicked_rows, side="right") - 1] = rank[clicked_rows]
     skipped = ~is_clicked & (rank < np.repeat(last_clicked_rank, sizes))
@@ -192,13 +210,13 @@ def _expand_lists(
 
 
 def _find_clicked_rows(
-    rows: NDArray[np.int64],
-    point: NDArray[np.int32],
-    begins: NDArray[np.int64],
-    sizes: NDArray[np.int32],
+    rows: Int64,
+    point: Int32,
+    begins: Int64,
+    sizes: Int32,
     click_index: _ClickIndex,
 ) -> NDArray[np.bool_]:
-    """Which of the lists' points were clicked, all of a list where it has the point twice."""
+    """Return which points of the lists were clicked; each one where a list has a point twice."""
     row_numbers, clicked_points = click_index.find_points(rows)
     is_clicked = np.zeros(len(point), np.bool_)
     for offset in range(int(sizes[row_numbers].max(initial=0))):
@@ -209,30 +227,30 @@ def _find_clicked_rows(
 
 
 def _infer_impressions(
-    unlisted: NDArray[np.int64],
-    query_groups: NDArray[np.int32],
+    unlisted: Int64,
+    query_groups: Int32,
     clicks: Actions | ActionSelection,
-    lengths: NDArray[np.int32],
+    lengths: Int32,
     click_index: _ClickIndex,
 ) -> Iterator[_ImpressionRows]:
     is_unlisted = lengths[clicks.search] == 0
     if not is_unlisted.any():
         return
     query_group, point = query_groups[clicks.search[is_unlisted]], clicks.point[is_unlisted]
-    pair_keys = sort_unique(_pair_keys(query_group, point))
+    pair_keys = sort_unique(pair_key(query_group, point))
     order = np.argsort(query_groups[unlisted], kind="stable")
     searches, search_groups = unlisted[order], query_groups[unlisted][order]
     starts, stops = (
         np.searchsorted(search_groups, pair_keys >> 32),
         np.searchsorted(search_groups, pair_keys >> 32, side="right"),
     )
-    for start in range(0, len(pair_keys), 10_000):
-        block = slice(start, start + 10_000)
+    for start in range(0, len(pair_keys), _CHUNK_INFERRED_PAIRS):
+        block = slice(start, start + _CHUNK_INFERRED_PAIRS)
         sizes = stops[block] - starts[block]
         offset = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         search = searches[np.repeat(starts[block], sizes) + offset].astype(np.int32)
         point_block = np.repeat(pair_keys[block] & 0xFFFFFFFF, sizes).astype(np.int32)
-        search_point_keys = _pair_keys(search, point_block)
+        search_point_keys = pair_key(search, point_block)
         key_rows = np.minimum(
             np.searchsorted(click_index.keys, search_point_keys), len(click_index.keys) - 1
         )
@@ -248,10 +266,10 @@ def _infer_impressions(
 
 def _sum_impressions(
     impression_rows: _ImpressionRows,
-    query_groups: NDArray[np.int32],
-    decay_factors: NDArray[np.float64],
+    query_groups: Int32,
+    decay_factors: Float64,
 ) -> Impressions:
-    """The impressions, each (group, point, place) once."""
+    """Return the sums of the rows, each (query group, point, rank) once."""
     factor = decay_factors[impression_rows.search]
     return _sum_by_key(
         (query_groups[impression_rows.search], impression_rows.point, impression_rows.rank),
@@ -259,9 +277,7 @@ def _sum_impressions(
     )
 
 
-def _sum_by_key(
-    keys: tuple[NDArray[np.integer], ...], values: tuple[NDArray[np.float64], ...]
-) -> Impressions:
+def _sum_by_key(keys: tuple[NDArray[np.integer], ...], values: tuple[Float64, ...]) -> Impressions:
     order, is_new = order_rows(keys)
     run = np.cumsum(is_new) - 1
     first_rows = order[is_new]

@@ -1,40 +1,38 @@
-"""What similar queries know: a point that answers one is likelier to answer another."""
+"""Neighbour features: a point that is relevant to a query is likelier relevant to similar ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.connector import Float32
-from nudge_sync.feedback.clicks.pbm import Pairs
+from nudge_sync.feedback.clicks.pairs import Pairs
 
 KERNEL_SHARPNESS = 6.0
-"""The broadest of three circles: a query at cosine c counts exp(SHARPNESS * (c - 1)) in it, and the
-second and the fourth power of that in the others."""
+"""Of the broadest of three kernels, in which a query at cosine c has the weight
+exp(KERNEL_SHARPNESS * (c - 1)); the other two take the second and the fourth power of that."""
 SHRINKAGE = 0.2
-"""How much likeness has to come together before neighbours are half believed."""
+"""The total weight of neighbours at which their mean residual counts half."""
 _MAX_NEIGHBOURS = 512
 _MAX_BATCH_FLOATS = 2**22
 _MAX_NEWTON_STEPS = 12
 
 
 def compute_neighbour_features(vectors: Float32, pairs: Pairs, residual: Float64) -> Float64:
-    """(p, 5): what others say of each pair, each from -1 to 1.
+    """Return the mean residuals of the neighbours of each pair, (p, 5), each from -1 to 1.
 
-    The other queries the point was shown for: near ones, nearer ones, the nearest ones, all of
-    them; last, the other points that were shown for the query.
-    vectors: (groups, d), unit rows; surprise: (p,), belief less what was believed before any
-    click. Each is a mean of surprises, so that whoever knows nothing says nothing.
+    vectors: (groups, d), unit rows.  residual: (p,), relevance less its prior, so that a pair
+    without evidence has 0.
+    Columns 0 to 2: the other queries that the point was shown for, under kernels from broad to
+    narrow.  3: all of those queries alike.  4: the other points that were shown for the query.
     """
     features = np.zeros((len(pairs), 5), np.float64)
     rounded_residual = residual.astype(np.float32)
 
-    def fill_kernel_means(rows: NDArray[np.int64]) -> None:
+    def fill_kernel_means(rows: Int64) -> None:
         features[rows, :3] = _compute_kernel_means(
             vectors[pairs.query_group[rows]], rounded_residual[rows]
         )
@@ -45,8 +43,8 @@ def compute_neighbour_features(vectors: Float32, pairs: Pairs, residual: Float64
     return features
 
 
-def _batch_by_size(point: NDArray[np.int64], dimension: int) -> Iterator[NDArray[np.int64]]:
-    """(b, n): the rows of b points with n rows each; points with a single row are left out."""
+def _batch_by_size(point: Int64, dimension: int) -> Iterator[Int64]:
+    """Yield the rows of b points with n rows each, (b, n), without points of a single row."""
     order = np.argsort(point, kind="stable")
     starts = np.flatnonzero(np.diff(point[order], prepend=-1))
     sizes = np.diff(np.append(starts, len(order)))
@@ -58,9 +56,12 @@ def _batch_by_size(point: NDArray[np.int64], dimension: int) -> Iterator[NDArray
 
 
 def _compute_kernel_means(vectors: Float32, residual: Float32) -> Float32:
-    """(b, n, 3) of vectors (b, n, d) and surprise (b, n)."""
+    """Return the means under the three kernels, (b, n, 3).
+
+    vectors: (b, n, d).  residual: (b, n).
+    """
     if vectors.shape[1] > _MAX_NEIGHBOURS:
-        # Of a point shown everywhere the most telling queries speak.
+        # Of a point shown for very many queries only those with the largest residuals count.
         neighbour = np.argsort(-np.abs(residual), axis=1, kind="stable")[:, :_MAX_NEIGHBOURS]
         neighbour_vectors = np.take_along_axis(vectors, neighbour[:, :, None], axis=1)
         neighbour_residual = np.take_along_axis(residual, neighbour, axis=1)
@@ -82,16 +83,18 @@ def _compute_kernel_means(vectors: Float32, residual: Float32) -> Float32:
     return np.stack(means, axis=2)
 
 
-def _average_others(keys: NDArray[np.int64], residual: Float64) -> Float64:
+def _average_others(keys: Int64, residual: Float64) -> Float64:
+    """Return the shrunken mean residual of the other rows with the same key, (p,)."""
     sums = np.bincount(keys, weights=residual)[keys] - residual
     return np.asarray(sums / (np.bincount(keys)[keys] - 1 + SHRINKAGE))
 
 
 def fit_log_odds(prior_log_odds: Float64, features: Float64, relevance: Float64) -> Float64:
-    """(p,): log odds of relevance before a pair's own clicks, given its place and its hints.
+    """Return the log odds of relevance before a pair's own clicks, given its neighbours, (p,).
 
-    prior: (p,), log odds of the place; hint: (p, h). How far each kind of hint is to be trusted
-    is fitted to the beliefs by logistic regression (Newton's steps), held near not at all.
+    prior_log_odds: (p,).  features: (p, k).  relevance: (p,), the posterior so far.
+    prior_log_odds + b0 + features b, where b is fitted to `relevance` by logistic regression with a
+    ridge penalty |b|^2 / 2, which holds the coefficients near 0, by Newton's method.
     """
     columns = np.concatenate([np.ones((len(features), 1)), features], axis=1)
     coefficients, objective = np.zeros(columns.shape[1]), _log_likelihood(prior_log_odds, relevance)

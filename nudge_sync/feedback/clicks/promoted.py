@@ -1,4 +1,4 @@
-"""Points that some people click wherever they stand, whatever was asked."""
+"""Promoted points: clicked by some people at whatever rank, whatever was asked."""
 
 from __future__ import annotations
 
@@ -6,20 +6,60 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.connector import Float32
+from nudge_sync.feedback.clicks.bias.pbm import ClickModel, compute_log_likelihood
 from nudge_sync.feedback.clicks.bots import is_outlier
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pbm import ClickModel, Pairs, log_likelihood
+from nudge_sync.feedback.clicks.impressions import Impressions, find_ranks
+from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
+from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.sorting import sort_unique
 
 POPULARITY_LOG_ODDS = (0.0, 1.0, 2.0, 4.0)
-"""Log odds by which a point may be relevant more often than others at its places."""
+"""Log odds that are tried for how much more often a point is relevant than others at its ranks."""
 _MAX_EXCESS_COSINE = 0.02
-"""Of what is left up to a cosine of 1; a few dozen queries drawn at random have less."""
+"""By how much, as a share of what is left up to 1, the mean cosine of a point's queries must exceed
+that of all queries; a few dozen queries drawn at random stay below."""
 _BLOCK_ROWS = 2**16
 PROMOTION_RATES = np.array([0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45])
+"""The promotion rates that are tried."""
+
+
+def drop_promoting_searches(
+    clicks: ActionSelection, context: ClickContext
+) -> tuple[ActionSelection, StageReport]:
+    """Drop the clicks of searches that clicked a promoted point they did not show, and exclude
+    these searches.
+    """
+    log = context.log
+    was_shown = find_ranks(log.searches, clicks) >= 0
+    promoted_points = find_clicked_unshown(
+        clicks.point, was_shown, len(log.point_ids), context.settings.outliers
+    )
+    is_promoting = np.zeros(len(context.query_groups), np.bool_)
+    is_promoting[clicks.search[~was_shown & promoted_points[clicks.point]]] = True
+    return filter_clicks(
+        clicks,
+        ~is_promoting[clicks.search],
+        "pushing",
+        "the search pushes points that it did not show",
+        excluded_searches=is_promoting,
+        promoted_points=promoted_points,
+    )
+
+
+def find_clicked_unshown(
+    point: Int32, was_shown: NDArray[np.bool_], point_count: int, limit: float
+) -> NDArray[np.bool_]:
+    """Return which points are clicked far more than others in searches that did not show them, and
+    more often there than where they were shown, (points,).
+
+    point, was_shown: (e,), one row a click.  limit: see `is_outlier`.
+    """
+    unshown_clicks = np.bincount(point[~was_shown], minlength=point_count)
+    shown_clicks = np.bincount(point[was_shown], minlength=point_count)
+    return is_outlier(unshown_clicks, limit) & (unshown_clicks > shown_clicks)
 
 
 def estimate_promotion_rates(
@@ -30,15 +70,15 @@ def estimate_promotion_rates(
     promotion_prior: float = 0.01,
     min_queries: int = 5,
 ) -> Float64:
-    """(points,): how likely a showing of each point draws a click that has nothing to do with the
-    query; 0 where the clicks are better explained by relevance.
+    """Return the probability that an impression of each point is clicked without regard to the
+    query, (points,); 0 where relevance explains the clicks better.
 
-    The likeliest of a few shares, where a share above 0 is held to be `rarity` likely before any
-    click, and needs `least_queries` different queries to show on.
+    The maximum a posteriori of PROMOTION_RATES, where all rates above 0 together have the prior
+    `promotion_prior`. A point that was shown for fewer than `min_queries` query groups gets 0.
     """
     point_count = int(pairs.point.max(initial=-1)) + 1
     log_likelihoods = map_in_threads(
-        lambda share: _promotion_log_likelihood(impressions, pairs, model, share, point_count),
+        lambda rate: _promotion_log_likelihood(impressions, pairs, model, rate, point_count),
         PROMOTION_RATES.tolist(),
     )
     log_posteriors = np.stack(log_likelihoods, axis=1)
@@ -48,27 +88,14 @@ def estimate_promotion_rates(
     return np.where(query_counts >= min_queries, PROMOTION_RATES[best_rate], 0.0)
 
 
-def find_clicked_unshown(
-    point: NDArray[np.int32], was_shown: NDArray[np.bool_], point_count: int, limit: float
-) -> NDArray[np.bool_]:
-    """(points,): which points are clicked, far more than others, in searches that did not show
-    them, and more often so than where they were shown.
-
-    point, was_shown: (e,), one row a click.
-    """
-    unshown_clicks = np.bincount(point[~was_shown], minlength=point_count)
-    shown_clicks = np.bincount(point[was_shown], minlength=point_count)
-    return is_outlier(unshown_clicks, limit) & (unshown_clicks > shown_clicks)
-
-
 def find_points_without_topic(
     vectors: Float32, pairs: Pairs, is_relevant: NDArray[np.bool_], point_count: int, limit: float
 ) -> NDArray[np.bool_]:
-    """(points,): which points seem to answer far more queries than others do, and queries that
-    have no more in common than all that are asked.
+    """Return which points seem relevant to far more queries than others are, and to queries that
+    have no more in common than all queries have, (points,).
 
-    vectors: (groups, d), unit rows; believed: (p,). So looks a document that somebody logs as shown
-    on top, whatever was asked, and clicks there.
+    vectors: (groups, d), unit rows.  is_relevant: (p,).  limit: see `is_outlier`.
+    That is how a point looks that somebody logs as shown on top for every query and clicks there.
     """
     query_counts = np.bincount(pairs.point[is_relevant], minlength=point_count)
     relevant_points = np.flatnonzero(query_counts)
@@ -82,8 +109,8 @@ def find_points_without_topic(
     return without_topic
 
 
-def _mean_cosine(vectors: Float32, rows: NDArray[np.int64]) -> float:
-    """Mean cosine of different rows."""
+def _mean_cosine(vectors: Float32, rows: Int64) -> float:
+    """Return the mean cosine of all pairs of two different rows."""
     vector_sum = np.zeros(vectors.shape[1])
     for start in range(0, len(rows), _BLOCK_ROWS):
         vector_sum += vectors[rows[start : start + _BLOCK_ROWS]].sum(axis=0, dtype=np.float64)
@@ -93,16 +120,18 @@ def _mean_cosine(vectors: Float32, rows: NDArray[np.int64]) -> float:
 def _promotion_log_likelihood(
     impressions: Impressions, pairs: Pairs, model: ClickModel, rate: float, point_count: int
 ) -> Float64:
-    """(points,): log likelihood of all a point's impressions, its relevance to each query open.
+    """Return the log likelihood of the impressions of each point at this promotion rate, (points,).
 
-    A point may be relevant to more of the queries it is shown for than others are.
+    The relevance of each pair is summed out: log(rho P(C | 1) + (1 - rho) P(C | 0)). A point may be
+    relevant more often than others at its ranks; the best of POPULARITY_LOG_ODDS counts, at a prior
+    of e^-odds.
     """
     promotion_rate = np.full(len(impressions), rate)
     if_relevant = pairs.sum(
-        log_likelihood(impressions, model, model.attractiveness_relevant, promotion_rate)
+        compute_log_likelihood(impressions, model, model.attractiveness_relevant, promotion_rate)
     )
     if_irrelevant = pairs.sum(
-        log_likelihood(impressions, model, model.attractiveness_irrelevant, promotion_rate)
+        compute_log_likelihood(impressions, model, model.attractiveness_irrelevant, promotion_rate)
     )
     prior_log_odds = np.log(model.prior / (1 - model.prior))[pairs.rank]
     log_likelihoods = [

@@ -1,29 +1,43 @@
-"""Near-identical queries, merged: evidence on one is evidence on all."""
+"""Query groups: near-identical queries, whose impressions and clicks are counted together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int64
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.connector import Float32
+from nudge_sync.feedback.log.columns import ActionSelection, Log
+from nudge_sync.feedback.log.sorting import sort_unique
 
 _LEAF_SIZE = 256
-"""Rows of which all pairs are compared."""
+"""Up to this many rows are all compared with each other."""
 _TREE_COUNT = 10
 
 
-def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> Int64:
-    """For each used row the row that leads its group: an earlier one within `cosine`, or itself.
+def assign_query_groups(log: Log, clicks: ActionSelection, min_cosine: float) -> Int32:
+    """Return the query group of each search, (s,): the row of the query vector that leads it.
 
-    vectors: (n, d), unit rows; used: (u,), ascending. A leader leads itself. Up to 256 rows are all
-    compared, and each follows the first one that leads. As all pairs of very many would take hours,
-    more rows are halved along random directions until few are left together (the random
-    projection trees of Dasgupta and Freund 2008), several times anew: two that are near are parted
-    in perhaps one time of four, and in all of them hardly ever.
+    -1 where nobody clicked on any search with the same vector, or the vector is not usable.
+    """
+    vector_rows = sort_unique(log.searches.vector_row[clicks.search]).astype(np.int64)
+    # The last element answers for vector_row -1.
+    leader = np.full(len(log.query_vectors) + 1, -1, np.int32)
+    leader[vector_rows] = group_queries(log.query_vectors, vector_rows, min_cosine)
+    return leader[log.searches.vector_row]
+
+
+def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> Int64:
+    """Return the leader of each row of `vector_rows`, (u,): an earlier row within `min_cosine`, or
+    itself.
+
+    vectors: (n, d), unit rows.  vector_rows: (u,), ascending.  A leader leads itself.
+    Up to 256 rows are all compared, and each follows the first leader that is near. More rows are
+    halved along random directions until at most 256 are left together (random projection trees,
+    Dasgupta and Freund 2008), since comparing all pairs of very many would take hours. That is done
+    with ten independent trees: one tree separates two near rows about one time in four, so that all
+    ten hardly ever do.
     """
     if min_cosine >= 1:
         return vector_rows
@@ -31,33 +45,38 @@ def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> In
     tree_depth = max(0, int(np.ceil(np.log2(max(1, len(vector_rows)) / _LEAF_SIZE))))
     rng = np.random.default_rng(0)
     for _ in range(_TREE_COUNT if tree_depth else 1):
-        projections = _project_rows(
-            vectors, vector_rows, rng.normal(size=(vectors.shape[1], tree_depth))
-        )
-        leader_rows = np.flatnonzero(leaders == np.arange(len(leaders)))
-
-        def compare_leaf(rows: Int64) -> None:
-            for row, leader in _find_near_leaders(vectors[vector_rows[rows]], min_cosine):
-                leaders[rows[row]] = rows[leader]
-
-        # Each row is in one part, and so changed by one thread.
-        map_in_threads(compare_leaf, list(_split_into_leaves(leader_rows, projections)))
-        _follow_leaders(vectors, vector_rows, leaders, min_cosine)
+        directions = rng.normal(size=(vectors.shape[1], tree_depth))
+        leaders = _merge_leaders(vectors, vector_rows, leaders, directions, min_cosine)
     return vector_rows[leaders]
 
 
-def _follow_leaders(
-    vectors: Float32, vector_rows: Int64, leaders: Int64, min_cosine: float
-) -> None:
-    """Where a leader follows another one now, its own follow that one too, or none if too far."""
-    rows = np.flatnonzero(leaders[leaders] != leaders)
-    new_leader = leaders[leaders[rows]]
+def _merge_leaders(
+    vectors: Float32, vector_rows: Int64, leaders: Int64, directions: Float64, min_cosine: float
+) -> Int64:
+    """Return the leaders, (u,), after those in the same leaf of one random tree were compared.
+
+    directions: (d, depth), one for each level of the tree.
+    """
+    merged = leaders.copy()
+
+    def compare_leaf(rows: Int64) -> None:
+        for row, leader in _find_near_leaders(vectors[vector_rows[rows]], min_cosine):
+            merged[rows[row]] = rows[leader]
+
+    # Each row is in one leaf, and so changed by one thread.
+    leader_rows = np.flatnonzero(leaders == np.arange(len(leaders)))
+    projections = _project_rows(vectors, vector_rows, directions)
+    map_in_threads(compare_leaf, list(_split_into_leaves(leader_rows, projections)))
+    # Rows whose leader follows another one now follow that one too, or lead if it is too far.
+    rows = np.flatnonzero(merged[merged] != merged)
+    new_leader = merged[merged[rows]]
     cosines = np.einsum("ij,ij->i", vectors[vector_rows[rows]], vectors[vector_rows[new_leader]])
-    leaders[rows] = np.where(cosines >= min_cosine, new_leader, rows)
+    merged[rows] = np.where(cosines >= min_cosine, new_leader, rows)
+    return merged
 
 
-def _project_rows(vectors: Float32, vector_rows: Int64, directions: NDArray[np.float64]) -> Float32:
-    """(u, depth): how far each used row goes in each direction."""
+def _project_rows(vectors: Float32, vector_rows: Int64, directions: Float64) -> Float32:
+    """Return the dot product of each row with each direction, (u, depth)."""
     projections = np.empty((len(vector_rows), directions.shape[1]), np.float32)
     for start in range(0, len(vector_rows), 64 * _LEAF_SIZE):
         block = slice(start, start + 64 * _LEAF_SIZE)
@@ -76,7 +95,7 @@ def _split_into_leaves(rows: Int64, projections: Float32, depth: int = 0) -> Ite
 
 
 def _find_near_leaders(vectors: Float32, min_cosine: float) -> Iterator[tuple[int, int]]:
-    """Rows, and the first one before each that is near and leads."""
+    """Yield the rows that follow, each with the first near leader before it."""
     is_near = np.tril(vectors @ vectors.T >= min_cosine, k=-1)
     is_leader = np.ones(len(vectors), np.bool_)
     for row in np.flatnonzero(is_near.any(axis=1)).tolist():

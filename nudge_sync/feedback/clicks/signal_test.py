@@ -1,38 +1,38 @@
-"""Whether clicks tell answers from others at all, before any single one is believed."""
+"""A test whether clicks carry any relevance at all, before a single one of them counts."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import betaln, expit
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.connector import Float32
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
-from nudge_sync.feedback.clicks.pbm import Pairs
+from nudge_sync.feedback.clicks.pairs import Pairs
 
 BETA_CONCENTRATIONS = np.geomspace(0.5, 500, 13)
-"""Of the beta distribution that a pair's click rate may be drawn from; small is wide."""
+"""Concentrations a + b that are tried for the beta distribution of click rates; small is wide."""
 _MIN_RATE, _MAX_RATE = 1e-6, 0.98
 _SCALING_ROUNDS = 2
 _MIN_QUERIES_PER_POINT = 5
-"""A point on fewer queries than this cannot be told to be clicked whatever is asked."""
+"""Below this many queries, a point that is always clicked and one that is relevant to all of its
+queries look the same."""
 _FEATURE_COLUMN = 1
-"""Column of `hints`."""
+"""The column of `compute_neighbour_features` that is tested: the middle one of the kernels."""
 
 
 def estimate_click_signal(vectors: Float32, impressions: Impressions, pairs: Pairs) -> float:
-    """How likely it is, from 0 to 1, that clicks go with pairs of a query and a point.
+    """Return the probability, 0 to 1, that clicks depend on the pair of a query and a point.
 
-    Against it stands that they go with places, with queries that draw more clicks, and with points
-    that do, each on its own: then nobody knows what answers what, however many clicks there are.
-    Two signs are looked for, and the plainer one counts, less what a sign of its size costs by the
-    Bayesian information criterion (Schwarz 1978):
-    the same pair is clicked again more often, or less, than chance allows; and who is asked
-    something alike clicks on the same point.
+    vectors: (groups, d), unit rows.
+    The null hypothesis is that ranks, queries and points each have a click rate of their own and
+    that nothing else matters; then clicks say nothing about relevance, however many there are. Two
+    log likelihood ratios speak against it, and the larger one counts: pairs are clicked again more
+    or less often than chance allows, and similar queries lead to clicks on the same point. Half the
+    logarithm of the number of pairs is taken off as the price of the additional parameter, by the
+    Bayesian information criterion (Schwarz 1978).
     """
     shown, clicked = pairs.sum(impressions.shown), pairs.sum(impressions.clicked)
     if not clicked.any():
@@ -46,9 +46,10 @@ def estimate_click_signal(vectors: Float32, impressions: Impressions, pairs: Pai
 
 
 def predict_clicks(impressions: Impressions, pairs: Pairs) -> Float64:
-    """(p,): the clicks of each pair that places, queries and points explain each on its own.
+    """Return the clicks of each pair that its ranks, its query and its point explain, (p,).
 
-    No place is taken to be looked at more than one above it.
+    The model of the null hypothesis: shown * rate of the rank * ratio of the query * ratio of the
+    point, where the rate never increases with the rank.
     """
     shown, clicked = pairs.sum(impressions.shown), pairs.sum(impressions.clicked)
     expected_clicks = pairs.sum(
@@ -67,12 +68,11 @@ def predict_clicks(impressions: Impressions, pairs: Pairs) -> Float64:
     return np.asarray(np.clip(expected_clicks, _MIN_RATE * shown, _MAX_RATE * shown))
 
 
-def _shrink_click_ratios(
-    keys: NDArray[np.int64], clicked: Float64, expected_clicks: Float64
-) -> Float64:
-    """(p,): by how much each key draws more clicks than expected, as far as chance would not.
+def _shrink_click_ratios(keys: Int64, clicked: Float64, expected_clicks: Float64) -> Float64:
+    """Return the ratio of clicks to expected clicks of each pair's key, shrunk towards 1, (p,).
 
-    The mean of a gamma distribution whose spread is taken from how all keys differ.
+    (clicked + 1/v) / (expected + 1/v), the posterior mean of a gamma prior of mean 1 whose variance
+    v is estimated from all keys by the method of moments.
     """
     clicked_by_key, expected_by_key = (
         np.bincount(keys, weights=clicked),
@@ -85,8 +85,8 @@ def _shrink_click_ratios(
 
 
 def _click_rates_by_rank(impressions: Impressions) -> Float64:
-    shown = np.bincount(impressions.rank, weights=impressions.shown, minlength=MAX_RANK + 1)
-    clicked = np.bincount(impressions.rank, weights=impressions.clicked, minlength=MAX_RANK + 1)
+    """Return the click rate of each rank, (MAX_RANK + 1,), never increasing from rank 1 on."""
+    shown, clicked = count_by_rank(impressions)
     click_rate = clicked / np.maximum(shown, _MIN_RATE)
     click_rate[1:] = isotonic_regression(
         click_rate[1:], weights=shown[1:] + _MIN_RATE, increasing=False
@@ -95,7 +95,10 @@ def _click_rates_by_rank(impressions: Impressions) -> Float64:
 
 
 def _find_evidence_in_repeats(shown: Float64, clicked: Float64, expected_rate: Float64) -> float:
-    """The log likelihood that is gained where pairs may differ in their rate: beta-binomial."""
+    """Return the log likelihood gained when each pair's click rate may differ from the expected.
+
+    Beta-binomial, with mean `expected_rate` and the best concentration, against binomial.
+    """
     unclicked = np.maximum(shown - clicked, 0)
     binomial_log_likelihood = float(
         (clicked * np.log(expected_rate) + unclicked * np.log1p(-expected_rate)).sum()
@@ -114,7 +117,11 @@ def _find_evidence_in_repeats(shown: Float64, clicked: Float64, expected_rate: F
 def _find_evidence_in_neighbours(
     vectors: Float32, pairs: Pairs, shown: Float64, clicked: Float64, expected_rate: Float64
 ) -> float:
-    """Likewise, where similar queries may speak for each other on a point: a score test."""
+    """Return the log likelihood gained when residuals of similar queries predict a pair's clicks.
+
+    A score test of the coefficient of the neighbour feature: U^2 / (2 V) of the score U and its
+    variance V, or 0 where neighbours contradict each other (U <= 0).
+    """
     residual = clicked - shown * expected_rate
     feature = compute_neighbour_features(vectors, pairs, residual)[:, _FEATURE_COLUMN]
     variance = float((shown * expected_rate * (1 - expected_rate) * feature**2).sum())

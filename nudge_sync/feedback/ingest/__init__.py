@@ -1,1 +1,1 @@
-"""Files and streams of feedback into the sidecar's own collections."""
+"""Import of feedback from files, streams and HTTP batches into the sidecar's collections."""

@@ -1,4 +1,4 @@
-"""Batches of rows that an application sends, into the sidecar's records."""
+"""Import of batches of rows that an application sends, such as over HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _TYPES_BY_KIND: dict[RowKind, tuple[str | None, ...]] = {
 
 
 def parse_body(body: bytes) -> list[Any]:
-    """The rows in a body that holds one JSON value or a list of them. Raises BadRow."""
+    """Return the rows in the body of a request: a JSON list, or one JSON value.
+
+    Raises BadRow if it is not JSON.
+    """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -36,30 +39,30 @@ def parse_body(body: bytes) -> list[Any]:
 
 @dataclass(frozen=True)
 class BatchImporter:
-    """Where batches go: one at a time, each through a connection of its own.
+    """Stores batches of rows, one at a time, each through a connection of its own.
 
-    So an embedded database, which lets one connection in, is free between two of them.
+    An embedded database lets one connection in; it is free between two batches.
     """
 
     open_database: Callable[[], Database]
     vector_names: Mapping[str, str]
-    """Collection -> the vector that is meant; "" is the default one."""
+    """Collection -> the name of its vector; "" is the default one."""
     lock: Lock = field(default_factory=Lock)
-    """Held while a batch is stored; whoever else opens the database meanwhile may take it."""
+    """Held while a batch is stored, and by whatever else in this process opens the database."""
 
     def store(
         self, collection_name: str, kind: RowKind, rows: Sequence[Any], *, partial: bool
     ) -> ImportReport:
-        """Store `rows`, all of them or none; with `partial` the good ones.
+        """Store `rows`, all of them or none; with `partial` all good ones.
 
-        Raises RowsRefused, which names the bad rows, and DatabaseError; transient where the
-        same batch may be sent again later. Storing a batch twice is as once.
+        Storing a batch again changes nothing. Raises RowsRefused, which names the bad rows, and
+        DatabaseError, which is `transient` if the batch may be sent again later.
         """
         contents = [_check_kind(row, kind) for row in rows]
 
         def read_rows() -> Iterator[SourceRow]:
-            for at, content in enumerate(contents):
-                yield SourceRow(kind, at, "", content)
+            for index, content in enumerate(contents):
+                yield SourceRow(kind, index, "", content)
 
         source = Source(read_rows, lambda: len(contents))
         with self._open_destination(collection_name) as destination:
@@ -80,7 +83,7 @@ class BatchImporter:
 
 
 def _build_destination(database: Database, name: str, vector_name: str) -> Destination:
-    # Not through `open_target`, which tries again for half a minute: the application waits.
+    # Without the retries of `open_target`, up to half a minute: the application is waiting.
     collection = database.collection(name, vector_name)
     facts = collection.describe()
     prefix = format_prefix(name, facts.vector)

@@ -1,4 +1,4 @@
-"""Searches that have a text and no vector, embedded by a function of the application's."""
+"""Embedding of searches that come with a text and no vector, by the application's function."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EmbeddingFunction: TypeAlias = Callable[[list[str]], Any]
 
 @dataclass(slots=True)
 class Embedder:
-    """A function from texts (n) to vectors (n, d), asked once a text and for many at a time."""
+    """Calls a function from n texts to vectors (n, d), once for each text and in batches."""
 
     name: str
     function: EmbeddingFunction
@@ -34,9 +34,10 @@ class Embedder:
 
     @classmethod
     def from_name(cls, name: str) -> Embedder:
-        """The function `module:name`; the current directory is looked in first.
+        """Return an embedder with the function that `name` names as `module:function`.
 
-        Raises ConfigError.
+        The module is looked for in the current directory first. Raises ConfigError if it cannot
+        be imported or has no such function.
         """
         module, _, attributes = name.partition(":")
         if not module or not attributes:
@@ -56,7 +57,10 @@ class Embedder:
         return cls(name, value)
 
     def embed(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
-        """Text -> vector (d,). Raises InputError where the function fails or gives no (n, d)."""
+        """Return a mapping that has the vector (d,) of each of `texts`.
+
+        Raises InputError if the function fails or returns an array of another shape.
+        """
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if len(self._vectors) + len(new) > _CACHE_SIZE:
             self._vectors.clear()
@@ -81,19 +85,23 @@ class Embedder:
 
 
 def embed_source(source: Source, embedder: Embedder) -> Source:
-    """The rows of `source`; a search that has no vector gets that of its text."""
+    """Return the rows of `source`, where each search without a vector gets that of its text.
 
-    def rows() -> Iterator[SourceRow]:
+    A search that has no text either is a bad row. Reading raises InputError as
+    `Embedder.embed` does.
+    """
+
+    def read_rows() -> Iterator[SourceRow]:
         remaining = source.read_rows()
         while batch := [_select_text(row) for row in islice(remaining, _ROW_BATCH_SIZE)]:
             vectors = embedder.embed([text for _, text in batch if text])
             yield from [_add_vector(row, vectors[text]) if text else row for row, text in batch]
 
-    return replace(source, read_rows=rows)
+    return replace(source, read_rows=read_rows)
 
 
 def _select_text(row: SourceRow) -> tuple[SourceRow, str]:
-    """The row and the text to embed: empty where there is nothing to do, or no text."""
+    """Return the row and the text to embed, which is "" if nothing is to be embedded."""
     content = row.content
     if isinstance(content, BadRow) or not is_search_without_vector(content):
         return row, ""

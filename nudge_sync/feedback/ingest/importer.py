@@ -1,4 +1,4 @@
-"""Rows of feedback into the sidecar's records: the good ones stored, the bad ones named."""
+"""Import of feedback rows into the sidecar's records: good rows are stored, bad ones reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from nudge_sync.connector import Collection, Record, Records
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.report import ImportReport, RejectsWriter, check_rejects_path
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
-from nudge_sync.feedback.ingest.sources import Source, SourceRow, refuse_pipe
+from nudge_sync.feedback.ingest.sources import Source, SourceRow
+from nudge_sync.feedback.ingest.text_files import refuse_pipe
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
-from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.feedback.schema.records import Event, Search, to_feedback_record
 from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
 
 _ValidRow: TypeAlias = tuple[SourceRow, Search | Event]
@@ -25,17 +26,17 @@ _ValidRow: TypeAlias = tuple[SourceRow, Search | Event]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where feedback goes, and the collection that it speaks of."""
+    """The records that feedback is stored in, and the collection that it is about."""
 
     queries: Records
     events: Records
     collection: Collection
     all_queries: Records | None = None
-    """Where all searches are, if some are kept elsewhere too; only read."""
+    """All searches, if an application keeps some in a log of its own; these are only read."""
 
 
 class RowsRefused(InputError):
-    """Some rows are bad and none was stored; `report` names them."""
+    """Some rows are bad, and nothing was imported; `report` lists them."""
 
     def __init__(self, report: ImportReport) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
@@ -52,11 +53,12 @@ def import_rows(
     batch_size: int = 1000,
     progress: Progress = ignore_progress,
 ) -> ImportReport:
-    """Store every good row of `sources`, and say what became of the others.
+    """Store every good row of `sources`, and report the others.
 
-    Storing the same rows again changes nothing. With `strict` all rows are looked at before the
-    first is stored, and one bad row raises RowsRefused. Raises InputError for unreadable files, a
-    pipe with `strict`, and a file that is to be read and to hold the rejects.
+    Storing the same rows again changes nothing. With `strict` all rows are checked before the
+    first is stored, and a bad row raises RowsRefused. rejects_path: the file that refused rows
+    are written to. Raises InputError for an unreadable file, for a pipe with `strict`, and if
+    `rejects_path` is one of the files to be read.
     """
     files = [path for source in sources for path in source.files]
     if rejects_path is not None:
@@ -86,7 +88,7 @@ def _run_pass(
         rows = (row for source in sources for row in source.read_rows())
         rows_read, total = 0, sum(source.estimate_rows() for source in sources)
         for batch in _split_batches(rows, batch_size):
-            importer.import_batch(batch)
+            importer.add_batch(batch)
             rows_read += len(batch)
             progress("import" if store else "check", rows_read, max(rows_read, total))
         return importer.finish()
@@ -113,15 +115,11 @@ class _Importer:
         self.dimension = self.destination.collection.describe().dimension
         self.resolver = PointIdResolver(self.destination.collection)
 
-    def import_batch(self, rows: Sequence[SourceRow]) -> None:
+    def add_batch(self, rows: Sequence[SourceRow]) -> None:
         valid_rows = [valid_row for valid_row in map(self._parse, rows) if valid_row is not None]
         valid_rows = self._resolve_points(valid_rows)
-        searches = self._drop_duplicates(
-            [valid_row for valid_row in valid_rows if isinstance(valid_row[1], Search)]
-        )
-        events = self._drop_duplicates(
-            [valid_row for valid_row in valid_rows if isinstance(valid_row[1], Event)]
-        )
+        searches = self._drop_duplicates([row for row in valid_rows if isinstance(row[1], Search)])
+        events = self._drop_duplicates([row for row in valid_rows if isinstance(row[1], Event)])
         vector_only_keys = {record.key for row, record in searches if row.is_vector_only}
         self._store_new(
             [record for _, record in searches], [record for _, record in events], vector_only_keys
@@ -148,15 +146,11 @@ class _Importer:
             return None
 
     def _resolve_points(self, valid_rows: list[_ValidRow]) -> list[_ValidRow]:
-        self.resolver.look_up([item.object_id for _, item in valid_rows if isinstance(item, Event)])
-        self.resolver.infer_number_type(
-            id_ for _, item in valid_rows if isinstance(item, Search) for id_ in item.shown
-        )
+        self.resolver.look_up_items([item for _, item in valid_rows])
         resolved: list[_ValidRow] = []
         for row, item in valid_rows:
             if isinstance(item, Search):
-                shown = tuple(self.resolver.guess(id_) for id_ in item.shown)
-                resolved.append((row, replace(item, shown=shown)))
+                resolved.append((row, self.resolver.guess_shown(item)))
             elif (point := self.resolver.get(item.object_id)) is not None:
                 resolved.append((row, replace(item, object_id=point)))
             else:
@@ -166,7 +160,7 @@ class _Importer:
     def _drop_duplicates(self, valid_rows: list[_ValidRow]) -> list[tuple[SourceRow, Record]]:
         unique_rows = []
         for row, item in valid_rows:
-            record = _to_record(item)
+            record = to_feedback_record(item)
             if self.seen_keys.add(f"{type(item).__name__} {record.key}"):
                 unique_rows.append((row, record))
             elif row.is_vector_only:
@@ -200,62 +194,51 @@ class _Importer:
             - imported_ids
             - self.pending_query_ids
         )
-        stored = (
-            self.destination.queries.get(sorted(referenced_ids), vectors=False)
-            if referenced_ids
-            else []
-        )
-        self.pending_query_ids |= referenced_ids - {record.key for record in stored}
-
-
-def _to_record(item: Search | Event) -> Record:
-    return to_search_record(item) if isinstance(item, Search) else to_event_record(item)
+        if referenced_ids:
+            stored = self.destination.queries.get(sorted(referenced_ids), vectors=False)
+            self.pending_query_ids |= referenced_ids - {record.key for record in stored}
 
 
 def _select_changed(
     records: list[Record], stored: Records, vector_only_keys: set[str]
 ) -> list[Record]:
-    """Those that are not stored with this very content; of the `bare` ones, those that would not
-    replace what an application logged.
+    """Return the records that are not stored with this content.
+
+    One of `vector_only_keys` is left out if it would replace a search that was logged.
     """
     if not records:
         return []
-    stored_by_key = {
-        record.key: record for record in stored.get([new_record.key for new_record in records])
-    }
-    changed = [
-        new_record
-        for new_record in records
-        if new_record.key not in stored_by_key
-        or not _is_same_record(new_record, stored_by_key[new_record.key])
-    ]
+    stored_records = stored.get([record.key for record in records])
+    stored_by_key = {record.key: record for record in stored_records}
     return [
-        new_record
-        for new_record in changed
-        if not (
-            new_record.key in vector_only_keys and _has_log_data(stored_by_key.get(new_record.key))
+        record
+        for record in records
+        if _is_change(
+            record, stored_by_key.get(record.key), is_vector_only=record.key in vector_only_keys
         )
     ]
 
 
-def _has_log_data(search: Record | None) -> bool:
-    """Whether a search says more than what was asked for."""
-    document = {} if search is None else search.document
-    return any(document.get(name) for name in ("shown", "timestamp", "session_id", "client_id"))
-
-
-def _is_same_record(record: Record, other: Record) -> bool:
-    if record.vector is None or other.vector is None:
+def _is_change(record: Record, stored: Record | None, *, is_vector_only: bool) -> bool:
+    if stored is None:
+        return True
+    if is_vector_only and _is_logged(stored):
         return False
-    return record.document == other.document and np.array_equal(record.vector, other.vector)
+    if record.vector is None or stored.vector is None:
+        return True
+    return record.document != stored.document or not np.array_equal(record.vector, stored.vector)
+
+
+def _is_logged(search: Record) -> bool:
+    """Return whether an application logged a stored search, with results, time or user."""
+    fields = ("shown", "timestamp", "session_id", "client_id")
+    return any(search.document.get(name) for name in fields)
 
 
 def _select_absent(records: list[Record], stored: Records) -> list[Record]:
-    """Those whose key, a digest of their content, is not stored."""
+    """Return the records whose key, a digest of their content, is not stored."""
     if not records:
         return []
-    stored_keys = {
-        record.key
-        for record in stored.get([new_record.key for new_record in records], vectors=False)
-    }
-    return [new_record for new_record in records if new_record.key not in stored_keys]
+    stored_records = stored.get([record.key for record in records], vectors=False)
+    stored_keys = {record.key for record in stored_records}
+    return [record for record in records if record.key not in stored_keys]

@@ -1,4 +1,4 @@
-"""What an import took and what it refused."""
+"""The report of an import, and the file of the rows that it refused."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _MAX_LISTED_ROWS = 20
 
 @dataclass(slots=True)
 class ImportReport:
-    """Counts of rows; `accepted` + `rejected` is every row that was read."""
+    """Counts of the rows of an import; `accepted` and `rejected` add up to all that were read."""
 
     searches: int = 0
     events: int = 0
     unchanged: int = 0
-    """Of the accepted: stored already, with the same content."""
+    """Accepted rows that were stored already with the same content."""
     without_search: int = 0
-    """Queries that events speak of and that are not stored (yet): their events wait."""
+    """Queries that have events but no search stored yet; their events count once it is."""
     reasons: Counter[str] = field(default_factory=Counter)
     lines: dict[str, list[str]] = field(default_factory=dict)
-    """Reason -> the first lines refused for it, as `file:line`."""
+    """Reason -> the first rows refused for it, as `file:line`."""
     refusals: list[tuple[SourceRow, BadRow]] = field(default_factory=list)
     """The first rows refused, and why."""
     rejects_file: str | None = None
 
     @property
     def accepted(self) -> int:
-        """Rows that are stored now."""
+        """Number of rows that are stored now."""
         return self.searches + self.events
 
     @property
     def rejected(self) -> int:
-        """Rows that are not."""
+        """Number of rows that were refused."""
         return self.reasons.total()
 
     def refuse(self, row: SourceRow, bad: BadRow) -> None:
-        """Count a row that is refused."""
+        """Count a row as refused for the reason in `bad`, and list it if it is among the first."""
         self.reasons[bad.reason] += 1
         listed = self.lines.setdefault(bad.reason, [])
         if len(listed) < _MAX_LISTED_ROWS:
@@ -55,7 +55,7 @@ class ImportReport:
             self.refusals.append((row, bad))
 
     def summary(self) -> dict[str, Any]:
-        """The fields that `--json` prints."""
+        """Return the fields that `--json` prints."""
         return {
             "accepted": self.accepted,
             "rejected": self.rejected,
@@ -70,7 +70,7 @@ class ImportReport:
 
 
 def check_rejects_path(rejects_path: Path, files: Iterable[Path]) -> None:
-    """Raises InputError where the refused rows would go into one of the files that are read."""
+    """Raise InputError if `rejects_path` is one of the files to be read."""
     for path in files:
         if _is_same_file(rejects_path, path):
             raise InputError(
@@ -87,14 +87,17 @@ def _is_same_file(path: Path, other: Path) -> bool:
 
 
 class RejectsWriter:
-    """The file that refused rows go to, one JSON object a line; made with the first of them."""
+    """Writes refused rows to a file, one JSON object a line; with no path it writes nothing.
+
+    The file is created when the first row is written.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: TextIO | None = None
 
     def write(self, row: SourceRow, bad: BadRow) -> None:
-        """Write a row down. Raises InputError where the file cannot be written."""
+        """Write a refused row and the reason. Raises InputError if the file cannot be written."""
         if self._path is None:
             return
         entry = {
@@ -112,7 +115,7 @@ class RejectsWriter:
 
     @property
     def written_path(self) -> str | None:
-        """The file's path, if there is anything in it."""
+        """The file's path, or None if no row was written."""
         return str(self._path) if self._file is not None else None
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Which keys went by already, in eight bytes a key."""
+"""A set of keys that an import has seen, in eight bytes a key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ _MAX_RECENT = 200_000
 
 
 class SeenKeys:
-    """A set of keys that remembers 64 bits of each: of ten million keys, two coincide by chance
-    once in 400,000 such imports.
+    """A set of keys that keeps a 64-bit hash of each.
+
+    Two of ten million keys have the same hash once in 400,000 imports of that size.
     """
 
     def __init__(self) -> None:
@@ -20,7 +21,7 @@ class SeenKeys:
         self._older: NDArray[np.uint64] = np.zeros(0, np.uint64)
 
     def add(self, key: str) -> bool:
-        """Whether the key is new; it is not from now on."""
+        """Add `key`, and return whether it is new."""
         digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
         key_hash = int.from_bytes(digest, "little")
         if key_hash in self._recent or self._is_in_older(key_hash):

@@ -1,4 +1,4 @@
-"""Rows from tables: CSV and Parquet, read a piece at a time."""
+"""Rows of feedback from CSV and Parquet, read a part at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,8 @@ from threading import Lock
 from typing import Any
 
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback.ingest.sources import (
-    Source,
-    SourceRow,
-    count_lines,
-    read_lines,
-    refuse_pipe,
-)
+from nudge_sync.feedback.ingest.sources import Source, SourceRow
+from nudge_sync.feedback.ingest.text_files import count_lines, read_lines, refuse_pipe
 from nudge_sync.feedback.schema.rows import MILLISECONDS_THRESHOLD, BadRow
 
 _DELIMITERS = ",;\t"
@@ -30,14 +25,14 @@ _FIELD_LIMIT_LOCK = Lock()
 
 
 def open_csv(path: Path) -> Source:
-    """The rows of a CSV file: a header, then one row a line; an empty field says nothing.
+    """Return the rows of a CSV file: a header, then one row a line.
 
-    The header names the fields as JSON lines do, with `,`, `;` or tabs between. A field that
-    begins with `[` is a JSON list; eight digits are a day, where a time is expected.
-    Raises InputError for a file without `query_id` in its header.
+    The header names the fields as JSON lines do, separated by `,`, `;` or tabs. An empty field is
+    left out, one that begins with `[` is a JSON list, and eight digits in place of a time are a
+    day. Reading raises InputError if the header has no `query_id` or the file cannot be read.
     """
 
-    def rows() -> Iterator[SourceRow]:
+    def read_rows() -> Iterator[SourceRow]:
         numbered_lines = read_lines(path)
         header, delimiter = _parse_header(path, next(numbered_lines, (1, ""))[1])
         for line, text in numbered_lines:
@@ -46,14 +41,14 @@ def open_csv(path: Path) -> Source:
             elif text.strip():
                 yield SourceRow(str(path), line, text, _parse_line(text, header, delimiter))
 
-    return Source(rows, lambda: count_lines(path), (path,))
+    return Source(read_rows, lambda: count_lines(path), (path,))
 
 
 def open_parquet(path: Path) -> Source:
-    """The rows of a Parquet file, numbered from 1, with columns named as JSON lines name fields.
+    """Return the rows of a Parquet file, whose columns are named as the fields of JSON lines.
 
-    One batch at a time is in memory. Raises InputError for a file that cannot be read or has no
-    column `query_id`, ConfigError where pyarrow is missing.
+    Rows are numbered from 1; one batch at a time is in memory. Raises ConfigError if pyarrow is
+    missing. Reading raises InputError if the file cannot be read or has no column `query_id`.
     """
     arrow, pq = _import_pyarrow()
 
@@ -64,7 +59,7 @@ def open_parquet(path: Path) -> Source:
         except (arrow.ArrowException, OSError) as error:
             raise InputError(f"{path}: not readable as Parquet ({error})") from None
 
-    def rows() -> Iterator[SourceRow]:
+    def read_rows() -> Iterator[SourceRow]:
         with open_file() as file:
             _check_columns(path, file.schema_arrow.names)
             line = 0
@@ -76,7 +71,7 @@ def open_parquet(path: Path) -> Source:
             except (arrow.ArrowException, OSError) as error:
                 raise InputError(f"{path}: damaged after row {line} ({error})") from None
 
-    return Source(rows, lambda: _count_rows(open_file), (path,))
+    return Source(read_rows, lambda: _count_rows(open_file), (path,))
 
 
 def _parse_header(path: Path, text: str | BadRow) -> tuple[list[str], str]:
@@ -104,7 +99,7 @@ def _split_fields(text: str, delimiter: str) -> list[str]:
         raise BadRow("not CSV", "a NUL byte")
     try:
         with _raise_field_limit(len(text)):
-            # Line by line: an open quote spoils its own row, not all that follow it.
+            # Line by line, so that an open quote spoils its own row and none that follows.
             return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise BadRow("not CSV", str(error)) from None
@@ -112,7 +107,10 @@ def _split_fields(text: str, delimiter: str) -> list[str]:
 
 @contextmanager
 def _raise_field_limit(size: int) -> Iterator[None]:
-    """The csv module's limit is one for the whole process, and vectors are longer than that."""
+    """Let the csv module read fields of `size` characters, as long as vectors can be.
+
+    Its limit is one for the whole process, hence the lock.
+    """
     with _FIELD_LIMIT_LOCK:
         previous_limit = csv.field_size_limit()
         csv.field_size_limit(max(previous_limit, size))
@@ -184,8 +182,9 @@ def _read_row(batch: Any) -> Mapping[str, Any] | BadRow:
 
 
 def _to_seconds(column: Any, arrow: Any) -> Any:
-    """A column of moments as seconds since 1970 (UTC where it names no zone), of days as those of
-    their midnights; others as is.
+    """Return a column of timestamps or dates in seconds since 1970, and any other as it is.
+
+    A timestamp without a zone is in UTC; a date is its midnight in UTC.
     """
     if arrow.types.is_timestamp(column.type):
         timestamp_type, units_per_second = arrow.timestamp("us", column.type.tz), 1e6
@@ -199,7 +198,7 @@ def _to_seconds(column: Any, arrow: Any) -> Any:
         .cast(arrow.float64(), safe=False)
     )
     seconds = arrow.compute.divide(ticks, units_per_second)
-    # As a number it would be taken for milliseconds.
+    # A number this large would be taken for milliseconds.
     is_too_large = arrow.compute.greater_equal(seconds, MILLISECONDS_THRESHOLD)
     return arrow.compute.if_else(is_too_large, float("inf"), seconds)
 

@@ -1,1 +1,1 @@
-"""The stored log, read into columns of numbers."""
+"""The log of searches and events, read from records into columns of numbers."""

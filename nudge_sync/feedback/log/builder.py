@@ -1,23 +1,24 @@
-"""Searches and events as they are read, already as columns of small numbers.
+"""Builders that take searches and events as they are read and keep them as columns of numbers.
 
-37 bytes an event; for a search 32 bytes, 4 for each point shown and its query id; of sessions and
-clients each name once; each distinct query vector once. Names are looked up by 64 bits each, since
-a dictionary of them would take more than all the rest.
+Memory: 37 bytes an event; 32 bytes a search, its query id, and 4 for each point shown, or 8 once a
+search logs propensities; each session and client name once; each distinct query vector once. Names
+are looked up by a hash of 64 bits, since a dictionary of them would take more than all the rest.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import nan
 from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Int32
-from nudge_sync.connector import Float32, Records
+from nudge_sync.base.arrays import Float32, Int32
+from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.log.id_encoding import (
     IdEncoder,
@@ -30,14 +31,14 @@ from nudge_sync.feedback.log.validation import EventBatch, SearchBatch
 from nudge_sync.feedback.schema.records import compute_vector_digest
 
 NO_VECTOR = -1
-"""Python gives no hash this value."""
+"""Stands for no usable vector; Python's `hash` is never -1."""
 _FETCH_BATCH_SIZE = 1000
 _FLUSH_SIZE = 2**16
-"""Values that are numbered at a time: each time costs a pass over all that are known."""
+"""Values that are encoded at a time: each time costs a pass over all values known so far."""
 
 
 class EncodedColumn:
-    """Values of any kind as small numbers."""
+    """A column of values that an encoder turns into small numbers, many at a time."""
 
     def __init__(self, encode: Callable[[list[Any]], Int32]) -> None:
         self._encode = encode
@@ -45,18 +46,18 @@ class EncodedColumn:
         self._pending: list[Any] = []
 
     def extend(self, values: Iterable[Any]) -> None:
-        """Put `values` behind those that are there."""
+        """Append `values`."""
         self._pending.extend(values)
         if len(self._pending) >= _FLUSH_SIZE:
             self.flush()
 
     def take(self) -> array[int]:
-        """The numbers of what was settled; takes them out of here."""
+        """Return the numbers of all flushed values, and forget them."""
         numbers, self._numbers = self._numbers, array("i")
         return numbers
 
     def flush(self) -> None:
-        """Number what was put here; nothing waits any more."""
+        """Encode the values that still wait."""
         if self._pending:
             self._numbers.frombytes(self._encode(self._pending).tobytes())
             self._pending = []
@@ -64,21 +65,21 @@ class EncodedColumn:
 
 @dataclass(slots=True)
 class Encoders:
-    """What is numbered alike in searches and events."""
+    """The encoders that searches and events share, so that equal values get equal numbers."""
 
     query_ids: IntegerInterner = field(default_factory=IntegerInterner)
-    """Those that events speak of."""
+    """Those that events name."""
     points: IdEncoder = field(default_factory=IdEncoder)
     sessions: StringInterner = field(default_factory=StringInterner)
     clients: StringInterner = field(default_factory=StringInterner)
 
     def encode_query_ids(self, query_ids: list[str]) -> Int32:
-        """The numbers of searches that an event speaks of."""
+        """Return the numbers of query ids that events name, new ones where needed, (n,)."""
         return self.query_ids.encode(hash_strings(query_ids))[0]
 
 
 class EventsBuilder:
-    """Events with a weighted action."""
+    """The events whose action has a weight, in the order they are read."""
 
     def __init__(self, action_weights: Mapping[str, float], encoders: Encoders) -> None:
         self.search = EncodedColumn(encoders.encode_query_ids)
@@ -89,11 +90,11 @@ class EventsBuilder:
         self.rank, self.is_label = array("i"), array("b")
         self.unweighted_events = 0
         self.action_counts: Counter[str] = Counter()
-        """Of all actions, also those without a weight."""
+        """How many events there are of each action, with a weight or without."""
         self._action_weights = action_weights
 
     def add_batch(self, batch: EventBatch) -> None:
-        """Keep those whose action has a weight, and count all."""
+        """Take the events whose action has a weight; count all."""
         self.action_counts.update(batch.action_name)
         if not self._action_weights.keys() >= set(batch.action_name):
             has_weight = [name in self._action_weights for name in batch.action_name]
@@ -110,7 +111,7 @@ class EventsBuilder:
         self.is_label.extend(map(is_label.__getitem__, batch.action_name))
 
     def flush(self) -> None:
-        """Number all that was taken."""
+        """Encode the values of all columns that still wait."""
         for column in (self.search, self.point, self.session, self.client):
             column.flush()
 
@@ -127,37 +128,43 @@ class EventsBuilder:
 def _apply_grade(weight: float, grade: float | None) -> float:
     if grade is None:
         return weight
-    # Twice no is not yes.
+    # A negative action with a negative grade stays negative.
     return weight * grade if grade > 0 else -abs(weight * grade)
 
 
 class SearchesBuilder:
-    """Searches. Their vectors are told apart by what each search says of its own (`DIGEST`), so
-    that of those that are the same one is read; or, `whole`, by themselves.
+    """The searches, in the order they are read.
+
+    Equal vectors are kept once. They are recognised by the digest that each search states, and one
+    of them is read afterwards; or, with `reads_vectors`, by the vectors, which come with the batch.
     """
 
     def __init__(self, dimension: int, encoders: Encoders, *, reads_vectors: bool) -> None:
         self.query_ids = PackedStringsBuilder()
         self.query_number = array("i")
-        """What events call the search, or -1 where none speaks of it."""
+        """The number of the search among the query ids that events name, or -1."""
         self.session = EncodedColumn(encoders.sessions.encode)
         self.client = EncodedColumn(encoders.clients.encode)
         self.shown = EncodedColumn(encoders.points.encode)
         self.shown_count, self.time = array("i"), array("d")
+        self.propensities: array[float] | None = None
+        """One for each shown point, NaN where none is logged; None until a search logs some."""
         self.vector_hash = array("q")
-        """64 bits that stand for the vector, or NO_VECTOR."""
+        """A hash that stands for the vector, or NO_VECTOR."""
         self.vector_by_hash: dict[int, tuple[str, Float32]] = {}
-        """These bits -> digest, and the vector with length 1; only of searches that events speak
-        of."""
+        """Hash -> digest, and the vector with length 1; only of searches that events name."""
         self.dimension = dimension
         self.reads_vectors = reads_vectors
         self._vector_shape = (dimension,)
         self._missing_vectors: dict[int, tuple[str, str]] = {}
-        """Likewise digest, and the key of a search that says it has that vector."""
+        """Hash -> digest, and the key of a search that states it."""
         self._query_id_interner = encoders.query_ids
+        self._shown_total = 0
 
     def add_batch(self, batch: SearchBatch) -> bool:
-        """Keep all. False where one does not say which vector it has: then none are to be used."""
+        """Take the searches. Return False where one states no digest: then all have to be read
+        again, with their vectors.
+        """
         query_ids = [record.key for record in batch.records]
         numbers = self._query_id_interner.look_up(hash_strings(query_ids))
         if self.reads_vectors:
@@ -171,11 +178,12 @@ class SearchesBuilder:
         shown_lists = [shown_ids or () for shown_ids in batch.shown]
         self.shown.extend(chain.from_iterable(shown_lists))
         self.shown_count.extend(map(len, shown_lists))
+        self._add_propensities(batch.propensities, shown_lists)
         self.time.extend(batch.timestamp)
         return True
 
     def fetch_vectors(self, queries: Records) -> bool:
-        """Read the vectors that are wanted. False where one is not what its search says."""
+        """Read one vector for each digest. Return False where one does not match its digest."""
         missing = list(self._missing_vectors.items())
         for start in range(0, len(missing), _FETCH_BATCH_SIZE):
             batch = missing[start : start + _FETCH_BATCH_SIZE]
@@ -191,9 +199,19 @@ class SearchesBuilder:
         return True
 
     def flush(self) -> None:
-        """Number all that was taken."""
+        """Encode the values of all columns that still wait."""
         for column in (self.shown, self.session, self.client):
             column.flush()
+
+    def _add_propensities(
+        self, propensities: list[list[float] | None], shown_lists: Sequence[Collection[PointId]]
+    ) -> None:
+        if self.propensities is None and any(propensities):
+            self.propensities = array("f", [nan]) * self._shown_total
+        self._shown_total += sum(map(len, shown_lists))
+        if self.propensities is not None:
+            for logged, shown in zip(propensities, shown_lists, strict=True):
+                self.propensities.extend(logged or [nan] * len(shown))
 
     def _add_digests(self, digests: list[str | None], query_ids: list[str], numbers: Int32) -> bool:
         hashes = list(map(hash, digests))
@@ -230,7 +248,7 @@ class SearchesBuilder:
 
 
 def unit_vector(vector: Float32) -> Float32:
-    """The vector with length 1, computed in float64; all zero where it has no direction."""
+    """Return the vector scaled to length 1 in float64; zeros where it has no direction."""
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))
     if not np.isfinite(norm) or norm == 0:

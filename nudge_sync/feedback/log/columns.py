@@ -1,4 +1,4 @@
-"""Stored searches and events as columns of numbers, in an order of their own."""
+"""The log: searches and events as columns of numbers, in one fixed order."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float64, Int32, Int64
-from nudge_sync.connector import Float32, PointId
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
+from nudge_sync.connector import PointId
 from nudge_sync.feedback.log.strings import PackedStrings
 
 Strings: TypeAlias = list[str] | PackedStrings
 
 ANONYMOUS = ""
+"""The name of a session or client that is not known."""
 LABEL_ACTIONS = frozenset({"relevant", "not_relevant"})
-"""Actions that say what they mean; so does every action with a weight of 0 or below."""
+"""Actions that judge a point outright; so does every action with a weight of 0 or below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +26,34 @@ class Searches:
 
     query_ids: Strings
     vector_row: Int32
-    """(s,): row of `Log.vectors`, or -1 where the vector is not usable."""
+    """(s,): row of `Log.query_vectors`, or -1 where the vector is not usable."""
     time: Float64
+    """(s,): seconds since 1970; 0 means undated."""
     session: Int32
+    """(s,): row of `Log.session_ids`."""
     client: Int32
+    """(s,): row of `Log.client_ids`."""
     shown_starts: Int64
-    """(s + 1,): the points shown for search i are `shown[starts[i]:starts[i + 1]]`, best first."""
+    """(s + 1,): search i showed `shown[shown_starts[i]:shown_starts[i + 1]]`, best first."""
     shown: Int32
+    """(n,): rows of `Log.point_ids`."""
+    propensities: Float32 | None = None
+    """(n,): the logged probability that each shown point was examined, NaN where a search logged
+    none; None where no search did, so that a log without them takes no memory for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """One row an event with a weighted action, sorted by all it says."""
+    """One row an event with a weighted action, sorted by all columns."""
 
     search: Int32
-    """(e,): row of the search, or -1 where it is not stored."""
+    """(e,): row of `Searches`, or -1 where the search is not stored."""
     point: Int32
+    """(e,): row of `Log.point_ids`."""
     weight: Float64
     """(e,): the action's weight times the event's grade."""
     rank: Int32
-    """(e,): 1 is the top; 0 where it is not said."""
+    """(e,): the rank that the event itself names, 1 for the top; 0 where it names none."""
     time: Float64
     session: Int32
     client: Int32
@@ -53,13 +62,13 @@ class Actions:
         return len(self.search)
 
     def select(self, selection: NDArray[Any]) -> Actions:
-        """The rows of a mask, or those listed, in that order."""
+        """Return the rows of a mask, or those listed, in that order."""
         return Actions(*(getattr(self, name)[selection] for name in self.__slots__))
 
 
 class ActionSelection:
-    """Some rows of actions, whose columns are put together each time they are asked for: a copy of
-    all columns would take as much memory as the log.
+    """Some rows of actions. Each column is copied when it is asked for, and not kept: copies of all
+    columns would take as much memory as the log.
     """
 
     def __init__(self, actions: Actions, rows: Int32) -> None:
@@ -70,12 +79,12 @@ class ActionSelection:
         return len(self._rows)
 
     def select(self, selection: NDArray[Any]) -> ActionSelection:
-        """The rows of a mask, or those listed, in that order."""
+        """Return the rows of a mask, or those listed, in that order."""
         return ActionSelection(self._actions, self._rows[selection])
 
     @property
     def search(self) -> Int32:
-        """See `Actions`, as for all columns."""
+        """The selected rows of the column `Actions.search`; the other columns work alike."""
         return self._actions.search[self._rows]
 
     @property
@@ -111,14 +120,14 @@ class Log:
     labels: Actions
     behaviour: Actions
     point_ids: list[PointId]
-    """Sorted by their text; columns `point` and `shown` hold rows of it."""
+    """In the order of `sort_ids`."""
     session_ids: Strings
     client_ids: Strings
     query_vectors: Float32
-    """(v, d): each distinct query vector once, with length 1."""
+    """(v, d): each distinct query vector that is used once, with length 1."""
     action_counts: Mapping[str, int]
-    """How many events there are of each action, also of those without a weight."""
+    """How many events there are of each action, with a weight or without."""
     unweighted_events: int
     """Events whose action has no weight."""
     unreadable_records: int = 0
-    """Records that are no searches or events as this version knows them; left out."""
+    """Records left out because they are no searches or events as this version knows them."""

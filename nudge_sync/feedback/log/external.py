@@ -1,6 +1,6 @@
-"""Searches and events in collections of the application's own, read where they are.
+"""The application's own log: searches and events read from its collections, never written.
 
-Nothing is written there. Fields are renamed record by record, as the configuration maps them.
+Fields are renamed record by record, as the configuration maps them.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from nudge_sync.feedback.schema.records import (
     to_event_document,
     to_search_record,
 )
-from nudge_sync.feedback.schema.rows import BadRow, parse_feedback_row
+from nudge_sync.feedback.schema.rows import BadRow, parse_row
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000
 _MAX_LISTED_FIELDS = 20
 _UNREADABLE_DOCUMENT = {"timestamp": None}
-"""What no search and no event says: counted as unreadable by whoever reads it."""
+"""A document that is no search and no event, so that whoever reads it counts it as unreadable."""
 _MappedRow: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRecords:
-    """All searches and events of a collection: the sidecar's own, and the application's log."""
+    """All searches and events of a collection: the sidecar's own and the application's log."""
 
     queries: Records
     events: Records
 
     def find_query_ids(self, where: Where) -> set[str]:
-        """The query ids of all searches that match, in the sidecar's records or in the log."""
+        """Return the query ids of all searches that match, in the sidecar's records or the log."""
         queries = self.queries
-        # Each for itself: of a search that both know, only the log may say the client.
+        # Each is scanned on its own: of a search in both, only the log may name the client.
         parts = (queries.own, queries.log) if isinstance(queries, _JoinedRecords) else (queries,)
         scans = (part.scan(where, vectors=False) for part in parts)
         return {record.key for scan in scans for batch in scan for record in batch}
 
     def count_external(self, where: Where, query_ids: Collection[str] = ()) -> dict[str, int]:
-        """How many searches and events that match, or belong to a search in `asked`, are in the
-        application's own log, which only the application removes: collection -> count.
+        """Return how many records of the application's log match or belong to one of `query_ids`.
+
+        Keyed by collection, without zeros. Only the application can erase them.
         """
         logs = [
             item.log for item in (self.queries, self.events) if isinstance(item, _JoinedRecords)
@@ -65,10 +66,10 @@ class FeedbackRecords:
 
 
 def open_feedback(target: Target, settings: FeedbackSettings) -> FeedbackRecords:
-    """The feedback of a collection, wherever the settings say it is.
+    """Return the feedback of a collection, from where the settings say it is.
 
-    Raises ConfigError where the database cannot read a log; a log that is not there, or lacks a
-    field that is mapped, raises it once it is read.
+    Raises ConfigError where the connector cannot read an application's log. A log that does not
+    exist, or lacks a mapped field, raises ConfigError when it is read.
     """
     if settings.searches is None and settings.events is None:
         return FeedbackRecords(target.queries, target.events)
@@ -87,7 +88,7 @@ def open_feedback(target: Target, settings: FeedbackSettings) -> FeedbackRecords
 
 
 class _ExternalLog:
-    """One collection of an application's, as records."""
+    """One collection of the application's log, read as records of searches or events."""
 
     def __init__(
         self, database: DocumentReader, fields: SearchLog | EventLog, section: str
@@ -99,7 +100,7 @@ class _ExternalLog:
         self._fields = {name: field for name, field in field_names.items() if field}
 
     def scan(self, where: Where | None, *, vectors: bool) -> Iterator[list[Record]]:
-        """Every record that matches, in batches."""
+        """Yield every record that matches, in batches."""
         first = True
         for batch in self._read_documents(vectors=vectors):
             if first:
@@ -112,7 +113,7 @@ class _ExternalLog:
     def scan_missing(
         self, own: Records, where: Where | None, *, vectors: bool
     ) -> Iterator[list[Record]]:
-        """Those that the sidecar's own records do not hold too."""
+        """Yield the matching records whose keys the sidecar's own records do not have."""
         for batch in self.scan(where, vectors=vectors):
             own_keys = {
                 record.key for record in own.get([record.key for record in batch], vectors=False)
@@ -133,7 +134,7 @@ class _ExternalLog:
             ) from error
 
     def _check_fields(self, batch: Sequence[Record], *, vectors: bool) -> None:
-        """Raises ConfigError for a field that no record of the batch has."""
+        """Raise ConfigError for a field that no record of the batch has."""
         del vectors
         for name, field in self._fields.items():
             if name in _OPTIONAL_FIELDS or any(
@@ -156,7 +157,7 @@ class _ExternalLog:
 
 
 _OPTIONAL_FIELDS = frozenset({"text", "time", "session", "client", "position", "grade"})
-"""Often left empty, so that a first batch without them proves nothing."""
+"""Fields that are often empty, so that their absence from the first batch proves nothing."""
 
 
 class _ExternalSearches(_ExternalLog):
@@ -197,9 +198,7 @@ class _ExternalSearches(_ExternalLog):
         vector = record.vector if vectors else self._placeholder_vector
         row = {"query_id": record.key, **self._map_fields(record)}
         try:
-            item = parse_feedback_row(
-                {**row, "type": "search", "query_vector": vector}, self._dimension
-            )
+            item = parse_row({**row, "type": "search", "query_vector": vector}, self._dimension)
         except BadRow:
             return Record(record.key, dict(_UNREADABLE_DOCUMENT))
         return cast(Search, item)
@@ -235,17 +234,17 @@ class _ExternalEvents(_ExternalLog):
     def scan_missing(
         self, own: Records, where: Where | None, *, vectors: bool
     ) -> Iterator[list[Record]]:
-        """See `_Log`. Events have no names of their own that both might know."""
+        """Yield all matching records, since events have no ids that both logs could share."""
         del own
         return self.scan(where, vectors=vectors)
 
     def _parse_events(self, record: Record) -> list[Event | None]:
-        """What a point of the log says, an event a point acted on; None for what is unreadable."""
+        """Return an event for each point that the record names, None for an unreadable one."""
         row = {"type": "event", "action": "click", **self._map_fields(record)}
         points = row.pop("point", None)
         if isinstance(points, list):
             return [_parse_event({**row, "point": point}) for point in points]
-        # A search on which nobody clicked is no damaged event.
+        # A record without a point is a search on which nobody clicked, not an unreadable event.
         return [] if points is None else [_parse_event({**row, "point": points})]
 
     def _to_record(self, key: str, event: Event | None) -> Record:
@@ -259,13 +258,13 @@ class _ExternalEvents(_ExternalLog):
 
 def _parse_event(row: _MappedRow) -> Event | None:
     try:
-        return cast(Event, parse_feedback_row(row, 0))
+        return cast(Event, parse_row(row, 0))
     except BadRow:
         return None
 
 
 class _JoinedRecords:
-    """The sidecar's own records, then those of a log that are not among them; writes stay there."""
+    """The sidecar's own records and, after them, the log's; writes go to the sidecar's alone."""
 
     def __init__(self, own: Records, log: _ExternalLog) -> None:
         self.own = own
@@ -274,12 +273,12 @@ class _JoinedRecords:
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = _BATCH_SIZE
     ) -> Iterator[list[Record]]:
-        """See `Records`."""
+        """Yield the matching records of both in batches, each key once."""
         yield from self.own.scan(where, vectors=vectors, batch_size=batch_size)
         yield from self.log.scan_missing(self.own, where, vectors=vectors)
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
-        """See `Records`."""
+        """Return the records with these keys, in their order, without those that neither holds."""
         record_by_key = {record.key: record for record in self.own.get(keys, vectors=vectors)}
         missing = set(keys) - record_by_key.keys()
         for batch in self.log.scan(None, vectors=vectors) if missing else ():
@@ -289,29 +288,29 @@ class _JoinedRecords:
         return [record_by_key[key] for key in keys if key in record_by_key]
 
     def count(self, where: Where | None = None) -> int:
-        """See `Records`."""
+        """Return how many records of both match."""
         others = self.log.scan_missing(self.own, where, vectors=False)
         return self.own.count(where) + sum(map(len, others))
 
     def put(self, records: Sequence[Record]) -> None:
-        """See `Records`."""
+        """Write to the sidecar's own records."""
         self.own.put(records)
 
     def swap(self, record: Record, expected: int | None) -> bool:
-        """See `Records`."""
+        """Compare and set one of the sidecar's own records."""
         return self.own.swap(record, expected)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """See `Records`."""
+        """Delete from the sidecar's own records."""
         self.own.delete(keys)
 
     def drop(self) -> None:
-        """See `Records`."""
+        """Drop the sidecar's own records."""
         self.own.drop()
 
 
 def _get_nested(document: Mapping[str, Any], field: str) -> Any:
-    """The value of a field; dots lead into nested ones where there is none of the whole name."""
+    """Return the value of a field, or of a nested one whose path has dots in `field`; else None."""
     if field in document:
         return document[field]
     value: Any = document

@@ -1,82 +1,119 @@
-"""What was gathered from records, into the one order it has whatever the order they came in.
+"""Freezing the builders into a `Log`, sorted so that the order of the records does not matter.
 
-Column by column, each given back as soon as it was used.
+Goes column by column and lets go of each as soon as it is used, since the log may fill the memory.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int32, Int64
-from nudge_sync.connector import Float32
+from nudge_sync.base.arrays import Float32, Int32, Int64, pair_key
 from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
+from nudge_sync.feedback.log.strings import PackedStrings
 
 _LIST_BATCH_SIZE = 2**17
-"""Lists of what was shown, at a time."""
+"""Lists of shown points that are moved at a time."""
 
 
 def freeze_log(
     events_builder: EventsBuilder, searches_builder: SearchesBuilder, encoders: Encoders
 ) -> Log:
-    """The log. Takes everything out of what is handed in."""
-    points, point_rows = encoders.points.sort()
-    sessions, session_rows = encoders.sessions.take_sorted()
-    clients, client_rows = encoders.clients.take_sorted()
+    """Return the log, and empty the builders and the encoders."""
+    point_ids, point_rows = encoders.points.sort()
+    session_ids, session_rows = encoders.sessions.take_sorted()
+    client_ids, client_rows = encoders.clients.take_sorted()
     vectors, vector_rows = _freeze_vectors(searches_builder)
     query_ids, order = searches_builder.query_ids.build().sort()
     search_rows = _invert_numbers(
         _to_array(searches_builder.query_number)[order], len(encoders.query_ids)
     )
-    lengths = _to_array(searches_builder.shown_count)
-    searches = Searches(
-        query_ids=query_ids,
-        vector_row=vector_rows[order],
-        time=_to_array(searches_builder.time)[order],
-        session=session_rows[_to_array(searches_builder.session.take())[order]],
-        client=client_rows[_to_array(searches_builder.client.take())[order]],
-        shown_starts=_compute_starts(lengths[order]),
-        shown=_reorder_shown(_to_array(searches_builder.shown.take()), lengths, order, point_rows),
-    )
-    is_label = _to_array(events_builder.is_label).astype(np.bool_)
-    columns: dict[str, NDArray[Any]] = {
-        "search": search_rows[_to_array(events_builder.search.take())],
-        "point": point_rows[_to_array(events_builder.point.take())],
-        "weight": _to_array(events_builder.weight),
-        "rank": _to_array(events_builder.rank),
-        "time": _to_array(events_builder.time),
-        "session": session_rows[_to_array(events_builder.session.take())],
-        "client": client_rows[_to_array(events_builder.client.take())],
-    }
-    rows = _sort_rows(columns, np.flatnonzero(is_label))
-    labels = Actions(*(columns[name][rows] for name in Actions.__slots__))
-    rows = _sort_rows(columns, np.flatnonzero(~is_label))
-    events_builder.weight = events_builder.time = array("d")
-    behaviour = Actions(*(columns.pop(name)[rows] for name in Actions.__slots__))
+    rows = _RowMaps(search_rows, point_rows, session_rows, client_rows)
+    searches = _freeze_searches(searches_builder, query_ids, order, vector_rows, rows)
+    labels, behaviour = _freeze_actions(events_builder, rows)
     return Log(
         searches,
         labels,
         behaviour,
-        points,
-        sessions,
-        clients,
+        point_ids,
+        session_ids,
+        client_ids,
         vectors,
         events_builder.action_counts,
         events_builder.unweighted_events,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _RowMaps:
+    """For each number that an encoder gave, the row that it stands for in the log."""
+
+    search: Int32
+    point: Int32
+    session: Int32
+    client: Int32
+
+
+def _freeze_searches(
+    builder: SearchesBuilder,
+    query_ids: PackedStrings,
+    order: Int64,
+    vector_rows: Int32,
+    rows: _RowMaps,
+) -> Searches:
+    lengths = _to_array(builder.shown_count)
+    propensities, builder.propensities = builder.propensities, None
+    return Searches(
+        query_ids=query_ids,
+        vector_row=vector_rows[order],
+        time=_to_array(builder.time)[order],
+        session=rows.session[_to_array(builder.session.take())[order]],
+        client=rows.client[_to_array(builder.client.take())[order]],
+        shown_starts=_compute_starts(lengths[order]),
+        shown=_reorder_lists(
+            _to_array(builder.shown.take()), lengths, order, rows.point.__getitem__
+        ),
+        propensities=None
+        if propensities is None
+        else _reorder_lists(_to_array(propensities), lengths, order),
+    )
+
+
+def _freeze_actions(builder: EventsBuilder, rows: _RowMaps) -> tuple[Actions, Actions]:
+    """Return the labels and the behaviour, each sorted."""
+    is_label = _to_array(builder.is_label).astype(np.bool_)
+    columns: dict[str, NDArray[Any]] = {
+        "search": rows.search[_to_array(builder.search.take())],
+        "point": rows.point[_to_array(builder.point.take())],
+        "weight": _to_array(builder.weight),
+        "rank": _to_array(builder.rank),
+        "time": _to_array(builder.time),
+        "session": rows.session[_to_array(builder.session.take())],
+        "client": rows.client[_to_array(builder.client.take())],
+    }
+    label_rows = _sort_rows(columns, np.flatnonzero(is_label))
+    labels = Actions(*(columns[name][label_rows] for name in Actions.__slots__))
+    behaviour_rows = _sort_rows(columns, np.flatnonzero(~is_label))
+    builder.weight = builder.time = array("d")
+    behaviour = Actions(*(columns.pop(name)[behaviour_rows] for name in Actions.__slots__))
+    return labels, behaviour
+
+
 def _to_array(values: array[Any]) -> NDArray[Any]:
-    """The values as numbers that share their memory."""
+    """Return the values as an array that shares their memory."""
     return np.frombuffer(values, values.typecode) if values else np.zeros(0, values.typecode)
 
 
 def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
-    """The vectors in the order of their digests, and for each search the row of its own, or -1."""
+    """Return the vectors in the order of their digests, (v, d), and the row of each search, (s,),
+    or -1.
+    """
     vector_by_hash = searches_builder.vector_by_hash
     hashes = sorted(vector_by_hash, key=lambda hash_: vector_by_hash[hash_][0])
     usable = [hash_ for hash_ in hashes if vector_by_hash[hash_][1].any()]
@@ -87,7 +124,7 @@ def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
 
 
 def _find_rows(values: Int64, wanted: Int64) -> Int32:
-    """For each of the wanted the row of `values` that holds it, or -1."""
+    """Return for each wanted value the row of `values` that holds it, or -1, (w,)."""
     if not len(values):
         return np.full(len(wanted), -1, np.int32)
     order = np.argsort(values)
@@ -98,7 +135,7 @@ def _find_rows(values: Int64, wanted: Int64) -> Int32:
 
 
 def _invert_numbers(numbers: Int32, count: int) -> Int32:
-    """For each number the row that has it, or -1."""
+    """Return for each number below `count` the row that has it, or -1, (count,)."""
     rows = np.full(count, -1, np.int32)
     numbered_rows = np.flatnonzero(numbers >= 0)
     rows[numbers[numbered_rows]] = numbered_rows
@@ -109,32 +146,40 @@ def _compute_starts(lengths: Int32) -> Int64:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def _reorder_shown(shown: Int32, lengths: Int32, order: Int64, point_rows: Int32) -> Int32:
-    """The lists laid end to end in `shown`, each whole, in another order; numbers made places."""
+def _reorder_lists(
+    values: NDArray[Any],
+    lengths: Int32,
+    order: Int64,
+    convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+) -> NDArray[Any]:
+    """Return lists laid end to end, converted, in another order.
+
+    values: (n,), the lists end to end.  lengths: (s,), of each list.  order: (s,), of the lists.
+    """
     begins, sizes = _compute_starts(lengths)[:-1][order], lengths[order]
     ends = np.cumsum(sizes, dtype=np.int64)
-    result = np.empty(len(shown), np.int32)
-    # All at once it would take eight times the memory of what is shown.
+    result = np.empty(len(values), values.dtype)
+    # All at once, the indices would take several times the memory of the lists.
     for start in range(0, len(order), _LIST_BATCH_SIZE):
         chunk = slice(start, start + _LIST_BATCH_SIZE)
         chunk_sizes = sizes[chunk]
         first = np.cumsum(chunk_sizes, dtype=np.int64) - chunk_sizes
         indices = np.arange(int(chunk_sizes.sum())) + np.repeat(begins[chunk] - first, chunk_sizes)
         last = int(ends[chunk][-1])
-        result[last - len(indices) : last] = point_rows[shown[indices]]
+        result[last - len(indices) : last] = convert(values[indices])
     return result
 
 
 def _sort_rows(columns: dict[str, NDArray[Any]], rows: Int64) -> Int64:
-    """The rows in the order of all they say."""
-    key = columns["search"][rows].astype(np.int64) << 32 | columns["point"][rows]
+    """Return the rows in the order of all columns."""
+    key = pair_key(columns["search"][rows], columns["point"][rows])
     order = np.argsort(key)
     key, rows = key[order], rows[order]
     same = np.zeros(len(key) + 1, np.bool_)
     same[1:-1] = key[1:] == key[:-1]
     tied = np.flatnonzero(same[1:] | same[:-1])
     other_columns = [columns[name][rows[tied]] for name in Actions.__slots__[2:]]
-    # A grade of 0 makes 0.0 or -0.0 of a weight, and these two are equal.
+    # A grade of 0 gives a weight of 0.0 or -0.0, which compare equal.
     tie_order = np.lexsort(
         [np.signbit(columns["weight"][rows[tied]]), *other_columns[::-1], key[tied]]
     )

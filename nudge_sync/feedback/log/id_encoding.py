@@ -1,4 +1,4 @@
-"""Small numbers for ids and names, in the order they are first met."""
+"""Encoders that give ids and names small numbers, in the order they are first met."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.log.sorting import mark_changes
 from nudge_sync.feedback.log.strings import PackedStrings, PackedStringsBuilder
+from nudge_sync.feedback.schema.point_ids import sort_ids
 
 _PLAIN_CODE_LIMIT = 2**62
 _DIRECT_ID_LIMIT = 2**24
-"""Memory for so many is set aside, but taken only where ids are."""
+"""Integer ids below this stand for themselves. The operating system gives the memory for so many
+only where ids are used."""
 
 
 class IntegerInterner:
-    """Whole numbers of any size, and the small number of each: 12 bytes each."""
+    """A mapping of int64 codes to small numbers, at 12 bytes a code."""
 
     def __init__(self) -> None:
         self._sorted_codes = np.zeros(0, np.int64)
@@ -29,7 +31,7 @@ class IntegerInterner:
         return len(self._sorted_codes)
 
     def encode(self, codes: Int64) -> tuple[Int32, Int64]:
-        """(n,): the number of each code; and for each number that is new, in their order, a row
+        """Return the number of each code, (n,); and for each new number, in ascending order, a row
         that has it.
         """
         order = np.argsort(codes)
@@ -46,17 +48,17 @@ class IntegerInterner:
         return result, order[is_first][new]
 
     def look_up(self, codes: Int64) -> Int32:
-        """(n,): the number of each code, or -1 where it has none."""
+        """Return the number of each code, (n,), or -1 where it has none."""
         return self._locate(codes)[0]
 
     def codes(self) -> Int64:
-        """The code of each number."""
+        """Return the code of each number, in ascending order of the numbers."""
         result = np.empty(len(self), np.int64)
         result[self._numbers] = self._sorted_codes
         return result
 
     def _locate(self, codes: Int64) -> tuple[Int32, Int64]:
-        """Numbers, or -1, and where each code stands or belongs."""
+        """Return the number of each code, or -1, and its index in the sorted codes if inserted."""
         if not len(self):
             return np.full(len(codes), -1, np.int32), np.zeros(len(codes), np.int64)
         insertion_points = np.searchsorted(self._sorted_codes, codes)
@@ -66,10 +68,11 @@ class IntegerInterner:
 
 
 class StringInterner:
-    """Names, known by 64 bits each: of ten million, two coincide by chance in one log of 400,000.
+    """A mapping of names to small numbers, by a hash of 64 bits each.
 
-    Python draws the key of these bits anew in each process, so that nobody can make names that
-    coincide. What comes of a log depends on them in no other way.
+    Two of ten million names collide in one of 400,000 logs. Python draws the key of the hash anew
+    in each process, so that nobody can craft names that collide; the result depends on the hashes
+    in no other way.
     """
 
     def __init__(self) -> None:
@@ -77,25 +80,25 @@ class StringInterner:
         self._strings_builder = PackedStringsBuilder()
 
     def encode(self, strings: Sequence[str]) -> Int32:
-        """The numbers of `names`, new ones where needed."""
+        """Return the number of each string, (n,), new ones where needed."""
         numbers, new = self._interner.encode(hash_strings(strings))
         self._strings_builder.add([strings[row] for row in new.tolist()])
         return numbers
 
     def take_sorted(self) -> tuple[PackedStrings, Int32]:
-        """The names, sorted, and for each number its place among them; takes them out of here."""
+        """Return the names, sorted, and the row of each number among them; forget all names."""
         self._interner = IntegerInterner()
         packed, order = self._strings_builder.build().sort()
         return packed, inverse_permutation(order)
 
 
 def hash_strings(strings: Sequence[str]) -> Int64:
-    """(n,): 64 bits that stand for each name in this process."""
+    """Return a hash of 64 bits of each string, (n,), good for this process only."""
     return np.fromiter(map(hash, strings), np.int64, len(strings))
 
 
 class IdEncoder:
-    """Point ids: small whole numbers stand for themselves, all others are numbered."""
+    """A mapping of point ids to small numbers; small integers stand for themselves."""
 
     def __init__(self) -> None:
         self._is_used = np.zeros(_DIRECT_ID_LIMIT, np.bool_)
@@ -103,7 +106,7 @@ class IdEncoder:
         self._other_ids: dict[PointId, int] = {}
 
     def encode(self, ids: Iterable[PointId]) -> Int32:
-        """The numbers of `ids`, new ones where needed."""
+        """Return the number of each id, (n,), new ones where needed."""
         codes = self._to_codes(list(ids))
         is_direct = (codes >= 0) & (codes < _DIRECT_ID_LIMIT)
         if is_direct.all():
@@ -118,19 +121,18 @@ class IdEncoder:
         return numbers
 
     def sort(self) -> tuple[list[PointId], Int32]:
-        """The ids sorted by their text, and for each number its place among them."""
+        """Return the ids in the order of `sort_ids`, and the row of each number among them."""
         others = list(self._other_ids)
-        direct = np.flatnonzero(self._is_used)
-        interned_codes = self._interner.codes().tolist()
-        ids = [
-            *direct.tolist(),
-            *(code if code >= 0 else others[-1 - code] for code in interned_codes),
-        ]
-        numbers = np.concatenate([direct, np.arange(len(interned_codes)) + _DIRECT_ID_LIMIT])
-        order = sorted(range(len(ids)), key=lambda row: (str(ids[row]), isinstance(ids[row], str)))
-        rows = np.empty(_DIRECT_ID_LIMIT + len(interned_codes), np.int32)
-        rows[numbers[order]] = np.arange(len(order), dtype=np.int32)
-        return [ids[row] for row in order], rows
+        codes = self._interner.codes().tolist()
+        ids = sort_ids(
+            [
+                *np.flatnonzero(self._is_used).tolist(),
+                *(code if code >= 0 else others[-1 - code] for code in codes),
+            ]
+        )
+        rows = np.empty(_DIRECT_ID_LIMIT + len(codes), np.int32)
+        rows[self.encode(ids)] = np.arange(len(ids), dtype=np.int32)
+        return ids, rows
 
     def _to_codes(self, ids: Sequence[PointId]) -> Int64:
         try:
@@ -144,14 +146,14 @@ class IdEncoder:
         return np.array([self._to_code(id_) for id_ in ids], np.int64)
 
     def _to_code(self, id_: PointId) -> int:
-        """The id itself, or below 0 its number among those that are no usual integers."""
+        """Return the id itself, or -1 - n of the n-th id that is no integer in the usual range."""
         if isinstance(id_, int) and 0 <= id_ < _PLAIN_CODE_LIMIT:
             return id_
         return -1 - self._other_ids.setdefault(id_, len(self._other_ids))
 
 
 def inverse_permutation(order: Int64) -> Int32:
-    """(n,): where each row stands in an order of all rows."""
+    """Return the position of each row in an order of all rows, (n,)."""
     inverse = np.empty(len(order), np.int32)
     inverse[order] = np.arange(len(order), dtype=np.int32)
     return inverse

@@ -1,4 +1,4 @@
-"""The log that records of searches and events hold."""
+"""Reading the log: records of searches and events in, one `Log` out."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
-from nudge_sync.feedback.clicks.decay import find_history_start
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.freeze import freeze_log
-from nudge_sync.feedback.log.validation import TIMESTAMP_LIMIT, RecordValidator
+from nudge_sync.feedback.log.validation import RecordValidator
+from nudge_sync.store.schema import LAST_MOMENT
 
 EVENTS_STAGE, SEARCHES_STAGE = "events", "searches"
-"""The stages of `read`. How many there are is not asked: some logs are counted by reading them."""
+"""The stages of `load_log` that `progress` hears of. Its total is 0, unknown: an application's log
+can only be counted by reading it."""
+_SECONDS_PER_DAY = 86_400.0
 _EARLIEST_DATED = 1.0
-"""Who does not know a moment says 0."""
+"""Seconds since 1970; a time below it means undated."""
 
 
 def load_log(
@@ -29,9 +31,9 @@ def load_log(
     dimension: int,
     progress: Progress = ignore_progress,
 ) -> Log:
-    """The log that the records hold, streamed in batches: events first, then searches.
+    """Return the log that the records hold, read in batches: events first, then searches.
 
-    With `history_days` the database is asked for those of that time and for undated ones alone.
+    With `history_days` the database is asked only for records of that time and for undated ones.
     Raises what the records raise, and what `progress` raises.
     """
     with pause_gc():
@@ -65,7 +67,7 @@ def _read_searches(
     validator: RecordValidator,
     progress: Progress,
 ) -> bool:
-    """Whether all searches could be taken; if not, they have to be read with their vectors."""
+    """Read all searches; return False where they have to be read again, with their vectors."""
     records_read = 0
     for batch in _scan_time_ranges(queries, time_ranges, vectors=searches_builder.reads_vectors):
         if not searches_builder.add_batch(validator.validate_searches(batch)):
@@ -79,10 +81,10 @@ def _read_searches(
 def _list_time_ranges(history_days: float | None) -> list[Where]:
     if history_days is None:
         return [{}]
-    undated, dated = (
-        (0.0, _EARLIEST_DATED),
-        (max(find_history_start(history_days, time()), _EARLIEST_DATED), TIMESTAMP_LIMIT),
-    )
+    # A midnight in UTC, so that all cycles of a day read the same records.
+    today = time() // _SECONDS_PER_DAY * _SECONDS_PER_DAY
+    start = max(today - history_days * _SECONDS_PER_DAY, _EARLIEST_DATED)
+    undated, dated = (0.0, _EARLIEST_DATED), (start, LAST_MOMENT / 1000)
     return [{"timestamp": undated}, {"timestamp": dated}]
 
 

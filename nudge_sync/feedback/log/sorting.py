@@ -8,26 +8,31 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int32, Int64
+
 _Value = TypeVar("_Value", bound=np.generic)
 
 _MAX_KEY_BITS = 63
 _BLOCK_SIZE = 2**20
-"""Numbers that are made at a time, to go into others."""
+"""Row numbers that are made at a time, so that they never take the memory of a whole column."""
 
 
 def order_rows(
     keys: Sequence[NDArray[np.integer]],
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The rows by their keys, the first one first, in the order given where all are the same; and
-    which of them, so ordered, have other keys than the one before.
+) -> tuple[Int64, NDArray[np.bool_]]:
+    """Return the order of the rows by their keys, (n,), and which rows, so ordered, have other keys
+    than the row before, (n,).
+
+    keys: columns of n integers each, the first one weighing most. Rows with the same keys keep
+    their order.
     """
     row_count = len(keys[0])
     row_bits = row_count.bit_length()
     code, bits = _pack_keys(keys)
     if bits + row_bits > _MAX_KEY_BITS:
         code, bits = _compress_codes(code), row_bits
-    # With its row in the last bits each code is one number, and numbers sort far faster than
-    # rows are ordered by them.
+    # With the row number in its last bits, each code can be sorted in place, which is far faster
+    # than np.argsort.
     code <<= row_bits
     for start in range(0, row_count, _BLOCK_SIZE):
         code[start : start + _BLOCK_SIZE] += np.arange(start, min(start + _BLOCK_SIZE, row_count))
@@ -37,8 +42,8 @@ def order_rows(
     return order, mark_changes(code)
 
 
-def _pack_keys(keys: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int64], int]:
-    """One number for all keys of a row, which orders the rows as the keys do, and its bits."""
+def _pack_keys(keys: Sequence[NDArray[np.integer]]) -> tuple[Int64, int]:
+    """Return one number for all keys of each row, (n,), in the same order, and its bits."""
     code, bits = np.zeros(len(keys[0]), np.int64), 0
     for key in keys:
         low = int(key.min(initial=0))
@@ -52,8 +57,8 @@ def _pack_keys(keys: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int64], 
     return code, bits
 
 
-def _compress_codes(code: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each row the place of its code among the different codes."""
+def _compress_codes(code: Int64) -> Int64:
+    """Return the index of each code among the distinct codes in ascending order, (n,)."""
     order = np.argsort(code)
     result = np.empty(len(code), np.int64)
     result[order] = np.cumsum(mark_changes(code[order])) - 1
@@ -61,14 +66,27 @@ def _compress_codes(code: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def mark_changes(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values differ from the one before; the first one does."""
+    """Return which values differ from the one before, (n,); the first one always does."""
     is_change = np.ones(len(values), np.bool_)
     is_change[1:] = values[1:] != values[:-1]
     return is_change
 
 
+def count_distinct(keys: Sequence[Int32], values: Int32) -> Int64:
+    """Return, for each row, how many different values the rows with the same keys have, (n,)."""
+    row_count = len(values)
+    if not row_count:
+        return np.zeros(0, np.int64)
+    order, is_new = order_rows([*keys, values])
+    is_new_key = np.logical_or.reduce([mark_changes(key[order]) for key in keys])
+    run = np.cumsum(is_new_key, dtype=np.int32) - 1
+    counts = np.empty(row_count, np.int64)
+    counts[order] = np.bincount(run[is_new])[run]
+    return counts
+
+
 def sort_unique(values: NDArray[_Value]) -> NDArray[_Value]:
-    """Each of the values once, ascending."""
-    # np.unique hashes whole numbers, which is slow where they are many.
+    """Return each of the values once, ascending."""
+    # np.unique hashes integers, which is slow where there are many.
     sorted_values = np.sort(values)
     return np.asarray(sorted_values[mark_changes(sorted_values)])

@@ -1,4 +1,4 @@
-"""Many names in one piece of memory, and their order."""
+"""Millions of strings in one piece of memory, and how to sort them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Int64
 
 _WORD_BYTES = 8
-"""Bytes that are compared at a time."""
+"""How many bytes of a string are compared at a time."""
 
 
 class PackedStrings:
-    """Texts that never change: a few bytes each besides what they say."""
+    """An immutable sequence of strings that takes 12 bytes each beside their UTF-8."""
 
     def __init__(self, data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> None:
-        """Text i is the UTF-8 of `said[starts[i]:starts[i] + sizes[i]]`."""
+        """Take string i as the UTF-8 in `data[starts[i]:starts[i] + sizes[i]]`."""
         self._data = data
         self._starts = starts
         self._sizes = sizes
@@ -33,21 +33,21 @@ class PackedStrings:
         return map(self.__getitem__, range(len(self)))
 
     def sort(self) -> tuple[PackedStrings, Int64]:
-        """These, sorted, and which row each was; the same texts stay in the order they are in."""
-        # Bytes of UTF-8 sort as the code points do that Python compares.
+        """Return the strings sorted, and the row that each had; equal ones keep their order."""
+        # UTF-8 sorts by its bytes as Python sorts by code points.
         order = _argsort_strings(self._data, self._starts, self._sizes)
         return PackedStrings(self._data, self._starts[order], self._sizes[order]), order
 
 
 class PackedStringsBuilder:
-    """Texts as they come in."""
+    """Collects strings as they come in."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._sizes: list[NDArray[np.int32]] = []
 
     def add(self, texts: Sequence[str]) -> None:
-        """Put `texts` behind those that are there."""
+        """Append `texts`."""
         joined = "".join(texts)
         if joined.isascii():
             sizes = list(map(len, texts))
@@ -59,13 +59,13 @@ class PackedStringsBuilder:
         self._sizes.append(np.array(sizes, np.int32))
 
     def build(self) -> PackedStrings:
-        """What was collected; takes it out of here."""
+        """Return what was collected, and forget it."""
         sizes = np.concatenate([np.zeros(0, np.int32), *self._sizes])
         data, self._data, self._sizes = bytes(self._data), bytearray(), []
         return PackedStrings(data, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
 
 
-# An application's own text may hold half a surrogate pair, which plain UTF-8 refuses.
+# A text of the application's may hold half a surrogate pair, which strict UTF-8 refuses.
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
@@ -75,20 +75,21 @@ def _decode(data: bytes) -> str:
 
 
 def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> Int64:
-    """(n,): the rows sorted by their bytes: word by word, each only where those before are the
-    same.
+    """Return the rows in the order of their bytes, (n,).
+
+    Compares one word of 8 bytes at a time, and the next one only of rows that are still tied.
     """
     words = _view_words(data)
     order = np.arange(len(sizes))
     unsettled = np.arange(len(sizes))
-    """Places of `order` that are not settled."""
+    """Indices of `order` whose rows are still tied with others."""
     group_starts = np.zeros(len(sizes), np.int64)
-    """For each of them the first place that may be its own."""
+    """For each of them the first index of its group of tied rows."""
     offset = 0
     while len(unsettled):
         rows = order[unsettled]
         max_size = int(sizes[rows].max())
-        # Beyond its end a text reads as zeros; if one had zeros there, it is the longer one.
+        # Beyond its end a string reads as zeros; if another has real zeros there, it is longer.
         key = (
             sizes[rows]
             if offset >= max_size
@@ -112,7 +113,7 @@ def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> In
 
 
 def _view_words(data: bytes) -> NDArray[np.uint64]:
-    """The eight bytes from each place on, the first one weighing most."""
+    """Return the 8 bytes from each offset on as one big-endian number, without copying them."""
     padded = np.frombuffer(data + bytes(_WORD_BYTES), np.uint8)
     return np.ndarray((len(data) + 1,), ">u8", padded, strides=(1,))
 
@@ -120,8 +121,8 @@ def _view_words(data: bytes) -> NDArray[np.uint64]:
 def _read_words(
     words: NDArray[np.uint64], offsets: Int64, remaining: NDArray[np.int32]
 ) -> NDArray[np.uint64]:
-    """The words at `places`, of which only the first `left` bytes count."""
+    """Return the words at `offsets`, (n,), with all but the first `remaining` bytes set to zero."""
     result = words[np.minimum(offsets, len(words) - 1)].astype(np.uint64)
     unused_bits = 8 * (_WORD_BYTES - np.clip(remaining, 0, _WORD_BYTES)).astype(np.uint64)
-    # Shifted by 64 bits a word would stay as it is.
+    # A shift by 64 bits would leave the word as it is.
     return np.where(remaining > 0, result >> unused_bits % 64 << unused_bits % 64, np.uint64(0))

@@ -1,4 +1,4 @@
-"""Stored feedback that can be used: an application may have written records of its own."""
+"""Which stored records are searches and events: an application may have written others there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 from nudge_sync.connector import PointId, Record
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
+from nudge_sync.store.schema import LAST_MOMENT
 
 _MAX_MAGNITUDE = 1_000_000
-TIMESTAMP_LIMIT = 253_402_300_800.0
+_TIMESTAMP_LIMIT = LAST_MOMENT / 1000
 """Seconds since 1970."""
 _ID_TYPES = frozenset({int, str})
 _NUMBER_TYPES = frozenset({int, float})
@@ -35,7 +36,7 @@ class EventBatch:
     client_id: list[str]
 
     def select(self, mask: list[bool]) -> EventBatch:
-        """The events that `keep` marks."""
+        """Return the events of a mask."""
         columns = (getattr(self, column.name) for column in fields(self))
         return EventBatch(
             *(
@@ -47,27 +48,28 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True)
 class SearchBatch:
-    """A batch of searches, and the fields of their documents, each a list with one value each."""
+    """A batch of searches, and the fields of their documents, each a list of one value a search."""
 
     records: list[Record]
     timestamp: list[float]
     session_id: list[str]
     client_id: list[str]
     shown: list[list[PointId] | None]
+    propensities: list[list[float] | None]
     digest: list[str | None]
 
 
 class RecordValidator:
-    """Lets records through that say what a search or an event says, and counts the others.
+    """A filter for records that are searches or events; counts the others.
 
-    A batch is looked at column by column; only if something in it is odd, record by record.
+    A batch is checked column by column, which is fast; only where that fails, record by record.
     """
 
     def __init__(self) -> None:
         self.unreadable_records = 0
 
     def validate_events(self, records: list[Record]) -> EventBatch:
-        """What those of them say that are events."""
+        """Return the fields of the records that are events."""
         documents = [record.document for record in records]
         if _have_types(documents, {dict}):
             columns = _to_event_batch(documents)
@@ -78,7 +80,7 @@ class RecordValidator:
         )
 
     def validate_searches(self, records: list[Record]) -> SearchBatch:
-        """Those of them that are searches, and what they say."""
+        """Return the records that are searches, and their fields."""
         if _have_types((record.document for record in records), {dict}):
             columns = _to_search_batch(records)
             if _are_searches(columns):
@@ -127,6 +129,7 @@ def _to_search_batch(records: list[Record]) -> SearchBatch:
         session_id=[document.get("session_id", "") for document in documents],
         client_id=[document.get("client_id", "") for document in documents],
         shown=[document.get("shown") for document in documents],
+        propensities=[document.get("propensities") for document in documents],
         digest=[document.get(VECTOR_DIGEST_FIELD) for document in documents],
     )
 
@@ -139,6 +142,10 @@ def _are_searches(columns: SearchBatch) -> bool:
         and _have_types(columns.shown, _NONE_TYPE | {list})
         and _have_types(columns.digest, _NONE_TYPE | _STRING_TYPE)
         and _have_types(chain.from_iterable(filter(None, columns.shown)), _ID_TYPES)
+        and (
+            not any(columns.propensities)
+            or all(map(_are_propensities, columns.propensities, columns.shown))
+        )
     )
 
 
@@ -150,14 +157,14 @@ def _are_timestamps(values: list[Any]) -> bool:
     if not values:
         return True
     if not (
-        _have_types(values, _NUMBER_TYPES) and min(values) >= 0 and max(values) < TIMESTAMP_LIMIT
+        _have_types(values, _NUMBER_TYPES) and min(values) >= 0 and max(values) < _TIMESTAMP_LIMIT
     ):
         return False
-    # Not a number is neither above nor below anything, wherever min and max meet it.
+    # min and max may pass over NaN, which is neither above nor below anything; the sum does not.
     return not isnan(sum(values))
 
 
-# type() and not isinstance(): True is no number here, though Python calls it an int.
+# type() rather than isinstance(), so that True and False are no numbers.
 def _is_event(document: Any) -> bool:
     return (
         _has_valid_origin(document)
@@ -177,7 +184,21 @@ def _is_search(document: Any) -> bool:
         type(shown) is list and all(type(point_id) in _ID_TYPES for point_id in shown)
     ):
         return False
-    return type(document.get(VECTOR_DIGEST_FIELD)) in _NONE_TYPE | _STRING_TYPE
+    return _are_propensities(document.get("propensities"), shown) and (
+        type(document.get(VECTOR_DIGEST_FIELD)) in _NONE_TYPE | _STRING_TYPE
+    )
+
+
+def _are_propensities(values: Any, shown: list[PointId] | None) -> bool:
+    """Return whether the values are none at all, or one number in (0, 1] for each shown point."""
+    if values is None or values == []:
+        return True
+    return (
+        type(values) is list
+        and len(values) == len(shown or ())
+        and _have_types(values, _NUMBER_TYPES)
+        and all(0 < value <= 1 for value in values)
+    )
 
 
 def _has_valid_origin(document: Any) -> bool:
@@ -186,7 +207,7 @@ def _has_valid_origin(document: Any) -> bool:
         and type(document.get("session_id", "")) is str
         and type(document.get("client_id", "")) is str
         and type(moment := document.get("timestamp", 0.0)) in _NUMBER_TYPES
-        and 0 <= moment < TIMESTAMP_LIMIT
+        and 0 <= moment < _TIMESTAMP_LIMIT
     )
 
 

@@ -1,1 +1,1 @@
-"""What a search and an event are, and how people write them down."""
+"""Searches and events: what they are, how they are stored, and how people write them down."""

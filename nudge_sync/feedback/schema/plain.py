@@ -1,4 +1,4 @@
-"""What an application hands over, made into what a row may hold."""
+"""Conversion of the values that an application hands over into those of a JSON row."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 
 
-def copy_vector(vector: Any) -> Any:
-    """A vector that the caller may not change any more; a function that gives one stays."""
-    if callable(vector):
-        return vector
-    return vector.copy() if isinstance(vector, np.ndarray) else list(vector)
-
-
 def to_plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what clients use as ids and numbers made into what JSON has."""
+    """Return `row` with ids and numbers as JSON has them.
+
+    NumPy scalars become Python numbers and other objects, such as UUIDs, their text. The query
+    vector and the propensities become float64 arrays.
+    """
     result = {key: _to_plain_value(value) for key, value in row.items() if key != "query_vector"}
     if "shown" in row:
         result["shown"] = [_to_plain_value(id_) for id_ in row["shown"]]

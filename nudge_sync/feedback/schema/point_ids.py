@@ -1,9 +1,10 @@
-"""Point ids as people write them, made into the ids that the collection holds."""
+"""Point ids as people write them, resolved to the ids that the collection holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from uuid import UUID
 
 from nudge_sync.connector import Collection, PointId
@@ -20,7 +21,10 @@ def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
 
 
 class PointIdResolver:
-    """Which written ids stand for which points of a collection, looked up once each."""
+    """Finds the point that a written id stands for; each id is looked up once.
+
+    "7" may stand for the integer 7 and 7 for the string "7"; a UUID may be written in any case.
+    """
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -29,26 +33,31 @@ class PointIdResolver:
         self._number_type: type[int | str] | None = int if self._has_integer_ids else None
 
     def look_up(self, raw_ids: Iterable[PointId]) -> None:
-        """Ask the collection, by id and in batches, for those not asked for yet."""
-        new_ids = sorted(
-            {raw_id for raw_id in raw_ids if raw_id not in self._resolved_ids}, key=_sort_key
-        )
+        """Read those of `raw_ids` that were not looked up yet from the collection, in batches."""
+        new_ids = sort_ids(raw_id for raw_id in raw_ids if raw_id not in self._resolved_ids)
         for start in range(0, len(new_ids), _BATCH_SIZE):
             self._look_up_batch(new_ids[start : start + _BATCH_SIZE])
 
     def infer_number_type(self, shown_ids: Iterable[PointId]) -> None:
-        """Find out, from ids that were shown, whether numbers are kept as integers or as text."""
+        """Find out from some shown ids whether the collection keeps numbers as integers or text."""
         if self._number_type is None:
             self.look_up(
                 [id_ for id_ in shown_ids if _parse_integer(id_) is not None][:_SAMPLE_SIZE]
             )
 
+    def look_up_items(self, items: Sequence[Search | Event]) -> None:
+        """Look up the points of all events, and how the collection keeps the ids of shown ones."""
+        self.look_up(item.object_id for item in items if isinstance(item, Event))
+        self.infer_number_type(
+            id_ for item in items if isinstance(item, Search) for id_ in item.shown
+        )
+
     def get(self, raw_id: PointId) -> PointId | None:
-        """The point that was looked up, or None where there is no such point."""
+        """Return the id of the point that was looked up, or None if there is no such point."""
         return self._resolved_ids.get(raw_id)
 
     def guess(self, raw_id: PointId) -> PointId:
-        """The point's id without asking whether it exists: for what was merely shown."""
+        """Return the id as the collection would hold it, whether or not there is such a point."""
         point_id = self._resolved_ids.get(raw_id)
         if point_id is not None:
             return point_id
@@ -57,15 +66,16 @@ class PointIdResolver:
             return raw_id
         return number if self._number_type is int else str(raw_id)
 
+    def guess_shown(self, search: Search) -> Search:
+        """Return `search` with the ids shown as the collection would hold them."""
+        return replace(search, shown=tuple(map(self.guess, search.shown)))
+
     def _look_up_batch(self, raw_ids: Sequence[PointId]) -> None:
         candidates = {
             raw_id: _list_candidates(raw_id, integer_ids=self._has_integer_ids)
             for raw_id in raw_ids
         }
-        all_candidates = sorted(
-            {candidate for id_candidates in candidates.values() for candidate in id_candidates},
-            key=_sort_key,
-        )
+        all_candidates = sort_ids(chain.from_iterable(candidates.values()))
         present = set(self._collection.read(all_candidates).ids)
         for raw_id, id_candidates in candidates.items():
             point_id = next(
@@ -77,7 +87,7 @@ class PointIdResolver:
 
 
 def _list_candidates(raw_id: PointId, *, integer_ids: bool) -> list[PointId]:
-    """What `written` may stand for, likeliest first."""
+    """Return the ids that `raw_id` may stand for, likeliest first."""
     number = _parse_integer(raw_id)
     if integer_ids:
         return [raw_id if number is None else number]
@@ -105,23 +115,19 @@ def _parse_uuid(raw_id: PointId) -> str | None:
         return None
 
 
-def _sort_key(id_: PointId) -> tuple[bool, str]:
-    return isinstance(id_, str), str(id_)
-
-
 def resolve_point_ids(
     items: Sequence[Search | Event], collection: Collection
 ) -> list[Search | Event]:
-    """The items with ids as the collection holds them; one that it lacks may come to it later."""
+    """Return the items with their point ids as the collection holds them.
+
+    An id that the collection lacks is guessed, since its point may be inserted later.
+    """
     if not items:
         return []
     resolver = PointIdResolver(collection)
-    resolver.look_up(item.object_id for item in items if isinstance(item, Event))
-    resolver.infer_number_type(
-        id_ for item in items if isinstance(item, Search) for id_ in item.shown
-    )
+    resolver.look_up_items(items)
     return [
-        replace(item, shown=tuple(map(resolver.guess, item.shown)))
+        resolver.guess_shown(item)
         if isinstance(item, Search)
         else replace(item, object_id=resolver.guess(item.object_id))
         for item in items

@@ -1,5 +1,6 @@
-"""How searches and events are kept in the sidecar's own records, in the words of OpenSearch's
-User Behavior Insights.
+"""Searches and events, and the records that store them.
+
+The documents use the field names of OpenSearch's User Behavior Insights.
 """
 
 from __future__ import annotations
@@ -11,49 +12,55 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Float32, PointId, Record
+from nudge_sync.base.arrays import Float32
+from nudge_sync.connector import PointId, Record
 
 VECTOR_DIGEST_FIELD = "vector_digest"
-"""Field of a search's document that tells equal vectors without their being read."""
+"""Field of a search's document by which equal vectors are found without reading them."""
 MAX_DOCUMENT_BYTES = 60_000
-"""Milvus keeps 64 KiB in a field."""
+"""Most bytes of JSON in a document: a field in Milvus holds 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search: what was asked, and what was shown for it."""
+    """One search: its query, and the results that were shown."""
 
     query_id: str
     vector: Float32
-    """(d,), as given: not rescaled."""
+    """(d,), of any length: not rescaled."""
     text: str = ""
     timestamp: float = 0.0
-    """Seconds since 1970; 0 means undated, and never decays."""
+    """Seconds since 1970; 0 if undated: such a search never decays."""
     shown: tuple[PointId, ...] = ()
-    """The ids shown, best first; empty where it was not logged."""
+    """The ids of the results shown, best first; empty if they were not logged."""
     propensities: tuple[float, ...] = ()
-    """How likely each shown id was to stand where it stood; empty where nothing was shuffled."""
+    """For each shown id the probability, in (0, 1], that it was examined; empty if not logged."""
     session_id: str = ""
     client_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What somebody did about one point of one search."""
+    """One action of a user on one point of one search, or a label."""
 
     query_id: str
     action_name: str
     object_id: PointId
     position: int | None = None
-    """1 is the top; None: where `shown` has it."""
+    """Rank, from 1 at the top; None if it is to be looked up in `shown`."""
     grade: float | None = None
     timestamp: float = 0.0
     session_id: str = ""
     client_id: str = ""
 
 
+def to_feedback_record(item: Search | Event) -> Record:
+    """Return the record that stores a search or an event."""
+    return to_search_record(item) if isinstance(item, Search) else to_event_record(item)
+
+
 def to_search_record(search: Search) -> Record:
-    """The record of a search: its key is the query id."""
+    """Return the record of a search; its key is the query id."""
     document: dict[str, Any] = {
         "query_id": search.query_id,
         "text": search.text,
@@ -69,13 +76,14 @@ def to_search_record(search: Search) -> Record:
 
 
 def compute_vector_digest(vector: Float32) -> str:
-    """The same for the same vector, bit for bit, and for no other."""
+    """Return a BLAKE2b digest, as hex, of the bits of a vector."""
     return hashlib.blake2b(vector.tobytes(), digest_size=16).hexdigest()
 
 
 def to_event_record(event: Event) -> Record:
-    """The record of an event: its key is a digest of all it says, so that storing it twice
-    stores it once.
+    """Return the record of an event.
+
+    Its key is a digest of the whole document, so that an event stored twice is kept once.
     """
     document = to_event_document(event)
     text = json.dumps(document, sort_keys=True, ensure_ascii=True)
@@ -83,7 +91,7 @@ def to_event_record(event: Event) -> Record:
 
 
 def to_event_document(event: Event) -> dict[str, Any]:
-    """The document of an event's record."""
+    """Return the document of an event's record."""
     return {
         "query_id": event.query_id,
         "action_name": event.action_name,
@@ -97,7 +105,7 @@ def to_event_document(event: Event) -> dict[str, Any]:
 
 
 def parse_search_record(record: Record) -> Search:
-    """The search that a record holds; an empty vector where none was read."""
+    """Return the search in `record`; its vector is empty if the record was read without one."""
     document = record.document
     vector = np.zeros(0, np.float32) if record.vector is None else record.vector
     return Search(

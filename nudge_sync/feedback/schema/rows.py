@@ -1,4 +1,4 @@
-"""One row of feedback, as somebody wrote it, made into a search or an event."""
+"""Rows of feedback as people write them, parsed into searches and events."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Float32, PointId
+from nudge_sync.base.arrays import Float32
+from nudge_sync.connector import PointId
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
     Search,
-    to_event_record,
-    to_search_record,
+    to_feedback_record,
 )
+from nudge_sync.store.schema import LAST_MOMENT
 
 MAX_GRADE = 1e6
-_TIMESTAMP_LIMIT = 253_402_300_800.0
+"""Largest magnitude of a grade."""
+MAX_POSITION = 1_000_000
 MILLISECONDS_THRESHOLD = 1e11
-"""Numbers from here on are milliseconds since 1970; in seconds this is the year 5138."""
+"""A timestamp from here on is in milliseconds since 1970; in seconds this is the year 5138."""
+_END_OF_TIME = LAST_MOMENT / 1000
+"""Seconds since 1970."""
 _MAX_CLOCK_SKEW = 86_400.0
 _ID_LIMIT = 2**64
 
@@ -41,7 +45,11 @@ _FIELD_ALIASES: dict[str, tuple[str, ...]] = {
 
 
 class BadRow(InputError):
-    """A row of feedback that cannot be taken; `reason` is one of a short list."""
+    """A row of feedback that is refused.
+
+    reason: one of a short list, by which refused rows are counted; detail: what is wrong with
+    this row, or "".
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -50,7 +58,7 @@ class BadRow(InputError):
 
 
 def parse_json_row(text: str) -> dict[str, Any]:
-    """The JSON object in `text`. Raises BadRow."""
+    """Return the JSON object in `text`. Raises BadRow if there is none."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -61,18 +69,22 @@ def parse_json_row(text: str) -> dict[str, Any]:
 
 
 def parse_storable_row(row: Mapping[str, Any], dimension: int) -> Search | Event:
-    """The search or the event that `row` describes.
+    """Return the search or the event in `row`, if it is small enough to be stored.
 
-    A row with a `type` of "search" or "event" is that; else one with a query vector is a search
-    and one with an action an event. Ids are left as written. Raises BadRow.
+    Parses as `parse_row` does. Raises BadRow, also for a document over `MAX_DOCUMENT_BYTES`.
     """
-    item = parse_feedback_row(row, dimension)
+    item = parse_row(row, dimension)
     _check_size(item)
     return item
 
 
-def parse_feedback_row(row: Mapping[str, Any], dimension: int) -> Search | Event:
-    """The same, however large: for what is not to be stored. Raises BadRow."""
+def parse_row(row: Mapping[str, Any], dimension: int) -> Search | Event:
+    """Return the search or the event in `row`, however large it is.
+
+    Its `type`, "search" or "event", decides which; without one, a row with a query vector is a
+    search and any other an event. Ids are left as written. dimension: length that a query vector
+    must have. Raises BadRow.
+    """
     kind = row.get("type")
     if kind not in ("search", "query", "event", None):
         raise BadRow("wrong type", 'type must be "search" or "event"')
@@ -81,18 +93,18 @@ def parse_feedback_row(row: Mapping[str, Any], dimension: int) -> Search | Event
 
 
 def is_search_without_vector(row: Mapping[str, Any]) -> bool:
-    """Whether the row is a search, as far as it says, that comes without its vector."""
+    """Return whether `row` seems to be a search, and has no query vector."""
     has_action = _get_field(row, "action") is not None
     return row.get("type") != "event" and not has_vector(row) and not has_action
 
 
 def has_vector(row: Mapping[str, Any]) -> bool:
-    """Whether the row brings its query's vector."""
+    """Return whether `row` has a query vector."""
     return _get_field(row, "vector") is not None
 
 
 def get_query_text(row: Mapping[str, Any]) -> str:
-    """What was typed; empty where the row does not say. Raises BadRow for what is no text."""
+    """Return the query's text, or "" if there is none. Raises BadRow for half a surrogate pair."""
     text = _get_field(row, "text")
     return _check_encodable(text) if isinstance(text, str) else ""
 
@@ -101,7 +113,7 @@ def _parse_search(row: Mapping[str, Any], dimension: int) -> Search:
     shown = _parse_shown_ids(_get_field(row, "shown"))
     return Search(
         query_id=_parse_query_id(row),
-        vector=parse_query_vector(_get_field(row, "vector"), dimension),
+        vector=_parse_query_vector(_get_field(row, "vector"), dimension),
         text=_get_string(row, "text"),
         timestamp=_parse_row_time(row),
         shown=shown,
@@ -137,10 +149,7 @@ def _parse_event(row: Mapping[str, Any]) -> Event:
     )
 
 
-def parse_query_vector(value: Any, dimension: int) -> Float32:
-    """The vector (d,) as float32. Raises BadRow where it is not one of `dimension` finite numbers
-    with a direction.
-    """
+def _parse_query_vector(value: Any, dimension: int) -> Float32:
     if value is None:
         raise BadRow("missing field", "a search needs query_vector")
     vector = _to_number_array(value)
@@ -169,9 +178,10 @@ def _to_number_array(value: Any) -> np.ndarray[Any, Any]:
 
 
 def parse_timestamp(value: Any) -> float:
-    """Seconds since 1970 of a number (milliseconds are recognised) or an ISO 8601 text; None is 0.
+    """Return `value` in seconds since 1970, or 0 for None.
 
-    A text without a time zone is in UTC. Raises BadRow.
+    value: seconds or milliseconds since 1970, or an ISO 8601 text, in UTC if it names no zone.
+    Raises BadRow for anything else and outside the years 1970 to 9999.
     """
     if value is None:
         return 0.0
@@ -181,14 +191,14 @@ def parse_timestamp(value: Any) -> float:
         raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
     if number >= MILLISECONDS_THRESHOLD and not isinstance(value, str):
         number /= 1000.0
-    if isinstance(value, bool) or not 0 <= number < _TIMESTAMP_LIMIT:
+    if isinstance(value, bool) or not 0 <= number < _END_OF_TIME:
         raise BadRow("unparsable time", "outside the years 1970 to 9999")
     return number
 
 
 def _parse_row_time(row: Mapping[str, Any]) -> float:
-    """When it was. What is dated in the future would make all other behaviour old."""
     moment = parse_timestamp(_get_field(row, "time"))
+    # Behaviour ages from the newest search on: one in the future would make all other old.
     if moment > time.time() + _MAX_CLOCK_SKEW:
         raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
     return moment
@@ -241,7 +251,7 @@ def _parse_position(value: Any) -> int | None:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
         raise BadRow("wrong type", "position must be a whole number")
-    if not 1 <= value <= MAX_GRADE:
+    if not 1 <= value <= MAX_POSITION:
         raise BadRow("out of range", "position: 1 is the top")
     return int(value)
 
@@ -283,9 +293,8 @@ def _get_nested(attributes: Mapping[str, Any], outer: str, inner: str) -> Any:
 
 
 def _check_size(item: Search | Event) -> None:
-    record = to_search_record(item) if isinstance(item, Search) else to_event_record(item)
-    if len(json.dumps(record.document)) > MAX_DOCUMENT_BYTES:
-        # As the connectors write it.
+    # The connectors write JSON in ASCII, as this does.
+    if len(json.dumps(to_feedback_record(item).document)) > MAX_DOCUMENT_BYTES:
         raise BadRow(
             "too large",
             f"over {MAX_DOCUMENT_BYTES} bytes of JSON without the vector, "

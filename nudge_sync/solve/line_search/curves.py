@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.metrics import RankingMetric
-from nudge_sync.solve.line_search.paths import Paths, chunks
+from nudge_sync.solve.line_search.paths import Paths
 from nudge_sync.solve.problem import JudgedQueries, Rows
 from nudge_sync.solve.relevance import index_in_group, look_up_judgements
 
@@ -83,7 +84,7 @@ def build_curves(
 ) -> Curves:
     """Build the curves of all candidates of all queries, over angles 0 to `limit`."""
     pieces = [_build_unjudged_curves(paths, queries, metric, limit)]
-    for block in chunks(len(queries), _QUERIES_PER_BLOCK):
+    for block in list_chunks(len(queries), _QUERIES_PER_BLOCK):
         pieces += _build_judged_curves(
             paths, queries.select(np.arange(block.start, block.stop)), block, metric, limit
         )
@@ -139,7 +140,7 @@ def _build_judged_curves(
         stop = paths.stop[point]
         return Curves(query + part.start, start, _sine(start, end, stop), stop, gain)
 
-    return map_in_threads(block, list(chunks(len(paths.start), _POINTS_PER_BLOCK)))
+    return map_in_threads(block, list_chunks(len(paths.start), _POINTS_PER_BLOCK))
 
 
 def _sine(start: Float64, end: Float64, stop: Float64) -> Float64:

@@ -8,7 +8,6 @@ all points, unjudged ones included, are scaled by cos(t), which changes no ranki
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -16,6 +15,7 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.geometry import MIN_LENGTH
 from nudge_sync.solve.nudge_m import translate
@@ -23,8 +23,6 @@ from nudge_sync.solve.nudge_n import Plane, build_plane, rotate
 from nudge_sync.solve.problem import Similarity
 
 PathMethod: TypeAlias = Literal["nudge-n", "nudge-m"]
-ROWS_PER_CHUNK = 512
-"""Judged rows handled at once: in float64 a few such arrays fit into a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,6 @@ class PointPulls:
     """The plane of each point and its pull."""
 
 
-def chunks(count: int, size: int = ROWS_PER_CHUNK) -> Iterator[slice]:
-    """Yield slices that cover `count` rows, `size` at a time."""
-    return (slice(low, min(low + size, count)) for low in range(0, count, size))
-
-
 def compute_pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> PointPulls:
     """Sum the queries of each point, g_j = sum_i w_ij q_i, and scale the sums to unit length.
 
@@ -73,7 +66,7 @@ def compute_pulls(points: Float32, queries: Float64, attraction: csr_matrix) -> 
         return replace(chunk_plane, pull_length=has_pull.astype(np.float64))
 
     return PointPulls(
-        pull, Plane.concatenate(map_in_threads(compute_chunk, list(chunks(len(points)))))
+        pull, Plane.concatenate(map_in_threads(compute_chunk, list_chunks(len(points))))
     )
 
 
@@ -99,7 +92,7 @@ def build_paths(
         np.multiply(pulls.pull[rows], pull_scale, out=end[rows])
         end[rows] += points[rows] * point_scale
 
-    map_in_threads(fill_rows, list(chunks(len(points))))
+    map_in_threads(fill_rows, list_chunks(len(points)))
     return Paths(start, end, stop, shrinks=method == "nudge-m")
 
 
@@ -129,5 +122,5 @@ def move_points(points: Float32, pulls: PointPulls, *, method: PathMethod, angle
     def move(rows: slice) -> None:
         moved[rows] = move_rows(points[rows], pulls.pull[rows], pulls.plane.select(rows), distance)
 
-    map_in_threads(move, list(chunks(len(points))))
+    map_in_threads(move, list_chunks(len(points)))
     return moved

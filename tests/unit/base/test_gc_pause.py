@@ -1,3 +1,5 @@
+"""Garbage collection pauses while somebody needs it to, and comes back after the last one."""
+
 from __future__ import annotations
 
 import gc

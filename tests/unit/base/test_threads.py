@@ -1,3 +1,5 @@
+"""Work is spread over as many threads as are allowed, and comes back in order."""
+
 from __future__ import annotations
 
 import threading

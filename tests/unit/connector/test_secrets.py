@@ -1,3 +1,5 @@
+"""Secrets come from the environment or a private file, and no message repeats one."""
+
 from __future__ import annotations
 
 import os

@@ -67,7 +67,7 @@ def test_it_stays_at_the_identity_where_nothing_is_better():
 
 def test_the_gradient_is_that_of_the_loss(toy):
     documents, queries, judgements = toy
-    examples = _build_examples(documents, queries, judgements, pool=5)
+    examples = _build_examples(documents, queries, judgements, None, pool=5)
     rows = np.arange(40)
     answers = np.array([next(iter(judgements[row])) for row in rows])
     batch = _Batch(rows, answers, examples.negatives[rows][:, :2])
@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_loss(toy):
 def test_wrong_documents_never_hold_an_answer(toy):
     documents, queries, judgements = toy
 
-    examples = _build_examples(documents, queries, judgements, pool=30)
+    examples = _build_examples(documents, queries, judgements, None, pool=30)
 
     for row, grades in enumerate(judgements):
         assert not set(grades) & set(examples.negatives[row].tolist())

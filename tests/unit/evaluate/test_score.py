@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from nudge_sync.evaluate.score import EVALUATED_METRICS, score_queries, score_run
+from nudge_sync.evaluate.score import score_queries, score_run
+from nudge_sync.metrics import METRIC_NAMES
 
 
 def random_rows(count: int, dimension: int, seed: int) -> np.ndarray:
@@ -18,8 +19,8 @@ def test_fewer_documents_than_places():
         np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), [{1: 1.0}, {1: 1.0}]
     )
 
-    assert values[:, EVALUATED_METRICS.index("recall@10")].tolist() == [1.0, 1.0]
-    assert values[:, EVALUATED_METRICS.index("mrr@10")].tolist() == [0.5, 1.0]
+    assert values[:, METRIC_NAMES.index("recall@10")].tolist() == [1.0, 1.0]
+    assert values[:, METRIC_NAMES.index("mrr@10")].tolist() == [0.5, 1.0]
 
 
 def test_metrics_agree_with_trec_eval():
@@ -45,13 +46,13 @@ def test_metrics_agree_with_trec_eval():
     for row, grades in enumerate(judgements):
         answers = sum(grade > 0 for grade in grades.values())
         found = 10 * expected[str(row)]["P_10"]
-        assert values[row, EVALUATED_METRICS.index("ndcg@10")] == pytest.approx(
+        assert values[row, METRIC_NAMES.index("ndcg@10")] == pytest.approx(
             expected[str(row)]["ndcg_cut_10"], abs=1e-6
         )
-        assert values[row, EVALUATED_METRICS.index("recall@10")] == pytest.approx(
+        assert values[row, METRIC_NAMES.index("recall@10")] == pytest.approx(
             found / min(answers, 10)
         )
-        assert values[row, EVALUATED_METRICS.index("recall@1")] == expected[str(row)]["P_1"]
+        assert values[row, METRIC_NAMES.index("recall@1")] == expected[str(row)]["P_1"]
 
 
 def test_reciprocal_rank_counts_the_first_answer_alone():
@@ -59,11 +60,11 @@ def test_reciprocal_rank_counts_the_first_answer_alone():
 
     values = score_run(ranked, [{3: 1.0, 4: 5.0}, {9: 1.0}])
 
-    assert values[:, EVALUATED_METRICS.index("mrr@10")].tolist() == [0.5, 0.0]
+    assert values[:, METRIC_NAMES.index("mrr@10")].tolist() == [0.5, 0.0]
 
 
 def test_negative_grades_are_no_answers():
     values = score_run(np.array([[0, 1]]), [{0: -3.0, 1: 1.0}])
 
-    assert values[0, EVALUATED_METRICS.index("recall@1")] == 0.0
-    assert values[0, EVALUATED_METRICS.index("ndcg@10")] == pytest.approx(1 / np.log2(3))
+    assert values[0, METRIC_NAMES.index("recall@1")] == 0.0
+    assert values[0, METRIC_NAMES.index("ndcg@10")] == pytest.approx(1 / np.log2(3))

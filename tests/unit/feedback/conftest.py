@@ -10,9 +10,12 @@ import pytest
 
 from nudge_sync.connector import CollectionFacts, PointId, Points, Record
 from nudge_sync.errors import Unreachable
+from tests.support.simulated_clicks import store_click_log
 
 
 class DictRecords:
+    """Records in a dictionary, which count what is put and can be made unreachable."""
+
     def __init__(self) -> None:
         self.kept: dict[str, Record] = {}
         self.puts = 0
@@ -105,3 +108,11 @@ def new_records() -> type[DictRecords]:
 @pytest.fixture(scope="session")
 def ids_only() -> type[FakeCollection]:
     return FakeCollection
+
+
+@pytest.fixture
+def click_log(new_records):
+    """Records of searches and events: see `store_click_log`."""
+    queries, events = new_records(), new_records()
+    store_click_log(queries, events)
+    return queries, events

@@ -1,3 +1,7 @@
+"""Everything of a person, a query or a time is erased, and nothing else."""
+
+from time import time
+
 import numpy as np
 import pytest
 
@@ -30,7 +34,7 @@ def stored(new_records):
 
 
 @pytest.mark.parametrize(
-    ("whom", "searches", "events"),
+    ("selector", "searches", "events"),
     [
         (FeedbackSelector(client="ann"), 2, 4),
         (FeedbackSelector(client="bob"), 1, 2),
@@ -39,31 +43,34 @@ def stored(new_records):
         (FeedbackSelector(client="nobody"), 0, 0),
     ],
 )
-def test_everything_of_somebody_goes_and_nothing_else(stored, whom, searches, events):
-    rows = list(export_rows(*stored, whom))
-    gone = delete_feedback(*stored, whom)
-    assert gone.summary() == {"searches": searches, "events": events}
+def test_everything_of_somebody_is_erased_and_nothing_else(stored, selector, searches, events):
+    rows = list(export_rows(*stored, selector))
+    erased = delete_feedback(*stored, selector)
+    assert erased.summary() == {"searches": searches, "events": events}
     assert len(rows) == searches + events
     assert (stored[0].count(), stored[1].count()) == (3 - searches, 5 - events)
-    assert delete_feedback(*stored, whom).summary() == {"searches": 0, "events": 0}
+    assert delete_feedback(*stored, selector).summary() == {"searches": 0, "events": 0}
 
 
-def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
+def test_the_day_itself_and_undated_records_stay(new_records):
     queries, events = new_records(), new_records()
     day = 1_777_593_600.0  # 2026-05-01
-    for name, time in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
-        queries.put([to_search_record(Search(name, np.ones(2, np.float32), timestamp=time))])
-        events.put([to_event_record(Event(name, "click", 1, timestamp=time))])
-    whom = FeedbackSelector(before="2026-05-01")
-    assert len(list(export_rows(queries, events, whom))) == 4
-    assert delete_feedback(queries, events, whom).summary() == {"searches": 2, "events": 2}
-    left = [{one.document["query_id"] for one in next(some.scan())} for some in (queries, events)]
-    assert left == [{"undated", "day"}] * 2
+    for name, timestamp in {"undated": 0.0, "old": 5.0, "eve": day - 0.001, "day": day}.items():
+        queries.put([to_search_record(Search(name, np.ones(2, np.float32), timestamp=timestamp))])
+        events.put([to_event_record(Event(name, "click", 1, timestamp=timestamp))])
+    selector = FeedbackSelector(before="2026-05-01")
+    assert len(list(export_rows(queries, events, selector))) == 4
+    assert delete_feedback(queries, events, selector).summary() == {"searches": 2, "events": 2}
+    remaining = [
+        {record.document["query_id"] for record in next(records.scan())}
+        for records in (queries, events)
+    ]
+    assert remaining == [{"undated", "day"}] * 2
     assert delete_feedback(queries, events, FeedbackSelector(before="1970-01-01")).events == 0
 
 
 @pytest.mark.parametrize(
-    "whom",
+    "selector",
     [
         FeedbackSelector(),
         FeedbackSelector(client="a", session="b"),
@@ -71,6 +78,11 @@ def test_a_day_is_the_first_that_stays_and_what_is_undated_does(new_records):
         FeedbackSelector(before="x"),
     ],
 )
-def test_exactly_one_has_to_be_named(stored, whom):
+def test_exactly_one_selector_has_to_be_set(stored, selector):
     with pytest.raises(InputError):
-        delete_feedback(*stored, whom)
+        delete_feedback(*stored, selector)
+
+
+def test_the_day_to_forget_before_may_lie_in_the_future():
+    start, end = FeedbackSelector(before="9999-12-31").to_filter()["timestamp"]
+    assert start <= time() < end

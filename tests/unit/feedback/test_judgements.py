@@ -1,4 +1,4 @@
-import json
+"""Judgements from labels and behaviour together."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
-from nudge_sync.feedback.stats import count_feedback
+from tests.support.simulated_clicks import read_click_judgements, store_noisy_clicks
 
 DIMENSION = 3
 
@@ -51,17 +51,17 @@ def test_the_latest_label_wins(destination):
 def test_queries_of_another_dimension_and_unknown_ones_are_counted(destination):
     events = [Event(name, "relevant", 1) for name in ("here", "short", "nowhere")]
     put(destination, [search("here", 1, 0, 0), search("short", 1, 0)], events)
-    found = load_judgements(destination)
-    assert found.query_ids == ["here"]
-    assert sum(stage.removed for stage in found.funnel) == 2
+    judgements = load_judgements(destination)
+    assert judgements.query_ids == ["here"]
+    assert sum(stage.removed for stage in judgements.funnel) == 2
 
 
 def test_unused_actions_are_counted(destination):
     put(destination, [search("q", 1, 0, 0)], [Event("q", "hover", 1)])
-    found = load_judgements(destination)
-    assert len(found) == 0
-    assert found.query_vectors.shape == (0, DIMENSION)
-    assert found.funnel[0].removed == 1
+    judgements = load_judgements(destination)
+    assert len(judgements) == 0
+    assert judgements.query_vectors.shape == (0, DIMENSION)
+    assert judgements.funnel[0].removed == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -96,26 +96,77 @@ def test_labels_in_memory_pass_through_unchanged(destination):
     vectors = np.eye(DIMENSION, dtype=np.float32)
     relevant = {"a": {1: 1.0, 2: 2.0}, "b": {3: 0.0}}
     import_rows([build_judgement_source(["a", "b", "c"], vectors, relevant)], destination)
-    found = load_judgements(destination)
-    assert found.query_ids == ["a", "b"]
-    assert found.query_vectors.tobytes() == vectors[:2].tobytes()
-    assert found.weights.tolist() == [1.0, 2.0, 0.0]
-    assert found.query_rows.tolist() == [0, 0, 1]
-    assert all(stage.removed == 0 for stage in found.funnel)
+    judgements = load_judgements(destination)
+    assert judgements.query_ids == ["a", "b"]
+    assert judgements.query_vectors.tobytes() == vectors[:2].tobytes()
+    assert judgements.weights.tolist() == [1.0, 2.0, 0.0]
+    assert judgements.query_rows.tolist() == [0, 0, 1]
+    assert all(stage.removed == 0 for stage in judgements.funnel)
 
 
-def test_stats(destination):
-    put(
-        destination,
-        [search("q", 1, 0, 0)],
-        [Event("q", "relevant", 1), Event("q", "relevant", 2, grade=0.0), Event("q", "hover", 1)],
+@pytest.fixture
+def noisy_log(new_records):
+    """Records of searches and events: see `store_noisy_clicks`."""
+    queries, events = new_records(), new_records()
+    store_noisy_clicks(queries, events)
+    return queries, events
+
+
+def compare_pull_and_worth(judgements):
+    """Return whether what pulls is exactly what finding each point is worth."""
+    is_positive, gains = judgements.weights > 0, judgements.expected_gains
+    return (
+        [judgements.point_ids[row] for row in np.flatnonzero(is_positive)] == gains.point_ids
+        and np.array_equal(judgements.query_rows[is_positive], gains.query_rows)
+        and np.array_equal(judgements.weights[is_positive], gains.gains)
     )
-    counted = count_feedback(
-        destination.queries, destination.events, destination.collection, SETTINGS
-    )
-    summary = json.loads(json.dumps(counted.summary()))
-    assert summary["actions"] == {"hover": 1, "relevant": 2}
-    assert (summary["positive"], summary["negative"], summary["coverage"]) == (1, 1, 0.1)
 
 
-SETTINGS = FeedbackSettings()
+LABELS = [
+    Event("q", "relevant", 1, grade=2.0),
+    Event("q", "not_relevant", 2),
+    Event("q", "relevant", 3, grade=0.0),
+    Event("p", "relevant", 1),
+]
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:1], LABELS[1:2], []])
+def test_a_log_without_behaviour_holds_only_labels(destination, labels):
+    put(destination, [search("q", 1, 0, 0), search("p", 0, 1, 0)], labels)
+    judgements = load_judgements(destination)
+    assert judgements.only_labels
+    assert compare_pull_and_worth(judgements)
+
+
+def test_behaviour_that_comes_to_nothing_leaves_only_labels(destination):
+    put(destination, [search("q", 1, 0, 0, shown=(1, 2))], LABELS[:2])
+    put(destination, [], [Event("q", "click", 9), Event("nowhere", "click", 1)])
+    judgements = load_judgements(destination)
+    assert judgements.only_labels
+    assert compare_pull_and_worth(judgements)
+
+
+@pytest.mark.parametrize("labels", [[], [Event("003 1", "relevant", 3, grade=3.0)]])
+def test_behaviour_that_counts_leaves_more_than_labels(noisy_log, labels):
+    noisy_log[1].put(list(map(to_event_record, labels)))
+    judgements = read_click_judgements(noisy_log)
+    assert len(judgements) > 30
+    assert not judgements.only_labels
+    assert not compare_pull_and_worth(judgements)
+
+
+def test_behaviour_without_a_doubt_is_still_no_label(click_log):
+    judgements = read_click_judgements(click_log)
+    assert not judgements.only_labels
+    assert compare_pull_and_worth(judgements)
+
+
+@pytest.mark.parametrize("is_labelled", [False, True])
+def test_behaviour_that_gives_no_weight_may_say_what_points_are_worth(noisy_log, is_labelled):
+    """It says so for queries that have a judgement; without the label there is none."""
+    if is_labelled:
+        first_search = read_click_judgements(noisy_log).query_ids[0]
+        noisy_log[1].put([to_event_record(Event(first_search, "relevant", 500))])
+    judgements = read_click_judgements(noisy_log, min_sessions=99)
+    assert len(judgements) == is_labelled
+    assert judgements.only_labels == compare_pull_and_worth(judgements) == (not is_labelled)

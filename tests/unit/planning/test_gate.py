@@ -1,4 +1,4 @@
-"""The gate, from arrays."""
+"""What the gate lets through and what it refuses, with all its reasons, from arrays alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nudge_sync.config import GateSettings
-from nudge_sync.planning.plan import Gate, HeldOutScores, check_gate, confidence_interval
+from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate, confidence_interval
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 
@@ -15,7 +15,7 @@ SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 def make_scores(
     gain: float, *, queries: int = 200, live_gain: float = 0.0, bystanders: float = 0.0
 ) -> HeldOutScores:
-    """Queries of which half gain 2 * `gain` over the originals, on average `gain`."""
+    """Return scores of queries that gain `gain` on average: half of them gain 2 * `gain`."""
     originals = np.full(queries, 0.5)
     after = originals + np.tile([0.0, 2 * gain], queries // 2)
     is_bystander = np.arange(queries) < queries // 10

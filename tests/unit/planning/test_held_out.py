@@ -6,15 +6,27 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
-from nudge_sync.connector.vectors import angles, is_same_vector
+from nudge_sync import cycle
+from nudge_sync.config import GateSettings
+from nudge_sync.metrics import METRIC_NAMES, RANKING_DEPTH
 from nudge_sync.planning.held_out import (
-    METRIC_NAMES,
-    SEARCH_DEPTH,
+    HELD_OUT_SHARE,
+    HeldOutQueries,
+    compare_live_scores,
     hash_queries,
+    measure_live_scores,
     score_ranked_grades,
+    score_runs,
+    select_held_out,
 )
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
+from tests.support.judged_collection import SETTINGS, JudgedCollection, make_labelled_collection
+
+
+@pytest.fixture(scope="module")
+def labelled() -> JudgedCollection:
+    return make_labelled_collection()
 
 
 def test_ranked_lists_score_what_vectors_score() -> None:
@@ -25,12 +37,12 @@ def test_ranked_lists_score_what_vectors_score() -> None:
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     relevance = csr_matrix(random_array((40, 60), density=0.1, rng=rng))
     relevance.data = rng.integers(-1, 4, relevance.nnz).astype(float)
-    order = np.argsort(-(queries @ points.T), axis=1)[:, :SEARCH_DEPTH]
+    order = np.argsort(-(queries @ points.T), axis=1)[:, :RANKING_DEPTH]
     gains = np.maximum(np.take_along_axis(relevance.toarray(), order, axis=1), 0)
     found = score_ranked_grades(gains, relevance)
-    nobody = np.full((40, SEARCH_DEPTH), -np.inf, np.float32)
+    no_unjudged = np.full((40, RANKING_DEPTH), -np.inf, np.float32)
     for name in METRIC_NAMES:
-        expected = metric_values(points, JudgedQueries(queries, relevance, nobody), name)
+        expected = metric_values(points, JudgedQueries(queries, relevance, no_unjudged), name)
         assert found[name] == pytest.approx(expected)
 
 
@@ -42,19 +54,51 @@ def test_a_query_asked_twice_stays_on_one_side_of_every_split() -> None:
     assert np.mean(share < 0.2) == pytest.approx(0.2, abs=0.03)
 
 
-def test_same_is_bit_for_bit_unless_the_collection_rescales() -> None:
-    left = np.array([[0.0, 1.0], [0.5, 0.5], [np.nan, 1.0]], np.float32)
-    right = np.array(
-        [[-0.0, 1.0], [0.5, np.nextafter(0.5, 1, dtype=np.float32)], [np.nan, 1.0]], np.float32
+def test_held_out_queries_are_a_fifth_and_only_they_have_rows(labelled: JudgedCollection) -> None:
+    held_out = select_held_out(labelled.judgements)
+
+    hashes = hash_queries(labelled.judgements.query_vectors)
+    assert held_out.query_rows.tolist() == np.flatnonzero(hashes < HELD_OUT_SHARE).tolist()
+    assert held_out.relevance.shape == (len(held_out), len(held_out.point_ids))
+    answers = [labelled.data.answers[int(name[1:])] for name in labelled.judgements.query_ids]
+    for number, row in enumerate(held_out.query_rows):
+        columns = held_out.relevance[number].indices
+        assert [held_out.point_ids[column] for column in columns] == [answers[row]]
+
+
+def test_the_live_index_scores_what_the_plan_expects(labelled: JudgedCollection) -> None:
+    plan = cycle.plan(labelled.target, SETTINGS)
+    steps: list[tuple[str, int, int]] = []
+
+    scores = measure_live_scores(
+        labelled.target.collection,
+        select_held_out(labelled.judgements),
+        exact=True,
+        progress=lambda *step: steps.append(step),
     )
-    assert is_same_vector(left, right, rescales=False).tolist() == [False, False, True]
-    assert is_same_vector(left[:2], right[:2], rescales=True).tolist() == [True, True]
+
+    assert scores == pytest.approx(plan.figures.before, abs=1e-6)
+    assert steps[-1][1] == steps[-1][2] == len(select_held_out(labelled.judgements))
 
 
-@pytest.mark.parametrize("angle", [0.0, 1e-7, 1e-3, 1.0, np.pi / 2, 3.0])
-def test_angles_are_right_also_where_they_are_small(angle: float) -> None:
-    left = np.array([[2.0, 0.0, 0.0]], np.float32)
-    right = np.array([[3 * np.cos(angle), 3 * np.sin(angle), 0.0]], np.float32)
-    with np.errstate(divide="raise", invalid="raise", over="raise"):
-        assert angles(left, right)[0] == pytest.approx(angle, rel=1e-6, abs=1e-12)
-        assert angles(left, np.zeros_like(left))[0] == pytest.approx(np.pi / 2)
+def test_a_query_that_finds_nothing_scores_zero_and_so_does_no_query() -> None:
+    relevance = csr_matrix(np.eye(2))
+    held_out = HeldOutQueries(np.eye(2, dtype=np.float32), ["a", "b"], relevance, np.arange(2))
+
+    scores = score_runs(held_out, {0: ["x", "a", *"yz"]})
+
+    assert scores["mrr@10"] == 0.25
+    assert scores["recall@10"] == 0.5
+    nobody = HeldOutQueries(np.empty((0, 2), np.float32), ["a", "b"], relevance[:0], np.arange(0))
+    assert score_runs(nobody, {}) == dict.fromkeys(METRIC_NAMES, 0.0)
+
+
+@pytest.mark.parametrize(("after", "is_loss"), [(0.6, False), (0.495, False), (0.48, True)])
+def test_only_a_loss_beyond_what_the_gate_allows_is_one(after: float, is_loss: bool) -> None:
+    check = compare_live_scores(
+        {"ndcg@10": 0.5}, {"ndcg@10": after}, "ndcg@10", GateSettings(max_loss=0.01)
+    )
+
+    assert check.is_loss == is_loss
+    assert check.summary()["lost"] == is_loss
+    assert f"went from 0.5000 to {after:.4f}" in check.reason

@@ -1,3 +1,5 @@
+"""The audit fails for a known vulnerability, and says when it could not ask."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""The example configurations load, and the files that start containers are tight."""
+"""The example configurations load; containers and the systemd unit are locked down."""
 
 from __future__ import annotations
 
@@ -48,6 +48,16 @@ def test_the_image_is_pinned_and_runs_as_nobody():
     for name in re.search(r"^COPY (.+) \./$", text, re.MULTILINE)[1].split():
         assert (root / name).is_file(), name
     assert len(COMPOSE) == 2
+
+
+def test_the_image_installs_the_releases_that_were_tested() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    [path] = re.findall(r"--constraint (\S+)", text)
+    assert (DEPLOY.parent / path).is_file()
+    folders = re.findall(r"^COPY (\S+) \1$", text, re.MULTILINE)
+    assert set(folders) == {"requirements", "nudge_sync", "connectors"}
+    sent = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{folder}" for folder in folders} <= set(sent)
 
 
 def test_the_unit_is_told_to_wait_for_the_batch_in_hand():

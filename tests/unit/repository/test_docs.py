@@ -1,40 +1,42 @@
-"""What README and docs/ say is so: commands, configurations, rows, links, exit codes."""
+"""README and docs/ are true: commands, configurations, rows, links, exit codes, make targets."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from nudge_sync import errors
 from nudge_sync.cli.app import app
-from nudge_sync.cli.main import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
+from nudge_sync.cli.errors import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
 from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from tests.support.documentation import (
+    PAGES,
+    find_code_blocks,
+    find_table,
+    list_code,
+    read_page,
+)
 
-ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = read_page("README.md")
 
 
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def commands(text: str) -> list[list[str]]:
-    """Every nudge-sync command in code, as words."""
+def find_commands(text: str) -> list[list[str]]:
+    """Return every nudge-sync command in a page's code, as words."""
     inline = re.findall(r"`(nudge-sync [^`]+)`", text)
-    fenced = re.findall(r"^(nudge-sync [^#\n]+)", "".join(blocks("sh", text)), re.MULTILINE)
+    fenced = re.findall(
+        r"^(nudge-sync [^#\n]+)", "".join(find_code_blocks(text, "sh")), re.MULTILINE
+    )
     return [shlex.split(line)[1:] for line in (*inline, *fenced)]
 
 
-def verb_of(words: list[str]):
-    """The command that the words name, and the rest of the words."""
+def find_verb(words: list[str]):
+    """Return the command that the words name, and the rest of the words."""
     command = get_command(app)
     while words and hasattr(command, "commands") and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
@@ -43,8 +45,8 @@ def verb_of(words: list[str]):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_names_a_verb_and_options_that_it_has(page):
-    for words in commands(page.read_text(encoding="utf-8")):
-        command, rest = verb_of(words)
+    for words in find_commands(page.read_text(encoding="utf-8")):
+        command, rest = find_verb(words)
         assert not hasattr(command, "commands") or words == ["VERB"], words
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("-")} <= known, words
@@ -59,20 +61,21 @@ def test_every_link_leads_somewhere(page):
 @pytest.mark.parametrize("number", range(2))
 def test_the_configurations_load_and_are_short(number, tmp_path):
     path = tmp_path / "nudge-sync.toml"
-    text = blocks("toml")[number]
+    text = find_code_blocks(README, "toml")[number]
     path.write_text(text, encoding="utf-8")
     assert load_config(path).connector == ("qdrant", "milvus")[number]
     assert len([line for line in text.splitlines() if line]) <= 10
 
 
-def test_the_rows_of_feedback_are_what_import_takes():
-    [block] = blocks("json")
+@pytest.mark.parametrize(("page", "dimension"), [("README.md", 2), ("docs/feedback/format.md", 3)])
+def test_the_rows_of_feedback_are_what_import_takes(page, dimension):
+    [block] = find_code_blocks(read_page(page), "json")
     for line in block.splitlines():
-        parse_storable_row(json.loads(line), 2)
+        parse_storable_row(json.loads(line), dimension)
 
 
 def test_the_table_of_verbs_is_complete():
-    table = README.split("| verb | does |")[1].split("\n\n")[0]
+    table = find_table(README, "| verb | does |")
     listed = re.findall(r"^\| `([a-z ]+)`", table, re.MULTILINE)
     group = get_command(app)
     known = [
@@ -84,15 +87,25 @@ def test_the_table_of_verbs_is_complete():
 
 
 def test_every_make_target_that_is_named_is_there():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"`?make ([a-z]+)", page.read_text())}
-    assert {"demo", "test"} <= named & targets
-    assert {"demo", "test", "lint", "bench"} <= targets
+    makefile = read_page("Makefile")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    code = {page.name: "\n".join(list_code(page.read_text(encoding="utf-8"))) for page in PAGES}
+    for page, text in code.items():
+        named = set(re.findall(r"\bmake ([a-z-]+)", text))
+        assert named <= targets, page
+    assert "make demo" in code["README.md"]
+
+
+def test_every_make_target_is_described():
+    makefile = read_page("Makefile")
+    targets = re.findall(r"^([a-z-]+):.*?(## .+)?$", makefile, re.MULTILINE)
+    assert [name for name, description in targets if not description] == []
+    [phony] = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    assert sorted(phony.split()) == sorted(name for name, _ in targets)
 
 
 def test_the_exit_codes_are_the_errors_own():
-    table = README.split("| exit code |")[1].split("\n\n")[0]
+    table = find_table(README, "| exit code |")
     listed = {int(code) for code in re.findall(r"^\| (\d+) ", table, re.MULTILINE)}
     tree = [errors.NudgeSyncError]
     for kind in tree:
@@ -122,7 +135,7 @@ def test_the_metrics_are_the_daemons_own():
     plan = {"gate": {"passed": True}, "judged": 1, "before": scores, "after": scores}
     gauges.record_plan("docs", plan)
     page = gauges.render().decode()
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = read_page("docs/operations.md")
     rows = re.findall(r"^\| (`nudge_sync_.*?) \|", text, re.MULTILINE)
     said = {name for row in rows for name in re.findall(r"`(nudge_sync_\w+)`", row)}
     kinds = re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", page, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What a user gets: the wheel, built from the checkout."""
+"""The wheel, built from the checkout, holds all that a user needs and nothing else."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_it_holds_the_files_that_are_not_code(wheel):
 
 def test_its_entry_points(wheel):
     lines = metadata(wheel, "entry_points.txt").splitlines()
-    assert "nudge-sync = nudge_sync.cli:main" in lines
+    assert "nudge-sync = nudge_sync.cli.main:main" in lines
     connectors = lines[lines.index("[nudge_sync.connectors]") + 1 :]
     assert {line.partition(" = ")[0] for line in connectors if " = " in line} >= CONNECTORS
 

@@ -1,3 +1,5 @@
+"""What can be learned is learned, chance is not, and every input is checked."""
+
 from __future__ import annotations
 
 import json

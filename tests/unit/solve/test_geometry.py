@@ -1,3 +1,5 @@
+"""Unit rows, lengths and combinations of rows, in the precision that bits depend on."""
+
 from __future__ import annotations
 
 import warnings

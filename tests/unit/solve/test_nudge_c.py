@@ -1,3 +1,5 @@
+"""NUDGE-C raises the likelihood of the judgements, within its cap and at kept lengths."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Hub-free nudging is its formula, exact at each angle, and NUDGE-N where nothing is in the way."""
+
 from __future__ import annotations
 
 import numpy as np

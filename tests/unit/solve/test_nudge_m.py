@@ -1,3 +1,5 @@
+"""NUDGE-M moves each row by its step along its pull, and leaves all others bit for bit."""
+
 from __future__ import annotations
 
 import numpy as np

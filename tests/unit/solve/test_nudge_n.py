@@ -1,3 +1,5 @@
+"""NUDGE-N turns each row towards its pull, never further than the angle."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Queries, judgements and vectors that do not fit together are an InputError that says why."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.errors import InputError
-from nudge_sync.solve.problem import JudgedQueries, check_finite, check_queries
+from nudge_sync.solve.problem import JudgedQueries, check_finite, check_judged_queries
 
 POINTS = np.eye(3, dtype=np.float32)
 QUERIES = JudgedQueries(POINTS[:2], csr_matrix((2, 3)), np.full((2, 4), -np.inf, np.float32))
@@ -23,7 +25,7 @@ def test_selected_queries_keep_their_judgements_and_scores_together():
 
 
 def test_what_fits_together_passes():
-    check_queries(POINTS, QUERIES, depth=4)
+    check_judged_queries(POINTS, QUERIES, depth=4)
     check_finite(POINTS, QUERIES.vectors)
 
 
@@ -37,7 +39,7 @@ def test_what_fits_together_passes():
 )
 def test_what_does_not_fit_together_says_what_is_wrong(points, depth, message):
     with pytest.raises(InputError, match=message):
-        check_queries(points, QUERIES, depth)
+        check_judged_queries(points, QUERIES, depth)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -1,3 +1,5 @@
+"""Grades by query and point: the ideal ranking, answers, and pairs that are judged twice."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Metrics from vectors equal those of a full sort."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The sparse softmax over near points equals the formula over all of them, or nearly so."""
+
 from __future__ import annotations
 
 import numpy as np

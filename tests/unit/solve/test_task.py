@@ -1,3 +1,5 @@
+"""A task turns grades and weights into pulls, and splits its queries to validate."""
+
 from __future__ import annotations
 
 import numpy as np

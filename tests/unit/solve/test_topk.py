@@ -1,3 +1,5 @@
+"""The top k of a product without the product: those of a full sort, ties included."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,22 +1,24 @@
+"""After feedback is removed, no vector shows any trace of it, whatever the gate says."""
+
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback, export_rows
+from nudge_sync.feedback.ingest.formats import open_json_lines
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import open_json_lines
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
 from nudge_sync.store.verify import verify
 from nudge_sync.writing.rollback import roll_back
-from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection, normalise_rows
+from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection
+from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 
 def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(
@@ -40,19 +42,16 @@ def test_the_next_cycle_leaves_no_bit_of_a_forgotten_client(
 def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
     sample_collection: SampleCollection, method: Method
 ) -> None:
-    """Their originals are found by search again, and are no rivals of the judged ones."""
+    """Those points are found by search again, and must not change where the judged ones go."""
     settings = SETTINGS.model_copy(update={"solver": SolverSettings(method=method)})
     sample_collection.add_judgements(range(600))
     cycle.apply(sample_collection.target(), settings)
     never_heard_of_them = sample_collection.read_vectors().tobytes()
-    target, rng = sample_collection.target(), np.random.default_rng(1)
+    target = sample_collection.target()
     for point in range(300, 330):
-        spot = sample_collection.data.vectors[point] + 1.2 * normalise_rows(
-            rng.normal(size=(1, DIMENSION))
-        )
-        for row, query in enumerate(
-            normalise_rows(spot + 0.5 * normalise_rows(rng.normal(size=(20, DIMENSION))))
-        ):
+        spot = sample_collection.data.vectors[point] + 1.2 * make_unit_rows(1, DIMENSION, point)
+        noise = make_unit_rows(20, DIMENSION, 1000 + point)
+        for row, query in enumerate(normalise_rows(spot + 0.5 * noise)):
             name = f"x{point} {row}"
             target.queries.put([to_search_record(Search(name, query, client_id="x"))])
             target.events.put([to_event_record(Event(name, "relevant", point, client_id="x"))])
@@ -72,27 +71,27 @@ def test_points_that_only_a_forgotten_client_moved_leave_no_trace_in_others(
 def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(
     sample_collection: SampleCollection,
 ) -> None:
-    """Neither as what is live anyhow, nor as what did better with more feedback."""
+    """Without that feedback the gate refuses every change, and yet all points go back."""
     sample_collection.add_judgements(range(50))
     assert cycle.apply(sample_collection.target(), SETTINGS).outcome == "refused"
     sample_collection.add_judgements(range(50, 900), client="c1")
     cycle.apply(sample_collection.target(), SETTINGS)
     assert sample_collection.read_vectors().tobytes() != sample_collection.data.vectors.tobytes()
     erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
-    assert cycle.plan(sample_collection.target(), SETTINGS).moved > 0
+    assert len(cycle.plan(sample_collection.target(), SETTINGS).rows) > 0
     for _ in range(2):
         assert cycle.apply(sample_collection.target(), SETTINGS).outcome == "refused"
         assert (
             sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
         )
-    # What is taught from now on may stay again.
+    # What is learned from now on may stay again.
     assert not erasure.read_erasure_state(sample_collection.target()).is_pending
 
 
 def test_nothing_of_a_forgotten_client_stays_live_because_it_did_better(
     sample_collection: SampleCollection,
 ) -> None:
-    """As here, where points went further than they now shall: otherwise such a loss is refused."""
+    """A loss against what is live is refused, unless feedback behind it was removed."""
     little = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n", angle=0.1)})
     sample_collection.add_judgements(range(400))
     cycle.apply(sample_collection.target(), little)
@@ -128,7 +127,7 @@ def test_what_is_held_on_a_client_can_be_given_out_and_taken_back(
 def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(
     sample_collection: SampleCollection,
 ) -> None:
-    """As `apply` without --yes does it; and a plan from before the removal is refused."""
+    """`apply` without --yes plans first; a plan from before the removal is refused."""
     settings = SETTINGS.model_copy(update={"solver": SolverSettings(method="nudge-n")})
     sample_collection.add_judgements(range(600))
     cycle.apply(sample_collection.target(), settings)

@@ -1,4 +1,4 @@
-"""The ledger remembers what it read, notices what others did, and stays short."""
+"""The ledger keeps what it read, never overwrites what others stored, and stays short."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError, LeaseLost
+from nudge_sync.store.gc import prune_ledger
 from nudge_sync.store.ledger import Ledger, find_head, find_restorable_revisions, trace_lineage
-from nudge_sync.store.pruning import prune_ledger
 from nudge_sync.testing.memory import MemoryDatabase
 
 
@@ -57,14 +57,14 @@ def test_what_another_process_noted_is_not_seen_but_never_overwritten():
 def test_pruning_changes_no_way_back(data):
     known = ledger()
     for number in range(1, data.draw(st.integers(1, 25)) + 1):
-        # Mostly the next one; at times built on an older one, as after a rollback.
+        # Mostly on the one before; at times on an older one, as after a rollback.
         parent = data.draw(st.sampled_from([number - 1] * 4 + list(range(number))))
         add_applied_revision(
             known, parent, **({"collected": True} if data.draw(st.booleans()) else {})
         )
     entries = known.entries()
     wanted = find_restorable_revisions(entries, 3)
-    whole = {entry.number for entry in entries if not entry.details.get("collected")}
+    whole = {entry.number for entry in entries if not entry.details.collected}
     ways = {number: _filter_numbers(trace_lineage(entries, number), whole) for number in whole}
     keep = data.draw(st.integers(1, 12))
     removed = prune_ledger(known, wanted, keep)

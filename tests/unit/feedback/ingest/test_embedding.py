@@ -1,4 +1,5 @@
-import json
+"""Searches with a text and no vector, embedded as they are imported."""
+
 import re
 import sys
 from pathlib import Path
@@ -8,11 +9,11 @@ import pytest
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
-from nudge_sync.feedback.ingest.formats import join_query_vectors, open_source
-from nudge_sync.feedback.ingest.importer import Destination, import_rows
-from nudge_sync.feedback.ingest.sources import open_beir_texts
-
-DIMENSION = 4
+from nudge_sync.feedback.ingest.formats import open_source
+from nudge_sync.feedback.ingest.importer import import_rows
+from nudge_sync.feedback.ingest.qrels import open_beir_texts
+from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles, join_query_vectors
+from tests.support.feedback_files import DIMENSION, write_lines
 
 
 class Model:
@@ -36,18 +37,8 @@ def embedding(model) -> Embedder:
     return Embedder("model:embed", model)
 
 
-@pytest.fixture
-def destination(new_records, ids_only) -> Destination:
-    return Destination(new_records(), new_records(), ids_only(range(10), DIMENSION))
-
-
-def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
 def test_only_searches_without_a_vector_are_embedded(tmp_path, destination, embedding, model):
-    path = write(
+    path = write_lines(
         tmp_path / "ubi_queries.jsonl",
         {"query_id": "a", "user_query": "swept wings", "query_response_hit_ids": [1, 2]},
         {"query_id": "b", "text": "has one", "query_vector": [0, 0, 0, 1]},
@@ -67,8 +58,8 @@ def test_only_searches_without_a_vector_are_embedded(tmp_path, destination, embe
 
 
 def test_a_text_is_embedded_once_and_many_at_a_time(tmp_path, destination, embedding, model):
-    rows = [{"query_id": str(at), "text": f"text {at % 700}"} for at in range(2500)]
-    sources = [embed_source(open_source(write(tmp_path / "f", *rows)), embedding)]
+    rows = [{"query_id": str(row), "text": f"text {row % 700}"} for row in range(2500)]
+    sources = [embed_source(open_source(write_lines(tmp_path / "f", *rows)), embedding)]
     assert import_rows(sources, destination, strict=True).searches == 2500
     assert sorted(text for texts in model.asked for text in texts) == sorted(
         {row["text"] for row in rows}
@@ -86,8 +77,10 @@ def test_more_texts_than_are_kept_are_all_embedded(monkeypatch, embedding):
 def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):
     np.save(tmp_path / "v.npy", np.eye(1, DIMENSION, dtype=np.float32))
     (tmp_path / "v.txt").write_text("a\n", encoding="utf-8")
-    path = write(tmp_path / "f", {"query_id": "a", "text": "x"}, {"query_id": "b", "text": "yy"})
-    source = join_query_vectors([path], tmp_path / "v.npy", tmp_path / "v.txt", keep_unmatched=True)
+    rows = {"query_id": "a", "text": "x"}, {"query_id": "b", "text": "yy"}
+    path = write_lines(tmp_path / "f", *rows)
+    query_files = QueryVectorFiles(tmp_path / "v.npy", tmp_path / "v.txt")
+    source = join_query_vectors([path], query_files, keep_unmatched=True)
     assert import_rows([embed_source(source, embedding)], destination).searches == 2
     assert model.asked == [["yy"]]
     assert destination.queries.kept["a"].vector.tolist() == [1, 0, 0, 0]
@@ -95,7 +88,7 @@ def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):
 
 def folder_of(tmp_path: Path) -> Path:
     (tmp_path / "qrels").mkdir()
-    write(
+    write_lines(
         tmp_path / "queries.jsonl",
         {"_id": "q1", "text": "swept wings"},
         {"_id": "unjudged", "text": "no"},
@@ -144,7 +137,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_function_that_fails_is_named(tmp_path, destination, name):
     function, message = BAD[name]
-    source = open_source(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
+    source = open_source(write_lines(tmp_path / "f", {"query_id": "a", "text": "x"}))
     with pytest.raises(InputError, match=f"^model:embed .*{re.escape(message)}"):
         import_rows([embed_source(source, Embedder("model:embed", function))], destination)
     assert not destination.queries.kept
@@ -152,16 +145,18 @@ def test_a_function_that_fails_is_named(tmp_path, destination, name):
 
 def test_half_a_surrogate_is_one_bad_row(tmp_path, destination):
     texts = ("fine", "half \ud83d", "fine too")
-    rows = [{"query_id": str(at), "text": text} for at, text in enumerate(texts)]
-    strict = Embedder("model:embed", lambda texts: [[len(one.encode()), 1, 0, 0] for one in texts])
-    path = write(tmp_path / "f", *rows)
+    rows = [{"query_id": str(row), "text": text} for row, text in enumerate(texts)]
+    strict = Embedder(
+        "model:embed", lambda texts: [[len(text.encode()), 1, 0, 0] for text in texts]
+    )
+    path = write_lines(tmp_path / "f", *rows)
     report = import_rows([embed_source(open_source(path), strict)], destination)
     assert (report.accepted, report.lines) == (2, {"wrong type": [f"{path}:2"]})
 
 
 def test_vectors_that_do_not_fit_are_bad_rows(tmp_path, destination):
     short = Embedder("model:embed", lambda texts: np.ones((len(texts), 3)))
-    source = open_source(write(tmp_path / "f", {"query_id": "a", "text": "x"}))
+    source = open_source(write_lines(tmp_path / "f", {"query_id": "a", "text": "x"}))
     report = import_rows([embed_source(source, short)], destination)
     assert report.reasons == {"wrong dimension": 1}
 

@@ -1,47 +1,46 @@
-"""What is dated in the future is refused, whichever way it comes."""
-
-from __future__ import annotations
-
-from time import time
+"""Records of searches and events."""
 
 import numpy as np
 import pytest
 
-from nudge_sync import FeedbackLog
-from nudge_sync.feedback.erase import FeedbackSelector
-from nudge_sync.feedback.ingest.batches import BatchImporter
-from nudge_sync.store.target import open_target
-from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync.feedback.schema.records import (
+    Event,
+    Search,
+    compute_vector_digest,
+    parse_search_record,
+    to_feedback_record,
+)
 
-DIMENSION = 4
-CLICK = {"query_id": "q1", "action": "click", "point": 1}
-
-
-@pytest.fixture
-def database() -> MemoryDatabase:
-    made = MemoryDatabase()
-    made.store.create("docs", DIMENSION)
-    made.store.upsert("docs", list(range(DIMENSION)), np.eye(DIMENSION, dtype=np.float32))
-    return made
+SEARCH = Search("q1", np.array([3, 0, 0, 4], np.float32), "wing", 1.7e9, (7, "x"), (0.5, 0.25))
+EVENT = Event("q1", "click", 7, position=2, timestamp=1.7e9, session_id="s1")
 
 
-def test_by_an_applications_log(database):
-    with FeedbackLog(database, "docs", flush_seconds=0.01) as log:
-        log.event("q1", "click", 1, time=time() + 3600)
-        log.event("q1", "click", 2, time=time() + 7 * 86_400)
-        assert log.flush()
-        assert (log.counts.stored, log.counts.refused) == (1, 1)
-        assert "more than a day ahead" in log.counts.last_error
-    assert open_target(database, "docs").events.count() == 1
+def test_a_search_comes_back_from_its_record():
+    record = to_feedback_record(SEARCH)
+    assert record.key == "q1"
+    parsed = parse_search_record(record)
+    assert parsed.vector.tobytes() == SEARCH.vector.tobytes()
+    assert (parsed.text, parsed.timestamp, parsed.shown) == ("wing", 1.7e9, (7, "x"))
+    assert parsed.propensities == (0.5, 0.25)
 
 
-def test_over_http(database):
-    batches = BatchImporter(lambda: database, {"docs": ""})
-    rows = [CLICK | {"time": time() + 3600}, CLICK | {"time": time() + 7 * 86_400}]
-    report = batches.store("docs", "event", rows, partial=True)
-    assert (report.accepted, report.reasons) == (1, {"unparsable time": 1})
+@pytest.mark.parametrize(
+    "other",
+    [
+        Event("q2", "click", 7, position=2, timestamp=1.7e9, session_id="s1"),
+        Event("q1", "click", "7", position=2, timestamp=1.7e9, session_id="s1"),
+        Event("q1", "click", 7, position=3, timestamp=1.7e9, session_id="s1"),
+        Event("q1", "click", 7, position=2, timestamp=1.7e9 + 1, session_id="s1"),
+        Event("q1", "click", 7, position=2, timestamp=1.7e9, client_id="s1"),
+    ],
+)
+def test_the_key_of_an_event_tells_it_from_every_other(other):
+    same = Event("q1", "click", 7, position=2, timestamp=1.7e9, session_id="s1")
+    assert to_feedback_record(same).key == to_feedback_record(EVENT).key
+    assert to_feedback_record(other).key != to_feedback_record(EVENT).key
 
 
-def test_a_day_to_forget_before_may_be_to_come():
-    low, high = FeedbackSelector(before="9999-12-31").to_filter()["timestamp"]
-    assert low <= time() < high
+def test_the_digest_of_a_vector_tells_every_bit():
+    zeros = np.zeros(4, np.float32)
+    assert compute_vector_digest(zeros) == compute_vector_digest(zeros.copy())
+    assert compute_vector_digest(zeros) != compute_vector_digest(-zeros)

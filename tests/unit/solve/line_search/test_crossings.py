@@ -1,3 +1,5 @@
+"""Where scores cross as an angle grows, and which row leads in between."""
+
 from __future__ import annotations
 
 import numpy as np

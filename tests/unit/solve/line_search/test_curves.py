@@ -1,3 +1,5 @@
+"""Scores as curves of the angle: every point that may be among the best has one."""
+
 from __future__ import annotations
 
 import numpy as np

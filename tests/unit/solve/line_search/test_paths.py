@@ -1,12 +1,13 @@
+"""The path of a point passes where the method moves it."""
+
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.solve.geometry import lengths, unit
-from nudge_sync.solve.line_search.paths import build_paths, chunks, compute_pulls, move_points
+from nudge_sync.solve.line_search.paths import build_paths, compute_pulls, move_points
 from tests.support.solver_problems import make_line_search_problem
 
 
@@ -38,9 +39,3 @@ def test_a_pull_is_the_weighted_sum_of_a_points_queries():
     np.testing.assert_allclose(pulls.pull, unit(attraction.T @ queries), atol=1e-6)
     pulled = np.asarray(attraction.sum(axis=0)).ravel() > 0
     np.testing.assert_allclose(lengths(pulls.pull), pulled, atol=1e-6)
-
-
-@pytest.mark.parametrize(("count", "size"), [(0, 4), (3, 4), (8, 4), (9, 4)])
-def test_chunks_cover_every_row_once(count, size):
-    rows = np.concatenate([np.empty(0), *(np.arange(count)[one] for one in chunks(count, size))])
-    np.testing.assert_array_equal(rows, np.arange(count))

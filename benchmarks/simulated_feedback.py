@@ -1,0 +1,169 @@
+"""The world of `feedback_simulation.py`: people who search a corpus and click on what they see."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nudge_sync.feedback.log.columns import Actions, Log, Searches
+
+SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+SETS = ("metatool-minilm", "nfcorpus-minilm")
+DEPTH, EXPLORATION_DEPTH, PROMOTED_DOCUMENTS, RELEVANT_CLICK_RATE = 20, 60, 5, 0.9
+EXPLORED_INDEX = 9
+"""The index in the list that exploration takes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How people look and click, and what the application does and logs."""
+
+    examination_decay: float = 1.0
+    """Rank r is examined with probability 1 / r^examination_decay."""
+    sessions: int = 30
+    """Searches for each query."""
+    irrelevant_click_rate: float = 0.1
+    vandals: float = 0.05
+    forged: bool = False
+    """Vandals log the documents they promote as if they had been shown on top."""
+    relevant_click_rate: float = RELEVANT_CLICK_RATE
+    explore: bool = False
+    """The application shows one of the ranks 21 to 60 at rank 10."""
+    shuffle: bool = False
+    """The application shows the top documents in random order."""
+    logs_propensities: bool = False
+    """It logs how likely each document was to be examined, over all orders it might have drawn."""
+    bias: Literal["pbm", "coec", "ipw"] = "pbm"
+
+
+CASES = {
+    "plain": Case(),
+    "clean": Case(vandals=0.0),
+    "vandals": Case(vandals=0.2),
+    "forged": Case(vandals=0.2, forged=True),
+    "steep": Case(examination_decay=2.0, sessions=50),
+    "flat": Case(examination_decay=0.0),
+    "few": Case(sessions=10),
+    "one": Case(sessions=1),
+    "noisy": Case(irrelevant_click_rate=0.15),
+    "noise": Case(relevant_click_rate=0.1),
+    "explore": Case(explore=True),
+    "explore-long": Case(explore=True, sessions=300),
+    "long": Case(sessions=300),
+    "shuffled": Case(shuffle=True, bias="ipw"),
+    "shuffled-logged": Case(shuffle=True, bias="ipw", logs_propensities=True),
+    "shuffled-steep": Case(shuffle=True, bias="ipw", examination_decay=2.0),
+    "shuffled-steep-logged": Case(
+        shuffle=True, bias="ipw", examination_decay=2.0, logs_propensities=True
+    ),
+}
+Grades = list[dict[int, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A corpus with judgements, and what plain search shows."""
+
+    documents: Any
+    queries: Any
+    relevant: Grades
+    ranking: Any
+    """(q, EXPLORATION_DEPTH): the documents of the plain ranking, best first."""
+
+    def is_relevant(self, query: Any, shown: Any) -> Any:
+        """Return which documents `shown`, (s, k), are relevant to their `query`, (s,)."""
+        size = len(self.documents)
+        pairs = [row * size + d for row, grades in enumerate(self.relevant) for d in grades]
+        return np.isin(query[:, None].astype(np.int64) * size + shown, pairs)
+
+
+@cache
+def load_corpus(name: str) -> Corpus:
+    """Return the corpus of a folder with embedded documents and queries, and qrels."""
+    folder = SHARED / name
+    documents, queries = np.load(folder / "documents.npy"), np.load(folder / "queries.npy")
+    document_rows = {
+        id_: row for row, id_ in enumerate((folder / "documents.txt").read_text().split())
+    }
+    query_rows = {id_: row for row, id_ in enumerate((folder / "queries.txt").read_text().split())}
+    relevant: Grades = [{} for _ in query_rows]
+    for line in (folder / "qrels.tsv").read_text().splitlines():
+        query, document, grade = line.split("\t")
+        relevant[query_rows[query]][document_rows[document]] = float(grade)
+    top = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :EXPLORATION_DEPTH]
+    return Corpus(documents, queries, relevant, top)
+
+
+def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tuple[Log, Any]:
+    """Return the log of `case.sessions` searches for each query, and the promoted documents."""
+    promoted = rng.choice(
+        np.unique(corpus.ranking[query_rows, :DEPTH]), PROMOTED_DOCUMENTS, replace=False
+    )
+    query = np.repeat(query_rows, case.sessions)
+    shown = corpus.ranking[query, :DEPTH].astype(np.int32)
+    vandal = rng.random(len(query)) < case.vandals
+    if case.explore:
+        shown[:, EXPLORED_INDEX] = corpus.ranking[
+            query, rng.integers(DEPTH, EXPLORATION_DEPTH, len(query))
+        ]
+    if case.shuffle:
+        shown = rng.permuted(shown, axis=1)
+    chance = np.where(
+        corpus.is_relevant(query, shown), case.relevant_click_rate, case.irrelevant_click_rate
+    )
+    chance = chance / np.arange(1, DEPTH + 1) ** case.examination_decay
+    clicked = (rng.random(chance.shape) < chance) & ~vandal[:, None]
+    if case.forged:
+        for row in np.flatnonzero(vandal):
+            rest = [d for d in shown[row] if d not in promoted]
+            shown[row] = [*promoted, *rest][:DEPTH]
+    row, index = np.nonzero(clicked)
+    search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PROMOTED_DOCUMENTS)])
+    point = np.concatenate([shown[row, index], np.tile(promoted, int(vandal.sum()))])
+    return _build_log(
+        corpus, query_rows, case, query, shown=shown, search=search, point=point
+    ), promoted
+
+
+def _build_log(
+    corpus: Corpus, query_rows: Any, case: Case, query: Any, *, shown: Any, search: Any, point: Any
+) -> Log:
+    count = len(query)
+    people_codes = np.arange(1, count + 1, dtype=np.int32)
+    searches = Searches(
+        query_ids=[f"{q:06d} {s:03d}" for q in query_rows for s in range(case.sessions)],
+        vector_row=query.astype(np.int32),
+        time=np.zeros(count),
+        session=people_codes,
+        client=people_codes,
+        shown_starts=np.arange(count + 1, dtype=np.int64) * DEPTH,
+        shown=shown.ravel(),
+        propensities=np.full(shown.size, _mean_examination(case), np.float32)
+        if case.logs_propensities
+        else None,
+    )
+    order = np.lexsort((point, search))
+    zeros = np.zeros(len(order), np.int32)
+    clicks = Actions(
+        search=search[order].astype(np.int32),
+        point=point[order].astype(np.int32),
+        weight=np.ones(len(order)),
+        rank=zeros,
+        time=np.zeros(len(order)),
+        session=zeros,
+        client=zeros,
+    )
+    people = ["", *(f"{number:08d}" for number in range(count))]
+    no_labels = clicks.select(np.zeros(0, np.int64))
+    points: list[Any] = list(range(len(corpus.documents)))
+    return Log(searches, no_labels, clicks, points, people, people, corpus.queries, {}, 0)
+
+
+def _mean_examination(case: Case) -> float:
+    """Return how likely a document is to be examined that may stand at any rank of the list."""
+    return float(np.mean(1 / np.arange(1, DEPTH + 1) ** case.examination_decay))

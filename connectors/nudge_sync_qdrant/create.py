@@ -1,0 +1,92 @@
+"""The collections that the sidecar makes for its records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qdrant_client.models import (
+    CollectionInfo,
+    Distance,
+    HnswConfigDiff,
+    OptimizersConfigDiff,
+    PayloadSchemaType,
+    StrictModeConfig,
+    VectorParams,
+)
+
+from nudge_sync.errors import DatabaseError, UnsupportedCollection
+from nudge_sync_qdrant.client import Connection
+from nudge_sync_qdrant.record_codec import VECTOR_NAME
+from nudge_sync_qdrant_common.record_codec import TERMS_FIELD, build_number_path
+
+_READ_UNOPTIMISED = OptimizersConfigDiff(prevent_unoptimized=False)
+"""What was put can be read before it is indexed, whatever the server's own default is."""
+_STRICT_MODE_OFF = StrictModeConfig(enabled=False)
+"""The connector bounds its requests by itself, whatever the server's own default is."""
+
+
+def ensure_records_collection(
+    connection: Connection, name: str, dimension: int, indexed: Sequence[str]
+) -> None:
+    """Make the collection and its payload indexes where they are not there yet.
+
+    Raises UnsupportedCollection where there is one with vectors of another dimension.
+    """
+    if not has_collection(connection, name):
+        _create_collection(connection, name, dimension)
+    with connection.translate_errors(f'"{name}"'):
+        info = connection.client.get_collection(name)
+    _refuse_other_dimension(name, dimension, info)
+    _create_indexes(connection, name, indexed, set(info.payload_schema))
+
+
+def has_collection(connection: Connection, name: str) -> bool:
+    """Return whether there is a collection `name`."""
+    with connection.translate_errors(f'"{name}"'):
+        return connection.client.collection_exists(name)
+
+
+def _create_collection(connection: Connection, name: str, dimension: int) -> None:
+    # Dot, because cosine rescales; m=0: nobody searches here, so no graph is built.
+    params = VectorParams(
+        size=dimension, distance=Distance.DOT, on_disk=True, hnsw_config=HnswConfigDiff(m=0)
+    )
+    try:
+        with connection.translate_errors(f'"{name}"'):
+            connection.client.create_collection(
+                name,
+                vectors_config={VECTOR_NAME: params} if dimension else {},
+                on_disk_payload=True,
+                replication_factor=connection.settings.replication_factor,
+                optimizers_config=_READ_UNOPTIMISED,
+                strict_mode_config=_STRICT_MODE_OFF,
+            )
+    except DatabaseError as error:
+        # Another process may have been first.
+        if error.transient or not has_collection(connection, name):
+            raise
+
+
+def _refuse_other_dimension(name: str, dimension: int, info: CollectionInfo) -> None:
+    vectors = info.config.params.vectors
+    params = vectors.get(VECTOR_NAME) if isinstance(vectors, dict) else None
+    size = params.size if params is not None else 0
+    if size != dimension:
+        raise UnsupportedCollection(
+            f'"{name}" holds vectors of {size} numbers, not {dimension}; drop it, or give the '
+            "collection another name"
+        )
+
+
+def _create_indexes(
+    connection: Connection, name: str, indexed: Sequence[str], known: set[str]
+) -> None:
+    if connection.is_local:
+        return  # Local mode has no payload indexes, and warns of it.
+    schema_by_field = {TERMS_FIELD: PayloadSchemaType.KEYWORD} | {
+        build_number_path(field): PayloadSchemaType.FLOAT for field in indexed
+    }
+    for field, schema in schema_by_field.items():
+        if field not in known:
+            with connection.translate_errors(f'"{name}"'):
+                connection.client.create_payload_index(name, field, schema, wait=True)

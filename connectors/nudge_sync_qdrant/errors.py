@@ -1,0 +1,112 @@
+"""The exceptions of qdrant-client and of its local mode, as nudge-sync's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import grpc
+from pydantic import ValidationError
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
+
+_UNAUTHORISED_HTTP_STATUSES = frozenset({401, 403})
+"""The key is wrong, or may not do this."""
+_TRANSIENT_HTTP_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+"""Statuses after which the request may succeed later."""
+_UNAUTHORISED_GRPC_CODES = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+)
+"""The key is wrong, or may not do this."""
+_TRANSIENT_GRPC_CODES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""Errors after which the call may succeed later."""
+_NO_COLLECTION_PATTERN = re.compile(r"Collection .*(doesn't exist|not found)", re.DOTALL)
+"""How a server, or local mode, says that there is no such collection."""
+_MAX_REASON_LENGTH = 500
+"""Characters of an answer that are repeated in a message."""
+
+
+class PointNotFound(DatabaseError):
+    """A point of the request is gone; others of the request may have been updated."""
+
+
+def translate_error(error: Exception, subject: str, api_key: str | None) -> DatabaseError:
+    """Return the nudge-sync exception for one of the client's.
+
+    subject: what the request is about, for the message. api_key: never repeated in it.
+    """
+    error_class, text = _classify_error(error)
+    if api_key:
+        text = text.replace(api_key, "***")
+    return error_class(f"{subject}: {text[:_MAX_REASON_LENGTH]}")
+
+
+def repeats_api_key(error: Exception, api_key: str | None) -> bool:
+    """Return whether the client's own exception holds the key, and so must not be shown."""
+    return bool(api_key) and str(api_key) in f"{error} {_classify_error(error)[1]}"
+
+
+def _classify_error(error: Exception) -> tuple[type[DatabaseError], str]:
+    """Return the class of an exception, and the text that says what happened."""
+    if isinstance(error, UnexpectedResponse):
+        return _classify_http_status(error.status_code or 0, _extract_message(error))
+    if isinstance(error, ResponseHandlingException):
+        source = error.source
+        if isinstance(source, ValidationError):
+            return DatabaseError, "the answer is not one that this qdrant-client understands"
+        return Unreachable, f"no answer ({type(source).__name__}: {source})"
+    if isinstance(error, ResourceExhaustedResponse):
+        return Unreachable, f"{error} (try again after {error.retry_after_s} s)"
+    if isinstance(error, grpc.RpcError):
+        return _classify_grpc_error(error)
+    return _classify_local_error(error)
+
+
+def _classify_http_status(status: int, text: str) -> tuple[type[DatabaseError], str]:
+    if status in _UNAUTHORISED_HTTP_STATUSES:
+        return Unauthorised, f"{status} {text}"
+    if status in _TRANSIENT_HTTP_STATUSES:
+        return Unreachable, f"{status} {text}"
+    return _classify_message(text)
+
+
+def _classify_grpc_error(error: Any) -> tuple[type[DatabaseError], str]:
+    code, text = error.code(), str(error.details())
+    if code in _UNAUTHORISED_GRPC_CODES:
+        return Unauthorised, text
+    if code in _TRANSIENT_GRPC_CODES:
+        return Unreachable, f"{code.name} {text}"
+    return _classify_message(text)
+
+
+def _classify_local_error(error: Exception) -> tuple[type[DatabaseError], str]:
+    if isinstance(error, KeyError):
+        return PointNotFound, f"No point with id {error}"
+    if isinstance(error, RuntimeError) and "already accessed" in str(error):
+        return Unreachable, "the directory is open in another process"
+    return _classify_message(str(error))
+
+
+def _classify_message(text: str) -> tuple[type[DatabaseError], str]:
+    if "No point with id" in text:
+        return PointNotFound, text
+    if _NO_COLLECTION_PATTERN.search(text):
+        return CollectionNotFound, text
+    return DatabaseError, text
+
+
+def _extract_message(error: UnexpectedResponse) -> str:
+    try:
+        return str(error.structured()["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.reason_phrase}: {error.content.decode(errors='replace')}"

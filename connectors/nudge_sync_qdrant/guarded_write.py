@@ -1,0 +1,158 @@
+"""The requests of `QdrantCollection.write`: update vectors, on a mark where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qdrant_client.models import (
+    CollectionInfo,
+    FieldCondition,
+    Filter,
+    MatchValue,
+    PayloadSchemaType,
+    PointVectors,
+    WriteOrdering,
+)
+
+from nudge_sync.connector import Float32, PointId, Points, WriteReport
+from nudge_sync_qdrant.client import Connection
+from nudge_sync_qdrant.errors import PointNotFound
+from nudge_sync_qdrant.query import PointReader
+from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
+from nudge_sync_qdrant_common.ids import select_possible_ids
+
+_WRITE_BATCH_ROWS = 200
+"""Few, because a row is open to being overwritten from its batch's read to its batch's update, and
+the client takes longer to turn vectors into JSON than the server to store them.
+"""
+
+
+class GuardedWrite:
+    """Writes to one vector of a collection; see `QdrantCollection` for the window."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        vector: str,
+        reader: PointReader,
+        *,
+        rescales: bool,
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._vector = vector
+        self._reader = reader
+        self._rescales = rescales
+
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        """Write rows that have been checked, a batch at a time, and report on each."""
+        batch_rows = min(_WRITE_BATCH_ROWS, self._reader.row_limit)
+        return write_batches(points, expected, batch_rows, self._write_batch)
+
+    def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
+        # Made before the compare, so that an update follows it at once.
+        batch = _Batch(self._connection, self._name, _build_updates(points, self._vector))
+
+        def update(pending: Points, pending_expected: Float32) -> None:
+            if not self._connection.settings.payload_mark:
+                batch.update(pending.ids)
+                return
+            update_marked(
+                pending,
+                pending_expected,
+                engine=batch,
+                read=self._reader.read,
+                rescales=self._rescales,
+            )
+
+        return compare_and_write(
+            points,
+            expected,
+            read=self._reader.read,
+            update=update,
+            subject=f'"{self._name}"',
+            rescales=self._rescales,
+        )
+
+
+class _Batch:
+    """The requests that write one batch of rows."""
+
+    def __init__(
+        self, connection: Connection, name: str, updates: Mapping[PointId, PointVectors]
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._subject = f'"{name}"'
+        self._mark = str(connection.settings.payload_mark)
+        self._updates = updates
+
+    def update(self, ids: Sequence[PointId], condition: Filter | None = None) -> None:
+        """Send the new vectors of these points; rows that do not meet the condition stay."""
+        try:
+            with self._connection.translate_errors(self._subject):
+                result = self._connection.client.update_vectors(
+                    self._name,
+                    [self._updates[point_id] for point_id in ids],
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                    update_filter=condition,
+                )
+        except PointNotFound:
+            return  # Others of the batch may have been written: the read-back sorts it out.
+        self._connection.require_completed(self._subject, result)
+
+    def update_marked(self, ids: Sequence[PointId], token: str) -> None:
+        """See `MarkedPoints.update_marked`."""
+        holds_token = FieldCondition(key=self._mark, match=MatchValue(value=token))
+        self.update(ids, Filter(must=[holds_token]))
+
+    def set_mark(self, ids: Sequence[PointId], token: str) -> None:
+        """See `MarkedPoints.set_mark`."""
+        try:
+            with self._connection.translate_errors(self._subject):
+                result = self._connection.client.set_payload(
+                    self._name,
+                    {self._mark: token},
+                    points=[*ids],
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                )
+        except PointNotFound:
+            return  # A row that went unmarked is not written, and tried again.
+        self._connection.require_completed(self._subject, result)
+
+    def remove_mark(self, ids: Sequence[PointId]) -> None:
+        """See `MarkedPoints.remove_mark`."""
+        try:
+            with self._connection.translate_errors(self._subject):
+                self._connection.client.delete_payload(
+                    self._name,
+                    [self._mark],
+                    points=[*ids],
+                    wait=True,
+                    ordering=WriteOrdering.STRONG,
+                )
+        except PointNotFound:
+            return
+
+
+def index_mark(connection: Connection, name: str, info: CollectionInfo) -> None:
+    """Index the mark's field where strict mode may refuse a condition on one that is not."""
+    mark, strict = connection.settings.payload_mark, info.config.strict_mode_config
+    if not mark or mark in info.payload_schema or strict is None or not strict.enabled:
+        return
+    with connection.translate_errors(f'"{name}"'):
+        connection.client.create_payload_index(name, mark, PayloadSchemaType.KEYWORD, wait=True)
+
+
+def _build_updates(points: Points, vector: str) -> dict[PointId, PointVectors]:
+    possible_ids = set(select_possible_ids(points.ids))
+    return {
+        point_id: PointVectors(
+            id=point_id, vector={vector: row.tolist()} if vector else row.tolist()
+        )
+        for point_id, row in zip(points.ids, points.vectors, strict=True)
+        if point_id in possible_ids
+    }

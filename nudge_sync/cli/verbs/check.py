@@ -1,0 +1,72 @@
+"""`check`: what is there, and what would be refused, before anything is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nudge_sync.base.progress import Progress
+from nudge_sync.cli import options
+from nudge_sync.cli.output import print_line, print_pairs, print_result, show_progress
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Workspace
+
+
+def check(
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH, as_json: options.JsonOption = False
+) -> None:
+    """Connect, and say what is there and what would be refused."""
+    from nudge_sync.cli.run import open_workspace
+
+    with open_workspace(config) as workspace, show_progress() as progress:
+        facts = workspace.database.describe()
+        collections = {
+            name: _check_or_explain(workspace, name, progress)
+            for name in workspace.config.collections
+        }
+    problems = _collect_lines(collections, "problems")
+    result = {
+        "ok": not problems,
+        "problems": problems,
+        "notes": _collect_lines(collections, "notes"),
+        "database": {
+            "connector": workspace.config.connector,
+            "product": facts.product,
+            "version": facts.version,
+        },
+        "collections": collections,
+    }
+    print_result(result, as_json, _print_check)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _check_or_explain(workspace: Workspace, name: str, progress: Progress) -> dict[str, Any]:
+    """Check a collection; an error that concerns it alone becomes its only problem."""
+    from nudge_sync.cli.check_collection import check_collection
+    from nudge_sync.errors import Interrupted, NudgeSyncError, Unauthorised, Unreachable
+
+    try:
+        return check_collection(workspace.open_job(name), progress)
+    except (Unreachable, Unauthorised, Interrupted):
+        raise
+    except NudgeSyncError as error:
+        return {"problems": [str(error)], "notes": []}
+
+
+def _collect_lines(collections: dict[str, dict[str, Any]], field: str) -> list[str]:
+    return [f"{name}: {line}" for name, entry in collections.items() for line in entry[field]]
+
+
+def _print_check(result: dict[str, Any]) -> None:
+    database = result["database"]
+    print_line(f"{database['product']} {database['version']} through {database['connector']}")
+    for name, entry in result["collections"].items():
+        shown = {key: value for key, value in entry.items() if key not in {"problems", "notes"}}
+        print_pairs(f"\n{name}", shown)
+    for problem in result["problems"]:
+        print_line(f"problem  {problem}")
+    for note in result["notes"]:
+        print_line(f"note     {note}")
+    typer.echo("ok" if result["ok"] else "not ok: the problems above have to go first")

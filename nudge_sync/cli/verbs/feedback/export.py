@@ -1,0 +1,34 @@
+"""`feedback export`: everything that is held on somebody."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from nudge_sync.cli import options
+from nudge_sync.cli.errors import print_error
+
+
+def export(
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    client: options.ClientOption = "",
+    session: options.SessionOption = "",
+    query: options.QueryOption = "",
+    before: options.BeforeOption = "",
+) -> None:
+    """Print everything held on a client, session or query, or of old times, as JSON lines."""
+    from nudge_sync.cli.run import open_job
+    from nudge_sync.feedback.erase import FeedbackSelector, export_rows
+    from nudge_sync.feedback.log.external import open_feedback
+
+    selector = FeedbackSelector(client, session, query, before)
+    with open_job(config, collection) as job:
+        feedback = open_feedback(job.target, job.settings.feedback)
+        query_ids = selector.find_query_ids(feedback)
+        for row in export_rows(job.target.queries, job.target.events, selector, query_ids):
+            typer.echo(json.dumps(row))
+        external_counts = feedback.count_external(selector.to_filter(), query_ids)
+    for name, count in external_counts.items():
+        print_error(f'"{name}" holds {count} more, in your application\'s own log: look there')

@@ -1,0 +1,62 @@
+"""`rollback`: write back what an earlier revision held, or the originals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nudge_sync.cli import options
+from nudge_sync.cli.output import confirm, require_terminal, show_progress
+from nudge_sync.cli.tables import print_and_exit
+from nudge_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nudge_sync.cli.run import Job
+
+ToOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_ROLLBACK_TO",
+        help="The revision whose vectors come back; default: the one before the last.",
+    ),
+]
+OriginalsOption = Annotated[
+    bool,
+    typer.Option(
+        "--originals",
+        envvar="NUDGE_SYNC_ROLLBACK_ORIGINALS",
+        help="Bring back what every vector was before nudge-sync.",
+    ),
+]
+
+
+def rollback(
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: options.CollectionOption = None,
+    all_collections: options.AllOption = False,
+    to: ToOption = None,
+    originals: OriginalsOption = False,
+    yes: options.YesOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Write back what an earlier revision held; by default, undo the last one."""
+    from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.writing.rollback import roll_back
+
+    if to is not None and originals:
+        raise ConfigError("say --to or --originals, not both")
+    require_terminal(yes)
+    restored_state = (
+        "the originals" if originals else f"revision {to}" if to else "before the last revision"
+    )
+
+    def work(job: Job) -> dict[str, Any]:
+        confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
+        with show_progress() as progress:
+            return roll_back(
+                job.target, job.settings, to=to, originals=originals, progress=progress
+            ).summary()
+
+    result, exit_code = run_on_collections(config, collection, all_collections, work)
+    print_and_exit(result, exit_code, as_json)

@@ -1,0 +1,1 @@
+"""How position bias is taken out of clicks: `bias = "pbm"`, `"coec"` or `"ipw"`."""

@@ -1,0 +1,163 @@
+"""The gate: whether a change may be written, from what held-out queries gain by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from nudge_sync.base.arrays import Float64
+from nudge_sync.config import GateSettings
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a change may be written."""
+
+    passed: bool
+    reasons: list[str]
+    """Why not, or what it passed on: each a sentence with its figures."""
+    queries: int = 0
+    gain: float = 0.0
+    """Mean held-out gain over the originals, by the metric asked for."""
+    interval: tuple[float, float] = (0.0, 0.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the `gate` field of `plan --json`."""
+        return {
+            "passed": self.passed,
+            "reasons": self.reasons,
+            "queries": self.queries,
+            "gain": self.gain,
+            "interval": list(self.interval),
+        }
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """What each held-out query scores by the metric asked for; every array is (q,)."""
+
+    original_scores: Float64
+    """With every point at its original."""
+    live_scores: Float64
+    """With the vectors that are live now."""
+    planned_scores: Float64
+    """With the vectors of the plan."""
+    bystanders: NDArray[np.bool_]
+    """Queries that share no relevant point with any query that chose."""
+
+
+def check_gate(
+    held_out_scores: HeldOutScores,
+    settings: GateSettings,
+    *,
+    method: str,
+    moved_count: int,
+    point_count: int,
+    baseline_requested: bool = False,
+) -> Gate:
+    """Decide whether a change may be written.
+
+    It may if there are enough held-out queries, if the interval of their mean gain over the
+    originals lies above zero, if they lose no more than `max_loss` against the live vectors, if
+    bystanders lose no more than that against the originals, and if no larger share of the
+    collection is written than allowed.
+    baseline_requested: method "nothing" was asked for, so going back to the originals needs no
+    proof.
+    """
+    if baseline_requested:
+        return Gate(passed=True, reasons=['method "nothing" was asked for'])
+    gains = held_out_scores.planned_scores - held_out_scores.original_scores
+    low, high = confidence_interval(gains, settings.confidence)
+    objections = [
+        _check_query_count(len(gains), settings),
+        _check_gain(method, gains, low, high, settings),
+        _check_live_loss(held_out_scores, settings),
+        _check_bystander_loss(held_out_scores, settings),
+        _check_moved_share(moved_count, point_count, settings),
+    ]
+    reasons = [reason for reason in objections if reason]
+    evidence = (
+        f"{len(gains)} held-out queries gain {_format_points(_mean(gains))} points on average "
+        f"({settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)})"
+    )
+    return Gate(not reasons, reasons or [evidence], len(gains), _mean(gains), (low, high))
+
+
+def confidence_interval(values: Float64, confidence: float) -> tuple[float, float]:
+    """Return Student's interval of the mean; where all values are equal, that value twice."""
+    if len(values) < 2 or np.ptp(values) == 0:  # noqa: PLR2004
+        return _mean(values), _mean(values)
+    # Not scipy.stats: importing it takes a quarter of a second.
+    quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
+    half_width = float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
+    return _mean(values) - half_width, _mean(values) + half_width
+
+
+def _mean(values: Float64) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def _format_points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def _check_query_count(query_count: int, settings: GateSettings) -> str:
+    if query_count >= settings.min_queries:
+        return ""
+    return (
+        f"only {query_count} held-out queries have an answer and gate.min_queries is "
+        f"{settings.min_queries}; collect more feedback"
+    )
+
+
+def _check_gain(
+    method: str,
+    gains: Float64,
+    low: float,
+    high: float,
+    settings: GateSettings,
+) -> str:
+    if method == "nothing":
+        return "no method did better than leaving the originals as they are"
+    if low > 0:
+        return ""
+    return (
+        f"held-out queries gain {_format_points(_mean(gains))} points on average, but the "
+        f"{settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)} does "
+        "not lie above zero: not shown to help"
+    )
+
+
+def _check_live_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
+    change = _mean(held_out_scores.planned_scores - held_out_scores.live_scores)
+    if change >= -settings.max_loss:
+        return ""
+    return (
+        f"held-out queries would change by {_format_points(change)} points against what is live now"
+    )
+
+
+def _check_bystander_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
+    gains = held_out_scores.planned_scores - held_out_scores.original_scores
+    change = _mean(gains[held_out_scores.bystanders])
+    if change >= -settings.max_loss:
+        return ""
+    return (
+        f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the "
+        f"rest would change by {_format_points(change)} points; gate.max_loss is "
+        f"{100 * settings.max_loss:.2f}"
+    )
+
+
+def _check_moved_share(moved_count: int, point_count: int, settings: GateSettings) -> str:
+    share = moved_count / max(point_count, 1)
+    if share <= settings.max_moved_share:
+        return ""
+    return (
+        f"{moved_count} rows are {share:.1%} of the collection; gate.max_moved_share is "
+        f"{settings.max_moved_share:.1%}"
+    )

@@ -1,0 +1,93 @@
+"""What came of a cycle or a restore drill: the label of its metric, and its log line."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from nudge_sync.cycle import CycleReport
+from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.serve.log_lines import log_message
+from nudge_sync.store.restore_drill import DrillReport
+
+CycleOutcome: TypeAlias = Literal[
+    "applied", "unchanged", "refused", "busy", "unreachable", "failed", "interrupted"
+]
+"""The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused"."""
+DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
+"""The `result` label of `nudge_sync_drills_total`."""
+SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset({"applied", "unchanged", "refused"})
+"""Cycles that did what they should, also where there was nothing to write."""
+_LOGGED_FIELDS = (
+    "revision",
+    "method",
+    "judged",
+    "moved",
+    "written",
+    "drifted",
+    "missing",
+    "before",
+    "after",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the log."""
+
+    level: int
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, collection: str) -> None:
+        """Log the line, as one about `collection`."""
+        log_message(self.level, self.message, collection=collection, **self.details)
+
+
+def describe_report(report: CycleReport) -> tuple[CycleOutcome, LogLine]:
+    """Return the outcome of a cycle that ran to its end, and its log line."""
+    outcome = report.outcome
+    if outcome in {"refused", "rolled_back"}:
+        line = LogLine(logging.INFO, "refused by the gate", {"reason": report.reason})
+        return "refused", line
+    summary = report.summary()
+    details = {name: summary[name] for name in _LOGGED_FIELDS}
+    label: CycleOutcome = "applied" if outcome == "applied" else "unchanged"
+    return label, LogLine(logging.INFO, f"cycle {label}", details)
+
+
+def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
+    """Return the outcome of a cycle that `error` ended, and its log line.
+
+    The message of an error that nudge-sync does not raise itself is left out: a client's may
+    quote a connection string.
+    """
+    kind, reason = type(error).__name__, str(error)
+    if isinstance(error, Interrupted):
+        message = "cycle interrupted; the next one resumes it"
+        return "interrupted", LogLine(logging.INFO, message)
+    if isinstance(error, LeaseHeld):
+        return "busy", LogLine(logging.INFO, "left to another process", {"reason": reason})
+    if not isinstance(error, NudgeSyncError):
+        return "failed", LogLine(logging.ERROR, "cycle failed unexpectedly", {"error": kind})
+    details = {"error": kind, "reason": reason}
+    if error.transient:
+        return "unreachable", LogLine(logging.WARNING, "not now", details)
+    return "failed", LogLine(logging.ERROR, "cycle failed", details)
+
+
+def describe_drill(report: DrillReport) -> tuple[DrillOutcome, LogLine]:
+    """Return the outcome of a restore drill that ran to its end, and its log line."""
+    summary = report.summary()
+    if report.is_restorable:
+        return "restored", LogLine(logging.INFO, "drill ended", summary)
+    return "damaged", LogLine(logging.ERROR, "drill ended", summary)
+
+
+def describe_drill_error(error: NudgeSyncError) -> tuple[DrillOutcome, LogLine]:
+    """Return the outcome of a restore drill that `error` ended, and its log line."""
+    details = {"reason": str(error)}
+    if error.transient:
+        return "unreachable", LogLine(logging.WARNING, "drill failed", details)
+    return "failed", LogLine(logging.ERROR, "drill failed", details)

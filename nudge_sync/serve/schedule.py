@@ -1,0 +1,141 @@
+"""When cycles and restore drills run: a trigger for each, and the scheduler that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from nudge_sync.config import ScheduleSettings, parse_duration
+
+_EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+_MAX_CONCURRENT_JOBS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CycleJob:
+    """The cycles of a collection."""
+
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillJob:
+    """The restore drills of a collection."""
+
+    collection: str
+
+
+ScheduledJob: TypeAlias = CycleJob | DrillJob
+
+
+def has_cycles(settings: ScheduleSettings) -> bool:
+    """Return whether the daemon runs cycles of a collection with these settings."""
+    return bool(settings.cron or settings.every)
+
+
+def build_cycle_trigger(settings: ScheduleSettings) -> BaseTrigger:
+    """Return the times at which the cycles of a collection run. Raises ValueError if at none.
+
+    An interval counts from a fixed moment rather than from the start of the process: a daemon
+    that is restarted more often than that would otherwise never run.
+    """
+    if settings.cron:
+        return CronTrigger.from_crontab(settings.cron, timezone=settings.timezone)
+    interval_seconds = parse_duration(settings.every or "")
+    return IntervalTrigger(seconds=interval_seconds, start_date=_EPOCH, timezone=settings.timezone)
+
+
+def build_drill_trigger(settings: ScheduleSettings) -> BaseTrigger | None:
+    """Return the times at which the restore drills of a collection run; None: at none.
+
+    They are half an interval off the fixed moment that cycles count from, so that the two seldom
+    meet.
+    """
+    if settings.drill_every is None:
+        return None
+    interval_seconds = parse_duration(settings.drill_every)
+    start = _EPOCH + timedelta(seconds=interval_seconds / 2)
+    return IntervalTrigger(seconds=interval_seconds, start_date=start, timezone=settings.timezone)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The jobs of the collections that run cycles."""
+
+    settings: Mapping[str, ScheduleSettings]
+    """Collection -> when its cycles and drills run."""
+    run_job: Callable[[ScheduledJob], None]
+    """Called when a job is due, in one of the scheduler's threads."""
+    report_skipped_job: Callable[[ScheduledJob, str], None]
+    """Called with the reason where a job that was due did not start."""
+
+    @contextmanager
+    def run(self, *, run_at_start: bool) -> Iterator[RunningSchedule]:
+        """Run the jobs when they are due; on leaving, wait until those under way have ended.
+
+        run_at_start: every cycle also runs at once.
+        """
+        executor = ThreadPoolExecutor(min(max(len(self.settings), 1), _MAX_CONCURRENT_JOBS))
+        scheduler = BackgroundScheduler(
+            executors={"default": executor},
+            job_defaults={"coalesce": True, "max_instances": 1},
+            timezone=UTC,
+        )
+        jobs = {
+            scheduler.add_job(self.run_job, trigger, [job], **options).id: job
+            for job, trigger, options in self._list_jobs(run_at_start=run_at_start)
+        }
+
+        def report_skipped(event: JobEvent) -> None:
+            is_late = event.code == EVENT_JOB_MISSED
+            reason = "too late to start" if is_late else "the run before has not ended"
+            self.report_skipped_job(jobs[event.job_id], reason)
+
+        scheduler.add_listener(report_skipped, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        scheduler.start()
+        try:
+            yield RunningSchedule(scheduler, jobs)
+        finally:
+            scheduler.shutdown(wait=True)
+
+    def _list_jobs(
+        self, *, run_at_start: bool
+    ) -> Iterator[tuple[ScheduledJob, BaseTrigger, dict[str, object]]]:
+        """Each job with its trigger and the scheduler's options for it."""
+        first_run = {"next_run_time": datetime.now(UTC)} if run_at_start else {}
+        for name, settings in self.settings.items():
+            grace = {"misfire_grace_time": settings.misfire_grace_seconds}
+            yield CycleJob(name), build_cycle_trigger(settings), {**grace, **first_run}
+            if drill_trigger := build_drill_trigger(settings):
+                yield DrillJob(name), drill_trigger, dict(grace)
+
+
+@dataclass(frozen=True)
+class RunningSchedule:
+    """A schedule whose jobs run."""
+
+    scheduler: BackgroundScheduler
+    jobs: Mapping[str, ScheduledJob]
+    """The scheduler's id of a job -> the job."""
+
+    def is_running(self) -> bool:
+        """Return whether jobs that come due will run."""
+        return bool(self.scheduler.running)
+
+    def find_next_cycles(self) -> dict[str, float]:
+        """Return collection -> when its next cycle is due, in seconds since 1970."""
+        return {
+            job.collection: entry.next_run_time.timestamp()
+            for entry in self.scheduler.get_jobs()
+            if entry.next_run_time and isinstance(job := self.jobs[entry.id], CycleJob)
+        }

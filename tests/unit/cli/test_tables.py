@@ -1,0 +1,40 @@
+"""How the result of a change is drawn for people, and printed as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+
+from nudge_sync.cli.tables import print_and_exit
+
+SUMMARY = {
+    "collection": "docs",
+    "moved": 2,
+    "before": {"ndcg@10": 0.5},
+    "after": {"ndcg@10": 0.625},
+}
+
+
+def test_scores_stand_side_by_side_below_the_rest(capsys):
+    with pytest.raises(typer.Exit) as ended:
+        print_and_exit(SUMMARY, 3, as_json=False)
+    assert ended.value.exit_code == 3
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["docs"]
+    assert ["moved", "│", "2"] in lines
+    assert lines[-1] == ["ndcg@10", "│", "0.5000", "│", "0.6250", "│", "+0.1250"]
+
+
+def test_of_several_collections_each_has_its_tables(capsys):
+    with pytest.raises(typer.Exit):
+        print_and_exit([SUMMARY, {"collection": "tools", "error": "held"}], 1, as_json=False)
+    out = capsys.readouterr().out
+    assert out.index("docs") < out.index("tools") < out.index("error")
+
+
+def test_as_json_it_is_the_summary(capsys):
+    with pytest.raises(typer.Exit):
+        print_and_exit(SUMMARY, 0, as_json=True)
+    assert json.loads(capsys.readouterr().out) == SUMMARY

@@ -1,0 +1,60 @@
+"""`init` and its template."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+
+import pytest
+
+from nudge_sync.cli.verbs.init import render_template
+from nudge_sync.config import (
+    CollectionSettings,
+    Config,
+    EventLog,
+    FeedbackSettings,
+    SearchLog,
+    load_config,
+)
+from tests.support.command_line import invoke, write_config
+
+
+def test_it_writes_a_file_that_loads(tmp_path):
+    path = tmp_path / "sync.toml"
+    done = invoke("init", "--config", str(path), "--connector", "milvus", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"config": str(path)})
+    assert load_config(path).connector == "milvus"
+
+
+def test_it_does_not_replace_unless_told(tmp_path):
+    path = write_config(tmp_path)
+    again = invoke("init", "--config", str(path))
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    assert invoke("init", "--config", str(path), "--force").exit_code == 0
+    assert invoke("init", "--config", str(tmp_path / "no" / "such")).exit_code == 2
+    assert invoke("init", "--config", str(tmp_path / "x"), "--connector", "dbase").exit_code == 2
+
+
+@pytest.mark.parametrize("connector", ["qdrant", "qdrant-edge", "milvus"])
+def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp_path):
+    lines = render_template(connector).splitlines()
+    uncommented = "\n".join(
+        line.removeprefix("# ") if re.match(r"# (\[|\w+ = )", line) else line for line in lines
+    )
+    tables = tomllib.loads(uncommented)
+    for section in ("solver", "gate", "write", "feedback", "serve"):
+        model = Config if section == "serve" else CollectionSettings
+        fields = model.model_fields[section].annotation.model_fields
+        assert set(fields) - tables[section].keys() <= {"angle"}, section
+        for name, value in tables[section].items():
+            default = fields[name].get_default(call_default_factory=True)
+            examples = {"rate", "token_file", "feedback_port", "searches", "events", "history_days"}
+            assert value == default or name in examples, name
+    external = FeedbackSettings.model_validate(tables["feedback"])
+    assert external.searches.model_fields_set == SearchLog.model_fields.keys()
+    assert external.events.model_fields_set == EventLog.model_fields.keys()
+    path = tmp_path / "nudge-sync.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert load_config(path).collections["docs"].schedule.every == "6h"

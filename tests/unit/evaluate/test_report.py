@@ -1,0 +1,70 @@
+"""What the page of a study shows, and that it is whole."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from nudge_sync.errors import InputError
+from nudge_sync.evaluate import evidence, outcome, report
+
+
+class Page(HTMLParser):
+    """Ids, and whether every element that opens also closes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_its_ids_are_its_own(page):
+    parsed = Page()
+    parsed.feed(page)
+
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", page))
+    assert used <= set(parsed.ids)
+
+
+def test_the_page_shows_what_the_table_shows(page, finished_study, lines):
+    result = outcome.study_to_dict(finished_study, lines, [], [])
+
+    for _, _, rows in outcome.build_tables(result):
+        for row in rows:
+            for cell in (row[1], row[2]):
+                assert cell in page.replace("\N{MINUS SIGN}", "-")
+
+
+def test_names_are_escaped(page):
+    assert "toy &lt;&amp;&gt;" in page
+    assert "toy <&>" not in page
+
+
+def test_the_same_study_gives_the_same_page(page, finished_study, lines):
+    assert page == report.render_report(
+        finished_study,
+        lines,
+        evidence.measure_gain_by_judgements(finished_study),
+        evidence.measure_gain_by_angle(finished_study),
+    )
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(InputError, match="no folder"):
+        report.require_writable(tmp_path / "nowhere" / "report.html")

@@ -1,0 +1,37 @@
+"""From trials to figures: what is averaged, and what is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nudge_sync.evaluate import summary
+from nudge_sync.metrics import METRIC_NAMES
+
+
+def test_means_and_gains_are_those_of_the_tested_queries(finished_study, lines):
+    column = METRIC_NAMES.index("ndcg@10")
+    line = next(one for one in lines if (one.protocol, one.method) == ("random", "nudge-n"))
+    tested = [trial.tests["test"] for trial in finished_study.select_trials("random", "nudge-n")]
+    values = np.concatenate([found[:, column] for _, found in tested])
+    base = np.concatenate([finished_study.baseline[rows, column] for rows, _ in tested])
+
+    assert line.values["ndcg@10"] == pytest.approx(values.mean())
+    assert line.gains["ndcg@10"].mean == pytest.approx((values - base).mean())
+    assert line.queries == len(set(np.concatenate([rows for rows, _ in tested]).tolist()))
+    assert line.better + line.worse <= line.queries
+
+
+def test_nothing_gains_nothing(lines):
+    for line in lines:
+        if line.method == "nothing":
+            assert all(gain.mean == gain.low == gain.high == 0 for gain in line.gains.values())
+            assert (line.better, line.worse, line.p_corrected) == (0, 0, 1.0)
+
+
+def test_every_comparison_is_corrected_for_all_of_them(lines):
+    compared = [line for line in lines if line.method != "nothing"]
+
+    assert summary.count_comparisons(lines) == len(compared) == 2
+    lowest = min(compared, key=lambda line: line.gains["ndcg@10"].p)
+    assert lowest.p_corrected == pytest.approx(min(1, 2 * lowest.gains["ndcg@10"].p))

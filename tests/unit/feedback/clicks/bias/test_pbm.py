@@ -1,0 +1,105 @@
+"""The click model: its fit on simulated clicks, and each step against brute force."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from nudge_sync.feedback.clicks.bias.pbm import (
+    ClickModel,
+    compute_expectations,
+    compute_log_likelihood,
+    compute_relevance_posterior,
+    fit_click_model,
+    maximise_likelihood,
+)
+from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
+from tests.support.simulated_clicks import simulate_impressions
+
+MODEL = ClickModel(
+    examination=1 / np.maximum(np.arange(MAX_RANK + 1), 1),
+    attractiveness_relevant=0.7,
+    attractiveness_irrelevant=0.2,
+    prior=np.linspace(0.6, 0.1, MAX_RANK + 1),
+)
+
+
+def test_the_fit_finds_examination_attractiveness_and_relevance():
+    impressions, is_relevant = simulate_impressions()
+    pairs = group_by_pair(impressions)
+    model = fit_click_model(impressions, pairs)
+    assert model.attractiveness_relevant == pytest.approx(0.8, abs=0.05)
+    assert model.attractiveness_irrelevant == pytest.approx(0.1, abs=0.03)
+    np.testing.assert_allclose(model.examination[1:6], 1 / np.arange(1, 6), atol=0.04)
+    relevance = compute_relevance_posterior(impressions, pairs, model)
+    assert ((relevance > 0.5) == is_relevant).mean() > 0.93
+    assert relevance[is_relevant].mean() == pytest.approx(
+        relevance[relevance > 0.5].mean(), abs=0.15
+    )
+
+
+def test_the_prior_never_increases_with_the_rank():
+    impressions, _ = simulate_impressions(seed=1)
+    prior = fit_click_model(impressions, group_by_pair(impressions)).prior
+    assert (np.diff(prior[1:]) <= 0).all()
+
+
+def test_the_e_step_is_what_summing_over_all_hidden_states_gives():
+    single_impressions = [  # query group 0, point 5: (rank, clicked), one row each
+        (1, 1.0),
+        (1, 0.0),
+        (2, 0.0),
+        (3, 1.0),
+    ]
+    rank, clicked = (np.array(column) for column in zip(*single_impressions, strict=True))
+    zeros, ones = np.zeros(4, np.int64), np.ones(4)
+    impressions = Impressions(zeros, zeros + 5, rank, ones, clicked, 0 * ones)
+    pairs = Pairs(zeros, zeros[:1], zeros[:1] + 5, np.array([2]))
+    total, relevant = 0.0, 0.0
+    examined = np.zeros((2, 4))
+    for z, *is_examined in product((0, 1), repeat=5):
+        attractiveness = (MODEL.attractiveness_irrelevant, MODEL.attractiveness_relevant)[z]
+        chance = MODEL.prior[2] if z else 1 - MODEL.prior[2]
+        for (r, c), e in zip(single_impressions, is_examined, strict=True):
+            theta = MODEL.examination[r]
+            clicks = attractiveness if e else 0.0
+            chance *= (theta if e else 1 - theta) * (clicks if c else 1 - clicks)
+        total += chance
+        relevant += chance * z
+        examined[z] += chance * np.array(is_examined)
+    expectations = compute_expectations(impressions, pairs, MODEL)
+    np.testing.assert_allclose(expectations.relevance, [relevant / total])
+    np.testing.assert_allclose(expectations.examined_relevant, examined[1] / total)
+    np.testing.assert_allclose(expectations.examined_irrelevant, examined[0] / total)
+
+
+def observed_log_likelihood(impressions, pairs, model):
+    prior = model.prior[pairs.rank]
+    by_class = [
+        pairs.sum(compute_log_likelihood(impressions, model, attractiveness)) + np.log(share)
+        for attractiveness, share in (
+            (model.attractiveness_relevant, prior),
+            (model.attractiveness_irrelevant, 1 - prior),
+        )
+    ]
+    return np.logaddexp(*by_class).sum()
+
+
+def test_each_em_step_makes_the_clicks_likelier():
+    impressions, _ = simulate_impressions(seed=2)
+    pairs = group_by_pair(impressions)
+    model, likelihoods = MODEL, []
+    for _ in range(8):
+        likelihoods.append(observed_log_likelihood(impressions, pairs, model))
+        expectations = compute_expectations(impressions, pairs, model)
+        model = maximise_likelihood(impressions, pairs, expectations, smoothing=1e-9)
+    assert (np.diff(likelihoods) > 0).all()
+
+
+def test_without_impressions_the_default_model_comes_back():
+    impressions, _ = simulate_impressions(groups=2)
+    nothing = impressions.select(np.zeros(len(impressions), np.bool_))
+    model = fit_click_model(nothing, group_by_pair(nothing))
+    assert model.attractiveness_relevant == pytest.approx(0.8)
+    np.testing.assert_array_equal(model.examination, np.ones(MAX_RANK + 1))

@@ -1,0 +1,83 @@
+"""Each series, by what was recorded."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nudge_sync.serve.prometheus import PrometheusMetrics
+
+SUMMARY = {
+    "gate": {"passed": True},
+    "judged": 40,
+    "written": 7,
+    "drifted": 1,
+    "before": {"ndcg@10": 0.5},
+    "after": {"ndcg@10": 0.625},
+}
+
+
+def read_series(metrics: PrometheusMetrics) -> dict[str, float]:
+    """Series -> value, without the times at which counters were made."""
+    lines = metrics.render().decode().splitlines()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, _, value in pairs if "_created" not in name}
+
+
+def test_a_plan_is_counted_by_the_gates_decision_and_its_rows():
+    metrics = PrometheusMetrics()
+    metrics.record_plan("docs", SUMMARY)
+    metrics.record_plan("docs", {**SUMMARY, "gate": {"passed": False}, "written": 0})
+    series = read_series(metrics)
+    assert series['nudge_sync_gate_total{collection="docs",result="passed"}'] == 1
+    assert series['nudge_sync_gate_total{collection="docs",result="refused"}'] == 1
+    assert series['nudge_sync_rows_total{collection="docs",result="written"}'] == 7
+    assert series['nudge_sync_rows_total{collection="docs",result="drifted"}'] == 2
+    assert series['nudge_sync_rows_total{collection="docs",result="missing"}'] == 0
+    assert series['nudge_sync_judged_points{collection="docs"}'] == 40
+    held_out = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
+    assert (series[held_out % "before"], series[held_out % "after"]) == (0.5, 0.625)
+
+
+def test_cycles_are_counted_by_their_outcome_and_timed():
+    metrics = PrometheusMetrics()
+    metrics.record_cycle("docs", "applied", 3.0)
+    metrics.record_cycle("docs", "applied", 70.0)
+    metrics.record_skipped_cycle("docs")
+    series = read_series(metrics)
+    assert series['nudge_sync_cycles_total{collection="docs",outcome="applied"}'] == 2
+    assert series['nudge_sync_cycles_total{collection="docs",outcome="left out"}'] == 1
+    buckets = {
+        float(match[1]): count
+        for name, count in series.items()
+        if (match := re.search(r'seconds_bucket\{collection="docs",le="([0-9.]+)"', name))
+    }
+    assert (buckets[1.0], buckets[5.0], buckets[60.0], buckets[300.0]) == (0, 1, 1, 2)
+
+
+@pytest.mark.parametrize("is_working", [True, False])
+def test_the_lease_is_held_while_a_cycle_works(is_working):
+    metrics = PrometheusMetrics()
+    metrics.set_working("docs", is_working=is_working)
+    assert read_series(metrics)['nudge_sync_lease_held{collection="docs"}'] == is_working
+
+
+def test_batches_and_their_rows_are_counted_by_how_they_were_answered():
+    metrics = PrometheusMetrics()
+    metrics.record_batch("", "search", 404)
+    metrics.record_batch("docs", "event", 200)
+    metrics.record_feedback_rows("docs", "event", {"accepted": 3, "unknown point": 1})
+    series = read_series(metrics)
+    batches = 'nudge_sync_feedback_batches_total{collection="%s",kind="%s",status="%s"}'
+    assert series[batches % ("", "search", "404")] == 1
+    assert series[batches % ("docs", "event", "200")] == 1
+    rows = 'nudge_sync_feedback_rows_total{collection="docs",kind="event",result="%s"}'
+    assert (series[rows % "accepted"], series[rows % "unknown point"]) == (3, 1)
+
+
+def test_two_registries_share_nothing():
+    one, other = PrometheusMetrics(), PrometheusMetrics()
+    one.record_drill("docs", "restored")
+    assert "docs" in one.render().decode()
+    assert "docs" not in other.render().decode()

@@ -1,0 +1,128 @@
+"""When cycles and drills run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nudge_sync.config import ScheduleSettings
+from nudge_sync.serve.schedule import (
+    CycleJob,
+    DrillJob,
+    Schedule,
+    build_cycle_trigger,
+    build_drill_trigger,
+    has_cycles,
+)
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DEADLINE_SECONDS = 60
+"""Longer than any of this takes, also on a busy machine."""
+
+
+class Recorder:
+    """What a schedule called, and a way to wait for it."""
+
+    def __init__(self, block: threading.Event | None = None) -> None:
+        self.jobs: list[object] = []
+        self.skipped: list[tuple[object, str]] = []
+        self._block = block
+
+    def run_job(self, job: object) -> None:
+        self.jobs.append(job)
+        if self._block is not None:
+            assert self._block.wait(DEADLINE_SECONDS)
+
+    def report_skipped_job(self, job: object, reason: str) -> None:
+        self.skipped.append((job, reason))
+
+    def schedule(self, **settings: ScheduleSettings) -> Schedule:
+        return Schedule(settings, self.run_job, self.report_skipped_job)
+
+
+def wait_until(reached) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (ScheduleSettings(), False),
+        (ScheduleSettings(drill_every="7d"), False),
+        (ScheduleSettings(every="6h"), True),
+        (ScheduleSettings(cron="15 3 * * *"), True),
+    ],
+)
+def test_only_a_cron_line_or_an_interval_makes_cycles(settings, expected):
+    assert has_cycles(settings) is expected
+
+
+def test_an_interval_does_not_start_anew_with_the_process():
+    trigger = build_cycle_trigger(ScheduleSettings(every="6h"))
+    for minutes in (1, 100, 359):
+        following = trigger.get_next_fire_time(None, NOON + timedelta(minutes=minutes))
+        assert following == NOON + timedelta(hours=6)
+
+
+def test_a_cron_line_is_read_in_its_time_zone():
+    trigger = build_cycle_trigger(ScheduleSettings(cron="15 3 * * *", timezone="Asia/Tokyo"))
+    assert trigger.get_next_fire_time(None, NOON) == datetime(2026, 5, 1, 18, 15, tzinfo=UTC)
+
+
+def test_drills_are_half_an_interval_off_the_cycles():
+    settings = ScheduleSettings(every="6h", drill_every="6h")
+    trigger = build_drill_trigger(settings)
+    assert trigger.get_next_fire_time(None, NOON) == NOON + timedelta(hours=3)
+    assert build_drill_trigger(ScheduleSettings(every="6h")) is None
+
+
+def test_jobs_run_on_time_and_each_is_handed_its_own_kind():
+    recorder = Recorder()
+    schedule = recorder.schedule(docs=ScheduleSettings(every="1s", drill_every="1s"))
+    with schedule.run(run_at_start=False) as running:
+        assert running.is_running()
+        wait_until(lambda: {CycleJob("docs"), DrillJob("docs")} <= set(recorder.jobs))
+    assert not running.is_running()
+
+
+def test_at_the_start_every_cycle_runs_and_no_drill():
+    recorder = Recorder()
+    settings = ScheduleSettings(every="1d", drill_every="1d")
+    with recorder.schedule(docs=settings, tools=settings).run(run_at_start=True) as running:
+        wait_until(lambda: len(recorder.jobs) == 2)
+        assert running.find_next_cycles().keys() == {"docs", "tools"}
+    assert set(recorder.jobs) == {CycleJob("docs"), CycleJob("tools")}
+
+
+def test_the_next_cycles_are_told_in_seconds_since_1970():
+    schedule = Recorder().schedule(docs=ScheduleSettings(every="1d", drill_every="1h"))
+    with schedule.run(run_at_start=False) as running:
+        due = running.find_next_cycles()
+    assert due.keys() == {"docs"}
+    assert 0 < due["docs"] - time.time() <= 86_400
+
+
+def test_a_run_before_that_has_not_ended_leaves_the_next_one_out():
+    block = threading.Event()
+    recorder = Recorder(block)
+    schedule = recorder.schedule(docs=ScheduleSettings(every="1s"))
+    with schedule.run(run_at_start=False):
+        wait_until(lambda: recorder.skipped)
+        block.set()
+    assert recorder.skipped[0] == (CycleJob("docs"), "the run before has not ended")
+
+
+def test_leaving_waits_for_the_job_under_way():
+    block = threading.Event()
+    recorder = Recorder(block)
+    ended = []
+    with recorder.schedule(docs=ScheduleSettings(every="1d")).run(run_at_start=True):
+        wait_until(lambda: recorder.jobs)
+        threading.Timer(0.2, lambda: (ended.append(True), block.set())).start()
+    assert ended == [True]

@@ -1,0 +1,78 @@
+"""No setting on a grid beats the one that is tuned, measured on queries that did not train."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
+from nudge_sync.solve.selection import tune
+from nudge_sync.solve.selection.document_folds import hide_documents
+from nudge_sync.solve.task import apply_method, build_splits, iterate_validation_queries
+from tests.support.solver_problems import make_gap_problem, make_learnable_problem
+
+
+@pytest.fixture(scope="module")
+def task_and_splits():
+    points, queries, buckets = make_learnable_problem(shift=1.0)
+    task = build_task(points, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE)
+    return task, build_splits(buckets, queries.relevance)
+
+
+@pytest.fixture(scope="module")
+def cold_task_and_splits():
+    points, queries, buckets, _ = make_gap_problem()
+    task = build_task(points, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE, 0.5)
+    return task, hide_documents(task, build_splits(buckets, queries.relevance))
+
+
+def test_no_angle_of_a_grid_scores_higher_than_the_one_tuned(task_and_splits):
+    task, splits = task_and_splits
+    tuned = tune.tune_nudge_n(task, splits)
+    for angle in np.linspace(0, DEFAULT_MAX_ANGLE, 20):
+        assert tune.try_fixed_angle(task, splits, "nudge-n", angle).mean <= tuned.mean + 1e-9
+    again = tune.try_fixed_angle(task, splits, "nudge-n", tuned.parameters["angle"])
+    np.testing.assert_allclose(again.values, tuned.values, atol=1e-12)
+
+
+def test_no_angle_weighs_up_cold_answers_better_than_the_one_tuned(cold_task_and_splits):
+    task, splits = cold_task_and_splits
+    for tuner, method in ((tune.tune_nudge_n, "nudge-n"), (tune.tune_nudge_h, "nudge-h")):
+        tuned = tuner(task, splits)
+        assert tuned.strata.is_cold.any()
+        for angle in np.linspace(0, DEFAULT_MAX_ANGLE, 10):
+            parameters = {**tuned.parameters, "angle": angle}
+            tried = tune.measure_method(task, splits, method, parameters)
+            assert tried.mean <= tuned.mean + 1e-9
+        again = tune.measure_method(task, splits, method, tuned.parameters)
+        np.testing.assert_allclose(again.values, tuned.values, atol=1e-12)
+
+
+def test_a_method_is_measured_on_queries_that_did_not_train_it(task_and_splits):
+    task, splits = task_and_splits
+    candidate = tune.tune_nudge_c(task, splits)
+    expected = [
+        tune.score_points(
+            task, apply_method(task, split.train, "nudge-c", candidate.parameters), held_out
+        )
+        for split, held_out in iterate_validation_queries(task, splits)
+    ]
+    np.testing.assert_array_equal(candidate.values, np.concatenate(expected))
+
+
+def test_a_given_angle_caps_nudge_c_with_and_without_splits(task_and_splits):
+    task, splits = task_and_splits
+    measured = tune.try_fixed_angle(task, splits, "nudge-c", 0.3)
+    unmeasured = tune.try_fixed_angle(task, [], "nudge-c", 0.3)
+    assert measured.parameters["cap"] == unmeasured.parameters["cap"] == 0.3
+    assert measured.parameters.keys() == unmeasured.parameters.keys()
+    assert len(unmeasured.values) == 0
+
+
+def test_a_weight_of_unjudged_points_is_tuned_only_where_cold_answers_count(
+    task_and_splits, cold_task_and_splits
+):
+    assert "unjudged_weight" not in tune.tune_nudge_c(*task_and_splits).parameters
+    tuned = tune.tune_nudge_c(*cold_task_and_splits)
+    assert tuned.parameters["unjudged_weight"] < 1
+    assert "weight of unjudged points" in tuned.reason

@@ -1,0 +1,90 @@
+"""A collection and its five companions: their names, and what cannot be written safely."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nudge_sync.connector import Record
+from nudge_sync.errors import CollectionNotFound, UnsupportedCollection
+from nudge_sync.store.target import (
+    find_problems,
+    format_companion_name,
+    format_prefix,
+    open_target,
+    refuse_unsupported_collection,
+)
+from nudge_sync.testing.memory import MemoryDatabase
+from tests.support.unit_vectors import make_unit_rows
+
+
+@pytest.fixture
+def database() -> MemoryDatabase:
+    database = MemoryDatabase()
+    database.store.create("docs_v1", 4, others={"title": 3})
+    database.store.upsert("docs_v1", [1, 2], make_unit_rows(2, 4, 0))
+    database.store.aliases["docs"] = "docs_v1"
+    return database
+
+
+def test_state_follows_the_vectors_and_feedback_the_name(database: MemoryDatabase) -> None:
+    target = open_target(database, "docs")
+    assert (target.name, target.facts.name, target.facts.collection) == ("docs", "docs", "docs_v1")
+    assert target.prefix == "docs_v1"
+    assert target.shadow.collection_name == "docs_v1__nudge_originals"
+    assert target.history.collection_name == "docs_v1__nudge_history"
+    assert target.ledger_name == target.open_ledger().collection_name == "docs_v1__nudge_revisions"
+    target.queries.put([Record("q", {"query_id": "q"}, make_unit_rows(1, 4, 0)[0])])
+    assert database.records("docs__nudge_queries", 4).count() == 1
+
+
+def test_opening_creates_nothing(database: MemoryDatabase) -> None:
+    open_target(database, "docs")
+    assert database.store.records == {}
+
+
+def test_an_alias_that_moves_on_leaves_an_open_target_where_it_was(
+    database: MemoryDatabase,
+) -> None:
+    target = open_target(database, "docs")
+    database.store.create("docs_v2", 4)
+    database.store.aliases["docs"] = "docs_v2"
+    assert target.collection.read([1, 2]).ids == [1, 2]
+    assert open_target(database, "docs").collection.read([1, 2]).ids == []
+
+
+def test_each_named_vector_has_companions_of_its_own(database: MemoryDatabase) -> None:
+    target = open_target(database, "docs", "title")
+    assert target.facts.dimension == 3
+    assert target.prefix == "docs_v1__title"
+
+
+def test_a_name_that_databases_would_refuse_becomes_a_digest() -> None:
+    assert format_prefix("docs", "") == "docs"
+    assert format_prefix("docs", "title_2") == "docs__title_2"
+    prefixes = {format_prefix("docs", name) for name in ("a b", "a/b", "ä", "x" * 41)}
+    assert len(prefixes) == 4
+    assert all(len(prefix) == len("docs__") + 12 for prefix in prefixes)
+    assert format_companion_name("docs", "events") == "docs__nudge_events"
+
+
+def test_what_is_not_there_is_said(database: MemoryDatabase) -> None:
+    with pytest.raises(CollectionNotFound):
+        open_target(database, "nothing")
+    with pytest.raises(UnsupportedCollection, match="has no vector"):
+        open_target(database, "docs", "body")
+
+
+def test_a_collection_that_cannot_hold_a_small_change_is_refused(
+    database: MemoryDatabase,
+) -> None:
+    facts = open_target(database, "docs").facts
+    refuse_unsupported_collection(facts)
+    assert find_problems(facts) == []
+    coarse = replace(facts, precision="float16", problems=("it is quantised",))
+    assert len(find_problems(coarse)) == 2
+    with pytest.raises(
+        UnsupportedCollection, match=r"quantised; .* as float16.*store it as float32"
+    ):
+        refuse_unsupported_collection(coarse)
