@@ -16,7 +16,7 @@ explore    the application shows at rank 10, in every search, one of the ranks 2
            these count for the ceiling too, and "shown" tells what that costs those who search.
 shuffled   the application shows the 20 documents in random order, and `bias = "ipw"`; with -logged
            it logs as propensity how likely each document was to be examined, which is the mean
-           over the 20 ranks.
+           over the 20 ranks; with -pbm `bias = "pbm"`, which needs none.
 """
 
 from __future__ import annotations

@@ -61,6 +61,8 @@ CASES = {
     "shuffled-steep-logged": Case(
         shuffle=True, bias="ipw", examination_decay=2.0, logs_propensities=True
     ),
+    "shuffled-pbm": Case(shuffle=True),
+    "shuffled-steep-pbm": Case(shuffle=True, examination_decay=2.0),
 }
 Grades = list[dict[int, float]]
 

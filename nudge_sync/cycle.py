@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeAlias
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
+from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
 from nudge_sync.planning.make_plan import describe_inputs, make_plan, refuse_stale_plan
-from nudge_sync.planning.plan import Plan, summarise_ids
+from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.gc import collect_garbage

@@ -8,10 +8,8 @@ from typing import Any
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
+from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.planning.gate import Gate
-
-_MAX_LISTED_IDS = 1000
-"""Ids of drifted or missing points that `plan --json` lists; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +117,6 @@ class Plan:
             "gate": self.gate.summary(),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
-
-
-def summarise_ids(**ids: list[PointId]) -> dict[str, Any]:
-    """Return for each name how many ids there are, and under `<name>_ids` the first 1000."""
-    summary: dict[str, Any] = {}
-    for name, listed in ids.items():
-        summary |= {name: len(listed), f"{name}_ids": listed[:_MAX_LISTED_IDS]}
-    return summary
 
 
 def round_figures(figures: Mapping[str, float]) -> dict[str, float]:

@@ -11,9 +11,9 @@ import numpy as np
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
+from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
-from nudge_sync.planning.plan import summarise_ids
 from nudge_sync.store import checksum
 from nudge_sync.store.ledger import (
     Revision,
