@@ -189,7 +189,8 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FIELDS = sorted({*search(), *event(), "time", "shown", "session", "client", "grade", "position",
-                 "type", "propensities", "experiment", "arm", "teams", "moved", "fallback", "event_attributes", "text", "object_id"})  # fmt: skip
+                 "type", "propensities", "event_attributes", "text", "object_id",
+                 "experiment", "arm", "teams", "moved", "fallback"})  # fmt: skip
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
