@@ -21,7 +21,7 @@ from nudge_sync.planning.dataset import (
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
@@ -154,6 +154,7 @@ class _Proposal:
             method=choice.method,
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
+            drift=_count_drift(self._points),
         )
         if gate.passed:
             return gate, planned_vectors
@@ -271,6 +272,11 @@ def _repeat_head(
         rows=PlanRows(ids=[], vectors=points.live_vectors[:0], live_digests=[], angles=[]),
         **_list_lost_points(points),
     )
+
+
+def _count_drift(points: ClassifiedPoints) -> Drift:
+    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
+    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
 
 
 def _list_lost_points(points: ClassifiedPoints) -> dict[str, list[PointId]]:

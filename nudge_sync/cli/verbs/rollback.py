@@ -29,6 +29,14 @@ OriginalsOption = Annotated[
         help="Bring back what every vector was before nudge-sync.",
     ),
 ]
+DriftedOption = Annotated[
+    bool,
+    typer.Option(
+        "--drifted",
+        envvar="NUDGE_SYNC_ROLLBACK_DRIFTED",
+        help="With --originals, after a restore: also to points whose vector nobody knows.",
+    ),
+]
 
 
 def rollback(
@@ -37,6 +45,7 @@ def rollback(
     all_collections: options.AllOption = False,
     to: ToOption = None,
     originals: OriginalsOption = False,
+    drifted: DriftedOption = False,
     yes: options.YesOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -46,6 +55,8 @@ def rollback(
 
     if to is not None and originals:
         raise ConfigError("say --to or --originals, not both")
+    if drifted and not originals:
+        raise ConfigError("--drifted goes with --originals")
     require_terminal(yes)
     restored_state = (
         "the originals" if originals else f"revision {to}" if to else "before the last revision"
@@ -55,7 +66,12 @@ def rollback(
         confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
         with show_progress() as progress:
             return roll_back(
-                job.target, job.settings, to=to, originals=originals, progress=progress
+                job.target,
+                job.settings,
+                to=to,
+                originals=originals,
+                overwrite_drifted=drifted,
+                progress=progress,
             ).summary()
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)
