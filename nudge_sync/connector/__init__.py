@@ -5,7 +5,6 @@ Nothing here needs a database or its client. `docs/connectors.md` says how to wr
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
-    ENTRY_POINT_GROUP,
     Collection,
     CollectionFacts,
     Connect,
@@ -20,13 +19,15 @@ from nudge_sync.connector.contract import (
     Points,
     Record,
     Records,
+    ReplicatedDatabase,
+    Replication,
     Scalar,
     Where,
     WriteReport,
-    connect,
-    connector_names,
 )
+from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
+from nudge_sync.connector.replication import open_records_beside, read_replication
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
@@ -61,6 +62,8 @@ __all__ = [
     "Points",
     "Record",
     "Records",
+    "ReplicatedDatabase",
+    "Replication",
     "Scalar",
     "Section",
     "VariableName",
@@ -75,7 +78,9 @@ __all__ = [
     "is_match",
     "is_same_vector",
     "merge_reports",
+    "open_records_beside",
     "parse_version",
+    "read_replication",
     "read_secret",
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",
