@@ -16,13 +16,18 @@ from qdrant_client.models import UpdateResult, UpdateStatus
 from nudge_sync.connector import parse_version
 from nudge_sync.errors import ConfigError, DatabaseError, NudgeSyncError, Unreachable
 from nudge_sync_qdrant.errors import ReplicaUnavailable, repeats_api_key, translate_error
-from nudge_sync_qdrant.peers import Peers, parse_peers
+from nudge_sync_qdrant.peers import Peers, list_versions, parse_peers
 from nudge_sync_qdrant.settings import QdrantSettings
 
 CONDITIONAL_UPDATE_RELEASE = (1, 16)
 """Since when updates take a filter; older servers ignore it without a word."""
 UPDATE_MODE_RELEASE = (1, 17)
 """Since when an upsert can be told to insert only or to update only; older servers ignore it."""
+
+_TELEMETRY_LEVEL = 2
+"""Of detail; a server asks the other nodes for no less."""
+_TELEMETRY_SECONDS = 10
+"""How long the other nodes may take to tell."""
 
 
 class Connection:
@@ -47,9 +52,32 @@ class Connection:
         with self.translate_errors("the server"):
             return str(self.client.info().version)
 
+    @cached_property
+    def node_versions(self) -> tuple[str, ...]:
+        """The versions of all nodes of the cluster, oldest first; "" for one that does not tell.
+
+        A node that is down has none: it takes no part until it is back. Before Qdrant 1.17, and
+        with a key that may not ask, only the version of the server that was asked is known.
+        """
+        peers = self.read_peers() if self.is_cluster else None
+        if not peers or not peers.has_neighbours:
+            return (self.version,)
+        try:
+            with self.translate_errors("the cluster"):
+                answer = self.client.cluster_telemetry(
+                    details_level=_TELEMETRY_LEVEL, timeout=_TELEMETRY_SECONDS
+                )
+        except DatabaseError as error:
+            if error.transient:
+                raise
+            return (self.version,)
+        return list_versions(answer, peers)
+
     def is_at_least(self, release: tuple[int, int]) -> bool:
-        """Return whether the server is of this release or a later one; local mode always is."""
-        return self.is_local or parse_version(self.version) >= release
+        """Return whether all nodes are of this release or a later one; local mode always is."""
+        return self.is_local or all(
+            parse_version(version) >= release for version in (self.version, *self.node_versions)
+        )
 
     @cached_property
     def is_cluster(self) -> bool:

@@ -43,9 +43,16 @@ class QdrantDatabase:
             self.connection.client.get_collections()
         return DatabaseFacts(
             product="Qdrant (local mode)" if self.connection.is_local else "Qdrant",
-            version=self.connection.version,
+            version=self._describe_version(),
             atomic_swap=self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE),
         )
+
+    def _describe_version(self) -> str:
+        """Return the version, or the oldest and the newest where nodes of a cluster differ."""
+        if self.connection.is_local:
+            return self.connection.version
+        versions = [version or "before 1.17" for version in self.connection.node_versions]
+        return versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
 
     def collection(self, name: str, vector: str = "") -> QdrantCollection:
         """See `Database.collection`. Raises ConfigError for a mark that the server cannot check."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from qdrant_client.models import ClusterStatusOneOf, ClusterStatusOneOf1
+from qdrant_client.models import (
+    ClusterStatusOneOf,
+    ClusterStatusOneOf1,
+    DistributedTelemetryData,
+)
+
+from nudge_sync.connector import parse_version
 
 ClusterStatus: TypeAlias = ClusterStatusOneOf | ClusterStatusOneOf1
 """What a server says of its cluster, or that it is none."""
@@ -21,9 +27,9 @@ class Peers:
     """Those that the asked node cannot reach just now, and why."""
 
     @property
-    def is_cluster(self) -> bool:
-        """Whether there are several nodes, or may be."""
-        return bool(self.addresses)
+    def has_neighbours(self) -> bool:
+        """Whether the server that was asked is not the only node."""
+        return len(self.addresses) > 1
 
     @property
     def answering(self) -> list[int]:
@@ -49,3 +55,15 @@ def parse_peers(status: ClusterStatus) -> Peers:
         if address.rstrip("/") in peer_by_address
     }
     return Peers(addresses, silent)
+
+
+def list_versions(telemetry: DistributedTelemetryData, peers: Peers) -> tuple[str, ...]:
+    """Return the versions of all nodes that can be reached, oldest first.
+
+    "" stands for a node that can be reached and yet does not tell: one from before 1.17.
+    """
+    told = telemetry.cluster.peers if telemetry.cluster is not None else {}
+    versions = {int(peer): info.details.version for peer, info in told.items() if info.details}
+    known = {peer: versions.get(peer, "") for peer in peers.addresses}
+    reachable = {version for peer, version in known.items() if version or peer not in peers.silent}
+    return tuple(sorted(reachable, key=parse_version))

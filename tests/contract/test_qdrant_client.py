@@ -26,7 +26,7 @@ from nudge_sync.errors import (
 )
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
 from nudge_sync_qdrant_common import record_codec
-from tests.support.collection_info import make_collection_info
+from tests.support.collection_info import make_cluster_status
 
 SECRET = "s3cr3t-k3y"
 
@@ -107,20 +107,20 @@ def test_answers_of_a_server_become_errors(server, status, body, kind, transient
 
 
 class Replicas(Answers):
-    """A record of which one replica of two knows nothing: `all` leaves it out."""
+    """A record of which one copy of two knows nothing: what a majority says leaves it out."""
 
-    copies = 2
+    is_cluster = True
 
     def answer(self):
         record = record_codec.encode_record(Record("1:7", {"revision": 1}))
         point = {"id": record_codec.hash_key("1:7"), "payload": record, "version": 1}
-        info = make_collection_info({}).model_dump(mode="json")
-        info["config"]["params"]["replication_factor"] = self.copies
-        if self.command == "GET":
-            self.body = {"result": info, "status": "ok", "time": 0.0}
+        if self.path == "/cluster":
+            result = make_cluster_status() if self.is_cluster else {"status": "disabled"}
+        elif "/scroll" in self.path:
+            result = {"points": [point], "next_page_offset": None}
         else:
-            points = [] if "consistency=all" in self.path else [point]
-            self.body = {"result": points, "status": "ok", "time": 0.0}
+            result = [] if "consistency=majority" in self.path else [point]
+        self.body = {"result": result, "status": "ok", "time": 0.0}
         super().answer()
 
     do_GET = do_POST = answer  # noqa: N815
@@ -132,15 +132,23 @@ def replicas():
         yield handler
 
 
-@pytest.mark.parametrize("copies", [1, 2])
-def test_a_record_on_which_replicas_differ_is_not_taken_for_missing(replicas, copies):
-    replicas.copies = copies
+def test_a_record_on_which_replicas_differ_is_not_taken_for_missing(replicas):
     records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
-    if copies == 1:
-        assert records.get(["1:7"]) == []
-        return
     with pytest.raises(Unreachable, match="replicas disagree on record '1:7'"):
         records.get(["1:7"])
+
+
+def test_a_record_on_which_replicas_differ_is_not_left_out_of_a_scan(replicas):
+    records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
+    with pytest.raises(Unreachable, match="replicas disagree on record '1:7'"):
+        list(records.scan())
+
+
+def test_a_server_alone_is_asked_once(replicas):
+    replicas.is_cluster = False
+    records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
+    assert [record.key for record in records.get(["1:7"])] == ["1:7"]
+    assert len(replicas.seen) == 2  # whether it is a cluster, and the record
 
 
 def test_too_many_requests_are_transient(server):
