@@ -54,7 +54,7 @@ class Connection:
 
     @cached_property
     def node_versions(self) -> tuple[str, ...]:
-        """The versions of all nodes of the cluster, oldest first; "" for one that does not tell.
+        """The versions of all nodes of the cluster, oldest first.
 
         A node that is down has none: it takes no part until it is back. Before Qdrant 1.17, and
         with a key that may not ask, only the version of the server that was asked is known.

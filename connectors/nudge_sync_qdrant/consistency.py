@@ -70,18 +70,18 @@ def update_in_order(
 ) -> None:
     """Send an update in strong order, and require that it was carried out.
 
-    Where the node is down that orders the updates of a shard, the next one orders them; that
-    counts once the cluster has taken the copy on the first one out of use.
+    Where the node is down that orders the updates of a shard, the cluster takes its copies out of
+    use first, and then the next node orders them. Raises LeaderUnavailable where it does not.
     """
     subject = f'"{name}"'
     try:
         with connection.translate_errors(subject):
             result = send(WriteOrdering.STRONG)
     except LeaderUnavailable as error:
+        if not _take_out_of_use(connection, name, error.peer):
+            raise
         with connection.translate_errors(subject):
             result = send(WriteOrdering.MEDIUM)
-        if read_placement(connection, name).is_active(error.peer):
-            raise
     connection.require_completed(subject, result)
 
 
@@ -98,6 +98,16 @@ def _read_active_copies(
         if not active:
             raise
     return fetch(active)
+
+
+def _take_out_of_use(connection: Connection, name: str, peer: int) -> bool:
+    """Let the cluster take the copies on a node that is down out of use; return whether it did."""
+    try:
+        with suppress(ReplicaUnavailable):
+            _send_empty_update(connection, name)
+        return not read_placement(connection, name).relies_on(peer)
+    except Unauthorised:
+        return False
 
 
 def _send_empty_update(connection: Connection, name: str) -> None:

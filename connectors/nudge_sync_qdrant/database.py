@@ -51,8 +51,8 @@ class QdrantDatabase:
         """Return the version, or the oldest and the newest where nodes of a cluster differ."""
         if self.connection.is_local:
             return self.connection.version
-        versions = [version or "before 1.17" for version in self.connection.node_versions]
-        return versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+        oldest, *_, newest = (*self.connection.node_versions, self.connection.node_versions[-1])
+        return oldest if oldest == newest else f"{oldest} to {newest}"
 
     def collection(self, name: str, vector: str = "") -> QdrantCollection:
         """See `Database.collection`. Raises ConfigError for a mark that the server cannot check."""

@@ -16,6 +16,9 @@ from nudge_sync.connector import parse_version
 ClusterStatus: TypeAlias = ClusterStatusOneOf | ClusterStatusOneOf1
 """What a server says of its cluster, or that it is none."""
 
+_OLDEST_NEIGHBOUR = "1.16"
+"""The oldest version beside which a node runs that can be asked for the versions of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peers:
@@ -58,12 +61,16 @@ def parse_peers(status: ClusterStatus) -> Peers:
 
 
 def list_versions(telemetry: DistributedTelemetryData, peers: Peers) -> tuple[str, ...]:
-    """Return the versions of all nodes that can be reached, oldest first.
+    """Return the versions of all nodes, oldest first, without those known to be down.
 
-    "" stands for a node that can be reached and yet does not tell: one from before 1.17.
+    A node that does not tell counts as 1.16, the oldest that Qdrant lets run beside a 1.17, which
+    is the first that is asked.
     """
     told = telemetry.cluster.peers if telemetry.cluster is not None else {}
     versions = {int(peer): info.details.version for peer, info in told.items() if info.details}
-    known = {peer: versions.get(peer, "") for peer in peers.addresses}
-    reachable = {version for peer, version in known.items() if version or peer not in peers.silent}
-    return tuple(sorted(reachable, key=parse_version))
+    known = {
+        versions.get(peer, _OLDEST_NEIGHBOUR)
+        for peer in peers.addresses
+        if peer in versions or peer not in peers.silent
+    }
+    return tuple(sorted(known, key=parse_version))

@@ -48,9 +48,13 @@ class ShardPlacement:
             default=0,
         )
 
-    def is_active(self, peer: int) -> bool:
-        """Return whether consensus takes any copy on this peer for complete."""
-        return any(states.get(peer) in _COMPLETE_STATES for states in self.states_by_shard.values())
+    def relies_on(self, peer: int) -> bool:
+        """Return whether consensus takes a copy on this node for complete that has a second one."""
+        return any(
+            states.get(peer) in _COMPLETE_STATES
+            for states in self.states_by_shard.values()
+            if len(states) > 1
+        )
 
 
 def read_placement(connection: Connection, name: str) -> ShardPlacement:

@@ -69,8 +69,8 @@ class CopiesReport:
 
 
 _CURE = (
-    "`nudge-sync check --mend` makes the copies that are missing, and write.allow_fewer_copies "
-    "goes on without them"
+    "`nudge-sync check --mend` makes the copies that are missing (unless [database] asks for "
+    "fewer), and write.allow_fewer_copies = true goes on without them"
 )
 """What can be done about originals with too few copies."""
 
