@@ -6,7 +6,6 @@ QDRANT_BINARY names the server's program.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -145,10 +144,7 @@ def test_more_copies_of_the_collection_are_noticed(cluster, sample):
 def test_a_cycle_and_a_rollback_complete_while_a_node_is_dead(cluster, sample, dead):
     before = sample.read_vectors()
     cluster.kill(dead)
-    started = time.monotonic()
-    report = cycle.apply(sample.target(), SETTINGS)
-    print(f"cycle with node {dead} dead: {report.outcome}, {time.monotonic() - started:.1f} s")
-    assert report.outcome == "applied"
+    assert cycle.apply(sample.target(), SETTINGS).outcome == "applied"
     assert is_clean(sample.target())
     moved = sample.read_vectors()
     assert (moved != before).any()
@@ -157,7 +153,7 @@ def test_a_cycle_and_a_rollback_complete_while_a_node_is_dead(cluster, sample, d
     assert sample.read_vectors().tobytes() == moved.tobytes()
     assert find_differing(cluster) == []
     cluster.kill(dead)
-    roll_back(sample.target(), SETTINGS, None)
+    roll_back(sample.target(), SETTINGS)
     assert sample.read_vectors().tobytes() == before.tobytes()
     cluster.restart(dead)
     cluster.wait_until_healthy()
