@@ -124,13 +124,16 @@ def choose_creation_options(
     beside: a collection; "" for none, where the settings alone count.
     is_small: whether one shard is enough.
     """
-    settings = connection.settings
-    like = None if connection.is_local or not beside else _read_params(connection, beside)
-    shard_number = settings.shard_number or (like and like.shard_number)
+    settings, like = connection.settings, CreationOptions()
+    if beside and not connection.is_local:
+        params = _read_params(connection, beside)
+        like = CreationOptions(
+            params.replication_factor, params.write_consistency_factor, params.shard_number
+        )
     return CreationOptions(
-        settings.replication_factor or (like and like.replication_factor),
-        settings.write_consistency_factor or (like and like.write_consistency_factor),
-        1 if is_small else shard_number,
+        settings.replication_factor or like.replication_factor,
+        settings.write_consistency_factor or like.write_consistency_factor,
+        1 if is_small else settings.shard_number or like.shard_number,
     )
 
 
