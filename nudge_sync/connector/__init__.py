@@ -27,7 +27,7 @@ from nudge_sync.connector.contract import (
 )
 from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
-from nudge_sync.connector.replication import open_records_beside, read_replication
+from nudge_sync.connector.replication import find_replication, open_records_beside
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
@@ -74,13 +74,13 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "find_replication",
     "has_generation",
     "is_match",
     "is_same_vector",
     "merge_reports",
     "open_records_beside",
     "parse_version",
-    "read_replication",
     "read_secret",
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",

@@ -20,7 +20,7 @@ def open_records_beside(
     return database.records(name, dimension, indexed)
 
 
-def read_replication(database: Database, name: str, beside: str = "") -> Replication | None:
+def find_replication(database: Database, name: str, beside: str = "") -> Replication | None:
     """Return how many copies there are of a collection; None where the database does not say.
 
     beside: a collection; where there is no `name`, what one made beside it would get.

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.connector import ReplicatedDatabase, Replication, read_replication
+from nudge_sync.connector import ReplicatedDatabase, Replication, find_replication
 from nudge_sync.errors import Unreachable, UnsupportedCollection
 from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Companion, Target, list_companions
@@ -79,7 +79,7 @@ def read_copies(target: Target) -> CopiesReport | None:
     """Return how many copies there are; None where the database keeps none, or does not say."""
 
     def read(name: str, beside: str = "") -> Replication | None:
-        return retry_transient(lambda: read_replication(target.database, name, beside))
+        return retry_transient(lambda: find_replication(target.database, name, beside))
 
     collection_name = target.facts.collection
     collection = read(collection_name)
@@ -124,7 +124,7 @@ def make_missing_copies(target: Target, progress: Progress = ignore_progress) ->
 def _replicate(target: Target, name: str, wanted: Replication) -> Iterator[str]:
     """Begin to copy, yield what was begun, and end once all of it is done."""
     database = target.database
-    if not isinstance(database, ReplicatedDatabase) or read_replication(database, name) is None:
+    if not isinstance(database, ReplicatedDatabase) or find_replication(database, name) is None:
         return
     deadline = time.monotonic() + _COPY_SECONDS
     said: set[str] = set()

@@ -10,7 +10,7 @@ import pytest
 from nudge_sync.connector import Database, Record, ReplicatedDatabase, Replication
 from nudge_sync.testing.engine import DIMENSION, Engine, prepared, unit_rows
 
-NAME = "nudge_kit__nudge_copies"
+RECORDS_NAME = "nudge_kit__nudge_copies"
 """The collection of records that these tests make."""
 
 
@@ -27,19 +27,19 @@ class ReplicationConformance:
         """Yield the name of a collection of the user's, with nothing of the sidecar's beside it."""
         _require_replicated(engine.database)
         case = prepared(engine, engine.metrics[0], integer_ids=True)
-        engine.database.records(NAME, DIMENSION).drop()
+        engine.database.records(RECORDS_NAME, DIMENSION).drop()
         yield case.name
-        engine.database.records(NAME, DIMENSION).drop()
+        engine.database.records(RECORDS_NAME, DIMENSION).drop()
 
     def test_records_beside_a_collection_are_records(
         self, engine: Engine, collection_name: str
     ) -> None:
         database = _require_replicated(engine.database)
-        records = database.records_beside(collection_name, NAME, DIMENSION, ["revision"])
+        records = database.records_beside(collection_name, RECORDS_NAME, DIMENSION, ["revision"])
         assert records.get(["a"]) == []
         vector = unit_rows(1, seed=8)[0]
         records.put([Record("a", {"revision": 1}, vector)])
-        (stored,) = engine.database.records(NAME, DIMENSION, ["revision"]).get(["a"])
+        (stored,) = engine.database.records(RECORDS_NAME, DIMENSION, ["revision"]).get(["a"])
         assert stored.document == {"revision": 1}
         assert stored.vector is not None
         assert stored.vector.tobytes() == vector.tobytes()
@@ -49,11 +49,11 @@ class ReplicationConformance:
     ) -> None:
         database = _require_replicated(engine.database)
         collection = database.replication(collection_name)
-        announced = database.replication(NAME, beside=collection_name)
-        assert database.replication(NAME) is None
+        announced = database.replication(RECORDS_NAME, beside=collection_name)
+        assert database.replication(RECORDS_NAME) is None
         assert (announced is None) is (collection is None)
-        database.records_beside(collection_name, NAME, DIMENSION).put([Record("a", {})])
-        made = database.replication(NAME, beside=collection_name)
+        database.records_beside(collection_name, RECORDS_NAME, DIMENSION).put([Record("a", {})])
+        made = database.replication(RECORDS_NAME, beside=collection_name)
         assert (made is None) is (collection is None)
         if collection and announced and made:
             assert _list_copies(made) == _list_copies(announced) == _list_copies(collection)
@@ -63,15 +63,15 @@ class ReplicationConformance:
         self, engine: Engine, collection_name: str
     ) -> None:
         database = _require_replicated(engine.database)
-        records = database.records_beside(collection_name, NAME, DIMENSION)
+        records = database.records_beside(collection_name, RECORDS_NAME, DIMENSION)
         records.put([Record("a", {"number": 7})])
-        replication = database.replication(NAME)
+        replication = database.replication(RECORDS_NAME)
         if replication is None:
             pytest.skip("this database says nothing of copies")
-        assert database.replicate(NAME, replication) == []
+        assert database.replicate(RECORDS_NAME, replication) == []
         fewer = replace(replication, factor=1, write_consistency=1)
-        assert database.replicate(NAME, fewer) == []
-        assert database.replication(NAME) == replication
+        assert database.replicate(RECORDS_NAME, fewer) == []
+        assert database.replication(RECORDS_NAME) == replication
         assert records.get(["a"])[0].document == {"number": 7}
 
 

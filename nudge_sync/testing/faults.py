@@ -22,8 +22,8 @@ from nudge_sync.connector import (
     Records,
     ReplicatedDatabase,
     Replication,
+    find_replication,
     open_records_beside,
-    read_replication,
 )
 from nudge_sync.errors import DatabaseError, Unreachable
 
@@ -134,7 +134,7 @@ class FaultyDatabase:
 
     def replication(self, name: str, beside: str = "") -> Replication | None:
         """See `ReplicatedDatabase.replication`."""
-        return read_replication(self.inner, name, beside)
+        return find_replication(self.inner, name, beside)
 
     def replicate(self, name: str, wanted: Replication) -> list[str]:
         """See `ReplicatedDatabase.replicate`."""
