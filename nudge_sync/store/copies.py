@@ -127,12 +127,12 @@ def _replicate(target: Target, name: str, wanted: Replication) -> Iterator[str]:
     if not isinstance(database, ReplicatedDatabase) or find_replication(database, name) is None:
         return
     deadline = time.monotonic() + _COPY_SECONDS
-    said: set[str] = set()
+    reported: set[str] = set()
     while begun := retry_transient(lambda: database.replicate(name, wanted)):
         for sentence in begun:
-            if sentence not in said:
+            if sentence not in reported:
                 yield sentence
-        said.update(begun)
+        reported.update(begun)
         if time.monotonic() > deadline:
             raise Unreachable(f'"{name}" is still being copied; look again later')
         time.sleep(_POLL_SECONDS)

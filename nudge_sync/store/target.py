@@ -119,8 +119,8 @@ def open_target(
     """
 
     def open_collection(name: str) -> RetryingCollection:
-        opened = retry_transient(lambda: database.collection(name, vector), patience=patience)
-        return RetryingCollection(opened, patience=patience)
+        wrapped = retry_transient(lambda: database.collection(name, vector), patience=patience)
+        return RetryingCollection(wrapped, patience=patience)
 
     # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
     # writes to a collection whose originals are not kept.
