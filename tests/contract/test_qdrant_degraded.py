@@ -8,6 +8,7 @@ pytest.importorskip("qdrant_client")
 
 from nudge_sync.connector import Record, Replication, connect
 from nudge_sync.errors import Unreachable
+from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
 from nudge_sync_qdrant.errors import ReplicaUnavailable
 from nudge_sync_qdrant_common import record_codec
 from tests.support.canned_server import Answers, start_server
@@ -168,3 +169,67 @@ def test_copies_are_counted_by_their_state(node):
     assert database.replication("docs__nudge_revisions") == Replication(1, 2, 2)
     node.state = "Dead"
     assert database.replication("docs__nudge_revisions") == Replication(1, 2, 1)
+
+
+class Versions(Answers):
+    """Node 1 of three, each of its own version; `None`: it does not tell."""
+
+    versions: dict[int, str | None] = {1: "1.18.3", 2: "1.18.3", 3: "1.18.3"}  # noqa: RUF012
+    silent: dict[int, str] = {}  # noqa: RUF012
+
+    def answer(self):
+        if self.path == "/":
+            self.body = {"title": "qdrant", "version": self.versions[1]}
+        elif self.path == "/cluster":
+            self.body = {"result": make_cluster_status(self.silent), "status": "ok", "time": 0.0}
+        elif self.path.startswith("/cluster/telemetry"):
+            cluster = {
+                "enabled": True,
+                "number_of_peers": 3,
+                "peers": {str(peer): describe_peer(self.versions[peer]) for peer in self.versions},
+            }
+            result = {"collections": {}, "cluster": cluster}
+            self.body = {"result": result, "status": "ok", "time": 0.0}
+        else:
+            self.body = {"result": {"collections": []}, "status": "ok", "time": 0.0}
+        super().answer()
+
+    do_GET = answer  # noqa: N815
+
+
+def describe_peer(version):
+    peer = {"uri": "http://127.0.0.1:6335/", "responsive": version is not None}
+    if version is not None:
+        peer["details"] = {
+            "version": version,
+            "role": "Follower",
+            "is_voter": True,
+            "term": 1,
+            "commit": 1,
+            "num_pending_operations": 0,
+            "consensus_thread_status": {
+                "consensus_thread_status": "working",
+                "last_update": "2026-05-01T12:00:00.000000Z",
+            },
+        }
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("versions", "silent", "conditional", "modes", "shown"),
+    [
+        (("1.18.3", "1.18.3", "1.18.3"), {}, True, True, "1.18.3"),
+        (("1.18.3", "1.18.3", "1.15.5"), {}, False, False, "1.15.5 to 1.18.3"),
+        (("1.18.3", "1.16.3", "1.17.0"), {}, True, False, "1.16.3 to 1.18.3"),
+        (("1.17.1", "1.17.1", None), {}, True, False, "1.16 to 1.17.1"),
+        (("1.18.3", "1.18.3", None), {DEAD: SILENCE}, True, True, "1.18.3"),
+    ],
+)
+def test_the_oldest_node_says_what_can_be_used(versions, silent, conditional, modes, shown):
+    with start_server(Versions) as handler:
+        handler.versions, handler.silent = dict(enumerate(versions, 1)), silent
+        database = connect("qdrant", handler.section)
+        assert database.describe().version == shown
+        assert database.describe().atomic_swap is conditional
+        assert database.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE) is conditional
+        assert database.connection.is_at_least(UPDATE_MODE_RELEASE) is modes
