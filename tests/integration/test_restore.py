@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,12 +56,12 @@ class BackedUpCollection:
 
     def restore_collection(self, number: int) -> None:
         """Put back the user's collection as it was after a revision."""
-        self.store.collections["docs"] = self.backups[number][0]["docs"]
+        self.store.collections["docs"] = deepcopy(self.backups[number][0]["docs"])
 
     def restore_companions(self, number: int) -> None:
         """Put back the sidecar's own collections as they were after a revision."""
         self.store.records.clear()
-        self.store.records.update(self.backups[number][1])
+        self.store.records.update(deepcopy(self.backups[number][1]))
 
     def assert_originals_come_back(self, **options: bool) -> None:
         roll_back(self.sample.target(), self.settings, originals=True, **options)
@@ -70,10 +69,18 @@ class BackedUpCollection:
         assert verify(self.sample.target()).is_clean
 
 
-@pytest.fixture
-def backed_up(tmp_path: Path) -> Iterator[BackedUpCollection]:
-    with open_sample_collection("memory", tmp_path) as sample:
+@pytest.fixture(scope="module")
+def shared_backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackedUpCollection]:
+    with open_sample_collection("memory", tmp_path_factory.mktemp("sample")) as sample:
         yield BackedUpCollection(sample)
+
+
+@pytest.fixture
+def backed_up(shared_backups: BackedUpCollection) -> BackedUpCollection:
+    """Return the collection as it is after the last cycle."""
+    shared_backups.restore_collection(LAST)
+    shared_backups.restore_companions(LAST)
+    return shared_backups
 
 
 def restore_collection(number: int) -> Callable[[BackedUpCollection], None]:
