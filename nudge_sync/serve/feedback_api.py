@@ -20,7 +20,7 @@ from nudge_sync.errors import InputError, NudgeSyncError
 from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.openapi import describe_route
 from nudge_sync.serve.probes import is_authorised

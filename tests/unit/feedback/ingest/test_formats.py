@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nudge_sync.feedback.ingest.formats import is_table, open_source
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 from tests.support.feedback_files import EVENT, write_lines, write_parquet
 
 

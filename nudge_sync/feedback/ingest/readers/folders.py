@@ -1,0 +1,47 @@
+"""Folders in the layout of BEIR and MTEB: `qrels`, and `queries` beside them.
+
+The files are TSV, JSON lines or Parquet: `qrels/test.tsv` and `queries.jsonl` as BEIR has them,
+`qrels/test-00000-of-00001.parquet` and `queries/…` as Hugging Face does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.ingest.report import REJECTS_SUFFIX
+
+_SUFFIXES = (".tsv", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".gz")
+_LABEL_FOLDERS = ("qrels", "*-qrels", "default", "data")
+
+
+def find_qrels_files(folder: Path) -> list[Path]:
+    """Return the files of labels in a folder. Raises InputError if there are none."""
+    for pattern in _LABEL_FOLDERS:
+        files = _list_files(folder.glob(f"{pattern}/*"))
+        if files:
+            return files
+    files = _list_files(folder.glob("qrels*"))
+    if not files:
+        raise InputError(f"{folder}: no qrels/*.tsv, .jsonl or .parquet in this folder")
+    return files
+
+
+def find_query_files(folder: Path) -> list[Path]:
+    """Return the files of the queries' texts in a folder. Raises InputError if there are none."""
+    for pattern in ("queries/*", "*-queries/*", "queries*", "queries/*/*"):
+        files = _list_files(folder.glob(pattern))
+        if files:
+            return files
+    raise InputError(f"{folder}: no queries.jsonl and no queries/*.parquet in this folder")
+
+
+def _list_files(paths: Iterable[Path]) -> list[Path]:
+    return sorted(
+        path
+        for path in paths
+        if path.is_file()
+        and path.suffix.lower() in _SUFFIXES
+        and not path.name.endswith(REJECTS_SUFFIX)
+    )
