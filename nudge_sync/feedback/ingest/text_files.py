@@ -6,9 +6,10 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import Any
 
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.schema.values import BadRow
@@ -59,12 +60,14 @@ def open_stream(path: Path) -> Iterator[BufferedReader]:
     read, also from within the block.
     """
     try:
-        with path.open("rb", buffering=PEEK_BYTES) as file:
-            if file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
-                with gzip.open(file) as unzipped, BufferedReader(unzipped, PEEK_BYTES) as stream:
-                    yield stream
-            else:
+        with BufferedReader(FileIO(path), PEEK_BYTES) as file:
+            if not file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
                 yield file
+                return
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                raw: Any = unzipped
+                with BufferedReader(raw, PEEK_BYTES) as stream:
+                    yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -183,6 +183,8 @@ def _settle_scalar(row: dict[str, Any], name: str) -> None:
         row[name] = [value]
         return
     del row[name]
+    if not isinstance(value, (str, int, float)):
+        raise BadRow("wrong type", f"{name} must be a list of points, or true or false")
     flag = value.strip().casefold() if isinstance(value, str) else value
     if row.get("action") is not None or row.get("grade") is not None:
         return

@@ -193,9 +193,12 @@ def _open_label_sources(
     embed: str | None,
 ) -> list[Source]:
     from nudge_sync.feedback.ingest.qrels import open_beir, open_beir_texts, open_qrels
+    from nudge_sync.feedback.ingest.readers.folders import find_qrels_files
 
     if qrels_path and beir_folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
+    for folder in folders:
+        find_qrels_files(folder)
     if beir_folder:
         folders = [*folders, beir_folder]
     if query_files is None and (qrels_path or (folders and embed is None)):

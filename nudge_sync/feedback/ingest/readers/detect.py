@@ -105,7 +105,7 @@ def _detect_json(lines: Sequence[str]) -> DetectedFormat:
         is_broken_line = len(lines) > 1 and _parse_object(lines[1]) is not None
         if is_broken_line or (len(lines) == 1 and not _begins_document(lines[0])):
             return DetectedFormat(JSON_LINES, JSON_LINES)
-        return DetectedFormat(JSON_DOCUMENT, JSON_DOCUMENT)
+        return DetectedFormat(JSON_DOCUMENT, _name_document("\n".join(lines)))
     if is_bulk_action(first):
         return DetectedFormat(JSON_LINES, "OpenSearch bulk")
     shape = name_shape(first)
@@ -114,6 +114,13 @@ def _detect_json(lines: Sequence[str]) -> DetectedFormat:
     if isinstance(first.get("_source"), dict):
         return DetectedFormat(JSON_LINES, "OpenSearch dump")
     return DetectedFormat(JSON_LINES, JSON_LINES)
+
+
+def _name_document(text: str) -> str:
+    """Return what a document is, as far as the beginning of its text tells."""
+    document = _parse_object(text)
+    name = name_shape(document) if document else None
+    return name or JSON_DOCUMENT
 
 
 def _parse_object(text: str) -> dict[str, Any] | None:

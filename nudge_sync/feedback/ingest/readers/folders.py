@@ -13,7 +13,7 @@ from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.report import REJECTS_SUFFIX
 
 _SUFFIXES = (".tsv", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".gz")
-_LABEL_FOLDERS = ("qrels", "*-qrels", "default", "data")
+_LABEL_FOLDERS = ("qrels", "*-qrels", "default")
 
 
 def find_qrels_files(folder: Path) -> list[Path]:
@@ -24,7 +24,9 @@ def find_qrels_files(folder: Path) -> list[Path]:
             return files
     files = _list_files(folder.glob("qrels*"))
     if not files:
-        raise InputError(f"{folder}: no qrels/*.tsv, .jsonl or .parquet in this folder")
+        raise InputError(
+            f"{folder}: Is a directory, and no data set: no qrels/*.tsv, .jsonl or .parquet in it"
+        )
     return files
 
 

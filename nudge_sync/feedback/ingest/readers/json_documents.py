@@ -27,8 +27,7 @@ def read_json_documents(stream: BufferedReader) -> Iterator[RawRow]:
     for value in _read_values(stream):
         for content in _list_rows(value):
             row_number += 1
-            text = content.detail if isinstance(content, BadRow) else format_row(content)
-            yield RawRow(row_number, text, content)
+            yield RawRow(row_number, format_row(content), content)
 
 
 def _list_rows(value: Any) -> list[Any]:

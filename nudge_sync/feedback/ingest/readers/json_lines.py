@@ -67,6 +67,6 @@ def _read_kilt(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"query_id": row.get("id"), "text": row["input"], "relevant": relevant}]
 
 
-def format_row(content: Mapping[str, Any]) -> str:
-    """Return a row as one line of JSON, for the rejects file."""
-    return json.dumps(content, default=str)
+def format_row(content: Mapping[str, Any] | BadRow) -> str:
+    """Return a row as one line of JSON, for the rejects file, or what is wrong with it."""
+    return content.detail if isinstance(content, BadRow) else json.dumps(content, default=str)

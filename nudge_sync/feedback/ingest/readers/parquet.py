@@ -30,8 +30,7 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
             for batch in file.iter_batches(batch_size=_BATCH_SIZE):
                 for content in _read_batch(batch, arrow):
                     line += 1
-                    is_bad = isinstance(content, BadRow)
-                    yield RawRow(line, content.detail if is_bad else format_row(content), content)
+                    yield RawRow(line, format_row(content), content)
         except (arrow.ArrowException, OSError) as error:
             raise InputError(f"damaged after row {line} ({error})") from None
 

@@ -26,7 +26,7 @@ _SAMPLE_LINES = 2000
 def is_ranklib_line(text: str) -> bool:
     """Return whether a line is a judgement for learning to rank."""
     match = _JUDGEMENT.match(text)
-    return bool(match) and re.fullmatch(r"-?[0-9.]+", match[1]) is not None
+    return match is not None and re.fullmatch(r"-?[0-9.]+", match[1]) is not None
 
 
 def is_query_text(text: str) -> bool:

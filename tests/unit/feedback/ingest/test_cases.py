@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,7 +157,9 @@ def check(path: Path, expected: Expected) -> None:
     assert trial.events == sorted(expected.events, key=str)
     assert trial.report.events == len(expected.events)
     for name, value in expected.report.items():
-        assert (trial.report.summary() | {"useful_events": trial.report.useful_events})[name] == value
+        assert (trial.report.summary() | {"useful_events": trial.report.useful_events})[
+            name
+        ] == value
     if "reasons" not in expected.report:
         assert trial.report.rejected == 0
     if path.is_file():
@@ -174,11 +175,9 @@ def test_a_file_of_each_kind_is_stored_as_it_means(name):
     check(DATA / name, OWN[name])
 
 
-@pytest.mark.skipif(not SHARED.is_dir() and not os.environ.get("CI"), reason="no cases beside us")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the reported files are not beside the repository")
 @pytest.mark.parametrize("name", THEIRS)
 def test_each_case_that_was_reported_is_stored_as_it_means(name):
-    if not SHARED.is_dir():
-        pytest.skip("no cases beside us")
     check(SHARED / name, THEIRS[name])
 
 
