@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nudge_sync.connector import PointId
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.schema.exposure import Exposure, parse_exposure
 from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
@@ -198,7 +200,15 @@ def _parse_search(row: Mapping[str, Any], dimension: int) -> Search:
         propensities=parse_propensities(row.get("propensities"), len(shown)),
         session_id=parse_text(row.get("session"), "session"),
         client_id=parse_text(row.get("client"), "client"),
+        exposure=_parse_exposure(row, len(shown)),
     )
+
+
+def _parse_exposure(row: Mapping[str, Any], shown_count: int) -> Exposure | None:
+    try:
+        return parse_exposure(row, shown_count)
+    except InputError as error:
+        raise BadRow("wrong type", str(error)) from None
 
 
 def _parse_events(
