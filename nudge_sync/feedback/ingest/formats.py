@@ -124,7 +124,7 @@ def _name_file(path: Path, error: InputError) -> InputError:
 
 def _name_fields(path: Path, rows: Iterable[RawRow]) -> Iterator[SourceRow]:
     source = str(path)
-    names_queries = "quer" in path.name.lower() or "quer" in path.parent.name.lower()
+    names_queries = any("quer" in part.lower() for part in path.parts[-3:])
     for row in rows:
         content = row.content
         if isinstance(content, BadRow):
@@ -145,6 +145,6 @@ def _normalise(content: Mapping[str, Any]) -> Mapping[str, Any] | BadRow:
 def _name_query_id(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a row of a list of queries, whose `_id` or `id` is the query's."""
     id_name = next((name for name in ("_id", "id") if name in content), None)
-    if id_name is None or "query_id" in find_fields(content):
+    if id_name is None or find_fields(content) & {"query_id", "point"}:
         return content
     return {"query_id": content[id_name], **content}

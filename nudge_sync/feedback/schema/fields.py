@@ -35,7 +35,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "action": ("action", "actionname", "event", "eventname", "eventtype"),
     "point": (
         "point", "pointid", "objectid", "eventattributesobjectobjectid", "documentid", "docid",
-        "corpusid", "docno", "passageid", "pid", "doc",
+        "corpusid", "docno", "passageid", "pid", "doc", "productid", "itemid",
     ),
     "position": (
         "position", "eventattributespositionordinal", "positionordinal", "ordinal", "docposition",

@@ -6,23 +6,30 @@ The files are TSV, JSON lines or Parquet: `qrels/test.tsv` and `queries.jsonl` a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.report import REJECTS_SUFFIX
 
 _SUFFIXES = (".tsv", ".csv", ".jsonl", ".json", ".parquet", ".txt", ".gz")
-_LABEL_FOLDERS = ("qrels", "*-qrels", "default")
+_LABEL_PATTERNS = (
+    "qrels/*",
+    "*-qrels/*",
+    "qrels/*/*",
+    "*-qrels/*/*",
+    "qrels*",
+    "default/*",
+    "data/*",
+)
+_QUERY_PATTERNS = ("queries/*", "*-queries/*", "queries*", "queries/*/*", "*-queries/*/*")
 
 
 def find_qrels_files(folder: Path) -> list[Path]:
     """Return the files of labels in a folder. Raises InputError if there are none."""
-    for pattern in _LABEL_FOLDERS:
-        files = _list_files(folder.glob(f"{pattern}/*"))
-        if files:
-            return files
-    files = _list_files(folder.glob("qrels*"))
+    # What is in `default` or `data` is labels only where the queries are beside it.
+    count = len(_LABEL_PATTERNS) if _find_files(folder, _QUERY_PATTERNS) else -2
+    files = _find_files(folder, _LABEL_PATTERNS[:count])
     if not files:
         raise InputError(
             f"{folder}: Is a directory, and no data set: no qrels/*.tsv, .jsonl or .parquet in it"
@@ -32,11 +39,15 @@ def find_qrels_files(folder: Path) -> list[Path]:
 
 def find_query_files(folder: Path) -> list[Path]:
     """Return the files of the queries' texts in a folder. Raises InputError if there are none."""
-    for pattern in ("queries/*", "*-queries/*", "queries*", "queries/*/*"):
-        files = _list_files(folder.glob(pattern))
-        if files:
-            return files
-    raise InputError(f"{folder}: no queries.jsonl and no queries/*.parquet in this folder")
+    files = _find_files(folder, _QUERY_PATTERNS)
+    if not files:
+        raise InputError(f"{folder}: no queries.jsonl and no queries/*.parquet in this folder")
+    return files
+
+
+def _find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files that the first pattern with any finds."""
+    return next(filter(None, (_list_files(folder.glob(pattern)) for pattern in patterns)), [])
 
 
 def _list_files(paths: Iterable[Path]) -> list[Path]:

@@ -9,10 +9,12 @@ from typing import Any
 
 from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
 from nudge_sync.feedback.ingest.text_files import read_lines
+from nudge_sync.feedback.schema.fields import find_fields
 from nudge_sync.feedback.schema.rows import parse_json_row
 from nudge_sync.feedback.schema.values import BadRow
 
 BULK_ACTIONS = ("index", "create", "update", "delete")
+_RATING_LISTS = ("ratings", "judgments", "judgements", "qrels")
 
 
 def read_json_lines(stream: BufferedReader) -> Iterator[RawRow]:
@@ -40,7 +42,8 @@ def unwrap_document(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the rows in one JSON object: mostly itself.
 
     OpenSearch wraps a document in `_source`, and in a bulk update in `doc`; the action lines of
-    bulk requests hold none. KILT's tasks keep what answers them in `output`.
+    bulk requests hold none. KILT's tasks keep what answers them in `output`, other lists of queries
+    in `ratings` or `judgments`.
     """
     if is_bulk_action(row):
         return []
@@ -52,7 +55,25 @@ def unwrap_document(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return [document]
     if isinstance(row.get("output"), list) and "input" in row:
         return _read_kilt(row)
-    return [row]
+    name = next((name for name in _RATING_LISTS if isinstance(row.get(name), (list, dict))), None)
+    return [row] if name is None else _read_rating_list(row, name)
+
+
+def _read_rating_list(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return a row for each rating of a query that has them as a list, or as point -> grade."""
+    query = {key: value for key, value in row.items() if key != name}
+    ratings = row[name]
+    if isinstance(ratings, dict):
+        return [{**query, "point": point, "grade": grade} for point, grade in ratings.items()]
+    if all(isinstance(rating, dict) for rating in ratings):
+        return [query | _name_point(rating) for rating in ratings]
+    return [{**query, "relevant": ratings}]
+
+
+def _name_point(rating: dict[str, Any]) -> dict[str, Any]:
+    id_name = next((name for name in ("id", "_id") if name in rating), None)
+    has_point = "point" in find_fields(rating)
+    return rating if has_point or id_name is None else {"point": rating[id_name], **rating}
 
 
 def _read_kilt(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:

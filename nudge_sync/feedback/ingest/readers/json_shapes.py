@@ -107,11 +107,29 @@ def _find_query_words(value: Any) -> str | None:
     """Return the words of an Elasticsearch query: the first text in a `match` or a parameter."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list):
+        return next((words for part in value if (words := _find_query_words(part))), None)
     if not isinstance(value, dict):
         return None
     names = ("query_string", "query", "match", "multi_match", "match_phrase", "bool", "must")
     known = [value[name] for name in names if name in value] or list(value.values())
     return next((words for part in known if (words := _find_query_words(part))), None)
+
+
+def _is_judgement_import(document: Document) -> bool:
+    return isinstance(document.get("judgmentRatings"), (dict, list))
+
+
+def _read_judgement_import(document: Document) -> Rows:
+    queries = document["judgmentRatings"]
+    pairs = (
+        queries.items()
+        if isinstance(queries, dict)
+        else ((query.get("query"), query.get("ratings") or ()) for query in queries)
+    )
+    for text, ratings in pairs:
+        for rating in ratings:
+            yield {"text": text, "point": rating.get("docId"), "grade": rating.get("rating")}
 
 
 def _is_quepid_book(document: Document) -> bool:
@@ -229,6 +247,7 @@ SHAPES: tuple[tuple[str, Callable[[Document], bool], Callable[[Document], Rows]]
     ("OpenSearch _search reply", _is_search_reply, _read_search_reply),
     ("LlamaIndex EmbeddingQAFinetuneDataset", _is_evaluation_set, _read_evaluation_set),
     ("Elasticsearch rank-eval request", _is_rank_eval, _read_rank_eval),
+    ("OpenSearch judgement import", _is_judgement_import, _read_judgement_import),
     ("Quepid book", _is_quepid_book, _read_quepid_book),
     ("Quepid case", _is_quepid_case, _read_quepid_case),
     ("JSON table by columns", _is_columns, _read_columns),
