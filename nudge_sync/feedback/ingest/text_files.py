@@ -60,7 +60,8 @@ def open_stream(path: Path) -> Iterator[BufferedReader]:
     read, also from within the block.
     """
     try:
-        with BufferedReader(FileIO(path), PEEK_BYTES) as file:
+        raw_file: Any = FileIO(path)
+        with BufferedReader(raw_file, PEEK_BYTES) as file:
             if not file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
                 yield file
                 return

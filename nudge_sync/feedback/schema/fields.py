@@ -68,6 +68,7 @@ _HOLES = frozenset(
 _FIELDS_WITHOUT_HOLES = frozenset({"text", "query_vector"})
 _EXTENDED_JSON = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble")
 _ANSWER_FIELDS = frozenset({"label", "score", "relevant", "clicked"})
+_TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _LABEL_ACTIONS = ("relevant", "not_relevant")
 _MAX_DEPTH = 4
 _MAX_KNOWN_NAMES = 10_000
@@ -194,7 +195,7 @@ def _settle_scalar(row: dict[str, Any], name: str) -> None:
     if row.get("action") is not None or row.get("grade") is not None:
         return
     if name == "relevant":
-        row["grade"] = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}.get(flag, value)
+        row["grade"] = _TRUTHS.get(str(flag), value)
     elif flag in (1, "1", "1.0", "true", "yes"):
         row["action"] = "click"
     elif flag in (0, "0", "0.0", "false", "no"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
@@ -17,6 +18,7 @@ from nudge_sync.feedback.schema.values import BadRow, parse_list
 
 DELIMITERS = ",;\t|"
 _FIELD_LIMIT_LOCK = Lock()
+_WHOLE_FLOAT = re.compile(r"[0-9]+\.0")
 _LIST_FIELDS = ("query_vector", "shown", "relevant", "clicked", "propensities")
 
 
@@ -29,11 +31,12 @@ def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
     numbered_lines = read_lines(stream)
     header, delimiter = _parse_header(next(numbered_lines, (1, ""))[1])
     is_list = [find_field(name) in _LIST_FIELDS for name in header]
+    id_columns = [column for column, name in enumerate(header) if find_field(name) == "query_id"]
     for line, text in numbered_lines:
         if isinstance(text, BadRow):
             yield RawRow(line, text.detail, text)
         elif text.strip():
-            yield RawRow(line, text, _parse_line(text, header, delimiter, is_list))
+            yield RawRow(line, text, _parse_line(text, header, delimiter, is_list, id_columns))
 
 
 def split_header(text: str) -> tuple[list[str], str]:
@@ -95,7 +98,11 @@ def _raise_field_limit(size: int) -> Iterator[None]:
 
 
 def _parse_line(
-    text: str, header: Sequence[str], delimiter: str, is_list: Sequence[bool]
+    text: str,
+    header: Sequence[str],
+    delimiter: str,
+    is_list: Sequence[bool],
+    id_columns: Sequence[int],
 ) -> Mapping[str, Any] | BadRow:
     try:
         fields: list[Any] = split_fields(text, delimiter)
@@ -109,4 +116,8 @@ def _parse_line(
                 return BadRow("wrong type", f"{header[column]} must not be a list")
     except BadRow as bad:
         return bad
+    for column in id_columns:
+        # As pandas writes integers in a column with holes.
+        if _WHOLE_FLOAT.fullmatch(fields[column]):
+            fields[column] = fields[column].partition(".")[0]
     return dict(zip(header, fields, strict=True))
