@@ -108,7 +108,7 @@ def _parse_line(
         fields: list[Any] = split_fields(text, delimiter)
         if len(fields) != len(header):
             return BadRow("not CSV", f"{len(fields)} fields, the header has {len(header)}")
-        for column, field in enumerate(fields):
+        for column, field in enumerate(fields) if "[" in text else ():
             if is_list[column] and field.startswith("["):
                 fields[column] = parse_list(field)
             elif field.startswith("[") and find_field(header[column]) not in (None, "text"):
