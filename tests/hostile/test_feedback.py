@@ -63,7 +63,7 @@ SEARCHES: list[dict[str, Any]] = [
     without(search(), "query_id"),
     *(search(text=bad) for bad in ([], {}, 1.5, "\udfff", "t" * 70_000)),
     *(search(time=bad) for bad in (
-        "yesterday", "2026-13-01", "2026-02-30T00:00:00", [], {}, True, -1, float("nan"),
+        "yesterday", "2026-13-01", "2026-02-30T00:00:00", [], {}, True, -1,
         float("inf"), 1e300, 10**400, "9999999999999999", "2026-01-01T00:00:00+99:99", "\u0000",
     )),
     *(search(shown=bad) for bad in (

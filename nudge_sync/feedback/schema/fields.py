@@ -170,6 +170,8 @@ def _settle_answers(row: dict[str, Any]) -> None:
     for name in ("relevant", "clicked"):
         if name in row and row[name] is not None and not isinstance(row[name], (list, tuple)):
             _settle_scalar(row, name)
+    if "label" not in row and "score" not in row:
+        return
     label, score = row.pop("label", None), row.pop("score", None)
     is_label = row.get("action") is None or row["action"] in _LABEL_ACTIONS
     if row.get("point") is None or row.get("grade") is not None or not is_label:
