@@ -9,7 +9,7 @@ from nudge_sync.connector import PointId, Record
 from nudge_sync.feedback.ingest.sources import SourceRow
 from nudge_sync.feedback.schema.records import Event, to_event_record
 
-_MAX_HELD = 10_000
+_MAX_WAITING = 10_000
 """Events that wait at most for what shows where a file counts from."""
 _MIN_VOTES = 50
 
@@ -29,7 +29,7 @@ class PositionCounter:
     """Brings the positions of each file to those that count from 1.
 
     A file counts from 0 if its positions fit the lists of their searches so, or, where there are
-    no lists, if one of them is 0. Until that is known, events with a position are held back.
+    no lists, if one of them is 0. Until that is known, events with a position wait.
     """
 
     files: Collection[str]
@@ -37,10 +37,10 @@ class PositionCounter:
     zero_based: list[str] = field(default_factory=list)
     """The files that were found to count from 0."""
     _first_position: dict[str, int] = field(default_factory=dict)
-    _held: dict[str, list[LoggedEvent]] = field(default_factory=dict)
+    _waiting: dict[str, list[LoggedEvent]] = field(default_factory=dict)
 
     def add(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
-        """Return the events, of these and of those held back, whose position is known now.
+        """Return the events, of these and of those that waited, whose position is known now.
 
         A position of 0 is left where a file counts from 1.
         """
@@ -52,29 +52,29 @@ class PositionCounter:
             elif source in self._first_position:
                 ready.append(self._shift(logged))
             else:
-                self._held.setdefault(source, []).append(logged)
+                self._waiting.setdefault(source, []).append(logged)
                 doubtful_files.add(source)
         for source in sorted(doubtful_files):
-            held = self._held[source]
-            if len(held) >= _MAX_HELD or sum(_count_votes(held)) >= _MIN_VOTES:
+            waiting = self._waiting[source]
+            if len(waiting) >= _MAX_WAITING or sum(_count_votes(waiting)) >= _MIN_VOTES:
                 ready += self._decide(source)
         return ready
 
     def finish(self) -> list[LoggedEvent]:
-        """Return the events that are still held back."""
-        return [logged for source in sorted(self._held) for logged in self._decide(source)]
+        """Return the events that still wait."""
+        return [logged for source in sorted(self._waiting) for logged in self._decide(source)]
 
     def _decide(self, source: str) -> list[LoggedEvent]:
-        held = self._held.pop(source)
-        from_zero, from_one = _count_votes(held)
+        waiting = self._waiting.pop(source)
+        from_zero, from_one = _count_votes(waiting)
         if from_zero or from_one:
             is_zero_based = from_zero > from_one
         else:
-            is_zero_based = any(logged.event.position == 0 for logged in held)
+            is_zero_based = any(logged.event.position == 0 for logged in waiting)
         self._first_position[source] = 0 if is_zero_based else 1
         if is_zero_based:
             self.zero_based.append(source)
-        return list(map(self._shift, held))
+        return list(map(self._shift, waiting))
 
     def _shift(self, logged: LoggedEvent) -> LoggedEvent:
         position = logged.event.position
