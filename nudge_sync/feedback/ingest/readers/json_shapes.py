@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.schema.fields import find_fields
 
-Document: TypeAlias = Mapping[str, Any]
-Rows: TypeAlias = Iterator[Mapping[str, Any]]
+_Document: TypeAlias = Mapping[str, Any]
+_Rows: TypeAlias = Iterator[Mapping[str, Any]]
 _ROW_FIELDS = {"query_id", "text", "query_vector", "point"}
 
 
-def expand_document(document: Document) -> list[Mapping[str, Any]] | None:
+def expand_document(document: _Document) -> list[Mapping[str, Any]] | None:
     """Return the rows in a document, or None for an object that is itself a row.
 
     Raises InputError for a document of a shape that is not known.
@@ -31,23 +31,23 @@ def expand_document(document: Document) -> list[Mapping[str, Any]] | None:
     )
 
 
-def name_shape(document: Document) -> str | None:
+def name_shape(document: _Document) -> str | None:
     """Return what a document is, or None for an object that is itself a row."""
     return next((name for name, is_shape, _ in SHAPES if is_shape(document)), None)
 
 
-def _is_wrapped_row(document: Document) -> bool:
+def _is_wrapped_row(document: _Document) -> bool:
     return bool({"_source", "doc", "input", "index", "create", "update", "delete"} & set(document))
 
 
-def _is_search_reply(document: Document) -> bool:
+def _is_search_reply(document: _Document) -> bool:
     hits = document.get("hits")
     return isinstance(document.get("responses"), list) or (
         isinstance(hits, dict) and isinstance(hits.get("hits"), list)
     )
 
 
-def _read_search_reply(document: Document) -> Rows:
+def _read_search_reply(document: _Document) -> _Rows:
     for reply in document.get("responses") or [document]:
         for hit in (reply.get("hits") or {}).get("hits") or ():
             yield hit.get("_source") or {
@@ -56,17 +56,17 @@ def _read_search_reply(document: Document) -> Rows:
             }
 
 
-def _is_evaluation_set(document: Document) -> bool:
+def _is_evaluation_set(document: _Document) -> bool:
     answers = _find_answers(document)
     return isinstance(document.get("queries"), (dict, list)) and isinstance(answers, dict)
 
 
-def _find_answers(document: Document) -> Any:
+def _find_answers(document: _Document) -> Any:
     names = ("relevant_docs", "qrels", "relevance_judgments", "relevant")
     return next((document[name] for name in names if name in document), None)
 
 
-def _read_evaluation_set(document: Document) -> Rows:
+def _read_evaluation_set(document: _Document) -> _Rows:
     queries = document["queries"]
     if isinstance(queries, list):
         queries = {_get_id(query): query for query in queries if isinstance(query, dict)}
@@ -89,14 +89,14 @@ def _build_label(query_id: Any, text: Any, point: Any, grade: Any) -> Mapping[st
     return {"query_id": query_id, "text": text, "point": point, "grade": grade}
 
 
-def _is_rank_eval(document: Document) -> bool:
+def _is_rank_eval(document: _Document) -> bool:
     requests = document.get("requests")
     return isinstance(requests, list) and any(
         isinstance(request, dict) and "ratings" in request for request in requests
     )
 
 
-def _read_rank_eval(document: Document) -> Rows:
+def _read_rank_eval(document: _Document) -> _Rows:
     for request in document["requests"]:
         text = _find_query_words(request.get("params") or request.get("request"))
         for rating in request.get("ratings") or ():
@@ -116,11 +116,11 @@ def _find_query_words(value: Any) -> str | None:
     return next((words for part in known if (words := _find_query_words(part))), None)
 
 
-def _is_judgement_import(document: Document) -> bool:
+def _is_judgement_import(document: _Document) -> bool:
     return isinstance(document.get("judgmentRatings"), (dict, list))
 
 
-def _read_judgement_import(document: Document) -> Rows:
+def _read_judgement_import(document: _Document) -> _Rows:
     queries = document["judgmentRatings"]
     pairs = (
         queries.items()
@@ -132,11 +132,11 @@ def _read_judgement_import(document: Document) -> Rows:
             yield {"text": text, "point": rating.get("docId"), "grade": rating.get("rating")}
 
 
-def _is_quepid_book(document: Document) -> bool:
+def _is_quepid_book(document: _Document) -> bool:
     return isinstance(document.get("query_doc_pairs"), list)
 
 
-def _read_quepid_book(document: Document) -> Rows:
+def _read_quepid_book(document: _Document) -> _Rows:
     for pair in document["query_doc_pairs"]:
         ratings = [
             judgement["rating"]
@@ -150,7 +150,7 @@ def _read_quepid_book(document: Document) -> Rows:
         }
 
 
-def _is_quepid_case(document: Document) -> bool:
+def _is_quepid_case(document: _Document) -> bool:
     queries = document.get("queries")
     return isinstance(queries, list) and any(
         isinstance(query, dict) and ("ratings" in query or "doc_ratings" in query)
@@ -158,7 +158,7 @@ def _is_quepid_case(document: Document) -> bool:
     )
 
 
-def _read_quepid_case(document: Document) -> Rows:
+def _read_quepid_case(document: _Document) -> _Rows:
     for query in document["queries"]:
         text = query.get("query_text") or query.get("query") or query.get("text")
         ratings = query.get("ratings") or query.get("doc_ratings") or {}
@@ -171,7 +171,7 @@ def _read_quepid_case(document: Document) -> Rows:
             yield {"text": text, "point": point, "grade": grade}
 
 
-def _is_columns(document: Document) -> bool:
+def _is_columns(document: _Document) -> bool:
     """Return whether a document is a table by columns, as `DataFrame.to_json` writes it."""
     columns = list(document.values())
     if not columns or {"query_id", "text"}.isdisjoint(find_fields(document)):
@@ -187,7 +187,7 @@ def _is_columns(document: Document) -> bool:
     )
 
 
-def _read_columns(document: Document) -> Rows:
+def _read_columns(document: _Document) -> _Rows:
     columns = [
         list(value.values()) if isinstance(value, dict) else value for value in document.values()
     ]
@@ -195,16 +195,16 @@ def _read_columns(document: Document) -> Rows:
         yield dict(zip(document, cells, strict=True))
 
 
-def _is_split_table(document: Document) -> bool:
+def _is_split_table(document: _Document) -> bool:
     return isinstance(document.get("columns"), list) and isinstance(document.get("data"), list)
 
 
-def _read_split_table(document: Document) -> Rows:
+def _read_split_table(document: _Document) -> _Rows:
     for cells in document["data"]:
         yield dict(zip(document["columns"], cells, strict=False))
 
 
-def _is_grade_table(document: Document) -> bool:
+def _is_grade_table(document: _Document) -> bool:
     """Return whether a document is query id -> document id -> grade, as ranx and pytrec_eval have.
 
     Scores with fractions are those of a run, which judges nothing.
@@ -220,13 +220,13 @@ def _list_values(answers: Any) -> list[Any]:
     return list(answers.values()) if isinstance(answers, dict) else []
 
 
-def _read_grade_table(document: Document) -> Rows:
+def _read_grade_table(document: _Document) -> _Rows:
     for query_id, answers in document.items():
         for point, grade in answers.items():
             yield _build_label(query_id, None, point, grade)
 
 
-def _is_wrapped_list(document: Document) -> bool:
+def _is_wrapped_list(document: _Document) -> bool:
     """Return whether a document is no row and has lists of rows, such as `{"data": [...]}`."""
     return find_fields(document).isdisjoint(_ROW_FIELDS) and any(
         map(_is_row_list, document.values())
@@ -237,13 +237,13 @@ def _is_row_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _read_wrapped_list(document: Document) -> Rows:
+def _read_wrapped_list(document: _Document) -> _Rows:
     for value in document.values():
         if _is_row_list(value):
             yield from value
 
 
-SHAPES: tuple[tuple[str, Callable[[Document], bool], Callable[[Document], Rows]], ...] = (
+SHAPES: tuple[tuple[str, Callable[[_Document], bool], Callable[[_Document], _Rows]], ...] = (
     ("OpenSearch _search reply", _is_search_reply, _read_search_reply),
     ("LlamaIndex EmbeddingQAFinetuneDataset", _is_evaluation_set, _read_evaluation_set),
     ("Elasticsearch rank-eval request", _is_rank_eval, _read_rank_eval),
