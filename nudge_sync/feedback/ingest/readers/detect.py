@@ -11,7 +11,7 @@ from typing import Any
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.readers.delimited import split_header
 from nudge_sync.feedback.ingest.readers.json_lines import is_bulk_action
-from nudge_sync.feedback.ingest.readers.json_shapes import name_shape
+from nudge_sync.feedback.ingest.readers.json_shapes import is_row, name_shape
 from nudge_sync.feedback.ingest.readers.ranklib import is_query_text, is_ranklib_line
 from nudge_sync.feedback.ingest.readers.trec import split_columns
 from nudge_sync.feedback.schema.fields import find_fields
@@ -113,7 +113,8 @@ def _detect_json(lines: Sequence[str]) -> DetectedFormat:
         return DetectedFormat(JSON_DOCUMENT, shape)
     if isinstance(first.get("_source"), dict):
         return DetectedFormat(JSON_LINES, "OpenSearch dump")
-    return DetectedFormat(JSON_LINES, JSON_LINES)
+    is_document = len(lines) == 1 and bool(first) and not is_row(first)
+    return DetectedFormat(*((JSON_DOCUMENT if is_document else JSON_LINES,) * 2))
 
 
 def _name_document(text: str) -> str:

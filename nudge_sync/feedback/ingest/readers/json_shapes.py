@@ -11,7 +11,8 @@ from nudge_sync.feedback.schema.fields import find_fields
 
 _Document: TypeAlias = Mapping[str, Any]
 _Rows: TypeAlias = Iterator[Mapping[str, Any]]
-_ROW_FIELDS = {"query_id", "text", "query_vector", "point"}
+_ROW_FIELDS = {"query_id", "text", "query_vector", "point", "action"}
+_WRAPPERS = frozenset({"_source", "doc", "input", "index", "create", "update", "delete"})
 
 
 def expand_document(document: _Document) -> list[Mapping[str, Any]] | None:
@@ -22,7 +23,7 @@ def expand_document(document: _Document) -> list[Mapping[str, Any]] | None:
     for _, is_shape, read in SHAPES:
         if is_shape(document):
             return list(read(document))
-    if not find_fields(document).isdisjoint(_ROW_FIELDS) or _is_wrapped_row(document):
+    if is_row(document):
         return None
     keys = ", ".join(map(str, document))[:200] or "none"
     raise InputError(
@@ -36,8 +37,9 @@ def name_shape(document: _Document) -> str | None:
     return next((name for name, is_shape, _ in SHAPES if is_shape(document)), None)
 
 
-def _is_wrapped_row(document: _Document) -> bool:
-    return bool({"_source", "doc", "input", "index", "create", "update", "delete"} & set(document))
+def is_row(document: _Document) -> bool:
+    """Return whether an object has a field of a row of feedback, or wraps one."""
+    return bool(find_fields(document) & _ROW_FIELDS) or not _WRAPPERS.isdisjoint(document)
 
 
 def _is_search_reply(document: _Document) -> bool:
