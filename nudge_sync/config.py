@@ -62,18 +62,13 @@ class WriteSettings(Section):
     """How many revisions the ledger keeps, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
     allow_fewer_copies: bool = False
-    """Whether points may move although a cluster keeps fewer copies of their originals than of
-    themselves."""
+    """Whether points may move of whose originals a cluster keeps fewer copies than of them."""
 
 
 DEFAULT_ACTIONS = {
-    "relevant": 1.0,
-    "not_relevant": -1.0,
-    "click": 1.0,
-    "watch": 1.0,
-    "add_to_cart": 2.0,
+    "relevant": 1.0, "not_relevant": -1.0, "click": 1.0, "watch": 1.0, "add_to_cart": 2.0,
     "purchase": 3.0,
-}
+}  # fmt: skip
 
 
 class SearchLog(Section):
@@ -124,8 +119,7 @@ class FeedbackSettings(Section):
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
         default_factory=lambda: dict(DEFAULT_ACTIONS)
     )
-    """Action -> what it is worth, which an event's own grade multiplies. Actions that are not named
-    here are stored and counted, but not used."""
+    """Action -> what it is worth, times an event's grade; other actions are stored and not used."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
     """How position bias is taken out of clicks: a position-based model with hidden relevance,
     clicks over expected clicks, or inverse propensities. Labels have none."""
@@ -135,13 +129,11 @@ class FeedbackSettings(Section):
     and "ipw" are no probabilities, and 0.5 is the least to use."""
     min_sessions: Annotated[int, Field(ge=1)] = 1
     """Fewest people (or sessions, where clients are unknown) who must have acted on a point for a
-    query; where fewer searched, all of them. The click model weighs evidence anyway, and 1 did best
-    in simulations."""
+    query; where fewer searched, all of them. 1 did best in simulations of the click model."""
     half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
     """Age at which behaviour counts half, against the newest; labels do not age."""
     history_days: Annotated[float, Field(gt=0)] | None = None
-    """Age in days beyond which searches and events, labels included, are not read at all; those
-    without a date always are."""
+    """Age in days beyond which searches, events and labels are not read; undated ones always are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20
