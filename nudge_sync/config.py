@@ -133,7 +133,7 @@ class FeedbackSettings(Section):
     half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
     """Age at which behaviour counts half, against the newest; labels do not age."""
     history_days: Annotated[float, Field(gt=0)] | None = None
-    """Age in days beyond which searches, events and labels are not read; undated ones always are."""
+    """Age in days beyond which searches, events and labels are not read; undated ones are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20

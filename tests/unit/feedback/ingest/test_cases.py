@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nudge_sync.feedback.ingest.formats import name_format
-from tests.support.feedback_trial import create_destination, try_import
+from tests.support.feedback_store import create_destination, try_import
 
 DATA = Path(__file__).parents[3] / "data" / "feedback"
 SHARED = Path(__file__).parents[5] / "shared" / "cases"

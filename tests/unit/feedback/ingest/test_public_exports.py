@@ -12,7 +12,7 @@ import pytest
 
 from nudge_sync.errors import InputError
 from tests.support.feedback_files import write_parquet
-from tests.support.feedback_trial import Trial, try_import
+from tests.support.feedback_store import Trial, try_import
 
 
 def write(path: Path, *lines: object) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.feedback_trial import try_import
+from tests.support.feedback_store import try_import
 
 LABELS = [
     {"query_id": "q1", "point": 4, "grade": 2.5, "time": 1_700_000_000, "session": "s 1"},
