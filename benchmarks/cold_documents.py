@@ -36,8 +36,8 @@ def print_set(name: str, given) -> None:
     trials = [ColdTrial.draw(data, seed, given.hidden, given.unlabelled) for seed in seeds]
     print(
         f"\n{name}: NDCG@10 on {' / '.join(KINDS)} answers, means of {len(seeds)} seeds; gains "
-        "over nothing with 95 % intervals; warm gain in % of auto's; points written; seconds, and "
-        "in multiples of auto's"
+        "over nothing with 95 % intervals; warm gain in % of auto's; points written; CPU seconds, "
+        "and in multiples of auto's"
     )
     results: dict[str, list[ColdResult]] = {}
     for method, share in list_methods(given):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from minilm import MiniLM
+from static import StaticModel
 from texts import BUILDERS, Texts
 
 EMOJI_PACKAGE = "emojibase-data@17.0.0"
@@ -45,10 +46,7 @@ def load_model(name: str):
         cosines = (first @ second, first @ third, second @ third)
         np.testing.assert_allclose(cosines, KNOWN_COSINES, atol=1e-3)
         return model.embed
-    from wordllama import WordLlama  # noqa: PLC0415
-
-    model = WordLlama.load(disable_download=True)
-    return lambda texts: model.embed(texts, norm=True).astype(np.float32)
+    return StaticModel().embed
 
 
 def write_set(where: Path, texts: Texts, embed) -> None:

@@ -189,16 +189,16 @@ def test_without_unjudged_points_there_are_no_cold_answers():
     )
 
 
-def test_the_more_cold_answers_count_the_less_points_rise_for_queries_they_do_not_answer():
+def test_the_more_cold_answers_count_the_more_of_a_query_is_left_to_unjudged_points():
     points, queries, grades, rivals = make_problem_with_unjudged_points(8)
-    rises = []
+    shares = []
     for cold_answers in (0, 0.3, 3):
-        moved = climb(
-            points, queries, grades, rivals, NudgeCSettings(20.0, 1.0, 1.0, 16, cold_answers)
-        )
-        rise = queries @ (moved - points).T
-        rises.append(rise[(grades == 0) & (grades.any(axis=1)[:, None])].mean())
-    assert rises[0] > rises[1] > rises[2]
+        cold = NudgeCSettings(20.0, cold_answers=cold_answers)
+        odds = np.exp(20.0 * queries @ climb(points, queries, grades, rivals, cold).T)
+        unjudged = odds[:, :10].sum(axis=1) + np.exp(20.0 * rivals).sum(axis=1)
+        others = unjudged + (odds[:, 10:] * (grades[:, 10:] == 0)).sum(axis=1)
+        shares.append(np.log(unjudged / others)[grades.any(axis=1)].mean())
+    assert shares[0] < shares[1] < shares[2]
 
 
 def test_a_query_without_any_judgement_has_no_cold_answer_either():
