@@ -109,8 +109,10 @@ def build_bfcl() -> Texts:
 
 
 def read_json_lines(path: Path) -> Iterator[dict]:
-    rows = (json.loads(line) for line in path.read_text().splitlines() if line.startswith("{"))
-    return (row for row in rows if "id" in row)
+    """Yield the rows of a file with one object a line; other files have none."""
+    for line in path.read_text().splitlines():
+        if line.startswith('{"id"'):
+            yield json.loads(line)
 
 
 def describe_function(function: dict) -> str:
