@@ -34,7 +34,7 @@ def build_texts(name: str, folder: Path) -> Texts:
         return BUILDERS[name]()
     archive = folder / "emojibase-data-17.0.0.tgz"
     if not archive.exists():
-        subprocess.run(["npm", "pack", EMOJI_PACKAGE], cwd=folder, check=True)
+        subprocess.run(["npm", "pack", "--silent", EMOJI_PACKAGE], cwd=folder, check=True)
     return BUILDERS[name](archive)
 
 
