@@ -146,10 +146,9 @@ def _compute_shares(
     others = np.bincount(pairs.query, np.where(answers, 0.0, odds), minlength=count)
     others += unjudged_odds.sum(axis=1)
     total = odds + others[pairs.query]
-    pushes_of_query = np.bincount(pairs.query, pairs.positive_weights / total, minlength=count)
-    if cold_weights is not None:
-        pushes_of_query = pushes_of_query + cold_weights / others
-    share_of_others = pushes_of_query[pairs.query]
+    warm_pushes = np.bincount(pairs.query, pairs.positive_weights / total, minlength=count)
+    cold_pushes = 0.0 if cold_weights is None else cold_weights / others
+    share_of_others = (warm_pushes + cold_pushes)[pairs.query]
     shares = np.where(answers, pairs.positive_weights * odds / total, odds * share_of_others)
     pushes = np.where(answers, 0.0, odds / others[pairs.query])
     total_shares: NDArray[np.float64] = shares + pairs.negative_weights * pushes
