@@ -11,6 +11,7 @@ NudgeSyncError
 │   └── WriteNotVerified        what was read back is not what was written
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
+├── OnHold                      a person stopped the cycles of this collection
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
 └── Interrupted                 asked to stop; what is unfinished is resumed next time
@@ -73,6 +74,12 @@ class LeaseHeld(NudgeSyncError):
 
 class LeaseLost(NudgeSyncError):
     """The lease was taken over by another process; nothing more was written."""
+
+
+class OnHold(NudgeSyncError):
+    """The collection is on hold, and nothing was written; `nudge-sync release` ends that."""
+
+    exit_code = 3
 
 
 class StalePlan(NudgeSyncError):

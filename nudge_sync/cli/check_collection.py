@@ -11,6 +11,7 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
+from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
@@ -25,6 +26,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
+    hold = read_hold(target)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     coverage = measure_coverage(
         load_judgements(target, job.settings, progress), target.facts.points
@@ -38,9 +40,11 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
+        "hold": hold.summary() if hold else None,
         "problems": _list_problems(job),
         "notes": [
             str(coverage),
+            *([format_refusal(target, hold)] if hold else []),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -38,6 +38,7 @@ from nudge_sync.serve.schedule import (
     ScheduledJob,
     has_cycles,
 )
+from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.target import Target, open_target
 
@@ -157,6 +158,7 @@ class Daemon:
         self.prometheus.record_cycle(name, outcome, time.monotonic() - start_time)
         if outcome in SUCCESSFUL_OUTCOMES:
             self.prometheus.set_last_success(name, time.time())
+            self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
     def _attempt_cycle(self, name: str) -> CycleOutcome:
         try:
@@ -219,6 +221,7 @@ class Daemon:
             database = self._connect()
             try:
                 database.describe()
+                self._read_holds(database)
             finally:
                 database.close()
         except NudgeSyncError as error:
@@ -226,6 +229,13 @@ class Daemon:
             log_message(logging.WARNING, "the database does not answer", reason=str(error))
         else:
             self.unreachable_reasons.clear()
+
+    def _read_holds(self, database: Database) -> None:
+        """Set the gauge of each collection's hold; one that cannot be read is left to its cycle."""
+        for name in self.schedules:
+            with suppress(NudgeSyncError):
+                target = open_target(database, name, self.config.collections[name].vector)
+                self.prometheus.set_on_hold(name, is_on_hold=read_hold(target) is not None)
 
     def find_health_problem(self) -> str:
         """Return why this process should be restarted; "" while it starts and runs its schedule."""

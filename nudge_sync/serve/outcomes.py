@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from nudge_sync.cycle import CycleReport
-from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError, OnHold
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.store.restore_drill import DrillReport
 
 CycleOutcome: TypeAlias = Literal[
-    "applied", "unchanged", "refused", "busy", "unreachable", "failed", "interrupted"
+    "applied", "unchanged", "refused", "on hold", "busy", "unreachable", "failed", "interrupted"
 ]
 """The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused"."""
 DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
 """The `result` label of `nudge_sync_drills_total`."""
-SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset({"applied", "unchanged", "refused"})
+SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
+    {"applied", "unchanged", "refused", "on hold"}
+)
 """Cycles that did what they should, also where there was nothing to write."""
 _LOGGED_FIELDS = (
     "revision",
@@ -67,6 +69,8 @@ def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     if isinstance(error, Interrupted):
         message = "cycle interrupted; the next one resumes it"
         return "interrupted", LogLine(logging.INFO, message)
+    if isinstance(error, OnHold):
+        return "on hold", LogLine(logging.WARNING, "on hold, nothing written", {"reason": reason})
     if isinstance(error, LeaseHeld):
         return "busy", LogLine(logging.INFO, "left to another process", {"reason": reason})
     if not isinstance(error, NudgeSyncError):

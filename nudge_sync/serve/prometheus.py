@@ -27,6 +27,9 @@ class PrometheusMetrics:
         self._lease_held = self._create_gauge(
             "lease_held", "1 while this process works on the collection."
         )
+        self._on_hold = self._create_gauge(
+            "on_hold", "1 while a person keeps cycles from writing to the collection."
+        )
         self._held_out = self._create_gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
         )
@@ -61,6 +64,10 @@ class PrometheusMetrics:
     def set_working(self, collection: str, *, is_working: bool) -> None:
         """Set whether a cycle of the collection is under way."""
         self._lease_held.labels(collection).set(is_working)
+
+    def set_on_hold(self, collection: str, *, is_on_hold: bool) -> None:
+        """Set whether a person keeps cycles from writing to the collection."""
+        self._on_hold.labels(collection).set(is_on_hold)
 
     def set_next_run(self, collection: str, timestamp: float) -> None:
         """Set when the next cycle is due, in seconds since 1970."""

@@ -21,6 +21,7 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId, Points, Record, WriteReport
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.store import checksum
+from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
@@ -121,13 +122,17 @@ def open_writer(
 def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
     """Write `write_set` as the planned revision `entry`, and return it in state "written".
 
-    Raises LeaseLost, WriteNotVerified, DatabaseError, and what the progress raises. Whatever it
-    raises, each row holds what it held before, its new vector or what the application wrote, and
-    `resume` finishes or abandons the revision from the database alone.
+    Raises LeaseLost, WriteNotVerified, DatabaseError, what the progress raises, and OnHold before
+    the first row, unless the revision is a rollback. Whatever it raises, each row holds what it
+    held before, its new vector or what the application wrote, and `resume` finishes or abandons
+    the revision from the database alone.
     """
     # From here on whoever takes the lease finds the entry and finishes or abandons it.
     writer.lease.confirm()
     stage(writer, entry, write_set)
+    if entry.kind == "apply":
+        # Placed while the plan was made; what is staged is abandoned by whoever comes next.
+        refuse_hold(writer.target)
     writer.lease.confirm()
     entry = writer.ledger.set_state(entry, "writing")
     supersede_older_revisions(writer, entry)
