@@ -14,6 +14,7 @@ NudgeSyncError
 ├── OnHold                      a person stopped the cycles of this collection
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
+├── Declined                    a no at the prompt
 └── Interrupted                 asked to stop; what is unfinished is resumed next time
 """
 
@@ -88,6 +89,10 @@ class StalePlan(NudgeSyncError):
 
 class DamagedRecord(NudgeSyncError):
     """A record of the sidecar's own fails its digest; nothing was written from it."""
+
+
+class Declined(NudgeSyncError):
+    """Nothing was written: the answer was no."""
 
 
 class Interrupted(NudgeSyncError):

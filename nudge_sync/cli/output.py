@@ -14,14 +14,19 @@ import typer
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.signals import StopRequest, handle_stop_signals
 from nudge_sync.base.terminal import escape_unprintable
-from nudge_sync.errors import ConfigError
+from nudge_sync.errors import ConfigError, Declined
 
 
 def print_result(result: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
     """Print the result on stdout: as one JSON document, or by `print_text`."""
-    if not as_json:
+    if as_json:
+        print_json(result)
+    else:
         print_text(result)
-        return
+
+
+def print_json(result: Any) -> None:
+    """Print the result on stdout as one JSON document."""
     value = to_json_value(result)
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     if not _is_encodable(text):
@@ -103,14 +108,13 @@ def _format_nested(value: Any) -> Any:
 def confirm(question: str, assume_yes: bool) -> None:
     """Return if `assume_yes`, or if the person at the terminal says yes to `question`.
 
-    Raises ConfigError where there is no terminal to ask at, and typer.Exit(1) at a no.
+    Raises ConfigError where there is no terminal to ask at, and Declined at a no.
     """
     if assume_yes:
         return
     require_terminal(assume_yes)
     if not typer.confirm(escape_unprintable(question), err=True):
-        typer.echo("nothing was written", err=True)
-        raise typer.Exit(1)
+        raise Declined
 
 
 def require_terminal(assume_yes: bool) -> None:

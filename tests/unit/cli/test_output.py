@@ -22,7 +22,7 @@ from nudge_sync.cli.output import (
     show_progress,
     to_json_value,
 )
-from nudge_sync.errors import ConfigError, Interrupted
+from nudge_sync.errors import ConfigError, Declined, Interrupted
 
 
 def test_json_holds_what_json_can_hold():
@@ -95,10 +95,8 @@ def test_without_a_terminal_no_bar_is_drawn(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_no_writes_nothing(monkeypatch, capsys):
+def test_a_no_writes_nothing(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(Declined, match="Nothing was written"):
         confirm("Write?", assume_yes=False)
-    assert ended.value.exit_code == 1
-    assert "nothing was written" in capsys.readouterr().err
