@@ -23,7 +23,7 @@ from nudge_sync.store.gc import collect_garbage
 from nudge_sync.store.hold import format_refusal, read_hold, release_hold
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.writing.resume import finish_pending_revision, finish_pending_rollback
-from nudge_sync.writing.two_phase import Writer, open_writer
+from nudge_sync.writing.two_phase import Writer, open_writer, require_room_for_rows
 from nudge_sync.writing.write_plan import (
     WrittenRevision,
     attach_plan,
@@ -123,6 +123,8 @@ def apply(
     """
     with open_writer(target, settings, progress) as writer:
         _refuse_hold(writer, release=release)
+        # Before minutes go into a plan that could not be written.
+        require_room_for_rows(writer, 0)
         finish_pending_revision(writer)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress)

@@ -8,6 +8,7 @@ NudgeSyncError
 │   ├── Unauthorised            the server refused the credentials
 │   ├── CollectionNotFound
 │   ├── UnsupportedCollection   a safe write is not possible; the message says what would work
+│   ├── DiskFull                too little room on the disk of an embedded database
 │   └── WriteNotVerified        what was read back is not what was written
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
@@ -63,6 +64,10 @@ class CollectionNotFound(DatabaseError):
 
 class UnsupportedCollection(DatabaseError):
     """This collection cannot be written safely."""
+
+
+class DiskFull(DatabaseError):
+    """The disk of the database has too little room for what is to be written."""
 
 
 class WriteNotVerified(DatabaseError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2
@@ -55,7 +56,10 @@ class MilvusDatabase:
         self._version = self._fetch_version()
         product = "Milvus Lite" if self._is_lite else "Milvus"
         return DatabaseFacts(
-            product, self._version.removeprefix(_LITE_VERSION_MARKER), atomic_swap=False
+            product,
+            self._version.removeprefix(_LITE_VERSION_MARKER),
+            atomic_swap=False,
+            storage_path=Path(self._settings.uri).parent if self._settings.is_lite else None,
         )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:

@@ -43,6 +43,7 @@ class QdrantDatabase:
             product="Qdrant (local mode)" if self.connection.is_local else "Qdrant",
             version=self.connection.version,
             atomic_swap=self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE),
+            storage_path=self.connection.settings.path,
         )
 
     def collection(self, name: str, vector: str = "") -> QdrantCollection:

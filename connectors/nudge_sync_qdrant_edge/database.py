@@ -52,13 +52,17 @@ class EdgeDatabase:
         sync: bool = True,
         mark: str | None = None,
     ) -> None:
+        self.path = path
         self._shards = Shards(path, shards or {}, sync=sync)
         self._mark = mark
 
     def describe(self) -> DatabaseFacts:
         """See `Database.describe`. A swap is atomic because the engine lets one process in."""
         return DatabaseFacts(
-            product="Qdrant Edge", version=version("qdrant-edge-py"), atomic_swap=True
+            product="Qdrant Edge",
+            version=version("qdrant-edge-py"),
+            atomic_swap=True,
+            storage_path=self.path,
         )
 
     def collection(self, name: str, vector: str = "") -> EdgeCollection:

@@ -27,6 +27,7 @@ from nudge_sync.connector.contract import (
     connector_names,
 )
 from nudge_sync.connector.records import check_records, has_generation, is_match
+from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
@@ -79,5 +80,6 @@ __all__ = [
     "read_secret",
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",
+    "require_room",
     "validate_settings",
 ]

@@ -72,7 +72,7 @@ class Daemon:
 
     config: Config
     stop: StopRequest
-    prometheus: PrometheusMetrics = field(default_factory=PrometheusMetrics)
+    prometheus: PrometheusMetrics = field(init=False)
     connection_lock: Lock = field(default_factory=Lock)
     """An embedded database lets one connection in: a cycle waits for the batch of feedback in
     hand, and batches are turned away while it works."""
@@ -89,6 +89,7 @@ class Daemon:
             if has_cycles(settings.schedule)
         }
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
+        self.prometheus = PrometheusMetrics(self.schedules)
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -112,6 +113,7 @@ class Daemon:
             ) from error
         vector_names = {name: settings.vector for name, settings in self.config.collections.items()}
         batches = BatchImporter(self._connect, vector_names, self.connection_lock)
+        self.prometheus.start_feedback_series(vector_names)
         app = create_app(batches, token, self.prometheus)
         with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
             log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from nudge_sync.cycle import CycleReport
 from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError, OnHold
@@ -21,6 +21,9 @@ SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
     {"applied", "unchanged", "refused", "on hold"}
 )
 """Cycles that did what they should, also where there was nothing to write."""
+CYCLE_LABELS = (*get_args(CycleOutcome), "left out")
+"""Every `outcome` label: how a cycle ended, or that it was due and did not start."""
+DRILL_LABELS = get_args(DrillOutcome)
 _LOGGED_FIELDS = (
     "revision",
     "method",

@@ -25,7 +25,13 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
 from nudge_sync.store.target import Target
-from nudge_sync.writing.two_phase import Writer, WriteSet, open_writer, write_revision
+from nudge_sync.writing.two_phase import (
+    Writer,
+    WriteSet,
+    open_writer,
+    require_room_for_rows,
+    write_revision,
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
     report = RollbackReport(goal, None, len(ids), drifted=drifted, missing=points.missing)
     if not len(write_set) and not find_pending_revisions(entries) and find_head(entries) == goal:
         return _count_identical(target, report, points.ids, goal_vectors)
+    require_room_for_rows(writer, len(write_set))
     entry = writer.ledger.add_entry("rollback", find_head(entries), goal, {"rows": len(write_set)})
     entry, tally = write_revision(writer, entry, write_set)
     writer.ledger.set_state(entry, "applied")
