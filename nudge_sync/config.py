@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from nudge_sync.connector.settings import Section, SettingsModel, validate_settings
+from nudge_sync.connector.settings import (
+    Section,
+    SettingsModel,
+    SettingsTable,
+    validate_settings,
+)
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 
@@ -223,12 +229,20 @@ class Config(Section):
     """`connector` names the connector; the other keys go to it unread."""
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
+    _folder: Path | None = PrivateAttr(default=None)
+    """The folder of the file, from which relative paths count; None for one made in memory."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the folder that the file was read from."""
+        self._folder = (context or {}).get("folder")
 
     @field_validator("database")
     @classmethod
     def _check_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(database.get("connector"), str):
-            raise ValueError('needs a connector, such as connector = "qdrant"')  # noqa: TRY004
+            near = get_close_matches("connector", [str(key) for key in database], n=1)
+            hint = f"; {near[0]!r} is not it, did you mean 'connector'?" if near else ""
+            raise ValueError(f'needs a connector, such as connector = "qdrant"{hint}')  # noqa: TRY004
         return database
 
     @field_validator("collections")
@@ -250,7 +264,8 @@ class Config(Section):
     @property
     def connection(self) -> dict[str, Any]:
         """The [database] table without `connector`, which is handed to the connector."""
-        return {key: value for key, value in self.database.items() if key != "connector"}
+        table = {key: value for key, value in self.database.items() if key != "connector"}
+        return table if self._folder is None else SettingsTable(table, self._folder)
 
 
 _SHARED_SECTIONS: dict[str, type[Section]] = {
@@ -325,7 +340,8 @@ def _validate_table(
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {where}: expected a table, [{where}]")
     try:
-        return validate_settings(model, table, where, tuple(_SHARED_SECTIONS.items()))
+        settings_table = SettingsTable(table, path.parent)
+        return validate_settings(model, settings_table, where, tuple(_SHARED_SECTIONS.items()))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import (
     DatabaseFacts,
     Record,
+    describe_near_names,
     parse_version,
     refuse_secrets_in_table,
     validate_settings,
 )
+from nudge_sync.errors import CollectionNotFound, NudgeSyncError
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.create import load_collection
@@ -64,7 +67,10 @@ class MilvusDatabase:
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
         """See `Database.collection`. In Milvus Lite, which forgets when it ends, it is loaded."""
-        resolve_layout(self.connection, name, vector)
+        try:
+            resolve_layout(self.connection, name, vector)
+        except CollectionNotFound as error:
+            raise CollectionNotFound(f"{error}{self._describe_others(name)}") from error
         if self._is_lite:
             load_collection(self.connection, name)
         return MilvusCollection(
@@ -91,6 +97,13 @@ class MilvusDatabase:
     def close(self) -> None:
         """See `Database.close`."""
         self.connection.close()
+
+    def _describe_others(self, name: str) -> str:
+        with suppress(NudgeSyncError):
+            request = milvus_pb2.ShowCollectionsRequest()
+            names = self.connection.call("ShowCollections", request).collection_names
+            return describe_near_names(name, names)
+        return ""
 
     @property
     def _is_lite(self) -> bool:

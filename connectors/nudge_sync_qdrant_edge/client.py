@@ -11,7 +11,7 @@ from threading import RLock
 
 from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
 
-from nudge_sync.connector import require_room
+from nudge_sync.connector import describe_near_names, require_room
 from nudge_sync.errors import CollectionNotFound, DatabaseError, InputError
 from nudge_sync_qdrant_edge.errors import translate_errors
 
@@ -64,7 +64,9 @@ class Shards:
         """Return the shard `name`. Raises CollectionNotFound."""
         shard = self.find(name)
         if shard is None:
-            raise CollectionNotFound(f'there is no collection "{name}" in {self.path}')
+            raise CollectionNotFound(
+                f'there is no collection "{name}" in {self.path}{self._describe_others(name)}'
+            )
         return shard
 
     def create(self, name: str, config: EdgeConfig) -> EdgeShard:
@@ -79,6 +81,7 @@ class Shards:
                 raise InputError(f'the collection "{name}" exists already in {self.path}')
             require_room(self.path, SMALL_RESERVE_BYTES)
             # Made aside and moved, so that a process killed here leaves no half of a shard.
+            self.path.mkdir(parents=True, exist_ok=True)
             staging_path = self.path / f".new-{name}"
             shutil.rmtree(staging_path, ignore_errors=True)
             shard = EdgeShard.create(str(staging_path), config)
@@ -156,6 +159,12 @@ class Shards:
             shard.flush()
             if name not in self._borrowed_names:
                 shard.close()
+
+    def _describe_others(self, name: str) -> str:
+        if not self.path.is_dir():
+            return ": there is no such folder; see database.path"
+        names = [entry.name for entry in self.path.iterdir() if self._has_shard(entry.name)]
+        return describe_near_names(name, names)
 
     def _has_shard(self, name: str) -> bool:
         return (self.path / name / "segments").is_dir()

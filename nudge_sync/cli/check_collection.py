@@ -62,6 +62,8 @@ def _list_problems(job: Job) -> list[str]:
 
 
 def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
+    if not job.target.facts.points:
+        return ["the collection is empty: there is nothing to do until the application fills it"]
     notes = []
     needed = job.settings.gate.min_queries
     if query_count < needed:

@@ -26,6 +26,7 @@ from nudge_sync.connector.contract import (
     connect,
     connector_names,
 )
+from nudge_sync.connector.near_names import describe_near_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
 from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
@@ -34,7 +35,7 @@ from nudge_sync.connector.secrets import (
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
-from nudge_sync.connector.settings import Section, validate_settings
+from nudge_sync.connector.settings import Section, resolve_path, validate_settings
 from nudge_sync.connector.vectors import (
     TOLERANCE,
     check_queries,
@@ -72,6 +73,7 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "describe_near_names",
     "has_generation",
     "is_match",
     "is_same_vector",
@@ -81,5 +83,6 @@ __all__ = [
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",
     "require_room",
+    "resolve_path",
     "validate_settings",
 ]
