@@ -61,10 +61,10 @@ class VerbGroup(TyperGroup):
         except (typer.Abort, KeyboardInterrupt):
             # The program's own way to end: 1 at a question that nobody answers, 130 at a signal.
             is_signal = isinstance(sys.exception(), KeyboardInterrupt)
-            _print_document(ctx, describe_error(Interrupted() if is_signal else Declined()))
+            _print_document(ctx, summarise_error(Interrupted() if is_signal else Declined()))
             raise
         except NudgeSyncError as error:
-            _print_document(ctx, describe_error(error))
+            _print_document(ctx, summarise_error(error))
             if is_debug_mode():
                 raise
             print_error(str(error))
@@ -86,7 +86,7 @@ def describe_failure(cause: str, message: str, exit_code: int) -> dict[str, Any]
     return {"cause": cause, "message": message, "exit_code": exit_code}
 
 
-def describe_error(error: NudgeSyncError) -> dict[str, Any]:
+def summarise_error(error: NudgeSyncError) -> dict[str, Any]:
     """Return the `error` field that `--json` prints for an error."""
     return describe_failure(type(error).__name__, str(error), get_exit_code(error))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from nudge_sync.cli.errors import (
     GATE_REFUSED_EXIT_CODE,
-    describe_error,
+    summarise_error,
     describe_failure,
     get_exit_code,
     print_error,
@@ -130,4 +130,4 @@ def _run_or_print_error(
         raise
     except NudgeSyncError as error:
         print_error(f"{name}: {error}")
-        return {"collection": name, "error": describe_error(error)}, get_exit_code(error)
+        return {"collection": name, "error": summarise_error(error)}, get_exit_code(error)
