@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from nudge_sync.base.times import check_cron, parse_duration
 from nudge_sync.connector.settings import (
     Section,
     SettingsModel,
@@ -193,7 +193,7 @@ class ScheduleSettings(Section):
         if self.cron and self.every:
             raise ValueError("set cron or every, not both")
         if self.cron:
-            _parse_cron(self.cron)
+            check_cron(self.cron)
         return self
 
 
@@ -276,34 +276,6 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "feedback": FeedbackSettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
-_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_MAX_DURATION_SECONDS = 3660 * 86400
-_DURATION_PATTERN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
-
-
-def parse_duration(duration: str) -> float:
-    """Return the seconds of a duration such as 90s, 30m, 1.5h or 1d12h.
-
-    Raises ValueError where it is no duration, is zero, or is over ten years.
-    """
-    text = duration.strip().lower().replace(" ", "")
-    if _DURATION_PATTERN.fullmatch(text):
-        parts = re.findall(r"([0-9.]+)([smhdw])", text)
-        total = sum(float(number) * _SECONDS_PER_UNIT[unit] for number, unit in parts)
-        if 0 < total <= _MAX_DURATION_SECONDS:
-            return total
-    raise ValueError("not a duration; write 90s, 30m, 6h, 1d or 1d12h")
-
-
-def _parse_cron(cron: str) -> None:
-    # Imported here: otherwise every verb would load the scheduler.
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
-
-    try:
-        CronTrigger.from_crontab(cron, timezone="UTC")
-    except (ValueError, TypeError, KeyError):
-        message = "not a cron line; write minute hour day month weekday, such as 15 3 * * *"
-        raise ValueError(message) from None
 
 
 def load_config(path: Path) -> Config:

@@ -18,11 +18,11 @@ from nudge_sync.cli.verbs.feedback.judgements import judgements
 from nudge_sync.cli.verbs.feedback.stats import stats
 from nudge_sync.cli.verbs.forget import forget
 from nudge_sync.cli.verbs.gc import gc
-from nudge_sync.cli.verbs.hold import hold
+from nudge_sync.cli.verbs.hold.hold import hold
+from nudge_sync.cli.verbs.hold.release import release
 from nudge_sync.cli.verbs.init import init
 from nudge_sync.cli.verbs.log import log
 from nudge_sync.cli.verbs.plan import plan
-from nudge_sync.cli.verbs.release import release
 from nudge_sync.cli.verbs.resume import resume
 from nudge_sync.cli.verbs.rollback import rollback
 from nudge_sync.cli.verbs.serve import serve

@@ -10,10 +10,10 @@ from typing import Any
 
 from nudge_sync.cli.errors import (
     GATE_REFUSED_EXIT_CODE,
-    summarise_error,
     describe_failure,
     get_exit_code,
     print_error,
+    summarise_error,
 )
 from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect

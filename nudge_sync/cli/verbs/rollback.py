@@ -44,7 +44,7 @@ def rollback(
 ) -> None:
     """Undo the last revision, or go back to an earlier one; cycles then wait for `release`."""
     from nudge_sync.cli.run import run_on_collections
-    from nudge_sync.cli.verbs.hold import describe_operator
+    from nudge_sync.cli.verbs.hold.hold import describe_operator
     from nudge_sync.store.hold import HoldRequest
     from nudge_sync.writing.rollback import roll_back
 
