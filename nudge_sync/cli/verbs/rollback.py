@@ -46,11 +46,15 @@ def rollback(
     to: ToOption = None,
     originals: OriginalsOption = False,
     drifted: DriftedOption = False,
+    reason: options.ReasonOption = "",
+    by: options.ByOption = "",
     yes: options.YesOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Write back what an earlier revision held; by default, undo the last one."""
+    """Undo the last revision, or go back to an earlier one; cycles then wait for `release`."""
     from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.verbs.hold.hold import describe_operator
+    from nudge_sync.store.hold import HoldRequest
     from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
@@ -62,6 +66,8 @@ def rollback(
         "the originals" if originals else f"revision {to}" if to else "before the last revision"
     )
 
+    request = HoldRequest(by or describe_operator(), reason or f"rolled back to {restored_state}")
+
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
         with show_progress() as progress:
@@ -71,6 +77,7 @@ def rollback(
                 to=to,
                 originals=originals,
                 overwrite_drifted=drifted,
+                hold=request,
                 progress=progress,
             ).summary()
 
