@@ -42,6 +42,11 @@ class Connection:
             self.client: QdrantClient = _create_client(settings, self._api_key)
 
     @property
+    def has_api_key(self) -> bool:
+        """Whether requests carry a key or token."""
+        return self._api_key is not None
+
+    @property
     def is_local(self) -> bool:
         """Whether this is qdrant-client's local mode."""
         return self.settings.is_local
