@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from nudge_sync.feedback.ingest.batches import RowKind
+from nudge_sync.feedback.schema.exposure import Arm, Team
 
 _ID_SCHEMA = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _COMMON_PROPERTIES: dict[str, Any] = {
@@ -25,6 +26,11 @@ _ROW_SCHEMAS: dict[RowKind, dict[str, Any]] = {
             "text": {"type": "string"},
             "shown": {"type": "array", "items": _ID_SCHEMA, "description": "best first"},
             "propensities": {"type": "array", "items": {"type": "number"}},
+            "experiment": {"type": "string"},
+            "arm": {"enum": list(get_args(Arm))},
+            "teams": {"type": "array", "items": {"enum": list(get_args(Team))}},
+            "moved": {"type": "array", "items": {"type": "boolean"}},
+            "fallback": {"type": "string"},
             **_COMMON_PROPERTIES,
         },
     },

@@ -21,7 +21,7 @@ _INDEXED_FIELDS: dict[Companion, tuple[str, ...]] = {
     "originals": (),
     "history": ("revision",),
     "revisions": ("kind",),
-    "queries": ("query_id", "timestamp", "client_id", "session_id"),
+    "queries": ("query_id", "timestamp", "client_id", "session_id", "experiment"),
     "events": ("query_id", "timestamp", "client_id", "session_id"),
 }
 """The document fields of each companion that a `Where` names."""

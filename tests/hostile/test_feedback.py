@@ -74,6 +74,20 @@ SEARCHES: list[dict[str, Any]] = [
         [0.5], [0.5, 0.5, 0.5], [0, 1], [1.1, 0.5], [-0.1, 0.5], ["a", "b"], [None, None],
         [float("nan"), 0.5], "0.5,0.5", 0.5,
     )),
+    *(search(experiment=bad, arm="control") for bad in (1, [], {}, True, "\ud800", "e" * 201)),
+    *(search(experiment="canary:1", arm=bad) for bad in (None, "", "Control", 1, [], {}, True)),
+    *(search(experiment="canary:1", arm="interleaved", shown=[1, 2], teams=bad) for bad in (
+        "both", ["both"], ["both"] * 3, ["both", "none"], [1, 2], [["both"], "both"], {}, True,
+    )),
+    *(search(experiment="canary:1", arm="control", shown=[1, 2], moved=bad) for bad in (
+        [True], [1, 0], ["true", "false"], [None, None], {"1": True}, "yes",
+    )),
+    *(search(experiment="canary:1", arm="control", fallback=bad) for bad in (
+        1, ["error"], True, "\udfff", "f" * 201,
+    )),
+    *(search(shown=[1], **fields) for fields in (
+        {"arm": "control"}, {"teams": ["both"]}, {"moved": [True]}, {"fallback": "error"},
+    )),
     *(search(session=bad) for bad in ([], {}, 1.5, True, "\ud800")),
     *(search(client=bad) for bad in ([1], {"a": 1}, 0.1, False)),
     *(search(type=bad) for bad in ("", "Search", "DROP", 1, [], {})),
@@ -175,7 +189,8 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FIELDS = sorted({*search(), *event(), "time", "shown", "session", "client", "grade", "position",
-                 "type", "propensities", "event_attributes", "text", "object_id"})  # fmt: skip
+                 "type", "propensities", "event_attributes", "text", "object_id",
+                 "experiment", "arm", "teams", "moved", "fallback"})  # fmt: skip
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -13,6 +13,7 @@ import numpy as np
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.schema.exposure import Exposure, parse_exposure
 from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
@@ -120,7 +121,15 @@ def _parse_search(row: Mapping[str, Any], dimension: int) -> Search:
         propensities=_parse_propensities(row.get("propensities"), len(shown)),
         session_id=_get_string(row, "session"),
         client_id=_get_string(row, "client"),
+        exposure=_parse_exposure(row, len(shown)),
     )
+
+
+def _parse_exposure(row: Mapping[str, Any], shown_count: int) -> Exposure | None:
+    try:
+        return parse_exposure(row, shown_count)
+    except InputError as error:
+        raise BadRow("wrong type", str(error)) from None
 
 
 def _parse_event(row: Mapping[str, Any]) -> Event:
