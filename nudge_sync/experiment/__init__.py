@@ -1,1 +1,1 @@
-"""Experiments on live traffic: two arms, what people do with each, and what follows from it."""
+"""Experiments on live traffic: two states of a collection, searched at once and compared."""

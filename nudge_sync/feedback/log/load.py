@@ -30,6 +30,7 @@ def load_log(
     settings: FeedbackSettings,
     dimension: int,
     progress: Progress = ignore_progress,
+    *,
     searches_where: Where | None = None,
 ) -> Log:
     """Return the log that the records hold, read in batches: events first, then searches.
@@ -54,7 +55,9 @@ def load_log(
                 SearchesBuilder(dimension, encoders, reads_vectors=reads_vectors),
                 unreadable_events,
             )
-            where = [{**time_range, **(searches_where or {})} for time_range in time_ranges]
+            where: list[Where] = [
+                {**time_range, **(searches_where or {})} for time_range in time_ranges
+            ]
             if _read_searches(queries, where, searches_builder, validator, progress):
                 break
         return replace(

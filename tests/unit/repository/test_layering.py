@@ -36,6 +36,7 @@ LAYERS = (
     {"store"},
     {"tuning"},
     {"feedback"},
+    {"experiment"},
     {"planning"},
     {"writing"},
     {"evaluate"},

@@ -5,14 +5,14 @@ x, which is never below `low`:
 
     W_t(m, r) = prod_i (1 - r + r (x_i - low) / (m - low)),    W_t(m) = mean over r of W_t(m, r)
 
-If the mean is at most `m`, whatever the observations are distributed like and however they depend on
-earlier ones, W(m) is a nonnegative supermartingale that starts at 1. By Ville's inequality the chance
-that it ever reaches 1 / alpha is at most alpha; so `m` is rejected for good once it does. That is the
-diversified Kelly bettor of Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-betting" (JRSS B, 2024), section B.3 of the supplement; Howard et al., "Time-uniform, nonparametric,
-nonasymptotic confidence sequences" (Annals of Statistics, 2021), define what a confidence sequence is.
+If the mean is at most `m`, whatever the observations' distribution and however they depend on
+earlier ones, W(m) is a nonnegative supermartingale that starts at 1. By Ville's inequality it ever
+reaches 1 / alpha with a chance of at most alpha, so that `m` is rejected for good once it does.
+This is the diversified Kelly bettor of Waudby-Smith and Ramdas, "Estimating means of bounded random
+variables by betting" (JRSS B, 2024). What a confidence sequence is: Howard et al., "Time-uniform,
+nonparametric, nonasymptotic confidence sequences" (Annals of Statistics, 2021).
 
-Only one side is written out. The other is the same of the mirrored observations: `-x`, from `-high`.
+Only one side is written out. The other is that of the mirrored observations: `-x`, from `-high`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def compute_log_wealth(observations: Float64, mean: float, low: float) -> Float6
 def compute_lower_bound(observations: Float64, low: float, high: float, alpha: float) -> float:
     """Return the highest mean that was ever rejected as too low; `low` if none was.
 
-    observations: (n,) in the order in which they came, from `low` to `high`.  If their mean stays the
-    same, the chance that the bound is ever above it, however often it is computed as observations
-    come in, is at most `alpha`. With more observations it never falls.
+    observations: (n,) in the order in which they came, from `low` to `high`.  If their mean stays
+    the same, the chance that the bound is ever above it, however often it is computed as
+    observations come in, is at most `alpha`. With more observations it never falls.
     """
     # W(m) falls with m at every time, so that its maximum over time does too. The grid is the same
     # for any observations, so that the bound of more of them is never rounded below that of fewer.
@@ -62,7 +62,7 @@ def compute_lower_bound(observations: Float64, low: float, high: float, alpha: f
             rejected = middle
         else:
             accepted = middle
-    return low + rejected * step
+    return float(low + rejected * step)
 
 
 def compute_upper_bound(observations: Float64, low: float, high: float, alpha: float) -> float:
@@ -81,10 +81,9 @@ def predict_remaining(observations: Float64, mean: float, low: float, alpha: flo
     """
     if not len(observations):
         return inf
-    missing = -log(alpha) - compute_log_wealth(observations, mean, low).max()
-    if missing <= 0:
+    log_wealth = compute_log_wealth(observations, mean, low)
+    if log_wealth.max() >= -log(alpha):
         return 0.0
     growth = (observations - low) / (mean - low) - 1
     best = max(float(np.log1p(fraction * growth).mean()) for fraction in BET_FRACTIONS.tolist())
-    log_wealth = compute_log_wealth(observations, mean, low)[-1]
-    return float((-log(alpha) - log_wealth) / best) if best > 0 else inf
+    return (-log(alpha) - float(log_wealth[-1])) / best if best > 0 else inf

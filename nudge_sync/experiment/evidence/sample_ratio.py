@@ -3,9 +3,9 @@
 Where they do not, sessions were lost on the way, most likely not the same ones in both arms, and no
 difference between the arms means anything.
 
-The evidence is a Bayes factor: a Beta mixture of ratios against the ratio that was set. If that one
-holds, it is a nonnegative martingale that starts at 1, so that by Ville's inequality it ever reaches
-1 / alpha with probability alpha at most, however often it is looked at. Lindon and Malek,
+The evidence is a Bayes factor: a Beta mixture of ratios against the ratio that was set. If that
+one holds, it is a nonnegative martingale that starts at 1, so that by Ville's inequality it ever
+reaches 1 / alpha with a chance of at most alpha, however often it is looked at. Lindon and Malek,
 "Anytime-valid inference for multinomial count data" (NeurIPS 2022), for two arms.
 """
 
