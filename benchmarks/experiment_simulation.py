@@ -232,10 +232,10 @@ def show_worse(name: str, plans: Path | None, count: int) -> None:
         for mode, (simulate, share) in list_modes(world).items():
             ends = run(simulate, share, count, 10_000 if mode == "split, 10 %" else 4000, 6)
             median, late = np.quantile(ends.harmed, [0.5, 0.9], method="higher")
-            treated = 1.0 if mode == "interleave" else share
+            treated = hurt * (1.0 if mode == "interleave" else share)
             print(f"{mode:22} harm {ends.harms.mean():.1%} promoted {ends.promotions.mean():.1%} "
                   f"sessions: median{show_count(median)}, 90 %{show_count(late)}; "
-                  f"hurt until then: {treated * hurt * min(median, 1e9):.0f}", flush=True)  # fmt: skip
+                  f"hurt until then: {treated * min(median, 1e9):.0f}", flush=True)  # fmt: skip
 
 
 def show_control(plans: Path | None, count: int) -> None:
