@@ -67,7 +67,8 @@ def weigh_evidence(
 ) -> Evidence:
     """Return the evidence of the sessions so far.
 
-    treatment_share: the share of the sessions that got the treatment, where they are split.
+    treatment_share: the share of the sessions that got the treatment, where they are split: that of
+    a canary, and 1 less that of a holdback, whose treatment is the collection.
     Half of alpha goes to "better", a quarter each to "worse" and to the guardrail's "worse"; so all
     wrong conclusions together, where the arms do not differ, have a chance of alpha at most.
     """
