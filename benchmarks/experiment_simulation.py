@@ -7,10 +7,10 @@ The demo's data is always there; other sets are those of `feedback_simulation.py
 is that of a whole cycle, theirs is NUDGE-N's. What people do stands in `simulated_canaries.py`.
 Every canary is looked at after every session, by the product's own sequences and settings.
 
-null       no difference: in each session a coin says which of the two lists (of the demo's plan, and
-           of the collection) is called the treatment's.
+null       no difference: in each session a coin says which of the two lists (of the demo's plan,
+           and of the collection) is called the treatment's.
 sequences  the product's sequence beside others of the package ville, empirical Bernstein and an
-           asymptotic one: how often they promote where nothing differs, and after how many sessions.
+           asymptotic one: how often they promote where nothing differs, and how soon otherwise.
 better     the demo's plan, and the same plan a part of the way: sessions until it is promoted. The
            t-test has one fixed number of sessions, half of them in each arm, the same alpha, and a
            power of 0.5 or 0.9.
