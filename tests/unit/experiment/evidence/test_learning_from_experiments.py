@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.config import FeedbackSettings
+from nudge_sync.experiment.interleave import draft_teams
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -18,23 +19,21 @@ from nudge_sync.testing.memory import MemoryDatabase
 DIMENSION, QUERIES, SEARCHES, RANKS = 16, 60, 16, 6
 
 
-def list_shown(control, intruder, arm, rng):
-    """Return the list of an arm: the treatment's has the intruder first."""
-    treatment = [intruder, *(point for point in control if point != intruder)][:RANKS]
+def list_shown(control, first, arm, rng):
+    """Return the list of an arm, and its teams: the treatment's has the point `first` in front."""
+    treatment = [first, *(point for point in control if point != first)][:RANKS]
     if arm != "interleaved":
         return (treatment if arm == "treatment" else control), ()
-    rest = [point for point in control if point != intruder][: RANKS - 2]
-    pair = [(intruder, "treatment"), (control[0], "control")]
-    pair = pair if rng.random() < 0.5 else pair[::-1]
-    shown = [point for point, _ in pair] + [point for point in rest if point != control[0]]
-    return shown, tuple(team for _, team in pair) + ("both",) * (len(shown) - 2)
+    drafted = draft_teams(control, treatment, RANKS, iter((rng.random(2 * RANKS) < 0.5).tolist()))
+    return drafted.ids, tuple(drafted.teams)
 
 
-def judge_log(arms):
-    """Return point pairs that are judged to attract, of a log whose searches take turns in `arms`.
+def judge_log(arms, first):
+    """Return which (query, point) attract by a log whose searches take turns in `arms`.
 
-    Query q is answered by point q, and its intruder is point 1000 + q. Rank r is examined with
-    1 / r; the answer is then clicked with 0.8 and anything else with 0.1.
+    Query q is answered by point q, and its intruder is point 1000 + q. For every other query, the
+    treatment has the point `first` + q in front; for the rest the arms do not differ. Rank r is
+    examined with 1 / r; the answer is then clicked with 0.8 and anything else with 0.1.
     """
     rng = np.random.default_rng(0)
     database = MemoryDatabase()
@@ -45,7 +44,8 @@ def judge_log(arms):
         control = [*rng.permutation([q, *others]).tolist(), 1000 + q]
         for n in range(SEARCHES):
             arm = arms[n % len(arms)]
-            shown, teams = list_shown(control, 1000 + q, arm, rng)
+            in_front = first + q if q % 2 else control[0]
+            shown, teams = list_shown(control, in_front, arm, rng)
             name, client = f"{q:03d} {n:02d}", f"c{q} {n}"
             exposure = Exposure("canary:1", arm, teams)
             search = Search(
@@ -65,19 +65,31 @@ def judge_log(arms):
 
 
 def count(judged):
-    """Return how many answers are judged to attract, and how many intruders."""
+    """Return how many answers are judged to attract, how many intruders, and how many others."""
     answers = sum(point == row for row, point in judged)
-    return answers, sum(point == 1000 + row for row, point in judged)
+    intruders = sum(point == 1000 + row for row, point in judged)
+    return answers, intruders, len(judged) - answers - intruders
 
 
 @pytest.fixture(scope="module")
 def without_experiment():
-    return count(judge_log(["control"]))
+    return count(judge_log(["control"], 0))
 
 
-@pytest.mark.parametrize("arms", [["control", "treatment"], ["interleaved"]])
-def test_the_arm_does_not_bias_the_next_plan(arms, without_experiment):
-    answers, intruders = count(judge_log(arms))
+MODES = pytest.mark.parametrize("arms", [["control", "treatment"], ["interleaved"]])
+
+
+@MODES
+def test_a_wrong_plan_is_not_confirmed_by_its_own_canary(arms, without_experiment):
+    answers, intruders, others = count(judge_log(arms, 1000))
     assert without_experiment[0] > 0.6 * QUERIES
-    assert answers > 0.85 * without_experiment[0]
+    assert answers > 0.35 * QUERIES
     assert intruders <= 0.05 * QUERIES
+    assert others <= without_experiment[2] + 0.05 * QUERIES
+
+
+@MODES
+def test_what_a_right_plan_shows_is_learnt_as_well(arms, without_experiment):
+    answers, intruders, others = count(judge_log(arms, 0))
+    assert answers >= 0.9 * without_experiment[0]
+    assert intruders + others <= sum(without_experiment[1:]) + 0.05 * QUERIES
