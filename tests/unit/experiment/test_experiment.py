@@ -271,7 +271,7 @@ def test_what_admits_returned_for_a_point_is_what_is_shown(sample, open_experime
 
 def test_callbacks_are_awaited(sample, open_experiment):
     start(sample)
-    experiment = open_experiment()
+    experiment = open_experiment(deadline=2)
     query = find_query_that_needs_more(sample)
 
     async def more(limit):
@@ -279,7 +279,7 @@ def test_callbacks_are_awaited(sample, open_experiment):
         return search(sample, query, limit)
 
     async def stall(_):
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     async def run():
         results = search(sample, query, K)

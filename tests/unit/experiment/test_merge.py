@@ -73,21 +73,23 @@ class World:
         raise AssertionError("it never came to an end")
 
 
-COORDINATES = st.sampled_from([-2.0, -1.0, -0.5, 0.25, 1.0, 1.5, 2.0])
+COORDINATES = np.array([-2.0, -1.0, -0.5, 0.25, 1.0, 1.5, 2.0], np.float32)
 """Few and exact, so that scores tie."""
-VECTORS = st.lists(COORDINATES, min_size=DIMENSION, max_size=DIMENSION)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    count = draw(st.integers(1, 24))
-    live = np.array([draw(VECTORS) for _ in range(count)], np.float32)
-    moved_ids = draw(st.lists(st.integers(0, count - 1), unique=True, max_size=count))
-    moved = {id_: np.array(draw(VECTORS), np.float32) for id_ in moved_ids}
-    passing = draw(st.frozensets(st.integers(0, count - 1)) | st.just(frozenset(range(count))))
-    query = np.array(draw(VECTORS), np.float32)
+    count, k = draw(st.integers(1, 24)), draw(st.integers(1, 8))
+    moved_count, passing_count = draw(st.integers(0, count)), draw(st.integers(0, count))
     metric = draw(st.sampled_from(["cosine", "dot", "euclid"]))
-    return World(metric, live, moved, passing, query, draw(st.integers(1, 8)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    moved = {
+        int(id_): rng.choice(COORDINATES, DIMENSION) for id_ in rng.permutation(count)[:moved_count]
+    }
+    # Mostly, there is no filter.
+    passing = rng.permutation(count)[: passing_count if rng.random() < 0.4 else count].tolist()
+    live = rng.choice(COORDINATES, (count, DIMENSION))
+    return World(metric, live, moved, frozenset(passing), rng.choice(COORDINATES, DIMENSION), k)
 
 
 def assert_same_up_to_ties(world: World, merged: Merged) -> None:
