@@ -1,6 +1,6 @@
 """Simulated canaries: how often they conclude wrongly, and how many sessions they take.
 
-python benchmarks/experiment_simulation.py [--parts null,sequences,better,worse,control]
+python benchmarks/experiment_simulation.py [--parts null,sequences,better,worse,cold,control]
     [--canaries 2000] [--sessions 2000] [--plans FOLDER]
 
 The demo's data is always there; other sets are those of `feedback_simulation.py`. The demo's plan
@@ -16,6 +16,8 @@ better     the demo's plan, and the same plan a part of the way: sessions until 
            power of 0.5 or 0.9.
 worse      a plan made from shuffled judgements: until it is stopped. A session is hurt if its best
            answer stands lower, or is gone, where the plan's list is compared with the collection's.
+cold       plans that know nothing of three documents in ten, which they push out of lists: what the
+           guardrail sees of it, and what becomes of the canary.
 control    squad, on which nothing is to be gained: how often a plan is promoted.
 """
 
@@ -225,7 +227,7 @@ def find_hurt(world: World) -> Any:
 
 def show_worse(name: str, plans: Path | None, count: int) -> None:
     for angle in (0.2, 0.6):
-        world = build_world(name, plans, shuffled=True, angle=angle)
+        world = build_world(name, plans, spoil="shuffled", angle=angle)
         loss = world.score(world.planned) - world.score(world.documents)
         hurt = find_hurt(world).mean()
         print(f"\nworse: {name}, shuffled judgements, angle {angle}, NDCG@10 {100 * loss:+.1f}; "
@@ -237,6 +239,21 @@ def show_worse(name: str, plans: Path | None, count: int) -> None:
             print(f"{mode:22} harm {ends.harms.mean():.1%} promoted {ends.promotions.mean():.1%} "
                   f"sessions: median{show_count(median)}, 90 %{show_count(late)}; "
                   f"hurt until then: {treated * min(median, 1e9):.0f}", flush=True)  # fmt: skip
+
+
+def show_cold(plans: Path | None, count: int) -> None:
+    print(f"\ncold: demo, three documents in ten without judgements, {count} canaries")
+    for angle in (None, 0.6, 0.9):
+        world = build_world(DEMO, plans, spoil="cold", angle=angle)
+        gain = world.score(world.planned) - world.score(world.documents)
+        for mode, (simulate, share) in list_modes(world).items():
+            sample = simulate(shape=(1, 200_000), rng=np.random.default_rng(8))
+            ends = run(simulate, share, count, 6000, 9)
+            print(f"angle {angle or 'chosen':<7}NDCG@10 {100 * gain:+5.1f}  {mode:22}"
+                  f"effect {sample.effect.values.mean():+.4f}  "
+                  f"guardrail {sample.unmoved.values.mean():+.4f}  "
+                  f"promoted {ends.promotions.mean():.0%}  harm {ends.harms.mean():.0%}",
+                  flush=True)  # fmt: skip
 
 
 def show_control(plans: Path | None, count: int) -> None:
@@ -253,7 +270,7 @@ def show_control(plans: Path | None, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", default="null,sequences,better,worse,control")
+    parser.add_argument("--parts", default="null,sequences,better,worse,cold,control")
     parser.add_argument("--canaries", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=2000)
     parser.add_argument("--plans", type=Path)
@@ -271,6 +288,8 @@ def main() -> None:
         show_better(demo, few)
     if "worse" in parts:
         show_worse(DEMO, args.plans, few)
+    if "cold" in parts:
+        show_cold(args.plans, few)
     if "control" in parts and "squad-minilm" in list_sets():
         show_control(args.plans, few)
     print(f"\n{time.perf_counter() - start:.0f} s")

@@ -115,22 +115,36 @@ def plan_by_nudge_n(documents: Any, train: Requests, angle: float | None = None)
     ).documents
 
 
+def spoil_answers(train: Requests, document_count: int, spoil: str) -> Requests:
+    """Return the training queries with wrong or missing answers.
+
+    spoil: "shuffled", each query gets the answers of another; "cold", three documents of ten lose
+    all of theirs, and queries that lose every answer are left out; "", nothing changes.
+    """
+    rng = np.random.default_rng(0)
+    if spoil == "shuffled":
+        order = rng.permutation(len(train.answers))
+        return replace(train, answers=[train.answers[row] for row in order])
+    if spoil == "cold":
+        cold = frozenset(rng.permutation(document_count)[: int(0.3 * document_count)].tolist())
+        train = replace(train, answers=[answers - cold for answers in train.answers])
+        return train.select(np.flatnonzero([bool(answers) for answers in train.answers]))
+    return train
+
+
 def build_world(
-    name: str, plans: Path | None = None, *, shuffled: bool = False, angle: float | None = None
+    name: str, plans: Path | None = None, *, spoil: str = "", angle: float | None = None
 ) -> World:
     """Return the world of a set and its plan.
 
-    plans: a folder in which plans are kept, or None; shuffled: whether each query gets the answers
-    of another; angle: a fixed one.
+    plans: a folder in which plans are kept, or None; spoil: see above; angle: a fixed one.
     """
     documents, train, others = load_requests(name)
-    if shuffled:
-        order = np.random.default_rng(0).permutation(len(train.answers))
-        train = replace(train, answers=[train.answers[row] for row in order])
-    kept = plans and plans / f"{name}{'-shuffled' if shuffled else ''}-{angle}.npy"
+    train = spoil_answers(train, len(documents), spoil)
+    kept = plans and plans / f"{name}-{spoil}-{angle}.npy"
     if kept and kept.exists():
         planned = np.load(kept)
-    elif name == DEMO and angle is None:
+    elif name == DEMO and angle is None and not spoil:
         planned = plan_demo(documents, train)
     else:
         planned = plan_by_nudge_n(documents, train, angle)
