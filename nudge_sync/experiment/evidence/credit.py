@@ -121,7 +121,8 @@ def compute_credits(
     searches = read_exposed_searches(log, exposures, interleaved=interleaved, unit=unit)
     clicks, _, reports = select_clicks(log, feedback)
     counts = searches.counts & ~_find_excluded(reports, len(searches.counts))
-    clicks = clicks.select(counts[clicks.search])
+    has_list = np.diff(log.searches.shown_starts) > 0
+    clicks = clicks.select((counts & has_list)[clicks.search])
     ranks = find_ranks(log.searches, clicks)
     values = _value_clicks(clicks, ranks, feedback, canary)
     is_moved = np.isin(clicks.point, searches.moved_points)

@@ -120,6 +120,17 @@ def test_searches_of_the_other_mode_and_of_a_pause_do_not_count():
     assert len(logged.credits(INTERLEAVE)) == 1
 
 
+@pytest.mark.parametrize("canary", [SPLIT, INTERLEAVE])
+def test_a_click_where_no_list_was_logged_is_worth_nothing(canary):
+    arm = "control" if canary is SPLIT else "interleaved"
+    unlisted = replace(
+        make_search("a", "s1", arm), shown=(), exposure=Exposure("c:1", arm, moved=())
+    )
+    click = Event("a", "click", 10, position=40, timestamp=START)
+    credits_ = Logged([unlisted, make_search("b", "s2", arm)], [click]).credits(canary)
+    assert credits_.credit.tolist() == [0.0, 0.0]
+
+
 def test_a_session_that_goes_on_or_saw_both_arms_does_not_count():
     logged = Logged(
         [
