@@ -226,7 +226,7 @@ def find_hurt(world: World) -> Any:
 
 
 def show_worse(name: str, plans: Path | None, count: int) -> None:
-    for angle in (0.2, 0.6):
+    for angle in (0.6, 0.9):
         world = build_world(name, plans, spoil="shuffled", angle=angle)
         loss = world.score(world.planned) - world.score(world.documents)
         hurt = find_hurt(world).mean()

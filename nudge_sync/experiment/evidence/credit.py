@@ -21,7 +21,6 @@ from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.config import CanarySettings, FeedbackSettings
 from nudge_sync.experiment.evidence.exposed_searches import (
     ExposedSearches,
-    Unit,
     read_exposed_searches,
 )
 from nudge_sync.feedback.clicks.impressions import find_ranks
@@ -32,6 +31,7 @@ from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.exposure import EXPERIMENT_FIELD, Exposure
 from nudge_sync.feedback.schema.records import parse_search_record
+from nudge_sync.store.experiments.running import AssignmentUnit
 from nudge_sync.store.schema import LAST_MOMENT
 from nudge_sync.store.target import Target
 
@@ -75,7 +75,7 @@ def load_credits(
     feedback: FeedbackSettings,
     canary: CanarySettings,
     *,
-    unit: Unit,
+    unit: AssignmentUnit,
     started: float,
     now: float,
 ) -> SessionCredits:
@@ -109,7 +109,7 @@ def compute_credits(
     feedback: FeedbackSettings,
     canary: CanarySettings,
     *,
-    unit: Unit,
+    unit: AssignmentUnit,
     now: float,
 ) -> SessionCredits:
     """Return the credits of the sessions that are over at `now`, in seconds since 1970.

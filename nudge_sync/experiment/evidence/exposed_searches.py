@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,8 @@ from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.feedback.clicks.actors import number_assigned
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.schema.exposure import Exposure
+from nudge_sync.store.experiments.running import AssignmentUnit
 
-Unit: TypeAlias = Literal["session", "client"]
-"""Who is assigned to an arm."""
 PAUSED = "paused"
 """The fallback of a search that got the collection's own list because the experiment was paused:
 such searches are no part of the comparison, in either arm."""
@@ -45,7 +43,7 @@ class ExposedSearches:
 
 
 def read_exposed_searches(
-    log: Log, exposures: Mapping[str, Exposure], *, interleaved: bool, unit: Unit
+    log: Log, exposures: Mapping[str, Exposure], *, interleaved: bool, unit: AssignmentUnit
 ) -> ExposedSearches:
     """Return the searches of the log with what they were exposed to.
 
