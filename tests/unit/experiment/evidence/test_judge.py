@@ -13,7 +13,7 @@ from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.experiments.running import start_experiment
 from nudge_sync.store.target import open_target
-from nudge_sync.testing.faults import FaultyDatabase, Faults, disk_full
+from nudge_sync.testing.faults import Faults, FaultyDatabase, disk_full
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 
 DIMENSION, DAY = 4, 86_400.0
