@@ -13,7 +13,7 @@ sequences  the product's sequence beside others of the package ville, empirical 
            asymptotic one: how often they promote where nothing differs, and how soon otherwise.
 better     the demo's plan, and the same plan a part of the way: sessions until it is promoted. The
            t-test has one fixed number of sessions, half of them in each arm, the same alpha, and a
-           power of 0.5 or 0.9.
+           power of 0.5 (under "median") or 0.9 (under "90 %").
 worse      a plan made from shuffled judgements: until it is stopped. A session is hurt if its best
            answer stands lower, or is gone, where the plan's list is compared with the collection's.
 cold       plans that know nothing of three documents in ten, which they push out of lists: what the
@@ -238,7 +238,7 @@ def show_worse(name: str, plans: Path | None, count: int) -> None:
             treated = hurt * (1.0 if mode == "interleave" else share)
             print(f"{mode:22} harm {ends.harms.mean():.1%} promoted {ends.promotions.mean():.1%} "
                   f"sessions: median{show_count(median)}, 90 %{show_count(late)}; "
-                  f"hurt until then: {treated * min(median, 1e9):.0f}", flush=True)  # fmt: skip
+                  f"hurt until then:{show_count(treated * median)}", flush=True)  # fmt: skip
 
 
 def show_cold(plans: Path | None, count: int) -> None:
