@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.config import CanarySettings, FeedbackSettings
+from nudge_sync.connector import Where
 from nudge_sync.experiment.evidence.exposed_searches import (
     ExposedSearches,
     read_exposed_searches,
@@ -85,7 +86,7 @@ def load_credits(
     from the sidecar's own records, events also from the application's log.
     Raises ConfigError where that log cannot be read as configured, DatabaseError.
     """
-    where = {EXPERIMENT_FIELD: experiment, "timestamp": (started, LAST_MOMENT / 1000)}
+    where: Where = {EXPERIMENT_FIELD: experiment, "timestamp": (started, LAST_MOMENT / 1000)}
     exposures = {
         record.key: exposure
         for batch in target.queries.scan(where, vectors=False)
