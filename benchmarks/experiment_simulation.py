@@ -195,10 +195,9 @@ def show_better(world: World, count: int) -> None:
     print(f"\nbetter: the demo's plan, {count} canaries; sessions until promotion")
     print(f"{'way':>6}{'NDCG@10':>9}  {'mode':22}{'effect':>9}{'promoted':>10}{'harm':>7}"
           f"{'median':>10}{'90 %':>10}{'x interleave':>14}")  # fmt: skip
-    before = world.score(world.documents)
     for share, longest in ((1.0, 4000), (0.25, 16000), (0.1, 60000)):
         part = world.scale(share)
-        gain = part.score(part.planned) - before
+        gain = part.measure_gain()
         reference = 0.0
         for name, (simulate, ratio) in list_modes(part).items():
             sessions = min(longest, 4000) if name == "interleave" else longest
@@ -207,7 +206,7 @@ def show_better(world: World, count: int) -> None:
             median, late = np.quantile(ends.promoted, [0.5, 0.9], method="higher")
             reference = reference or median
             times = median / reference if median != NEVER else np.nan
-            print(f"{share:6.0%}{100 * gain:+9.1f}  {name:22}{effect:+9.4f}"
+            print(f"{share:6.0%}{gain:+9.1f}  {name:22}{effect:+9.4f}"
                   f"{ends.promotions.mean():10.1%}{ends.harms.mean():7.1%}"
                   f"{show_count(median)}{show_count(late)}"
                   f"{times:14.1f}", flush=True)  # fmt: skip
@@ -228,9 +227,9 @@ def find_hurt(world: World) -> Any:
 def show_worse(name: str, plans: Path | None, count: int) -> None:
     for angle in (0.6, 0.9):
         world = build_world(name, plans, spoil="shuffled", angle=angle)
-        loss = world.score(world.planned) - world.score(world.documents)
+        loss = world.measure_gain()
         hurt = find_hurt(world).mean()
-        print(f"\nworse: {name}, shuffled judgements, angle {angle}, NDCG@10 {100 * loss:+.1f}; "
+        print(f"\nworse: {name}, shuffled judgements, angle {angle}, NDCG@10 {loss:+.1f}; "
               f"{hurt:.0%} of queries hurt by the plan's list")  # fmt: skip
         for mode, (simulate, share) in list_modes(world).items():
             ends = run(simulate, share, count, 10_000 if mode == "split, 10 %" else 4000, 6)
@@ -245,12 +244,13 @@ def show_cold(plans: Path | None, count: int) -> None:
     print(f"\ncold: demo, three documents in ten without judgements, {count} canaries")
     for angle in (None, 0.6, 0.9):
         world = build_world(DEMO, plans, spoil="cold", angle=angle)
-        gain = world.score(world.planned) - world.score(world.documents)
+        is_cold = world.is_cold
+        print(f"angle {angle or 'chosen'}: NDCG@10 {world.measure_gain():+.1f}; for the queries "
+              f"whose answers stay, {is_cold.mean():.0%}, {world.measure_gain(is_cold):+.1f}")  # fmt: skip
         for mode, (simulate, share) in list_modes(world).items():
             sample = simulate(shape=(1, 200_000), rng=np.random.default_rng(8))
             ends = run(simulate, share, count, 6000, 9)
-            print(f"angle {angle or 'chosen':<7}NDCG@10 {100 * gain:+5.1f}  {mode:22}"
-                  f"effect {sample.effect.values.mean():+.4f}  "
+            print(f"{mode:22}effect {sample.effect.values.mean():+.4f}  "
                   f"guardrail {sample.unmoved.values.mean():+.4f}  "
                   f"promoted {ends.promotions.mean():.0%}  harm {ends.harms.mean():.0%}",
                   flush=True)  # fmt: skip
@@ -259,9 +259,8 @@ def show_cold(plans: Path | None, count: int) -> None:
 def show_control(plans: Path | None, count: int) -> None:
     for angle in (None, 0.2):
         world = build_world("squad-minilm", plans, angle=angle)
-        gain = world.score(world.planned) - world.score(world.documents)
         print(f"\nsquad, angle {angle or 'chosen'}: {world.moved.sum()} documents move, "
-              f"NDCG@10 {100 * gain:+.2f}")  # fmt: skip
+              f"NDCG@10 {world.measure_gain():+.2f}")  # fmt: skip
         for mode, (simulate, share) in list_modes(world).items():
             ends = run(simulate, share, count, 4000, 7)
             print(f"{mode:22} promoted {ends.promotions.mean():.1%}, harm {ends.harms.mean():.1%}",
