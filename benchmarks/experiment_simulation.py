@@ -245,8 +245,10 @@ def show_cold(plans: Path | None, count: int) -> None:
     for angle in (None, 0.6, 0.9):
         world = build_world(DEMO, plans, spoil="cold", angle=angle)
         is_cold = world.is_cold
-        print(f"angle {angle or 'chosen'}: NDCG@10 {world.measure_gain():+.1f}; for the queries "
-              f"whose answers stay, {is_cold.mean():.0%}, {world.measure_gain(is_cold):+.1f}")  # fmt: skip
+        print(
+            f"angle {angle or 'chosen'}: NDCG@10 {world.measure_gain():+.1f}; for the queries "
+            f"whose answers stay, {is_cold.mean():.0%}, {world.measure_gain(is_cold):+.1f}"
+        )
         for mode, (simulate, share) in list_modes(world).items():
             sample = simulate(shape=(1, 200_000), rng=np.random.default_rng(8))
             ends = run(simulate, share, count, 6000, 9)
