@@ -61,6 +61,9 @@ class WriteSettings(Section):
     keep_log: Annotated[int, Field(ge=1)] = 1000
     """How many revisions the ledger keeps, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
+    allow_fewer_copies: bool = False
+    """Whether points may move although a cluster keeps fewer copies of their originals than of
+    themselves."""
 
 
 DEFAULT_ACTIONS = {
@@ -216,11 +219,16 @@ class ServeSettings(Section):
     log_format: Literal["text", "json"] = "text"
 
 
+DEFAULT_PATIENCE = "30s"
+"""How long a request that found no answer is tried again."""
+
+
 class Config(Section):
     """The whole file."""
 
     database: dict[str, Any]
-    """`connector` names the connector; the other keys go to it unread."""
+    """`connector` names the connector, `patience` how long a request is tried again; the other
+    keys go to the connector unread."""
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
 
@@ -229,6 +237,10 @@ class Config(Section):
     def _check_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(database.get("connector"), str):
             raise ValueError('needs a connector, such as connector = "qdrant"')  # noqa: TRY004
+        try:
+            parse_duration(str(database.get("patience", DEFAULT_PATIENCE)))
+        except ValueError as error:
+            raise ValueError(f"patience: {error}") from None
         return database
 
     @field_validator("collections")
@@ -249,8 +261,13 @@ class Config(Section):
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The [database] table without `connector`, which is handed to the connector."""
-        return {key: value for key, value in self.database.items() if key != "connector"}
+        """The [database] table without the core's own keys, which is handed to the connector."""
+        return {k: v for k, v in self.database.items() if k not in {"connector", "patience"}}
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a request that found no answer is tried again."""
+        return parse_duration(str(self.database.get("patience", DEFAULT_PATIENCE)))
 
 
 _SHARED_SECTIONS: dict[str, type[Section]] = {

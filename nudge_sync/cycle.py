@@ -16,6 +16,7 @@ from nudge_sync.planning.held_out import LiveCheck, select_held_out
 from nudge_sync.planning.make_plan import describe_inputs, make_plan, refuse_stale_plan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
+from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.gc import collect_garbage
 from nudge_sync.store.target import Target, refuse_unsupported_collection
@@ -105,16 +106,18 @@ def apply(
 ) -> CycleReport:
     """Carry out `plan`, or one made now, and measure again through the live index.
 
-    Finishes first what an earlier process left unfinished. Points whose feedback is gone go back
-    to their originals even where the gate refuses; where the plan is made now, they go back before
-    that, so that the plan is the one for points that were never moved. While an erasure is pending
-    no live vector stays for its own sake: where the gate refuses, all points go back. A loss that
-    shows on the live index is rolled back at once.
+    Finishes first what an earlier process left unfinished, and refuses to move anything while a
+    cluster keeps fewer copies of the originals than of the collection. Points whose feedback is
+    gone go back to their originals even where the gate refuses; where the plan is made now, they go
+    back before that, so that the plan is the one for points that were never moved. While an erasure
+    is pending no live vector stays for its own sake: where the gate refuses, all points go back. A
+    loss that shows on the live index is rolled back at once.
     Raises StalePlan, InputError for a plan whose vectors do not fit or go too far, LeaseHeld,
     LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what `progress` raises.
     """
     with open_writer(target, settings, progress) as writer:
         finish_pending_revision(writer)
+        refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress)
         ids_without_feedback = find_points_without_feedback(target, judgements)

@@ -10,6 +10,7 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import (
     DatabaseFacts,
     Record,
+    Replication,
     parse_version,
     refuse_secrets_in_table,
     validate_settings,
@@ -20,6 +21,7 @@ from nudge_sync_milvus.create import load_collection
 from nudge_sync_milvus.layout import resolve_layout
 from nudge_sync_milvus.log_documents import scan_log_documents
 from nudge_sync_milvus.records import MilvusRecords
+from nudge_sync_milvus.replicas import plan_replication, read_replication, replicate
 from nudge_sync_milvus.settings import MAX_REQUEST_BYTES, MilvusSettings
 
 _PARTIAL_UPDATE_RELEASE = (2, 6, 2)
@@ -74,9 +76,33 @@ class MilvusDatabase:
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MilvusRecords:
         """See `Database.records`."""
+        return self.records_beside("", name, dimension, indexed)
+
+    def records_beside(
+        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
+    ) -> MilvusRecords:
+        """See `ReplicatedDatabase.records_beside`. Copies are of what is loaded in memory."""
         return MilvusRecords(
-            self.connection, name, dimension, indexed, request_bytes=self._request_bytes
+            self.connection,
+            name,
+            dimension,
+            indexed,
+            settings=self._settings,
+            request_bytes=self._request_bytes,
+            beside=collection,
         )
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """See `ReplicatedDatabase.replication`. Nothing is known of what is not loaded."""
+        known = read_replication(self.connection, name)
+        if known or not beside:
+            return known
+        return plan_replication(self.connection, self._settings, beside)
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """See `ReplicatedDatabase.replicate`, and the module `replicas` for older servers."""
+        groups = tuple(self._settings.resource_groups)
+        return replicate(self.connection, name, wanted, groups)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

@@ -49,6 +49,11 @@ class MilvusSettings(Section):
     """The client certificate's key."""
     server_name: str = ""
     """The name in the server's certificate, where it is not the host's."""
+    replica_number: Annotated[int, Field(ge=1)] | None = None
+    """Copies in memory that the sidecar's own collections are loaded in; as many as yours if
+    absent."""
+    resource_groups: list[str] = Field(default_factory=list)
+    """Where those are loaded: one group for all copies, or one for each; yours if absent."""
     search_params: dict[str, Any] = Field(default_factory=dict)
     """Index search parameters such as nprobe, over the connector's own choice."""
     ef: Annotated[int, Field(ge=1, le=32768)] | None = None

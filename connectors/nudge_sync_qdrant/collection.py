@@ -70,7 +70,7 @@ class QdrantCollection:
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection.read`. Asks all replicas, and raises Unreachable while they disagree."""
+        """See `Collection.read`, and `PointReader.read` for copies on several nodes."""
         return self._reader.read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:

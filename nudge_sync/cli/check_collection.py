@@ -11,6 +11,7 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
+from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
@@ -22,6 +23,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     DamagedRecord.
     """
     target = job.target
+    copies = read_copies(target)
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
@@ -38,16 +40,20 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
-        "problems": _list_problems(job),
+        "copies": copies.summary() if copies else None,
+        "problems": _list_problems(job, copies),
         "notes": [
             str(coverage),
+            *(copies.list_notes() if copies else []),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
 
 
-def _list_problems(job: Job) -> list[str]:
+def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:
     problems = find_problems(job.target.facts)
+    if copies is not None and not job.settings.write.allow_fewer_copies:
+        problems += copies.find_problems()
     metric = job.target.facts.metric
     if job.settings.solver.method == "nudge-m" and metric != "dot":
         problems.append(

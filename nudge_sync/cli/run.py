@@ -12,6 +12,7 @@ from nudge_sync.cli.errors import GATE_REFUSED_EXIT_CODE, get_exit_code, print_e
 from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
+from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
 
 
@@ -48,14 +49,18 @@ class Workspace:
     def open_job(self, name: str) -> Job:
         """Open the collection that the configuration calls `name`."""
         settings = self.config.collections[name]
-        return Job(open_target(self.database, name, settings.vector), settings)
+        return Job(
+            open_target(self.database, name, settings.vector, self.config.patience), settings
+        )
 
 
 @contextmanager
 def open_workspace(path: Path) -> Iterator[Workspace]:
     """Open the database that the TOML file at `path` describes; it is closed at the end."""
     config = load_config(path)
-    database = connect(config.connector, config.connection)
+    database = retry_transient(
+        lambda: connect(config.connector, config.connection), patience=config.patience
+    )
     try:
         yield Workspace(config, database)
     finally:

@@ -5,7 +5,6 @@ Nothing here needs a database or its client. `docs/connectors.md` says how to wr
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
-    ENTRY_POINT_GROUP,
     Collection,
     CollectionFacts,
     Connect,
@@ -20,14 +19,16 @@ from nudge_sync.connector.contract import (
     Points,
     Record,
     Records,
+    ReplicatedDatabase,
+    Replication,
     Scalar,
     ServingCollection,
     Where,
     WriteReport,
-    connect,
-    connector_names,
 )
+from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
+from nudge_sync.connector.replication import find_replication, open_records_beside
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
@@ -62,6 +63,8 @@ __all__ = [
     "Points",
     "Record",
     "Records",
+    "ReplicatedDatabase",
+    "Replication",
     "Scalar",
     "Section",
     "ServingCollection",
@@ -73,10 +76,12 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "find_replication",
     "has_generation",
     "is_match",
     "is_same_vector",
     "merge_reports",
+    "open_records_beside",
     "parse_version",
     "read_secret",
     "refuse_secrets_in_address",

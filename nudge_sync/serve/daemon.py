@@ -39,6 +39,7 @@ from nudge_sync.serve.schedule import (
     has_cycles,
 )
 from nudge_sync.store.restore_drill import DrillReport, run_drill
+from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
 
 
@@ -209,10 +210,12 @@ class Daemon:
 
     @contextmanager
     def _open_target(self, name: str) -> Iterator[Target]:
-        database = self._connect()
+        patience = self.config.patience
+        database = retry_transient(self._connect, patience=patience)
         try:
             with self.connection_lock:
-                target = open_target(database, name, self.config.collections[name].vector)
+                vector = self.config.collections[name].vector
+                target = open_target(database, name, vector, patience)
             yield target
         finally:
             database.close()

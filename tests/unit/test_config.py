@@ -157,3 +157,16 @@ def test_a_key_like_no_other_gets_no_suggestion():
         validate_settings(
             Config, {"database": {"connector": "x"}, "collections": {"a": {}}, "zzz": 1}, ""
         )
+
+
+def test_patience_stands_in_the_database_table_and_stays_with_the_core(tmp_path):
+    path = tmp_path / "nudge-sync.toml"
+    text = '[database]\nconnector = "qdrant"\nurl = "http://db"\n{}\n[collections.docs]\n'
+    path.write_text(text.format(""))
+    assert load_config(path).patience == 30.0
+    path.write_text(text.format('patience = "5m"'))
+    assert load_config(path).patience == 300.0
+    assert load_config(path).connection == {"url": "http://db"}
+    path.write_text(text.format('patience = "a while"'))
+    with pytest.raises(ConfigError, match="patience: not a duration; write 90s"):
+        load_config(path)

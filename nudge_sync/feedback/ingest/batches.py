@@ -88,8 +88,8 @@ def _build_destination(database: Database, name: str, vector_name: str) -> Desti
     facts = collection.describe()
     prefix = format_prefix(name, facts.vector)
     return Destination(
-        open_companion(database, prefix, "queries", facts.dimension),
-        open_companion(database, prefix, "events", facts.dimension),
+        open_companion(database, prefix, "queries", facts),
+        open_companion(database, prefix, "events", facts),
         collection,
     )
 
