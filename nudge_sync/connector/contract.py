@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from nudge_sync.base.arrays import Float32
@@ -40,6 +41,8 @@ class DatabaseFacts:
     """The version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
+    storage_path: Path | None = None
+    """The folder on this machine's disk that writes go to; None for a server, and in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from nudge_sync.errors import DatabaseError, NudgeSyncError
 from nudge_sync.store.target import Target, open_target
 
 
-class Connection:
+class ApplicationConnection:
     """Opens a database when it is first needed, and again after an error.
 
     database: an open one, which stays its owner's, or a function that opens one.

@@ -8,10 +8,10 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from nudge_sync.connector import Database
-from nudge_sync.experiment.connection import Connection
+from nudge_sync.experiment.connection import ApplicationConnection
 from nudge_sync.experiment.questions import Answerer, AsyncCallback, Callback
 from nudge_sync.experiment.rank import Ranker, Request
-from nudge_sync.experiment.ranked import ExperimentCounts, Ranked, SearchLog
+from nudge_sync.experiment.ranked import ExperimentCounts, ExposureLog, Ranked
 from nudge_sync.experiment.search import ArmSearcher
 from nudge_sync.experiment.watch import ExperimentWatcher, WatchSettings
 
@@ -38,14 +38,14 @@ class Experiment:
         collection: str,
         vector: str = "",
         *,
-        log: SearchLog | None = None,
+        log: ExposureLog | None = None,
         deadline: float = 0.05,
         refresh_seconds: float = 30.0,
         check_seconds: float = 600.0,
         max_overlay_bytes: int = 2**29,
     ) -> None:
         settings = WatchSettings(refresh_seconds, check_seconds, max_overlay_bytes)
-        self._connection = Connection(database, collection, vector)
+        self._connection = ApplicationConnection(database, collection, vector)
         self._watcher = ExperimentWatcher(self._connection.open_target, settings)
         self._ranker = Ranker(log)
         self._answerer = Answerer()

@@ -91,11 +91,17 @@ def merge_overlay(
     scored = enumerate(zip(moved.points.ids, moved.points.scores, strict=True))
     entries += [(-score, 1, place, id_) for place, (id_, score) in scored]
     entries.sort(key=lambda entry: entry[:3])
-    scores = [-entry[0] for entry in entries[:k]]
+    del entries[k:]
+    scores = [-entry[0] for entry in entries]
     vouched = sum(score >= listed.bound for score in scores)
     is_exact = listed.is_complete or (vouched == k and moved.is_settled)
-    needed = _measure_depth(listed, scores, k) if is_exact else 2 * len(listed.ids) + k - vouched
-    return Merged([entry[3] for entry in entries[:k]], scores, is_exact, needed, moved.left_out)
+    last_place = max((place for _, source, place, _ in entries if source == 0), default=-1)
+    needed = (
+        _measure_depth(listed, scores, k, last_place)
+        if is_exact
+        else 2 * len(listed.ids) + k - vouched
+    )
+    return Merged([entry[3] for entry in entries], scores, is_exact, needed, moved.left_out)
 
 
 def _list_known(query: OverlayQuery, known: set[PointId], k: int, floor: float) -> _Moved:
@@ -123,10 +129,13 @@ def _ask_for_others(
         reach = min(4 * reach, _MAX_ASKED)
 
 
-def _measure_depth(listed: Listed, scores: Sequence[float], k: int) -> int:
-    """Return how many results it takes to ask for so that a merged list is exact."""
+def _measure_depth(listed: Listed, scores: Sequence[float], k: int, last_place: int) -> int:
+    """Return how many results it takes to ask for so that a merged list is exact.
+
+    last_place: of the list's results that the merged one has.
+    """
     if len(scores) < k:
         # One more than there are, which says that there are no more.
         return len(listed.ids) + 1
     better = bisect_left([-score for score in listed.scores], -scores[-1])
-    return min(better + 1, len(listed.ids))
+    return min(max(better, last_place) + 1, len(listed.ids))

@@ -18,7 +18,7 @@ from nudge_sync.experiment.loading import LoadedExperiment
 from nudge_sync.experiment.merge import Listed, Merged, merge_overlay
 from nudge_sync.experiment.overlay import OverlayQuery
 from nudge_sync.experiment.questions import Answer, AskAbout, LateAnswer, Question, SearchDeeper
-from nudge_sync.experiment.ranked import Fallback, Ranked, SearchLog, Tally
+from nudge_sync.experiment.ranked import ExposureLog, Fallback, Ranked, RankingTally
 from nudge_sync.experiment.results import AppliedResults, read_id, read_results
 from nudge_sync.feedback.schema.exposure import Arm, Exposure, Team
 
@@ -66,9 +66,9 @@ class TooShort(Exception):
 class Ranker:
     """Ranks the searches of one process by the experiment that runs."""
 
-    def __init__(self, log: SearchLog | None) -> None:
+    def __init__(self, log: ExposureLog | None) -> None:
         self._log = log
-        self.tally = Tally()
+        self.tally = RankingTally()
         self._extra_depths: deque[int] = deque(maxlen=_REMEMBERED_DEPTHS)
         """Results beyond k that recent searches needed."""
         self._logged_errors: set[str] = set()

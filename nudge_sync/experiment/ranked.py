@@ -55,7 +55,7 @@ class ExperimentCounts:
     """The last error of a look or of a ranking; empty if there was none."""
 
 
-class SearchLog(Protocol):
+class ExposureLog(Protocol):
     """Where searches are logged; `FeedbackLog` is one."""
 
     def search(
@@ -74,7 +74,7 @@ class SearchLog(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class RankingTally:
     """Counts that several threads add to."""
 
     searches: Counter[str] = field(default_factory=Counter)

@@ -23,6 +23,7 @@ from nudge_sync.planning.dataset import (
 )
 from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
+from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
 from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
 from nudge_sync.planning.unjudged_search import choose_similarity
@@ -69,7 +70,12 @@ def make_plan(
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
     proposal = _Proposal(
-        target, settings, points, dataset, erasure_pending=erasure_state.is_pending
+        target,
+        settings,
+        points,
+        dataset,
+        erasure_pending=erasure_state.is_pending,
+        lost_revision=find_lost_revision(entries, inputs_digest),
     )
     gate, planned_vectors = proposal.pass_gate(choice)
     differing_rows = proposal.find_differing_rows(planned_vectors)
@@ -134,12 +140,14 @@ class _Proposal:
         dataset: PlanDataset,
         *,
         erasure_pending: bool,
+        lost_revision: Revision | None,
     ) -> None:
         self._target = target
         self._settings = settings
         self._points = points
         self._dataset = dataset
         self._erasure_pending = erasure_pending
+        self._lost_revision = lost_revision
         self._live_scores = self._score(dataset.points.live_vectors)
         self._original_scores = self._score(dataset.points.originals)
 
@@ -155,6 +163,8 @@ class _Proposal:
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
         )
+        if self._lost_revision is not None:
+            gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
         if gate.passed:
             return gate, planned_vectors
         return gate, self._place(self._choose_fallback(scores))

@@ -15,12 +15,14 @@ from nudge_sync.connector import ServingCollection
 from nudge_sync.errors import InputError
 from nudge_sync_milvus import admit_points as admit_milvus_points
 from nudge_sync_qdrant import admit_points, admit_points_async
+from tests.support.collection_fixtures import find_server
 from tests.support.sample_collection import POINTS, open_sample_collection
 
 ENGINES = (
     "memory",
     "qdrant-edge",
     "qdrant-local",
+    "qdrant",
     "milvus-lite",
     pytest.param("milvus", marks=pytest.mark.milvus_server),
 )
@@ -30,9 +32,7 @@ QUERY = 4
 
 @pytest.fixture(scope="module", params=ENGINES)
 def sample(request, tmp_path_factory):
-    server = ""
-    if request.param == "milvus":
-        server = request.getfixturevalue("milvus_server_uri")
+    server = find_server(request, request.param)
     folder = tmp_path_factory.mktemp("serving")
     with open_sample_collection(request.param, folder, server=server) as opened:
         if request.param == "memory":
@@ -55,7 +55,7 @@ def build_filter(engine):
         return {"passes": True}
     if engine == "qdrant-edge":
         return Filter(must=[HasIdCondition(set(PASSING))])
-    if engine == "qdrant-local":
+    if engine.startswith("qdrant"):
         return models.Filter(must=[models.HasIdCondition(has_id=PASSING)])
     return f"id in {PASSING}"
 
@@ -97,7 +97,7 @@ def test_a_query_that_is_none_is_refused(sample, collection):
 
 
 def test_qdrant_takes_json_too(sample, collection):
-    if sample.engine != "qdrant-local":
+    if sample.engine not in {"qdrant-local", "qdrant"}:
         pytest.skip("Qdrant's own form")
     filter_ = {"must": [{"has_id": PASSING}]}
     assert sorted(collection.select_ids([5, 7], filter_)) == [5]
@@ -105,7 +105,7 @@ def test_qdrant_takes_json_too(sample, collection):
 
 def test_the_application_s_filter_is_asked_through_its_own_client(sample, collection):
     filter_ = build_filter(sample.engine)
-    if sample.engine == "qdrant-local":
+    if sample.engine in {"qdrant-local", "qdrant"}:
         client = sample.database.connection.client
         points = admit_points(client, "docs", filter_)([200, 5, 7, 10**6])
         assert sorted(point.id for point in points) == [5, 200]

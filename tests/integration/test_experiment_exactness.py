@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from nudge_sync import Experiment, cycle
 from nudge_sync.connector import Hits, Metric, ServingCollection
 from nudge_sync.store.experiments.running import start_experiment
 from tests.support.applications import create_application
+from tests.support.collection_fixtures import find_server
 from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.sample_collection import (
     POINTS,
@@ -45,7 +45,7 @@ ENGINES = (
 
 
 @contextmanager
-def open_collection(engine: str, metric: Metric, folder: Path, server: str) -> Iterator[Any]:
+def open_collection(engine: str, metric: Metric, folder: Path, server: Any) -> Iterator[Any]:
     """Open a collection whose vectors differ in length unless it is by cosine."""
     data = make_synthetic_data()
     lengths = np.random.default_rng(1).uniform(0.5, 1.5, size=(POINTS, 1)).astype(np.float32)
@@ -121,13 +121,7 @@ def count_differences(found: list[list[Any]], expected: Hits, deeper: Hits) -> i
 def test_no_rank_differs_from_a_collection_that_holds_the_vectors(
     engine, metric, tmp_path, request
 ):
-    server = ""
-    if engine == "milvus":
-        server = request.getfixturevalue("milvus_server_uri")
-    if engine == "qdrant":
-        server = os.environ.get("QDRANT_URL", "")
-        if not server:
-            pytest.skip("QDRANT_URL names no Qdrant server")
+    server = find_server(request, engine)
     with open_collection(engine, metric, tmp_path, server) as sample:
         if engine == "memory":
             payloads = [{"passes": id_ < PASSING} for id_ in range(POINTS)]

@@ -12,7 +12,7 @@ from nudge_sync.experiment.ranked import Ranked
 from nudge_sync.experiment.results import read_id
 
 Name = Annotated[str, Field(max_length=1000)]
-Count = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+ResultCount = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
 PointIdField = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Body = TypeVar("Body", bound=BaseModel)
@@ -31,7 +31,7 @@ class _SearchFields(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     query_vector: Annotated[list[Number], Field(min_length=1)]
-    k: Count
+    k: ResultCount
     """How many results to show."""
     session: Name = ""
     client: Name = ""
@@ -45,7 +45,7 @@ class RankBody(_SearchFields):
 
     results: Annotated[list[ResultBody], Field(max_length=MAX_DEPTH)]
     """Best first."""
-    limit: Count | None = None
+    limit: ResultCount | None = None
     """How many were asked for; where fewer came, there are no more."""
     filtered: bool = False
     """Whether the search had a filter: then only what it returned is ranked."""

@@ -1,55 +1,25 @@
 """What an application gets from an experiment, whatever runs and whatever goes wrong."""
 
 import asyncio
-import threading
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from nudge_sync.errors import CollectionNotFound, Unreachable
-from nudge_sync.experiment.experiment import Experiment
 from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.feedback_log import FeedbackLog
-from nudge_sync.store.experiments.candidate import open_candidate
-from nudge_sync.store.experiments.running import end_experiment, start_experiment
-from tests.support.experiments.sample_experiment import find_session, start_canary, turn_vectors
-from tests.support.sample_collection import open_sample_collection
-
-K = 10
-MOVED = list(range(60))
-
-
-@pytest.fixture
-def sample(tmp_path):
-    with open_sample_collection("memory", tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def open_experiment(sample):
-    opened = []
-
-    def create(**options):
-        experiment = Experiment(sample.database, "docs", **{"deadline": 30, **options})
-        opened.append(experiment)
-        assert experiment.wait_until_ready()
-        return experiment
-
-    yield create
-    for experiment in opened:
-        experiment.close()
-
-
-def start(sample, **options):
-    vectors = turn_vectors(sample.data.vectors[MOVED])
-    return start_canary(sample.target(), MOVED, vectors, **options)
-
-
-def search(sample, query, limit):
-    hits = sample.target().collection.search(query[None], limit, exact=True)
-    return list(zip(hits.ids[0], hits.scores[0].tolist(), strict=True))
+from nudge_sync.store.experiments.running import start_experiment
+from tests.support.experiments.sample_experiment import (
+    MOVED,
+    K,
+    arm_vectors,
+    find_query_that_needs_more,
+    find_session,
+    search_arm,
+    search_live,
+    start_sample_canary,
+)
 
 
 def read_exposures(sample):
@@ -57,15 +27,9 @@ def read_exposures(sample):
     return {record.key: parse_search_record(record) for record in records}
 
 
-def search_arm(sample, query):
-    vectors = sample.data.vectors.copy()
-    vectors[MOVED] = turn_vectors(sample.data.vectors[MOVED])
-    return np.argsort(-(vectors @ query), kind="stable")[:K].tolist()
-
-
 def test_without_an_experiment_results_come_back_as_they_are(sample, open_experiment):
     experiment = open_experiment()
-    results = search(sample, sample.data.queries[0], 15)
+    results = search_live(sample, sample.data.queries[0], 15)
     assert experiment.depth(K, session="s1") == K
     ranked = experiment.rank(sample.data.queries[0], results, K, session="s1")
     assert ranked.results == results[:K]
@@ -76,15 +40,15 @@ def test_without_an_experiment_results_come_back_as_they_are(sample, open_experi
 def test_a_session_of_the_treatment_gets_the_list_of_its_arm_and_it_is_logged(
     sample, open_experiment
 ):
-    start(sample)
+    start_sample_canary(sample)
     with FeedbackLog(sample.database, "docs", flush_seconds=0.01) as log:
         experiment = open_experiment(log=log)
         shown = {}
         for query in sample.data.queries[:20]:
             depth = experiment.depth(K, session="s1")
             ranked = experiment.rank(
-                query, search(sample, query, depth), K, session="s1", text="wings",
-                more=lambda limit, query=query: search(sample, query, limit),
+                query, search_live(sample, query, depth), K, session="s1", text="wings",
+                more=lambda limit, query=query: search_live(sample, query, limit),
             )  # fmt: skip
             assert ranked.ids == search_arm(sample, query)
             assert (ranked.arm, ranked.experiment) == ("treatment", "canary:1")
@@ -100,11 +64,11 @@ def test_a_session_of_the_treatment_gets_the_list_of_its_arm_and_it_is_logged(
 
 
 def test_a_split_shows_the_chosen_one_arm_and_everybody_else_the_other(sample, open_experiment):
-    running = start(sample, share=0.3)
+    running = start_sample_canary(sample, share=0.3)
     experiment = open_experiment()
     assert experiment.depth(K, session=find_session(running, chosen=True)) > K
     query = sample.data.queries[0]
-    results = search(sample, query, 40)
+    results = search_live(sample, query, 40)
     arms = Counter(
         experiment.rank(query, results, K, session=f"s{number}").arm for number in range(500)
     )
@@ -116,26 +80,26 @@ def test_a_split_shows_the_chosen_one_arm_and_everybody_else_the_other(sample, o
 
 
 def test_a_search_that_names_no_session_takes_no_part(sample, open_experiment):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     query = sample.data.queries[0]
-    assert experiment.rank(query, search(sample, query, 30), K, client="c1").arm == ""
+    assert experiment.rank(query, search_live(sample, query, 30), K, client="c1").arm == ""
 
 
 def test_clients_are_assigned_where_the_experiment_says_so(sample, open_experiment):
-    start(sample, unit="client")
+    start_sample_canary(sample, unit="client")
     experiment = open_experiment()
     query = sample.data.queries[0]
-    assert experiment.rank(query, search(sample, query, 30), K, client="c1").arm == "treatment"
+    assert experiment.rank(query, search_live(sample, query, 30), K, client="c1").arm == "treatment"
 
 
 def test_an_interleaved_list_has_teams_and_stays_the_same_for_one_person(sample, open_experiment):
-    running = start(sample, mode="interleave", share=0.5)
+    running = start_sample_canary(sample, mode="interleave", share=0.5)
     experiment = open_experiment()
     session = find_session(running, chosen=True)
     teams = Counter()
     for query in sample.data.queries[:30]:
-        results = search(sample, query, 40)
+        results = search_live(sample, query, 40)
         ranked = experiment.rank(query, results, K, session=session)
         assert ranked.arm == "interleaved"
         assert len(ranked.ids) == len(ranked.teams) == K
@@ -153,33 +117,22 @@ def test_a_holdback_shows_the_chosen_what_was_there_before(sample, open_experime
     start_experiment(sample.target(), "holdback", 1, 1.0)
     experiment = open_experiment()
     query = sample.data.queries[0]
-    ranked = experiment.rank(query, search(sample, query, K), K, session="s1")
+    ranked = experiment.rank(query, search_live(sample, query, K), K, session="s1")
     assert (ranked.arm, ranked.experiment) == ("control", "holdback:1")
-    assert ranked.ids == [id_ for id_, _ in search(sample, query, K)]
-
-
-def find_query_that_needs_more(sample):
-    """Return a query whose ten best are not enough for the ten best of the arm."""
-    moved = set(MOVED)
-    for query in sample.data.queries:
-        best = [id_ for id_, _ in search(sample, query, K)]
-        arm = search_arm(sample, query)
-        if len(moved & set(best)) > len(moved & set(arm)):
-            return query
-    raise AssertionError
+    assert ranked.ids == [id_ for id_, _ in search_live(sample, query, K)]
 
 
 def test_a_list_that_is_too_short_falls_back_and_says_how_long_it_should_be(
     sample, open_experiment
 ):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     query = find_query_that_needs_more(sample)
-    results = search(sample, query, K)
+    results = search_live(sample, query, K)
     ranked = experiment.rank(query, results, K, session="s1")
     assert (ranked.fallback, ranked.results, ranked.arm) == ("depth", results, "treatment")
     assert ranked.wanted > K
-    wider = search(sample, query, ranked.wanted)
+    wider = search_live(sample, query, ranked.wanted)
     again = experiment.rank(query, wider, K, session="s1", query_id=ranked.query_id)
     assert (again.ids, again.fallback) == (search_arm(sample, query), "")
     assert again.query_id == ranked.query_id
@@ -199,10 +152,10 @@ def test_a_list_that_is_too_short_falls_back_and_says_how_long_it_should_be(
 def test_a_callback_that_fails_leaves_the_plain_list_in_time(
     sample, open_experiment, caplog, more, reason
 ):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment(deadline=0.1)
     query = find_query_that_needs_more(sample)
-    results = search(sample, query, K)
+    results = search_live(sample, query, K)
     begin = time.monotonic()
     for _ in range(2):
         ranked = experiment.rank(query, results, K, session="s1", more=more)
@@ -213,7 +166,7 @@ def test_a_callback_that_fails_leaves_the_plain_list_in_time(
 
 
 def test_results_that_make_no_sense_come_back_as_they_are(sample, open_experiment):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     results = [object(), object()]
     ranked = experiment.rank(sample.data.queries[0], results, K, session="s1")
@@ -223,12 +176,12 @@ def test_results_that_make_no_sense_come_back_as_they_are(sample, open_experimen
 
 
 def test_with_a_filter_new_points_are_asked_about_or_left_out_and_counted(sample, open_experiment):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     even = {id_ for id_ in range(400) if id_ % 2 == 0}
 
     def search_even(query, limit):
-        return [pair for pair in search(sample, query, 400) if pair[0] in even][:limit]
+        return [pair for pair in search_live(sample, query, 400) if pair[0] in even][:limit]
 
     asked, left_out = [], 0
     for query in sample.data.queries[:20]:
@@ -248,18 +201,12 @@ def test_with_a_filter_new_points_are_asked_about_or_left_out_and_counted(sample
     assert experiment.counts.fallbacks["filter"] == left_out
 
 
-def arm_vectors(sample):
-    vectors = sample.data.vectors.copy()
-    vectors[MOVED] = turn_vectors(sample.data.vectors[MOVED])
-    return vectors
-
-
 def test_what_admits_returned_for_a_point_is_what_is_shown(sample, open_experiment):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     for query in sample.data.queries[:40]:
         ranked = experiment.rank(
-            query, search(sample, query, 30), K, session="s1",
+            query, search_live(sample, query, 30), K, session="s1",
             admits=lambda ids: [{"id": id_, "payload": {"title": str(id_)}} for id_ in ids],
         )  # fmt: skip
         brought_in = [item for item in ranked.results if isinstance(item, dict)]
@@ -270,19 +217,19 @@ def test_what_admits_returned_for_a_point_is_what_is_shown(sample, open_experime
 
 
 def test_callbacks_are_awaited(sample, open_experiment):
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment(deadline=2)
     query = find_query_that_needs_more(sample)
 
     async def more(limit):
         await asyncio.sleep(0)
-        return search(sample, query, limit)
+        return search_live(sample, query, limit)
 
     async def stall(_):
         await asyncio.sleep(60)
 
     async def run():
-        results = search(sample, query, K)
+        results = search_live(sample, query, K)
         ranked = await experiment.arank(query, results, K, session="s1", more=more)
         assert (ranked.ids, ranked.fallback) == (search_arm(sample, query), "")
         late = await experiment.arank(query, results, K, session="s1", more=stall)
@@ -295,7 +242,7 @@ def test_search_goes_through_the_connector(sample, open_experiment):
     sample.application.store.upsert(
         "docs", range(400), sample.data.vectors, [{"even": id_ % 2 == 0} for id_ in range(400)]
     )
-    start(sample)
+    start_sample_canary(sample)
     experiment = open_experiment()
     for query in sample.data.queries[:10]:
         ranked = experiment.search(query, K, session="s1")
@@ -303,113 +250,3 @@ def test_search_goes_through_the_connector(sample, open_experiment):
         even = experiment.search(query, K, session="s1", filter={"even": True})
         best = np.argsort(-(arm_vectors(sample) @ query), kind="stable")
         assert even.ids == [id_ for id_ in best.tolist() if id_ % 2 == 0][:K]
-
-
-def test_an_experiment_that_ends_or_changes_is_noticed(sample, open_experiment):
-    start(sample)
-    experiment = open_experiment(refresh_seconds=0.02)
-    query = sample.data.queries[0]
-    results = search(sample, query, 30)
-    assert experiment.rank(query, results, K, session="s1").arm == "treatment"
-    end_experiment(sample.target())
-    wait_for(lambda: experiment.rank(query, results, K, session="s1").arm == "")
-    start_experiment(sample.target(), "holdback", 9, 1.0)
-    wait_for(lambda: experiment.rank(query, results, K, session="s1").experiment == "holdback:9")
-
-
-def wait_for(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_a_point_that_the_application_embedded_again_or_deleted_leaves_the_overlay(
-    sample, open_experiment
-):
-    start(sample)
-    sample.upsert([3], turn_vectors(sample.data.vectors[[3]], seed=9))
-    experiment = open_experiment(check_seconds=0.0, refresh_seconds=1000)
-    assert not experiment.rank([0.0] * 32, [(3, 0.5)], 1, session="s1").fallback
-    sample.delete([5])
-    query = turn_vectors(sample.data.vectors[MOVED])[5]
-    assert 5 in experiment.rank(query, search(sample, query, 30), K, session="s1").ids
-    experiment.refresh()
-    assert 5 not in experiment.rank(query, search(sample, query, 30), K, session="s1").ids
-
-
-def test_an_overlay_that_is_incomplete_is_not_shown(sample, open_experiment):
-    start(sample)
-    candidate = open_candidate(sample.target())
-    candidate.records.delete([next(iter(candidate.read_keys(1).values()))])
-    experiment = Experiment(sample.database, "docs", refresh_seconds=0.02)
-    query = sample.data.queries[0]
-    assert not experiment.wait_until_ready(0.2)
-    assert experiment.rank(query, search(sample, query, 30), K, session="s1").arm == ""
-    assert "60 were staged" in experiment.counts.last_error
-    assert experiment.counts.failed_looks
-    experiment.close()
-
-
-def test_an_overlay_that_is_too_large_is_not_loaded(sample):
-    start(sample)
-    with Experiment(sample.database, "docs", max_overlay_bytes=1000) as experiment:
-        experiment.wait_until_ready(0.2)
-        wait_for(lambda: "max_overlay_bytes is 1000" in experiment.counts.last_error)
-
-
-def test_a_database_that_is_away_fails_no_ranking(sample):
-    def fail():
-        raise Unreachable
-
-    query = sample.data.queries[0]
-    results = search(sample, query, 30)
-    with Experiment(fail, "docs") as experiment:
-        ranked = experiment.rank(query, results, K, session="s1")
-        assert (ranked.results, ranked.arm) == (results[:K], "")
-        with pytest.raises(Unreachable):
-            experiment.search(query, K)
-    with Experiment(sample.database, "nowhere") as nowhere, pytest.raises(CollectionNotFound):
-        nowhere.search(query, K)
-
-
-def test_an_experiment_that_cannot_be_confirmed_is_no_longer_shown(sample):
-    start(sample)
-    is_away = threading.Event()
-
-    def connect():
-        if is_away.is_set():
-            raise Unreachable
-        return Away(sample.application.connect(), is_away)
-
-    query = sample.data.queries[0]
-    results = search(sample, query, 30)
-    with Experiment(connect, "docs", refresh_seconds=0.02) as experiment:
-        assert experiment.wait_until_ready()
-        assert experiment.rank(query, results, K, session="s1").arm == "treatment"
-        is_away.set()
-        wait_for(lambda: experiment.rank(query, results, K, session="s1").arm == "")
-        is_away.clear()
-        wait_for(lambda: experiment.rank(query, results, K, session="s1").arm == "treatment")
-
-
-class Away:
-    """A database that can be made to refuse everything."""
-
-    def __init__(self, database, is_away):
-        self._database, self._is_away = database, is_away
-
-    def __getattr__(self, name):
-        if self._is_away.is_set():
-            raise Unreachable
-        return getattr(self._database, name)
-
-
-def test_a_closed_experiment_changes_nothing_any_more(sample, open_experiment):
-    start(sample)
-    experiment = open_experiment()
-    experiment.close()
-    query = sample.data.queries[0]
-    results = search(sample, query, 30)
-    assert experiment.rank(query, results, K, session="s1").results == results[:K]
-    experiment.close()

@@ -159,4 +159,4 @@ def test_questions_end_where_a_longer_list_is_the_better_answer():
     world = World("dot", live, moved, frozenset(range(100)), np.array([1, 0.5, 0], np.float32), 5)
     merged = world.merge(5)
     assert not merged.left_out
-    assert merged.ids == [0, 1, 2, 3, 4]
+    assert merged.ids == world.search_arm().ids
