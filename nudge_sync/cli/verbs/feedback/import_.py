@@ -138,7 +138,7 @@ def import_(
             print_result(result, as_json, _print_import)
             print_error(str(refused))
             raise typer.Exit(failure["exit_code"]) from None
-    problem = None if only_searches else report.problem
+    problem = None if only_searches and not report.events else report.problem
     result = report.summary() | {"read_as": read_as, "problem": problem}
     print_result(result, as_json, _print_import)
     if problem:
