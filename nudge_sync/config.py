@@ -52,6 +52,9 @@ class GateSettings(Section):
     no judged point with the others, and on the live index after the write."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
+    max_drifted_share: Share = 0.5
+    """Largest share of the points ever moved that may hold a vector which is neither their original
+    nor one of ours. More of them at once are a restored backup or a new embedding model."""
 
 
 class WriteSettings(Section):

@@ -136,7 +136,7 @@ def import_(
             result = refused.report.summary() | {"read_as": read_as, "error": str(refused)}
             print_result(result, as_json, _print_import)
             raise
-    problem = None if only_searches else report.problem
+    problem = None if only_searches and not report.events else report.problem
     result = report.summary() | {"read_as": read_as, "problem": problem}
     print_result(result, as_json, _print_import)
     if problem:
