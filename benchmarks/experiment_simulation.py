@@ -46,9 +46,9 @@ from simulated_canaries import (
     split_chunks,
 )
 
-from nudge_sync.config import CanarySettings
 from nudge_sync.experiment.evidence.sample_ratio import MISMATCH_ALPHA, compute_ratio_evidence
 from nudge_sync.experiment.evidence.sequential import compute_log_wealth
+from nudge_sync.settings.canary import CanarySettings
 
 SETTINGS = CanarySettings(min_sessions=1)
 """Without a fewest number of sessions, so that what is measured is the statistics."""

@@ -17,11 +17,12 @@ import numpy as np
 from simulated_feedback import SHARED, load_corpus
 
 from nudge_sync import cycle, finetune
-from nudge_sync.config import CanarySettings, CollectionSettings
+from nudge_sync.config import CollectionSettings
 from nudge_sync.demo.demo_cycle import import_requests
 from nudge_sync.demo.requests import Requests, load_demo_data, split_requests
 from nudge_sync.experiment.evidence.effect import Observations, observe_split
 from nudge_sync.experiment.interleave import draft_teams
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.solve.geometry import unit
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore

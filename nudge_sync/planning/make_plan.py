@@ -21,7 +21,7 @@ from nudge_sync.planning.dataset import (
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
 from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
@@ -162,6 +162,7 @@ class _Proposal:
             method=choice.method,
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
+            drift=_count_drift(self._points),
         )
         if self._lost_revision is not None:
             gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
@@ -281,6 +282,11 @@ def _repeat_head(
         rows=PlanRows(ids=[], vectors=points.live_vectors[:0], live_digests=[], angles=[]),
         **_list_lost_points(points),
     )
+
+
+def _count_drift(points: ClassifiedPoints) -> Drift:
+    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
+    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
 
 
 def _list_lost_points(points: ClassifiedPoints) -> dict[str, list[PointId]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from nudge_sync.config import CanarySettings
 from nudge_sync.experiment.evidence.credit import SessionCredits
 from nudge_sync.experiment.evidence.effect import (
     Effect,
@@ -15,6 +14,7 @@ from nudge_sync.experiment.evidence.effect import (
     observe_split,
 )
 from nudge_sync.experiment.evidence.sample_ratio import SampleRatio, check_sample_ratio
+from nudge_sync.settings.canary import CanarySettings
 
 Verdict: TypeAlias = Literal["continue", "promote", "harm", "inconclusive", "paused"]
 SILENCE = 86_400.0

@@ -10,7 +10,6 @@ import pytest
 
 from nudge_sync.cli.verbs.init import render_template
 from nudge_sync.config import (
-    CanarySettings,
     CollectionSettings,
     Config,
     EventLog,
@@ -18,6 +17,7 @@ from nudge_sync.config import (
     SearchLog,
     load_config,
 )
+from nudge_sync.settings.canary import CanarySettings
 from tests.support.command_line import invoke, write_config
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from nudge_sync.config import CanarySettings
 from nudge_sync.experiment.evidence.credit import SessionCredits
 from nudge_sync.experiment.evidence.decision import (
     SECONDS_PER_DAY,
@@ -19,6 +18,7 @@ from nudge_sync.experiment.evidence.decision import (
 )
 from nudge_sync.experiment.evidence.effect import Effect
 from nudge_sync.experiment.evidence.sample_ratio import SampleRatio
+from nudge_sync.settings.canary import CanarySettings
 
 SETTINGS = CanarySettings(min_sessions=100, max_days=7)
 STARTED = 1_700_000_000.0
