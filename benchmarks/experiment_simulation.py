@@ -1,17 +1,17 @@
 """Simulated canaries: how often they conclude wrongly, and how many sessions they take.
 
 python benchmarks/experiment_simulation.py [--parts null,sequences,better,worse,cold,control]
-    [--canaries 2000] [--sessions 2000] [--plans FOLDER]
+    [--canaries 2000] [--sessions 2000] [--set demo] [--plans FOLDER]
 
 The demo's data is always there; other sets are those of `feedback_simulation.py`. The demo's plan
 is that of a whole cycle, theirs is NUDGE-N's. What people do stands in `simulated_canaries.py`.
 Every canary is looked at after every session, by the product's own sequences and settings.
 
-null       no difference: in each session a coin says which of the two lists (of the demo's plan,
-           and of the collection) is called the treatment's.
+null       no difference: in each session a coin says which of the two lists (of the plan, and of
+           the collection) is called the treatment's.
 sequences  the product's sequence beside others of the package ville, empirical Bernstein and an
            asymptotic one: how often they promote where nothing differs, and how soon otherwise.
-better     the demo's plan, and the same plan a part of the way: sessions until it is promoted. The
+better     the plan, and the same plan a part of the way: sessions until it is promoted. The
            t-test has one fixed number of sessions, half of them in each arm, the same alpha, and a
            power of 0.5 (under "median") or 0.9 (under "90 %").
 worse      a plan made from shuffled judgements: until it is stopped. A session is hurt if its best
@@ -192,7 +192,7 @@ def size_t_test(world: World, power: float) -> float:
 
 
 def show_better(world: World, count: int) -> None:
-    print(f"\nbetter: the demo's plan, {count} canaries; sessions until promotion")
+    print(f"\nbetter: the plan, {count} canaries; sessions until promotion")
     print(f"{'way':>6}{'NDCG@10':>9}  {'mode':22}{'effect':>9}{'promoted':>10}{'harm':>7}"
           f"{'median':>10}{'90 %':>10}{'x interleave':>14}")  # fmt: skip
     for share, longest in ((1.0, 4000), (0.25, 16000), (0.1, 60000)):
@@ -240,10 +240,10 @@ def show_worse(name: str, plans: Path | None, count: int) -> None:
                   f"hurt until then:{show_count(treated * median)}", flush=True)  # fmt: skip
 
 
-def show_cold(plans: Path | None, count: int) -> None:
-    print(f"\ncold: demo, three documents in ten without judgements, {count} canaries")
+def show_cold(name: str, plans: Path | None, count: int) -> None:
+    print(f"\ncold: {name}, three documents in ten without judgements, {count} canaries")
     for angle in (None, 0.6, 0.9):
-        world = build_world(DEMO, plans, spoil="cold", angle=angle)
+        world = build_world(name, plans, spoil="cold", angle=angle)
         is_cold = world.is_cold
         print(
             f"angle {angle or 'chosen'}: NDCG@10 {world.measure_gain():+.1f}; for the queries "
@@ -274,23 +274,24 @@ def main() -> None:
     parser.add_argument("--parts", default="null,sequences,better,worse,cold,control")
     parser.add_argument("--canaries", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=2000)
-    parser.add_argument("--plans", type=Path)
+    parser.add_argument("--set", default=DEMO, choices=list_sets())
+    parser.add_argument("--plans", type=Path, help="where to keep plans for the next time")
     args = parser.parse_args()
     parts, start = args.parts.split(","), time.perf_counter()
     if args.plans:
         args.plans.mkdir(parents=True, exist_ok=True)
-    demo = build_world(DEMO, args.plans)
+    world = build_world(args.set, args.plans)
     if "null" in parts:
-        show_null(demo, args.canaries, args.sessions)
+        show_null(world, args.canaries, args.sessions)
     few = max(20, args.canaries // 20)
     if "sequences" in parts:
-        show_sequences(demo, 5 * few)
+        show_sequences(world, 5 * few)
     if "better" in parts:
-        show_better(demo, few)
+        show_better(world, few)
     if "worse" in parts:
-        show_worse(DEMO, args.plans, few)
+        show_worse(args.set, args.plans, few)
     if "cold" in parts:
-        show_cold(args.plans, few)
+        show_cold(args.set, args.plans, few)
     if "control" in parts and "squad-minilm" in list_sets():
         show_control(args.plans, few)
     print(f"\n{time.perf_counter() - start:.0f} s")
