@@ -274,6 +274,28 @@ class Database(Protocol):
 
 
 @runtime_checkable
+class ServingCollection(Protocol):
+    """A collection that also serves searches of an application, as its own client would.
+
+    As quick as the client allows: at the database's default consistency, and with what the
+    collection is remembered from the first call. Connectors may do without; experiments then
+    search by `Collection.search`, and under no filter. A filter is what the database's own client
+    takes; None admits every point.
+    """
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """Return the `k` best points that pass the filter, for one query, (d,).
+
+        Scores are those of `Collection.search`. Fewer than `k` only where no more points pass.
+        """
+        ...
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """Return those of `ids` that exist and pass the filter, in any order."""
+        ...
+
+
+@runtime_checkable
 class DocumentReader(Protocol):
     """A database that can also read everything in a collection of the application's own.
 
