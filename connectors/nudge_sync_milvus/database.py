@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2
@@ -11,10 +13,12 @@ from nudge_sync.connector import (
     DatabaseFacts,
     Record,
     Replication,
+    describe_near_names,
     parse_version,
     refuse_secrets_in_table,
     validate_settings,
 )
+from nudge_sync.errors import CollectionNotFound, NudgeSyncError
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.create import load_collection
@@ -57,12 +61,18 @@ class MilvusDatabase:
         self._version = self._fetch_version()
         product = "Milvus Lite" if self._is_lite else "Milvus"
         return DatabaseFacts(
-            product, self._version.removeprefix(_LITE_VERSION_MARKER), atomic_swap=False
+            product,
+            self._version.removeprefix(_LITE_VERSION_MARKER),
+            atomic_swap=False,
+            storage_path=Path(self._settings.uri).parent if self._settings.is_lite else None,
         )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
         """See `Database.collection`. In Milvus Lite, which forgets when it ends, it is loaded."""
-        resolve_layout(self.connection, name, vector)
+        try:
+            resolve_layout(self.connection, name, vector)
+        except CollectionNotFound as error:
+            raise CollectionNotFound(f"{error}{self._describe_others(name)}") from error
         if self._is_lite:
             load_collection(self.connection, name)
         return MilvusCollection(
@@ -113,6 +123,13 @@ class MilvusDatabase:
     def close(self) -> None:
         """See `Database.close`."""
         self.connection.close()
+
+    def _describe_others(self, name: str) -> str:
+        with suppress(NudgeSyncError):
+            request = milvus_pb2.ShowCollectionsRequest()
+            names = self.connection.call("ShowCollections", request).collection_names
+            return describe_near_names(name, names)
+        return ""
 
     @property
     def _is_lite(self) -> bool:

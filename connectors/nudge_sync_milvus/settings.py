@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from nudge_sync.connector import (
     Section,
     VariableName,
     read_secret,
     refuse_secrets_in_address,
+    resolve_path,
 )
 from nudge_sync.errors import ConfigError
 
@@ -58,6 +59,12 @@ class MilvusSettings(Section):
     """Index search parameters such as nprobe, over the connector's own choice."""
     ef: Annotated[int, Field(ge=1, le=32768)] | None = None
     """HNSW's ef; at least k is used whatever is set."""
+
+    @field_validator("uri", "server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path")
+    @classmethod
+    def _resolve_files(cls, text: str, info: ValidationInfo) -> str:
+        is_file = text and "://" not in text and (info.field_name != "uri" or text.endswith(".db"))
+        return str(resolve_path(Path(text), info)) if is_file else text
 
     @property
     def is_lite(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from qdrant_client.models import (
     CollectionInfo,
@@ -21,12 +22,18 @@ from nudge_sync.connector import (
     Points,
     WriteReport,
     check_write,
+    describe_near_names,
 )
-from nudge_sync.errors import Unauthorised, UnsupportedCollection
+from nudge_sync.errors import (
+    CollectionNotFound,
+    NudgeSyncError,
+    Unauthorised,
+    UnsupportedCollection,
+)
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.guarded_write import GuardedWrite, index_mark
 from nudge_sync_qdrant.layout import resolve_layout
-from nudge_sync_qdrant.query import PointReader
+from nudge_sync_qdrant.query import PointReader, parse_filter
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
 
 
@@ -44,7 +51,10 @@ class QdrantCollection:
         self._connection = connection
         self._name = name
         self._subject = f'"{name}"'
-        info = self._fetch_info()
+        try:
+            info = self._fetch_info()
+        except CollectionNotFound as error:
+            raise CollectionNotFound(f"{error}{self._describe_others()}") from error
         self._layout = resolve_layout(name, vector, info)
         self._rescales = connection.is_local and self._layout.metric == "cosine"
         self._reader = PointReader(connection, name, self._layout, info)
@@ -79,6 +89,14 @@ class QdrantCollection:
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See `Collection.search`."""
         return self._reader.search(queries, k, exact=exact)
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """See `ServingCollection.serve_search`; a `Filter` of qdrant-client, or its JSON."""
+        return self._reader.serve_search(query, k, parse_filter(filter_))
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`; a `Filter` of qdrant-client, or its JSON."""
+        return self._reader.select_ids(ids, parse_filter(filter_))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window.
@@ -121,6 +139,14 @@ class QdrantCollection:
     def _fetch_info(self) -> CollectionInfo:
         with self._connection.translate_errors(self._subject):
             return self._connection.client.get_collection(self._name)
+
+    def _describe_others(self) -> str:
+        with suppress(NudgeSyncError), self._connection.translate_errors("the server"):
+            found = self._connection.client.get_collections().collections
+            aliases = self._connection.client.get_aliases().aliases
+            names = [*(each.name for each in found), *(each.alias_name for each in aliases)]
+            return describe_near_names(self._name, names)
+        return ""
 
     def _resolve_alias(self) -> str:
         """Return the real name of the collection, which may be the one that was asked for."""

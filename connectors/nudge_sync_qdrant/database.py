@@ -45,6 +45,7 @@ class QdrantDatabase:
             product="Qdrant (local mode)" if self.connection.is_local else "Qdrant",
             version=self._describe_version(),
             atomic_swap=self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE),
+            storage_path=self.connection.settings.path,
         )
 
     def _describe_version(self) -> str:

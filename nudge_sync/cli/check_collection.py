@@ -12,6 +12,7 @@ from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
+from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
@@ -27,6 +28,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
+    hold = read_hold(target)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     coverage = measure_coverage(
         load_judgements(target, job.settings, progress), target.facts.points
@@ -40,10 +42,12 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
+        "hold": hold.summary() if hold else None,
         "copies": copies.summary() if copies else None,
         "problems": _list_problems(job, copies),
         "notes": [
             str(coverage),
+            *([format_refusal(target, hold)] if hold else []),
             *(copies.list_notes() if copies else []),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
@@ -64,6 +68,8 @@ def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:
 
 
 def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
+    if not job.target.facts.points:
+        return ["the collection is empty: there is nothing to do until the application fills it"]
     notes = []
     needed = job.settings.gate.min_queries
     if query_count < needed:

@@ -22,19 +22,22 @@ from nudge_sync.connector.contract import (
     ReplicatedDatabase,
     Replication,
     Scalar,
+    ServingCollection,
     Where,
     WriteReport,
 )
 from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
+from nudge_sync.connector.near_names import describe_near_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
 from nudge_sync.connector.replication import find_replication, open_records_beside
+from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
-from nudge_sync.connector.settings import Section, validate_settings
+from nudge_sync.connector.settings import Section, resolve_path, validate_settings
 from nudge_sync.connector.vectors import (
     TOLERANCE,
     check_queries,
@@ -66,6 +69,7 @@ __all__ = [
     "Replication",
     "Scalar",
     "Section",
+    "ServingCollection",
     "VariableName",
     "Where",
     "WriteReport",
@@ -74,6 +78,7 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "describe_near_names",
     "find_replication",
     "has_generation",
     "is_match",
@@ -84,5 +89,7 @@ __all__ = [
     "read_secret",
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",
+    "require_room",
+    "resolve_path",
     "validate_settings",
 ]

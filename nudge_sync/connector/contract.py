@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from nudge_sync.base.arrays import Float32
@@ -40,6 +41,8 @@ class DatabaseFacts:
     """The version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
+    storage_path: Path | None = None
+    """The folder on this machine's disk that writes go to; None for a server, and in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,28 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of everything; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class ServingCollection(Protocol):
+    """A collection that also serves searches of an application, as its own client would.
+
+    As quick as the client allows: at the database's default consistency, and with what the
+    collection is remembered from the first call. Connectors may do without; experiments then
+    search by `Collection.search`, and under no filter. A filter is what the database's own client
+    takes; None admits every point.
+    """
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """Return the `k` best points that pass the filter, for one query, (d,).
+
+        Scores are those of `Collection.search`. Fewer than `k` only where no more points pass.
+        """
+        ...
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """Return those of `ids` that exist and pass the filter, in any order."""
         ...
 
 

@@ -21,8 +21,9 @@ from nudge_sync.planning.dataset import (
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
+from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
 from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
 from nudge_sync.planning.unjudged_search import choose_similarity
@@ -69,7 +70,12 @@ def make_plan(
     choice = _solve(target, settings, dataset)
     progress("solve", 1, 1)
     proposal = _Proposal(
-        target, settings, points, dataset, erasure_pending=erasure_state.is_pending
+        target,
+        settings,
+        points,
+        dataset,
+        erasure_pending=erasure_state.is_pending,
+        lost_revision=find_lost_revision(entries, inputs_digest),
     )
     gate, planned_vectors = proposal.pass_gate(choice)
     differing_rows = proposal.find_differing_rows(planned_vectors)
@@ -134,12 +140,14 @@ class _Proposal:
         dataset: PlanDataset,
         *,
         erasure_pending: bool,
+        lost_revision: Revision | None,
     ) -> None:
         self._target = target
         self._settings = settings
         self._points = points
         self._dataset = dataset
         self._erasure_pending = erasure_pending
+        self._lost_revision = lost_revision
         self._live_scores = self._score(dataset.points.live_vectors)
         self._original_scores = self._score(dataset.points.originals)
 
@@ -154,7 +162,10 @@ class _Proposal:
             method=choice.method,
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
+            drift=_count_drift(self._points),
         )
+        if self._lost_revision is not None:
+            gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
         if gate.passed:
             return gate, planned_vectors
         return gate, self._place(self._choose_fallback(scores))
@@ -271,6 +282,11 @@ def _repeat_head(
         rows=PlanRows(ids=[], vectors=points.live_vectors[:0], live_digests=[], angles=[]),
         **_list_lost_points(points),
     )
+
+
+def _count_drift(points: ClassifiedPoints) -> Drift:
+    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
+    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
 
 
 def _list_lost_points(points: ClassifiedPoints) -> dict[str, list[PointId]]:

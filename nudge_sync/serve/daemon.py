@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -38,6 +38,7 @@ from nudge_sync.serve.schedule import (
     ScheduledJob,
     has_cycles,
 )
+from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
@@ -72,7 +73,7 @@ class Daemon:
 
     config: Config
     stop: StopRequest
-    prometheus: PrometheusMetrics = field(default_factory=PrometheusMetrics)
+    prometheus: PrometheusMetrics = field(init=False)
     connection_lock: Lock = field(default_factory=Lock)
     """An embedded database lets one connection in: a cycle waits for the batch of feedback in
     hand, and batches are turned away while it works."""
@@ -89,6 +90,7 @@ class Daemon:
             if has_cycles(settings.schedule)
         }
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
+        self.prometheus = PrometheusMetrics(self.schedules)
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -103,6 +105,8 @@ class Daemon:
         # Imported here: FastAPI is an extra.
         try:
             from nudge_sync.feedback.ingest.batches import BatchImporter  # noqa: PLC0415
+            from nudge_sync.serve.experiments.api import add_experiment_routes  # noqa: PLC0415
+            from nudge_sync.serve.experiments.service import ExperimentService  # noqa: PLC0415
             from nudge_sync.serve.feedback_api import create_app  # noqa: PLC0415
             from nudge_sync.serve.feedback_server import serve_feedback_api  # noqa: PLC0415
         except ImportError as error:
@@ -112,10 +116,16 @@ class Daemon:
             ) from error
         vector_names = {name: settings.vector for name, settings in self.config.collections.items()}
         batches = BatchImporter(self._connect, vector_names, self.connection_lock)
+        self.prometheus.start_feedback_series(vector_names)
         app = create_app(batches, token, self.prometheus)
-        with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
-            log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
-            yield
+        service = ExperimentService(batches)
+        add_experiment_routes(app, service, token, self.prometheus)
+        try:
+            with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
+                log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
+                yield
+        finally:
+            service.close()
 
     @contextmanager
     def run_schedule(self, *, run_at_start: bool) -> Iterator[None]:
@@ -158,6 +168,7 @@ class Daemon:
         self.prometheus.record_cycle(name, outcome, time.monotonic() - start_time)
         if outcome in SUCCESSFUL_OUTCOMES:
             self.prometheus.set_last_success(name, time.time())
+            self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
     def _attempt_cycle(self, name: str) -> CycleOutcome:
         try:
@@ -222,6 +233,7 @@ class Daemon:
             database = self._connect()
             try:
                 database.describe()
+                self._read_holds(database)
             finally:
                 database.close()
         except NudgeSyncError as error:
@@ -229,6 +241,13 @@ class Daemon:
             log_message(logging.WARNING, "the database does not answer", reason=str(error))
         else:
             self.unreachable_reasons.clear()
+
+    def _read_holds(self, database: Database) -> None:
+        """Set the gauge of each collection's hold; one that cannot be read is left to its cycle."""
+        for name in self.schedules:
+            with suppress(NudgeSyncError):
+                target = open_target(database, name, self.config.collections[name].vector)
+                self.prometheus.set_on_hold(name, is_on_hold=read_hold(target) is not None)
 
     def find_health_problem(self) -> str:
         """Return why this process should be restarted; "" while it starts and runs its schedule."""

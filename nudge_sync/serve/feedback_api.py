@@ -13,23 +13,24 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from nudge_sync.errors import InputError, NudgeSyncError
 from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.serve.log_lines import log_message
-from nudge_sync.serve.openapi import describe_route
+from nudge_sync.serve.openapi import describe_route, render_docs
 from nudge_sync.serve.probes import is_authorised
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 10_000
-_RETRY_HEADERS = {"Retry-After": "5"}
-_CLIENT_CLOSED_REQUEST = 499
+RETRY_HEADERS = {"Retry-After": "5"}
+"""Of an answer that says to come again."""
+CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left before it was answered; used in the metrics alone."""
 
 
@@ -60,14 +61,35 @@ def create_app(
 
     token: what a request has to bear, or "" for none; metrics: counts every batch and row.
     """
-    app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="nudge-sync",
+        version=version("nudge-sync"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     limiter = _ConcurrencyLimiter(limits.max_batches)
     context = _Context(
         importer, token, metrics or PrometheusMetrics(), limiter, limits.body_timeout
     )
     _add_route(app, context, "search", "/v1/searches")
     _add_route(app, context, "event", "/v1/events")
+    _add_description(app, token)
     return app
+
+
+def _add_description(app: FastAPI, token: str) -> None:
+    """Add `/openapi.json` and `/docs`, behind the token where one is set."""
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def describe_api(request: Request) -> JSONResponse:
+        _check_token(request, token)
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", include_in_schema=False)
+    def show_docs(request: Request) -> HTMLResponse:
+        _check_token(request, token)
+        return HTMLResponse(render_docs(app.openapi()))
 
 
 @dataclass(slots=True)
@@ -87,7 +109,7 @@ class _ConcurrencyLimiter:
             raise HTTPException(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too many batches at once; send the batch again later",
-                _RETRY_HEADERS,
+                RETRY_HEADERS,
             )
         self.active_batches += 1
         try:
@@ -116,10 +138,10 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
     ) -> Response:
         name = ""
         try:
-            _check_headers(request, context.token)
-            name = _select_collection(collection, context.importer)
+            check_headers(request, context.token)
+            name = select_collection(collection, context.importer)
             with context.limiter.admit_batch():
-                rows = _parse_batch(await _read_body(request, context.body_timeout))
+                rows = _parse_batch(await read_body(request, context.body_timeout))
                 response: Response = await run_in_threadpool(
                     _store_batch, context, name, kind, rows, partial=partial
                 )
@@ -127,7 +149,7 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
             context.metrics.record_batch(name, kind, error.status_code)
             raise
         except ClientDisconnect:
-            response = Response(status_code=_CLIENT_CLOSED_REQUEST)
+            response = Response(status_code=CLIENT_CLOSED_REQUEST)
         except asyncio.CancelledError:
             # The server stops and has waited `shutdown_timeout`; the client is still there.
             response = _respond_unavailable("the daemon is ending; send the batch again later")
@@ -135,18 +157,24 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
         return response
 
 
-def _check_headers(request: Request, token: str) -> None:
+def _check_token(request: Request, token: str) -> None:
     if not is_authorised(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
+
+
+def check_headers(request: Request, token: str) -> None:
+    """Raise HTTPException unless a request bears the token and says that it is JSON."""
+    _check_token(request, token)
     # A web page can make a browser post other types to this machine without a CORS check.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if content_type.lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
 
 
-def _select_collection(collection: str | None, importer: BatchImporter) -> str:
+def select_collection(collection: str | None, importer: BatchImporter) -> str:
+    """Return the collection that a request means. Raises HTTPException where that is not clear."""
     known = ", ".join(sorted(importer.vector_names))
     if collection is None:
         if len(importer.vector_names) == 1:
@@ -157,7 +185,8 @@ def _select_collection(collection: str | None, importer: BatchImporter) -> str:
     return collection
 
 
-async def _read_body(request: Request, timeout_seconds: float) -> bytes:
+async def read_body(request: Request, timeout_seconds: float) -> bytes:
+    """Return the body of a request. Raises HTTPException if it is too long or too slow."""
     length = request.headers.get("content-length", "0")
     _check_body_size(int(length) if length.isdecimal() else 0)
     body = bytearray()
@@ -239,7 +268,7 @@ def _report_failure(name: str, error: NudgeSyncError) -> JSONResponse:
 
 
 def _respond_unavailable(why: str) -> JSONResponse:
-    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_HEADERS)
+    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_HEADERS)
 
 
 def _respond_internal_error() -> JSONResponse:

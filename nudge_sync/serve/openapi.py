@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 from typing import Any, get_args
 
 from nudge_sync.feedback.ingest.batches import RowKind
@@ -62,6 +64,35 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     },
 }
 
+_DOCS_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; }}
+pre {{ background: #8881; padding: 1rem; overflow: auto; }} td {{ padding: 0 1rem 0 0; }}</style>
+<h1>{title}: feedback over HTTP</h1><p>As a file: <a href="openapi.json">openapi.json</a>. Where a
+token is set, send it: <code>Authorization: Bearer …</code></p>{body}</html>"""
+
+
+_RANKING_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the results to show, their arm, and the query id to log clicks with"},
+    422: {"description": "a field is missing or wrong"},
+    500: {"description": "the search failed; the daemon's log says why"},
+    503: {"description": "the database is busy or away; search by yourself"},
+    **{status: _RESPONSES[status] for status in (400, 401, 404, 408, 413, 415)},
+}
+
+
+def describe_ranking_route(body_schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that describe to FastAPI a route that ranks or searches.
+
+    body_schema: the JSON schema of its body.
+    """
+    definitions = body_schema.get("$defs", {})
+    text = json.dumps({key: value for key, value in body_schema.items() if key != "$defs"})
+    # Where the schemas of a document refer to each other, their names count from its root.
+    for name, definition in definitions.items():
+        text = text.replace(json.dumps({"$ref": f"#/$defs/{name}"}), json.dumps(definition))
+    body = {"required": True, "content": {"application/json": {"schema": json.loads(text)}}}
+    return {"responses": _RANKING_RESPONSES, "openapi_extra": {"requestBody": body}}
+
 
 def describe_route(kind: RowKind) -> dict[str, Any]:
     """Return the arguments that describe to FastAPI a route that takes rows of `kind`."""
@@ -69,3 +100,29 @@ def describe_route(kind: RowKind) -> dict[str, Any]:
     row_or_list = {"oneOf": [row_schema, {"type": "array", "items": row_schema}]}
     body = {"required": True, "content": {"application/json": {"schema": row_or_list}}}
     return {"responses": _RESPONSES, "openapi_extra": {"requestBody": body}}
+
+
+def render_docs(description: dict[str, Any]) -> str:
+    """Return the description as a page for people, which loads nothing from anywhere else."""
+    sections = [
+        _render_operation(path, method, operation)
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return _DOCS_PAGE.format(
+        title=html.escape(description["info"]["title"]), body="".join(sections)
+    )
+
+
+def _render_operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    answers = "".join(
+        f"<tr><td>{html.escape(status)}</td><td>{html.escape(answer['description'])}</td></tr>"
+        for status, answer in operation["responses"].items()
+    )
+    parameters = ", ".join(f"?{each['name']}=" for each in operation.get("parameters", []))
+    return (
+        f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(parameters)}</p>"
+        f"<h3>Body</h3><pre>{html.escape(json.dumps(body, indent=2))}</pre>"
+        f"<h3>Answers</h3><table>{answers}</table>"
+    )

@@ -53,7 +53,7 @@ class JudgedQueries:
 
 @dataclass(frozen=True)
 class GainEstimate:
-    """A mean gain over the points as they are, with its interval."""
+    """A mean gain over the points as they are, with its interval; all of it within -1 to 1."""
 
     mean: float
     low: float

@@ -8,7 +8,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from nudge_sync.config import Config, Section, load_config, parse_duration
+from nudge_sync.base.times import parse_duration
+from nudge_sync.config import Config, Section, load_config
 from nudge_sync.connector.settings import validate_settings
 from nudge_sync.errors import ConfigError
 

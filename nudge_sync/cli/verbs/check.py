@@ -12,6 +12,7 @@ from nudge_sync.cli.output import print_line, print_pairs, print_result, show_pr
 
 if TYPE_CHECKING:
     from nudge_sync.cli.run import Workspace
+    from nudge_sync.config import Config
 
 
 MendOption = Annotated[
@@ -39,7 +40,10 @@ def check(
             name: _check_or_explain(workspace, name, progress, mend=mend)
             for name in workspace.config.collections
         }
-    problems = _collect_lines(collections, "problems")
+        problems = [
+            *_find_serve_problems(workspace.config),
+            *_collect_lines(collections, "problems"),
+        ]
     result = {
         "ok": not problems,
         "problems": problems,
@@ -53,6 +57,20 @@ def check(
     }
     print_result(result, as_json, _print_check)
     raise typer.Exit(1 if problems else 0)
+
+
+def _find_serve_problems(config: Config) -> list[str]:
+    """Return what `serve` would refuse of the file, each a sentence."""
+    from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.errors import ConfigError
+    from nudge_sync.serve.probes import TOKEN_VARIABLE, require_token
+
+    try:
+        token = read_secret(TOKEN_VARIABLE, config.serve.token_file, "serve.token_file")
+        require_token(config.serve.host, token)
+    except ConfigError as error:
+        return [f"serve: {error}"]
+    return []
 
 
 def _check_or_explain(

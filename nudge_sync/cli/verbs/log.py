@@ -29,7 +29,15 @@ def _print_log(summaries: list[dict[str, Any]]) -> None:
     )
 
 
+def _format_method(summary: dict[str, Any]) -> str:
+    if summary["kind"] == "rollback":
+        return f"back to {summary['to']}" if summary["to"] else "back to the originals"
+    return str(summary.get("plan", {}).get("method", "back to originals"))
+
+
 def _format_field(summary: dict[str, Any], name: str) -> Any:
+    if name == "method":
+        return _format_method(summary)
     value = summary.get(name)
     if name.endswith("_at") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
