@@ -48,9 +48,8 @@ class CollectionFacts:
     """What a collection is; the core decides which of them it refuses to work on."""
 
     name: str
-    """The name asked for, which may be an alias."""
     collection: str
-    """The real collection behind it; equal to `name` where there is no alias."""
+    """The name asked for, and the real one behind it if that is an alias; else they are equal."""
     vector: str
     """The vector's name; "" for the collection's default (in Milvus: its first vector field)."""
     dimension: int
