@@ -264,6 +264,8 @@ class Config(Section):
             raise ValueError("no collection; add a table such as [collections.docs]")
         if any("__nudge_" in name or not name.strip() for name in collections):
             raise ValueError("name your own collections; those with __nudge_ are the sidecar's")
+        if any(settings.canary for settings in collections.values()):
+            raise ValueError("no verb of this version runs a canary yet; take out [canary]")
         return collections
 
     @property
