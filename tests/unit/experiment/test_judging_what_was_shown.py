@@ -49,10 +49,7 @@ def test_clicks_on_a_teams_results_lead_to_its_verdict(sample, open_experiment, 
     assert evidence.sessions == SESSIONS
     sign = 1 if team == "treatment" else -1
     assert evidence.effect.estimate == pytest.approx(sign * clicked / SESSIONS)
-    assert evidence.sample_ratio.total == clicked
-    first = sum(
-        next((each for each in ranked.teams if each != "both"), "") == "treatment"
-        for ranked in shown
-    )
-    assert evidence.sample_ratio.treatment == first
+    first_teams = [[team for team in ranked.teams if team != "both"][:1] for ranked in shown]
+    assert evidence.sample_ratio.total == sum(map(len, first_teams))
+    assert evidence.sample_ratio.treatment == first_teams.count(["treatment"])
     assert not evidence.sample_ratio.mismatch
