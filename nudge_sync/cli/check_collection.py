@@ -7,9 +7,12 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
+from nudge_sync.cli.tables import describe_share_source
+from nudge_sync.feedback.cold_share import ColdShare
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
+from nudge_sync.planning.cold_documents import resolve_cold_share
 from nudge_sync.store import lease
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
@@ -26,14 +29,15 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    coverage = measure_coverage(
-        load_judgements(target, job.settings, progress), target.facts.points
-    )
+    judgements = load_judgements(target, job.settings, progress)
+    coverage = measure_coverage(judgements, target.facts.points)
+    cold_share = resolve_cold_share(job.settings.solver, judgements.cold_share)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,
         "feedback": counts,
         "evidence": coverage.summary(),
+        "cold": None if cold_share is None else asdict(cold_share),
         "originals": target.shadow.records.count(),
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
@@ -41,6 +45,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "problems": _list_problems(job),
         "notes": [
             str(coverage),
+            _describe_cold_share(cold_share),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
@@ -55,6 +60,18 @@ def _list_problems(job: Job) -> list[str]:
             'set solver.method = "nudge-n" or "auto"'
         )
     return problems
+
+
+def _describe_cold_share(cold_share: ColdShare | None) -> str:
+    if cold_share is None:
+        return (
+            "neither the choice nor the gate looks at answers without feedback "
+            '(solver.cold_share is "off")'
+        )
+    return (
+        f"answers without feedback count {cold_share.share:.0%} in the choice, "
+        f"{describe_share_source(cold_share.source)}"
+    )
 
 
 def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:

@@ -10,6 +10,11 @@ import typer
 from nudge_sync.cli.output import format_difference, print_pairs, print_result, print_table
 
 _SCORE_FIELDS = ("before", "after")
+_SHARE_SOURCES = {
+    "log": "as estimated from what searches showed",
+    "assumed": "assumed, since no search logged what it showed",
+    "settings": "as solver.cold_share says",
+}
 
 
 def print_and_exit(result: Any, exit_code: int, as_json: bool) -> NoReturn:
@@ -24,11 +29,13 @@ def _print_summaries(result: Any) -> None:
 
 
 def _print_summary(summary: Mapping[str, Any]) -> None:
-    rest = {key: value for key, value in summary.items() if key not in _SCORE_FIELDS}
+    rest = {key: value for key, value in summary.items() if key not in {*_SCORE_FIELDS, "cold"}}
     print_pairs(str(summary.get("collection", "")), rest)
     before, after = (summary.get(name) for name in _SCORE_FIELDS)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         _print_scores(before, after)
+    if summary.get("cold"):
+        _print_cold(summary["cold"], str(summary["metric"]))
 
 
 def _print_scores(before: Mapping[str, float], after: Mapping[str, float]) -> None:
@@ -37,3 +44,30 @@ def _print_scores(before: Mapping[str, float], after: Mapping[str, float]) -> No
         for name, value in before.items()
     )
     print_table("", ("held-out queries", "before", "after", ""), rows)
+
+
+def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
+    """Print what answers with and without feedback gain over the originals."""
+    title = (
+        f"\nanswers without feedback count {cold['share']:.0%} in the choice, "
+        f"{describe_share_source(cold['source'])}"
+    )
+    kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
+    rows = [
+        (kind, f"{gain['mean']:+.4f}", format_interval(gain), gain["queries"])
+        for kind, gain in kinds
+        if gain is not None
+    ]
+    print_table(title, ("answers", f"{metric} change", "interval", "held-out queries"), rows)
+
+
+def describe_share_source(source: str) -> str:
+    """Return in words where the share of answers without feedback comes from."""
+    return _SHARE_SOURCES.get(source, source)
+
+
+def format_interval(gain: Mapping[str, Any]) -> str:
+    """Return the interval of a gain; "unknown" where too few queries tell."""
+    if gain["low"] is None or gain["high"] is None:
+        return "unknown"
+    return f"{gain['low']:+.4f} to {gain['high']:+.4f}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
+from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.gate import Gate
+from nudge_sync.solve.problem import GainEstimate
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,32 @@ class PlanInputs:
 
 
 @dataclass(frozen=True)
+class GainFigures:
+    """A mean gain over the originals with its interval, on answers of one kind."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """None where too few queries tell."""
+    queries: int
+    """How many held-out queries it was measured on."""
+
+
+@dataclass(frozen=True)
+class ColdFigures:
+    """What a change does to answers with feedback and without."""
+
+    share: float
+    """How much answers without feedback counted in the choice, 0 to 1."""
+    source: str
+    """Where that comes from: the "log", the "settings", or "assumed"."""
+    warm: GainFigures | None
+    """On answers with feedback; None where nothing moves."""
+    cold: GainFigures | None
+    """On answers whose feedback was hidden; None where nothing moves."""
+
+
+@dataclass(frozen=True)
 class PlanFigures:
     """What a plan says about itself; the ledger keeps it too, under these names."""
 
@@ -60,6 +89,8 @@ class PlanFigures:
     ones, with the originals."""
     found: dict[str, float]
     """Means of every metric through the live index, when the plan was made."""
+    cold: ColdFigures | None = None
+    """None where answers without feedback were not looked at."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +146,7 @@ class Plan:
             "reasons": figures.reasons,
             "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
+            "cold": None if figures.cold is None else asdict(figures.cold),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 
@@ -122,3 +154,22 @@ class Plan:
 def round_figures(figures: Mapping[str, float]) -> dict[str, float]:
     """Return the figures rounded to six places, as they are shown and kept."""
     return {name: round(float(value), 6) for name, value in figures.items()}
+
+
+def describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:
+    """Return what happens to warm and cold answers as it is shown and kept."""
+    report = outcome.report
+    return ColdFigures(
+        outcome.share.share,
+        outcome.share.source,
+        warm=None if report is None else _round_estimate(report.warm),
+        cold=None if report is None else _round_estimate(report.cold),
+    )
+
+
+def _round_estimate(estimate: GainEstimate) -> GainFigures:
+    mean, low, high = (
+        round(value, 6) if math.isfinite(value) else None
+        for value in (estimate.mean, estimate.low, estimate.high)
+    )
+    return GainFigures(mean or 0.0, low, high, estimate.queries)

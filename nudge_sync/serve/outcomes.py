@@ -29,6 +29,7 @@ _LOGGED_FIELDS = (
     "missing",
     "before",
     "after",
+    "cold",
 )
 
 

@@ -57,9 +57,9 @@ class GainEstimate:
 
     mean: float
     low: float
-    """Lower end of Student's 95 % interval."""
+    """Lower end of Student's interval, 95 % unless another was asked for; -inf if unknown."""
     high: float
-    """Upper end of Student's 95 % interval."""
+    """Upper end of it; inf if unknown."""
     queries: int
     """Number of validation queries it was measured on."""
 

@@ -23,14 +23,26 @@ def log(
 
 
 def _print_log(summaries: list[dict[str, Any]]) -> None:
-    columns = ("revision", "kind", "state", "parent", "method", "written", "planned_at")
+    columns = ("revision", "kind", "state", "parent", "method", "cold", "written", "planned_at")
     print_table(
         "", columns, ([_format_field(summary, name) for name in columns] for summary in summaries)
     )
 
 
 def _format_field(summary: dict[str, Any], name: str) -> Any:
+    if name == "cold":
+        return _format_cold_change(summary.get("plan"))
     value = summary.get(name)
     if name.endswith("_at") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
     return value
+
+
+def _format_cold_change(plan: Any) -> str:
+    """Return what the plan did to answers without feedback; "" where it does not say.
+
+    plan: as the ledger has it, where any version may have written anything.
+    """
+    for name in ("cold", "cold", "mean"):
+        plan = plan.get(name) if isinstance(plan, dict) else None
+    return f"{plan:+.4f}" if isinstance(plan, float | int) else ""
