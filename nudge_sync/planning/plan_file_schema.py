@@ -7,10 +7,17 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
@@ -150,6 +157,12 @@ class PlanHeader(StoredFigures):
     inputs: Digest
     drifted: PlanPointIds
     missing: PlanPointIds
+
+    @model_validator(mode="after")
+    def _check_cold(self) -> Self:
+        if ("cold" in self.model_fields_set) != (self.format == PLAN_FORMAT):
+            raise ValueError(f"cold has to stand in {PLAN_FORMAT!r} and nowhere else")
+        return self
 
 
 class PlanRow(_StrictModel):

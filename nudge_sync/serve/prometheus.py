@@ -104,7 +104,7 @@ class PrometheusMetrics:
         for when in ("before", "after"):
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
-        self._record_cold(collection, summary["cold"] or {})
+        self._record_cold(collection, summary.get("cold") or {})
 
     def _record_cold(self, collection: str, cold: Mapping[str, Any]) -> None:
         """Set the share of cold answers, and what they and warm ones gain: the `cold` field."""

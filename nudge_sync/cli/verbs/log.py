@@ -30,19 +30,22 @@ def _print_log(summaries: list[dict[str, Any]]) -> None:
 
 
 def _format_field(summary: dict[str, Any], name: str) -> Any:
+    if name == "method":
+        return _look_up(summary, "plan", "method")
     if name == "cold":
-        return _format_cold_change(summary.get("plan"))
+        change = _look_up(summary, "plan", "cold", "cold", "mean")
+        return f"{change:+.4f}" if isinstance(change, float | int) else ""
     value = summary.get(name)
     if name.endswith("_at") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
     return value
 
 
-def _format_cold_change(plan: Any) -> str:
-    """Return what the plan did to answers without feedback; "" where it does not say.
+def _look_up(value: Any, *names: str) -> Any:
+    """Return what nested objects hold under the names; None where one of them is something else.
 
-    plan: as the ledger has it, where any version may have written anything.
+    The ledger keeps whatever any version said of a plan.
     """
-    for name in ("cold", "cold", "mean"):
-        plan = plan.get(name) if isinstance(plan, dict) else None
-    return f"{plan:+.4f}" if isinstance(plan, float | int) else ""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
