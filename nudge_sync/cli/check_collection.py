@@ -7,7 +7,6 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
-from nudge_sync.cli.tables import describe_share_source
 from nudge_sync.feedback.cold_share import ColdShare
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
@@ -45,7 +44,6 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "problems": _list_problems(job),
         "notes": [
             str(coverage),
-            _describe_cold_share(cold_share),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
@@ -62,18 +60,6 @@ def _list_problems(job: Job) -> list[str]:
     return problems
 
 
-def _describe_cold_share(cold_share: ColdShare | None) -> str:
-    if cold_share is None:
-        return (
-            "neither the choice nor the gate looks at answers without feedback "
-            '(solver.cold_share is "off")'
-        )
-    return (
-        f"answers without feedback count {cold_share.share:.0%} in the choice, "
-        f"{describe_share_source(cold_share.source)}"
-    )
-
-
 def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
     notes = []
     needed = job.settings.gate.min_queries
@@ -81,6 +67,11 @@ def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
         notes.append(
             f"{query_count} searches logged; the gate wants {needed} held-out ones "
             "(gate.min_queries), so it will refuse: see `nudge-sync feedback import --help`"
+        )
+    if resolve_cold_share(job.settings.solver, ColdShare()) is None:
+        notes.append(
+            "neither the choice nor the gate looks at answers without feedback "
+            '(solver.cold_share is "off")'
         )
     if has_unfinished:
         notes.append("a revision is unfinished; the next cycle or `nudge-sync resume` ends it")

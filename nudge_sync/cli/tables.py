@@ -50,23 +50,18 @@ def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
     """Print what answers with and without feedback gain over the originals."""
     title = (
         f"\nanswers without feedback count {cold['share']:.0%} in the choice, "
-        f"{describe_share_source(cold['source'])}"
+        f"{_SHARE_SOURCES.get(cold['source'], cold['source'])}"
     )
     kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
     rows = [
-        (kind, f"{gain['mean']:+.4f}", format_interval(gain), gain["queries"])
+        (kind, f"{gain['mean']:+.4f}", _format_interval(gain), gain["queries"])
         for kind, gain in kinds
         if gain is not None
     ]
     print_table(title, ("answers", f"{metric} change", "interval", "held-out queries"), rows)
 
 
-def describe_share_source(source: str) -> str:
-    """Return in words where the share of answers without feedback comes from."""
-    return _SHARE_SOURCES.get(source, source)
-
-
-def format_interval(gain: Mapping[str, Any]) -> str:
+def _format_interval(gain: Mapping[str, Any]) -> str:
     """Return the interval of a gain; "unknown" where too few queries tell."""
     if gain["low"] is None or gain["high"] is None:
         return "unknown"
