@@ -116,14 +116,14 @@ def test_a_revision_from_before_is_planned_again_and_stays_readable(target: Targ
     assert plan.summary()["cold"] is None
 
 
-@pytest.mark.parametrize("nonsense", [3, [], "x", {"share": 9}, {"share": 0.5, "source": 1}])
-def test_nonsense_in_a_revision_is_not_believed(tmp_path: Path, nonsense: object):
-    settings = make_settings(method="nudge-n", angle=0.05, max_cold_loss=1.0)
+def test_nonsense_in_a_revision_is_not_believed(tmp_path: Path):
+    settings = make_settings(method="nudge-h")
     with open_hub_collection("memory", tmp_path) as target:
         report = cycle.apply(target, settings)
         ledger = target.open_ledger()
-        entry = ledger.read_entry(report.revision)
-        ledger.add_details(entry, plan={**entry.details.plan, "cold": nonsense})
-        plan = cycle.plan(target, settings)
-    assert "nothing changed since" not in plan.figures.reasons[0]
-    assert plan.figures.cold.cold.queries > 0
+        for nonsense in (3, [], {"share": 9}, {"share": 0.5, "source": 1}):
+            entry = ledger.read_entry(report.revision)
+            ledger.add_details(entry, plan={**entry.details.plan, "cold": nonsense})
+            plan = cycle.plan(target, settings)
+            assert not plan.figures.reasons[0].startswith("nothing changed since")
+            assert plan.figures.cold == report.plan.figures.cold
