@@ -35,8 +35,9 @@ def find_data_folder() -> Path:
     return Path(os.environ.get("NUDGE_SYNC_SHARED", beside)) / "data"
 
 
-def load_dataset(name: str) -> Dataset:
-    where = find_data_folder() / f"{name}-minilm"
+def load_dataset(name: str, folder: Path | None = None) -> Dataset:
+    """Read a set: one of SETS, or the one of this name in `folder`."""
+    where = find_data_folder() / f"{name}-minilm" if folder is None else folder / name
     documents, queries = (np.load(where / f"{kind}.npy") for kind in ("documents", "queries"))
     row_numbers = {
         kind: {name: row for row, name in enumerate((where / f"{kind}.txt").read_text().split())}

@@ -4,7 +4,8 @@
 
 Protocols: the paper's (70 % train, 10 % validation, 20 % test); on nfcorpus also `grouped`
 (queries with identical judgements on one side) and `across` (learned on one of two clusters of
-queries, tested on the other). A cache makes an interrupted run go on.
+queries, tested on the other). A cache makes an interrupted run go on. --data reads sets from a
+folder of your own, as `benchmarks/unseen/build.py` writes them.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ def main() -> None:
         "--methods", default=",".join(("nothing", *NUDGE_FT_METHODS, *OUR_METHODS))
     )
     options.add_argument("--cache")
+    options.add_argument("--data", type=Path)
     given = options.parse_args()
     cache, ratios = ResultCache(given.cache), {}
     seeds = [int(seed) for seed in given.seeds.split(",")]
@@ -144,7 +146,7 @@ def main() -> None:
         for name in given.sets.split(","):
             if protocol != "paper" and name != "nfcorpus":
                 continue
-            data = load_dataset(name)
+            data = load_dataset(name, given.data)
             results = {
                 method: [
                     cache.get(

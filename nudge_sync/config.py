@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from nudge_sync.connector.settings import Section, SettingsModel, validate_settings
+from nudge_sync.base.times import check_cron, parse_duration
+from nudge_sync.connector.settings import (
+    Section,
+    SettingsModel,
+    SettingsTable,
+    validate_settings,
+)
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 
@@ -68,16 +74,14 @@ class WriteSettings(Section):
     keep_log: Annotated[int, Field(ge=1)] = 1000
     """How many revisions the ledger keeps, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
+    allow_fewer_copies: bool = False
+    """Whether points may move of whose originals a cluster keeps fewer copies than of them."""
 
 
 DEFAULT_ACTIONS = {
-    "relevant": 1.0,
-    "not_relevant": -1.0,
-    "click": 1.0,
-    "watch": 1.0,
-    "add_to_cart": 2.0,
+    "relevant": 1.0, "not_relevant": -1.0, "click": 1.0, "watch": 1.0, "add_to_cart": 2.0,
     "purchase": 3.0,
-}
+}  # fmt: skip
 
 
 class SearchLog(Section):
@@ -128,8 +132,7 @@ class FeedbackSettings(Section):
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
         default_factory=lambda: dict(DEFAULT_ACTIONS)
     )
-    """Action -> what it is worth, which an event's own grade multiplies. Actions that are not named
-    here are stored and counted, but not used."""
+    """Action -> what it is worth, times an event's grade; other actions are stored and not used."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
     """How position bias is taken out of clicks: a position-based model with hidden relevance,
     clicks over expected clicks, or inverse propensities. Labels have none."""
@@ -139,13 +142,11 @@ class FeedbackSettings(Section):
     and "ipw" are no probabilities, and 0.5 is the least to use."""
     min_sessions: Annotated[int, Field(ge=1)] = 1
     """Fewest people (or sessions, where clients are unknown) who must have acted on a point for a
-    query; where fewer searched, all of them. The click model weighs evidence anyway, and 1 did best
-    in simulations."""
+    query; where fewer searched, all of them. 1 did best in simulations of the click model."""
     half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
     """Age at which behaviour counts half, against the newest; labels do not age."""
     history_days: Annotated[float, Field(gt=0)] | None = None
-    """Age in days beyond which searches and events, labels included, are not read at all; those
-    without a date always are."""
+    """Age in days beyond which searches, events and labels are not read; undated ones are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20
@@ -194,7 +195,7 @@ class ScheduleSettings(Section):
         if self.cron and self.every:
             raise ValueError("set cron or every, not both")
         if self.cron:
-            _parse_cron(self.cron)
+            check_cron(self.cron)
         return self
 
 
@@ -223,19 +224,36 @@ class ServeSettings(Section):
     log_format: Literal["text", "json"] = "text"
 
 
+DEFAULT_PATIENCE = "30s"
+"""How long a request that found no answer is tried again."""
+
+
 class Config(Section):
     """The whole file."""
 
     database: dict[str, Any]
-    """`connector` names the connector; the other keys go to it unread."""
+    """`connector` names the connector, `patience` how long a request is tried again; the other
+    keys go to the connector unread."""
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
+    _folder: Path | None = PrivateAttr(default=None)
+    """The folder of the file, from which relative paths count; None for one made in memory."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the folder that the file was read from."""
+        self._folder = (context or {}).get("folder")
 
     @field_validator("database")
     @classmethod
     def _check_connector(cls, database: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(database.get("connector"), str):
-            raise ValueError('needs a connector, such as connector = "qdrant"')  # noqa: TRY004
+            near = get_close_matches("connector", [str(key) for key in database], n=1)
+            hint = f"; {near[0]!r} is not it, did you mean 'connector'?" if near else ""
+            raise ValueError(f'needs a connector, such as connector = "qdrant"{hint}')  # noqa: TRY004
+        try:
+            parse_duration(str(database.get("patience", DEFAULT_PATIENCE)))
+        except ValueError as error:
+            raise ValueError(f"patience: {error}") from None
         return database
 
     @field_validator("collections")
@@ -256,8 +274,14 @@ class Config(Section):
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The [database] table without `connector`, which is handed to the connector."""
-        return {key: value for key, value in self.database.items() if key != "connector"}
+        """The [database] table without the core's own keys, which is handed to the connector."""
+        table = {k: v for k, v in self.database.items() if k not in {"connector", "patience"}}
+        return table if self._folder is None else SettingsTable(table, self._folder)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a request that found no answer is tried again."""
+        return parse_duration(str(self.database.get("patience", DEFAULT_PATIENCE)))
 
 
 _SHARED_SECTIONS: dict[str, type[Section]] = {
@@ -268,34 +292,6 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "feedback": FeedbackSettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
-_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_MAX_DURATION_SECONDS = 3660 * 86400
-_DURATION_PATTERN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhdw])+")
-
-
-def parse_duration(duration: str) -> float:
-    """Return the seconds of a duration such as 90s, 30m, 1.5h or 1d12h.
-
-    Raises ValueError where it is no duration, is zero, or is over ten years.
-    """
-    text = duration.strip().lower().replace(" ", "")
-    if _DURATION_PATTERN.fullmatch(text):
-        parts = re.findall(r"([0-9.]+)([smhdw])", text)
-        total = sum(float(number) * _SECONDS_PER_UNIT[unit] for number, unit in parts)
-        if 0 < total <= _MAX_DURATION_SECONDS:
-            return total
-    raise ValueError("not a duration; write 90s, 30m, 6h, 1d or 1d12h")
-
-
-def _parse_cron(cron: str) -> None:
-    # Imported here: otherwise every verb would load the scheduler.
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
-
-    try:
-        CronTrigger.from_crontab(cron, timezone="UTC")
-    except (ValueError, TypeError, KeyError):
-        message = "not a cron line; write minute hour day month weekday, such as 15 3 * * *"
-        raise ValueError(message) from None
 
 
 def load_config(path: Path) -> Config:
@@ -332,7 +328,8 @@ def _validate_table(
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {where}: expected a table, [{where}]")
     try:
-        return validate_settings(model, table, where, tuple(_SHARED_SECTIONS.items()))
+        settings_table = SettingsTable(table, path.parent)
+        return validate_settings(model, settings_table, where, tuple(_SHARED_SECTIONS.items()))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -9,18 +9,22 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
+from nudge_sync.errors import OnHold
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
+from nudge_sync.planning.lost_inputs import refuse_lost_plan
 from nudge_sync.planning.make_plan import describe_inputs, make_plan, refuse_stale_plan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
+from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.gc import collect_garbage
+from nudge_sync.store.hold import format_refusal, read_hold, release_hold
 from nudge_sync.store.target import Target, refuse_unsupported_collection
-from nudge_sync.writing.resume import finish_pending_revision
-from nudge_sync.writing.two_phase import open_writer
+from nudge_sync.writing.resume import finish_pending_revision, finish_pending_rollback
+from nudge_sync.writing.two_phase import Writer, open_writer, require_room_for_rows
 from nudge_sync.writing.write_plan import (
     WrittenRevision,
     attach_plan,
@@ -102,19 +106,29 @@ def apply(
     settings: CollectionSettings,
     plan: Plan | None = None,
     progress: Progress = ignore_progress,
+    *,
+    release: bool = False,
 ) -> CycleReport:
     """Carry out `plan`, or one made now, and measure again through the live index.
 
-    Finishes first what an earlier process left unfinished. Points whose feedback is gone go back
-    to their originals even where the gate refuses; where the plan is made now, they go back before
-    that, so that the plan is the one for points that were never moved. While an erasure is pending
-    no live vector stays for its own sake: where the gate refuses, all points go back. A loss that
-    shows on the live index is rolled back at once.
-    Raises StalePlan, InputError for a plan whose vectors do not fit or go too far, LeaseHeld,
-    LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what `progress` raises.
+    Finishes first what an earlier process left unfinished, and refuses to move anything while a
+    cluster keeps fewer copies of the originals than of the collection. Points whose feedback is
+    gone go back to their originals even where the gate refuses; where the plan is made now, they go
+    back before that, so that the plan is the one for points that were never moved. While an erasure
+    is pending no live vector stays for its own sake: where the gate refuses, all points go back. A
+    loss that shows on the live index is rolled back at once.
+    release: ends the hold that the collection may be on; without it, all that is done on hold is
+    to finish an unfinished rollback.
+    Raises OnHold, StalePlan, InputError for a plan whose vectors do not fit or go too far,
+    LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what `progress`
+    raises.
     """
     with open_writer(target, settings, progress) as writer:
+        _refuse_hold(writer, release=release)
+        # Before minutes go into a plan that could not be written.
+        require_room_for_rows(writer, 0)
         finish_pending_revision(writer)
+        refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress)
         ids_without_feedback = find_points_without_feedback(target, judgements)
@@ -129,6 +143,7 @@ def apply(
             entries = writer.ledger.entries()
             current = describe_inputs(target, settings, judgements, entries, erasure)
             refuse_stale_plan(plan, current)
+            refuse_lost_plan(plan, entries)
         held_out = None if erasure.is_pending else select_held_out(judgements)
         written = write_plan(writer, plan, held_out)
         if restored.entry is not None and written.entry is None:
@@ -138,6 +153,13 @@ def apply(
             complete_erasure(target, erasure.asked)
         collect_garbage(target, writer.ledger, settings.write)
     return _build_report(plan, restored, written)
+
+
+def _refuse_hold(writer: Writer, *, release: bool) -> None:
+    hold = release_hold(writer.target) if release else read_hold(writer.target)
+    if hold is not None and not release:
+        finish_pending_rollback(writer)
+        raise OnHold(format_refusal(writer.target, hold))
 
 
 def _build_report(plan: Plan, restored: WrittenRevision, written: WrittenRevision) -> CycleReport:

@@ -8,11 +8,14 @@ NudgeSyncError
 │   ├── Unauthorised            the server refused the credentials
 │   ├── CollectionNotFound
 │   ├── UnsupportedCollection   a safe write is not possible; the message says what would work
+│   ├── DiskFull                too little room on the disk of an embedded database
 │   └── WriteNotVerified        what was read back is not what was written
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
+├── OnHold                      a person stopped the cycles of this collection
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
+├── Declined                    a no at the prompt
 └── Interrupted                 asked to stop; what is unfinished is resumed next time
 """
 
@@ -63,6 +66,10 @@ class UnsupportedCollection(DatabaseError):
     """This collection cannot be written safely."""
 
 
+class DiskFull(DatabaseError):
+    """The disk of the database has too little room for what is to be written."""
+
+
 class WriteNotVerified(DatabaseError):
     """What was read back is not what was written."""
 
@@ -75,12 +82,22 @@ class LeaseLost(NudgeSyncError):
     """The lease was taken over by another process; nothing more was written."""
 
 
+class OnHold(NudgeSyncError):
+    """The collection is on hold, and nothing was written; `nudge-sync release` ends that."""
+
+    exit_code = 3
+
+
 class StalePlan(NudgeSyncError):
     """The collection or its feedback changed since the plan was made; plan again."""
 
 
 class DamagedRecord(NudgeSyncError):
     """A record of the sidecar's own fails its digest; nothing was written from it."""
+
+
+class Declined(NudgeSyncError):
+    """Nothing was written: the answer was no."""
 
 
 class Interrupted(NudgeSyncError):

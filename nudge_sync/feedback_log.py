@@ -18,6 +18,7 @@ from weakref import WeakSet
 import numpy as np
 
 from nudge_sync.connector import Collection, Database, Records
+from nudge_sync.feedback.schema.exposure import Exposure, to_exposure_fields
 from nudge_sync.feedback.schema.plain import to_plain_row
 from nudge_sync.feedback.schema.point_ids import resolve_point_ids
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -102,12 +103,14 @@ class FeedbackLog:
         client: str = "",
         query_id: str = "",
         propensities: Sequence[float] | None = None,
+        exposure: Exposure | None = None,
     ) -> str:
         """Queue a search, and return its query id, which clicks on its results are logged with.
 
         query_vector: (d,), the vector that was searched with, or a function that returns it and
         is called in the background; shown_ids: best first; query_id: a new one if empty;
-        propensities: one in (0, 1] for each shown id.
+        propensities: one in (0, 1] for each shown id; exposure: what an experiment did to the
+        search, as `Experiment` hands it over.
         """
         try:
             assigned_id = query_id or f"{self._id_prefix}{next(self._counter):x}"
@@ -123,6 +126,8 @@ class FeedbackLog:
             }
             if propensities is not None:
                 row["propensities"] = list(propensities)
+            if exposure is not None:
+                row |= to_exposure_fields(exposure)
             self._enqueue(row)
         except Exception as error:  # noqa: BLE001 - a search never fails for its log
             self.refuse(error)

@@ -1,4 +1,4 @@
-"""Fixtures for every test: collections, the shared data, a Milvus server, is this CI."""
+"""Fixtures for every test: collections, the shared data, servers, is this CI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,12 +18,15 @@ from tests.support.collection_fixtures import (
     tracked_collection,
 )
 from tests.support.milvus_server import find_or_start_milvus
+from tests.support.qdrant_server.address import find_or_start_qdrant, has_qdrant
 
 __all__ = [
     "any_sample_collection",
     "any_tracked_collection",
     "in_ci",
     "milvus_server_uri",
+    "qdrant_binary",
+    "qdrant_server",
     "root",
     "sample_collection",
     "shared_data",
@@ -80,3 +84,21 @@ def milvus_server_uri() -> Iterator[str]:
         skip_or_fail("no Milvus server: install the milvus wheel, or set MILVUS_URI")
     with find_or_start_milvus() as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def qdrant_server() -> Iterator[dict[str, Any]]:
+    """Find or start a Qdrant server for this session; its address, as keys of `[database]`."""
+    if not has_qdrant():
+        pytest.skip("no Qdrant server: set QDRANT_URL or QDRANT_BINARY, or start a Docker engine")
+    with find_or_start_qdrant() as section:
+        yield section
+
+
+@pytest.fixture(scope="session")
+def qdrant_binary() -> str:
+    """Return the program that QDRANT_BINARY names, for tests that kill servers."""
+    binary = os.environ.get("QDRANT_BINARY")
+    if not binary:
+        pytest.skip("QDRANT_BINARY names no Qdrant server to start")
+    return binary

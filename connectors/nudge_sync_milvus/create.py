@@ -19,6 +19,7 @@ from nudge_sync_milvus.record_codec import (
     TEXT_FIELDS,
     VECTOR_FIELD,
 )
+from nudge_sync_milvus.replicas import LoadOptions, build_load_request
 
 LoadState = common_pb2.LoadState
 """Milvus's enum: does not exist, not loaded, loading, loaded."""
@@ -41,7 +42,9 @@ class FieldSchema:
     """Such as dim or max_length."""
 
 
-def ensure_records_collection(connection: Connection, name: str, dimension: int) -> None:
+def ensure_records_collection(
+    connection: Connection, name: str, dimension: int, options: LoadOptions
+) -> None:
     """Make the collection of the sidecar's records, and load it, where that is still to do."""
     text, vector = schema_pb2.DataType.VarChar, schema_pb2.DataType.FloatVector
     fields = [
@@ -50,7 +53,8 @@ def ensure_records_collection(connection: Connection, name: str, dimension: int)
         FieldSchema(INDEX_FIELD, schema_pb2.DataType.JSON),
         *(FieldSchema(field, text, {"max_length": str(MAX_TEXT_BYTES)}) for field in TEXT_FIELDS),
     ]
-    ensure_collection(connection, name, fields, {"index_type": "FLAT", "metric_type": "IP"})
+    index = {"index_type": "FLAT", "metric_type": "IP"}
+    ensure_collection(connection, name, fields, index, options=options)
 
 
 def ensure_collection(
@@ -60,11 +64,13 @@ def ensure_collection(
     index: Mapping[str, str],
     *,
     dynamic: bool = False,
+    options: LoadOptions | None = None,
 ) -> None:
     """Make the collection with its index, and load it; what there is already stays as it is.
 
     The first field is the primary key. The first FLOAT_VECTOR field gets the index.
     dynamic: whether rows may hold fields that are not in `fields`.
+    options: in how many copies it is loaded, and where; one if absent.
     """
     vector_field = next(
         item.name for item in fields if item.kind == schema_pb2.DataType.FloatVector
@@ -78,7 +84,7 @@ def ensure_collection(
             extra_params=to_key_value_pairs(dict(index)),
         )
         connection.call("CreateIndex", request)
-    load_collection(connection, name)
+    load_collection(connection, name, options)
 
 
 def has_collection(connection: Connection, name: str) -> bool:
@@ -92,12 +98,18 @@ def has_collection(connection: Connection, name: str) -> bool:
     return True
 
 
-def load_collection(connection: Connection, name: str) -> None:
+def load_collection(connection: Connection, name: str, options: LoadOptions | None = None) -> None:
     """Load the collection, and wait until it is: the one wait in this connector.
 
+    options: in how many copies, and where; as Milvus does by default if absent.
     Raises Unreachable after a minute.
     """
-    connection.call("LoadCollection", milvus_pb2.LoadCollectionRequest(collection_name=name))
+    request = (
+        build_load_request(name, options)
+        if options
+        else milvus_pb2.LoadCollectionRequest(collection_name=name)
+    )
+    connection.call("LoadCollection", request)
     deadline = time.monotonic() + _LOAD_TIMEOUT_SECONDS
     while get_load_state(connection, name) != LoadState.LoadStateLoaded:
         if time.monotonic() > deadline:

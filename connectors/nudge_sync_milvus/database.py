@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2
@@ -10,16 +12,20 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import (
     DatabaseFacts,
     Record,
+    Replication,
+    describe_near_names,
     parse_version,
     refuse_secrets_in_table,
     validate_settings,
 )
+from nudge_sync.errors import CollectionNotFound, NudgeSyncError
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.create import load_collection
 from nudge_sync_milvus.layout import resolve_layout
 from nudge_sync_milvus.log_documents import scan_log_documents
 from nudge_sync_milvus.records import MilvusRecords
+from nudge_sync_milvus.replicas import plan_replication, read_replication, replicate
 from nudge_sync_milvus.settings import MAX_REQUEST_BYTES, MilvusSettings
 
 _PARTIAL_UPDATE_RELEASE = (2, 6, 2)
@@ -55,12 +61,18 @@ class MilvusDatabase:
         self._version = self._fetch_version()
         product = "Milvus Lite" if self._is_lite else "Milvus"
         return DatabaseFacts(
-            product, self._version.removeprefix(_LITE_VERSION_MARKER), atomic_swap=False
+            product,
+            self._version.removeprefix(_LITE_VERSION_MARKER),
+            atomic_swap=False,
+            storage_path=Path(self._settings.uri).parent if self._settings.is_lite else None,
         )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
         """See `Database.collection`. In Milvus Lite, which forgets when it ends, it is loaded."""
-        resolve_layout(self.connection, name, vector)
+        try:
+            resolve_layout(self.connection, name, vector)
+        except CollectionNotFound as error:
+            raise CollectionNotFound(f"{error}{self._describe_others(name)}") from error
         if self._is_lite:
             load_collection(self.connection, name)
         return MilvusCollection(
@@ -74,9 +86,33 @@ class MilvusDatabase:
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MilvusRecords:
         """See `Database.records`."""
+        return self.records_beside("", name, dimension, indexed)
+
+    def records_beside(
+        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
+    ) -> MilvusRecords:
+        """See `ReplicatedDatabase.records_beside`. Copies are of what is loaded in memory."""
         return MilvusRecords(
-            self.connection, name, dimension, indexed, request_bytes=self._request_bytes
+            self.connection,
+            name,
+            dimension,
+            indexed,
+            settings=self._settings,
+            request_bytes=self._request_bytes,
+            beside=collection,
         )
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """See `ReplicatedDatabase.replication`. Nothing is known of what is not loaded."""
+        known = read_replication(self.connection, name)
+        if known or not beside:
+            return known
+        return plan_replication(self.connection, self._settings, beside)
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """See `ReplicatedDatabase.replicate`, and the module `replicas` for older servers."""
+        groups = tuple(self._settings.resource_groups)
+        return replicate(self.connection, name, wanted, groups)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
@@ -87,6 +123,13 @@ class MilvusDatabase:
     def close(self) -> None:
         """See `Database.close`."""
         self.connection.close()
+
+    def _describe_others(self, name: str) -> str:
+        with suppress(NudgeSyncError):
+            request = milvus_pb2.ShowCollectionsRequest()
+            names = self.connection.call("ShowCollections", request).collection_names
+            return describe_near_names(name, names)
+        return ""
 
     @property
     def _is_lite(self) -> bool:

@@ -40,6 +40,8 @@ from nudge_sync_milvus.record_codec import (
     hash_key,
     is_exact_filter,
 )
+from nudge_sync_milvus.replicas import choose_load_options
+from nudge_sync_milvus.settings import MilvusSettings
 
 _MAX_REQUEST_ROWS = 1_000
 """Records of one upsert or delete."""
@@ -73,9 +75,14 @@ class MilvusRecords:
         dimension: int,
         indexed: Sequence[str],
         *,
+        settings: MilvusSettings,
         request_bytes: int,
+        beside: str = "",
     ) -> None:
         self._connection = connection
+        self._settings = settings
+        self._beside = beside
+        """The collection that says how this one is loaded; "" for none."""
         self._name = name
         self._dimension = dimension
         self._indexed = tuple(indexed)
@@ -280,4 +287,5 @@ class MilvusRecords:
         return compute_row_limit(vector_bytes + _ROW_OVERHEAD_BYTES, self._request_bytes)
 
     def _ensure_collection(self) -> None:
-        ensure_records_collection(self._connection, self._name, self._dimension)
+        options = choose_load_options(self._connection, self._settings, self._beside)
+        ensure_records_collection(self._connection, self._name, self._dimension, options)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from nudge_sync.connector import (
     Section,
     VariableName,
     read_secret,
     refuse_secrets_in_address,
+    resolve_path,
 )
 from nudge_sync.errors import ConfigError
 
@@ -49,10 +50,21 @@ class MilvusSettings(Section):
     """The client certificate's key."""
     server_name: str = ""
     """The name in the server's certificate, where it is not the host's."""
+    replica_number: Annotated[int, Field(ge=1)] | None = None
+    """Copies in memory that the sidecar's own collections are loaded in; as many as yours if
+    absent."""
+    resource_groups: list[str] = Field(default_factory=list)
+    """Where those are loaded: one group for all copies, or one for each; yours if absent."""
     search_params: dict[str, Any] = Field(default_factory=dict)
     """Index search parameters such as nprobe, over the connector's own choice."""
     ef: Annotated[int, Field(ge=1, le=32768)] | None = None
     """HNSW's ef; at least k is used whatever is set."""
+
+    @field_validator("uri", "server_pem_path", "ca_pem_path", "client_pem_path", "client_key_path")
+    @classmethod
+    def _resolve_files(cls, text: str, info: ValidationInfo) -> str:
+        is_file = text and "://" not in text and (info.field_name != "uri" or text.endswith(".db"))
+        return str(resolve_path(Path(text), info)) if is_file else text
 
     @property
     def is_lite(self) -> bool:

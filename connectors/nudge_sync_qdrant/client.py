@@ -14,14 +14,20 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import UpdateResult, UpdateStatus
 
 from nudge_sync.connector import parse_version
-from nudge_sync.errors import ConfigError, NudgeSyncError, Unreachable
-from nudge_sync_qdrant.errors import repeats_api_key, translate_error
+from nudge_sync.errors import ConfigError, DatabaseError, NudgeSyncError, Unreachable
+from nudge_sync_qdrant.errors import ReplicaUnavailable, repeats_api_key, translate_error
+from nudge_sync_qdrant.peers import Peers, list_versions, parse_peers
 from nudge_sync_qdrant.settings import QdrantSettings
 
 CONDITIONAL_UPDATE_RELEASE = (1, 16)
 """Since when updates take a filter; older servers ignore it without a word."""
 UPDATE_MODE_RELEASE = (1, 17)
 """Since when an upsert can be told to insert only or to update only; older servers ignore it."""
+
+_TELEMETRY_LEVEL = 2
+"""Of detail; a server asks the other nodes for no less."""
+_TELEMETRY_SECONDS = 10
+"""How long the other nodes may take to tell."""
 
 
 class Connection:
@@ -46,9 +52,53 @@ class Connection:
         with self.translate_errors("the server"):
             return str(self.client.info().version)
 
+    @cached_property
+    def node_versions(self) -> tuple[str, ...]:
+        """The versions of all nodes of the cluster, oldest first.
+
+        A node that is down has none: it takes no part until it is back. Before Qdrant 1.17, and
+        with a key that may not ask, only the version of the server that was asked is known.
+        """
+        peers = self.read_peers() if self.is_cluster else None
+        if not peers or not peers.has_neighbours:
+            return (self.version,)
+        try:
+            with self.translate_errors("the cluster"):
+                answer = self.client.cluster_telemetry(
+                    details_level=_TELEMETRY_LEVEL, timeout=_TELEMETRY_SECONDS
+                )
+        except DatabaseError as error:
+            if error.transient:
+                raise
+            return (self.version,)
+        return list_versions(answer, peers)
+
     def is_at_least(self, release: tuple[int, int]) -> bool:
-        """Return whether the server is of this release or a later one; local mode always is."""
-        return self.is_local or parse_version(self.version) >= release
+        """Return whether all nodes are of this release or a later one; local mode always is."""
+        return self.is_local or all(
+            parse_version(version) >= release for version in (self.version, *self.node_versions)
+        )
+
+    @cached_property
+    def is_cluster(self) -> bool:
+        """Whether the server is a node of a cluster, or a key that may not ask leaves that open."""
+        if self.is_local:
+            return False
+        peers = self.read_peers()
+        return peers is None or bool(peers.addresses)
+
+    def read_peers(self) -> Peers | None:
+        """Return the nodes of the cluster as the server sees them just now; none outside one.
+
+        None where the key may not ask, or where the port of REST, which alone knows, is closed.
+        """
+        try:
+            with self.translate_errors("the cluster"):
+                return parse_peers(self.client.cluster_status())
+        except DatabaseError as error:
+            if error.transient and not self.settings.prefer_grpc:
+                raise
+            return None
 
     @contextmanager
     def translate_errors(self, subject: str) -> Iterator[None]:
@@ -65,8 +115,22 @@ class Connection:
             except Exception as error:
                 # Not kept in a variable: that would be a cycle, and keep the client alive.
                 if repeats_api_key(error, self._api_key):
-                    raise translate_error(error, subject, self._api_key) from None
-                raise translate_error(error, subject, self._api_key) from error
+                    raise self._name_silent_peers(
+                        translate_error(error, subject, self._api_key)
+                    ) from None
+                raise self._name_silent_peers(
+                    translate_error(error, subject, self._api_key)
+                ) from error
+
+    def _name_silent_peers(self, error: DatabaseError) -> DatabaseError:
+        """Return the error, with the nodes that do not answer where that is what it is about."""
+        if not isinstance(error, ReplicaUnavailable):
+            return error
+        try:
+            names = parse_peers(self.client.cluster_status()).describe_silent()
+        except Exception:  # noqa: BLE001 - the error that brought us here matters more
+            return error
+        return error.add_detail(names) if names else error
 
     def require_completed(self, subject: str, result: UpdateResult) -> None:
         """Raise Unreachable unless the update was carried out, and not only acknowledged."""

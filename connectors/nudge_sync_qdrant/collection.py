@@ -21,8 +21,14 @@ from nudge_sync.connector import (
     Points,
     WriteReport,
     check_write,
+    describe_near_names,
 )
-from nudge_sync.errors import Unauthorised, UnsupportedCollection
+from nudge_sync.errors import (
+    CollectionNotFound,
+    NudgeSyncError,
+    Unauthorised,
+    UnsupportedCollection,
+)
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.guarded_write import GuardedWrite, index_mark
 from nudge_sync_qdrant.layout import resolve_layout
@@ -44,7 +50,10 @@ class QdrantCollection:
         self._connection = connection
         self._name = name
         self._subject = f'"{name}"'
-        info = self._fetch_info()
+        try:
+            info = self._fetch_info()
+        except CollectionNotFound as error:
+            raise CollectionNotFound(f"{error}{self._describe_others()}") from error
         self._layout = resolve_layout(name, vector, info)
         self._rescales = connection.is_local and self._layout.metric == "cosine"
         self._reader = PointReader(connection, name, self._layout, info)
@@ -69,7 +78,7 @@ class QdrantCollection:
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection.read`. Asks all replicas, and raises Unreachable while they disagree."""
+        """See `Collection.read`, and `PointReader.read` for copies on several nodes."""
         return self._reader.read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
@@ -121,6 +130,14 @@ class QdrantCollection:
     def _fetch_info(self) -> CollectionInfo:
         with self._connection.translate_errors(self._subject):
             return self._connection.client.get_collection(self._name)
+
+    def _describe_others(self) -> str:
+        with suppress(NudgeSyncError), self._connection.translate_errors("the server"):
+            found = self._connection.client.get_collections().collections
+            aliases = self._connection.client.get_aliases().aliases
+            names = [*(each.name for each in found), *(each.alias_name for each in aliases)]
+            return describe_near_names(self._name, names)
+        return ""
 
     def _resolve_alias(self) -> str:
         """Return the real name of the collection, which may be the one that was asked for."""

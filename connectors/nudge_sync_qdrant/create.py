@@ -17,6 +17,7 @@ from qdrant_client.models import (
 from nudge_sync.errors import DatabaseError, UnsupportedCollection
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.record_codec import VECTOR_NAME
+from nudge_sync_qdrant.replicas import choose_creation_options
 from nudge_sync_qdrant_common.record_codec import TERMS_FIELD, build_number_path
 
 _READ_UNOPTIMISED = OptimizersConfigDiff(prevent_unoptimized=False)
@@ -26,14 +27,15 @@ _STRICT_MODE_OFF = StrictModeConfig(enabled=False)
 
 
 def ensure_records_collection(
-    connection: Connection, name: str, dimension: int, indexed: Sequence[str]
+    connection: Connection, name: str, dimension: int, indexed: Sequence[str], beside: str = ""
 ) -> None:
     """Make the collection and its payload indexes where they are not there yet.
 
+    beside: the collection whose number of copies and shards it gets; "" for none.
     Raises UnsupportedCollection where there is one with vectors of another dimension.
     """
     if not has_collection(connection, name):
-        _create_collection(connection, name, dimension)
+        _create_collection(connection, name, dimension, beside)
     with connection.translate_errors(f'"{name}"'):
         info = connection.client.get_collection(name)
     _refuse_other_dimension(name, dimension, info)
@@ -46,18 +48,22 @@ def has_collection(connection: Connection, name: str) -> bool:
         return connection.client.collection_exists(name)
 
 
-def _create_collection(connection: Connection, name: str, dimension: int) -> None:
+def _create_collection(connection: Connection, name: str, dimension: int, beside: str) -> None:
     # Dot, because cosine rescales; m=0: nobody searches here, so no graph is built.
     params = VectorParams(
         size=dimension, distance=Distance.DOT, on_disk=True, hnsw_config=HnswConfigDiff(m=0)
     )
+    # What has no vectors is small: one shard is enough.
+    options = choose_creation_options(connection, beside, is_small=not dimension)
     try:
         with connection.translate_errors(f'"{name}"'):
             connection.client.create_collection(
                 name,
                 vectors_config={VECTOR_NAME: params} if dimension else {},
                 on_disk_payload=True,
-                replication_factor=connection.settings.replication_factor,
+                replication_factor=options.replication_factor,
+                write_consistency_factor=options.write_consistency_factor,
+                shard_number=options.shard_number,
                 optimizers_config=_READ_UNOPTIMISED,
                 strict_mode_config=_STRICT_MODE_OFF,
             )

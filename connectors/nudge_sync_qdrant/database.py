@@ -8,6 +8,7 @@ from typing import Any
 from nudge_sync.connector import (
     DatabaseFacts,
     Record,
+    Replication,
     refuse_secrets_in_table,
     validate_settings,
 )
@@ -16,6 +17,7 @@ from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, Connection
 from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.log_documents import scan_log_documents
 from nudge_sync_qdrant.records import QdrantRecords
+from nudge_sync_qdrant.replicas import plan_replication, read_replication, replicate
 from nudge_sync_qdrant.settings import QdrantSettings
 
 
@@ -41,9 +43,17 @@ class QdrantDatabase:
             self.connection.client.get_collections()
         return DatabaseFacts(
             product="Qdrant (local mode)" if self.connection.is_local else "Qdrant",
-            version=self.connection.version,
+            version=self._describe_version(),
             atomic_swap=self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE),
+            storage_path=self.connection.settings.path,
         )
+
+    def _describe_version(self) -> str:
+        """Return the version, or the oldest and the newest where nodes of a cluster differ."""
+        if self.connection.is_local:
+            return self.connection.version
+        oldest, *_, newest = (*self.connection.node_versions, self.connection.node_versions[-1])
+        return oldest if oldest == newest else f"{oldest} to {newest}"
 
     def collection(self, name: str, vector: str = "") -> QdrantCollection:
         """See `Database.collection`. Raises ConfigError for a mark that the server cannot check."""
@@ -58,6 +68,21 @@ class QdrantDatabase:
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> QdrantRecords:
         """See `Database.records`."""
         return QdrantRecords(self.connection, name, dimension, indexed)
+
+    def records_beside(
+        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
+    ) -> QdrantRecords:
+        """See `ReplicatedDatabase.records_beside`. Records without vectors have one shard."""
+        return QdrantRecords(self.connection, name, dimension, indexed, collection)
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """See `ReplicatedDatabase.replication`. None too where the key may not ask."""
+        known = read_replication(self.connection, name)
+        return known if known or not beside else plan_replication(self.connection, beside)
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """See `ReplicatedDatabase.replicate`. Needs a key that may manage the cluster."""
+        return replicate(self.connection, name, wanted)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

@@ -32,8 +32,35 @@ _TRANSIENT_GRPC_CODES = frozenset(
 """Errors after which the call may succeed later."""
 _NO_COLLECTION_PATTERN = re.compile(r"Collection .*(doesn't exist|not found)", re.DOTALL)
 """How a server, or local mode, says that there is no such collection."""
+_LEADER_PATTERN = re.compile(r"ordering via leader peer (\d+)")
+"""How a server says that the node which orders the updates of a shard did not answer it."""
+_REPLICA_PATTERN = re.compile(
+    r"enough active replicas|\d+ of \d+ read operations failed|no active replica"
+    r"|no leader could be selected|deactivation timed out|to at least one `Active` replica"
+    r"|all attempts were rejected|Tonic status error|[Tt]ransport error|Local shard \d+ not found"
+    r"|consensus operation|[Tt]imeout error|Operation Cancelled"
+)
+"""How a server says, as an internal error, that other nodes did not do their part."""
 _MAX_REASON_LENGTH = 500
 """Characters of an answer that are repeated in a message."""
+
+
+class ReplicaUnavailable(Unreachable):
+    """A node that holds a copy of a shard does not answer, or has not all of the copy."""
+
+    def add_detail(self, detail: str) -> ReplicaUnavailable:
+        """Return the error with a detail in front of what the server said."""
+        return type(self)(f"{detail}; {self}")
+
+
+class LeaderUnavailable(ReplicaUnavailable):
+    """The node that orders the updates of a shard does not answer."""
+
+    @property
+    def peer(self) -> int:
+        """The id of that node."""
+        match = _LEADER_PATTERN.search(str(self))
+        return int(match[1]) if match else 0
 
 
 class PointNotFound(DatabaseError):
@@ -100,6 +127,10 @@ def _classify_local_error(error: Exception) -> tuple[type[DatabaseError], str]:
 def _classify_message(text: str) -> tuple[type[DatabaseError], str]:
     if "No point with id" in text:
         return PointNotFound, text
+    if _LEADER_PATTERN.search(text):
+        return LeaderUnavailable, text
+    if _REPLICA_PATTERN.search(text):
+        return ReplicaUnavailable, text
     if _NO_COLLECTION_PATTERN.search(text):
         return CollectionNotFound, text
     return DatabaseError, text

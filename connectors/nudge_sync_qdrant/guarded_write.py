@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from qdrant_client.models import (
     CollectionInfo,
@@ -11,11 +12,13 @@ from qdrant_client.models import (
     MatchValue,
     PayloadSchemaType,
     PointVectors,
+    UpdateResult,
     WriteOrdering,
 )
 
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
 from nudge_sync_qdrant.client import Connection
+from nudge_sync_qdrant.consistency import update_in_order
 from nudge_sync_qdrant.errors import PointNotFound
 from nudge_sync_qdrant.query import PointReader
 from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
@@ -62,14 +65,14 @@ class GuardedWrite:
                 pending,
                 pending_expected,
                 engine=batch,
-                read=self._reader.read,
+                read=self._reader.read_for_write,
                 rescales=self._rescales,
             )
 
         return compare_and_write(
             points,
             expected,
-            read=self._reader.read,
+            read=self._reader.read_for_write,
             update=update,
             subject=f'"{self._name}"',
             rescales=self._rescales,
@@ -84,24 +87,24 @@ class _Batch:
     ) -> None:
         self._connection = connection
         self._name = name
-        self._subject = f'"{name}"'
         self._mark = str(connection.settings.payload_mark)
         self._updates = updates
 
     def update(self, ids: Sequence[PointId], condition: Filter | None = None) -> None:
         """Send the new vectors of these points; rows that do not meet the condition stay."""
-        try:
-            with self._connection.translate_errors(self._subject):
-                result = self._connection.client.update_vectors(
-                    self._name,
-                    [self._updates[point_id] for point_id in ids],
-                    wait=True,
-                    ordering=WriteOrdering.STRONG,
-                    update_filter=condition,
-                )
-        except PointNotFound:
-            return  # Others of the batch may have been written: the read-back sorts it out.
-        self._connection.require_completed(self._subject, result)
+
+        def send(ordering: WriteOrdering) -> UpdateResult:
+            return self._connection.client.update_vectors(
+                self._name,
+                [self._updates[point_id] for point_id in ids],
+                wait=True,
+                ordering=ordering,
+                update_filter=condition,
+            )
+
+        # Where a point is gone, others of the batch may have been written: the read-back sorts
+        # it out.
+        self._send(send)
 
     def update_marked(self, ids: Sequence[PointId], token: str) -> None:
         """See `MarkedPoints.update_marked`."""
@@ -110,32 +113,28 @@ class _Batch:
 
     def set_mark(self, ids: Sequence[PointId], token: str) -> None:
         """See `MarkedPoints.set_mark`."""
-        try:
-            with self._connection.translate_errors(self._subject):
-                result = self._connection.client.set_payload(
-                    self._name,
-                    {self._mark: token},
-                    points=[*ids],
-                    wait=True,
-                    ordering=WriteOrdering.STRONG,
-                )
-        except PointNotFound:
-            return  # A row that went unmarked is not written, and tried again.
-        self._connection.require_completed(self._subject, result)
+
+        def send(ordering: WriteOrdering) -> UpdateResult:
+            return self._connection.client.set_payload(
+                self._name, {self._mark: token}, points=[*ids], wait=True, ordering=ordering
+            )
+
+        self._send(send)  # A row that went unmarked is not written, and tried again.
 
     def remove_mark(self, ids: Sequence[PointId]) -> None:
         """See `MarkedPoints.remove_mark`."""
-        try:
-            with self._connection.translate_errors(self._subject):
-                self._connection.client.delete_payload(
-                    self._name,
-                    [self._mark],
-                    points=[*ids],
-                    wait=True,
-                    ordering=WriteOrdering.STRONG,
-                )
-        except PointNotFound:
-            return
+
+        def send(ordering: WriteOrdering) -> UpdateResult:
+            return self._connection.client.delete_payload(
+                self._name, [self._mark], points=[*ids], wait=True, ordering=ordering
+            )
+
+        self._send(send)
+
+    def _send(self, send: Callable[[WriteOrdering], UpdateResult]) -> None:
+        """Send an update; that a point is gone is no error."""
+        with suppress(PointNotFound):
+            update_in_order(self._connection, self._name, send)
 
 
 def index_mark(connection: Connection, name: str, info: CollectionInfo) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from qdrant_client.models import (
     CollectionInfo,
     QuantizationSearchParams,
     QueryRequest,
-    ReadConsistencyType,
     SearchParams,
 )
 from qdrant_client.models import Record as StoredPoint
@@ -18,6 +18,7 @@ from qdrant_client.models import Record as StoredPoint
 from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
 from nudge_sync.errors import Unreachable
 from nudge_sync_qdrant.client import Connection
+from nudge_sync_qdrant.consistency import Consistency, read_available, read_decisively
 from nudge_sync_qdrant_common.ids import (
     FIRST_UUID,
     order_points,
@@ -26,6 +27,8 @@ from nudge_sync_qdrant_common.ids import (
 )
 from nudge_sync_qdrant_common.layout import Layout
 
+ReadCopies: TypeAlias = Callable[[Connection, str, Callable[[Consistency], Points]], Points]
+"""Asks as many copies as it takes; see `consistency`."""
 MAX_REQUEST_ROWS = 1000
 """Points of one request."""
 MAX_QUERY_BYTES = 8 * 2**20
@@ -49,15 +52,27 @@ class PointReader:
         self.row_limit = compute_row_limit(layout.dimension, info)
         """Rows that a request of this collection may carry."""
         self._query_limit = compute_query_limit(info)
-        self._is_replicated = (info.config.params.replication_factor or 1) > 1
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection.read`. Asks all replicas, and raises Unreachable while they disagree."""
+        """See `Collection.read`. Asks a majority, and raises Unreachable while copies disagree.
+
+        Where a node is down, those that are left.
+        """
+        return self._read(ids, read_available)
+
+    def read_for_write(self, ids: Sequence[PointId]) -> Points:
+        """Return the stored vectors, to decide by them what is written, and what was.
+
+        A node that is down is taken out of use by the cluster first, where it holds a copy.
+        """
+        return self._read(ids, read_decisively)
+
+    def _read(self, ids: Sequence[PointId], read: ReadCopies) -> Points:
         possible_ids = select_possible_ids(ids)
         present_ids: list[PointId] = []
         blocks = [np.empty((0, self._layout.dimension), dtype=np.float32)]
         for start in range(0, len(possible_ids), self.row_limit):
-            part = self._retrieve(possible_ids[start : start + self.row_limit])
+            part = self._retrieve(possible_ids[start : start + self.row_limit], read)
             present_ids += part.ids
             blocks.append(part.vectors)
         return order_points(ids, Points(present_ids, np.concatenate(blocks)))
@@ -106,10 +121,14 @@ class PointReader:
             )
         return bool(uuids)
 
-    def _retrieve(self, ids: list[PointId]) -> Points:
-        points = self._fetch(ids, ReadConsistencyType.ALL)
-        if self._is_replicated and len(points) < len(ids):
-            # `all` leaves out the points on which replicas differ, as if they were gone.
+    def _retrieve(self, ids: list[PointId], read: ReadCopies) -> Points:
+        if not ids:
+            return Points([], np.empty((0, self._layout.dimension), dtype=np.float32))
+        if not self._connection.is_cluster:
+            return self._fetch(ids, None)
+        points = read(self._connection, self._name, partial(self._fetch, ids))
+        if len(points) < len(ids):
+            # Left out are also the points on which copies differ, as if they were gone.
             present_ids = set(points.ids)
             disputed_ids = self._fetch([i for i in ids if i not in present_ids], None).ids
             if disputed_ids:
@@ -118,7 +137,7 @@ class PointReader:
                 )
         return points
 
-    def _fetch(self, ids: list[PointId], consistency: ReadConsistencyType | None) -> Points:
+    def _fetch(self, ids: list[PointId], consistency: Consistency) -> Points:
         with self._connection.translate_errors(self._subject):
             stored = self._connection.client.retrieve(
                 self._name,

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from qdrant_client.models import (
     PointIdsList,
     PointStruct,
-    ReadConsistencyType,
     UpdateMode,
+    UpdateResult,
     WriteOrdering,
 )
 from qdrant_client.models import Record as StoredPoint
 
-from nudge_sync.connector import Record, Where, check_records, has_generation
+from nudge_sync.connector import Record, Where, check_records, has_generation, is_match
 from nudge_sync.errors import CollectionNotFound, Unreachable
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE, Connection
+from nudge_sync_qdrant.consistency import Consistency, read_decisively, update_in_order
 from nudge_sync_qdrant.create import ensure_records_collection, has_collection
 from nudge_sync_qdrant.query import MAX_REQUEST_ROWS
 from nudge_sync_qdrant.record_codec import (
@@ -43,7 +45,12 @@ class QdrantRecords:
     """
 
     def __init__(
-        self, connection: Connection, name: str, dimension: int, indexed: Sequence[str]
+        self,
+        connection: Connection,
+        name: str,
+        dimension: int,
+        indexed: Sequence[str],
+        beside: str = "",
     ) -> None:
         self._connection = connection
         self._name = name
@@ -52,8 +59,8 @@ class QdrantRecords:
         self._indexed = tuple(indexed)
         self._is_ensured = False
         """Whether this handle made sure that the collection and its indexes are there."""
-        self._replica_count: int | None = None
-        """Replicas of each shard, once known."""
+        self._beside = beside
+        """The collection that says how many copies there are to be; "" for none."""
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records.put`."""
@@ -91,6 +98,9 @@ class QdrantRecords:
     ) -> Iterator[list[Record]]:
         """See `Records.scan`."""
         offset: Any = None
+        # In a cluster a page of agreed records may be cut short, and would seem the last one: so
+        # any copy lists the ids, and the records are read by them.
+        by_id = self._connection.is_cluster
         while True:
             try:
                 with self._connection.translate_errors(self._subject):
@@ -99,14 +109,18 @@ class QdrantRecords:
                         scroll_filter=build_filter(where or {}),
                         limit=batch_size,
                         offset=offset,
-                        with_payload=True,
-                        with_vectors=vectors,
-                        consistency=ReadConsistencyType.ALL,
+                        with_payload=not by_id,
+                        with_vectors=vectors and not by_id,
                     )
             except CollectionNotFound:
                 return
-            if points:
-                yield [to_record(point) for point in points]
+            if by_id:
+                points = self._retrieve([str(point.id) for point in points], vectors=vectors)
+            records = [to_record(point) for point in points]
+            if by_id:
+                records = [each for each in records if is_match(each.document, where or {})]
+            if records:
+                yield records
             if offset is None:
                 return
 
@@ -114,17 +128,11 @@ class QdrantRecords:
         """See `Records.delete`."""
         ids = [hash_key(key) for key in dict.fromkeys(keys)]
         for start in range(0, len(ids), MAX_REQUEST_ROWS):
+            batch = PointIdsList(points=[*ids[start : start + MAX_REQUEST_ROWS]])
             try:
-                with self._connection.translate_errors(self._subject):
-                    result = self._connection.client.delete(
-                        self._name,
-                        PointIdsList(points=[*ids[start : start + MAX_REQUEST_ROWS]]),
-                        wait=True,
-                        ordering=WriteOrdering.STRONG,
-                    )
+                update_in_order(self._connection, self._name, partial(self._send_deletion, batch))
             except CollectionNotFound:
                 return
-            self._connection.require_completed(self._subject, result)
 
     def count(self, where: Where | None = None) -> int:
         """See `Records.count`."""
@@ -154,11 +162,15 @@ class QdrantRecords:
             self._send_upsert(points, **condition)
 
     def _send_upsert(self, points: list[PointStruct], **condition: Any) -> None:
-        with self._connection.translate_errors(self._subject):
-            result = self._connection.client.upsert(
-                self._name, points, wait=True, ordering=WriteOrdering.STRONG, **condition
+        def send(ordering: WriteOrdering) -> UpdateResult:
+            return self._connection.client.upsert(
+                self._name, points, wait=True, ordering=ordering, **condition
             )
-        self._connection.require_completed(self._subject, result)
+
+        update_in_order(self._connection, self._name, send)
+
+    def _send_deletion(self, batch: PointIdsList, ordering: WriteOrdering) -> UpdateResult:
+        return self._connection.client.delete(self._name, batch, wait=True, ordering=ordering)
 
     def _build_swap_condition(self, expected: int | None) -> dict[str, Any]:
         """Return what makes the upsert of a swap do nothing if another process came first."""
@@ -178,9 +190,14 @@ class QdrantRecords:
         return (points[0].payload or {}).get(_SWAP_MARK_FIELD) if points else None
 
     def _retrieve(self, ids: list[str], *, vectors: bool) -> list[StoredPoint]:
-        points = self._fetch(ids, ReadConsistencyType.ALL, vectors=vectors)
-        if len(points) < len(ids) and self._is_replicated():
-            # `all` leaves out the records on which replicas differ, as if there were none: then a
+        if not ids:
+            return []
+        fetch = partial(self._fetch, ids, vectors=vectors)
+        if not self._connection.is_cluster:
+            return fetch(None)
+        points = read_decisively(self._connection, self._name, fetch)
+        if len(points) < len(ids):
+            # Left out are also the records on which copies differ, as if there were none: then a
             # vector that a revision wrote would be taken for the application's.
             present_ids = {str(point.id) for point in points}
             absent_ids = [each for each in ids if each not in present_ids]
@@ -190,7 +207,7 @@ class QdrantRecords:
         return points
 
     def _fetch(
-        self, ids: list[str], consistency: ReadConsistencyType | None, *, vectors: bool
+        self, ids: list[str], consistency: Consistency, *, vectors: bool
     ) -> list[StoredPoint]:
         try:
             with self._connection.translate_errors(self._subject):
@@ -204,17 +221,9 @@ class QdrantRecords:
         except CollectionNotFound:
             return []
 
-    def _is_replicated(self) -> bool:
-        if self._replica_count is None and not self._connection.is_local:
-            try:
-                with self._connection.translate_errors(self._subject):
-                    params = self._connection.client.get_collection(self._name).config.params
-            except CollectionNotFound:
-                return False
-            self._replica_count = params.replication_factor or 1
-        return (self._replica_count or 1) > 1
-
     def _ensure_collection(self) -> None:
         if not self._is_ensured:
-            ensure_records_collection(self._connection, self._name, self._dimension, self._indexed)
+            ensure_records_collection(
+                self._connection, self._name, self._dimension, self._indexed, self._beside
+            )
             self._is_ensured = True

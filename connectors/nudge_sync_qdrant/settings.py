@@ -41,7 +41,11 @@ class QdrantSettings(Section):
     client_key: Path | None = None
     """PEM file of the client certificate's key."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
-    """Of the sidecar's own collections; the cluster's default if absent."""
+    """Copies of the sidecar's own collections; as many as yours has if absent."""
+    write_consistency_factor: Annotated[int, Field(ge=1)] | None = None
+    """Copies of them that have to take a write; as many as of yours if absent."""
+    shard_number: Annotated[int, Field(ge=1)] | None = None
+    """Shards of them, other than the ledger, which has one; as many as yours has if absent."""
     payload_mark: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """A payload key of no other use, such as _nudge_sync. Qdrant 1.16 and later: rows are marked
     while they are written, so that an upsert by the application that lands between compare and

@@ -11,11 +11,18 @@ from threading import RLock
 
 from qdrant_edge import EdgeConfig, EdgeShard, UpdateOperation
 
+from nudge_sync.connector import describe_near_names, require_room
 from nudge_sync.errors import CollectionNotFound, DatabaseError, InputError
 from nudge_sync_qdrant_edge.errors import translate_errors
 
 _COLLECTION_NAME_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 """Names that are safe as a directory's: nothing that leads out of the parent, nothing hidden."""
+RESERVE_BYTES = 24 * 2**20
+"""What has to stay free as vectors are written, beside three times their size: the log of writes,
+payloads and indexes of a batch."""
+SMALL_RESERVE_BYTES = 8 * 2**20
+"""What a deletion, an entry of the ledger or a new shard (4 MiB) needs: less, so that a full disk
+can be told of and cleared up."""
 _CONFIG_FILE = "edge_config.json"
 """Where the engine writes a shard's configuration, in the shard's own directory."""
 
@@ -57,7 +64,9 @@ class Shards:
         """Return the shard `name`. Raises CollectionNotFound."""
         shard = self.find(name)
         if shard is None:
-            raise CollectionNotFound(f'there is no collection "{name}" in {self.path}')
+            raise CollectionNotFound(
+                f'there is no collection "{name}" in {self.path}{self._describe_others(name)}'
+            )
         return shard
 
     def create(self, name: str, config: EdgeConfig) -> EdgeShard:
@@ -70,7 +79,9 @@ class Shards:
         with self.lock, translate_errors(name):
             if self._has_shard(name):
                 raise InputError(f'the collection "{name}" exists already in {self.path}')
+            require_room(self.path, SMALL_RESERVE_BYTES)
             # Made aside and moved, so that a process killed here leaves no half of a shard.
+            self.path.mkdir(parents=True, exist_ok=True)
             staging_path = self.path / f".new-{name}"
             shutil.rmtree(staging_path, ignore_errors=True)
             shard = EdgeShard.create(str(staging_path), config)
@@ -101,9 +112,19 @@ class Shards:
         with translate_errors(name):
             return (self.path / name / _CONFIG_FILE).read_text(encoding="utf-8")
 
-    def update(self, name: str, operation: UpdateOperation) -> None:
-        """Apply the operation. It survives a killed process; once flushed, a power cut too."""
+    def update(
+        self, name: str, operation: UpdateOperation, *, byte_count: int | None = None
+    ) -> None:
+        """Apply the operation. It survives a killed process; once flushed, a power cut too.
+
+        byte_count: of the vectors in it; None for what stores none, such as a deletion.
+        Raises DiskFull where there is not enough room for it: the engine would kill the process.
+        """
         shard = self.get(name)
+        require_room(
+            self.path,
+            SMALL_RESERVE_BYTES if byte_count is None else RESERVE_BYTES + 3 * byte_count,
+        )
         with translate_errors(name):
             shard.update(operation)
         self._unflushed.add(name)
@@ -138,6 +159,12 @@ class Shards:
             shard.flush()
             if name not in self._borrowed_names:
                 shard.close()
+
+    def _describe_others(self, name: str) -> str:
+        if not self.path.is_dir():
+            return ": there is no such folder; see database.path"
+        names = [entry.name for entry in self.path.iterdir() if self._has_shard(entry.name)]
+        return describe_near_names(name, names)
 
     def _has_shard(self, name: str) -> bool:
         return (self.path / name / "segments").is_dir()

@@ -24,17 +24,15 @@ _DISTANCES = {"cosine": Distance.Cosine, "dot": Distance.Dot, "euclid": Distance
 def connect(
     section: Mapping[str, Any], *, shards: Mapping[str, EdgeShard] | None = None
 ) -> EdgeDatabase:
-    """Return the database in the directory `path`, which is made if need be.
+    """Return the database in the directory `path`, which is made with its first collection.
 
     shards: collections that this process has open already, by name; their directories have to be
     `path/name`. They are used as they are and not closed. Raises ConfigError.
     """
     settings = validate_settings(EdgeSettings, section, "database")
     path = settings.path.expanduser()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"database.path: {error}") from error
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"database.path: {path} is a file; name the folder of the shards")
     return EdgeDatabase(path, shards, sync=settings.sync, mark=settings.payload_mark)
 
 
@@ -52,13 +50,17 @@ class EdgeDatabase:
         sync: bool = True,
         mark: str | None = None,
     ) -> None:
+        self.path = path
         self._shards = Shards(path, shards or {}, sync=sync)
         self._mark = mark
 
     def describe(self) -> DatabaseFacts:
         """See `Database.describe`. A swap is atomic because the engine lets one process in."""
         return DatabaseFacts(
-            product="Qdrant Edge", version=version("qdrant-edge-py"), atomic_swap=True
+            product="Qdrant Edge",
+            version=version("qdrant-edge-py"),
+            atomic_swap=True,
+            storage_path=self.path,
         )
 
     def collection(self, name: str, vector: str = "") -> EdgeCollection:

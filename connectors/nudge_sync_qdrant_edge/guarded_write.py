@@ -38,7 +38,7 @@ class GuardedWrite:
     def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
         updates = _build_updates(points, self._vector)
-        batch = _Batch(self._shards, self._name, str(self._mark), updates)
+        batch = _Batch(self._shards, self._name, str(self._mark), updates, points.vectors.nbytes)
 
         def update(pending: Points, pending_expected: Float32) -> None:
             if self._mark:
@@ -55,17 +55,23 @@ class _Batch:
     """The operations that write one batch of rows."""
 
     def __init__(
-        self, shards: Shards, name: str, mark: str, updates: Mapping[PointId, PointVectors]
+        self,
+        shards: Shards,
+        name: str,
+        mark: str,
+        updates: Mapping[PointId, PointVectors],
+        byte_count: int,
     ) -> None:
         self._shards = shards
         self._name = name
         self._mark = mark
         self._updates = updates
+        self._byte_count = byte_count
 
     def update(self, ids: Sequence[PointId], condition: Filter | None = None) -> None:
         """Apply the new vectors of these points; rows that do not meet the condition stay."""
         updates = [self._updates[point_id] for point_id in ids]
-        self._apply(UpdateOperation.update_vectors(updates, condition))
+        self._apply(UpdateOperation.update_vectors(updates, condition), byte_count=self._byte_count)
 
     def update_marked(self, ids: Sequence[PointId], token: str) -> None:
         """See `MarkedPoints.update_marked`."""
@@ -81,10 +87,10 @@ class _Batch:
         edge_ids: list[int | UUID | str] = [*ids]
         self._apply(UpdateOperation.delete_payload(edge_ids, [self._mark]))
 
-    def _apply(self, operation: UpdateOperation) -> None:
+    def _apply(self, operation: UpdateOperation, byte_count: int = 0) -> None:
         # Raised after others of the batch were changed: the read-back sorts it out.
         with suppress(PointNotFound):
-            self._shards.update(self._name, operation)
+            self._shards.update(self._name, operation, byte_count=byte_count)
 
 
 def _build_updates(points: Points, vector: str) -> dict[PointId, PointVectors]:

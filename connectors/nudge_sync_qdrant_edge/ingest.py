@@ -8,7 +8,8 @@ from uuid import UUID
 
 from qdrant_edge import Point, UpdateOperation
 
-from nudge_sync.connector import Float32, Metric, PointId
+from nudge_sync.connector import Float32, Metric, PointId, require_room
+from nudge_sync_qdrant_edge.client import RESERVE_BYTES
 from nudge_sync_qdrant_edge.database import EdgeDatabase
 from nudge_sync_qdrant_edge.errors import translate_errors
 
@@ -28,7 +29,7 @@ def ingest(
 ) -> None:
     """Create the collection `name` and upsert its points: vectors (n, d), a payload a row.
 
-    Raises InputError if there is such a collection already.
+    Raises InputError if there is such a collection already, and DiskFull.
     """
     database.create_collection(name, vectors.shape[1], metric, vector)
     shard = database.shard(name)
@@ -42,5 +43,7 @@ def ingest(
                 )
                 for row, point_id in enumerate(ids[start : start + _BATCH_ROWS], start)
             ]
+            byte_count = vectors[start : start + len(points)].nbytes
+            require_room(database.path, RESERVE_BYTES + 3 * byte_count)
             shard.update(UpdateOperation.upsert_points(points))
         shard.flush()

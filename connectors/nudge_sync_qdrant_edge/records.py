@@ -39,7 +39,10 @@ class EdgeRecords:
             ensure_records_collection(self._shards, self._name, self._dimension, self._indexed)
             for start in range(0, len(points), MAX_REQUEST_ROWS):
                 batch = points[start : start + MAX_REQUEST_ROWS]
-                self._shards.update(self._name, UpdateOperation.upsert_points(batch))
+                byte_count = 4 * self._dimension * len(batch) if self._dimension else None
+                self._shards.update(
+                    self._name, UpdateOperation.upsert_points(batch), byte_count=byte_count
+                )
             self._shards.flush(last=self._name)
 
     def swap(self, record: Record, expected: int | None) -> bool:

@@ -14,7 +14,7 @@ class EdgeSettings(Section):
     """Where the shards are, and what a write has to survive."""
 
     path: Path
-    """One subdirectory a collection; made if it is not there."""
+    """One subdirectory a collection; made with the first collection that an application makes."""
     sync: bool = True
     """Flush to disk (about 0.1 s) before a record counts as stored. False: records still survive
     a killed process, but not a power cut."""

@@ -18,6 +18,8 @@ from nudge_sync.cli.verbs.feedback.judgements import judgements
 from nudge_sync.cli.verbs.feedback.stats import stats
 from nudge_sync.cli.verbs.forget import forget
 from nudge_sync.cli.verbs.gc import gc
+from nudge_sync.cli.verbs.hold.hold import hold
+from nudge_sync.cli.verbs.hold.release import release
 from nudge_sync.cli.verbs.init import init
 from nudge_sync.cli.verbs.log import log
 from nudge_sync.cli.verbs.plan import plan
@@ -34,6 +36,8 @@ VERBS = (
     plan,
     apply,
     rollback,
+    hold,
+    release,
     resume,
     forget,
     log,
@@ -55,7 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUDGE_SYNC"},
     help="Moves the vectors of a live Qdrant or Milvus collection towards the queries they "
     "answered, and puts every bit back. Exit codes: 0 done, 1 failed, 2 usage or configuration, "
-    "3 refused by the gate.",
+    "3 refused by the gate, or on hold.",
 )
 feedback_app = typer.Typer(
     cls=VerbGroup, no_args_is_help=True, help="What people found: import it, count it."

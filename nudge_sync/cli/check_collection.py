@@ -13,6 +13,8 @@ from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.planning.cold_documents import resolve_cold_share
 from nudge_sync.store import lease
+from nudge_sync.store.copies import CopiesReport, read_copies
+from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.target import find_problems
 
@@ -24,9 +26,11 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     DamagedRecord.
     """
     target = job.target
+    copies = read_copies(target)
     entries = target.open_ledger().entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
+    hold = read_hold(target)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     judgements = load_judgements(target, job.settings, progress)
     coverage = measure_coverage(judgements, target.facts.points)
@@ -41,16 +45,22 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
         "lease": holder.describe() if holder else None,
-        "problems": _list_problems(job),
+        "hold": hold.summary() if hold else None,
+        "copies": copies.summary() if copies else None,
+        "problems": _list_problems(job, copies),
         "notes": [
             str(coverage),
+            *([format_refusal(target, hold)] if hold else []),
+            *(copies.list_notes() if copies else []),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
 
 
-def _list_problems(job: Job) -> list[str]:
+def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:
     problems = find_problems(job.target.facts)
+    if copies is not None and not job.settings.write.allow_fewer_copies:
+        problems += copies.find_problems()
     metric = job.target.facts.metric
     if job.settings.solver.method == "nudge-m" and metric != "dot":
         problems.append(
@@ -61,6 +71,8 @@ def _list_problems(job: Job) -> list[str]:
 
 
 def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
+    if not job.target.facts.points:
+        return ["the collection is empty: there is nothing to do until the application fills it"]
     notes = []
     needed = job.settings.gate.min_queries
     if query_count < needed:

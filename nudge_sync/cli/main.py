@@ -7,7 +7,13 @@ from io import TextIOWrapper
 
 from nudge_sync.base.debug import is_debug_mode
 from nudge_sync.cli.app import app
-from nudge_sync.cli.errors import discard_stdout, print_error
+from nudge_sync.cli.errors import (
+    describe_failure,
+    discard_stdout,
+    is_json_requested,
+    print_error,
+)
+from nudge_sync.cli.output import print_json
 
 
 def main() -> None:
@@ -21,7 +27,10 @@ def main() -> None:
     except Exception as error:  # the last line of defence
         if is_debug_mode():
             raise
-        print_error(_format_unexpected(error))
+        message = _format_unexpected(error)
+        print_error(message)
+        if is_json_requested(sys.argv[1:]):
+            print_json({"error": describe_failure(type(error).__name__, message, 1)})
         sys.exit(1)
     finally:
         _flush_stdout()

@@ -37,6 +37,18 @@ ExactOption = Annotated[
     ),
 ]
 
+ReasonOption = Annotated[
+    str, typer.Option(envvar="NUDGE_SYNC_REASON", help="Why; kept with the hold, for others.")
+]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="NUDGE_SYNC_BY",
+        help="Who; kept with the hold, for others. Default: the user and the machine.",
+    ),
+]
+
 # Whose feedback `forget` removes and `feedback export` prints.
 ClientOption = Annotated[
     str, typer.Option(envvar="NUDGE_SYNC_FEEDBACK_CLIENT", help="Everything of this client.")

@@ -6,7 +6,8 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -14,14 +15,23 @@ import typer
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.signals import StopRequest, handle_stop_signals
 from nudge_sync.base.terminal import escape_unprintable
-from nudge_sync.errors import ConfigError
+from nudge_sync.cli.progress_lines import INTERVAL_SECONDS, ProgressLines
+from nudge_sync.errors import ConfigError, Declined
+
+_MAX_LISTED_VALUES = 10
+"""Values of a list that people are shown; `--json` has more."""
 
 
 def print_result(result: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
     """Print the result on stdout: as one JSON document, or by `print_text`."""
-    if not as_json:
+    if as_json:
+        print_json(result)
+    else:
         print_text(result)
-        return
+
+
+def print_json(result: Any) -> None:
+    """Print the result on stdout as one JSON document."""
     value = to_json_value(result)
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     if not _is_encodable(text):
@@ -88,29 +98,54 @@ def format_difference(before: float | None, after: float | None, digits: int = 4
 
 
 def print_pairs(title: str, values: Mapping[str, Any]) -> None:
-    """Print a table of names and values on stdout, without a header."""
-    print_table(title, ("", ""), ((name, _format_nested(value)) for name, value in values.items()))
+    """Print a table of names and values on stdout, without a header; what is empty is left out.
+
+    Times are shown as dates, numbers with four digits, and of long lists the first entries.
+    """
+    rows = [
+        (name, format_value(name, value))
+        for name, value in values.items()
+        if value is not None and (isinstance(value, float | int) or value)
+    ]
+    print_table(title, ("", ""), rows)
 
 
-def _format_nested(value: Any) -> Any:
+def format_value(name: str, value: Any) -> str:
+    """Return a value of a summary as one line for people.
+
+    name: the field's; one that ends in `_at`, or is `since`, holds milliseconds since 1970.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and (name.endswith("_at") or name == "since"):
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_format_cell(inner)}" for key, inner in value.items())
+        parts = ((key, format_value(str(key), inner)) for key, inner in value.items())
+        return ", ".join(f"{key} {text}" for key, text in parts if text)
     if isinstance(value, list | tuple):
-        return "; ".join(_format_cell(inner) for inner in value)
-    return value
+        return _format_list(name, value)
+    return _format_cell(value)
+
+
+def _format_list(name: str, values: Sequence[Any]) -> str:
+    shown = values[:_MAX_LISTED_VALUES]
+    # A sentence may hold a comma itself.
+    separator = "; " if any(isinstance(value, str) and " " in value for value in shown) else ", "
+    more = len(values) - len(shown)
+    text = separator.join(format_value(name, value) for value in shown)
+    return f"{text} and {more} more" if more else text
 
 
 def confirm(question: str, assume_yes: bool) -> None:
     """Return if `assume_yes`, or if the person at the terminal says yes to `question`.
 
-    Raises ConfigError where there is no terminal to ask at, and typer.Exit(1) at a no.
+    Raises ConfigError where there is no terminal to ask at, and Declined at a no.
     """
     if assume_yes:
         return
     require_terminal(assume_yes)
     if not typer.confirm(escape_unprintable(question), err=True):
-        typer.echo("nothing was written", err=True)
-        raise typer.Exit(1)
+        raise Declined
 
 
 def require_terminal(assume_yes: bool) -> None:
@@ -119,9 +154,14 @@ def require_terminal(assume_yes: bool) -> None:
         raise ConfigError("this writes to the collection; say --yes where nobody can be asked")
 
 
+def print_progress_line(text: str) -> None:
+    """Print on stderr how far the work is."""
+    typer.echo(f"nudge-sync: {escape_unprintable(text)}", err=True)
+
+
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Give a Progress that draws bars on a terminal and stops the work at a signal.
+    """Give a Progress that draws bars, or prints a line now and then, and stops at a signal.
 
     At the first SIGINT or SIGTERM the next report raises Interrupted, so that the work ends after
     the batch in hand; a second signal ends the program at once.
@@ -137,7 +177,10 @@ def show_progress() -> Iterator[Progress]:
     is_terminal = console.is_terminal
     stop = StopRequest()
 
+    lines = ProgressLines(print_progress_line, INTERVAL_SECONDS)
+
     def report(stage: str, done: int, total: int) -> None:
+        lines.report(stage, done, total)
         if is_terminal:
             if stage not in tasks:
                 bars.start()
@@ -148,7 +191,7 @@ def show_progress() -> Iterator[Progress]:
     def print_notice() -> None:
         typer.echo("nudge-sync: ending after this batch; once more ends at once", err=True)
 
-    with handle_stop_signals(stop, print_notice):
+    with handle_stop_signals(stop, print_notice), nullcontext() if is_terminal else lines:
         try:
             yield report
         finally:

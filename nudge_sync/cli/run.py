@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nudge_sync.cli.errors import GATE_REFUSED_EXIT_CODE, get_exit_code, print_error
+from nudge_sync.cli.errors import (
+    GATE_REFUSED_EXIT_CODE,
+    describe_failure,
+    get_exit_code,
+    print_error,
+    summarise_error,
+)
 from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
+from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
 
 
@@ -48,14 +55,18 @@ class Workspace:
     def open_job(self, name: str) -> Job:
         """Open the collection that the configuration calls `name`."""
         settings = self.config.collections[name]
-        return Job(open_target(self.database, name, settings.vector), settings)
+        return Job(
+            open_target(self.database, name, settings.vector, self.config.patience), settings
+        )
 
 
 @contextmanager
 def open_workspace(path: Path) -> Iterator[Workspace]:
     """Open the database that the TOML file at `path` describes; it is closed at the end."""
     config = load_config(path)
-    database = connect(config.connector, config.connection)
+    database = retry_transient(
+        lambda: connect(config.connector, config.connection), patience=config.patience
+    )
     try:
         yield Workspace(config, database)
     finally:
@@ -79,7 +90,7 @@ def run_on_collections(
 
     One collection: its result. With `all_collections` a list: an error of one collection is
     printed on stderr and takes its place in the list, and the others go on. A RefusedResult becomes
-    its summary, with the reason as "error".
+    its summary, with the reason in "error", as for any error.
     """
     with open_workspace(path) as workspace:
         if not all_collections:
@@ -110,7 +121,8 @@ def _run_on_collection(
     result = work(workspace.open_job(name))
     if isinstance(result, RefusedResult):
         print_error(f"{name}: {result.reason}")
-        return {**result.summary, "error": result.reason}, GATE_REFUSED_EXIT_CODE
+        failure = describe_failure("GateRefused", result.reason, GATE_REFUSED_EXIT_CODE)
+        return {**result.summary, "error": failure}, GATE_REFUSED_EXIT_CODE
     return result, 0
 
 
@@ -123,4 +135,4 @@ def _run_or_print_error(
         raise
     except NudgeSyncError as error:
         print_error(f"{name}: {error}")
-        return {"collection": name, "error": str(error)}, get_exit_code(error)
+        return {"collection": name, "error": summarise_error(error)}, get_exit_code(error)

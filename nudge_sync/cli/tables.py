@@ -7,9 +7,21 @@ from typing import Any, NoReturn
 
 import typer
 
-from nudge_sync.cli.output import format_difference, print_pairs, print_result, print_table
+from nudge_sync.cli.output import (
+    format_difference,
+    format_value,
+    print_pairs,
+    print_result,
+    print_table,
+)
 
 _SCORE_FIELDS = ("before", "after")
+_COUNTED_FIELDS = ("drifted", "missing")
+_OMITTED_FIELDS = {"cold", *_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
+_SETTLED_NOTE = (
+    "nothing to write: every point holds already what this plan says. What the gate says is gained "
+    "is gained over the originals"
+)
 _SHARE_SOURCES = {
     "log": "as estimated from what searches showed",
     "assumed": "assumed, since no search logged what it showed",
@@ -29,16 +41,45 @@ def _print_summaries(result: Any) -> None:
 
 
 def _print_summary(summary: Mapping[str, Any]) -> None:
-    rest = {key: value for key, value in summary.items() if key not in {*_SCORE_FIELDS, "cold"}}
-    print_pairs(str(summary.get("collection", "")), rest)
-    before, after = (summary.get(name) for name in _SCORE_FIELDS)
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        _print_scores(before, after)
+    print_pairs(str(summary.get("collection", "")), select_shown_fields(summary))
+    print_scores(summary)
     if summary.get("cold"):
         _print_cold(summary["cold"], str(summary["metric"]))
+    if summary.get("hold") and "released" not in summary:
+        typer.echo("on hold: no cycle writes to this collection until `nudge-sync release`")
 
 
-def _print_scores(before: Mapping[str, float], after: Mapping[str, float]) -> None:
+def select_shown_fields(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a summary that people are shown above its scores, in their words."""
+    shown = {name: value for name, value in summary.items() if name not in _OMITTED_FIELDS}
+    for name in _COUNTED_FIELDS:
+        ids = summary.get(f"{name}_ids")
+        if ids:
+            shown[name] = f"{summary[name]}: {format_value(name, ids)}"
+    if isinstance(summary.get("gate"), Mapping):
+        verdict = "passed" if summary["gate"]["passed"] else "refused"
+        shown["gate"] = f"{verdict}: {format_value('reasons', summary['gate']['reasons'])}"
+    if isinstance(summary.get("error"), Mapping):
+        shown["error"] = summary["error"]["message"]
+    return shown
+
+
+def print_scores(summary: Mapping[str, Any]) -> None:
+    """Print the held-out scores of a plan before and after, if the summary has any."""
+    before, after = (summary.get(name) for name in _SCORE_FIELDS)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        _print_score_table(before, after)
+    if _is_settled(summary):
+        typer.echo(_SETTLED_NOTE)
+
+
+def _is_settled(summary: Mapping[str, Any]) -> bool:
+    """Return whether the gate passed a plan that has nothing left to write."""
+    gate = summary.get("gate")
+    return isinstance(gate, Mapping) and gate["passed"] and summary.get("moved") == 0
+
+
+def _print_score_table(before: Mapping[str, float], after: Mapping[str, float]) -> None:
     rows = (
         (name, value, after.get(name), format_difference(value, after.get(name)))
         for name, value in before.items()

@@ -5,7 +5,6 @@ Nothing here needs a database or its client. `docs/connectors.md` says how to wr
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
-    ENTRY_POINT_GROUP,
     Collection,
     CollectionFacts,
     Connect,
@@ -20,20 +19,24 @@ from nudge_sync.connector.contract import (
     Points,
     Record,
     Records,
+    ReplicatedDatabase,
+    Replication,
     Scalar,
     Where,
     WriteReport,
-    connect,
-    connector_names,
 )
+from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
+from nudge_sync.connector.near_names import describe_near_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
+from nudge_sync.connector.replication import find_replication, open_records_beside
+from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
     VariableName,
     read_secret,
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
-from nudge_sync.connector.settings import Section, validate_settings
+from nudge_sync.connector.settings import Section, resolve_path, validate_settings
 from nudge_sync.connector.vectors import (
     TOLERANCE,
     check_queries,
@@ -61,6 +64,8 @@ __all__ = [
     "Points",
     "Record",
     "Records",
+    "ReplicatedDatabase",
+    "Replication",
     "Scalar",
     "Section",
     "VariableName",
@@ -71,13 +76,18 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "describe_near_names",
+    "find_replication",
     "has_generation",
     "is_match",
     "is_same_vector",
     "merge_reports",
+    "open_records_beside",
     "parse_version",
     "read_secret",
     "refuse_secrets_in_address",
     "refuse_secrets_in_table",
+    "require_room",
+    "resolve_path",
     "validate_settings",
 ]

@@ -14,14 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.errors import ConfigError
-
-ENTRY_POINT_GROUP = "nudge_sync.connectors"
-"""Where a distribution registers its `connect` function, under the connector's name."""
 
 PointId: TypeAlias = int | str
 """An integer, or a string; a Qdrant UUID is its canonical lower-case string."""
@@ -45,6 +41,8 @@ class DatabaseFacts:
     """The version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
+    storage_path: Path | None = None
+    """The folder on this machine's disk that writes go to; None for a server, and in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,25 @@ class Health:
 
     ready: bool
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How many copies of a collection a cluster keeps, on nodes of their own.
+
+    Numbers of one shard are those of the shard with the fewest.
+    """
+
+    factor: int = 1
+    """Copies of each shard that the collection is to have."""
+    replicas: int = 1
+    """Copies of each shard that there are, whatever state they are in."""
+    active: int = 1
+    """Copies of each shard that are complete and in use."""
+    write_consistency: int = 1
+    """Copies that have to take a write before it counts."""
+    shards: int = 1
+    """Parts that the points are divided into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,29 +291,41 @@ class DocumentReader(Protocol):
         ...
 
 
+@runtime_checkable
+class ReplicatedDatabase(Protocol):
+    """A database that can keep several copies of a collection.
+
+    Connectors may do without. Then nothing is known of copies, and the sidecar's collections are
+    made by `Database.records`.
+    """
+
+    def records_beside(
+        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
+    ) -> Records:
+        """Return the sidecar's own collection `name`, as `Database.records` does.
+
+        The first `put` or `swap` makes it with as many copies as `collection` has, and as many of
+        them have to take a write, unless the `[database]` table says otherwise.
+        """
+        ...
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """Return how many copies there are of a collection, the sidecar's or the user's.
+
+        beside: a collection; where there is no `name`, what the sidecar's own collection of that
+        name would get beside it. Returns None where there is neither, and outside a cluster.
+        """
+        ...
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """Begin to give the sidecar's own collection `name` the copies that `wanted` has.
+
+        Only adds: never fewer copies than there are, and no record changes. Returns, a sentence
+        each, what was begun, and [] once all copies are there; call it again to see.
+        Raises UnsupportedCollection where the cluster has too few nodes.
+        """
+        ...
+
+
 Connect: TypeAlias = Callable[[Mapping[str, Any]], Database]
 """What a connector registers: it opens the database that the `[database]` table describes."""
-
-
-def connector_names() -> list[str]:
-    """Return the names of all installed connectors, sorted."""
-    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
-
-
-def connect(name: str, section: Mapping[str, Any]) -> Database:
-    """Open a database through the connector registered as `name`.
-
-    Raises ConfigError for an unknown name, or where the connector's client is not installed.
-    """
-    entries = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in entries:
-        known = ", ".join(sorted(entries)) or "none"
-        raise ConfigError(f"no connector is called {name!r}; installed are: {known}")
-    try:
-        connect_function: Connect = entries[name].load()
-    except ImportError as error:
-        raise ConfigError(
-            f"the connector {name!r} lacks a package ({error}); "
-            f"install it with: pip install 'nudge-sync[{name}]'"
-        ) from error
-    return connect_function(section)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from nudge_sync.errors import ConfigError
 
@@ -22,6 +23,28 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*")
+    @classmethod
+    def _resolve_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        return resolve_path(value, info) if isinstance(value, Path) else value
+
+
+class SettingsTable(dict[str, Any]):
+    """A table of a TOML file that knows the folder of the file: relative paths count from it."""
+
+    def __init__(self, table: Mapping[str, Any], folder: Path) -> None:
+        super().__init__(table)
+        self.folder = folder
+
+
+def resolve_path(path: Path, info: ValidationInfo) -> Path:
+    """Return `path` from the folder of the file that it stands in, for a pydantic validator.
+
+    An absolute path, one of the home folder (`~`), and a path that no file names stay as they are.
+    """
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else folder / path.expanduser()
+
 
 def validate_settings(
     model: type[SettingsModel], table: Mapping[str, Any], location: str, sections: Sections = ()
@@ -30,11 +53,13 @@ def validate_settings(
 
     location: the table's name in the file, for messages.
     sections: tables allowed beside the model's own, where a misplaced key may belong.
+    A relative path counts from the table's folder, where it is a SettingsTable.
     Raises ConfigError that names the location, each wrong key with the nearest known one, and each
     wrong value with what was expected. Values themselves are not repeated: one may be a secret.
     """
     try:
-        return model.model_validate(dict(table))
+        context = {"folder": getattr(table, "folder", None)}
+        return model.model_validate(dict(table), context=context)
     except ValidationError as error:
         items = error.errors(include_input=False, include_url=False, include_context=False)
         sentences = (_describe_error(model, location, item, sections) for item in items)

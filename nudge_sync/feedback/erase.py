@@ -10,7 +10,7 @@ from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.log.external import FeedbackRecords
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
-from nudge_sync.feedback.schema.rows import BadRow, parse_timestamp
+from nudge_sync.feedback.schema.values import BadRow, parse_timestamp
 from nudge_sync.store import erasure
 from nudge_sync.store.target import Target
 

@@ -114,7 +114,7 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
     if not len(log.behaviour):
         return _assemble_judgements(log, label_values, label_values, funnel, only_labels=True)
     estimates = estimate_relevance(log, settings)
-    weights, gains = _list_behaviour(estimates, labels)
+    weights, gains, overruled = _list_behaviour(estimates, labels)
     is_behaviour_found = (weights.value > 0).any() or gains.select(
         np.isin(gains.search, np.concatenate([labels.search, weights.search]))
     ).value.any()
@@ -122,7 +122,7 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
         log,
         label_values.combine_first(weights),
         label_values.combine_first(gains),
-        [*funnel, *estimates.funnel],
+        [*funnel, *estimates.funnel, overruled],
         only_labels=not is_behaviour_found,
         suspected_bots=estimates.suspected_bots,
         promoted_points=[log.point_ids[row] for row in estimates.promoted_points],
@@ -167,18 +167,27 @@ def _select_labels(log: Log) -> tuple[Actions, list[FunnelStage]]:
     has_vector[has_vector] = log.searches.vector_row[labels.search[has_vector]] >= 0
     reason = "no search is stored, or its vector does not fit"
     funnel.append(count_stage("labelled queries", has_vector, reason))
+    if len(log.behaviour):
+        reason = "the events that are no labels go on from here"
+        funnel.append(FunnelStage("behaviour", len(log.behaviour), 0, reason))
     return labels.select(has_vector), funnel
 
 
 def _list_behaviour(
     estimates: BehaviourEstimates, labels: Actions
-) -> tuple[_PairValues, _PairValues]:
-    """Return the weights and expected gains that behaviour gives where no label overrules it."""
+) -> tuple[_PairValues, _PairValues, FunnelStage]:
+    """Return the weights and expected gains that behaviour gives where no label overrules it.
+
+    The stage counts the pairs with a weight above 0 that a label overrules.
+    """
     pairs = estimates.pairs
     is_free = ~is_overruled(labels, estimates.query_groups, pairs.search, pairs.point)
     weights = _PairValues(pairs.search, pairs.point, estimates.weights)
     gains = _PairValues(pairs.search, pairs.point, estimates.expected_gain)
-    return weights.select(is_free & ~np.isnan(estimates.weights)), gains.select(is_free)
+    overruled = count_stage(
+        "overruled", is_free[estimates.weights > 0], "a label on the same point counts instead"
+    )
+    return weights.select(is_free & ~np.isnan(estimates.weights)), gains.select(is_free), overruled
 
 
 def _assemble_judgements(

@@ -173,7 +173,7 @@ def _check_cold_loss(report: ColdReport | None, settings: GateSettings) -> str:
 
 def _describe_cold_change(cold: GainEstimate, settings: GateSettings) -> str:
     """Say what happens to answers without feedback, as far as the held-out queries show it."""
-    if not np.isfinite([cold.low, cold.high]).all():
+    if not cold.is_known:
         return "too few held-out queries show what happens to answers without feedback"
     return (
         f"answers without feedback change by {_format_points(cold.mean)} points on average "

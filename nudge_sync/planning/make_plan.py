@@ -23,6 +23,7 @@ from nudge_sync.planning.dataset import (
     read_points_in_play,
     select_dataset_rows,
 )
+from nudge_sync.planning.lost_inputs import find_lost_revision
 from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
 from nudge_sync.planning.proposal import Proposal
@@ -66,7 +67,14 @@ def make_plan(
         target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
     )
     choice, cold = _solve(target, settings, judgements, dataset, progress)
-    proposal = Proposal(target, settings, points, dataset, erasure_pending=erasure_state.is_pending)
+    proposal = Proposal(
+        target,
+        settings,
+        points,
+        dataset,
+        erasure_pending=erasure_state.is_pending,
+        lost_revision=find_lost_revision(entries, inputs_digest),
+    )
     gate, planned_vectors = proposal.pass_gate(choice, cold)
     differing_rows = proposal.find_differing_rows(planned_vectors)
     return Plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -168,8 +167,7 @@ def describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:
 
 
 def _round_estimate(estimate: GainEstimate) -> GainFigures:
-    mean, low, high = (
-        round(value, 6) if math.isfinite(value) else None
-        for value in (estimate.mean, estimate.low, estimate.high)
-    )
-    return GainFigures(mean or 0.0, low, high, estimate.queries)
+    mean, low, high = (round(value, 6) for value in (estimate.mean, estimate.low, estimate.high))
+    if not estimate.is_known:
+        return GainFigures(mean, None, None, estimate.queries)
+    return GainFigures(mean, low, high, estimate.queries)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nudge_sync.base.arrays import Float32, Float64
@@ -12,10 +14,12 @@ from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.dataset import PlanDataset
 from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
+from nudge_sync.planning.lost_inputs import format_lost_revision
 from nudge_sync.planning.plan import PlanFigures, describe_cold_outcome, round_figures
 from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.problem import Choice
 from nudge_sync.solve.score import metric_values
+from nudge_sync.store.ledger import Revision
 from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
 
@@ -31,12 +35,14 @@ class Proposal:
         dataset: PlanDataset,
         *,
         erasure_pending: bool,
+        lost_revision: Revision | None,
     ) -> None:
         self._target = target
         self._settings = settings
         self._points = points
         self._dataset = dataset
         self._erasure_pending = erasure_pending
+        self._lost_revision = lost_revision
         self._live_scores = self._score(dataset.points.live_vectors)
         self._original_scores = self._score(dataset.points.originals)
 
@@ -53,6 +59,8 @@ class Proposal:
             point_count=self._target.facts.points,
             cold_report=None if cold is None else cold.report,
         )
+        if self._lost_revision is not None:
+            gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
         if gate.passed:
             return gate, planned_vectors
         return gate, self._place(self._choose_fallback(scores))

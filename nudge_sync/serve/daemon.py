@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -38,7 +38,9 @@ from nudge_sync.serve.schedule import (
     ScheduledJob,
     has_cycles,
 )
+from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
+from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
 
 
@@ -71,7 +73,7 @@ class Daemon:
 
     config: Config
     stop: StopRequest
-    prometheus: PrometheusMetrics = field(default_factory=PrometheusMetrics)
+    prometheus: PrometheusMetrics = field(init=False)
     connection_lock: Lock = field(default_factory=Lock)
     """An embedded database lets one connection in: a cycle waits for the batch of feedback in
     hand, and batches are turned away while it works."""
@@ -88,6 +90,7 @@ class Daemon:
             if has_cycles(settings.schedule)
         }
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
+        self.prometheus = PrometheusMetrics(self.schedules)
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -111,6 +114,7 @@ class Daemon:
             ) from error
         vector_names = {name: settings.vector for name, settings in self.config.collections.items()}
         batches = BatchImporter(self._connect, vector_names, self.connection_lock)
+        self.prometheus.start_feedback_series(vector_names)
         app = create_app(batches, token, self.prometheus)
         with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
             log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
@@ -157,6 +161,7 @@ class Daemon:
         self.prometheus.record_cycle(name, outcome, time.monotonic() - start_time)
         if outcome in SUCCESSFUL_OUTCOMES:
             self.prometheus.set_last_success(name, time.time())
+            self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
     def _attempt_cycle(self, name: str) -> CycleOutcome:
         try:
@@ -202,10 +207,12 @@ class Daemon:
 
     @contextmanager
     def _open_target(self, name: str) -> Iterator[Target]:
-        database = self._connect()
+        patience = self.config.patience
+        database = retry_transient(self._connect, patience=patience)
         try:
             with self.connection_lock:
-                target = open_target(database, name, self.config.collections[name].vector)
+                vector = self.config.collections[name].vector
+                target = open_target(database, name, vector, patience)
             yield target
         finally:
             database.close()
@@ -219,6 +226,7 @@ class Daemon:
             database = self._connect()
             try:
                 database.describe()
+                self._read_holds(database)
             finally:
                 database.close()
         except NudgeSyncError as error:
@@ -226,6 +234,13 @@ class Daemon:
             log_message(logging.WARNING, "the database does not answer", reason=str(error))
         else:
             self.unreachable_reasons.clear()
+
+    def _read_holds(self, database: Database) -> None:
+        """Set the gauge of each collection's hold; one that cannot be read is left to its cycle."""
+        for name in self.schedules:
+            with suppress(NudgeSyncError):
+                target = open_target(database, name, self.config.collections[name].vector)
+                self.prometheus.set_on_hold(name, is_on_hold=read_hold(target) is not None)
 
     def find_health_problem(self) -> str:
         """Return why this process should be restarted; "" while it starts and runs its schedule."""

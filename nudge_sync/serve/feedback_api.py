@@ -13,16 +13,16 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from nudge_sync.errors import InputError, NudgeSyncError
 from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.serve.log_lines import log_message
-from nudge_sync.serve.openapi import describe_route
+from nudge_sync.serve.openapi import describe_route, render_docs
 from nudge_sync.serve.probes import is_authorised
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
@@ -60,14 +60,35 @@ def create_app(
 
     token: what a request has to bear, or "" for none; metrics: counts every batch and row.
     """
-    app = FastAPI(title="nudge-sync", version=version("nudge-sync"), docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="nudge-sync",
+        version=version("nudge-sync"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     limiter = _ConcurrencyLimiter(limits.max_batches)
     context = _Context(
         importer, token, metrics or PrometheusMetrics(), limiter, limits.body_timeout
     )
     _add_route(app, context, "search", "/v1/searches")
     _add_route(app, context, "event", "/v1/events")
+    _add_description(app, token)
     return app
+
+
+def _add_description(app: FastAPI, token: str) -> None:
+    """Add `/openapi.json` and `/docs`, behind the token where one is set."""
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def describe_api(request: Request) -> JSONResponse:
+        _check_token(request, token)
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", include_in_schema=False)
+    def show_docs(request: Request) -> HTMLResponse:
+        _check_token(request, token)
+        return HTMLResponse(render_docs(app.openapi()))
 
 
 @dataclass(slots=True)
@@ -135,11 +156,15 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
         return response
 
 
-def _check_headers(request: Request, token: str) -> None:
+def _check_token(request: Request, token: str) -> None:
     if not is_authorised(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
         )
+
+
+def _check_headers(request: Request, token: str) -> None:
+    _check_token(request, token)
     # A web page can make a browser post other types to this machine without a CORS check.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if content_type.lower() != "application/json":

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from nudge_sync.cycle import CycleReport
-from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError
+from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError, OnHold
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.store.restore_drill import DrillReport
 
 CycleOutcome: TypeAlias = Literal[
-    "applied", "unchanged", "refused", "busy", "unreachable", "failed", "interrupted"
+    "applied", "unchanged", "refused", "on hold", "busy", "unreachable", "failed", "interrupted"
 ]
 """The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused"."""
 DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
 """The `result` label of `nudge_sync_drills_total`."""
-SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset({"applied", "unchanged", "refused"})
+SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
+    {"applied", "unchanged", "refused", "on hold"}
+)
 """Cycles that did what they should, also where there was nothing to write."""
+CYCLE_LABELS = (*get_args(CycleOutcome), "left out")
+"""Every `outcome` label: how a cycle ended, or that it was due and did not start."""
+DRILL_LABELS = get_args(DrillOutcome)
 _LOGGED_FIELDS = (
     "revision",
     "method",
@@ -68,6 +73,8 @@ def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     if isinstance(error, Interrupted):
         message = "cycle interrupted; the next one resumes it"
         return "interrupted", LogLine(logging.INFO, message)
+    if isinstance(error, OnHold):
+        return "on hold", LogLine(logging.WARNING, "on hold, nothing written", {"reason": reason})
     if isinstance(error, LeaseHeld):
         return "busy", LogLine(logging.INFO, "left to another process", {"reason": reason})
     if not isinstance(error, NudgeSyncError):

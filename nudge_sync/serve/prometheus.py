@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+)
 from prometheus_client.exposition import generate_latest
 
+from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
+
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+ROW_LABELS = ("written", "drifted", "missing")
+GATE_LABELS = ("passed", "refused")
+FEEDBACK_STATUSES = (200, 422, 500, 503)
+"""How a batch for a collection is answered once its body was read."""
+FEEDBACK_KINDS = ("search", "event")
 _CYCLE_SECONDS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
 class PrometheusMetrics:
-    """A registry of its own, with one set of series a collection."""
+    """A registry of its own, with one set of series a collection.
 
-    def __init__(self) -> None:
+    Every count and every yes or no of `collections` is there from the start, at 0: an alert on
+    `increase()` does not see the step from no series to 1. What there is no value of yet, a score
+    or a time, is left out until there is one.
+    """
+
+    def __init__(self, collections: Iterable[str] = ()) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        build = Info("nudge_sync_build", "Version of nudge-sync.", registry=self._registry)
+        build.info({"version": version("nudge-sync"), "python": platform.python_version()})
         self._cycles = self._create_counter("cycles", "Cycles by how they ended.", "outcome")
         self._rows = self._create_counter("rows", "Rows written, drifted or missing.", "result")
         self._gate_decisions = self._create_counter("gate", "Decisions of the gate.", "result")
@@ -27,6 +51,9 @@ class PrometheusMetrics:
         )
         self._lease_held = self._create_gauge(
             "lease_held", "1 while this process works on the collection."
+        )
+        self._on_hold = self._create_gauge(
+            "on_hold", "1 while a person keeps cycles from writing to the collection."
         )
         self._held_out = self._create_gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
@@ -62,6 +89,29 @@ class PrometheusMetrics:
             buckets=_CYCLE_SECONDS_BUCKETS,
             registry=self._registry,
         )
+        for name in collections:
+            self._start_series(name)
+
+    def _start_series(self, collection: str) -> None:
+        for counter, labels in (
+            (self._cycles, CYCLE_LABELS),
+            (self._drills, DRILL_LABELS),
+            (self._rows, ROW_LABELS),
+            (self._gate_decisions, GATE_LABELS),
+        ):
+            for label in labels:
+                counter.labels(collection, label)
+        for gauge in (self._lease_held, self._on_hold, self._points, self._judged):
+            gauge.labels(collection)
+        self._cycle_seconds.labels(collection)
+
+    def start_feedback_series(self, collections: Iterable[str]) -> None:
+        """Put the counts of feedback over HTTP at 0, for collections that take some."""
+        for collection in collections:
+            for kind in FEEDBACK_KINDS:
+                self._feedback_rows.labels(collection, kind, "accepted")
+                for status in FEEDBACK_STATUSES:
+                    self._feedback_batches.labels(collection, kind, str(status))
 
     def _create_counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
@@ -72,6 +122,10 @@ class PrometheusMetrics:
     def set_working(self, collection: str, *, is_working: bool) -> None:
         """Set whether a cycle of the collection is under way."""
         self._lease_held.labels(collection).set(is_working)
+
+    def set_on_hold(self, collection: str, *, is_on_hold: bool) -> None:
+        """Set whether a person keeps cycles from writing to the collection."""
+        self._on_hold.labels(collection).set(is_on_hold)
 
     def set_next_run(self, collection: str, timestamp: float) -> None:
         """Set when the next cycle is due, in seconds since 1970."""
@@ -99,7 +153,7 @@ class PrometheusMetrics:
         decision = "passed" if summary["gate"]["passed"] else "refused"
         self._gate_decisions.labels(collection, decision).inc()
         self._judged.labels(collection).set(summary["judged"])
-        for name in ("written", "drifted", "missing"):
+        for name in ROW_LABELS:
             self._rows.labels(collection, name).inc(summary.get(name, 0))
         for when in ("before", "after"):
             for metric, value in summary[when].items():

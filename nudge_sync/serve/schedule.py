@@ -15,7 +15,8 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from nudge_sync.config import ScheduleSettings, parse_duration
+from nudge_sync.base.times import parse_duration
+from nudge_sync.config import ScheduleSettings
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_CONCURRENT_JOBS = 4

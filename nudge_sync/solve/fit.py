@@ -12,6 +12,7 @@ from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
+from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
 from nudge_sync.solve.problem import (
     Choice,
     ColdReport,
@@ -169,7 +170,9 @@ def _choose_method(
     if scored_splits is not splits:
         baseline = tune.measure_method(task, scored_splits, "nothing", {})
     candidates = [
-        _try_method(task, scored_splits, method, None if method == "nudge-m" else angle)
+        tune.tune_nudge_h(task, scored_splits, NEIGHBOUR_COUNTS[:1])
+        if method == "nudge-h" and angle is None
+        else _try_method(task, scored_splits, method, None if method == "nudge-m" else angle)
         for method in _list_methods(task)
     ]
     leader, reason = choose.pick_candidate([baseline, *candidates])

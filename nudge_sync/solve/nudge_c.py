@@ -22,15 +22,20 @@ y_ij = w_ij / sqrt(sum_j w_ij): a query with m answers weighs sqrt(m), which lie
 query counts once" and "each judgement counts once". Answers of one query do not compete: with them
 in R_i, NFCorpus loses 2 points of NDCG@10.
 
-Points that no training query judges count in R_i with the weight omega (`unjudged_weight`). At 1
-all points are rivals alike, and raising all judged points above all others is a gain. But labels
-lie on judged points alone, so that no query can object: documents without feedback are pushed out.
-At 0 the likelihood is conditional on the answer being a judged point, and that gain is gone.
+Points that no training query judges stay, and no label can object if judged points rise above them
+all. Where cold answers count, each query is therefore taken to have, with the weight mu
+(`cold_answers`), one more answer among those points, in competition with all that do not answer it.
+With E_i = sum of e_il over the points l that stay, this adds to the objective
+
+    mu sum_i y_i log( E_i / R_i ),   y_i = sum_j y_ij,
+
+and mu y_i e_ij / R_i to r_ij where j moves and does not answer i: a point that rises for queries
+that it does not answer is pushed back. Not published elsewhere, as far as is known.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +50,7 @@ from nudge_sync.solve.sparse_softmax import (
     MIN_EXPONENT,
     NearPairs,
     find_near_pairs,
+    join_scores,
     sum_responsibilities,
 )
 
@@ -77,8 +83,8 @@ class NudgeCSettings:
     """Largest angle between a point and its original, in radians."""
     iterations: int = 16
     """Number of gradient steps."""
-    unjudged_weight: float = 1.0
-    """Weight omega, 0 to 1, with which points without judgements compete in the softmax."""
+    cold_answers: float = 0.0
+    """Weight mu, per judged answer, of an unknown answer among the points without judgements."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class NudgeCInputs:
     """(n,): the points that these queries judge; the others compete in the softmax but stay."""
     unjudged_scores: Float32
     """(q, k): scores of the best points outside the n, -inf where there are fewer."""
-    score_shift: Float32 | None = None
-    """(n,): added to the scores of each point in the softmax; None for nothing."""
+    cold_weights: Float32 | None = None
+    """(q,): mu y_i, the weight of an answer among the unjudged points; None for no such answers."""
 
 
 def build_nudge_c_inputs(
@@ -127,7 +133,53 @@ def contrast(
 
     points: (n, d), any length.  Points that nothing pulls or pushes come back bit for bit.
     """
-    inputs = _weigh_unjudged(inputs, settings)
+    if settings.cold_answers == 0:
+        return _climb(points, inputs, settings, similarity)
+    movable = np.flatnonzero(inputs.movable)
+    result = points.copy()
+    result[movable] = _climb(
+        points[movable],
+        _expect_cold_answers(points, inputs, settings, similarity),
+        settings,
+        similarity,
+    )
+    return result
+
+
+def _expect_cold_answers(
+    points: Float32, inputs: NudgeCInputs, settings: NudgeCSettings, similarity: Similarity
+) -> NudgeCInputs:
+    """Leave the points that stay out, and let each query have an answer among them.
+
+    Their e_ij never change: a query's sum over them and the unjudged points, E_i, is kept as the
+    score of a single unjudged point, ln(E_i) / tau. Queries without judgements are left out.
+    """
+    judges = np.diff(inputs.positive_weights.indptr) > 0
+    if inputs.negative_weights is not None:
+        judges |= np.diff(inputs.negative_weights.indptr) > 0
+    asked = np.flatnonzero(judges)
+    queries, positive = inputs.queries[asked], inputs.positive_weights[asked]
+    vectors = points[~inputs.movable]
+    if similarity == "cosine":
+        vectors = unit(vectors).astype(np.float32)
+    joint_scores = join_scores(queries, vectors, inputs.unjudged_scores[asked], settings.tau)
+    totals = np.asarray(positive.sum(axis=1), np.float64).ravel()
+    weights = np.where(np.isfinite(joint_scores), settings.cold_answers * totals, 0.0)
+    negative = inputs.negative_weights
+    return NudgeCInputs(
+        queries,
+        positive[:, inputs.movable],
+        None if negative is None else negative[asked][:, inputs.movable],
+        np.ones(int(inputs.movable.sum()), np.bool_),
+        joint_scores[:, None],
+        weights.astype(np.float32),
+    )
+
+
+def _climb(
+    points: Float32, inputs: NudgeCInputs, settings: NudgeCSettings, similarity: Similarity
+) -> Float32:
+    """Take the gradient steps from the original points: (n, d), each row as long as before."""
     original = unit(points).astype(np.float32)
     movable = inputs.movable & (lengths(original) > MIN_LENGTH)
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
@@ -153,19 +205,6 @@ def contrast(
         )
         current = updated
     return _restore_lengths(points, original, current)
-
-
-def _weigh_unjudged(inputs: NudgeCInputs, settings: NudgeCSettings) -> NudgeCInputs:
-    """Shift scores of points without judgements by ln(omega) / tau, which weighs their e_ij."""
-    if settings.unjudged_weight == 1:
-        return inputs
-    log_weight = np.log(max(settings.unjudged_weight, np.exp(2 * MIN_EXPONENT)))
-    shift = np.float32(log_weight / settings.tau)
-    return replace(
-        inputs,
-        unjudged_scores=inputs.unjudged_scores + shift,
-        score_shift=np.where(inputs.movable, np.float32(0), shift),
-    )
 
 
 def _find_near_pairs(scored: Float32, inputs: NudgeCInputs) -> NearPairs | None:
@@ -199,7 +238,7 @@ def _compute_update(
             near_pairs,
             inputs.unjudged_scores,
             settings.tau,
-            inputs.score_shift,
+            inputs.cold_weights,
         )
     gradient = settings.tau * (attracting_sum - responsibility_sum)
     curvature = settings.tau**2 * CURVATURE_SHARE * mass
@@ -223,8 +262,6 @@ def _sum_responsibilities(
         scores = inputs.queries[rows] @ vectors.T
         if norms is not None:
             scores *= norms
-        if inputs.score_shift is not None:
-            scores += inputs.score_shift
         shares = _compute_shares(scores, inputs, rows, tau)
         responsibility_sum += shares.T @ inputs.queries[rows]
         mass += shares.sum(axis=0)
@@ -247,9 +284,10 @@ def _compute_shares(scores: Float32, inputs: NudgeCInputs, rows: slice, tau: flo
         else None
     )
     total = own + others[query]
-    odds *= np.bincount(query, positive.data / total, minlength=len(odds)).astype(np.float32)[
-        :, None
-    ]
+    pushes = np.bincount(query, positive.data / total, minlength=len(odds)).astype(np.float32)
+    if inputs.cold_weights is not None:
+        pushes += inputs.cold_weights[rows] / others
+    odds *= pushes[:, None]
     odds[query, point] = positive.data * own / total
     if rejected_shares is not None:
         np.add.at(odds, rejected_shares[:2], rejected_shares[2])

@@ -53,15 +53,20 @@ class JudgedQueries:
 
 @dataclass(frozen=True)
 class GainEstimate:
-    """A mean gain over the points as they are, with its interval."""
+    """A mean gain over the points as they are, with its interval; all of it within -1 to 1."""
 
     mean: float
     low: float
-    """Lower end of Student's interval, 95 % unless another was asked for; -inf if unknown."""
+    """Lower end of Student's interval, 95 % unless another was asked for."""
     high: float
-    """Upper end of it; inf if unknown."""
+    """Upper end of it."""
     queries: int
     """Number of validation queries it was measured on."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval says anything: that of a single observation is all of -1 to 1."""
+        return self.low > -1 or self.high < 1
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.problem import Rows
 from nudge_sync.solve.relevance import look_up_judgements
-from nudge_sync.solve.topk import find_top_k
+from nudge_sync.solve.topk import LOWEST_SCORE, find_top_k
 
 MAX_DENSE_PAIRS = 200_000_000
 """Most pairs of a point and a query for which all are scored: a step over more takes seconds."""
@@ -26,6 +26,8 @@ NEAREST_PER_QUERY = 128
 """Nearest points that compete for each query."""
 PAIRS_PER_CHUNK = 1 << 14
 """Pairs scored at once: two gathers of 25 MB at 384 dimensions."""
+_JOINT_SCORES_PER_CHUNK = 1 << 20
+"""Scores summed up at once by each thread: 16 MB of arrays."""
 MIN_EXPONENT = -80.0
 """Lowest exponent taken: exp(-80) is small, and no product with it becomes a subnormal float32."""
 
@@ -80,13 +82,13 @@ def sum_responsibilities(
     pairs: NearPairs,
     unjudged_scores: Float32,
     tau: float,
-    score_shift: Float32 | None = None,
+    cold_weights: Float32 | None = None,
 ) -> tuple[Float32, Float32]:
     """Return sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), over the given pairs.
 
     r_ij is the responsibility of point j for query i (see `nudge_c`).
     vectors: (n, d), scored by dot product.  unjudged_scores: (q, k).  tau: the sharpness.
-    score_shift: (n,), added to the scores of each point.
+    cold_weights: (q,), mu y_i, how much each query counts on an answer among the unjudged points.
     """
 
     def score(part: slice) -> Float32:
@@ -94,9 +96,7 @@ def sum_responsibilities(
         return np.asarray(np.einsum("ij,ij->i", point_vectors, query_vectors), np.float32)
 
     scores = np.concatenate(map_in_threads(score, list_chunks(len(pairs.query), PAIRS_PER_CHUNK)))
-    if score_shift is not None:
-        scores += score_shift[pairs.point]
-    shares = _compute_shares(scores.astype(np.float64), pairs, unjudged_scores, tau)
+    shares = _compute_shares(scores.astype(np.float64), pairs, unjudged_scores, tau, cold_weights)
     share_matrix = csr_matrix(
         (shares.astype(np.float32), pairs.point, pairs.starts), shape=(len(queries), len(vectors))
     )
@@ -104,8 +104,36 @@ def sum_responsibilities(
     return np.asarray(share_matrix.T @ queries, np.float32), mass.astype(np.float32)
 
 
+def join_scores(
+    queries: Float32, vectors: Float32, unjudged_scores: Float32, tau: float
+) -> Float32:
+    """Return the score s of one point that weighs in the softmax as much as all given ones: (q,).
+
+    exp(tau s) = sum_j exp(tau s_j) over the products with `vectors`, (n, d), and over
+    unjudged_scores, (q, k).  -inf for a query without any.
+    """
+    joint = np.full(len(queries), -np.inf, np.float32)
+    size = max(1, _JOINT_SCORES_PER_CHUNK // max(1, len(vectors) + unjudged_scores.shape[1]))
+
+    def join(rows: slice) -> None:
+        scores = np.concatenate([queries[rows] @ vectors.T, unjudged_scores[rows]], axis=1)
+        top = scores.max(axis=1, initial=LOWEST_SCORE)[:, None]
+        odds = np.exp(np.maximum(tau * (scores - top), MIN_EXPONENT), dtype=np.float64)
+        total = np.where(np.isneginf(scores), 0.0, odds).sum(axis=1)
+        has_any = total > 0
+        sharpened = np.log(np.where(has_any, total, 1.0)) / tau
+        joint[rows] = np.where(has_any, top[:, 0] + sharpened, -np.inf)
+
+    map_in_threads(join, list_chunks(len(queries), size))
+    return joint
+
+
 def _compute_shares(
-    scores: NDArray[np.float64], pairs: NearPairs, unjudged_scores: Float32, tau: float
+    scores: NDArray[np.float64],
+    pairs: NearPairs,
+    unjudged_scores: Float32,
+    tau: float,
+    cold_weights: Float32 | None,
 ) -> NDArray[np.float64]:
     """Return the responsibility r_ij of each pair: (p,).  scores: (p,)."""
     count = len(pairs.starts) - 1
@@ -118,9 +146,9 @@ def _compute_shares(
     others = np.bincount(pairs.query, np.where(answers, 0.0, odds), minlength=count)
     others += unjudged_odds.sum(axis=1)
     total = odds + others[pairs.query]
-    share_of_others = np.bincount(pairs.query, pairs.positive_weights / total, minlength=count)[
-        pairs.query
-    ]
+    warm_pushes = np.bincount(pairs.query, pairs.positive_weights / total, minlength=count)
+    cold_pushes = 0.0 if cold_weights is None else cold_weights / others
+    share_of_others = (warm_pushes + cold_pushes)[pairs.query]
     shares = np.where(answers, pairs.positive_weights * odds / total, odds * share_of_others)
     pushes = np.where(answers, 0.0, odds / others[pairs.query])
     total_shares: NDArray[np.float64] = shares + pairs.negative_weights * pushes

@@ -235,7 +235,7 @@ def apply_method(
         prior=parameters["prior"],
         cap=parameters["cap"],
         iterations=parameters["steps"],
-        unjudged_weight=parameters.get("unjudged_weight", 1.0),
+        cold_answers=parameters.get("cold_answers", 0.0),
     )
     unjudged_scores = task.queries.unjudged[train].astype(np.float32)
     queries = task.queries.vectors[train]

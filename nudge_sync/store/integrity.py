@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.store import erasure, lease, schema
+from nudge_sync.store import erasure, hold, lease, schema
 from nudge_sync.store.ledger import parse_entry
 from nudge_sync.store.target import Target
 
@@ -42,6 +42,8 @@ def find_damaged_records(target: Target) -> Iterator[str]:
         yield f"{ledger.collection_name} {lease.LEASE_KEY!r}"
     if _is_damaged(erasure.read_erasure_state, target):
         yield f"{ledger.collection_name} {erasure.ERASURE_KEY!r}"
+    if _is_damaged(hold.read_hold, target):
+        yield f"{ledger.collection_name} {hold.HOLD_KEY!r}"
     yield from _check_batches(
         ledger.records.scan(_REVISION_FILTER, vectors=False),
         ledger.collection_name,

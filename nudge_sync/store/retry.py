@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import TypeVar
 
 from nudge_sync.base.arrays import Float32
@@ -22,7 +23,9 @@ from nudge_sync.connector import (
 from nudge_sync.errors import NudgeSyncError
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between attempts: half a minute covers a Milvus that restarts and loads again."""
+"""Seconds between attempts; the last again and again, for those who wait longer."""
+PATIENCE_SECONDS = 30.0
+"""All pauses of a request together: half a minute covers a Milvus that restarts and loads again."""
 SWAP_DELAYS = (*DELAYS, 15.0, 15.0, 15.0)
 """Seconds between attempts of a swap: on Milvus the claim of a process that died in one stands for
 a minute."""
@@ -30,32 +33,39 @@ _Answer = TypeVar("_Answer")
 
 
 class RetryingCollection(Collection):
-    """A collection whose requests are tried again after a transient error, for half a minute.
+    """A collection whose requests are tried again after a transient error, while patience lasts.
 
     `scan` is not: an iterator that broke half-way is started again by whoever consumes it.
     """
 
     def __init__(
-        self, collection: Collection, before_retry: Callable[[], None] | None = None
+        self,
+        collection: Collection,
+        before_retry: Callable[[], None] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """Wrap `collection`; `before_retry` is called before a write is tried again."""
+        """Wrap `collection`; `before_retry` is called before a write is tried again.
+
+        patience: seconds that all pauses of one request may take together.
+        """
         self.wrapped = collection
         self._before_retry = before_retry
+        self._patience = patience
 
     def guard_writes(self, before_retry: Callable[[], None]) -> RetryingCollection:
         """Return the collection with a check before a write is tried again.
 
         before_retry: raises where the write must not be repeated any more.
         """
-        return RetryingCollection(self.wrapped, before_retry)
+        return RetryingCollection(self.wrapped, before_retry, self._patience)
 
     def describe(self) -> CollectionFacts:
         """See `Collection.describe`."""
-        return retry_transient(self.wrapped.describe)
+        return self._retry(self.wrapped.describe)
 
     def read(self, ids: Sequence[PointId]) -> Points:
         """See `Collection.read`."""
-        return retry_transient(lambda: self.wrapped.read(ids))
+        return self._retry(lambda: self.wrapped.read(ids))
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See `Collection.scan`."""
@@ -63,30 +73,36 @@ class RetryingCollection(Collection):
 
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See `Collection.search`."""
-        return retry_transient(lambda: self.wrapped.search(queries, k, exact=exact))
+        return self._retry(lambda: self.wrapped.search(queries, k, exact=exact))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`."""
-        return retry_transient(lambda: self.wrapped.write(points, expected), self._before_retry)
+        return retry_transient(
+            lambda: self.wrapped.write(points, expected), self._before_retry, self._patience
+        )
 
     def health(self) -> Health:
         """See `Collection.health`."""
-        return retry_transient(self.wrapped.health)
+        return self._retry(self.wrapped.health)
+
+    def _retry(self, request: Callable[[], _Answer]) -> _Answer:
+        return retry_transient(request, patience=self._patience)
 
 
 class RetryingRecords(Records):
-    """Records whose requests are tried again after a transient error, for half a minute.
+    """Records whose requests are tried again after a transient error, while patience lasts.
 
     `scan` is not: an iterator that broke half-way is started again by whoever consumes it.
     """
 
-    def __init__(self, records: Records) -> None:
-        """Wrap `records`."""
+    def __init__(self, records: Records, patience: float = PATIENCE_SECONDS) -> None:
+        """Wrap `records`; patience: seconds that all pauses of one request may take together."""
         self.wrapped = records
+        self._patience = patience
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records.put`."""
-        return retry_transient(lambda: self.wrapped.put(records))
+        return self._retry(lambda: self.wrapped.put(records))
 
     def swap(self, record: Record, expected: int | None) -> bool:
         """See `Records.swap`; tried again as long as the stored record is the expected one.
@@ -94,7 +110,7 @@ class RetryingRecords(Records):
         So an answer may be lost, and what a process that died in a swap left in its way may end.
         A swap that landed although its answer was lost would seem refused without that look.
         """
-        for delay in SWAP_DELAYS:
+        for delay in max(SWAP_DELAYS, list_delays(self._patience), key=sum):
             try:
                 if self.wrapped.swap(record, expected):
                     return True
@@ -109,7 +125,7 @@ class RetryingRecords(Records):
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records.get`."""
-        return retry_transient(lambda: self.wrapped.get(keys, vectors=vectors))
+        return self._retry(lambda: self.wrapped.get(keys, vectors=vectors))
 
     def scan(
         self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
@@ -119,15 +135,18 @@ class RetryingRecords(Records):
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Records.delete`."""
-        return retry_transient(lambda: self.wrapped.delete(keys))
+        return self._retry(lambda: self.wrapped.delete(keys))
 
     def count(self, where: Where | None = None) -> int:
         """See `Records.count`."""
-        return retry_transient(lambda: self.wrapped.count(where))
+        return self._retry(lambda: self.wrapped.count(where))
 
     def drop(self) -> None:
         """See `Records.drop`; not tried again."""
         self.wrapped.drop()
+
+    def _retry(self, request: Callable[[], _Answer]) -> _Answer:
+        return retry_transient(request, patience=self._patience)
 
     def _find_swap_outcome(self, record: Record, expected: int | None) -> bool | None:
         """Return whether the swap took place; None where it still may."""
@@ -139,13 +158,16 @@ class RetryingRecords(Records):
 
 
 def retry_transient(
-    request: Callable[[], _Answer], before_retry: Callable[[], None] | None = None
+    request: Callable[[], _Answer],
+    before_retry: Callable[[], None] | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> _Answer:
     """Return the answer to a request that is tried again after each transient error.
 
     before_retry: called after each pause; what it raises goes through.
+    patience: seconds that all pauses may take together; 0: the request is not tried again.
     """
-    for delay in DELAYS:
+    for delay in list_delays(patience):
         try:
             return request()
         except NudgeSyncError as error:
@@ -155,3 +177,15 @@ def retry_transient(
         if before_retry is not None:
             before_retry()
     return request()
+
+
+def list_delays(patience: float) -> tuple[float, ...]:
+    """Return the pauses between attempts, in seconds, which are `patience` together."""
+    delays: list[float] = []
+    left = patience
+    for delay in chain(DELAYS, repeat(DELAYS[-1]) if DELAYS and DELAYS[-1] > 0 else ()):
+        if left <= 0:
+            break
+        delays.append(min(delay, left))
+        left -= delay
+    return tuple(delays)

@@ -6,12 +6,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from nudge_sync.connector import CollectionFacts, Database, Records
+from nudge_sync.connector import CollectionFacts, Database, Records, open_records_beside
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.store import checksum
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
-from nudge_sync.store.retry import RetryingCollection, RetryingRecords
+from nudge_sync.store.retry import (
+    PATIENCE_SECONDS,
+    RetryingCollection,
+    RetryingRecords,
+    retry_transient,
+)
 from nudge_sync.store.shadow import Shadow
 
 Companion: TypeAlias = Literal["originals", "history", "revisions", "queries", "events"]
@@ -21,7 +26,7 @@ _INDEXED_FIELDS: dict[Companion, tuple[str, ...]] = {
     "originals": (),
     "history": ("revision",),
     "revisions": ("kind",),
-    "queries": ("query_id", "timestamp", "client_id", "session_id"),
+    "queries": ("query_id", "timestamp", "client_id", "session_id", "experiment"),
     "events": ("query_id", "timestamp", "client_id", "session_id"),
 }
 """The document fields of each companion that a `Where` names."""
@@ -78,35 +83,54 @@ def format_companion_name(prefix: str, companion: Companion) -> str:
     return f"{prefix}__nudge_{companion}"
 
 
+def list_companions(target: Target) -> dict[Companion, str]:
+    """Return the names of the target's own collections, by what they hold."""
+    state_prefix = target.prefix
+    feedback_prefix = format_prefix(target.name, target.facts.vector)
+    prefixes: dict[Companion, str] = dict.fromkeys(_INDEXED_FIELDS, state_prefix)
+    prefixes |= {"queries": feedback_prefix, "events": feedback_prefix}
+    return {each: format_companion_name(prefix, each) for each, prefix in prefixes.items()}
+
+
 def open_companion(
-    database: Database, prefix: str, companion: Companion, dimension: int
+    database: Database, prefix: str, companion: Companion, facts: CollectionFacts
 ) -> Records:
     """Return the records of one of the sidecar's own collections, without retries.
 
-    dimension: of the collection's vectors. Creates nothing.
+    facts: of the collection that it stands beside. Creates nothing: the first record does, with
+    as many copies as that collection has.
     """
-    return database.records(
+    return open_records_beside(
+        database,
+        facts.collection,
         format_companion_name(prefix, companion),
-        0 if companion in _WITHOUT_VECTORS else dimension,
+        0 if companion in _WITHOUT_VECTORS else facts.dimension,
         _INDEXED_FIELDS[companion],
     )
 
 
-def open_target(database: Database, name: str, vector: str = "") -> Target:
+def open_target(
+    database: Database, name: str, vector: str = "", patience: float = PATIENCE_SECONDS
+) -> Target:
     """Return the collection `name` and what is kept beside it; creates nothing.
 
+    patience: seconds for which a request is tried again after a transient error.
     Raises CollectionNotFound, UnsupportedCollection.
     """
-    alias_facts = RetryingCollection(database.collection(name, vector)).describe()
+
+    def open_collection(name: str) -> RetryingCollection:
+        wrapped = retry_transient(lambda: database.collection(name, vector), patience=patience)
+        return RetryingCollection(wrapped, patience=patience)
+
     # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
     # writes to a collection whose originals are not kept.
-    collection = RetryingCollection(database.collection(alias_facts.collection, vector))
+    collection = open_collection(open_collection(name).describe().collection)
     facts = replace(collection.describe(), name=name)
     state_prefix = format_prefix(facts.collection, facts.vector)
     feedback_prefix = format_prefix(name, facts.vector)
 
     def open_records(prefix: str, companion: Companion) -> Records:
-        return RetryingRecords(open_companion(database, prefix, companion, facts.dimension))
+        return RetryingRecords(open_companion(database, prefix, companion, facts), patience)
 
     return Target(
         name=name,

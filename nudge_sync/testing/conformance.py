@@ -15,7 +15,9 @@ them, so that the code under test never checks itself. Needs pytest.
 import pytest
 
 # So that a failing assert of the kit shows its values.
-pytest.register_assert_rewrite("nudge_sync.testing.collections", "nudge_sync.testing.keeping")
+pytest.register_assert_rewrite(
+    "nudge_sync.testing.collections", "nudge_sync.testing.copies", "nudge_sync.testing.keeping"
+)
 
 from nudge_sync.testing.collections import CollectionConformance  # noqa: E402
 from nudge_sync.testing.engine import Backdoor, Case, Engine, prepared  # noqa: E402

@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NoReturn, cast
 
-from nudge_sync.connector import Collection, Database, DatabaseFacts, Float32, Points, Records
+from nudge_sync.connector import (
+    Collection,
+    Database,
+    DatabaseFacts,
+    Float32,
+    Points,
+    Records,
+    ReplicatedDatabase,
+    Replication,
+    find_replication,
+    open_records_beside,
+)
 from nudge_sync.errors import DatabaseError, Unreachable
 
 When = Literal["before", "after", "half"]
@@ -113,6 +124,23 @@ class FaultyDatabase:
         return cast(
             Records, _FaultyProxy(self.inner.records(name, dimension, indexed), name, self.faults)
         )
+
+    def records_beside(
+        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
+    ) -> Records:
+        """See `ReplicatedDatabase.records_beside`."""
+        records = open_records_beside(self.inner, collection, name, dimension, indexed)
+        return cast(Records, _FaultyProxy(records, name, self.faults))
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """See `ReplicatedDatabase.replication`."""
+        return find_replication(self.inner, name, beside)
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """See `ReplicatedDatabase.replicate`."""
+        if isinstance(self.inner, ReplicatedDatabase):
+            return self.inner.replicate(name, wanted)
+        return []
 
     def close(self) -> None:
         """See `Database.close`."""

@@ -11,6 +11,7 @@ import pytest
 
 from nudge_sync.connector import Float32, Record, Records
 from nudge_sync.errors import InputError
+from nudge_sync.testing.copies import ReplicationConformance
 from nudge_sync.testing.engine import DIMENSION, Engine, unit_rows
 
 NAME = "nudge_kit__nudge_records"
@@ -45,7 +46,7 @@ _DOCUMENTS: tuple[dict[str, Any], ...] = (
 """Documents that a careless connector would round, flatten or refuse."""
 
 
-class RecordsConformance:
+class RecordsConformance(ReplicationConformance):
     """Subclass it in a test module, and give it an `engine` fixture."""
 
     @pytest.fixture

@@ -21,6 +21,7 @@ from nudge_sync.connector import (
     PointId,
     Points,
     Record,
+    Replication,
     Where,
     WriteReport,
     check_queries,
@@ -62,6 +63,36 @@ class MemoryDatabase:
     ) -> MemoryRecords:
         """See `Database.records`."""
         return MemoryRecords(self.store, name, dimension)
+
+    def records_beside(
+        self,
+        collection: str,
+        name: str,
+        dimension: int = 0,
+        indexed: Sequence[str] = (),  # noqa: ARG002
+    ) -> MemoryRecords:
+        """See `ReplicatedDatabase.records_beside`."""
+        return MemoryRecords(self.store, name, dimension, collection)
+
+    def replication(self, name: str, beside: str = "") -> Replication | None:
+        """See `ReplicatedDatabase.replication`."""
+        name = self.store.aliases.get(name, name)
+        is_there = name in self.store.records or name in self.store.collections
+        return self.store.replications.get(name if is_there else beside)
+
+    def replicate(self, name: str, wanted: Replication) -> list[str]:
+        """See `ReplicatedDatabase.replicate`."""
+        current = self.replication(name)
+        if current is None or current.active >= wanted.factor:
+            return []
+        if wanted.factor > self.store.nodes:
+            raise UnsupportedCollection(
+                f'"{name}" cannot have {wanted.factor} copies on {self.store.nodes} nodes'
+            )
+        self.store.replications[name] = replace(
+            wanted, replicas=wanted.factor, active=wanted.factor, shards=current.shards
+        )
+        return [f'"{name}" is copied to {wanted.factor - current.active} more nodes']
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000
@@ -195,18 +226,21 @@ class MemoryRecords:
     `swap` has no window: under the store's lock it is one step.
     """
 
-    def __init__(self, store: MemoryStore, name: str, dimension: int) -> None:
+    def __init__(self, store: MemoryStore, name: str, dimension: int, beside: str = "") -> None:
         self._store = store
         self._name = name
         self._dimension = dimension
+        self._beside = beside
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records.put`."""
         latest_records = check_records(records, self._dimension)
         stored = {record.key: self._stored(record) for record in latest_records}
         with self._store.lock:
+            if stored and self._name not in self._store.records:
+                self._create()
             if stored:
-                self._store.records.setdefault(self._name, {}).update(stored)
+                self._store.records[self._name].update(stored)
 
     def swap(self, record: Record, expected: int | None) -> bool:
         """See `Records.swap`."""
@@ -248,6 +282,12 @@ class MemoryRecords:
         """See `Records.drop`."""
         with self._store.lock:
             self._store.records.pop(self._name, None)
+            self._store.replications.pop(self._name, None)
+
+    def _create(self) -> None:
+        self._store.records[self._name] = {}
+        if self._beside in self._store.replications:
+            self._store.replications[self._name] = self._store.replications[self._beside]
 
     def _records(self) -> dict[str, tuple[str, Float32 | None]]:
         return self._store.records.get(self._name, {})

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Float32, Health, Metric, PointId
+from nudge_sync.connector import Float32, Health, Metric, PointId, Replication
 from nudge_sync.errors import CollectionNotFound
 
 
@@ -82,6 +82,10 @@ class MemoryStore:
         """Alias to collection."""
         self.records: dict[str, dict[str, tuple[str, Float32 | None]]] = {}
         """Collection of records, key, and a document's JSON text with the vector."""
+        self.replications: dict[str, Replication] = {}
+        """Copies of each collection, of either sort, where that was said; nothing is copied."""
+        self.nodes = 3
+        """How many copies there can be of one."""
         self.health = Health(ready=True)
         """What every collection says of itself."""
 
@@ -94,14 +98,18 @@ class MemoryStore:
         integer_ids: bool = True,
         rescales: bool = False,
         others: dict[str, int] | None = None,
+        replicas: int | None = None,
     ) -> None:
         """Make a new, empty collection with a default vector.
 
         others: further vectors, by name, with their dimensions.
+        replicas: how many copies it says there are of it; None: it says nothing.
         """
         tables = {"": VectorTable(dimension, metric, rescales)}
         tables |= {other: VectorTable(size, "dot") for other, size in (others or {}).items()}
         self.collections[name] = StoredCollection(tables, integer_ids)
+        if replicas is not None:
+            self.replications[name] = Replication(replicas, replicas, replicas)
 
     def upsert(
         self,

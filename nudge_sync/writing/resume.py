@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
+from nudge_sync.errors import OnHold
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.planning.held_out import (
     HeldOutQueries,
@@ -14,6 +15,7 @@ from nudge_sync.planning.held_out import (
     measure_live_scores,
     select_held_out,
 )
+from nudge_sync.store.hold import Hold, format_refusal, read_hold
 from nudge_sync.store.ledger import Revision, find_pending_revisions
 from nudge_sync.store.target import Target
 from nudge_sync.writing.rollback import undo_revision
@@ -31,10 +33,24 @@ def resume(
     """Finish or abandon the unfinished revision, and return its summary; None if there is none.
 
     A revision of which nothing was written yet is abandoned; one that was being written is
-    finished. Raises what `cycle.apply` raises about the lease and the database.
+    finished. On hold, only a rollback is finished: OnHold is raised where something else is left.
+    Raises what `cycle.apply` raises about the lease and the database.
     """
     with open_writer(target, settings, progress) as writer:
-        return finish_pending_revision(writer)
+        hold = read_hold(target)
+        if hold is None:
+            return finish_pending_revision(writer)
+        result = finish_pending_rollback(writer)
+        _refuse_unfinished_apply(writer, hold)
+        return result
+
+
+def _refuse_unfinished_apply(writer: Writer, hold: Hold) -> None:
+    for entry in find_pending_revisions(writer.ledger.entries()):
+        raise OnHold(
+            f"revision {entry.number} stays unfinished, since {format_refusal(writer.target, hold)}"
+            ". `nudge-sync rollback` undoes it"
+        )
 
 
 def finish_pending_revision(writer: Writer) -> dict[str, Any] | None:
@@ -45,12 +61,33 @@ def finish_pending_revision(writer: Writer) -> dict[str, Any] | None:
     result = None
     for entry in find_pending_revisions(writer.ledger.entries()):
         if entry.state == "planned":
-            abandoned = writer.ledger.set_state(entry, "abandoned")
-            writer.target.history.delete_revision(entry.number)
-            result = abandoned.summary()
+            result = _abandon(writer, entry)
             continue
         return _finish_revision(writer, entry)
     return result
+
+
+def _abandon(writer: Writer, entry: Revision) -> dict[str, Any]:
+    abandoned = writer.ledger.set_state(entry, "abandoned")
+    writer.target.history.delete_revision(entry.number)
+    return abandoned.summary()
+
+
+def finish_pending_rollback(writer: Writer) -> dict[str, Any] | None:
+    """Finish an unfinished rollback of a collection on hold, for a caller that holds the lease.
+
+    It is what the person who placed the hold asked for. A revision of which nothing was written
+    yet is abandoned; one that moves points is left as it is. Returns the summary of what was
+    finished or abandoned, or None.
+    """
+    pending = find_pending_revisions(writer.ledger.entries())
+    started = [entry for entry in pending if entry.state != "planned"]
+    if started and started[0].kind == "apply":
+        for entry in pending:
+            if entry.state == "planned":
+                _abandon(writer, entry)
+        return None
+    return finish_pending_revision(writer)
 
 
 def conclude_revision(

@@ -15,6 +15,7 @@ from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum
+from nudge_sync.store.hold import Hold, HoldRequest, place_hold
 from nudge_sync.store.ledger import (
     Revision,
     find_head,
@@ -24,7 +25,13 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
 from nudge_sync.store.target import Target
-from nudge_sync.writing.two_phase import Writer, WriteSet, open_writer, write_revision
+from nudge_sync.writing.two_phase import (
+    Writer,
+    WriteSet,
+    open_writer,
+    require_room_for_rows,
+    write_revision,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class RollbackReport:
     """Points that hold, read back, exactly what they held at `head`."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
+    hold: Hold | None = None
+    """The hold that keeps cycles from writing again; None where none was asked for."""
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of `rollback --json`."""
@@ -52,6 +61,7 @@ class RollbackReport:
             "restored": self.restored,
             "identical": self.identical,
             **summarise_ids(drifted=self.drifted, missing=self.missing),
+            "hold": self.hold.summary() if self.hold else None,
         }
 
 
@@ -61,18 +71,23 @@ def roll_back(
     *,
     to: int | None = None,
     originals: bool = False,
+    hold: HoldRequest | None = None,
     progress: Progress = ignore_progress,
 ) -> RollbackReport:
     """Go back to revision `to`, to the originals, or by default to before the last revision.
 
     Points that the application re-embedded or deleted since are left alone and named. A revision
-    that was left unfinished is what gets undone. Raises InputError where the revision is not kept,
-    and whatever `cycle.apply` raises about the lease and the database.
+    that was left unfinished is what gets undone.
+    hold: puts the collection on hold before the first row is written, so that no cycle writes
+    again what is taken back, also where this process ends half-way.
+    Raises InputError where the revision is not kept, and whatever `cycle.apply` raises about the
+    lease and the database.
     """
     with open_writer(target, settings, progress) as writer:
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
-        return _restore_revision(writer, goal)
+        placed_hold = place_hold(target, hold) if hold else None
+        return replace(_restore_revision(writer, goal), hold=placed_hold)
 
 
 def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
@@ -110,6 +125,7 @@ def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
     report = RollbackReport(goal, None, len(ids), drifted=drifted, missing=points.missing)
     if not len(write_set) and not find_pending_revisions(entries) and find_head(entries) == goal:
         return _count_identical(target, report, points.ids, goal_vectors)
+    require_room_for_rows(writer, len(write_set))
     entry = writer.ledger.add_entry("rollback", find_head(entries), goal, {"rows": len(write_set)})
     entry, tally = write_revision(writer, entry, write_set)
     writer.ledger.set_state(entry, "applied")

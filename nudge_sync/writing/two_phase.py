@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,22 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.connector import PointId, Points, Record, WriteReport
+from nudge_sync.connector import PointId, Points, Record, WriteReport, require_room
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
 from nudge_sync.store import checksum
+from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.writing.pacing import Pacer
+
+_RESERVE_BYTES = 32 * 2**20
+"""What has to stay free on an embedded database's disk, whatever is written."""
+_COPIES_PER_ROW = 6
+"""Three records and their places in the engine's log."""
+_BYTES_BESIDE_VECTOR = 500
+"""Of a record's document, payload and indexes."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class Writer:
         return self.target.open_ledger()
 
     @cached_property
+    def storage_path(self) -> Path | None:
+        """The folder on this machine's disk that writes go to, asked for once; None: a server's."""
+        return self.target.database.describe().storage_path
+
+    @cached_property
     def pacer(self) -> Pacer:
         """What holds each batch back until the rate and the index allow it."""
         return Pacer(self.target.collection, self.settings.write, self.progress)
@@ -118,16 +132,32 @@ def open_writer(
         yield Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
 
 
+def require_room_for_rows(writer: Writer, row_count: int) -> None:
+    """Raise DiskFull unless the disk of an embedded database has room to write so many rows.
+
+    Each is stored up to three times: as an original, in the history and in the collection; and
+    each time the engine's log holds it again for a while. A server is not asked: Qdrant and Milvus
+    tell nobody how much room their disks have left, and refuse by themselves.
+    """
+    if writer.storage_path is not None:
+        row_bytes = _COPIES_PER_ROW * (4 * writer.target.facts.dimension + _BYTES_BESIDE_VECTOR)
+        require_room(writer.storage_path, _RESERVE_BYTES + row_count * row_bytes)
+
+
 def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
     """Write `write_set` as the planned revision `entry`, and return it in state "written".
 
-    Raises LeaseLost, WriteNotVerified, DatabaseError, and what the progress raises. Whatever it
-    raises, each row holds what it held before, its new vector or what the application wrote, and
-    `resume` finishes or abandons the revision from the database alone.
+    Raises LeaseLost, WriteNotVerified, DatabaseError, what the progress raises, and OnHold before
+    the first row, unless the revision is a rollback. Whatever it raises, each row holds what it
+    held before, its new vector or what the application wrote, and `resume` finishes or abandons
+    the revision from the database alone.
     """
     # From here on whoever takes the lease finds the entry and finishes or abandons it.
     writer.lease.confirm()
     stage(writer, entry, write_set)
+    if entry.kind == "apply":
+        # Placed while the plan was made; what is staged is abandoned by whoever comes next.
+        refuse_hold(writer.target)
     writer.lease.confirm()
     entry = writer.ledger.set_state(entry, "writing")
     supersede_older_revisions(writer, entry)
@@ -142,6 +172,7 @@ def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
     """
     history, done = writer.target.history, 0
     for batch in write_set.batches(writer.settings.write.batch_size):
+        require_room_for_rows(writer, len(batch))
         writer.lease.renew()
         _add_originals(writer, entry, batch)
         history.add_rows(
@@ -162,6 +193,7 @@ def commit(writer: Writer, write_set: WriteSet) -> Tally:
     tally, done = Tally(), 0
     for batch in write_set.batches(writer.settings.write.batch_size):
         writer.pacer.wait(len(batch))
+        require_room_for_rows(writer, len(batch))
         tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live_vectors))
         done += len(batch)
         writer.progress("write", done, len(write_set))

@@ -20,7 +20,13 @@ from nudge_sync.store.provenance import ClassifiedPoints, classify_points
 from nudge_sync.store.target import Target
 from nudge_sync.store.verify import find_unsettled_rows
 from nudge_sync.writing.resume import conclude_revision
-from nudge_sync.writing.two_phase import Tally, Writer, WriteSet, write_revision
+from nudge_sync.writing.two_phase import (
+    Tally,
+    Writer,
+    WriteSet,
+    require_room_for_rows,
+    write_revision,
+)
 
 _NO_FEEDBACK_REASON = (
     "the feedback on these points is gone: they went back before anything was planned"
@@ -61,6 +67,7 @@ def write_plan(writer: Writer, plan: Plan, held_out: HeldOutQueries | None) -> W
         "plan": _summarise_plan(plan),
         "digest": checksum.digest_json(checksum.digest_vectors(plan.rows.vectors)),
     }
+    require_room_for_rows(writer, len(write_set))
     parent = find_head(writer.ledger.entries())
     entry = writer.ledger.add_entry("apply", parent, None, details)
     entry, written = write_revision(writer, entry, write_set)
@@ -84,6 +91,7 @@ def restore_originals(writer: Writer, ids: list[PointId]) -> WrittenRevision:
     unsettled = find_unsettled_rows(target, points, entries, head)
     points = points.select(np.array(sorted({*np.flatnonzero(is_moved), *unsettled}), np.intp))
     write_set = WriteSet.build(points, points.originals)
+    require_room_for_rows(writer, len(write_set))
     details = {"rows": len(write_set), "reasons": [_NO_FEEDBACK_REASON], "live": None}
     entry = writer.ledger.add_entry("apply", head, None, details)
     entry, tally = write_revision(writer, entry, write_set)

@@ -9,14 +9,16 @@ import pytest
 
 from nudge_sync.testing.collections import CASES
 from nudge_sync.testing.conformance import CollectionConformance, RecordsConformance, prepared
+from nudge_sync.testing.copies import ReplicationConformance
 from nudge_sync.testing.engine import DIMENSION
 from nudge_sync.testing.keeping import NAME
 from nudge_sync.testing.memory import MemoryDatabase
-from tests.support import broken_collections, broken_records
+from tests.support import broken_collections, broken_records, broken_replication
 from tests.support.memory_backdoor import make_memory_engine
 
 COLLECTION_TESTS = [name for name in vars(CollectionConformance) if name.startswith("test_")]
 RECORDS_TESTS = [name for name in vars(RecordsConformance) if name.startswith("test_")]
+COPIES_TESTS = [name for name in vars(ReplicationConformance) if name.startswith("test_")]
 
 
 def passes_test(suite, test, database_class) -> bool:
@@ -30,6 +32,9 @@ def passes_test(suite, test, database_class) -> bool:
             arguments["case"] = prepared(engine, metric, integer_ids=integer_ids)
         if "records" in parameters:
             arguments["records"] = engine.database.records(NAME, DIMENSION)
+        if "collection_name" in parameters:
+            case = prepared(engine, metric, integer_ids=integer_ids)
+            arguments["collection_name"] = case.name
         try:
             function(**{name: arguments[name] for name in parameters})
         except pytest.skip.Exception:
@@ -44,6 +49,7 @@ def passes_test(suite, test, database_class) -> bool:
     [
         *product([CollectionConformance], COLLECTION_TESTS),
         *product([RecordsConformance], RECORDS_TESTS),
+        *product([ReplicationConformance], COPIES_TESTS),
     ],
 )
 def test_a_sound_connector_passes(suite, test):
@@ -64,6 +70,14 @@ def test_broken_collections_are_caught(kind):
 def test_broken_records_are_caught(kind):
     database = broken_records.make_records_database(kind)
     assert not passes_test(RecordsConformance, broken_records.BROKEN_RECORDS[kind], database)
+
+
+@pytest.mark.parametrize(
+    "database", broken_replication.BROKEN_REPLICATION, ids=lambda database: database.__name__
+)
+def test_broken_replication_is_caught(database):
+    test = broken_replication.BROKEN_REPLICATION[database]
+    assert not passes_test(ReplicationConformance, test, database)
 
 
 @pytest.mark.parametrize("test", ["test_no_such_collection", "test_no_such_vector"])

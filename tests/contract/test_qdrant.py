@@ -1,57 +1,28 @@
-"""The Qdrant connector on a server: QDRANT_URL, or a container where a Docker engine answers."""
+"""The Qdrant connector on a server: see `find_or_start_qdrant` for which."""
 
 from __future__ import annotations
 
-import importlib
-import os
 from contextlib import contextmanager
 
 import pytest
 
 pytest.importorskip("qdrant_client")
 
-from qdrant_client import QdrantClient
-
 from nudge_sync.connector import connect
 from nudge_sync.testing.conformance import CollectionConformance, Engine, RecordsConformance
-from tests.support.docker_engine import is_docker_running
 from tests.support.qdrant_backdoor import QdrantBackdoor
+from tests.support.qdrant_server.address import has_qdrant, open_client
 
-if not os.environ.get("QDRANT_URL") and not is_docker_running():
-    pytest.skip("QDRANT_URL is not set, and no Docker engine answers", allow_module_level=True)
+if not has_qdrant():
+    pytest.skip("neither QDRANT_URL nor QDRANT_BINARY nor Docker", allow_module_level=True)
 
-IMAGE = os.environ.get("QDRANT_IMAGE", "qdrant/qdrant:v1.20.0")
 # Ways to talk to the same server, as further keys of the `[database]` table.
 VARIANTS = {"rest": {}, "grpc": {"prefer_grpc": True}, "marked": {"payload_mark": "_nudge"}}
 
 
-@pytest.fixture(scope="session")
-def server():
-    """The address of a server, as keys of the `[database]` table."""
-    if url := os.environ.get("QDRANT_URL"):
-        yield {"url": url, "grpc_port": int(os.environ.get("QDRANT_GRPC_PORT", "6334"))}
-        return
-    with _container() as container:
-        yield {
-            "url": f"http://{container.rest_host_address}",
-            "grpc_port": int(container.grpc_host_address.rsplit(":", 1)[1]),
-        }
-
-
-def _container():
-    # Not at the top: it looks for a Docker engine as soon as it is made.
-    qdrant = importlib.import_module("testcontainers.community.qdrant")
-    return qdrant.QdrantContainer(IMAGE)
-
-
 @contextmanager
 def open_engine(section, vector=""):
-    client = QdrantClient(
-        url=section["url"],
-        api_key=os.environ.get("QDRANT_API_KEY"),
-        check_compatibility=False,
-        timeout=60,
-    )
+    client = open_client(section)
     backdoor = QdrantBackdoor(client, vector)
 
     def reopen():
@@ -85,14 +56,14 @@ def vector(request):
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def collection_engine(server, vector, request):
-    with open_engine(server | VARIANTS[request.param], vector) as engine:
+def collection_engine(qdrant_server, vector, request):
+    with open_engine(qdrant_server | VARIANTS[request.param], vector) as engine:
         yield engine
 
 
 @pytest.fixture(scope="module", params=["rest", "grpc"])
-def records_engine(server, request):
-    with open_engine(server | VARIANTS[request.param]) as engine:
+def records_engine(qdrant_server, request):
+    with open_engine(qdrant_server | VARIANTS[request.param]) as engine:
         yield engine
 
 

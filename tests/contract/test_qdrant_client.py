@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -26,46 +23,10 @@ from nudge_sync.errors import (
 )
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
 from nudge_sync_qdrant_common import record_codec
-from tests.support.collection_info import make_collection_info
+from tests.support.canned_server import Answers, start_server
+from tests.support.collection_info import make_cluster_status
 
 SECRET = "s3cr3t-k3y"
-
-
-class Answers(BaseHTTPRequestHandler):
-    """One canned answer to everything, and what was asked."""
-
-    status, body, headers_sent, seen = 200, {}, {}, []
-
-    def answer(self):
-        length = int(self.headers.get("Content-Length") or 0)
-        self.seen.append((self.path, self.headers.get("api-key"), self.rfile.read(length)))
-        text = json.dumps(self.body).encode()
-        self.send_response(self.status)
-        for name, value in {"Content-Length": str(len(text)), **self.headers_sent}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer  # noqa: N815
-
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def start_server(handler_class):
-    """A web server whose handler class is returned, with the `section` that reaches it."""
-    handler = type("Handler", (handler_class,), {"seen": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    handler.section = {"url": f"http://127.0.0.1:{server.server_port}", "timeout": 5}
-    try:
-        yield handler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -107,20 +68,20 @@ def test_answers_of_a_server_become_errors(server, status, body, kind, transient
 
 
 class Replicas(Answers):
-    """A record of which one replica of two knows nothing: `all` leaves it out."""
+    """A record of which one copy of two knows nothing: what a majority says leaves it out."""
 
-    copies = 2
+    is_cluster = True
 
     def answer(self):
         record = record_codec.encode_record(Record("1:7", {"revision": 1}))
         point = {"id": record_codec.hash_key("1:7"), "payload": record, "version": 1}
-        info = make_collection_info({}).model_dump(mode="json")
-        info["config"]["params"]["replication_factor"] = self.copies
-        if self.command == "GET":
-            self.body = {"result": info, "status": "ok", "time": 0.0}
+        if self.path == "/cluster":
+            result = make_cluster_status() if self.is_cluster else {"status": "disabled"}
+        elif "/scroll" in self.path:
+            result = {"points": [point], "next_page_offset": None}
         else:
-            points = [] if "consistency=all" in self.path else [point]
-            self.body = {"result": points, "status": "ok", "time": 0.0}
+            result = [] if "consistency=majority" in self.path else [point]
+        self.body = {"result": result, "status": "ok", "time": 0.0}
         super().answer()
 
     do_GET = do_POST = answer  # noqa: N815
@@ -132,15 +93,23 @@ def replicas():
         yield handler
 
 
-@pytest.mark.parametrize("copies", [1, 2])
-def test_a_record_on_which_replicas_differ_is_not_taken_for_missing(replicas, copies):
-    replicas.copies = copies
+def test_a_record_on_which_replicas_differ_is_not_taken_for_missing(replicas):
     records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
-    if copies == 1:
-        assert records.get(["1:7"]) == []
-        return
     with pytest.raises(Unreachable, match="replicas disagree on record '1:7'"):
         records.get(["1:7"])
+
+
+def test_a_record_on_which_replicas_differ_is_not_left_out_of_a_scan(replicas):
+    records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
+    with pytest.raises(Unreachable, match="replicas disagree on record '1:7'"):
+        list(records.scan())
+
+
+def test_a_server_alone_is_asked_once(replicas):
+    replicas.is_cluster = False
+    records = connect("qdrant", replicas.section).records("docs__nudge_history", 4)
+    assert [record.key for record in records.get(["1:7"])] == ["1:7"]
+    assert len(replicas.seen) == 2  # whether it is a cluster, and the record
 
 
 def test_too_many_requests_are_transient(server):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_sync.config import Config, load_config, parse_duration
+from nudge_sync.base.times import parse_duration
+from nudge_sync.config import Config, load_config
 from nudge_sync.errors import ConfigError
 
 HEAD = '[database]\nconnector = "qdrant-edge"\npath = "shards"\n[collections.docs]\n'

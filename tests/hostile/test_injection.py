@@ -21,7 +21,9 @@ from nudge_sync.connector import Database, Points, Record, connect
 from nudge_sync.errors import NudgeSyncError
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync_milvus import ingest as milvus_ingest
+from nudge_sync_qdrant import ingest as qdrant_ingest
 from nudge_sync_qdrant_edge import ingest as edge_ingest
+from tests.support.collection_fixtures import find_server
 from tests.support.workspace import make_workspace
 
 HOSTILE = [
@@ -114,6 +116,12 @@ def _edge(folder: Path, _: Any, ids: list[Any], name: str) -> Database:
     return database
 
 
+def _qdrant(folder: Path, section: Any, ids: list[Any], name: str) -> Database:
+    database = connect("qdrant", section)
+    qdrant_ingest(database, name, list(range(len(ids))), rows(len(ids)))
+    return database
+
+
 def _milvus(folder: Path, uri: Any, ids: list[Any], name: str) -> Database:
     database = connect("milvus", {"uri": uri or str(folder / "milvus.db")})
     milvus_ingest(database, name, ids, rows(len(ids)), [{} for _ in ids])
@@ -121,20 +129,28 @@ def _milvus(folder: Path, uri: Any, ids: list[Any], name: str) -> Database:
 
 
 # Each opens a database that holds the ids in a collection of this name.
-MAKERS = {"memory": _memory, "qdrant-edge": _edge, "milvus-lite": _milvus, "milvus": _milvus}
+MAKERS = {
+    "memory": _memory,
+    "qdrant-edge": _edge,
+    "qdrant": _qdrant,
+    "milvus-lite": _milvus,
+    "milvus": _milvus,
+}
 STORED = [*PLAIN, *[text for text in HOSTILE if "\x00" not in text][::2]]
 NAME = f"hostile_{uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module", params=list(MAKERS))
 def engine(request, tmp_path_factory) -> Iterator[tuple[Database, list[Any]]]:
-    uri = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else None
-    database = MAKERS[request.param](tmp_path_factory.mktemp("engine"), uri, STORED, NAME)
-    stored_ids = list(range(len(STORED))) if request.param == "qdrant-edge" else STORED
+    server = find_server(request, request.param)
+    database = MAKERS[request.param](tmp_path_factory.mktemp("engine"), server, STORED, NAME)
+    stored_ids = list(range(len(STORED))) if request.param.startswith("qdrant") else STORED
     try:
         yield database, stored_ids
     finally:
-        if uri:
+        if request.param == "qdrant":
+            database.connection.client.delete_collection(NAME)
+        if request.param == "milvus":
             database.connection.call("DropCollection", DropCollectionRequest(collection_name=NAME))
         database.close()
 

@@ -162,7 +162,7 @@ def test_2_usage_configuration_and_input(workspace: Workspace, tmp_path: Path):
 def test_2_bad_rows_when_asked_to_be_strict(workspace: Workspace, tmp_path: Path):
     rows = tmp_path / "rows"
     rows.write_text(json.dumps({"query_id": "q1"}) + "\n", encoding="utf-8")
-    assert run(workspace, "feedback", "import", str(rows))[0] == 0
+    assert run(workspace, "feedback", "import", str(rows))[0] == 1
     assert run(workspace, "feedback", "import", str(rows), "--strict")[0] == 2
 
 

@@ -13,6 +13,7 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.collection_fixtures import find_server
 from tests.support.ram_disk import ram_folder
 from tests.support.tracked_collection import SETTINGS, TrackedCollection
 
@@ -20,6 +21,7 @@ ENGINES = [
     "memory",
     "qdrant-edge",
     "milvus-lite",
+    "qdrant",
     pytest.param("milvus", marks=pytest.mark.milvus_server),
 ]
 CALLS = {"entry": 2, "history": 4, "state": 6, "batch": 7, "last batch": 9, "end": 10}
@@ -35,7 +37,7 @@ def _retry_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=ENGINES)
 def tracked_collection(request: pytest.FixtureRequest) -> Iterator[TrackedCollection]:
-    server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
+    server = find_server(request, request.param)
     with ram_folder() as path:
         tracked = TrackedCollection(request.param, path, server)
         yield tracked

@@ -12,6 +12,7 @@ import pytest
 
 from nudge_sync.serve.feedback_api import MAX_BATCH_ROWS, MAX_BODY_BYTES, Limits
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from tests.support.collection_fixtures import find_server
 from tests.support.feedback_client import (
     CLICK,
     SEARCH,
@@ -125,6 +126,21 @@ def test_too_many_bytes_without_saying_so_first(sample_collection):
         chunked.request("POST", "/v1/events", parts, headers, encode_chunked=True)
         assert chunked.getresponse().status == 413
         chunked.close()
+
+
+@pytest.mark.parametrize(
+    "engine", ["qdrant", "milvus-lite", pytest.param("milvus", marks=pytest.mark.milvus_server)]
+)
+def test_feedback_over_http_reaches_servers(engine, request, tmp_path):
+    server = find_server(request, engine)
+    with (
+        open_sample_collection(engine, tmp_path, server=server) as sample,
+        serve_feedback(sample) as client,
+    ):
+        assert client.post("/v1/searches", [SEARCH])[0] == 200
+        assert client.post("/v1/events", [CLICK])[0] == 200
+        assert client.post("/v1/events", [CLICK | {"point": 100_000}])[0] == 422
+        assert count_stored(sample) == (1, 1)
 
 
 def test_a_database_that_lets_nobody_else_in_is_tried_again_later(tmp_path):

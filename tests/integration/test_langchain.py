@@ -22,8 +22,16 @@ import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.connector import Database
 from nudge_sync.langchain import LoggedRetriever
+from tests.support.collection_fixtures import find_server
 from tests.support.feedback_store import read_stored_feedback
-from tests.support.retrievers import QUERY, check_logged_judgement, fail_to_connect
+from tests.support.retrievers import (
+    QUERY,
+    STORE_ENGINES,
+    check_logged_judgement,
+    fail_to_connect,
+    get_store_uri,
+    open_store_database,
+)
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 
@@ -56,9 +64,9 @@ class Library:
         self.database.close()
 
 
-def on_qdrant(folder: Path) -> Library:
+def on_qdrant(engine: str, folder: Path, server: Any = "") -> Library:
     # One client for both: a folder of local mode lets one in.
-    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+    database = open_store_database(engine, folder, server)
     client: QdrantClient = database.connection.client
     client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
     words, ids = CountedEmbeddings(), list(range(100, 100 + len(TEXTS)))
@@ -67,18 +75,26 @@ def on_qdrant(folder: Path) -> Library:
     return Library(store, words, database, ids)
 
 
-def on_milvus(folder: Path) -> Library:
-    uri, words = str(folder / "milvus.db"), CountedEmbeddings()
+def on_milvus(engine: str, folder: Path, server: Any = "") -> Library:
+    uri, words = get_store_uri(folder, server), CountedEmbeddings()
+    database = open_store_database(engine, folder, server)
     index = {"index_type": "FLAT", "metric_type": "COSINE"}
-    store = Milvus(words, "docs", connection_args={"uri": uri}, index_params=index)
+    store = Milvus(
+        words,
+        "docs",
+        connection_args={"uri": uri},
+        index_params=index,
+        consistency_level="Strong",
+    )
     ids = [f"d{at}" for at in range(len(TEXTS))]
     store.add_texts(TEXTS, [{"row": at} for at in range(len(TEXTS))], ids=ids)
-    return Library(store, words, nudge_sync_milvus.connect({"uri": uri}), ids)
+    return Library(store, words, database, ids)
 
 
-@pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
+@pytest.fixture(params=STORE_ENGINES)
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
-    library = request.param(tmp_path)
+    make = on_qdrant if request.param.startswith("qdrant") else on_milvus
+    library = make(request.param, tmp_path, find_server(request, request.param))
     yield library
     library.close()
 
@@ -224,7 +240,7 @@ def test_searches_by_more_than_a_vector_stay_what_they_are(
 
 
 def test_a_score_threshold_is_kept(tmp_path: Path):
-    library = on_qdrant(tmp_path)
+    library = on_qdrant("qdrant-local", tmp_path)
     settings: dict[str, Any] = {
         "search_type": "similarity_score_threshold",
         "search_kwargs": {"score_threshold": 0.8, "k": 9},

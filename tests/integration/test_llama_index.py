@@ -16,12 +16,18 @@ from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 
-import nudge_sync_milvus
-import nudge_sync_qdrant
 from nudge_sync import FeedbackLog
 from nudge_sync.connector import Database
 from nudge_sync.llama_index import LoggedRetriever
-from tests.support.retrievers import QUERY, check_logged_judgement, fail_to_connect
+from tests.support.collection_fixtures import find_server
+from tests.support.retrievers import (
+    QUERY,
+    STORE_ENGINES,
+    check_logged_judgement,
+    fail_to_connect,
+    get_store_uri,
+    open_store_database,
+)
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 
@@ -54,26 +60,28 @@ class Library:
     ids: list[str]
 
 
-def on_qdrant(folder: Path) -> tuple[Any, Any]:
-    database = nudge_sync_qdrant.connect({"location": ":memory:"})
+def on_qdrant(engine: str, folder: Path, server: Any) -> tuple[Any, Any]:
+    database = open_store_database(engine, folder, server)
     return QdrantVectorStore("docs", client=database.connection.client), database
 
 
-def on_milvus(folder: Path) -> tuple[Any, Any]:
+def on_milvus(engine: str, folder: Path, server: Any) -> tuple[Any, Any]:
     # Only where pymilvus is below 3: the store's own package demands that.
     stores = pytest.importorskip("llama_index.vector_stores.milvus")
-    uri = str(folder / "milvus.db")
+    database = open_store_database(engine, folder, server)
+    uri = get_store_uri(folder, server)
     store = stores.MilvusVectorStore(uri, collection_name="docs", dim=DIMENSION, overwrite=True)
-    return store, nudge_sync_milvus.connect({"uri": uri})
+    return store, database
 
 
-@pytest.fixture(params=[on_qdrant, on_milvus], ids=["qdrant", "milvus-lite"])
+@pytest.fixture(params=STORE_ENGINES)
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
     words = CountedEmbedding()
     with warnings.catch_warnings():
         # The store asks for payload indexes, which local mode has none of.
         warnings.filterwarnings("ignore", "Payload indexes have no effect")
-        store, database = request.param(tmp_path)
+        make = on_qdrant if request.param.startswith("qdrant") else on_milvus
+        store, database = make(request.param, tmp_path, find_server(request, request.param))
         ids = [str(UUID(int=at + 1)) for at in range(len(TEXTS))]
         nodes = [TextNode(text=text, id_=id_) for text, id_ in zip(TEXTS, ids, strict=True)]
         context = StorageContext.from_defaults(vector_store=store)

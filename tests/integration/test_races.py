@@ -24,7 +24,12 @@ from nudge_sync.store.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
-from tests.support.applications import EdgeApplication, MemoryApplication, MilvusApplication
+from tests.support.applications import (
+    EdgeApplication,
+    MemoryApplication,
+    MilvusApplication,
+    QdrantApplication,
+)
 from tests.support.passing_plan import make_passing_plan
 from tests.support.paused_writer import PausedWriter
 from tests.support.ram_disk import ram_folder
@@ -92,10 +97,15 @@ class BusyWriter(Thread):
         self.last_vectors[point] = vector.tobytes()
 
 
-@pytest.fixture(params=[MemoryApplication, MarkingApplication])
+@pytest.fixture(params=["memory", "qdrant-edge", "qdrant"])
 def application(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "qdrant":
+        section = request.getfixturevalue("qdrant_server")
+        yield QdrantApplication(section | {"payload_mark": "_nudge_sync"})
+        return
+    engines = {"memory": MemoryApplication, "qdrant-edge": MarkingApplication}
     with ram_folder() as path:
-        yield request.param(str(path))
+        yield engines[request.param](str(path))
 
 
 def test_the_application_has_the_last_word(application: Any) -> None:

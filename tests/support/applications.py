@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pymilvus import MilvusClient
+from qdrant_client import QdrantClient
 from qdrant_client.models import PointStruct
 from qdrant_edge import Point, UpdateOperation
 
@@ -97,14 +98,11 @@ class LocalQdrantApplication:
 class QdrantApplication(LocalQdrantApplication):
     """An application on a Qdrant server."""
 
-    def __init__(self, location: str) -> None:
-        self.section = {"url": location}
+    def __init__(self, section: dict[str, Any]) -> None:
+        self.section = section
 
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
-        client = database.connection.client
-        for existing in client.get_collections().collections:
-            if existing.name == "docs" or existing.name.startswith("docs__nudge_"):
-                client.delete_collection(existing.name)
+        empty_qdrant(database.connection.client)
         super().fill(database, vectors, metric)
 
 
@@ -119,9 +117,7 @@ class MilvusApplication:
 
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
         with self._client() as client:
-            for name in client.list_collections():
-                if name == "docs" or name.startswith("docs__nudge_"):
-                    client.drop_collection(name)
+            empty_milvus(client)
         rows = list(range(len(vectors)))
         payloads = [{"row": row} for row in rows]
         nudge_sync_milvus.ingest(database, "docs", rows, vectors, payloads, metric=metric)
@@ -144,8 +140,26 @@ class MilvusApplication:
             client.close()
 
 
-def create_application(engine: str, folder: Path, server: str = "") -> Application:
-    """Return the application of an engine; `server` is the address of those that have one."""
+def empty_qdrant(client: QdrantClient) -> None:
+    """Drop "docs" and its companions, which an earlier test may have left."""
+    for existing in client.get_collections().collections:
+        if existing.name == "docs" or existing.name.startswith("docs__nudge_"):
+            client.delete_collection(existing.name)
+
+
+def empty_milvus(client: MilvusClient) -> None:
+    """Drop "docs" and its companions, which an earlier test may have left."""
+    for name in client.list_collections():
+        if name == "docs" or name.startswith("docs__nudge_"):
+            client.drop_collection(name)
+
+
+def create_application(engine: str, folder: Path, server: Any = "") -> Application:
+    """Return the application of an engine.
+
+    server: where it is, for those that are one: of Milvus the address, of Qdrant the keys of
+    `[database]`.
+    """
     return {
         "memory": lambda: MemoryApplication(""),
         "qdrant-edge": lambda: EdgeApplication(str(folder)),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,14 @@ from tests.support.sample_collection import (
 )
 from tests.support.tracked_collection import TrackedCollection
 
-REAL_ENGINES = ("qdrant-edge", pytest.param("milvus", marks=pytest.mark.milvus_server))
+REAL_ENGINES = ("qdrant-edge", "qdrant", pytest.param("milvus", marks=pytest.mark.milvus_server))
+_SERVERS = {"milvus": "milvus_server_uri", "qdrant": "qdrant_server"}
+"""Which fixture says where the server of an engine is."""
+
+
+def find_server(request: pytest.FixtureRequest, engine: str) -> Any:
+    """Return where the server of an engine is, "" if it is none; the test is skipped without it."""
+    return request.getfixturevalue(_SERVERS[engine]) if engine in _SERVERS else ""
 
 
 @pytest.fixture(params=QUICK_ENGINES)
@@ -32,13 +39,7 @@ def any_sample_collection(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[SampleCollection]:
     """Open a sample collection on every engine there is."""
-    server = ""
-    if request.param == "milvus":
-        server = request.getfixturevalue("milvus_server_uri")
-    if request.param == "qdrant":
-        server = os.environ.get("QDRANT_URL", "")
-        if not server:
-            pytest.skip("QDRANT_URL names no Qdrant server")
+    server = find_server(request, request.param)
     with open_sample_collection(request.param, tmp_path, server=server) as sample:
         yield sample
 
@@ -53,8 +54,8 @@ def tracked_collection(tmp_path: Path) -> Iterator[TrackedCollection]:
 
 @pytest.fixture(params=REAL_ENGINES)
 def any_tracked_collection(request: pytest.FixtureRequest) -> Iterator[TrackedCollection]:
-    """Open a tracked collection on Qdrant's embedded engine, and on a Milvus server."""
-    server = request.getfixturevalue("milvus_server_uri") if request.param == "milvus" else ""
+    """Open a tracked collection on Qdrant's embedded engine, and on servers."""
+    server = find_server(request, request.param)
     with ram_folder() as path:
         tracked = TrackedCollection(request.param, path, server)
         yield tracked

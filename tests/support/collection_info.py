@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client.models import CollectionInfo
 
 COSINE = {"size": 4, "distance": "Cosine"}
+
+
+def make_cluster_status(silent: Mapping[int, str] | None = None, nodes: int = 3) -> dict[str, Any]:
+    """Return the answer to GET /cluster of the first of `nodes` nodes, numbered from 1.
+
+    silent: those that it cannot reach, each with the error it had last.
+    """
+    addresses = {peer: f"http://127.0.0.1:{6335 + 10 * peer}/" for peer in range(1, nodes + 1)}
+    return {
+        "status": "enabled",
+        "peer_id": 1,
+        "peers": {str(peer): {"uri": address} for peer, address in addresses.items()},
+        "raft_info": {
+            "term": 1,
+            "commit": 12,
+            "pending_operations": 0,
+            "leader": 1,
+            "role": "Leader",
+            "is_voter": True,
+        },
+        "consensus_thread_status": {
+            "consensus_thread_status": "working",
+            "last_update": "2026-05-01T12:00:00.000000Z",
+        },
+        "message_send_failures": {
+            addresses[peer]: {"count": 4, "latest_error": text}
+            for peer, text in (silent or {}).items()
+        },
+    }
 
 
 def make_collection_info(

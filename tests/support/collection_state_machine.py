@@ -19,10 +19,16 @@ from hypothesis.stateful import (
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Float32
-from nudge_sync.errors import DatabaseError, InputError, LeaseHeld, StalePlan
+from nudge_sync.errors import DatabaseError, InputError, LeaseHeld, OnHold, StalePlan
 from nudge_sync.planning.plan import Plan
 from nudge_sync.store import lease
-from nudge_sync.store.ledger import Ledger, find_pending_revisions, find_restorable_revisions
+from nudge_sync.store.hold import HoldRequest, place_hold, read_hold, release_hold
+from nudge_sync.store.ledger import (
+    Ledger,
+    Revision,
+    find_pending_revisions,
+    find_restorable_revisions,
+)
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
@@ -44,6 +50,7 @@ from tests.support.ram_disk import ram_folder
 
 POINTS, DIMENSION = 7, 4
 SETTINGS = CollectionSettings(write=WriteSettings(batch_size=3, keep_revisions=2, keep_log=2))
+HOLD = HoldRequest("anna@web1", "worse")
 POINT = st.integers(0, POINTS - 1)
 SEED = st.integers(0, 2**31)
 FAULT = st.one_of(
@@ -126,11 +133,20 @@ class CollectionStateMachine(RuleBasedStateMachine):
     def resume(self, fault: Faults | None) -> None:
         self.run_and_compare({}, lambda: resume(self.target(fault), SETTINGS))
 
-    @rule(fault=FAULT, originals=st.booleans())
-    def roll_back(self, fault: Faults | None, originals: bool) -> None:
+    @rule(fault=FAULT, originals=st.booleans(), hold=st.sampled_from([None, HOLD]))
+    def roll_back(self, fault: Faults | None, originals: bool, hold: HoldRequest | None) -> None:
         self.run_and_compare(
-            {}, lambda: roll_back(self.target(fault), SETTINGS, originals=originals)
+            {}, lambda: roll_back(self.target(fault), SETTINGS, originals=originals, hold=hold)
         )
+
+    @rule(fault=FAULT)
+    def hold(self, fault: Faults | None) -> None:
+        self.run_and_compare({}, lambda: place_hold(self.target(fault), HOLD))
+
+    @rule()
+    def release(self) -> None:
+        release_hold(self.target())
+        assert read_hold(self.target()) is None
 
     @rule(fault=FAULT, chosen=st.integers(0, 10))
     def roll_back_to_revision(self, fault: Faults | None, chosen: int) -> None:
@@ -246,6 +262,7 @@ class CollectionStateMachine(RuleBasedStateMachine):
         """Run a change, whatever comes of it, and compare the collection with the model."""
         self.model.live_before = self.read_vectors()
         is_complete = False
+        entries_before = self.ledger().entries()
         try:
             result = change()
             is_complete = getattr(result, "outcome", "applied") in {"applied", "unchanged"}
@@ -254,6 +271,9 @@ class CollectionStateMachine(RuleBasedStateMachine):
             self.database = self.application.connect()
         except StalePlan:
             pass
+        except OnHold:
+            is_rollback = self.finishes_rollback(entries_before)
+            assert is_rollback or self.read_vectors() == self.model.live_before
         except InputError as error:
             assert "is not kept" in str(error)  # noqa: PT017
         except DatabaseError as error:
@@ -266,6 +286,11 @@ class CollectionStateMachine(RuleBasedStateMachine):
             assert not find_pending_revisions(entries)
             assert all(live_vectors[point] == vector for point, vector in intended.items())
         self.model.live_before = live_vectors
+
+    def finishes_rollback(self, entries: list[Revision]) -> bool:
+        """Return whether a cycle on hold finds a rollback that it finishes."""
+        started = [entry for entry in find_pending_revisions(entries) if entry.state != "planned"]
+        return bool(started) and started[0].kind == "rollback"
 
     def write_vector(self, point: int, vector: Float32, *, is_new: bool) -> None:
         self.application.upsert(self.database, [point], vector[None])

@@ -24,6 +24,7 @@ class MemoryBackdoor:
             integer_ids=integer_ids,
             rescales=self.rescales and metric == "cosine",
             others={"other": 5},
+            replicas=2,
         )
 
     def upsert(self, name, ids, vectors):

@@ -1,25 +1,57 @@
-"""What the tests of the wrapped retrievers share: a query, a dead database, and stored clicks."""
+"""What the tests of the wrapped retrievers share: a query, databases, and stored clicks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from pymilvus import MilvusClient
 
+import nudge_sync_milvus
+import nudge_sync_qdrant
 from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.store.target import open_target
+from tests.support.applications import empty_milvus, empty_qdrant
 from tests.support.feedback_store import read_stored_feedback
 from tests.support.text_embeddings import DIMENSION, embed_text
 
 QUERY = "swept wings"
 
 
+STORE_ENGINES = (
+    "qdrant-local",
+    "qdrant",
+    "milvus-lite",
+    pytest.param("milvus", marks=pytest.mark.milvus_server),
+)
+"""Engines of the vector stores that applications wrap."""
+
+
 def fail_to_connect() -> NoReturn:
     raise Unreachable
+
+
+def open_store_database(engine: str, folder: Path, server: Any) -> Any:
+    """Open a database that holds no collection "docs" yet."""
+    if engine in {"qdrant", "qdrant-local"}:
+        database = nudge_sync_qdrant.connect(server or {"location": ":memory:"})
+        empty_qdrant(database.connection.client)
+        return database
+    uri = get_store_uri(folder, server)
+    client = MilvusClient(uri, dedicated=True)
+    empty_milvus(client)
+    client.close()
+    return nudge_sync_milvus.connect({"uri": uri})
+
+
+def get_store_uri(folder: Path, server: str) -> str:
+    """Return the address of the Milvus server, or of Milvus Lite in this folder."""
+    return server or str(folder / "milvus.db")
 
 
 def check_logged_judgement(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ class SampleCollection:
 
 @contextmanager
 def open_sample_collection(
-    engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0, server: str = ""
+    engine: str, folder: Path, metric: Metric = "cosine", seed: int = 0, server: Any = ""
 ) -> Iterator[SampleCollection]:
     """Open a sample collection on one engine; the database is closed at the end."""
     data = make_synthetic_data(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
@@ -24,7 +25,7 @@ SETTINGS = CollectionSettings(write=WriteSettings(batch_size=4))
 class TrackedCollection:
     """A collection of a few unit vectors, and what the application last wrote to each."""
 
-    def __init__(self, engine: str, folder: Path, server: str) -> None:
+    def __init__(self, engine: str, folder: Path, server: Any) -> None:
         self.engine = engine
         self.application = create_application(engine, folder, server)
         self.database: Database = self.application.connect()

@@ -62,13 +62,20 @@ class Workspace:
         return workspace
 
     def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
-        """Run `nudge-sync … --json` inside this process, and return what it printed."""
+        """Run `nudge-sync … --json` inside this process, and return what it printed.
+
+        For an error that is what stands on stderr, once stdout is found to say the same.
+        """
         variables = {"NUDGE_SYNC_CONFIG": str(self.config_path)}
         result = CliRunner().invoke(
             app, [*words, "--json"], env=variables, input=stdin, catch_exceptions=False
         )
         assert result.exit_code == code, (words, result.exit_code, result.stderr)
-        return json.loads(result.stdout) if result.stdout else result.stderr
+        value = json.loads(result.stdout) if result.stdout else None
+        if value is None or (isinstance(value, dict) and value.keys() == {"error"}):
+            assert value is None or value["error"]["exit_code"] == code
+            return result.stderr
+        return value
 
     def start_process(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start `nudge-sync …` as a process of its own."""

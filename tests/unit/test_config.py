@@ -8,7 +8,8 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from nudge_sync.config import Config, Section, load_config, parse_duration
+from nudge_sync.base.times import parse_duration
+from nudge_sync.config import Config, Section, load_config
 from nudge_sync.connector.settings import validate_settings
 from nudge_sync.errors import ConfigError
 
@@ -170,3 +171,16 @@ def test_a_key_like_no_other_gets_no_suggestion():
         validate_settings(
             Config, {"database": {"connector": "x"}, "collections": {"a": {}}, "zzz": 1}, ""
         )
+
+
+def test_patience_stands_in_the_database_table_and_stays_with_the_core(tmp_path):
+    path = tmp_path / "nudge-sync.toml"
+    text = '[database]\nconnector = "qdrant"\nurl = "http://db"\n{}\n[collections.docs]\n'
+    path.write_text(text.format(""))
+    assert load_config(path).patience == 30.0
+    path.write_text(text.format('patience = "5m"'))
+    assert load_config(path).patience == 300.0
+    assert load_config(path).connection == {"url": "http://db"}
+    path.write_text(text.format('patience = "a while"'))
+    with pytest.raises(ConfigError, match="patience: not a duration; write 90s"):
+        load_config(path)

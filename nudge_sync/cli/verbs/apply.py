@@ -25,12 +25,23 @@ PlanFileOption = Annotated[
 ]
 
 
+ReleaseOption = Annotated[
+    bool,
+    typer.Option(
+        "--release",
+        envvar="NUDGE_SYNC_APPLY_RELEASE",
+        help="End the hold that the collection may be on, then run the cycle.",
+    ),
+]
+
+
 def apply(
     config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
     collection: options.CollectionOption = None,
     all_collections: options.AllOption = False,
     plan_file: PlanFileOption = None,
     exact: options.ExactOption = False,
+    release: ReleaseOption = False,
     yes: options.YesOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -38,6 +49,7 @@ def apply(
     from nudge_sync import cycle
     from nudge_sync.cli.run import RefusedResult, run_on_collections
     from nudge_sync.planning.plan_file import load_plan
+    from nudge_sync.store.hold import refuse_hold
 
     if plan_file is not None and all_collections:
         raise ConfigError("--plan is the plan of one collection; say which, not --all")
@@ -46,13 +58,16 @@ def apply(
 
     def work(job: Job) -> dict[str, Any] | RefusedResult:
         settings, current_plan = job.choose_settings(exact), loaded_plan
+        if not release and not yes:
+            # Before a plan is made and shown that could not be written.
+            refuse_hold(job.target)
         if current_plan is None and not yes:
             with show_progress() as progress:
                 current_plan = cycle.plan(job.target, settings, progress)
         if current_plan is not None and current_plan.rows:
             confirm(_format_question(job.target.name, current_plan.summary()), yes)
         with show_progress() as progress:
-            report = cycle.apply(job.target, settings, current_plan, progress)
+            report = cycle.apply(job.target, settings, current_plan, progress, release=release)
         if report.reason:
             return RefusedResult(report.summary(), report.reason)
         return report.summary()

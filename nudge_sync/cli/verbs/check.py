@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,21 +12,38 @@ from nudge_sync.cli.output import print_line, print_pairs, print_result, show_pr
 
 if TYPE_CHECKING:
     from nudge_sync.cli.run import Workspace
+    from nudge_sync.config import Config
+
+
+MendOption = Annotated[
+    bool,
+    typer.Option(
+        "--mend",
+        envvar="NUDGE_SYNC_CHECK_MEND",
+        help="First give the sidecar's own collections the copies that a cluster keeps of yours.",
+    ),
+]
 
 
 def check(
-    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH, as_json: options.JsonOption = False
+    config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    mend: MendOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Connect, and say what is there and what would be refused."""
     from nudge_sync.cli.run import open_workspace
+    from nudge_sync.store.retry import retry_transient
 
     with open_workspace(config) as workspace, show_progress() as progress:
-        facts = workspace.database.describe()
+        facts = retry_transient(workspace.database.describe, patience=workspace.config.patience)
         collections = {
-            name: _check_or_explain(workspace, name, progress)
+            name: _check_or_explain(workspace, name, progress, mend=mend)
             for name in workspace.config.collections
         }
-    problems = _collect_lines(collections, "problems")
+        problems = [
+            *_find_serve_problems(workspace.config),
+            *_collect_lines(collections, "problems"),
+        ]
     result = {
         "ok": not problems,
         "problems": problems,
@@ -42,13 +59,32 @@ def check(
     raise typer.Exit(1 if problems else 0)
 
 
-def _check_or_explain(workspace: Workspace, name: str, progress: Progress) -> dict[str, Any]:
+def _find_serve_problems(config: Config) -> list[str]:
+    """Return what `serve` would refuse of the file, each a sentence."""
+    from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.errors import ConfigError
+    from nudge_sync.serve.probes import TOKEN_VARIABLE, require_token
+
+    try:
+        token = read_secret(TOKEN_VARIABLE, config.serve.token_file, "serve.token_file")
+        require_token(config.serve.host, token)
+    except ConfigError as error:
+        return [f"serve: {error}"]
+    return []
+
+
+def _check_or_explain(
+    workspace: Workspace, name: str, progress: Progress, *, mend: bool
+) -> dict[str, Any]:
     """Check a collection; an error that concerns it alone becomes its only problem."""
     from nudge_sync.cli.check_collection import check_collection
     from nudge_sync.errors import Interrupted, NudgeSyncError, Unauthorised, Unreachable
+    from nudge_sync.store.copies import make_missing_copies
 
     try:
-        return check_collection(workspace.open_job(name), progress)
+        job = workspace.open_job(name)
+        mended = {"mended": make_missing_copies(job.target, progress)} if mend else {}
+        return {**check_collection(job, progress), **mended}
     except (Unreachable, Unauthorised, Interrupted):
         raise
     except NudgeSyncError as error:

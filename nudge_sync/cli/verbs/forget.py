@@ -23,6 +23,7 @@ def forget(
     from nudge_sync.cli.run import open_job
     from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
     from nudge_sync.feedback.log.external import open_feedback
+    from nudge_sync.store.hold import read_hold
 
     selector = FeedbackSelector(client, session, query, before)
     selector.to_filter()
@@ -32,8 +33,14 @@ def forget(
         query_ids = selector.find_query_ids(feedback)
         external_counts = feedback.count_external(selector.to_filter(), query_ids)
         erased = erase_feedback(job.target, selector, query_ids)
+        hold = read_hold(job.target)
     result = {"collection": job.target.name, **erased.summary(), "left": external_counts}
     print_result(result, as_json, lambda shown: print_pairs("", shown))
+    if hold is not None:
+        print_error(
+            f"the collection is on hold {hold.describe()}: its vectors forget with the first cycle "
+            "after `nudge-sync release`, or at once with `nudge-sync rollback --originals`"
+        )
     for name, count in external_counts.items():
         print_error(
             f'"{name}" still holds {count}: that log is your application\'s, and nudge-sync only '

@@ -22,14 +22,17 @@ _DATABASE_SECTIONS = {
     "qdrant": """[database]
 connector = "qdrant"
 url = "http://localhost:6333"   # the key: QDRANT_API_KEY in the environment
+# patience = "30s"              # how long a request that found no answer is tried again
 """,
     "qdrant-edge": """[database]
 connector = "qdrant-edge"
 path = "qdrant-edge"            # a folder with one folder a collection
+# patience = "30s"              # how long to wait while another process has it open
 """,
     "milvus": """[database]
 connector = "milvus"
 uri = "http://localhost:19530"  # the token: MILVUS_TOKEN in the environment
+# patience = "30s"              # how long a request that found no answer is tried again
 """,
 }
 

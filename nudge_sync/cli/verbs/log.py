@@ -29,9 +29,15 @@ def _print_log(summaries: list[dict[str, Any]]) -> None:
     )
 
 
+def _format_method(summary: dict[str, Any]) -> str:
+    if summary["kind"] == "rollback":
+        return f"back to {summary['to']}" if summary["to"] else "back to the originals"
+    return str(summary.get("plan", {}).get("method", "back to originals"))
+
+
 def _format_field(summary: dict[str, Any], name: str) -> Any:
     if name == "method":
-        return _look_up(summary, "plan", "method")
+        return _format_method(summary)
     if name == "cold":
         change = _look_up(summary, "plan", "cold", "cold", "mean")
         return f"{change:+.4f}" if isinstance(change, float | int) else ""

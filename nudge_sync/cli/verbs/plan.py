@@ -35,6 +35,7 @@ def plan(
     from nudge_sync import cycle
     from nudge_sync.cli.run import run_on_collections
     from nudge_sync.planning.plan_file import save_plan
+    from nudge_sync.store.hold import read_hold
 
     if out is not None and all_collections:
         raise ConfigError("--out keeps the plan of one collection; say which, not --all")
@@ -44,7 +45,8 @@ def plan(
             new_plan = cycle.plan(job.target, job.choose_settings(exact), progress)
         if out is not None:
             save_plan(new_plan, out)
-        return new_plan.summary()
+        hold = read_hold(job.target)
+        return {**new_plan.summary(), "hold": hold.summary() if hold else None}
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)
     print_and_exit(result, exit_code, as_json)

@@ -37,11 +37,15 @@ def rollback(
     all_collections: options.AllOption = False,
     to: ToOption = None,
     originals: OriginalsOption = False,
+    reason: options.ReasonOption = "",
+    by: options.ByOption = "",
     yes: options.YesOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Write back what an earlier revision held; by default, undo the last one."""
+    """Undo the last revision, or go back to an earlier one; cycles then wait for `release`."""
     from nudge_sync.cli.run import run_on_collections
+    from nudge_sync.cli.verbs.hold.hold import describe_operator
+    from nudge_sync.store.hold import HoldRequest
     from nudge_sync.writing.rollback import roll_back
 
     if to is not None and originals:
@@ -51,11 +55,18 @@ def rollback(
         "the originals" if originals else f"revision {to}" if to else "before the last revision"
     )
 
+    request = HoldRequest(by or describe_operator(), reason or f"rolled back to {restored_state}")
+
     def work(job: Job) -> dict[str, Any]:
         confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
         with show_progress() as progress:
             return roll_back(
-                job.target, job.settings, to=to, originals=originals, progress=progress
+                job.target,
+                job.settings,
+                to=to,
+                originals=originals,
+                hold=request,
+                progress=progress,
             ).summary()
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.output import print_pairs, print_result
+from nudge_sync.cli.tables import print_scores, select_shown_fields
 
 RevisionArgument = Annotated[
     int, typer.Argument(metavar="REVISION", envvar="NUDGE_SYNC_SHOW_REVISION", help="Its number.")
@@ -25,4 +26,12 @@ def show(
 
     with open_job(config, collection) as job:
         summary = job.target.open_ledger().read_entry(revision).summary()
-    print_result(summary, as_json, lambda shown: print_pairs("", shown))
+    print_result(summary, as_json, _print_revision)
+
+
+def _print_revision(summary: dict[str, Any]) -> None:
+    plan = summary.get("plan") or {}
+    print_pairs("", {name: value for name, value in summary.items() if name != "plan"})
+    if plan:
+        print_pairs("\nthe plan it carried out", select_shown_fields(plan))
+        print_scores(plan)

@@ -82,7 +82,11 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
         pairs=pair_relevance,
         weights=weights,
         expected_gain=compute_expected_gain(pair_relevance),
-        funnel=[*(report.funnel for report in reports), *weight_funnel],
+        funnel=[
+            *(report.funnel for report in reports),
+            _count_pairs(clicks, pair_relevance),
+            *weight_funnel,
+        ],
         suspected_bots=list(chain.from_iterable(report.suspected_bots for report in reports)),
         promoted_points=np.flatnonzero(posterior.promoted_points).tolist(),
     )
@@ -180,6 +184,12 @@ def _build_pair_relevance(
         rank=pairs.rank,
         promoted=posterior.promoted_points[pairs.point],
     )
+
+
+def _count_pairs(clicks: ActionSelection, pairs: PairRelevance) -> FunnelStage:
+    """Return the stage at which the clicks on each pair of query group and point become one."""
+    kept = int((pairs.people > 0).sum())
+    return FunnelStage("pairs", kept, len(clicks) - kept, "counted together: one query, one point")
 
 
 def _find_representative_searches(clicks: ActionSelection, context: ClickContext) -> Int64:

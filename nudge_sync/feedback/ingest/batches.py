@@ -14,7 +14,8 @@ from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.fields import normalise_row
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.store.target import format_prefix, open_companion
 
 RowKind = Literal["search", "event"]
@@ -88,8 +89,8 @@ def _build_destination(database: Database, name: str, vector_name: str) -> Desti
     facts = collection.describe()
     prefix = format_prefix(name, facts.vector)
     return Destination(
-        open_companion(database, prefix, "queries", facts.dimension),
-        open_companion(database, prefix, "events", facts.dimension),
+        open_companion(database, prefix, "queries", facts),
+        open_companion(database, prefix, "events", facts),
         collection,
     )
 
@@ -100,4 +101,7 @@ def _check_kind(row: Any, kind: RowKind) -> Mapping[str, Any] | BadRow:
     row_type = row.get("type")
     if not (row_type is None or isinstance(row_type, str)) or row_type not in _TYPES_BY_KIND[kind]:
         return BadRow("wrong type", f'type must be "{kind}" here, or absent')
-    return {**row, "type": kind}
+    try:
+        return {**normalise_row(row), "type": kind}
+    except BadRow as bad:
+        return bad

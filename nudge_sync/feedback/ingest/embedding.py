@@ -14,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
-from nudge_sync.feedback.schema.rows import BadRow, get_query_text, is_search_without_vector
+from nudge_sync.feedback.schema.rows import (
+    get_query_id,
+    get_query_text,
+    has_event_fields,
+    has_vector,
+)
+from nudge_sync.feedback.schema.values import BadRow
 
 _ROW_BATCH_SIZE = 1000
 _TEXT_BATCH_SIZE = 256
@@ -87,31 +94,40 @@ class Embedder:
 def embed_source(source: Source, embedder: Embedder) -> Source:
     """Return the rows of `source`, where each search without a vector gets that of its text.
 
-    A search that has no text either is a bad row. Reading raises InputError as
+    A search that has no text either is a bad row. The row of an event makes a search too, if it
+    has the query's text, and no row before it told of that query. Reading raises InputError as
     `Embedder.embed` does.
     """
 
     def read_rows() -> Iterator[SourceRow]:
-        remaining = source.read_rows()
-        while batch := [_select_text(row) for row in islice(remaining, _ROW_BATCH_SIZE)]:
+        remaining, seen_query_ids = source.read_rows(), SeenKeys()
+        while batch := [
+            _select_text(row, seen_query_ids) for row in islice(remaining, _ROW_BATCH_SIZE)
+        ]:
             vectors = embedder.embed([text for _, text in batch if text])
             yield from [_add_vector(row, vectors[text]) if text else row for row, text in batch]
 
     return replace(source, read_rows=read_rows)
 
 
-def _select_text(row: SourceRow) -> tuple[SourceRow, str]:
+def _select_text(row: SourceRow, seen_query_ids: SeenKeys) -> tuple[SourceRow, str]:
     """Return the row and the text to embed, which is "" if nothing is to be embedded."""
     content = row.content
-    if isinstance(content, BadRow) or not is_search_without_vector(content):
+    if isinstance(content, BadRow) or content.get("type") == "event":
         return row, ""
     try:
         text = get_query_text(content)
+        is_event = has_event_fields(content)
+        is_new = bool(text or not is_event) and seen_query_ids.add(get_query_id(content))
     except BadRow as bad:
         return replace(row, content=bad), ""
+    if has_vector(content):
+        return row, ""
+    if is_event:
+        return row, text if is_new or content.get("shown") else ""
     return (row, text) if text else (replace(row, content=_MISSING_VECTOR), "")
 
 
 def _add_vector(row: SourceRow, vector: NDArray[Any]) -> SourceRow:
     content = cast(Mapping[str, Any], row.content)
-    return replace(row, content={**content, "type": "search", "query_vector": vector})
+    return replace(row, content={**content, "query_vector": vector})

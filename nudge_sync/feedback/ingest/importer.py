@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
 
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.connector import Collection, Record, Records
+from nudge_sync.connector import Collection, PointId, Record, Records
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.report import ImportReport, RejectsWriter, check_rejects_path
+from nudge_sync.feedback.ingest.positions import LoggedEvent, PositionCounter, contradicts_list
+from nudge_sync.feedback.ingest.report import (
+    CONFLICTS,
+    NOT_SHOWN,
+    UNKNOWN_LISTS,
+    ImportReport,
+    RejectsWriter,
+    check_rejects_path,
+    choose_rejects_path,
+)
+from nudge_sync.feedback.ingest.search_import import SearchImport
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.ingest.text_files import refuse_pipe
+from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
-from nudge_sync.feedback.schema.records import Event, Search, to_feedback_record
-from nudge_sync.feedback.schema.rows import BadRow, parse_storable_row
-
-_ValidRow: TypeAlias = tuple[SourceRow, Search | Event]
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record
+from nudge_sync.feedback.schema.rows import ParsedRow, check_size, parse_feedback_row
+from nudge_sync.feedback.schema.values import BadRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,16 @@ class Destination:
 
 
 class RowsRefused(InputError):
-    """Some rows are bad, and nothing was imported; `report` lists them."""
+    """Some rows are bad, or nothing in them is feedback, and nothing was imported.
+
+    `report` lists the bad rows; its counts of what is stored are 0.
+    """
 
     def __init__(self, report: ImportReport) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
-        super().__init__(f"nothing was imported: {report.rejected} bad rows ({reasons})")
+        bad_rows = f"{report.rejected} bad rows ({reasons})"
+        super().__init__(f"nothing was imported: {bad_rows if report.rejected else report.problem}")
+        report.withdraw()
         self.report = report
 
 
@@ -49,49 +62,51 @@ def import_rows(
     destination: Destination,
     *,
     strict: bool = False,
+    requires_events: bool = False,
+    actions: Container[str] = (),
     rejects_path: Path | None = None,
+    rejects_beside_sources: bool = False,
     batch_size: int = 1000,
     progress: Progress = ignore_progress,
 ) -> ImportReport:
     """Store every good row of `sources`, and report the others.
 
     Storing the same rows again changes nothing. With `strict` all rows are checked before the
-    first is stored, and a bad row raises RowsRefused. rejects_path: the file that refused rows
-    are written to. Raises InputError for an unreadable file, for a pipe with `strict`, and if
-    `rejects_path` is one of the files to be read.
+    first is stored, and a bad row raises RowsRefused; with `requires_events` rows that bring no
+    feedback do so too. actions: those that have a weight; others that name no point are left out.
+    rejects_path: the file that refused rows are written to; rejects_beside_sources: without one,
+    to a file beside each source. Raises InputError for an unreadable file, for a pipe with
+    `strict`, and if refused rows would go to one of the files to be read.
     """
     files = [path for source in sources for path in source.files]
-    if rejects_path is not None:
-        check_rejects_path(rejects_path, files)
+    beside = map(choose_rejects_path, map(str, files)) if rejects_beside_sources else ()
+    for path in [rejects_path] if rejects_path else beside:
+        check_rejects_path(path, files)
+
+    def run_pass(*, store: bool) -> ImportReport:
+        with RejectsWriter(rejects_path, beside_sources=rejects_beside_sources) as rejects:
+            importer = _Importer(destination, rejects, frozenset(map(str, files)), actions, store)
+            _read_batches(sources, importer, batch_size, progress)
+            return importer.finish()
+
     if strict:
         for path in files:
             refuse_pipe(path)
-        check_report = _run_pass(
-            sources, destination, rejects_path, batch_size, progress, store=False
-        )
-        if check_report.rejected:
-            raise RowsRefused(check_report)
-    return _run_pass(sources, destination, rejects_path, batch_size, progress, store=True)
+        report = run_pass(store=False)
+        if report.rejected or (requires_events and report.problem):
+            raise RowsRefused(report)
+    return run_pass(store=True)
 
 
-def _run_pass(
-    sources: Sequence[Source],
-    destination: Destination,
-    rejects_path: Path | None,
-    batch_size: int,
-    progress: Progress,
-    *,
-    store: bool,
-) -> ImportReport:
-    with RejectsWriter(rejects_path) as rejects_writer:
-        importer = _Importer(destination, rejects_writer, store=store)
-        rows = (row for source in sources for row in source.read_rows())
-        rows_read, total = 0, sum(source.estimate_rows() for source in sources)
-        for batch in _split_batches(rows, batch_size):
-            importer.add_batch(batch)
-            rows_read += len(batch)
-            progress("import" if store else "check", rows_read, max(rows_read, total))
-        return importer.finish()
+def _read_batches(
+    sources: Sequence[Source], importer: _Importer, batch_size: int, progress: Progress
+) -> None:
+    rows = (row for source in sources for row in source.read_rows())
+    rows_read, total = 0, sum(source.estimate_rows() for source in sources)
+    for batch in _split_batches(rows, batch_size):
+        importer.add_batch(batch)
+        rows_read += len(batch)
+        progress("import" if importer.store else "check", rows_read, max(rows_read, total))
 
 
 def _split_batches(rows: Iterable[SourceRow], size: int) -> Iterator[list[SourceRow]]:
@@ -104,141 +119,160 @@ def _split_batches(rows: Iterable[SourceRow], size: int) -> Iterator[list[Source
 class _Importer:
     destination: Destination
     rejects: RejectsWriter
+    files: frozenset[str]
+    actions: Container[str]
     store: bool
     report: ImportReport = field(default_factory=ImportReport)
     resolver: PointIdResolver = field(init=False)
     dimension: int = field(init=False)
-    seen_keys: SeenKeys = field(default_factory=SeenKeys)
-    pending_query_ids: set[str] = field(default_factory=set)
+    searches: SearchImport = field(init=False)
+    positions: PositionCounter = field(init=False)
+    seen_events: SeenKeys = field(default_factory=SeenKeys)
+    pending_events: dict[str, int] = field(default_factory=dict)
+    """Id of a query without a search so far -> how many events name it."""
 
     def __post_init__(self) -> None:
         self.dimension = self.destination.collection.describe().dimension
         self.resolver = PointIdResolver(self.destination.collection)
+        self.searches = SearchImport(self.destination.queries, self.report, store=self.store)
+        self.positions = PositionCounter(self.files)
 
     def add_batch(self, rows: Sequence[SourceRow]) -> None:
-        valid_rows = [valid_row for valid_row in map(self._parse, rows) if valid_row is not None]
-        valid_rows = self._resolve_points(valid_rows)
-        searches = self._drop_duplicates([row for row in valid_rows if isinstance(row[1], Search)])
-        events = self._drop_duplicates([row for row in valid_rows if isinstance(row[1], Event)])
-        vector_only_keys = {record.key for row, record in searches if row.is_vector_only}
-        self._store_new(
-            [record for _, record in searches], [record for _, record in events], vector_only_keys
-        )
+        self.report.rows += len(rows)
+        parsed_rows = [(row, parsed) for row in rows if (parsed := self._parse(row)) is not None]
+        self._look_up_points(parsed_rows)
+        for row, parsed in parsed_rows:
+            if parsed.search is not None:
+                self._add_search(row, parsed, parsed.search)
+        # Searches first: an event never refers to a search that a crash kept out.
+        shown_lists = self.searches.flush()
+        self._forget_pending(shown_lists)
+        events = [
+            event for row, parsed in parsed_rows for event in self._resolve_events(row, parsed)
+        ]
+        self._store_events(self.positions.add(self._judge_events(events, shown_lists)))
 
     def finish(self) -> ImportReport:
+        self._store_events(self.positions.finish())
         searches = self.destination.all_queries or self.destination.queries
-        stored = searches.get(sorted(self.pending_query_ids), vectors=False)
-        self.report.without_search = len(self.pending_query_ids) - len(stored)
-        self.report.rejects_file = self.rejects.written_path
+        stored = searches.get(sorted(self.pending_events), vectors=False)
+        self._forget_pending({record.key: () for record in stored})
+        self.report.without_search = len(self.pending_events)
+        self.report.rejects_files = self.rejects.written_paths
+        self.report.zero_based = sorted(self.positions.zero_based)
         return self.report
 
     def _refuse(self, row: SourceRow, bad: BadRow) -> None:
         self.report.refuse(row, bad)
         self.rejects.write(row, bad)
 
-    def _parse(self, row: SourceRow) -> _ValidRow | None:
+    def _parse(self, row: SourceRow) -> ParsedRow | None:
         try:
             if isinstance(row.content, BadRow):
                 raise row.content
-            return row, parse_storable_row(row.content, self.dimension)
+            first_position = 0 if row.source in self.files else 1
+            parsed = parse_feedback_row(row.content, self.dimension, self.actions, first_position)
+            for item in (parsed.search, *parsed.events):
+                if item is not None:
+                    check_size(item)
         except BadRow as bad:
             self._refuse(row, bad)
             return None
+        if parsed.left_out and parsed.search is None:
+            self.report.left_out[parsed.left_out] += 1
+        return parsed
 
-    def _resolve_points(self, valid_rows: list[_ValidRow]) -> list[_ValidRow]:
-        self.resolver.look_up_items([item for _, item in valid_rows])
-        resolved: list[_ValidRow] = []
-        for row, item in valid_rows:
-            if isinstance(item, Search):
-                resolved.append((row, self.resolver.guess_shown(item)))
-            elif (point := self.resolver.get(item.object_id)) is not None:
-                resolved.append((row, replace(item, object_id=point)))
-            else:
-                self._refuse(row, BadRow("unknown point", f"no point {item.object_id!r}"))
-        return resolved
-
-    def _drop_duplicates(self, valid_rows: list[_ValidRow]) -> list[tuple[SourceRow, Record]]:
-        unique_rows = []
-        for row, item in valid_rows:
-            record = to_feedback_record(item)
-            if self.seen_keys.add(f"{type(item).__name__} {record.key}"):
-                unique_rows.append((row, record))
-            elif row.is_vector_only:
-                self.report.searches += 1
-                self.report.unchanged += 1
-            else:
-                self._refuse(row, BadRow("duplicate", f"of query {item.query_id!r}, seen before"))
-        return unique_rows
-
-    def _store_new(
-        self, searches: list[Record], events: list[Record], vector_only_keys: set[str]
-    ) -> None:
-        new_searches = _select_changed(searches, self.destination.queries, vector_only_keys)
-        new_events = _select_absent(events, self.destination.events)
-        if self.store:
-            # Searches first: an event never refers to a search that a crash kept out.
-            if new_searches:
-                self.destination.queries.put(new_searches)
-            if new_events:
-                self.destination.events.put(new_events)
-        self.report.searches += len(searches)
-        self.report.events += len(events)
-        self.report.unchanged += len(searches) + len(events) - len(new_searches) - len(new_events)
-        self._update_pending(searches, events)
-
-    def _update_pending(self, searches: list[Record], events: list[Record]) -> None:
-        imported_ids = {record.key for record in searches}
-        self.pending_query_ids -= imported_ids
-        referenced_ids = (
-            {record.document["query_id"] for record in events}
-            - imported_ids
-            - self.pending_query_ids
+    def _look_up_points(self, parsed_rows: Sequence[tuple[SourceRow, ParsedRow]]) -> None:
+        """Look up the points of events, and of each list as many as show whether it is known."""
+        lists = [
+            ids
+            for _, parsed in parsed_rows
+            if parsed.search is not None
+            for ids in (parsed.search.shown, parsed.other_shown)
+            if ids
+        ]
+        ids = [event.object_id for _, parsed in parsed_rows for event in parsed.events]
+        self.resolver.look_up([*ids, *(ids[0] for ids in lists)])
+        self.resolver.look_up(
+            id_ for ids in lists if self.resolver.get(ids[0]) is None for id_ in ids[1:]
         )
-        if referenced_ids:
-            stored = self.destination.queries.get(sorted(referenced_ids), vectors=False)
-            self.pending_query_ids |= referenced_ids - {record.key for record in stored}
 
+    def _add_search(self, row: SourceRow, parsed: ParsedRow, search: Search) -> None:
+        shown = search.shown
+        is_known = self._is_known(shown)
+        if not is_known and self._is_known(parsed.other_shown):
+            shown, is_known = parsed.other_shown, True
+        if shown and not is_known:
+            self.report.doubt(row, UNKNOWN_LISTS)
+        resolved = self.resolver.guess_shown(replace(search, shown=shown))
+        try:
+            self.searches.add(row, resolved, parsed)
+        except BadRow as bad:
+            self._refuse(row, bad)
 
-def _select_changed(
-    records: list[Record], stored: Records, vector_only_keys: set[str]
-) -> list[Record]:
-    """Return the records that are not stored with this content.
+    def _is_known(self, shown: Sequence[PointId]) -> bool:
+        return any(self.resolver.get(id_) is not None for id_ in shown)
 
-    One of `vector_only_keys` is left out if it would replace a search that was logged.
-    """
-    if not records:
-        return []
-    stored_records = stored.get([record.key for record in records])
-    stored_by_key = {record.key: record for record in stored_records}
-    return [
-        record
-        for record in records
-        if _is_change(
-            record, stored_by_key.get(record.key), is_vector_only=record.key in vector_only_keys
-        )
-    ]
+    def _resolve_events(
+        self, row: SourceRow, parsed: ParsedRow
+    ) -> Iterator[tuple[SourceRow, Event]]:
+        for event in parsed.events:
+            point = self.resolver.get(event.object_id)
+            if point is None:
+                self._refuse(row, BadRow("unknown point", f"no point {event.object_id!r}"))
+            else:
+                is_same = type(point) is type(event.object_id) and point == event.object_id
+                yield row, event if is_same else replace(event, object_id=point)
 
+    def _judge_events(
+        self, events: Sequence[tuple[SourceRow, Event]], shown_lists: dict[str, Sequence[PointId]]
+    ) -> list[LoggedEvent]:
+        """Return the events with what their searches showed, and without those seen before."""
+        missing = {event.query_id for _, event in events} - shown_lists.keys()
+        missing -= self.pending_events.keys()
+        if missing:
+            stored = self.destination.queries.get(sorted(missing), vectors=False)
+            shown_lists |= {record.key: record.document.get("shown") or () for record in stored}
+        judged = []
+        for row, event in events:
+            record = to_event_record(event)
+            if self.seen_events.add(record.key):
+                shown = shown_lists.get(event.query_id)
+                self._count_use(row, event, shown)
+                judged.append(LoggedEvent(row, event, record, shown or ()))
+            else:
+                self._refuse(row, BadRow("duplicate", f"of query {event.query_id!r}, seen before"))
+        return judged
 
-def _is_change(record: Record, stored: Record | None, *, is_vector_only: bool) -> bool:
-    if stored is None:
-        return True
-    if is_vector_only and _is_logged(stored):
-        return False
-    if record.vector is None or stored.vector is None:
-        return True
-    return record.document != stored.document or not np.array_equal(record.vector, stored.vector)
+    def _count_use(self, row: SourceRow, event: Event, shown: Sequence[PointId] | None) -> None:
+        if self.actions and event.action_name not in self.actions:
+            self.report.count_unweighted(event.action_name)
+        elif shown is None and event.query_id not in self.searches:
+            self.pending_events[event.query_id] = self.pending_events.get(event.query_id, 0) + 1
+        elif shown and event.action_name not in LABEL_ACTIONS and event.object_id not in shown:
+            self.report.doubt(row, NOT_SHOWN)
+        else:
+            self.report.useful_events += 1
 
+    def _forget_pending(self, shown_lists: dict[str, Sequence[PointId]]) -> None:
+        for query_id in self.pending_events.keys() & shown_lists.keys():
+            self.report.useful_events += self.pending_events.pop(query_id)
 
-def _is_logged(search: Record) -> bool:
-    """Return whether an application logged a stored search, with results, time or user."""
-    fields = ("shown", "timestamp", "session_id", "client_id")
-    return any(search.document.get(name) for name in fields)
-
-
-def _select_absent(records: list[Record], stored: Records) -> list[Record]:
-    """Return the records whose key, a digest of their content, is not stored."""
-    if not records:
-        return []
-    stored_records = stored.get([record.key for record in records], vectors=False)
-    stored_keys = {record.key for record in stored_records}
-    return [record for record in records if record.key not in stored_keys]
+    def _store_events(self, events: Sequence[LoggedEvent]) -> None:
+        records: dict[str, Record] = {}
+        for logged in events:
+            if logged.event.position == 0:
+                self._refuse(logged.row, BadRow("out of range", "position: 1 is the top"))
+                continue
+            if contradicts_list(logged):
+                self.report.doubt(logged.row, CONFLICTS)
+            records[logged.record.key] = logged.record
+        if not records:
+            return
+        stored = self.destination.events.get(list(records), vectors=False)
+        stored_keys = {record.key for record in stored}
+        new = [record for key, record in records.items() if key not in stored_keys]
+        if new and self.store:
+            self.destination.events.put(new)
+        self.report.events += len(records)
+        self.report.unchanged += len(stored_keys)

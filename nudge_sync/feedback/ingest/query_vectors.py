@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.formats import is_table, open_source
 from nudge_sync.feedback.ingest.sources import (
     Source,
     SourceRow,
     build_vector_only_search,
 )
-from nudge_sync.feedback.ingest.text_files import count_lines, refuse_pipe
-from nudge_sync.feedback.schema.rows import BadRow, has_vector, is_search_without_vector
+from nudge_sync.feedback.ingest.text_files import refuse_pipe
+from nudge_sync.feedback.schema.rows import (
+    get_query_id,
+    get_query_text,
+    has_vector,
+    is_search_without_vector,
+)
+from nudge_sync.feedback.schema.values import BadRow
 
 _MATRIX_DIMENSIONS = 2
 _UNKNOWN_QUERY = BadRow("unknown query", "no vector with this id or text")
@@ -54,47 +60,38 @@ class QueryVectorFiles:
             )
         return ids, matrix
 
-    def open_searches(self) -> Source:
-        """Return a search for each query, with nothing but its id and its vector.
-
-        Reading raises InputError as `load` does.
-        """
-
-        def read_rows() -> Iterator[SourceRow]:
-            ids, matrix = self.load()
-            for index, query_id in enumerate(ids):
-                yield build_vector_only_search(str(self.ids), index, query_id, matrix[index])
-
-        return Source(read_rows, lambda: count_lines(self.ids), (self.vectors, self.ids))
-
 
 def join_query_vectors(
-    files: Sequence[Path], query_files: QueryVectorFiles, *, keep_unmatched: bool = False
+    sources: Sequence[Source],
+    query_files: QueryVectorFiles,
+    *,
+    keep_unmatched: bool = False,
+    refuse_unknown_queries: bool = False,
 ) -> Source:
-    """Return the rows of all `files`, where a search without a vector takes one of `query_files`.
+    """Return the rows of all `sources`, where a search without a vector takes one of `query_files`.
 
     It takes the vector of its id, or else of its text. A search that has neither there is a bad
-    row, or with `keep_unmatched` stays without a vector. Tables mostly hold events alone: a query
-    that a table names, and that no file logs as a search, becomes a search with nothing but its
-    vector, after all other rows; it replaces none that was logged before.
-    Reading raises InputError as `QueryVectorFiles.load` does.
+    row, or with `keep_unmatched` stays without a vector. A query that an event names, by id or by
+    text, and that no row logs as a search, becomes a search with its vector and text alone, after
+    all other rows; it replaces none that was logged before. refuse_unknown_queries: make an event
+    whose query is not in `query_files` a bad row. Reading raises InputError as
+    `QueryVectorFiles.load` does.
     """
-    sources = [(is_table(path), open_source(path)) for path in files]
 
     def read_rows() -> Iterator[SourceRow]:
-        join = _Join(*query_files.load())
-        for from_table, source in sources:
-            for row in source.read_rows():
-                joined_row = join.add_vector(row)
-                join.track_query(joined_row, from_table=from_table)
-                is_unmatched = joined_row.content is _UNKNOWN_QUERY
-                yield row if keep_unmatched and is_unmatched else joined_row
+        join = _Join(*query_files.load(), keep_unmatched, refuse_unknown_queries)
+        for source in sources:
+            yield from map(join.add_vector, source.read_rows())
         yield from join.build_missing_searches(str(query_files.ids))
 
     return Source(
         read_rows,
-        lambda: sum(source.estimate_rows() for _, source in sources),
-        (*files, query_files.vectors, query_files.ids),
+        lambda: sum(source.estimate_rows() for source in sources),
+        (
+            *chain.from_iterable(source.files for source in sources),
+            query_files.vectors,
+            query_files.ids,
+        ),
     )
 
 
@@ -104,39 +101,52 @@ class _Join:
 
     query_ids: list[str]
     matrix: NDArray[Any]
+    keep_unmatched: bool
+    refuse_unknown_queries: bool
     index_by_key: Mapping[str, int] = field(init=False)
-    logged: set[int] = field(default_factory=set)
-    """Rows of `matrix` whose query some row logs as a search."""
-    named_by_tables: set[int] = field(default_factory=set)
-    """Rows of `matrix` whose query an event in a table names."""
+    logged: set[str] = field(default_factory=set)
+    """Ids of the queries that some row logs as a search, as far as they have a vector here."""
+    named: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Id of a query that events name -> row of `matrix`, and the text of the query."""
 
     def __post_init__(self) -> None:
         self.index_by_key = {key: index for index, key in enumerate(self.query_ids)}
 
     def add_vector(self, row: SourceRow) -> SourceRow:
-        content = row.content
-        if isinstance(content, BadRow) or not is_search_without_vector(content):
-            return row
-        keys = (content.get(name) for name in ("query_id", "user_query", "text", "query"))
-        indices = (self.index_by_key.get(str(key)) for key in keys if key is not None)
-        index = next((candidate for candidate in indices if candidate is not None), None)
-        if index is None:
-            return replace(row, content=_UNKNOWN_QUERY)
-        return replace(row, content={**content, "query_vector": np.asarray(self.matrix[index])})
-
-    def track_query(self, row: SourceRow, *, from_table: bool) -> None:
+        """Return a row with the vector of its query, if it is a search without one."""
         if isinstance(row.content, BadRow):
-            return
-        index = self.index_by_key.get(str(row.content.get("query_id")))
+            return row
+        try:
+            query_id, text = get_query_id(row.content), get_query_text(row.content)
+        except BadRow:
+            # The import names it.
+            return row
+        index = self.index_by_key.get(query_id)
+        index = self.index_by_key.get(text) if index is None else index
+        if not is_search_without_vector(row.content):
+            is_unknown = self._track_event(row.content, query_id, text, index)
+            return replace(row, content=_UNKNOWN_QUERY) if is_unknown else row
         if index is None:
-            return
-        if has_vector(row.content):
-            self.logged.add(index)
-        elif from_table:
-            self.named_by_tables.add(index)
+            return row if self.keep_unmatched else replace(row, content=_UNKNOWN_QUERY)
+        self.logged.add(query_id)
+        vector = np.asarray(self.matrix[index])
+        return replace(row, content={**row.content, "query_vector": vector})
+
+    def _track_event(
+        self, content: Mapping[str, Any], query_id: str, text: str, index: int | None
+    ) -> bool:
+        """Remember the query of a row, and return whether the row is to be refused for it."""
+        if has_vector(content):
+            self.logged.add(query_id)
+        elif index is None:
+            return self.refuse_unknown_queries
+        else:
+            self.named.setdefault(query_id, (index, text))
+        return False
 
     def build_missing_searches(self, source: str) -> Iterator[SourceRow]:
-        """Yield searches for the queries that only tables name."""
-        for index in sorted(self.named_by_tables - self.logged):
-            query_id, vector = self.query_ids[index], self.matrix[index]
-            yield build_vector_only_search(source, index, query_id, vector)
+        """Yield searches for the queries that events alone name."""
+        for query_id, (index, text) in sorted(self.named.items(), key=lambda item: item[1][0]):
+            if query_id not in self.logged:
+                vector = self.matrix[index]
+                yield build_vector_only_search(source, index, query_id, vector, text)

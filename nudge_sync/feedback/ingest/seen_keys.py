@@ -22,14 +22,19 @@ class SeenKeys:
 
     def add(self, key: str) -> bool:
         """Add `key`, and return whether it is new."""
-        digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-        key_hash = int.from_bytes(digest, "little")
-        if key_hash in self._recent or self._is_in_older(key_hash):
+        key_hash = _hash(key)
+        if self._has(key_hash):
             return False
         self._recent.add(key_hash)
         if len(self._recent) >= _MAX_RECENT:
             self._merge_recent()
         return True
+
+    def __contains__(self, key: str) -> bool:
+        return self._has(_hash(key))
+
+    def _has(self, key_hash: int) -> bool:
+        return key_hash in self._recent or self._is_in_older(key_hash)
 
     def _is_in_older(self, key_hash: int) -> bool:
         if not len(self._older):
@@ -41,3 +46,7 @@ class SeenKeys:
         recent = np.fromiter(self._recent, np.uint64, len(self._recent))
         self._older = np.sort(np.concatenate([self._older, recent]), kind="stable")
         self._recent = set()
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row of a source: its fields, or why it has none."""
+    """One row of a source: its fields, by the names of `SPELLINGS`, or why it has none."""
 
     source: str
     """The file, or what else the row is from."""
@@ -26,8 +26,9 @@ class SourceRow:
     raw: str
     """The row as it was read, for the rejects file."""
     content: Mapping[str, Any] | BadRow
-    is_vector_only: bool = False
-    """Whether this is a search with nothing but id and vector: it replaces none that was logged."""
+    is_incidental: bool = False
+    """Whether this is a search with nothing but its id, vector and text, as a list of queries has:
+    it replaces none that was logged, and may come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,16 @@ def build_judgement_source(
 
 
 def build_vector_only_search(
-    source: str, index: int, query_id: str, vector: NDArray[Any]
+    source: str, index: int, query_id: str, vector: NDArray[Any], text: str = ""
 ) -> SourceRow:
-    """Return a search with nothing but its id and its vector (d,).
+    """Return a search with nothing but its id, its vector (d,) and perhaps its text.
 
     index: where the query stands in `source`, from 0.
     """
-    content = {"query_id": query_id, "query_vector": np.asarray(vector)}
-    return SourceRow(source, index + 1, query_id, content, is_vector_only=True)
+    content = {"type": "search", "query_id": query_id, "query_vector": np.asarray(vector)}
+    if text:
+        content["text"] = text
+    return SourceRow(source, index + 1, query_id, content, is_incidental=True)
 
 
 def build_judgement(query_id: str, point: PointId, grade: float) -> Mapping[str, Any]:

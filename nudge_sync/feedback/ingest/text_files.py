@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, FileIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import Any
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 
 MAX_LINE_BYTES = 16 * 2**20
+PEEK_BYTES = 2**16
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def is_pipe(path: Path) -> bool:
@@ -30,7 +37,7 @@ def refuse_pipe(path: Path) -> None:
 
 
 def count_lines(path: Path) -> int:
-    """Return the number of lines of a file, or 0 for a pipe.
+    """Return the number of lines of a file, or 0 for a pipe and for a compressed file.
 
     Raises InputError if the file cannot be read.
     """
@@ -38,27 +45,46 @@ def count_lines(path: Path) -> int:
         return 0
     try:
         with path.open("rb") as file:
+            if file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
+                return 0
             return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str | BadRow]]:
+@contextmanager
+def open_stream(path: Path) -> Iterator[BufferedReader]:
+    """Open a file or a pipe to read bytes, of which `peek` shows the first up to `PEEK_BYTES`.
+
+    What is compressed with gzip is read as if it were not. Raises InputError if the file cannot be
+    read, also from within the block.
+    """
+    try:
+        raw_file: Any = FileIO(path)
+        with BufferedReader(raw_file, PEEK_BYTES) as file:
+            if not file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                raw: Any = unzipped
+                with BufferedReader(raw, PEEK_BYTES) as stream:
+                    yield stream
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_lines(stream: BufferedReader) -> Iterator[tuple[int, str | BadRow]]:
     """Yield each line's number, from 1, and its text without the line's end.
 
     In place of the text of a line that is not UTF-8 or longer than `MAX_LINE_BYTES` stands a
-    BadRow. Raises InputError if the file cannot be read.
+    BadRow.
     """
-    try:
-        with path.open("rb") as file:
-            line = 0
-            while raw := file.readline(MAX_LINE_BYTES + 1):
-                line += 1
-                yield line, _decode_line(raw)
-                while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-                    raw = file.readline(MAX_LINE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    line = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        line += 1
+        yield line, _decode_line(raw)
+        while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            raw = stream.readline(MAX_LINE_BYTES + 1)
 
 
 def _decode_line(raw: bytes) -> str | BadRow:

@@ -22,7 +22,8 @@ from nudge_sync.feedback.schema.records import (
     to_event_document,
     to_search_record,
 )
-from nudge_sync.feedback.schema.rows import BadRow, parse_row
+from nudge_sync.feedback.schema.rows import parse_row
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000

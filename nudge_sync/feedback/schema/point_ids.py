@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -12,7 +13,10 @@ from nudge_sync.feedback.schema.records import Event, Search
 
 _BATCH_SIZE = 1000
 _SAMPLE_SIZE = 100
-_UUID_LENGTHS = (32, 36)
+_UUID_LENGTHS = (32, 36, 38, 45)
+"""Without hyphens, with them, in braces, and after "urn:uuid:"."""
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
+_WHOLE_FLOAT = re.compile(r"(-?[0-9]{1,20})[.,]0+")
 
 
 def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
@@ -23,7 +27,8 @@ def sort_ids(ids: Iterable[PointId]) -> list[PointId]:
 class PointIdResolver:
     """Finds the point that a written id stands for; each id is looked up once.
 
-    "7" may stand for the integer 7 and 7 for the string "7"; a UUID may be written in any case.
+    "7", "7.0" and " 7" may stand for the integer 7, and 7 for the string "7"; a UUID may be written
+    in any case, with or without hyphens. First comes an id that the collection has as written.
     """
 
     def __init__(self, collection: Collection) -> None:
@@ -64,7 +69,10 @@ class PointIdResolver:
         number = _parse_integer(raw_id)
         if number is None or self._number_type is None:
             return raw_id
-        return number if self._number_type is int else str(raw_id)
+        if self._number_type is int:
+            return number
+        text = str(raw_id).strip()
+        return str(number) if _WHOLE_FLOAT.fullmatch(text) else text
 
     def guess_shown(self, search: Search) -> Search:
         """Return `search` with the ids shown as the collection would hold them."""
@@ -91,26 +99,34 @@ def _list_candidates(raw_id: PointId, *, integer_ids: bool) -> list[PointId]:
     number = _parse_integer(raw_id)
     if integer_ids:
         return [raw_id if number is None else number]
-    canonical = _parse_uuid(raw_id)
-    other_forms: list[PointId] = [form for form in (canonical, number) if form is not None]
-    candidates: list[PointId] = [raw_id, *other_forms, str(raw_id)]
-    return list(dict.fromkeys(candidates))
+    if not isinstance(raw_id, str):
+        return [raw_id, str(raw_id)]
+    forms = [
+        raw_id,
+        _parse_uuid(raw_id),
+        number,
+        raw_id.strip(),
+        None if number is None else str(number),
+    ]
+    return list(dict.fromkeys(form for form in forms if form is not None))
 
 
 def _parse_integer(raw_id: PointId) -> int | None:
     if isinstance(raw_id, int):
         return raw_id
-    digits = raw_id.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(2**64))):
-        return None
-    return int(raw_id)
+    text = raw_id.strip(" ")
+    if _WHOLE_NUMBER.fullmatch(text):
+        return int(text)
+    # As pandas writes integers in a column with holes, and with a decimal comma.
+    match = _WHOLE_FLOAT.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def _parse_uuid(raw_id: PointId) -> str | None:
-    if not isinstance(raw_id, str) or len(raw_id) not in _UUID_LENGTHS:
+    if not isinstance(raw_id, str) or len(raw_id.strip()) not in _UUID_LENGTHS:
         return None
     try:
-        return str(UUID(raw_id))
+        return str(UUID(raw_id.strip()))
     except ValueError:
         return None
 

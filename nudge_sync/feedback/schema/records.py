@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId, Record
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.schema.exposure import Exposure, parse_exposure, to_exposure_fields
 
 VECTOR_DIGEST_FIELD = "vector_digest"
 """Field of a search's document by which equal vectors are found without reading them."""
@@ -37,6 +40,8 @@ class Search:
     """For each shown id the probability, in (0, 1], that it was examined; empty if not logged."""
     session_id: str = ""
     client_id: str = ""
+    exposure: Exposure | None = None
+    """What an experiment showed in place of the collection's own answer; None outside of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ def to_search_record(search: Search) -> Record:
     }
     if search.propensities:
         document["propensities"] = list(search.propensities)
+    if search.exposure is not None:
+        document |= to_exposure_fields(search.exposure)
     return Record(search.query_id, document, search.vector)
 
 
@@ -105,7 +112,11 @@ def to_event_document(event: Event) -> dict[str, Any]:
 
 
 def parse_search_record(record: Record) -> Search:
-    """Return the search in `record`; its vector is empty if the record was read without one."""
+    """Return the search in `record`; its vector is empty if the record was read without one.
+
+    An exposure that is not what this version stores counts as none: what was searched and shown
+    is true all the same.
+    """
     document = record.document
     vector = np.zeros(0, np.float32) if record.vector is None else record.vector
     return Search(
@@ -117,4 +128,12 @@ def parse_search_record(record: Record) -> Search:
         propensities=tuple(document.get("propensities", ())),
         session_id=document.get("session_id", ""),
         client_id=document.get("client_id", ""),
+        exposure=_read_exposure(document),
     )
+
+
+def _read_exposure(document: Mapping[str, Any]) -> Exposure | None:
+    try:
+        return parse_exposure(document, len(document.get("shown", ())))
+    except InputError:
+        return None

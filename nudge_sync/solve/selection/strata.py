@@ -15,6 +15,8 @@ from nudge_sync.solve.task import SolverTask, ValidationSplit, iterate_validatio
 
 DEFAULT_CONFIDENCE = 0.95
 """Confidence of the intervals of a `ColdReport`, two-sided."""
+LARGEST_GAIN = 1.0
+"""Largest gain or loss of a query: metrics lie between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,17 @@ def report_cold(
 
 
 def _estimate_gain(gains: Float64, cluster: Int64, confidence: float) -> GainEstimate:
-    """Return the mean gain with Student's interval, which is unbounded for a single cluster."""
+    """Return the mean gain with Student's interval, cut to what a gain can be.
+
+    A single cluster says nothing of others: its interval is all of -1 to 1.
+    """
     error, cluster_count = _estimate_error(gains, cluster)
+    mean = float(gains.mean()) if len(gains) else 0.0
     if cluster_count <= 1:
-        return GainEstimate(float(gains.sum() / max(len(gains), 1)), -np.inf, np.inf, len(gains))
-    mean = float(gains.mean())
+        return GainEstimate(mean, -LARGEST_GAIN, LARGEST_GAIN, len(gains))
     margin = float(stdtrit(cluster_count - 1, (1 + confidence) / 2)) * error
-    return GainEstimate(mean, mean - margin, mean + margin, len(gains))
+    low, high = max(mean - margin, -LARGEST_GAIN), min(mean + margin, LARGEST_GAIN)
+    return GainEstimate(mean, low, high, len(gains))
 
 
 def _estimate_error(values: Float64, cluster: Int64) -> tuple[float, int]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import typer
 from nudge_sync.cli.output import (
     confirm,
     format_difference,
+    format_value,
     print_line,
     print_pairs,
     print_result,
@@ -22,7 +24,8 @@ from nudge_sync.cli.output import (
     show_progress,
     to_json_value,
 )
-from nudge_sync.errors import ConfigError, Interrupted
+from nudge_sync.cli.progress_lines import ProgressLines
+from nudge_sync.errors import ConfigError, Declined, Interrupted
 
 
 def test_json_holds_what_json_can_hold():
@@ -50,14 +53,54 @@ def test_lines_and_cells_keep_a_terminal_safe(capsys):
 
 
 def test_pairs_are_one_line_each_however_deep(capsys):
-    print_pairs("docs", {"before": {"ndcg@10": 0.5}, "ids": [1, "u"], "none": None})
+    values = {"before": {"ndcg@10": 0.5}, "ids": [1, "u"], "none": None, "empty": [], "zero": 0}
+    print_pairs("docs", values)
     title, *lines = capsys.readouterr().out.splitlines()
     assert title == "docs"
     assert [line.split() for line in lines] == [
         ["before", "│", "ndcg@10", "0.5000"],
-        ["ids", "│", "1;", "u"],
-        ["none", "│"],
+        ["ids", "│", "1,", "u"],
+        ["zero", "│", "0"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("planned_at", 1_764_338_400_000, "2025-11-28T14:00:00+00:00"),
+        ("interval", [0.07476074357728334, 0.1367755404382571], "0.0748, 0.1368"),
+        ("gate", {"passed": True, "reasons": ["one, two"]}, "passed yes, reasons one, two"),
+        ("reasons", ["a gain, sure", "no loss"], "a gain, sure; no loss"),
+        ("ids", list(range(12)), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"),
+        ("live", {"before": {"ndcg@10": 0.5}, "lost": False}, "before ndcg@10 0.5000, lost no"),
+        ("text", "a\x1b[2J", "a\\x1b[2J"),
+    ],
+)
+def test_values_are_written_for_people(name, value, expected):
+    assert format_value(name, value) == expected
+
+
+def test_without_a_terminal_a_line_now_and_then_says_that_work_goes_on():
+    said, heard = [], Event()
+
+    def print_line(text: str) -> None:
+        said.append(text)
+        heard.set()
+
+    with ProgressLines(print_line, 0.01) as lines:
+        lines.report("solve", 0, 1)
+        heard.clear()
+        assert heard.wait(60)
+        assert said[-1].startswith("solve, ")
+        lines.report("write", 20, 60)
+        heard.clear()
+        assert heard.wait(60)
+        heard.clear()
+        assert heard.wait(60)
+        assert said[-1].startswith("write 20 of 60, ")
+        assert said[-1].endswith(" s so far")
+    count = len(said)
+    assert not heard.wait(0.05) or len(said) == count
 
 
 @pytest.mark.parametrize(
@@ -95,10 +138,8 @@ def test_without_a_terminal_no_bar_is_drawn(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_no_writes_nothing(monkeypatch, capsys):
+def test_a_no_writes_nothing(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(Declined, match="Nothing was written"):
         confirm("Write?", assume_yes=False)
-    assert ended.value.exit_code == 1
-    assert "nothing was written" in capsys.readouterr().err

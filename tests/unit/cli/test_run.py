@@ -50,7 +50,8 @@ def test_a_refusal_is_a_result_with_the_gates_code(untouched_workspace: Workspac
         False,
         lambda _: RefusedResult({"moved": 0}, "no gain"),
     )
-    assert result == ({"moved": 0, "error": "no gain"}, 3)
+    failure = {"cause": "GateRefused", "message": "no gain", "exit_code": 3}
+    assert result == ({"moved": 0, "error": failure}, 3)
     assert capsys.readouterr().err == "nudge-sync: docs: no gain\n"
 
 
@@ -62,7 +63,7 @@ def test_of_all_collections_one_that_fails_takes_its_place_in_the_list(
     config.write_text(f"{text}\n[collections.absent]\n", encoding="utf-8")
     result, code = run_on_collections(config, None, True, lambda job: job.target.facts.points)
     assert (result[0], result[1]["collection"], code) == (400, "absent", 1)
-    assert capsys.readouterr().err == f"nudge-sync: absent: {result[1]['error']}\n"
+    assert capsys.readouterr().err == f"nudge-sync: absent: {result[1]['error']['message']}\n"
     with pytest.raises(CollectionNotFound):
         run_on_collections(config, "absent", False, lambda job: job)
 

@@ -29,7 +29,11 @@ def test_scores_stand_side_by_side_below_the_rest(capsys):
 
 def test_of_several_collections_each_has_its_tables(capsys):
     with pytest.raises(typer.Exit):
-        print_and_exit([SUMMARY, {"collection": "tools", "error": "held"}], 1, as_json=False)
+        print_and_exit(
+            [SUMMARY, {"collection": "tools", "error": {"cause": "LeaseHeld", "message": "held"}}],
+            1,
+            as_json=False,
+        )
     out = capsys.readouterr().out
     assert out.index("docs") < out.index("tools") < out.index("error")
 

@@ -27,7 +27,7 @@ SAME_NAME_BY_DESIGN = {
     # One class for each framework, so that applications of both read alike.
     "LoggedRetriever": {"nudge_sync/langchain.py", "nudge_sync/llama_index.py"},
     # `nudge_sync.connector.connect` opens what the entry point of that name makes.
-    "connect": {"nudge_sync/connector/contract.py"},
+    "connect": {"nudge_sync/connector/entry_points.py"},
 }
 """Public names with several homes, and those homes. Beside them: each function of
 cli/verbs, which is named like the command, often as the function that it calls; and what has one

@@ -19,6 +19,8 @@ ROOMY_FOLDERS: dict[str, int] = {
     "tests/support": 45,
     # One file a verb.
     "nudge_sync/cli/verbs": 17,
+    # The same rooms as in the other connectors, and what clusters need beside them.
+    "connectors/nudge_sync_qdrant": 17,
     # The same rooms as in the other connectors, and what Milvus's wire format needs beside them.
     "connectors/nudge_sync_milvus": 20,
 }

@@ -13,6 +13,7 @@ from nudge_sync.errors import (
     Interrupted,
     LeaseHeld,
     NudgeSyncError,
+    OnHold,
     Unauthorised,
     Unreachable,
 )
@@ -86,6 +87,11 @@ def test_the_line_of_a_cycle_has_its_figures_and_no_list_of_points():
             LeaseHeld("process 1 holds it"),
             "busy",
             LogLine(logging.INFO, "left to another process", {"reason": "process 1 holds it"}),
+        ),
+        (
+            OnHold("by anna"),
+            "on hold",
+            LogLine(logging.WARNING, "on hold, nothing written", {"reason": "by anna"}),
         ),
         (
             Unreachable("no answer"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from importlib.metadata import version
+from typing import get_args
 
 import pytest
 
+from nudge_sync.serve.outcomes import CycleOutcome, DrillOutcome
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
 SUMMARY = {
@@ -96,6 +99,32 @@ def test_batches_and_their_rows_are_counted_by_how_they_were_answered():
     assert series[batches % ("docs", "event", "200")] == 1
     rows = 'nudge_sync_feedback_rows_total{collection="docs",kind="event",result="%s"}'
     assert (series[rows % "accepted"], series[rows % "unknown point"]) == (3, 1)
+
+
+def test_every_count_is_there_at_0_from_the_start():
+    metrics = PrometheusMetrics(["docs", "tools"])
+    metrics.start_feedback_series(["docs"])
+    series = read_series(metrics)
+    for name in ("docs", "tools"):
+        for label in (*get_args(CycleOutcome), "left out"):
+            key = f'nudge_sync_cycles_total{{collection="{name}",outcome="{label}"}}'
+            assert series[key] == 0
+        for label in get_args(DrillOutcome):
+            assert series[f'nudge_sync_drills_total{{collection="{name}",result="{label}"}}'] == 0
+        assert series[f'nudge_sync_on_hold{{collection="{name}"}}'] == 0
+        assert series[f'nudge_sync_cycle_seconds_count{{collection="{name}"}}'] == 0
+    batches = 'nudge_sync_feedback_batches_total{collection="docs",kind="search",status="503"}'
+    assert series[batches] == 0
+    # A time or a score of 0 would say something that is not so.
+    assert not any("timestamp" in name or "held_out" in name for name in series)
+
+
+def test_the_build_and_the_process_are_told():
+    page = PrometheusMetrics().render().decode()
+    build = re.search(r"^nudge_sync_build_info\{(.*)\} 1.0$", page, re.MULTILINE)
+    assert build is not None
+    assert f'version="{version("nudge-sync")}"' in build[1]
+    assert "process_resident_memory_bytes" in page
 
 
 def test_two_registries_share_nothing():

@@ -198,6 +198,8 @@ def test_a_report_on_cold_answers_comes_with_every_method(method):
     assert one.cold == two.cold
     assert one.cold.cold.queries == 900
     assert (one.cold.cold.mean == 0) == (one.method == "nothing")
+    # "auto" has no time for other numbers of neighbours than the default one.
+    assert any("200: " in reason for reason in one.reasons) == (method == "nudge-h")
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, np.nan])

@@ -117,18 +117,25 @@ def test_the_sharpness_follows_the_spread_of_the_scores(deviation):
     assert estimate_sharpness(queries, points[:0], "dot") == pytest.approx(180)
 
 
-def test_the_first_step_goes_along_the_gradient_of_the_objective():
+@pytest.mark.parametrize("cold_answers", [0, 0.7])
+def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers):
     points, queries, grades, rivals = make_contrast_problem(6)
     grades, tau = np.maximum(grades, 0), 6.0
+    grades[:, :7] = 0
     weights = grades / np.sqrt(np.maximum(grades.sum(axis=1, keepdims=True), 1))
+    stays = ~grades.any(axis=0)
 
     def evaluate_objective(vectors):
         odds = np.exp(tau * queries.astype(float) @ vectors.T)
-        others = (odds * (grades == 0)).sum(axis=1) + np.exp(tau * rivals).sum(axis=1)
-        return (weights * np.log(odds / (odds + others[:, None]))).sum()
+        unjudged = np.exp(tau * rivals).sum(axis=1)
+        others = (odds * (grades == 0)).sum(axis=1) + unjudged
+        cold_share = (odds[:, stays].sum(axis=1) + unjudged) / others
+        warm = (weights * np.log(odds / (odds + others[:, None]))).sum()
+        return warm + cold_answers * (weights.sum(axis=1) * np.log(cold_share)).sum()
 
     # The prior's own gradient is zero where a point is its original; it makes the step short.
-    moved = climb(points, queries, grades, rivals, NudgeCSettings(tau, prior=100, iterations=1))
+    one_step = NudgeCSettings(tau, prior=100, iterations=1, cold_answers=cold_answers)
+    moved = climb(points, queries, grades, rivals, one_step)
     for point in np.flatnonzero(grades.any(axis=0)):
         slope = []
         for offset in 1e-6 * np.eye(points.shape[1]):
@@ -141,30 +148,64 @@ def test_the_first_step_goes_along_the_gradient_of_the_objective():
         assert step @ tangent > 0.999 * np.linalg.norm(step) * np.linalg.norm(tangent) > 0
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_points_without_judgements_weigh_as_much_as_they_are_given(similarity, monkeypatch):
-    points, queries, grades, rivals = make_contrast_problem(7)
-    # No rejections: their shares of small sums turn rounding errors into differences.
+def make_problem_with_unjudged_points(seed):
+    """A contrast problem without rejections, whose first 10 points nobody judges."""
+    points, queries, grades, rivals = make_contrast_problem(seed)
     grades = np.maximum(grades, 0)
     grades[:, :10] = 0
     grades[np.arange(20), np.arange(10, 30)] = 1
-    judged = grades[:, 10:]
-    full = climb(points, queries, grades, rivals, similarity=similarity)
-    same = NudgeCSettings(20.0, unjudged_weight=1.0)
-    assert climb(points, queries, grades, rivals, same, similarity=similarity).tobytes() == (
-        full.tobytes()
-    )
-    # Without weight they are as good as absent.
-    none = NudgeCSettings(20.0, unjudged_weight=0.0)
-    without = climb(points, queries, grades, rivals, none, similarity=similarity)
-    absent = climb(
-        points[10:], queries, judged, np.full_like(rivals, -np.inf), similarity=similarity
-    )
-    np.testing.assert_allclose(without[10:], absent, atol=1e-4)
-    assert without[:10].tobytes() == points[:10].tobytes()
-    half = NudgeCSettings(20.0, unjudged_weight=0.5)
-    dense = climb(points, queries, grades, rivals, half, similarity=similarity)
+    return points, queries, grades, rivals
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_all_pairs_and_near_pairs_agree_where_cold_answers_count(similarity, monkeypatch):
+    problem = make_problem_with_unjudged_points(7)
+    cold = NudgeCSettings(20.0, cold_answers=0.5)
+    dense = climb(*problem, cold, similarity=similarity)
+    assert dense[:10].tobytes() == problem[0][:10].tobytes()
+    assert np.abs(dense - climb(*problem, similarity=similarity)).max() > 1e-3
     monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", 0)
-    sparse = climb(points, queries, grades, rivals, half, similarity=similarity)
+    sparse = climb(*problem, cold, similarity=similarity)
     np.testing.assert_allclose(sparse, dense, atol=1e-4)
-    assert np.abs(dense - full).max() > 1e-3
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_points_that_stay_can_be_left_out_of_the_steps(similarity):
+    points, queries, grades, rivals = make_problem_with_unjudged_points(7)
+    points = (points * np.linspace(0.5, 2, len(points))[:, None]).astype(np.float32)
+    almost_none = NudgeCSettings(20.0, cold_answers=1e-12)
+    np.testing.assert_allclose(
+        climb(points, queries, grades, rivals, almost_none, similarity=similarity),
+        climb(points, queries, grades, rivals, similarity=similarity),
+        atol=1e-4,
+    )
+
+
+def test_without_unjudged_points_there_are_no_cold_answers():
+    points, queries, grades, rivals = make_problem_with_unjudged_points(7)
+    judged = (points[10:], queries, grades[:, 10:], np.full_like(rivals, -np.inf))
+    np.testing.assert_allclose(
+        climb(*judged, NudgeCSettings(20.0, cold_answers=1.0)), climb(*judged), atol=1e-4
+    )
+
+
+def test_the_more_cold_answers_count_the_more_of_a_query_is_left_to_unjudged_points():
+    points, queries, grades, rivals = make_problem_with_unjudged_points(8)
+    shares = []
+    for cold_answers in (0, 0.3, 3):
+        cold = NudgeCSettings(20.0, cold_answers=cold_answers)
+        odds = np.exp(20.0 * queries @ climb(points, queries, grades, rivals, cold).T)
+        unjudged = odds[:, :10].sum(axis=1) + np.exp(20.0 * rivals).sum(axis=1)
+        others = unjudged + (odds[:, 10:] * (grades[:, 10:] == 0)).sum(axis=1)
+        shares.append(np.log(unjudged / others)[grades.any(axis=1)].mean())
+    assert shares[0] < shares[1] < shares[2]
+
+
+def test_a_query_without_any_judgement_has_no_cold_answer_either():
+    points, queries, grades, rivals = make_problem_with_unjudged_points(2)
+    more = np.vstack([grades, np.zeros((1, len(points)))])
+    cold = NudgeCSettings(20.0, cold_answers=0.5)
+    silent = climb(
+        points, np.vstack([queries, queries[:1]]), more, np.vstack([rivals, rivals[:1]]), cold
+    )
+    np.testing.assert_allclose(silent, climb(points, queries, grades, rivals, cold), atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
-from nudge_sync.solve.sparse_softmax import find_near_pairs, sum_responsibilities
+from nudge_sync.solve.sparse_softmax import find_near_pairs, join_scores, sum_responsibilities
 from tests.support.solver_problems import make_contrast_problem
 
 
@@ -58,3 +58,17 @@ def test_few_near_points_move_almost_like_all_points(monkeypatch):
     monkeypatch.setattr("nudge_sync.solve.sparse_softmax.NEAREST_PER_QUERY", 60)
     few = contrast(points, inputs, NudgeCSettings(20.0))
     assert np.einsum("ij,ij->i", few, whole).mean() > 0.99
+
+
+def test_the_joint_score_weighs_as_much_as_all_scores_together():
+    random = np.random.default_rng(0)
+    queries, vectors = (random.normal(size=(n, 6)).astype(np.float32) for n in (5, 9))
+    unjudged = random.normal(size=(5, 3)).astype(np.float32)
+    unjudged[0] = unjudged[1, 1:] = -np.inf
+    joint = join_scores(queries, vectors, unjudged, 3.0)
+    scores = np.concatenate([queries @ vectors.T, unjudged], axis=1)
+    np.testing.assert_allclose(joint, np.log(np.exp(3 * scores).sum(axis=1)) / 3, rtol=1e-5)
+    alone = join_scores(queries, vectors[:0], unjudged, 3.0)
+    assert np.isneginf(alone[0])
+    assert np.isfinite(alone[1:]).all()
+    assert alone[1] == pytest.approx(unjudged[1, 0])

@@ -55,6 +55,27 @@ def test_a_transient_error_is_tried_again(count: int) -> None:
     assert retry_transient(fail_times(count, Unreachable())) == "an answer"
 
 
+@pytest.mark.parametrize(
+    ("patience", "delays"),
+    [
+        (0, ()),
+        (0.2, (0.2,)),
+        (1.0, (0.5, 0.5)),
+        (3.5, (0.5, 1.0, 2.0)),
+        (6, (0.5, 1, 2, 2, 0.5)),
+    ],
+)
+def test_the_pauses_last_as_long_as_patience(patience, delays, monkeypatch):
+    monkeypatch.setattr(retry, "DELAYS", (0.5, 1.0, 2.0))
+    assert retry.list_delays(patience) == pytest.approx(delays)
+    assert sum(retry.list_delays(patience)) == pytest.approx(patience)
+
+
+def test_without_patience_nothing_is_tried_again():
+    with pytest.raises(Unreachable):
+        retry_transient(fail_times(1, Unreachable()), patience=0)
+
+
 def test_after_the_last_delay_the_error_is_raised() -> None:
     with pytest.raises(Unreachable):
         retry_transient(fail_times(3, Unreachable()))

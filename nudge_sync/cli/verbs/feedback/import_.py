@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
+from nudge_sync.cli.errors import print_error
 from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table, show_progress
 from nudge_sync.errors import ConfigError
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
     from nudge_sync.feedback.ingest.sources import Source
 
+_SHOWN_DETAILS = 3
+"""Details of refused rows that are printed for each reason."""
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="FILE...",
-        help="Searches and events: JSON lines, or .csv, .tsv, .parquet.",
+        help="Searches and events: JSON lines, CSV, Parquet, and what else is recognised.",
         show_default=False,
     ),
 ]
@@ -79,6 +82,16 @@ RejectsOption = Annotated[
 ]
 
 
+OnlySearchesOption = Annotated[
+    bool,
+    typer.Option(
+        "--only-searches",
+        envvar="NUDGE_SYNC_FEEDBACK_ONLY_SEARCHES",
+        help="The events of these searches come in another import: without any, all is well.",
+    ),
+]
+
+
 def import_(
     files: FilesArgument = None,
     config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
@@ -88,6 +101,7 @@ def import_(
     query_vectors: QueryVectorsOption = None,
     query_ids: ImportQueryIdsOption = None,
     embed: EmbedOption = None,
+    only_searches: OnlySearchesOption = False,
     strict: StrictOption = False,
     rejects: RejectsOption = None,
     as_json: options.JsonOption = False,
@@ -102,20 +116,38 @@ def import_(
 
     query_files = _pair_query_files(query_vectors, query_ids)
     sources = _open_sources(files or [], qrels, beir, query_files, embed)
-    rejects_path = rejects or _choose_rejects_path(files or [], qrels, beir)
+    read_as = _name_formats(files or [])
     with open_job(config, collection) as job, show_progress() as progress:
-        target = job.target
-        searches = open_feedback(target, job.settings.feedback).queries
+        target, settings = job.target, job.settings.feedback
+        searches = open_feedback(target, settings).queries
         destination = Destination(target.queries, target.events, target.collection, searches)
         try:
             report = import_rows(
-                sources, destination, strict=strict, rejects_path=rejects_path, progress=progress
+                sources,
+                destination,
+                strict=strict,
+                requires_events=not only_searches,
+                actions=settings.actions,
+                rejects_path=rejects,
+                rejects_beside_sources=True,
+                progress=progress,
             )
         except RowsRefused as refused:
-            result = refused.report.summary() | {"error": str(refused)}
+            result = refused.report.summary() | {"read_as": read_as, "error": str(refused)}
             print_result(result, as_json, _print_import)
             raise
-    print_result(report.summary(), as_json, _print_import)
+    problem = None if only_searches else report.problem
+    result = report.summary() | {"read_as": read_as, "problem": problem}
+    print_result(result, as_json, _print_import)
+    if problem:
+        print_error(problem)
+        raise typer.Exit(1)
+
+
+def _name_formats(files: list[Path]) -> dict[str, str]:
+    from nudge_sync.feedback.ingest.formats import name_format
+
+    return {str(path): name for path in files if not path.is_dir() and (name := name_format(path))}
 
 
 def _pair_query_files(vectors: Path | None, ids: Path | None) -> QueryVectorFiles | None:
@@ -139,13 +171,14 @@ def _open_sources(
     from nudge_sync.feedback.ingest.formats import open_source
     from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
 
-    label_sources = _open_label_sources(qrels_path, beir_folder, query_files, embed)
-    if not (files or label_sources):
+    folders = [path for path in files if path.is_dir()]
+    label_sources = _open_label_sources(qrels_path, beir_folder, folders, query_files, embed)
+    sources = [open_source(path) for path in files if path not in folders]
+    if not (sources or label_sources):
         raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
-    if label_sources or query_files is None:
-        sources = [*map(open_source, files), *label_sources]
-    else:
-        sources = [join_query_vectors(files, query_files, keep_unmatched=embed is not None)]
+    if query_files is not None and sources and not label_sources:
+        sources = [join_query_vectors(sources, query_files, keep_unmatched=embed is not None)]
+    sources += label_sources
     if embed is None:
         return sources
     embedder = Embedder.from_name(embed)
@@ -155,35 +188,26 @@ def _open_sources(
 def _open_label_sources(
     qrels_path: Path | None,
     beir_folder: Path | None,
+    folders: list[Path],
     query_files: QueryVectorFiles | None,
     embed: str | None,
 ) -> list[Source]:
     from nudge_sync.feedback.ingest.qrels import open_beir, open_beir_texts, open_qrels
+    from nudge_sync.feedback.ingest.readers.folders import find_qrels_files
 
     if qrels_path and beir_folder:
         raise ConfigError("--qrels and --beir do not go together: import one after the other")
-    if query_files is None and (qrels_path or (beir_folder and embed is None)):
-        raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
-    if qrels_path and query_files:
-        return [open_qrels(qrels_path, query_files)]
+    for folder in folders:
+        find_qrels_files(folder)
     if beir_folder:
-        return [
-            open_beir(beir_folder, query_files) if query_files else open_beir_texts(beir_folder)
-        ]
-    return []
-
-
-def _choose_rejects_path(files: list[Path], qrels: Path | None, beir: Path | None) -> Path:
-    """Return FILE.rejects.jsonl beside the first file that is read.
-
-    Beside a pipe there is often nowhere to write, so that of a pipe goes to the current directory.
-    """
-    from nudge_sync.feedback.ingest.text_files import is_pipe
-
-    candidates = [*files, qrels, beir / "qrels" if beir else None]
-    first_path = next(path for path in candidates if path is not None)
-    folder = Path() if is_pipe(first_path) else first_path.parent
-    return folder / f"{first_path.name}.rejects.jsonl"
+        folders = [*folders, beir_folder]
+    if query_files is None and (qrels_path or (folders and embed is None)):
+        raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
+    sources = [open_qrels(qrels_path, query_files)] if qrels_path and query_files else []
+    return sources + [
+        open_beir(folder, query_files) if query_files else open_beir_texts(folder)
+        for folder in folders
+    ]
 
 
 def _print_import(result: dict[str, Any]) -> None:
@@ -191,9 +215,36 @@ def _print_import(result: dict[str, Any]) -> None:
     print_pairs("", {name: result[name] for name in counts})
     if result["reasons"]:
         rows = [
-            (reason, count, ", ".join(result["lines"].get(reason, [])))
+            (
+                reason,
+                count,
+                "; ".join(filter(None, list(result["details"][reason])[:_SHOWN_DETAILS])),
+                ", ".join(result["lines"].get(reason, [])),
+            )
             for reason, count in result["reasons"].items()
         ]
-        print_table("\nrefused", ("reason", "rows", "lines"), rows)
-    if result["rejects_file"]:
-        print_line(f"refused rows are in {result['rejects_file']}")
+        print_table("\nrefused", ("reason", "rows", "such as", "lines"), rows)
+    for line in _describe_import(result):
+        print_line(line)
+
+
+def _describe_import(result: dict[str, Any]) -> list[str]:
+    from nudge_sync.feedback.ingest.report import DOUBTS
+
+    lines = [f"{path} was read as {name}" for path, name in result["read_as"].items()]
+    lines += [
+        f"{path}: its positions count from 0, and were stored counted from 1"
+        for path in result["zero_based"]
+    ]
+    lines += [
+        f"{count} rows were left out: {reason}" for reason, count in result["left_out"].items()
+    ]
+    lines += [
+        f'{count} events are "{action}", which has no weight in [feedback.actions]'
+        for action, count in result["unweighted_actions"].items()
+    ]
+    for name, doubt in DOUBTS.items():
+        if result[name]:
+            places = ", ".join(result["doubtful_lines"].get(name, []))
+            lines.append(f"{result[name]} {doubt}: {places}")
+    return lines + [f"refused rows are in {path}" for path in result["rejects_files"]]

@@ -7,7 +7,7 @@ import pytest
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.ingest.batches import BatchImporter, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.store.target import open_target
 from tests.support.feedback_store import create_docs_database
 

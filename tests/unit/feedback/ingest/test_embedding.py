@@ -80,7 +80,7 @@ def test_vectors_in_a_file_come_first(tmp_path, destination, embedding, model):
     rows = {"query_id": "a", "text": "x"}, {"query_id": "b", "text": "yy"}
     path = write_lines(tmp_path / "f", *rows)
     query_files = QueryVectorFiles(tmp_path / "v.npy", tmp_path / "v.txt")
-    source = join_query_vectors([path], query_files, keep_unmatched=True)
+    source = join_query_vectors([open_source(path)], query_files, keep_unmatched=True)
     assert import_rows([embed_source(source, embedding)], destination).searches == 2
     assert model.asked == [["yy"]]
     assert destination.queries.kept["a"].vector.tolist() == [1, 0, 0, 0]
@@ -110,7 +110,7 @@ def test_a_beir_folder_brings_its_texts(tmp_path, destination, embedding, model)
         "q1": "swept wings",
         "2": "delta",
     }
-    with pytest.raises(InputError, match="no qrels"):
+    with pytest.raises(InputError, match="no data set"):
         open_beir_texts(tmp_path / "qrels")
 
 

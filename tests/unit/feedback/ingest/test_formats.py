@@ -1,21 +1,21 @@
-"""Files read as their names end, and JSON lines."""
+"""Files read as what they hold, and JSON lines."""
 
 import json
 
 import pytest
 
-from nudge_sync.feedback.ingest.formats import is_table, open_source
-from nudge_sync.feedback.schema.rows import BadRow
+from nudge_sync.feedback.ingest.formats import open_source
+from nudge_sync.feedback.schema.values import BadRow
 from tests.support.feedback_files import EVENT, write_lines, write_parquet
 
 
 @pytest.mark.parametrize("name", ["f.csv", "F.CSV", "f.tsv", "f.parquet", "f.jsonl", "f", "f.txt"])
-def test_a_file_is_read_as_its_name_ends(tmp_path, name):
+def test_a_file_is_read_as_what_it_holds(tmp_path, name):
     fields = {"query_id": "q1", "point": "7"}
     path = tmp_path / name
     if path.suffix == ".parquet":
         write_parquet(path, [fields])
-    elif is_table(path):
+    elif path.suffix.lower() in {".csv", ".tsv"}:
         write_lines(path, ",".join(fields), ",".join(fields.values()))
     else:
         write_lines(path, fields)

@@ -14,17 +14,13 @@ from tests.support.feedback_files import DIMENSION, EVENT, SEARCH, read_document
 
 def test_good_rows_become_a_judgement(tmp_path, destination):
     report = import_rows([open_json_lines(write_lines(tmp_path / "f", SEARCH, EVENT))], destination)
-    assert report.summary() | {"lines": 0} == {
+    assert {name: value for name, value in report.summary().items() if value} == {
         "accepted": 2,
-        "rejected": 0,
-        "reasons": {},
-        "lines": 0,
+        "rows": 2,
         "searches": 1,
         "events": 1,
-        "unchanged": 0,
-        "without_search": 0,
-        "rejects_file": None,
     }
+    assert report.problem is None
     judged = read_judgements(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
     assert judged.query_ids == ["q1"]
     assert judged.point_ids == [7]
@@ -53,7 +49,7 @@ BAD_ROWS = {
     "zero": ("zero vector", {"query_id": "a", "query_vector": [0, 0, 0, 0]}),
     "long text": ("too large", SEARCH | {"text": "x" * 70_000}),
     "bad time": ("unparsable time", SEARCH | {"time": "yesterday"}),
-    "position zero": ("out of range", EVENT | {"position": 0}),
+    "position below zero": ("out of range", EVENT | {"position": -1}),
     "unknown point": ("unknown point", EVENT | {"point": 11}),
     "point id as odd text": ("unknown point", EVENT | {"point": "../../etc"}),
     "point with quotes": ("unknown point", EVENT | {"point": "' or 1 == 1 --"}),
@@ -81,6 +77,7 @@ def test_strict_stores_nothing(tmp_path, destination, name):
     with pytest.raises(RowsRefused, match=BAD_ROWS[name][0]) as caught:
         import_rows([open_json_lines(path)], destination, strict=True)
     assert caught.value.report.rejected == 1
+    assert (caught.value.report.accepted, caught.value.report.without_search) == (0, 0)
     assert not destination.queries.kept
     assert not destination.events.kept
 

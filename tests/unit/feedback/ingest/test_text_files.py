@@ -1,5 +1,6 @@
 """Files of lines, and pipes that can be read only once."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -16,8 +17,12 @@ from nudge_sync.feedback.ingest.formats import open_json_lines, open_source
 from nudge_sync.feedback.ingest.importer import import_rows
 from nudge_sync.feedback.ingest.qrels import open_qrels
 from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
-from nudge_sync.feedback.ingest.tables import open_csv
-from nudge_sync.feedback.ingest.text_files import MAX_LINE_BYTES, count_lines, read_lines
+from nudge_sync.feedback.ingest.text_files import (
+    MAX_LINE_BYTES,
+    count_lines,
+    open_stream,
+    read_lines,
+)
 from tests.support.feedback_files import write_lines
 
 SEARCH_LINE = json.dumps({"query_id": "q1", "query_vector": [1, 0, 0, 0]})
@@ -50,7 +55,7 @@ def test_bytes_that_are_not_utf8(tmp_path, destination):
 def test_json_lines_and_csv_are_stored_as_they_come(destination, piped):
     sources = [
         open_json_lines(piped(SEARCH_LINE, EVENT_LINE)),
-        open_csv(piped("query_id,action,point", "q1,click,8", "q1,click,9")),
+        open_source(piped("query_id,action,point", "q1,click,8", "q1,click,9")),
     ]
     report = import_rows(sources, destination)
     assert (report.searches, report.events, report.rejected) == (1, 3, 0)
@@ -58,15 +63,16 @@ def test_json_lines_and_csv_are_stored_as_they_come(destination, piped):
 
 def test_labels_and_tables_of_events_too(destination, piped, query_files):
     report = import_rows([open_qrels(piped("q1 0 7 1"), query_files)], destination)
-    assert (report.searches, report.events) == (3, 1)
-    report = import_rows([join_query_vectors([piped(EVENT_LINE)], query_files)], destination)
+    assert (report.searches, report.events) == (1, 1)
+    events = open_source(piped(EVENT_LINE))
+    report = import_rows([join_query_vectors([events], query_files)], destination)
     assert report.events == 1
 
 
 def test_nothing_is_taken_where_it_would_be_read_twice(destination, piped):
     pipe = piped(SEARCH_LINE, EVENT_LINE)
     model = Embedder("model:embed", np.ones)
-    for source in (open_json_lines(pipe), embed_source(open_csv(pipe), model)):
+    for source in (open_json_lines(pipe), embed_source(open_source(pipe), model)):
         with pytest.raises(InputError, match="save it to a file first"):
             import_rows([source], destination, strict=True)
     assert import_rows([open_json_lines(pipe)], destination).accepted == 2
@@ -97,5 +103,16 @@ def test_the_lines_of_a_pipe_are_not_counted_and_those_of_a_file_are(tmp_path, p
 
 def test_a_line_that_is_too_long_is_skipped_to_its_end(tmp_path):
     path = write_lines(tmp_path / "f", "x" * (2 * MAX_LINE_BYTES), "next")
-    [(_, refused), (number, text)] = read_lines(path)
+    with open_stream(path) as stream:
+        [(_, refused), (number, text)] = read_lines(stream)
     assert (refused.reason, number, text) == ("too large", 2, "next")
+
+
+def test_a_compressed_file_is_read_as_it_was(tmp_path, destination):
+    path = tmp_path / "f.jsonl.gz"
+    path.write_bytes(gzip.compress(f"{SEARCH_LINE}\n{EVENT_LINE}\n".encode()))
+    report = import_rows([open_source(path)], destination, strict=True)
+    assert (report.searches, report.events, count_lines(path)) == (1, 1, 0)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"f\.jsonl\.gz"):
+        import_rows([open_source(path)], destination)

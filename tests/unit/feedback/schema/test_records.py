@@ -1,8 +1,11 @@
 """Records of searches and events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import (
     Event,
     Search,
@@ -22,6 +25,22 @@ def test_a_search_comes_back_from_its_record():
     assert parsed.vector.tobytes() == SEARCH.vector.tobytes()
     assert (parsed.text, parsed.timestamp, parsed.shown) == ("wing", 1.7e9, (7, "x"))
     assert parsed.propensities == (0.5, 0.25)
+    assert parsed.exposure is None
+
+
+def test_an_exposure_comes_back_from_its_record():
+    exposure = Exposure("canary:3", "interleaved", ("both", "treatment"), (False, True), "filter")
+    record = to_feedback_record(replace(SEARCH, exposure=exposure))
+    assert parse_search_record(record).exposure == exposure
+
+
+def test_an_exposure_that_is_nonsense_leaves_the_search_readable():
+    record = to_feedback_record(SEARCH)
+    parsed = parse_search_record(
+        replace(record, document={**record.document, "experiment": "canary:3", "arm": 7})
+    )
+    assert parsed.exposure is None
+    assert parsed.shown == SEARCH.shown
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,14 @@ from time import time
 import numpy as np
 import pytest
 
+from nudge_sync.feedback.schema.fields import normalise_row
 from nudge_sync.feedback.schema.rows import (
-    MAX_GRADE,
-    MAX_POSITION,
-    BadRow,
     is_search_without_vector,
     parse_json_row,
     parse_row,
     parse_storable_row,
-    parse_timestamp,
 )
+from nudge_sync.feedback.schema.values import MAX_GRADE, MAX_POSITION, BadRow, parse_timestamp
 from nudge_sync.store.schema import LAST_MOMENT
 from tests.support.feedback_files import DIMENSION, EVENT, SEARCH
 
@@ -74,7 +72,7 @@ BAD_ROWS = {
     "grade nan": ("out of range", EVENT | {"grade": float("nan")}),
     "grade huge": ("out of range", EVENT | {"grade": 1e300}),
     "grade a huge integer": ("out of range", EVENT | {"grade": 10**400}),
-    "grade text": ("wrong type", EVENT | {"grade": "5"}),
+    "grade text": ("wrong type", EVENT | {"grade": "good"}),
     "session a list": ("wrong type", EVENT | {"session": [1]}),
 }
 
@@ -106,7 +104,7 @@ def test_a_timestamp_ends_with_the_year_9999():
     assert parse_timestamp("9999-12-31T23:59:59Z") == LAST_MOMENT / 1000 - 1
     assert parse_timestamp(LAST_MOMENT - 1) < LAST_MOMENT / 1000
     with pytest.raises(BadRow, match="outside the years 1970 to 9999"):
-        parse_timestamp(LAST_MOMENT)
+        parse_timestamp(LAST_MOMENT * 1_000_000)
 
 
 def test_what_is_dated_in_the_future_is_refused_and_says_so():
@@ -141,7 +139,7 @@ def test_ubi_words():
         "timestamp": "2024-01-01T00:00:00Z",
         "event_attributes": {"object": {"object_id": "7"}, "position": {"ordinal": 3}},
     }
-    event = parse_storable_row(row, DIMENSION)
+    event = parse_storable_row(normalise_row(row), DIMENSION)
     assert (event.object_id, event.position, event.client_id) == ("7", 3, "c")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -62,10 +65,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 0.93 < hits / 1500 < 0.97
 
 
-def test_an_interval_of_one_value_is_unbounded():
-    report = report_cold(make_strata(2, 1, 0.5), np.array([1.0, 2, 3]), np.zeros(3))
-    assert report.cold.mean == 3
-    assert (report.cold.low, report.cold.high) == (-np.inf, np.inf)
+def test_an_interval_of_one_value_is_all_that_a_gain_can_be():
+    report = report_cold(make_strata(2, 1, 0.5), np.array([0.1, 0.2, 0.3]), np.zeros(3))
+    assert report.cold.mean == 0.3
+    assert (report.cold.low, report.cold.high) == (-1, 1)
+    assert -1 <= report.warm.low < report.warm.high <= 1
+    json.loads(json.dumps(asdict(report), allow_nan=False))
 
 
 def test_cold_values_are_marked_where_they_are_measured():

@@ -69,10 +69,21 @@ def test_a_given_angle_caps_nudge_c_with_and_without_splits(task_and_splits):
     assert len(unmeasured.values) == 0
 
 
-def test_a_weight_of_unjudged_points_is_tuned_only_where_cold_answers_count(
-    task_and_splits, cold_task_and_splits
-):
-    assert "unjudged_weight" not in tune.tune_nudge_c(*task_and_splits).parameters
+def test_cold_answers_are_expected_only_where_they_count(task_and_splits, cold_task_and_splits):
+    assert "cold_answers" not in tune.tune_nudge_c(*task_and_splits).parameters
     tuned = tune.tune_nudge_c(*cold_task_and_splits)
-    assert tuned.parameters["unjudged_weight"] < 1
-    assert "weight of unjudged points" in tuned.reason
+    assert tuned.parameters["cold_answers"] == 0.35
+    assert "weighs 0.35 of a known one" in tuned.reason
+
+
+def test_the_more_cold_answers_count_the_more_they_are_expected():
+    weights = [tune.weigh_cold_answers(share) for share in (0, 0.2, 0.5, 0.8, 1)]
+    assert weights == sorted(set(weights))
+    assert weights[0] == 0
+    assert weights[-1] == tune.MAX_COLD_ANSWERS
+
+
+def test_nudge_h_tries_the_numbers_of_neighbours_it_is_given(cold_task_and_splits):
+    tuned = tune.tune_nudge_h(*cold_task_and_splits, (10,))
+    assert tuned.parameters["neighbours"] == 10
+    assert tuned.mean <= tune.tune_nudge_h(*cold_task_and_splits).mean

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from nudge_sync.cli.verbs.feedback.import_ import _choose_rejects_path
 from tests.support.command_line import invoke
 from tests.support.workspace import Workspace
 
@@ -37,8 +37,10 @@ def test_bad_rows_are_drawn_and_kept_beside_the_file(
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"query_id": "q1"}\n{}\n', encoding="utf-8")
     done = invoke("feedback", "import", str(rows), "--config", str(workspace.config_path))
-    assert done.exit_code == 0
+    assert done.exit_code == 1
+    assert "no event was stored (2 rows read, 0 searches, 2 refused)" in done.stderr
     assert "rejected       │ 2" in done.stdout
+    assert "query_id" in done.stdout
     assert "refused rows are in" in done.stdout
     assert (tmp_path / "rows.jsonl.rejects.jsonl").exists()
 
@@ -53,8 +55,62 @@ def test_strictly_the_report_is_shown_before_the_error(
     assert result["error"]
 
 
-def test_rejects_go_beside_what_is_read_first(tmp_path: Path):
-    first, second = tmp_path / "a.jsonl", Path("b.jsonl")
-    assert _choose_rejects_path([first, second], None, None) == tmp_path / "a.jsonl.rejects.jsonl"
-    assert _choose_rejects_path([], second, None) == Path("b.jsonl.rejects.jsonl")
-    assert _choose_rejects_path([], None, tmp_path) == tmp_path / "qrels.rejects.jsonl"
+def test_rejects_go_beside_the_file_that_each_is_from(
+    untouched_workspace: Workspace, tmp_path: Path
+):
+    workspace = untouched_workspace.copy_to(tmp_path / "copy")
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.csv"]
+    paths[0].write_text("{\n", encoding="utf-8")
+    paths[1].write_text("query_id,action,point\nq1,click,\n", encoding="utf-8")
+    words = ("feedback", "import", *map(str, paths))
+    rejects = workspace.run(*words, code=1)["rejects_files"]
+    assert rejects == [f"{path}.rejects.jsonl" for path in paths]
+    [entry] = map(json.loads, Path(rejects[1]).read_text(encoding="utf-8").splitlines())
+    assert (entry["source"], entry["detail"]) == (str(paths[1]), "point")
+    [together] = workspace.run(*words, "--rejects", str(tmp_path / "all"), code=1)["rejects_files"]
+    assert len(Path(together).read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_searches_alone_are_no_feedback_unless_that_is_meant(
+    untouched_workspace: Workspace, tmp_path: Path
+):
+    workspace = untouched_workspace.copy_to(tmp_path / "copy")
+    path = tmp_path / "searches.jsonl"
+    vector = workspace.data.queries[0].tolist()
+    path.write_text(json.dumps({"query_id": "q1", "query_vector": vector}), encoding="utf-8")
+    assert (
+        "nothing was imported: no event"
+        in workspace.run("feedback", "import", str(path), "--strict", code=2)["error"]
+    )
+    assert workspace.run("feedback", "stats")["searches"] == 0
+    done = workspace.run("feedback", "import", str(path), code=1)
+    assert (done["searches"], done["problem"][:19]) == (1, "no event was stored")
+    done = workspace.run("feedback", "import", str(path), "--only-searches")
+    assert (done["unchanged"], done["problem"]) == (1, None)
+
+
+def test_what_is_stored_and_looks_wrong_is_said(untouched_workspace: Workspace, tmp_path: Path):
+    workspace = untouched_workspace.copy_to(tmp_path / "copy")
+    path = tmp_path / "clicks.jsonl"
+    vector = workspace.data.queries[0].tolist()
+    rows = [
+        {"query_id": "q1", "query_vector": vector, "shown": [1, 2, 3]},
+        {"query_id": "q1", "action": "click", "point": 3, "position": 2},
+        {"query_id": "q1", "action": "click", "point": 2, "position": 1},
+        {"query_id": "q1", "action": "click", "point": 1, "position": 2},
+        {"query_id": "q1", "action": "click", "point": 9},
+        {"query_id": "q1", "action": "wink", "point": 3},
+        {"query_id": "q1", "action": "on_search"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = invoke("feedback", "import", str(path), "-c", str(workspace.config_path))
+    assert done.exit_code == 0, done.stderr
+    for text in (
+        "was read as JSON lines",
+        "its positions count from 0",
+        "1 rows were left out: not about a point",
+        '1 events are "wink", which has no weight',
+        f"1 events are on a point that their search did not show: {path}:5",
+        f"1 events have another position than their point has in what the search showed: {path}:4",
+    ):
+        assert text in done.stdout.replace("\n", " "), (text, done.stdout)

@@ -1,0 +1,130 @@
+"""CSV and its kin: a header, then one row a line, between commas, semicolons, tabs or bars."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from threading import Lock
+from typing import Any
+
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
+from nudge_sync.feedback.ingest.text_files import read_lines
+from nudge_sync.feedback.schema.fields import find_field, find_fields
+from nudge_sync.feedback.schema.values import BadRow, parse_list
+
+DELIMITERS = ",;\t|"
+_FIELD_LIMIT_LOCK = Lock()
+_WHOLE_FLOAT = re.compile(r"[0-9]+\.0")
+_LIST_FIELDS = ("query_vector", "shown", "relevant", "clicked", "propensities")
+
+
+def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
+    """Yield the rows of a CSV file, each a line; the header names the fields as JSON lines do.
+
+    The delimiter is the one that makes most fields of the header known. A field that begins with
+    `[` is a list. Raises InputError if the header names no query.
+    """
+    numbered_lines = read_lines(stream)
+    header, delimiter = _parse_header(next(numbered_lines, (1, ""))[1])
+    is_list = [find_field(name) in _LIST_FIELDS for name in header]
+    id_columns = [column for column, name in enumerate(header) if find_field(name) == "query_id"]
+    for line, text in numbered_lines:
+        if isinstance(text, BadRow):
+            yield RawRow(line, text.detail, text)
+        elif text.strip():
+            yield RawRow(line, text, _parse_line(text, header, delimiter, is_list, id_columns))
+
+
+def split_header(text: str) -> tuple[list[str], str]:
+    """Return the names in the header of a table, and its delimiter. Raises BadRow."""
+    candidates, refusal = [], BadRow("not CSV")
+    for delimiter in DELIMITERS:
+        try:
+            names = [name.strip() for name in split_fields(text, delimiter)]
+        except BadRow as bad:
+            # Quotes that end before another delimiter.
+            refusal = bad
+            continue
+        candidates.append((len(find_fields(names)), len(names), names, delimiter))
+    if not candidates:
+        raise refusal
+    _, _, names, delimiter = max(candidates, key=lambda candidate: candidate[:2])
+    return names, delimiter
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Raise InputError if no column of a table names a query, or two have the same name."""
+    if find_fields(names).isdisjoint({"query_id", "text"}):
+        columns = ", ".join(names)[:200] or "nothing"
+        raise InputError(f"a column query_id is expected, the columns are {columns}")
+    lower_names = [name.lower() for name in names if name]
+    if len(set(lower_names)) != len(lower_names):
+        raise InputError("two columns have the same name")
+
+
+def split_fields(text: str, delimiter: str) -> list[str]:
+    """Return the fields of one line, however long. Raises BadRow for open quotes and NUL bytes."""
+    if "\0" in text:
+        raise BadRow("not CSV", "a NUL byte")
+    try:
+        with _raise_field_limit(len(text)):
+            # Line by line, so that an open quote spoils its own row and none that follows.
+            return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        raise BadRow("not CSV", str(error)) from None
+
+
+def _parse_header(text: str | BadRow) -> tuple[list[str], str]:
+    if isinstance(text, BadRow):
+        raise InputError(f"the header is {text.reason}")
+    try:
+        names, delimiter = split_header(text)
+    except BadRow as bad:
+        raise InputError(f"the header is {bad}") from None
+    check_columns(names)
+    return names, delimiter
+
+
+@contextmanager
+def _raise_field_limit(size: int) -> Iterator[None]:
+    """Let the csv module read fields of `size` characters, as long as vectors can be.
+
+    Its limit is one for the whole process, hence the lock.
+    """
+    with _FIELD_LIMIT_LOCK:
+        previous_limit = csv.field_size_limit()
+        csv.field_size_limit(max(previous_limit, size))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(previous_limit)
+
+
+def _parse_line(
+    text: str,
+    header: Sequence[str],
+    delimiter: str,
+    is_list: Sequence[bool],
+    id_columns: Sequence[int],
+) -> Mapping[str, Any] | BadRow:
+    try:
+        fields: list[Any] = split_fields(text, delimiter)
+        if len(fields) != len(header):
+            return BadRow("not CSV", f"{len(fields)} fields, the header has {len(header)}")
+        for column, field in enumerate(fields) if "[" in text else ():
+            if is_list[column] and field.startswith("["):
+                fields[column] = parse_list(field)
+            elif field.startswith("[") and find_field(header[column]) not in (None, "text"):
+                parse_list(field)
+                return BadRow("wrong type", f"{header[column]} must not be a list")
+    except BadRow as bad:
+        return bad
+    for column in id_columns:
+        # As pandas writes integers in a column with holes.
+        if _WHOLE_FLOAT.fullmatch(fields[column]):
+            fields[column] = fields[column].partition(".")[0]
+    return dict(zip(header, fields, strict=True))

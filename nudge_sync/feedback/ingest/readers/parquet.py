@@ -1,0 +1,101 @@
+"""Parquet, whose columns are named as the fields of JSON lines, read a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nudge_sync.errors import ConfigError, InputError
+from nudge_sync.feedback.ingest.readers.delimited import check_columns
+from nudge_sync.feedback.ingest.readers.json_lines import format_row
+from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
+from nudge_sync.feedback.ingest.text_files import refuse_pipe
+from nudge_sync.feedback.schema.values import MILLISECONDS_THRESHOLD, BadRow
+
+_BATCH_SIZE = 1000
+
+
+def read_parquet(path: Path) -> Iterator[RawRow]:
+    """Yield the rows of a Parquet file, numbered from 1; one batch at a time is in memory.
+
+    Raises ConfigError if pyarrow is missing, and InputError if the file cannot be read or no
+    column names a query.
+    """
+    arrow, _ = _import_pyarrow()
+    with _open_parquet(path) as file:
+        check_columns(file.schema_arrow.names)
+        line = 0
+        try:
+            for batch in file.iter_batches(batch_size=_BATCH_SIZE):
+                for content in _read_batch(batch, arrow):
+                    line += 1
+                    yield RawRow(line, format_row(content), content)
+        except (arrow.ArrowException, OSError) as error:
+            raise InputError(f"damaged after row {line} ({error})") from None
+
+
+def count_parquet_rows(path: Path) -> int:
+    """Return the number of rows of a Parquet file. Raises as `read_parquet` does."""
+    with _open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _open_parquet(path: Path) -> Any:
+    arrow, pq = _import_pyarrow()
+    refuse_pipe(path)
+    try:
+        return pq.ParquetFile(path)
+    except (arrow.ArrowException, OSError) as error:
+        raise InputError(f"not readable as Parquet ({error})") from None
+
+
+def _import_pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow  # noqa: ICN001, PLC0415
+        from pyarrow import parquet as pq  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'nudge-sync[feedback]'") from None
+    return pyarrow, pq
+
+
+def _read_batch(batch: Any, arrow: Any) -> Iterator[Mapping[str, Any] | BadRow]:
+    columns = [_to_seconds(column, arrow) for column in batch.columns]
+    batch = arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    try:
+        yield from batch.to_pylist()
+    except (ValueError, OverflowError):
+        for row in range(batch.num_rows):
+            yield _read_row(batch.slice(row, 1))
+
+
+def _read_row(batch: Any) -> Mapping[str, Any] | BadRow:
+    try:
+        row: dict[str, Any] = batch.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return BadRow("not UTF-8", str(error))
+    except (ValueError, OverflowError) as error:
+        return BadRow("wrong type", f"a moment that Python cannot hold: {error}")
+    return row
+
+
+def _to_seconds(column: Any, arrow: Any) -> Any:
+    """Return a column of timestamps or dates in seconds since 1970, and any other as it is.
+
+    A timestamp without a zone is in UTC; a date is its midnight in UTC.
+    """
+    if arrow.types.is_timestamp(column.type):
+        timestamp_type, units_per_second = arrow.timestamp("us", column.type.tz), 1e6
+    elif arrow.types.is_date(column.type):
+        timestamp_type, units_per_second = arrow.timestamp("s"), 1.0
+    else:
+        return column
+    ticks = (
+        column.cast(timestamp_type, safe=False)
+        .cast(arrow.int64())
+        .cast(arrow.float64(), safe=False)
+    )
+    seconds = arrow.compute.divide(ticks, units_per_second)
+    # A number this large would be taken for milliseconds.
+    is_too_large = arrow.compute.greater_equal(seconds, MILLISECONDS_THRESHOLD)
+    return arrow.compute.if_else(is_too_large, float("inf"), seconds)

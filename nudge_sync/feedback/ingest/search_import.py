@@ -1,0 +1,97 @@
+"""Storing of searches: each once, and none replaced by a row that knows less of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nudge_sync.connector import PointId, Record, Records
+from nudge_sync.feedback.ingest.report import ImportReport
+from nudge_sync.feedback.ingest.seen_keys import SeenKeys
+from nudge_sync.feedback.ingest.sources import SourceRow
+from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, Search, to_search_record
+from nudge_sync.feedback.schema.rows import ParsedRow
+from nudge_sync.feedback.schema.values import BadRow
+
+_CONTENT_FIELDS = (VECTOR_DIGEST_FIELD, "text", "shown")
+
+
+@dataclass(slots=True)
+class SearchImport:
+    """Takes the searches of an import, and stores those of a batch at a time.
+
+    A search is incidental if its row tells of it only what an event or a list of queries needs:
+    such a one may come many times, and replaces none that was logged. Searches that stand in the
+    rows of events, as in a denormalised log, may come many times with the same content.
+    """
+
+    queries: Records
+    report: ImportReport
+    store: bool
+    _batch: dict[str, tuple[Record, bool]] = field(default_factory=dict)
+    """Query id -> record, and whether it is incidental."""
+    _logged: SeenKeys = field(default_factory=SeenKeys)
+    _known: SeenKeys = field(default_factory=SeenKeys)
+    _counted: SeenKeys = field(default_factory=SeenKeys)
+    _contents: SeenKeys = field(default_factory=SeenKeys)
+
+    def __contains__(self, query_id: str) -> bool:
+        """Whether a search of this query came in this import."""
+        return query_id in self._known
+
+    def add(self, row: SourceRow, search: Search, parsed: ParsedRow) -> None:
+        """Take a search, to be stored by `flush`.
+
+        Raises BadRow for one that came before, unless it may come many times.
+        """
+        is_incidental = row.is_incidental or parsed.is_incidental
+        is_new = self._known.add(search.query_id)
+        if is_incidental and not is_new:
+            return
+        record = to_search_record(search)
+        if not is_incidental:
+            content = " ".join(str(record.document[name]) for name in _CONTENT_FIELDS)
+            is_same = not self._contents.add(f"{search.query_id} {content}")
+            if not self._logged.add(search.query_id):
+                if parsed.is_beside_event and is_same:
+                    return
+                raise BadRow("duplicate", f"of query {search.query_id!r}, seen before")
+        self._batch[search.query_id] = (record, is_incidental)
+
+    def flush(self) -> dict[str, Sequence[PointId]]:
+        """Store the searches since the last time; return what each of them showed."""
+        batch, self._batch = self._batch, {}
+        if not batch:
+            return {}
+        stored = {record.key: record for record in self.queries.get(list(batch))}
+        changed = []
+        shown_lists: dict[str, Sequence[PointId]] = {}
+        for key, (record, is_incidental) in batch.items():
+            former = stored.get(key)
+            is_same = former is not None and _is_same(record, former)
+            if former is not None and not is_same and is_incidental and _is_logged(former):
+                shown_lists[key] = former.document.get("shown") or ()
+                continue
+            shown_lists[key] = record.document["shown"]
+            if not is_same:
+                changed.append(record)
+            if self._counted.add(key):
+                self.report.searches += 1
+                self.report.unchanged += is_same
+        if changed and self.store:
+            self.queries.put(changed)
+        return shown_lists
+
+
+def _is_same(record: Record, stored: Record) -> bool:
+    if record.vector is None or stored.vector is None:
+        return False
+    return record.document == stored.document and np.array_equal(record.vector, stored.vector)
+
+
+def _is_logged(search: Record) -> bool:
+    """Return whether an application logged a stored search, with results, time or user."""
+    fields = ("shown", "timestamp", "session_id", "client_id")
+    return any(search.document.get(name) for name in fields)

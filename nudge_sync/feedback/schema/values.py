@@ -1,0 +1,296 @@
+"""Single values of feedback rows: moments, numbers, ids and lists of ids, however written."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from ast import literal_eval
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.base.arrays import Float32
+from nudge_sync.connector import PointId
+from nudge_sync.errors import InputError
+from nudge_sync.store.schema import LAST_MOMENT
+
+MAX_GRADE = 1e6
+"""Largest magnitude of a grade."""
+MAX_POSITION = 1_000_000
+MILLISECONDS_THRESHOLD = 1e11
+"""A timestamp from here on is in milliseconds since 1970; in seconds this is the year 5138."""
+_MICROSECONDS_THRESHOLD = float(LAST_MOMENT)
+"""The first moment that is none in milliseconds; in microseconds it lies in 1978."""
+_NANOSECONDS_THRESHOLD = 1000 * _MICROSECONDS_THRESHOLD
+_END_OF_TIME = LAST_MOMENT / 1000
+"""Seconds since 1970."""
+_MAX_CLOCK_SKEW = 86_400.0
+_ID_LIMIT = 2**64
+_DECIMAL = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
+_EPOCH = re.compile(r"[0-9]{9,19}(\.[0-9]*)?")
+_COMPACT_MOMENT = re.compile(r"(19|20)[0-9]{12}")
+_ZONE_NAME = re.compile(r"\s*(UTC|GMT)$")
+_LOG_MOMENT = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:")
+_OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
+_LIST_SEPARATORS = re.compile(r"\s*[|;,]\s*|\s+")
+
+
+class BadRow(InputError):
+    """A row of feedback that is refused.
+
+    reason: one of a short list, by which refused rows are counted; detail: what is wrong with
+    this row, or "".
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def parse_vector(value: Any, dimension: int) -> Float32:
+    """Return a query vector as float32, (dimension,). Raises BadRow for what is none."""
+    if value is None:
+        raise BadRow("missing field", "query_vector, or a text to embed")
+    vector = _to_number_array(value)
+    if vector.shape != (dimension,):
+        actual = f"{vector.size} components" if vector.ndim == 1 else f"shape {vector.shape}"
+        raise BadRow("wrong dimension", f"{actual}, the collection has {dimension} components")
+    with np.errstate(over="ignore"):
+        narrow = vector.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise BadRow("not finite", "the query vector holds NaN or infinity")
+    norm = float(np.linalg.norm(narrow.astype(np.float64)))
+    if norm < float(np.finfo(np.float32).tiny):
+        raise BadRow("zero vector")
+    return narrow
+
+
+def _to_number_array(value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, str) and value.startswith("["):
+        value = parse_list(value)
+    if not isinstance(value, list) or any(type(part) not in (int, float) for part in value):
+        raise BadRow("wrong type", "query_vector must be a list of numbers")
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError:
+        raise BadRow("not finite", "the query vector holds a number too large") from None
+
+
+def parse_timestamp(value: Any) -> float:
+    """Return `value` in seconds since 1970, or 0 for None.
+
+    value: seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size,
+    as a number or a text; or a text in ISO 8601, in UTC if it names no zone, or as in an e-mail or
+    a web server's log. Eight digits are a day. Raises BadRow for anything else and outside the
+    years 1970 to 9999.
+    """
+    if value is None:
+        return 0.0
+    try:
+        number = _parse_moment(value.strip()) if isinstance(value, str) else _scale(float(value))
+    except (ValueError, TypeError, OverflowError):
+        raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
+    if isinstance(value, bool) or not 0 <= number < _END_OF_TIME:
+        raise BadRow("unparsable time", "outside the years 1970 to 9999")
+    return number
+
+
+def parse_past_timestamp(value: Any) -> float:
+    """Return what `parse_timestamp` does. Raises BadRow also over a day ahead of the clock."""
+    moment = parse_timestamp(value)
+    # Behaviour ages from the newest search on: one in the future would make all other old.
+    if moment > time.time() + _MAX_CLOCK_SKEW:
+        raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
+    return moment
+
+
+def _scale(number: float) -> float:
+    """Return a time since 1970 in seconds, whose unit its magnitude tells."""
+    if number < MILLISECONDS_THRESHOLD:
+        return number
+    if number < _MICROSECONDS_THRESHOLD:
+        return number / 1e3
+    return number / (1e6 if number < _NANOSECONDS_THRESHOLD else 1e9)
+
+
+def _parse_moment(text: str) -> float:
+    if _COMPACT_MOMENT.fullmatch(text):
+        return _to_utc_seconds(datetime.strptime(text, "%Y%m%d%H%M%S"))  # noqa: DTZ007
+    if _EPOCH.fullmatch(text):
+        return _scale(float(text))
+    if _LOG_MOMENT.match(text):
+        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
+    try:
+        return _to_utc_seconds(datetime.fromisoformat(_ZONE_NAME.sub("+00:00", text)))
+    except ValueError:
+        if text[4:5] == "/" == text[7:8]:
+            return _parse_moment(text.replace("/", "-"))
+        # As in "Fri, 01 May 2026 09:00:00 GMT".
+        return _to_utc_seconds(parsedate_to_datetime(text))
+
+
+def _to_utc_seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_number(value: Any, name: str) -> float:
+    """Return a number, or a text that holds one with a decimal point or comma.
+
+    Truth values are 1 and 0. name: that of the field, for the message. Raises BadRow.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if not _DECIMAL.fullmatch(text):
+            if text.casefold().lstrip("+-") in {"inf", "infinity"}:
+                raise BadRow("out of range", f"{name} must be finite")
+            raise BadRow("wrong type", f"{name} must be a number")
+        value = float(text.replace(",", "."))
+    if not isinstance(value, (int, float)):
+        raise BadRow("wrong type", f"{name} must be a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadRow("out of range", f"{name} must be finite") from None
+
+
+def parse_grade(value: Any) -> float | None:
+    """Return a grade, or None for None. Raises BadRow beyond `MAX_GRADE`."""
+    if value is None:
+        return None
+    grade = parse_number(value, "grade")
+    if not -MAX_GRADE <= grade <= MAX_GRADE:
+        raise BadRow("out of range", f"grade must be finite and at most {MAX_GRADE:.0f}")
+    return grade
+
+
+def parse_position(value: Any, first: int = 1) -> int | None:
+    """Return a position, or None for None. Raises BadRow below `first` and for fractions."""
+    if value is None:
+        return None
+    if type(value) is int and first <= value <= MAX_POSITION:
+        return value
+    if isinstance(value, bool):
+        raise BadRow("wrong type", "position must be a whole number")
+    position = parse_number(value, "position")
+    if position != position or (abs(position) <= MAX_POSITION and not position.is_integer()):  # noqa: PLR0124
+        raise BadRow("wrong type", "position must be a whole number")
+    if not first <= position <= MAX_POSITION:
+        raise BadRow("out of range", "position: 1 is the top")
+    return int(position)
+
+
+def parse_query_id(value: Any) -> str:
+    """Return a query id as text; 7.0 is "7". Raises BadRow for what is no string or integer."""
+    if value is None or value == "":
+        raise BadRow("missing field", "query_id")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadRow("wrong type", "query_id must be a string")
+    return check_encodable(str(value))
+
+
+def parse_point_id(value: Any) -> PointId:
+    """Return a point id as written, whole floats as integers. Raises BadRow for anything else."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise BadRow("wrong type", "a point id must be an integer or a string")
+    if isinstance(value, int) and abs(value) >= _ID_LIMIT:
+        raise BadRow("unknown point", "the id has more than 64 bits")
+    return check_encodable(value) if isinstance(value, str) else value
+
+
+def parse_point_ids(value: Any, name: str) -> tuple[PointId, ...]:
+    """Return a list of point ids, or () for None.
+
+    The list may be a text, such as "[1, 2]" or "1|2", and its entries objects with an id.
+    name: that of the field, for the message. Raises BadRow for anything else.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = parse_list(value)
+    if not isinstance(value, (list, tuple)):
+        raise BadRow("wrong type", f"{name} must be a list of point ids")
+    return tuple(
+        parse_point_id(_get_object_id(entry) if isinstance(entry, Mapping) else entry)
+        for entry in value
+    )
+
+
+def _get_object_id(entry: Mapping[str, Any]) -> Any:
+    return next((entry[key] for key in _OBJECT_ID_KEYS if entry.get(key) is not None), None)
+
+
+def parse_list(text: str) -> list[Any]:
+    """Return the list in a text: JSON, as Python or NumPy print it, or entries between separators.
+
+    Raises BadRow for half a list.
+    """
+    stripped = text.strip()
+    if stripped[:1] not in ("[", "{", "("):
+        return _LIST_SEPARATORS.split(stripped)
+    if stripped[-1] not in "]})":
+        raise BadRow("not JSON", "a list that does not end")
+    # Braces are how PostgreSQL writes a list; for Python they would be a set, without an order.
+    for parse in (json.loads, literal_eval) if stripped[0] != "{" else (json.loads,):
+        try:
+            value = parse(stripped)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+    if set(stripped[1:-1]) & set("[]{}()"):
+        raise BadRow("not JSON", "a list that cannot be read")
+    inner = stripped[1:-1].strip()
+    return (
+        [_to_number(part.strip("'\"")) for part in _LIST_SEPARATORS.split(inner)] if inner else []
+    )
+
+
+def _to_number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+def parse_propensities(value: Any, shown_count: int) -> tuple[float, ...]:
+    """Return one probability in (0, 1] for each shown id, or () for None. Raises BadRow."""
+    if value is None:
+        return ()
+    propensities = _to_number_array(value)
+    if propensities.shape != (shown_count,) or not ((propensities > 0) & (propensities <= 1)).all():
+        raise BadRow("out of range", "propensities: one in (0, 1] for each shown id")
+    return tuple(propensities.tolist())
+
+
+def parse_text(value: Any, name: str) -> str:
+    """Return a string or a number as text, or "" for None. Raises BadRow for anything else."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadRow("wrong type", f"{name} must be a string")
+    return check_encodable(str(value))
+
+
+def check_encodable(text: str) -> str:
+    """Return `text`. Raises BadRow if it holds half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow("wrong type", "text with half a surrogate pair") from None
+    return text
