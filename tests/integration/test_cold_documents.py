@@ -12,7 +12,7 @@ from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.cycle import CycleReport
 from nudge_sync.planning.plan_file import load_plan, save_plan
 from nudge_sync.store.target import Target
-from tests.support.hub_collection import open_hub_collection
+from tests.support.cold.hub_collection import open_hub_collection
 
 ENGINES = ("memory", "qdrant-edge")
 

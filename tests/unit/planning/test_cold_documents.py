@@ -26,7 +26,7 @@ from nudge_sync.planning.dataset import (
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice
 from nudge_sync.solve.selection.document_folds import DOCUMENT_FOLDS, hash_rows
-from tests.support.hub_collection import open_hub_collection
+from tests.support.cold.hub_collection import open_hub_collection
 
 SETTINGS = CollectionSettings(solver=SolverSettings(method="nudge-n", threads=1))
 ASSUMED = ColdShare()
