@@ -20,6 +20,7 @@ from nudge_sync.connector.settings import (
 )
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.canary import CanarySettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -204,6 +205,8 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    canary: CanarySettings | None = None
+    """None: a plan that passes the gate is written without a canary."""
 
 
 class ServeSettings(Section):
@@ -286,6 +289,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "canary": CanarySettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -293,8 +297,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
-    a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
+    collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

@@ -9,6 +9,7 @@ from typing import Any
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
+from nudge_sync.errors import StalePlan
 from nudge_sync.planning.gate import Gate
 
 
@@ -117,6 +118,13 @@ class Plan:
             "gate": self.gate.summary(),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
+
+
+def refuse_stale_plan(plan: Plan, current: PlanInputs) -> None:
+    """Raise StalePlan, naming what changed, unless the plan was made from `current`."""
+    changes = plan.inputs.find_changes(current)
+    if changes:
+        raise StalePlan(f"since the plan was made changed: {', '.join(changes)}; plan again")
 
 
 def round_figures(figures: Mapping[str, float]) -> dict[str, float]:

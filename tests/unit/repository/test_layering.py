@@ -31,6 +31,7 @@ LAYERS = (
     {"base"},
     {"metrics"},
     {"connector"},
+    {"settings"},
     {"config"},
     {"solve"},
     {"store"},
