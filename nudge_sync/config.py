@@ -20,6 +20,7 @@ from nudge_sync.connector.settings import (
 )
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.canary import CanarySettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -59,6 +60,9 @@ class GateSettings(Section):
     shown; not looked at where `solver.cold_share` is "off"."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
+    max_drifted_share: Share = 0.5
+    """Largest share of the points ever moved that may hold a vector which is neither their original
+    nor one of ours. More of them at once are a restored backup or a new embedding model."""
 
 
 class WriteSettings(Section):
@@ -208,6 +212,8 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    canary: CanarySettings | None = None
+    """None: a plan that passes the gate is written without a canary."""
 
 
 class ServeSettings(Section):
@@ -290,6 +296,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "canary": CanarySettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -297,8 +304,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
-    a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
+    collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

@@ -13,6 +13,9 @@ from nudge_sync.base.arrays import Float64
 from nudge_sync.config import GateSettings
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 
+_FEWEST_DRIFTED = 20
+"""Drifted points that are too few to say what happened."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -51,6 +54,14 @@ class HeldOutScores:
     """Queries that share no relevant point with any query that chose."""
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Points that were ever moved and exist, and those of them whose vector nobody knows."""
+
+    moved: int = 0
+    drifted: int = 0
+
+
 def check_gate(
     held_out_scores: HeldOutScores,
     settings: GateSettings,
@@ -58,6 +69,7 @@ def check_gate(
     method: str,
     moved_count: int,
     point_count: int,
+    drift: Drift | None = None,
     baseline_requested: bool = False,
     cold_report: ColdReport | None = None,
 ) -> Gate:
@@ -66,8 +78,8 @@ def check_gate(
     It may if there are enough held-out queries, if the interval of their mean gain over the
     originals lies above zero, if they lose no more than `max_loss` against the live vectors, if
     bystanders lose no more than that against the originals, if answers without feedback are not
-    shown to lose more than `max_cold_loss`, and if no larger share of the collection is written
-    than allowed.
+    shown to lose more than `max_cold_loss`, if no larger share of the collection is written than
+    allowed, and if no larger share of what was moved has drifted.
     cold_report: None where answers without feedback are not looked at.
     baseline_requested: method "nothing" was asked for, so going back to the originals needs no
     proof.
@@ -83,6 +95,7 @@ def check_gate(
         _check_bystander_loss(held_out_scores, settings),
         _check_cold_loss(cold_report, settings),
         _check_moved_share(moved_count, point_count, settings),
+        _check_drift(drift or Drift(), settings),
     ]
     reasons = [reason for reason in objections if reason]
     evidence = (
@@ -190,4 +203,16 @@ def _check_moved_share(moved_count: int, point_count: int, settings: GateSetting
     return (
         f"{moved_count} rows are {share:.1%} of the collection; gate.max_moved_share is "
         f"{settings.max_moved_share:.1%}"
+    )
+
+
+def _check_drift(drift: Drift, settings: GateSettings) -> str:
+    share = drift.drifted / max(drift.moved, 1)
+    if drift.drifted < _FEWEST_DRIFTED or share <= settings.max_drifted_share:
+        return ""
+    return (
+        f"{drift.drifted} of {drift.moved} points that were moved hold vectors that are neither "
+        "their originals nor any that is kept: either a backup was restored, or everything was "
+        "embedded again. After a restore, `nudge-sync rollback --originals --drifted` puts their "
+        "originals back; set gate.max_drifted_share to 1 to take what they hold as new originals"
     )

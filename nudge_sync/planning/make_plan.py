@@ -10,7 +10,6 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import angles
-from nudge_sync.errors import StalePlan
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.cold_documents import (
     ColdOutcome,
@@ -103,13 +102,6 @@ def describe_inputs(
         feedback_digest=_digest_feedback(judgements, settings, erasure_state),
         settings_digest=_digest_settings(settings),
     )
-
-
-def refuse_stale_plan(plan: Plan, current: PlanInputs) -> None:
-    """Raise StalePlan, naming what changed, unless the plan was made from `current`."""
-    changes = plan.inputs.find_changes(current)
-    if changes:
-        raise StalePlan(f"since the plan was made changed: {', '.join(changes)}; plan again")
 
 
 def _solve(

@@ -9,9 +9,8 @@ from typing import Any
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
-from nudge_sync.planning.cold_documents import ColdOutcome
+from nudge_sync.errors import StalePlan
 from nudge_sync.planning.gate import Gate
-from nudge_sync.solve.problem import GainEstimate
 
 
 @dataclass(frozen=True)
@@ -150,24 +149,13 @@ class Plan:
         }
 
 
+def refuse_stale_plan(plan: Plan, current: PlanInputs) -> None:
+    """Raise StalePlan, naming what changed, unless the plan was made from `current`."""
+    changes = plan.inputs.find_changes(current)
+    if changes:
+        raise StalePlan(f"since the plan was made changed: {', '.join(changes)}; plan again")
+
+
 def round_figures(figures: Mapping[str, float]) -> dict[str, float]:
     """Return the figures rounded to six places, as they are shown and kept."""
     return {name: round(float(value), 6) for name, value in figures.items()}
-
-
-def describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:
-    """Return what happens to warm and cold answers as it is shown and kept."""
-    report = outcome.report
-    return ColdFigures(
-        outcome.share.share,
-        outcome.share.source,
-        warm=None if report is None else _round_estimate(report.warm),
-        cold=None if report is None else _round_estimate(report.cold),
-    )
-
-
-def _round_estimate(estimate: GainEstimate) -> GainFigures:
-    mean, low, high = (round(value, 6) for value in (estimate.mean, estimate.low, estimate.high))
-    if not estimate.is_known:
-        return GainFigures(mean, None, None, estimate.queries)
-    return GainFigures(mean, low, high, estimate.queries)

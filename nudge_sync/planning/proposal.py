@@ -12,15 +12,15 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.metrics import METRIC_NAMES, MetricName
 from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.dataset import PlanDataset
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import format_lost_revision
-from nudge_sync.planning.plan import PlanFigures, describe_cold_outcome, round_figures
+from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, round_figures
 from nudge_sync.planning.unjudged_search import choose_similarity
-from nudge_sync.solve.problem import Choice
+from nudge_sync.solve.problem import Choice, GainEstimate
 from nudge_sync.solve.score import metric_values
 from nudge_sync.store.ledger import Revision
-from nudge_sync.store.provenance import ClassifiedPoints
+from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
 
 
@@ -57,6 +57,7 @@ class Proposal:
             method=choice.method,
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
+            drift=_count_drift(self._points),
             cold_report=None if cold is None else cold.report,
         )
         if self._lost_revision is not None:
@@ -94,7 +95,7 @@ class Proposal:
             after=round_figures(_average_scores(planned_scores)),
             originals=round_figures(_average_scores(self._original_scores)),
             found=dataset.live_scores,
-            cold=None if cold is None else describe_cold_outcome(cold),
+            cold=None if cold is None else _describe_cold_outcome(cold),
         )
 
     def _score(self, vectors: Float32) -> QueryScores:
@@ -143,3 +144,26 @@ def _average_scores(scores: QueryScores) -> dict[str, float]:
         name: float(np.mean(query_scores)) if len(query_scores) else 0.0
         for name, query_scores in scores.items()
     }
+
+
+def _count_drift(points: ClassifiedPoints) -> Drift:
+    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
+    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
+
+
+def _describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:
+    """Return what happens to warm and cold answers as it is shown and kept."""
+    report = outcome.report
+    return ColdFigures(
+        outcome.share.share,
+        outcome.share.source,
+        warm=None if report is None else _round_estimate(report.warm),
+        cold=None if report is None else _round_estimate(report.cold),
+    )
+
+
+def _round_estimate(estimate: GainEstimate) -> GainFigures:
+    mean, low, high = (round(value, 6) for value in (estimate.mean, estimate.low, estimate.high))
+    if not estimate.is_known:
+        return GainFigures(mean, None, None, estimate.queries)
+    return GainFigures(mean, low, high, estimate.queries)

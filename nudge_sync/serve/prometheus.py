@@ -79,6 +79,9 @@ class PrometheusMetrics:
         self._feedback_rows = self._create_counter(
             "feedback_rows", "Rows sent over HTTP, accepted or why not.", "kind", "result"
         )
+        self._rankings = self._create_counter(
+            "rankings", "Lists ranked over HTTP.", "arm", "fallback"
+        )
         self._next_run = self._create_gauge(
             "next_run_timestamp_seconds", "When the next cycle is due."
         )
@@ -186,6 +189,10 @@ class PrometheusMetrics:
         """Count rows of a batch by their result: accepted, or the reason why not."""
         for result, count in results.items():
             self._feedback_rows.labels(collection, kind, result).inc(count)
+
+    def record_ranking(self, collection: str, arm: str, fallback: str) -> None:
+        """Count a list by its arm and by why it is not the arm's own; both may be ""."""
+        self._rankings.labels(collection, arm, fallback).inc()
 
     def render(self) -> bytes:
         """Return all series in Prometheus's text format."""

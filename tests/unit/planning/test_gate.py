@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nudge_sync.config import GateSettings
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate, confidence_interval
+from nudge_sync.planning.gate import (
+    Drift,
+    Gate,
+    HeldOutScores,
+    check_gate,
+    confidence_interval,
+)
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
@@ -26,8 +32,12 @@ def make_scores(
     return HeldOutScores(originals, originals + live_gain, after, is_bystander)
 
 
-def judge_scores(scores: HeldOutScores, *, method: str = "nudge-n", moved: int = 10) -> Gate:
-    return check_gate(scores, SETTINGS, method=method, moved_count=moved, point_count=100)
+def judge_scores(
+    scores: HeldOutScores, *, method: str = "nudge-n", moved: int = 10, drift: Drift | None = None
+) -> Gate:
+    return check_gate(
+        scores, SETTINGS, method=method, moved_count=moved, point_count=100, drift=drift
+    )
 
 
 def test_a_gain_that_chance_does_not_explain_passes() -> None:
@@ -47,11 +57,17 @@ def test_a_gain_that_chance_does_not_explain_passes() -> None:
         (judge_scores(make_scores(0.1, live_gain=0.2)), "against what is live now"),
         (judge_scores(make_scores(0.1, bystanders=-0.05)), "share no answer with the rest"),
         (judge_scores(make_scores(0.1), moved=51), "51.0% of the collection"),
+        (judge_scores(make_scores(0.1), drift=Drift(50, 26)), "26 of 50 points"),
     ],
 )
 def test_everything_else_is_refused_with_its_reason(gate: Gate, reason: str) -> None:
     assert not gate.passed
     assert any(reason in said for said in gate.reasons)
+
+
+def test_some_points_that_drifted_are_no_objection() -> None:
+    assert judge_scores(make_scores(0.1), drift=Drift(50, 25)).passed
+    assert judge_scores(make_scores(0.1), drift=Drift(19, 19)).passed
 
 
 def test_all_reasons_are_given_at_once() -> None:

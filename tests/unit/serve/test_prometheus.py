@@ -101,6 +101,17 @@ def test_batches_and_their_rows_are_counted_by_how_they_were_answered():
     assert (series[rows % "accepted"], series[rows % "unknown point"]) == (3, 1)
 
 
+def test_lists_are_counted_by_arm_and_fallback():
+    metrics = PrometheusMetrics()
+    metrics.record_ranking("docs", "treatment", "")
+    metrics.record_ranking("docs", "treatment", "depth")
+    metrics.record_ranking("docs", "", "")
+    series = read_series(metrics)
+    rankings = 'nudge_sync_rankings_total{arm="%s",collection="docs",fallback="%s"}'
+    assert series[rankings % ("treatment", "depth")] == 1
+    assert series[rankings % ("treatment", "")] == series[rankings % ("", "")] == 1
+
+
 def test_every_count_is_there_at_0_from_the_start():
     metrics = PrometheusMetrics(["docs", "tools"])
     metrics.start_feedback_series(["docs"])
