@@ -1,8 +1,8 @@
 """Measure what an experiment adds to a search: the bare client, `rank`, and `search`, in turn.
 
     python benchmarks/experiment_overhead.py --engine qdrant-edge [--points 100000]
-                                             [--moved 2000 50000] [--searches 300]
-    python benchmarks/experiment_overhead.py --engine qdrant    (a server at QDRANT_URL)
+                                             [--moved 2000 50000] [--searches 300] [--flat]
+    python benchmarks/experiment_overhead.py --engine qdrant    (at QDRANT_URL, or QDRANT_BINARY)
     python benchmarks/experiment_overhead.py --engine milvus    (at MILVUS_URI, or one of its own)
 
 A canary with overlays of `--moved` points stands beside one collection of `--points` unit vectors:
@@ -10,13 +10,13 @@ those in `--data`, a folder with `*/documents.npy`, each with noise of 0.7 of it
 random ones. Queries are made alike. The application asks for 10 results through its own client.
 "rank" asks for as many as `depth` says and has them ranked; "search" goes through the connector.
 "arm" are sessions whose list is changed, "traffic" all sessions at the canary's share. The order of
-the ways changes with every query, so that load on the machine meets all of them alike.
+the ways changes with every query, so that load on the machine meets all of them alike. `--flat`
+leaves qdrant-edge without its index, as it is until the application optimises the shard.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +39,7 @@ from nudge_sync.store.experiments.running import end_experiment, start_experimen
 from nudge_sync.store.target import open_target  # noqa: E402
 from tests.support.applications import create_application  # noqa: E402
 from tests.support.milvus_server import find_or_start_milvus  # noqa: E402
+from tests.support.qdrant_server.address import find_or_start_qdrant  # noqa: E402
 from tests.support.ram_disk import ram_folder  # noqa: E402
 from tests.support.unit_vectors import make_unit_rows, normalise_rows  # noqa: E402
 
@@ -162,18 +163,22 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=300)
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--flat", action="store_true")
     args = parser.parse_args()
     with ExitStack() as stack:
-        server = os.environ.get("QDRANT_URL", "")
+        server: Any = ""
         if args.engine == "milvus":
             server = stack.enter_context(find_or_start_milvus())
+        if args.engine == "qdrant":
+            server = stack.enter_context(find_or_start_qdrant())
         folder = stack.enter_context(ram_folder())
         application = create_application(args.engine, Path(folder), server)
         database = application.connect()
         stack.callback(database.close)
         vectors = make_vectors(args.points, args.data, args.dimension, 0)
         application.fill(database, vectors, "cosine")
-        wait_until_indexed(args.engine, database)
+        if not args.flat:
+            wait_until_indexed(args.engine, database)
         queries = make_vectors(args.searches + 20, args.data, vectors.shape[1], 1)
         search = open_client(args.engine, application, database, stack)
         for moved in args.moved:

@@ -92,7 +92,8 @@ class ExperimentService:
         @contextmanager
         def open_collection() -> Iterator[Target]:
             with self._open_database() as database:
-                yield open_target(database, name, self.importer.vector_names[name])
+                # Without retries: batches of feedback wait for the lock meanwhile.
+                yield open_target(database, name, self.importer.vector_names[name], patience=0.0)
 
         return open_collection
 

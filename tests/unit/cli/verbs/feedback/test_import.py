@@ -85,6 +85,8 @@ def test_searches_alone_are_no_feedback_unless_that_is_meant(
     assert workspace.run("feedback", "stats")["searches"] == 0
     done = workspace.run("feedback", "import", str(path), code=1)
     assert (done["searches"], done["problem"][:19]) == (1, "no event was stored")
+    failure = {"cause": "NoFeedback", "message": done["problem"], "exit_code": 1}
+    assert done["error"] == failure
     done = workspace.run("feedback", "import", str(path), "--only-searches")
     assert (done["unchanged"], done["problem"]) == (1, None)
 
