@@ -23,6 +23,7 @@ from nudge_sync.connector.contract import (
     ReplicatedDatabase,
     Replication,
     Scalar,
+    ServingCollection,
     Where,
     WriteReport,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Replication",
     "Scalar",
     "Section",
+    "ServingCollection",
     "VariableName",
     "Where",
     "WriteReport",

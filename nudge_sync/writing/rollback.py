@@ -12,7 +12,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.point_ids import summarise_ids
-from nudge_sync.connector.vectors import is_same_vector
+from nudge_sync.connector.vectors import TOLERANCE, is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum
 from nudge_sync.store.hold import Hold, HoldRequest, place_hold
@@ -51,7 +51,10 @@ class RollbackReport:
     restored: int = 0
     """Rows written."""
     identical: int = 0
-    """Points that hold, read back, exactly what they held at `head`."""
+    """Points that hold, read back, what they held at `head`: bit for bit, or within `tolerance`."""
+    tolerance: float = 0.0
+    """The difference of a component up to which points count as identical; 0: not a bit. More only
+    where the collection rescales vectors by itself, as qdrant-client's local mode does."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
     hold: Hold | None = None
@@ -65,6 +68,7 @@ class RollbackReport:
             "points": self.points,
             "restored": self.restored,
             "identical": self.identical,
+            "equal_within": self.tolerance,
             **summarise_ids(drifted=self.drifted, missing=self.missing),
             "hold": self.hold.summary() if self.hold else None,
         }
@@ -136,7 +140,14 @@ def _restore_revision(
     entries = writer.ledger.entries()
     goal_vectors = _reconstruct_vectors(target, points, trace_lineage(entries, goal))
     write_set, drifted = _build_write_set(target, points, goal_vectors)
-    report = RollbackReport(goal, None, len(ids), drifted=drifted, missing=points.missing)
+    report = RollbackReport(
+        goal,
+        None,
+        len(ids),
+        tolerance=TOLERANCE if target.facts.rescales else 0.0,
+        drifted=drifted,
+        missing=points.missing,
+    )
     if not len(write_set) and not find_pending_revisions(entries) and find_head(entries) == goal:
         return _count_identical(target, report, points.ids, goal_vectors)
     require_room_for_rows(writer, len(write_set))
