@@ -346,18 +346,5 @@ class ReplicatedDatabase(Protocol):
         ...
 
 
-@runtime_checkable
-class GuardedDatabase(Protocol):
-    """A database that can say what its user may not do. Connectors may do without."""
-
-    def missing_rights(self, collection: str, companions: Sequence[str]) -> list[str]:
-        """Return, a sentence each, what a change of `collection` needs and the user may not.
-
-        companions: the sidecar's own collections, to be written, and made where they are missing.
-        Changes nothing.
-        """
-        ...
-
-
 Connect: TypeAlias = Callable[[Mapping[str, Any]], Database]
 """What a connector registers: it opens the database that the `[database]` table describes."""
