@@ -12,12 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from nudge_sync.base.times import check_cron, parse_duration
-from nudge_sync.connector.settings import (
-    Section,
-    SettingsModel,
-    SettingsTable,
-    validate_settings,
-)
+from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 from nudge_sync.settings.canary import CanarySettings
@@ -271,6 +266,8 @@ class Config(Section):
             raise ValueError("no collection; add a table such as [collections.docs]")
         if any("__nudge_" in name or not name.strip() for name in collections):
             raise ValueError("name your own collections; those with __nudge_ are the sidecar's")
+        if any(settings.canary for settings in collections.values()):
+            raise ValueError("no verb of this version runs a canary yet; take out [canary]")
         return collections
 
     @property
