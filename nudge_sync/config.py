@@ -12,12 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from nudge_sync.base.times import check_cron, parse_duration
-from nudge_sync.connector.settings import (
-    Section,
-    SettingsModel,
-    SettingsTable,
-    validate_settings,
-)
+from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 from nudge_sync.settings.canary import CanarySettings

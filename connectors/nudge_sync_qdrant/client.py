@@ -72,7 +72,7 @@ class Connection:
     @cached_property
     def version(self) -> str:
         """What the server (in local mode: the client) calls its version."""
-        with self.translate_errors("the server"):
+        with self.translate_errors("the version"):
             return str(self.client.info().version)
 
     @cached_property
@@ -137,13 +137,14 @@ class Connection:
                 raise
             except Exception as error:
                 # Not kept in a variable: that would be a cycle, and keep the client alive.
+                translated = translate_error(error, self._name_request(subject), self._api_key)
                 if repeats_api_key(error, self._api_key):
-                    raise self._name_silent_peers(
-                        translate_error(error, subject, self._api_key)
-                    ) from None
-                raise self._name_silent_peers(
-                    translate_error(error, subject, self._api_key)
-                ) from error
+                    raise self._name_silent_peers(translated) from None
+                raise self._name_silent_peers(translated) from error
+
+    def _name_request(self, subject: str) -> str:
+        """Return what a request is about, after the address that it went to."""
+        return subject if self.is_local else f"Qdrant at {self.settings.url}, {subject}"
 
     def _name_silent_peers(self, error: DatabaseError) -> DatabaseError:
         """Return the error, with the nodes that do not answer where that is what it is about."""
