@@ -15,10 +15,10 @@ CONSTRAINTS ?= requirements/constraints.txt
 # From pip 25.3 on the second names what may build the project; before that the first does both.
 PIP = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip
 
-.PHONY: help demo test test-latest coverage lint audit docs lock hooks bench chaos clean
+.PHONY: help demo test test-latest coverage lint audit docs lock hooks bench chaos chaos-cluster clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.demo  ## a whole round on real data, in a temporary folder; under a minute
 	$(BIN)/nudge-sync demo
@@ -56,6 +56,9 @@ bench: $(VENV)/.test  ## what a safe write costs, beside the bare clients
 
 chaos: $(VENV)/.test  ## kill processes and databases while they write, and count what is lost
 	$(BIN)/python -m tests.chaos
+
+chaos-cluster: $(VENV)/.test  ## let nodes of a Qdrant cluster die; QDRANT_BINARY=/path names the server
+	QDRANT_BINARY=$(QDRANT_BINARY) $(BIN)/python -m tests.chaos.cluster
 
 docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs

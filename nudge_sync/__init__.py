@@ -18,12 +18,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nudge_sync.experiment.experiment import Experiment
     from nudge_sync.feedback_log import FeedbackLog
     from nudge_sync.tuning.finetune import Fit, finetune
 
-__all__ = ["FeedbackLog", "Fit", "finetune"]
+__all__ = ["Experiment", "FeedbackLog", "Fit", "finetune"]
 
 _HOMES = {
+    "Experiment": "nudge_sync.experiment.experiment",
     "FeedbackLog": "nudge_sync.feedback_log",
     "Fit": "nudge_sync.tuning.finetune",
     "finetune": "nudge_sync.tuning.finetune",

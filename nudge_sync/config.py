@@ -20,8 +20,9 @@ from nudge_sync.connector.settings import (
 )
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.canary import CanarySettings
 
-MethodName = Literal["auto", "nothing", "nudge-n", "nudge-m", "nudge-c"]
+MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -31,9 +32,13 @@ class SolverSettings(Section):
     method: MethodName = "auto"
     metric: MetricName = "ndcg@10"
     angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] | None = None
-    """Fixed angle in radians, for nudge-n and nudge-c; chosen on validation queries if absent."""
+    """Fixed angle in radians, for nudge-n, nudge-h and nudge-c; chosen on validation queries if
+    absent."""
     max_angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] = 1.0471975511965976
     """Largest angle between a point and its original, in radians."""
+    cold_share: Literal["auto", "off"] | Share = "auto"
+    """How much answers without feedback count when method and settings are chosen, 0 to 1. "auto":
+    as the log says; "off", or 0: neither the choice nor the gate looks at them."""
     exact: bool = False
     """Whether to search the unjudged points exactly instead of through the index."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -50,8 +55,14 @@ class GateSettings(Section):
     max_loss: Share = 0.01
     """Largest mean loss of the metric that is accepted: against what is live, on queries that share
     no judged point with the others, and on the live index after the write."""
+    max_cold_loss: Share = 0.01
+    """Largest mean loss of the metric that is accepted on answers without feedback, as far as it is
+    shown; not looked at where `solver.cold_share` is "off"."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
+    max_drifted_share: Share = 0.5
+    """Largest share of the points ever moved that may hold a vector which is neither their original
+    nor one of ours. More of them at once are a restored backup or a new embedding model."""
 
 
 class WriteSettings(Section):
@@ -201,6 +212,8 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    canary: CanarySettings | None = None
+    """None: a plan that passes the gate is written without a canary."""
 
 
 class ServeSettings(Section):
@@ -258,6 +271,8 @@ class Config(Section):
             raise ValueError("no collection; add a table such as [collections.docs]")
         if any("__nudge_" in name or not name.strip() for name in collections):
             raise ValueError("name your own collections; those with __nudge_ are the sidecar's")
+        if any(settings.canary for settings in collections.values()):
+            raise ValueError("no verb of this version runs a canary yet; take out [canary]")
         return collections
 
     @property
@@ -283,6 +298,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "canary": CanarySettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -290,8 +306,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
-    a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
+    collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

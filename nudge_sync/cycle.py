@@ -15,8 +15,8 @@ from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
 from nudge_sync.planning.lost_inputs import refuse_lost_plan
-from nudge_sync.planning.make_plan import describe_inputs, make_plan, refuse_stale_plan
-from nudge_sync.planning.plan import Plan
+from nudge_sync.planning.make_plan import describe_inputs, make_plan
+from nudge_sync.planning.plan import Plan, refuse_stale_plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
 from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state

@@ -19,6 +19,7 @@ import numpy as np
 
 from nudge_sync.connector import Collection, Database, Records
 from nudge_sync.feedback.schema.exposure import Exposure, to_exposure_fields
+from nudge_sync.feedback.schema.fields import normalise_row
 from nudge_sync.feedback.schema.plain import to_plain_row
 from nudge_sync.feedback.schema.point_ids import resolve_point_ids
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -285,7 +286,8 @@ class FeedbackLog:
         try:
             if callable(row.get("query_vector")):
                 row["query_vector"] = row["query_vector"]()
-            return parse_storable_row(to_plain_row(row), connection.dimension)
+            fields = normalise_row(to_plain_row(row))
+            return parse_storable_row(fields, connection.dimension)
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
             self._keep_error(bad)
             return None

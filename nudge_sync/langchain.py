@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -12,11 +12,17 @@ from langchain_core.callbacks import (
 )
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStoreRetriever
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import model_validator
 
+from nudge_sync.experiment.experiment import Experiment
 from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
+_DEFAULT_K = 4
+"""How many documents LangChain's stores return if nothing else is said."""
+_FILTER_OPTIONS = ("filter", "expr")
+"""Search options by which langchain-qdrant and langchain-milvus take a filter."""
 _POINT_ID_KEYS = ("_id", "pk")
 """Metadata keys that langchain-qdrant and langchain-milvus keep the point's id under."""
 
@@ -31,9 +37,13 @@ class LoggedRetriever(VectorStoreRetriever):
     is searched with. If the store searches by more than one vector (hybrid) or with a score
     threshold, the log's thread embeds the query once more. Raises ValueError if there is no
     embedding model.
+    With an `experiment`, made with the same log, a plain similarity search returns the list of the
+    session's arm. Points that only the arm has are fetched by the store's `get_by_ids`; where it
+    has none, or the search has a filter, they are left out and counted.
     """
 
     log: FeedbackLog
+    experiment: Experiment | None = None
     embeddings: Embeddings | None = None
     id_key: str = ""
     """Metadata key of the point's id; without it `_id` and `pk` are tried, then `Document.id`."""
@@ -54,6 +64,8 @@ class LoggedRetriever(VectorStoreRetriever):
             )
         vector = self._get_embedder().embed_query(query)
         search_options = self.search_kwargs | kwargs
+        if self._can_rank():
+            return self._search_arm(query, vector, search_options, run_manager.metadata)
         if self.search_type == "mmr":
             documents = self.vectorstore.max_marginal_relevance_search_by_vector(
                 vector, **search_options
@@ -74,6 +86,10 @@ class LoggedRetriever(VectorStoreRetriever):
             )
         vector = await self._get_embedder().aembed_query(query)
         search_options = self.search_kwargs | kwargs
+        if self._can_rank():
+            return await run_in_executor(
+                None, self._search_arm, query, vector, search_options, run_manager.metadata
+            )
         if self.search_type == "mmr":
             documents = await self.vectorstore.amax_marginal_relevance_search_by_vector(
                 vector, **search_options
@@ -90,6 +106,60 @@ class LoggedRetriever(VectorStoreRetriever):
         fields = getattr(self.vectorstore, "vector_fields", ())
         is_dense = getattr(mode, "value", mode) == "dense" and len(fields) <= 1
         return is_dense and self.search_type in {"similarity", "mmr"}
+
+    def _can_rank(self) -> bool:
+        return (
+            self.experiment is not None
+            and self.search_type == "similarity"
+            and hasattr(self.vectorstore, "similarity_search_with_score_by_vector")
+        )
+
+    def _search_arm(
+        self,
+        query: str,
+        vector: list[float],
+        search_options: Mapping[str, Any],
+        run_metadata: Mapping[str, Any],
+    ) -> list[Document]:
+        """Return the documents of the session's arm; the experiment logs the search."""
+        experiment = cast(Experiment, self.experiment)
+        options = {**search_options}
+        k = options.pop("k", _DEFAULT_K)
+        actor = {name: _get_actor_id(run_metadata, name) for name in ("session", "client")}
+
+        def search(limit: int) -> list[dict[str, Any]]:
+            scored = self.vectorstore.similarity_search_with_score_by_vector(  # type: ignore[attr-defined]
+                vector, k=limit, **options
+            )
+            return [self._to_result(document, score) for document, score in scored]
+
+        def fetch(ids: list[Any]) -> list[dict[str, Any]]:
+            documents = self.vectorstore.get_by_ids(ids)
+            return [self._to_result(document, 0.0) for document in documents]
+
+        is_filtered = any(options.get(name) is not None for name in _FILTER_OPTIONS)
+        can_fetch = type(self.vectorstore).get_by_ids is not VectorStore.get_by_ids
+        depth = experiment.depth(k, **actor)
+        ranked = experiment.rank(
+            vector,
+            search(depth),
+            k,
+            text=query,
+            limit=depth,
+            filtered=is_filtered or not can_fetch,
+            admits=fetch if can_fetch and not is_filtered else None,
+            more=search,
+            **actor,
+        )
+        return [
+            _add_log_ids(result["document"], ranked.query_id, result["id"])
+            for result in ranked.results
+        ]
+
+    def _to_result(self, document: Document, score: float) -> dict[str, Any]:
+        # Milvus's scores of Euclidean distance are squares, and of the others what Qdrant's are.
+        name = "distance" if type(self.vectorstore).__name__ == "Milvus" else "score"
+        return {"id": self._get_point_id(document), name: score, "document": document}
 
     def _defer_embedding(self, query: str) -> Callable[[], list[float]]:
         return partial(self._get_embedder().embed_query, query)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from nudge_sync.experiment.experiment import Experiment
 from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
 
 
@@ -20,7 +22,12 @@ class LoggedRetriever(BaseRetriever):
     embeddings see them; a click is logged with the two. The query is embedded once, by
     `embed_model` or else by the retriever's own model. session, client: who searches, or
     functions that return it. An error in the log is counted there and fails no search.
-    Raises ValueError if there is no embedding model.
+    With an `experiment`, made with the same log, the `top_k` nodes of the session's arm are
+    returned; the retriever's own `similarity_top_k` should be about twice that, since it is not
+    asked again. Nodes that only the arm has are fetched by the vector store's `get_nodes`; where it
+    has none, or the retriever has a filter, they are left out and counted. Scores have to grow with
+    nearness.
+    Raises ValueError if there is no embedding model, and for an experiment without `top_k`.
     """
 
     def __init__(
@@ -31,7 +38,12 @@ class LoggedRetriever(BaseRetriever):
         embed_model: BaseEmbedding | None = None,
         session: str | Callable[[], str] = "",
         client: str | Callable[[], str] = "",
+        experiment: Experiment | None = None,
+        top_k: int = 0,
     ) -> None:
+        if experiment is not None and top_k < 1:
+            raise ValueError("with an experiment, say top_k=: how many nodes to return")
+        self._experiment, self._top_k = experiment, top_k
         self._retriever = retriever
         self._log = log
         model = embed_model or getattr(retriever, "_embed_model", None)
@@ -45,7 +57,7 @@ class LoggedRetriever(BaseRetriever):
         if _needs_embedding(query_bundle):
             vector = self._embedder.get_agg_embedding_from_queries(query_bundle.embedding_strs)
             query_bundle = replace(query_bundle, embedding=vector)
-        return self._log_search(query_bundle, self._retriever.retrieve(query_bundle))
+        return self._finish(query_bundle, self._retriever.retrieve(query_bundle))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if _needs_embedding(query_bundle):
@@ -53,7 +65,43 @@ class LoggedRetriever(BaseRetriever):
                 query_bundle.embedding_strs
             )
             query_bundle = replace(query_bundle, embedding=vector)
-        return self._log_search(query_bundle, await self._retriever.aretrieve(query_bundle))
+        nodes = await self._retriever.aretrieve(query_bundle)
+        if self._experiment is None:
+            return self._finish(query_bundle, nodes)
+        return await asyncio.to_thread(self._finish, query_bundle, nodes)
+
+    def _finish(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+        if self._experiment is None or query.embedding is None:
+            return self._log_search(query, nodes)
+        return self._rank(self._experiment, query, nodes)
+
+    def _rank(
+        self, experiment: Experiment, query: QueryBundle, nodes: Sequence[NodeWithScore]
+    ) -> list[NodeWithScore]:
+        """Return the nodes of the session's arm; the experiment logs the search."""
+        store = getattr(self._retriever, "_vector_store", None)
+        has_filter = bool(getattr(self._retriever, "_filters", None))
+
+        def fetch(ids: list[Any]) -> list[dict[str, Any]]:
+            found = cast(Any, store).get_nodes([str(id_) for id_ in ids])
+            return [
+                {"id": node.node_id, "score": 0.0, "node": NodeWithScore(node=node)}
+                for node in found
+            ]
+
+        can_fetch = hasattr(store, "get_nodes") and not has_filter
+        ranked = experiment.rank(
+            query.embedding,
+            [{"id": node.node.node_id, "score": node.score, "node": node} for node in nodes],
+            self._top_k,
+            session=_get_actor_id(self._session),
+            client=_get_actor_id(self._client),
+            text=query.query_str,
+            limit=getattr(self._retriever, "similarity_top_k", None),
+            filtered=not can_fetch,
+            admits=fetch if can_fetch else None,
+        )
+        return [_add_log_ids(result["node"], ranked.query_id) for result in ranked.results]
 
     def _log_search(
         self, query: QueryBundle, nodes: Sequence[NodeWithScore]

@@ -4,6 +4,7 @@ Milvus's words for the project's: a *point* is an entity, its *id* the primary k
 vector field, its *payload* the scalar, JSON, array and dynamic fields.
 """
 
+from nudge_sync_milvus.admission import admit_points
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.database import MilvusDatabase, connect
 from nudge_sync_milvus.ingest import ingest
@@ -15,6 +16,7 @@ __all__ = [
     "MilvusDatabase",
     "MilvusRecords",
     "MilvusSettings",
+    "admit_points",
     "connect",
     "ingest",
 ]

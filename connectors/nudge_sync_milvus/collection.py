@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from pymilvus.grpc_gen import milvus_pb2
@@ -41,6 +42,7 @@ from nudge_sync_milvus.query import (
     to_ref,
 )
 from nudge_sync_milvus.search import search_exact, search_index
+from nudge_sync_milvus.serving import SearchServer, check_expression
 from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
@@ -91,6 +93,7 @@ class MilvusCollection:
         self._settings = settings
         self._partial_update = partial_update
         self._request_bytes = request_bytes
+        self._search_server = SearchServer(connection, name, vector, settings, self.read)
 
     def describe(self) -> CollectionFacts:
         """See `Collection.describe`. A collection that is not loaded has no exact count."""
@@ -169,6 +172,14 @@ class MilvusCollection:
             settings=self._settings,
             read=self.read,
         )
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """See `ServingCollection.serve_search`; a filter is an expression in Milvus's language."""
+        return self._search_server.search(query, k, check_expression(filter_))
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`; a filter is an expression in Milvus's language."""
+        return self._search_server.select_ids(ids, check_expression(filter_))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window."""

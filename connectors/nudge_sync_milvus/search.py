@@ -49,21 +49,30 @@ def search_index(
     asked for, and scored again from their stored vectors.
     """
     metric = require_metric(layout, index)
-    needs_rescore = index.kind not in _FULL_PRECISION_INDEXES
-    hit_count = min(MAX_QUERY_ROWS, 2 * k) if needs_rescore else k
+    hit_count = count_hits(index, k)
     params = choose_search_params(index, hit_count, settings.ef, settings.search_params)
     hits = Hits([], [])
     for batch in split_queries(queries, hit_count):
         request = build_search_request(layout, index, batch, hit_count, params)
         batch_hits = parse_hits(connection.call("Search", request).results, metric)
-        if needs_rescore:
-            batch_hits = _rescore(batch_hits, batch, k, metric, read)
+        if is_quantised(index):
+            batch_hits = rescore(batch_hits, batch, k, metric, read)
         hits.ids.extend(batch_hits.ids)
         hits.scores.extend(batch_hits.scores)
     return hits
 
 
-def _rescore(
+def count_hits(index: VectorIndex, k: int) -> int:
+    """Return how many hits to ask for: more than `k` where they have to be scored again."""
+    return min(MAX_QUERY_ROWS, 2 * k) if is_quantised(index) else k
+
+
+def is_quantised(index: VectorIndex) -> bool:
+    """Return whether the index's scores come from less than the stored vectors."""
+    return index.kind not in _FULL_PRECISION_INDEXES
+
+
+def rescore(
     hits: Hits,
     queries: Float32,
     k: int,
@@ -120,9 +129,18 @@ def split_queries(queries: Float32, k: int) -> Iterable[Float32]:
 
 
 def build_search_request(
-    layout: Layout, index: VectorIndex, queries: Float32, k: int, params: Mapping[str, Any]
+    layout: Layout,
+    index: VectorIndex,
+    queries: Float32,
+    k: int,
+    params: Mapping[str, Any],
+    *,
+    filter_: str = "",
 ) -> Any:
-    """Return one search for all of `queries`, keys alone, that sees every write."""
+    """Return one search for all of `queries`, keys alone, that sees every write.
+
+    filter_: an expression in Milvus's language, or "" for every row.
+    """
     values = [row.tobytes() for row in np.ascontiguousarray(queries, dtype="<f4")]
     placeholder = common_pb2.PlaceholderValue(
         tag="$0", type=common_pb2.PlaceholderType.FloatVector, values=values
@@ -137,6 +155,7 @@ def build_search_request(
     }
     return milvus_pb2.SearchRequest(
         collection_name=layout.collection,
+        dsl=filter_,
         dsl_type=common_pb2.DslType.BoolExprV1,
         placeholder_group=common_pb2.PlaceholderGroup(
             placeholders=[placeholder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from qdrant_client.models import (
     CollectionInfo,
@@ -32,7 +33,7 @@ from nudge_sync.errors import (
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.guarded_write import GuardedWrite, index_mark
 from nudge_sync_qdrant.layout import resolve_layout
-from nudge_sync_qdrant.query import PointReader
+from nudge_sync_qdrant.query import PointReader, parse_filter
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
 
 
@@ -88,6 +89,14 @@ class QdrantCollection:
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See `Collection.search`."""
         return self._reader.search(queries, k, exact=exact)
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """See `ServingCollection.serve_search`; a `Filter` of qdrant-client, or its JSON."""
+        return self._reader.serve_search(query, k, parse_filter(filter_))
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`; a `Filter` of qdrant-client, or its JSON."""
+        return self._reader.select_ids(ids, parse_filter(filter_))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window.

@@ -7,8 +7,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from pydantic import ValidationError
 from qdrant_client.models import (
     CollectionInfo,
+    Filter,
+    HasIdCondition,
     QuantizationSearchParams,
     QueryRequest,
     SearchParams,
@@ -16,7 +19,7 @@ from qdrant_client.models import (
 from qdrant_client.models import Record as StoredPoint
 
 from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
-from nudge_sync.errors import Unreachable
+from nudge_sync.errors import InputError, Unreachable
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.consistency import Consistency, read_available, read_decisively
 from nudge_sync_qdrant_common.ids import (
@@ -113,6 +116,46 @@ class PointReader:
                 hits.scores.append(sign * scores)
         return hits
 
+    def serve_search(self, query: Float32, k: int, filter_: Filter | None) -> Hits:
+        """See `ServingCollection.serve_search`."""
+        check_queries(query[None], self._layout.dimension)
+        if k < 1:
+            return Hits([[]], [np.empty(0, dtype=np.float32)])
+        request = self._build_query(query, k, exact=False)
+        with self._connection.translate_errors(self._subject):
+            points = self._connection.client.query_points(
+                self._name,
+                query=request.query,
+                using=request.using,
+                query_filter=filter_,
+                search_params=request.params,
+                limit=k,
+                with_payload=False,
+            ).points
+        sign = -1.0 if self._layout.metric == "euclid" else 1.0
+        scores = np.array([point.score for point in points], dtype=np.float32)
+        return Hits([[to_point_id(point.id) for point in points]], [sign * scores])
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Filter | None) -> list[PointId]:
+        """See `ServingCollection.select_ids`."""
+        selected: list[PointId] = []
+        possible_ids = select_possible_ids(ids)
+        for start in range(0, len(possible_ids), MAX_REQUEST_ROWS):
+            part = possible_ids[start : start + MAX_REQUEST_ROWS]
+            conditions: list[Any] = [HasIdCondition(has_id=list(part))]
+            if filter_ is not None:
+                conditions.append(filter_)
+            with self._connection.translate_errors(self._subject):
+                stored, _ = self._connection.client.scroll(
+                    self._name,
+                    scroll_filter=Filter(must=conditions),
+                    limit=len(part),
+                    with_payload=False,
+                    with_vectors=False,
+                )
+            selected += [to_point_id(point.id) for point in stored]
+        return selected
+
     def has_uuids(self) -> bool:
         """Return whether any id is a UUID."""
         with self._connection.translate_errors(self._subject):
@@ -178,6 +221,16 @@ class PointReader:
             with_payload=False,
             with_vector=False,
         )
+
+
+def parse_filter(filter_: Any) -> Filter | None:
+    """Return a filter as the client has it. Raises InputError for anything else."""
+    if filter_ is None or isinstance(filter_, Filter):
+        return filter_
+    try:
+        return Filter.model_validate(filter_)
+    except ValidationError as error:
+        raise InputError(f"not a filter of Qdrant: {error.errors()[0]['msg']}") from None
 
 
 def compute_query_limit(info: CollectionInfo) -> int:

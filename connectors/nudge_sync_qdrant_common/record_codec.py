@@ -11,8 +11,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
@@ -27,14 +28,21 @@ _MAX_TERM_LENGTH = 200
 """Longer terms are stored as their digest: keyword indexes are made for short values."""
 _MAX_NUMBER = 1e300
 """Numbers from here on are not indexed: a larger integer may be none that float64 can hold."""
+_STRICT_JSON = json.JSONEncoder(allow_nan=False)
+_PLAIN_TYPES = frozenset({str, int, float, bool, list, dict, type(None)})
+"""Types that JSON gives back as they were."""
 _PLAIN_FIELD_NAME = re.compile(r"[A-Za-z0-9_]+")
 """Names that mean nothing special in a payload's path."""
 
 
 def hash_key(key: str) -> str:
     """Return the UUID under which the record `key` is stored, from the key's SHA-256."""
-    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return str(UUID(bytes=digest[:16], version=5))
+    digest = bytearray(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16])
+    # Version 5 and the variant of RFC 9562; uuid.UUID takes as long as all the rest.
+    digest[6] = 0x50 | digest[6] & 0x0F
+    digest[8] = 0x80 | digest[8] & 0x3F
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def encode_record(record: Record) -> dict[str, Any]:
@@ -43,17 +51,12 @@ def encode_record(record: Record) -> dict[str, Any]:
     Raises InputError for what JSON cannot hold.
     """
     try:
-        text = json.dumps(record.document, allow_nan=False)
+        text = _STRICT_JSON.encode(record.document)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"record {record.key[:80]!r} is not JSON: {error}") from error
-    # From the text, so that what is filtered on is what will be read (a tuple becomes a list).
-    scalars = {
-        name: value
-        for name, value in json.loads(text).items()
-        if isinstance(value, str | int | float)
-    }
+    scalars = _select_scalars(record.document, text)
     return {
-        "key": json.dumps(record.key),
+        "key": encode_basestring_ascii(record.key),
         "document": text,
         TERMS_FIELD: [encode_term(name, value) for name, value in scalars.items()],
         NUMBERS_FIELD: {
@@ -62,6 +65,15 @@ def encode_record(record: Record) -> dict[str, Any]:
             if _is_indexed_number(value)
         },
     }
+
+
+def _select_scalars(document: Mapping[str, Any], text: str) -> dict[str, Scalar]:
+    """Return the top-level scalars of a document as they will be read from `text`, its JSON."""
+    types = {*map(type, document.values())}
+    # A subclass, or a key that is not a string, may be written as something else.
+    is_plain = types <= _PLAIN_TYPES and {*map(type, document)} <= {str}
+    fields = document if is_plain else json.loads(text)
+    return {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
 
 
 def decode_record(payload: Mapping[str, Any], vector: Float32 | None) -> Record:
@@ -82,10 +94,20 @@ def encode_term(name: str, value: Scalar) -> str:
     """
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
-    text = json.dumps([name, value])
+    text = f"{_encode_term_start(name)}{_encode_scalar(value)}]"
     if len(text) <= _MAX_TERM_LENGTH:
         return text
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _encode_term_start(name: str) -> str:
+    return f"[{encode_basestring_ascii(name)}, "
+
+
+def _encode_scalar(value: Scalar) -> str:
+    """Return a scalar as `json.dumps` writes it."""
+    return encode_basestring_ascii(value) if type(value) is str else json.dumps(value)
 
 
 def build_number_path(name: str) -> str:
@@ -110,6 +132,7 @@ def to_ranges(where: Where) -> list[tuple[str, float | None, float | None]]:
     ]
 
 
+@lru_cache(maxsize=1024)
 def _encode_field_name(name: str) -> str:
     if _PLAIN_FIELD_NAME.fullmatch(name):
         return f"f_{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from qdrant_edge import CountRequest
 
@@ -22,7 +23,7 @@ from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.errors import translate_errors
 from nudge_sync_qdrant_edge.guarded_write import GuardedWrite
 from nudge_sync_qdrant_edge.layout import resolve_layout
-from nudge_sync_qdrant_edge.query import PointReader
+from nudge_sync_qdrant_edge.query import PointReader, check_filter
 
 
 class EdgeCollection:
@@ -73,6 +74,14 @@ class EdgeCollection:
     def search(self, queries: Float32, k: int, *, exact: bool = False) -> Hits:
         """See `Collection.search`."""
         return self._reader.search(queries, k, exact=exact)
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """See `ServingCollection.serve_search`; a qdrant-edge `Filter`."""
+        return self._reader.serve_search(query, k, check_filter(filter_))
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`; a qdrant-edge `Filter`."""
+        return self._reader.select_ids(ids, check_filter(filter_))
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window.

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import numpy as np
 from qdrant_edge import (
+    Filter,
+    HasIdCondition,
     QuantizationSearchParams,
     Query,
     QueryBatchRequest,
@@ -19,6 +21,7 @@ from qdrant_edge import (
 from qdrant_edge import Record as EdgePoint
 
 from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
+from nudge_sync.errors import InputError
 from nudge_sync_qdrant_common.ids import (
     FIRST_UUID,
     order_points,
@@ -97,6 +100,40 @@ class PointReader:
                     hits.scores.append(sign * scores)
         return hits
 
+    def serve_search(self, query: Float32, k: int, filter_: Filter | None) -> Hits:
+        """See `ServingCollection.serve_search`."""
+        check_queries(query[None], self._layout.dimension)
+        shard = self._shards.get(self._name)
+        if k < 1:
+            return Hits([[]], [np.empty(0, dtype=np.float32)])
+        request = self._build_query(query, k, exact=False, filter_=filter_)
+        with translate_errors(self._name):
+            answers = shard.query(request)
+        sign = -1.0 if self._layout.metric == "euclid" else 1.0
+        scores = np.array([answer.score for answer in answers], dtype=np.float32)
+        return Hits([[to_point_id(answer.id) for answer in answers]], [sign * scores])
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Filter | None) -> list[PointId]:
+        """See `ServingCollection.select_ids`."""
+        shard = self._shards.get(self._name)
+        selected: list[PointId] = []
+        possible_ids = select_possible_ids(ids)
+        for start in range(0, len(possible_ids), MAX_REQUEST_ROWS):
+            part = possible_ids[start : start + MAX_REQUEST_ROWS]
+            conditions: list[Any] = [HasIdCondition(set(part))]
+            if filter_ is not None:
+                conditions.append(filter_)
+            request = ScrollRequest(
+                limit=len(part),
+                filter=Filter(must=conditions),
+                with_payload=False,
+                with_vector=False,
+            )
+            with translate_errors(self._name):
+                stored, _ = shard.scroll(request)
+            selected += [to_point_id(point.id) for point in stored]
+        return selected
+
     def has_uuids(self) -> bool:
         """Return whether any id is a UUID."""
         shard = self._shards.get(self._name)
@@ -121,11 +158,21 @@ class PointReader:
         matrix = np.frombuffer(buffer, dtype=np.float32).reshape(-1, dimension)
         return Points(ids, matrix[: len(ids)])
 
-    def _build_query(self, row: Float32, k: int, *, exact: bool) -> QueryRequest:
+    def _build_query(
+        self, row: Float32, k: int, *, exact: bool, filter_: Filter | None = None
+    ) -> QueryRequest:
         return QueryRequest(
             limit=k,
             query=Query.Nearest(row.tolist(), self._layout.vector or None),
             params=SearchParams(exact=exact, quantization=QuantizationSearchParams(rescore=True)),
             with_vector=False,
             with_payload=False,
+            filter=filter_,
         )
+
+
+def check_filter(filter_: Any) -> Filter | None:
+    """Return a filter as the engine has it. Raises InputError for anything else."""
+    if filter_ is None or isinstance(filter_, Filter):
+        return filter_
+    raise InputError("a filter of the embedded engine is a qdrant_edge.Filter")

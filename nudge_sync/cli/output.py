@@ -18,6 +18,8 @@ from nudge_sync.base.terminal import escape_unprintable
 from nudge_sync.cli.progress_lines import INTERVAL_SECONDS, ProgressLines
 from nudge_sync.errors import ConfigError, Declined
 
+_LEAST_SHOWN = 1e-4
+"""The smallest number that four digits after the point can show."""
 _MAX_LISTED_VALUES = 10
 """Values of a list that people are shown; `--json` has more."""
 
@@ -88,7 +90,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]
 
 def _format_cell(cell: Any) -> str:
     if isinstance(cell, float):
-        return f"{cell:.4f}"
+        return f"{cell:.4f}" if cell == 0 or abs(cell) >= _LEAST_SHOWN else f"{cell:.1g}"
     return "" if cell is None else escape_unprintable(str(cell))
 
 

@@ -22,6 +22,7 @@ from nudge_sync.connector.contract import (
     ReplicatedDatabase,
     Replication,
     Scalar,
+    ServingCollection,
     Where,
     WriteReport,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Replication",
     "Scalar",
     "Section",
+    "ServingCollection",
     "VariableName",
     "Where",
     "WriteReport",

@@ -6,8 +6,7 @@ without its `connector` key, unread by the core; secrets come from environment v
 connector reads by itself. Connectors are synchronous. They translate the client's exceptions into
 those of `nudge_sync.errors` (the client's own as `__cause__`) and stop there: no retries, no
 sleeping, no logging, no caches. Arrays handed in are never changed.
-`nudge_sync.testing.conformance` is the kit that every connector has to pass, and
-`docs/connectors.md` the way to a connector of one's own.
+`nudge_sync.testing.conformance` is the kit to pass, `docs/connectors.md` the way to a connector.
 """
 
 from __future__ import annotations
@@ -36,9 +35,8 @@ class DatabaseFacts:
     """Which database answered, and what it can do."""
 
     product: str
-    """Its name, for people."""
     version: str
-    """The version as the server reports it."""
+    """Its name, for people, and its version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
     storage_path: Path | None = None
@@ -50,9 +48,8 @@ class CollectionFacts:
     """What a collection is; the core decides which of them it refuses to work on."""
 
     name: str
-    """The name asked for, which may be an alias."""
     collection: str
-    """The real collection behind it; equal to `name` where there is no alias."""
+    """The name asked for, and the real one behind it if that is an alias; else they are equal."""
     vector: str
     """The vector's name; "" for the collection's default (in Milvus: its first vector field)."""
     dimension: int
@@ -270,6 +267,28 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of everything; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class ServingCollection(Protocol):
+    """A collection that also serves searches of an application, as its own client would.
+
+    As quick as the client allows: at the database's default consistency, and with what the
+    collection is remembered from the first call. Connectors may do without; experiments then
+    search by `Collection.search`, and under no filter. A filter is what the database's own client
+    takes; None admits every point.
+    """
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """Return the `k` best points that pass the filter, for one query, (d,).
+
+        Scores are those of `Collection.search`. Fewer than `k` only where no more points pass.
+        """
+        ...
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """Return those of `ids` that exist and pass the filter, in any order."""
         ...
 
 

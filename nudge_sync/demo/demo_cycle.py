@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,20 +56,28 @@ def run_demo(
     url: str | None = None,
     collection_name: str = "nudge_sync_demo",
     progress: Progress = ignore_progress,
+    *,
+    keep: bool = False,
 ) -> DemoResult:
     """Run the demo on `engine`; `seconds` counts from the opened database to the compared bits.
 
+    keep: leaves the collection and its five companions, which are dropped otherwise.
     Raises ConfigError, DatabaseError.
     """
     tools, requests = load_demo_data()
     train, held_out = split_requests(requests)
-    with demo_engine.open_demo_database(engine, url) as database:
+    with (
+        demo_engine.open_demo_database(engine, url) as database,
+        ExitStack() as cleanup,
+    ):
         start_time = time.perf_counter()
         payloads = [{"tool": tool} for tool in tools.names]
         demo_engine.create_demo_collection(
             engine, database, collection_name, tools.vectors, payloads
         )
         target = open_target(database, collection_name)
+        if not keep:
+            cleanup.callback(demo_engine.drop_demo_collections, target)
         import_requests(target, train, progress)
         measured = _apply_and_roll_back(target, held_out, len(tools.names), progress)
         facts = database.describe()

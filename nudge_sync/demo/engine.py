@@ -17,6 +17,7 @@ from nudge_sync.connector import (
     connect,
 )
 from nudge_sync.errors import CollectionNotFound, ConfigError
+from nudge_sync.store.target import Target
 
 EMBEDDED_ENGINE = "qdrant-edge"
 _ADDRESS_KEYS = {"qdrant": "url", "milvus": "uri"}
@@ -65,6 +66,19 @@ def create_demo_collection(
     raise ConfigError(
         f"there is a collection {collection_name!r} already; say another one: --collection NAME"
     )
+
+
+def drop_demo_collections(target: Target) -> None:
+    """Drop the collection that the demo made, and what was kept beside it."""
+    for records in (
+        target.queries,
+        target.events,
+        target.ledger_records,
+        target.history.records,
+        target.shadow.records,
+        target.database.records(target.facts.collection, target.facts.dimension),
+    ):
+        records.drop()
 
 
 def _import_connector(engine: str) -> Any:

@@ -19,11 +19,11 @@ from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
     hash_queries,
-    score_runs,
+    measure_live_scores,
     select_held_out,
 )
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
-from nudge_sync.planning.unjudged_search import search_unjudged
+from nudge_sync.planning.unjudged_points import find_unjudged
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.store.ledger import Ledger
@@ -93,16 +93,16 @@ def build_dataset(
     exact: bool,
     progress: Progress,
 ) -> PlanDataset:
-    """Search for the unjudged points near each query, and hold a fifth of the queries out.
+    """Find the unjudged points near each query, and hold a fifth of the queries out.
 
     points: all points in play. rows: those among them that `select_dataset_rows` returns.
-    The collection is searched but never scanned, and nothing is written. Raises DatabaseError.
+    Nothing is written. Raises DatabaseError.
     """
     points = points.select(rows)
     matrices = build_judgement_matrices(judgements, points.ids, points.originals)
     is_answered = has_answer(matrices.relevance)
     matrices, query_vectors = matrices.select(is_answered), judgements.query_vectors[is_answered]
-    unjudged = search_unjudged(
+    unjudged = find_unjudged(
         target, query_vectors, {*points.ids}, RANKING_DEPTH, exact=exact, progress=progress
     )
     queries = JudgedQueries(query_vectors, matrices.relevance, unjudged.scores)
@@ -122,7 +122,9 @@ def build_dataset(
         held_out_queries=held_out_queries,
         bystanders=_find_bystanders(train_queries, held_out_queries),
         is_judged=np.isin(np.arange(len(points.ids)), matrices.weights.indices),
-        live_scores=_score_live_index(judgements, np.flatnonzero(is_answered), unjudged.ranked_ids),
+        live_scores=measure_live_scores(
+            target.collection, select_held_out(judgements), exact=exact, progress=progress
+        ),
         excluded_counts={reason: count for reason, count in excluded_counts.items() if count},
     )
 
@@ -148,24 +150,6 @@ def select_dataset_rows(
     return np.flatnonzero(
         is_moved | np.array([point in judged_ids for point in points.ids], np.bool_)
     )
-
-
-def _score_live_index(
-    judgements: Judgements, query_rows: NDArray[np.intp], ranked_ids: list[list[PointId]]
-) -> dict[str, float]:
-    """Return the mean of each metric over the held-out queries.
-
-    query_rows: the rows of the judgements' queries that were searched for.
-    ranked_ids: what the index found for each of them, best first.
-    """
-    held_out = select_held_out(judgements)
-    ids_by_row = dict(zip(query_rows, ranked_ids, strict=True))
-    runs = {
-        number: ids_by_row[row]
-        for number, row in enumerate(held_out.query_rows)
-        if row in ids_by_row
-    }
-    return score_runs(held_out, runs)
 
 
 def _refuse_unusable_lengths(originals: Float32, target: Target) -> None:

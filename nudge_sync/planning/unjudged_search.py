@@ -23,7 +23,7 @@ MIN_SEARCH_WIDTH = 40
 
 @dataclass(frozen=True, slots=True)
 class UnjudgedPoints:
-    """The best unjudged points of each query, and the best points of all."""
+    """The best unjudged points of each query."""
 
     ids: list[list[PointId]]
     """One list a query, best first."""
@@ -34,8 +34,6 @@ class UnjudgedPoints:
     more such points. If the widest search did not reach them, the rest is a bound: the score of
     the last point that was found, which no unjudged point beyond it exceeds.
     """
-    ranked_ids: list[list[PointId]]
-    """One list a query: the best points of all, judged or not, `depth` at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +61,13 @@ def search_unjudged(
     Raises DatabaseError.
     """
     answers: list[_Answer] = []
-    ranked_ids: list[list[PointId]] = []
     for start in range(0, len(queries), QUERIES_PER_SEARCH):
         progress("search", start, len(queries))
-        batch_answers, batch_ranked_ids = _widen_search(
-            target, queries[start : start + QUERIES_PER_SEARCH], ids_in_play, depth, exact=exact
-        )
-        answers += batch_answers
-        ranked_ids += batch_ranked_ids
+        batch = queries[start : start + QUERIES_PER_SEARCH]
+        answers += _widen_search(target, batch, ids_in_play, depth, exact=exact)
     progress("search", len(queries), len(queries))
     scores = [np.empty((0, depth), np.float32), *(answer.scores[None] for answer in answers)]
-    return UnjudgedPoints([answer.ids for answer in answers], np.concatenate(scores), ranked_ids)
+    return UnjudgedPoints([answer.ids for answer in answers], np.concatenate(scores))
 
 
 def _widen_search(
@@ -83,15 +77,13 @@ def _widen_search(
     depth: int,
     *,
     exact: bool,
-) -> tuple[list[_Answer], list[list[PointId]]]:
+) -> list[_Answer]:
     """Ask for more and more points, until each query has enough unjudged ones or has them all."""
     answers: dict[int, _Answer] = {}
-    ranked_ids: list[list[PointId]] = []
     rows = list(range(len(queries)))
-    width = max(2 * depth, MIN_SEARCH_WIDTH)
+    width = choose_first_width(depth)
     while rows:
         hits = target.collection.search(queries[rows], width, exact=exact)
-        ranked_ids = ranked_ids or [ids[:depth] for ids in hits.ids]
         for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
             similarities = to_similarity(scores, target.facts.metric)
             answers[row] = _drop_points_in_play(
@@ -101,7 +93,12 @@ def _widen_search(
             break
         rows = [row for row in rows if not answers[row].is_complete]
         width = min(width * 4, MAX_SEARCH_WIDTH)
-    return [answers[row] for row in range(len(queries))], ranked_ids
+    return [answers[row] for row in range(len(queries))]
+
+
+def choose_first_width(depth: int) -> int:
+    """Return how many points are asked for at first, to find `depth` unjudged ones."""
+    return max(2 * depth, MIN_SEARCH_WIDTH)
 
 
 def _drop_points_in_play(

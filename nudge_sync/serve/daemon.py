@@ -105,6 +105,8 @@ class Daemon:
         # Imported here: FastAPI is an extra.
         try:
             from nudge_sync.feedback.ingest.batches import BatchImporter  # noqa: PLC0415
+            from nudge_sync.serve.experiments.api import add_experiment_routes  # noqa: PLC0415
+            from nudge_sync.serve.experiments.service import ExperimentService  # noqa: PLC0415
             from nudge_sync.serve.feedback_api import create_app  # noqa: PLC0415
             from nudge_sync.serve.feedback_server import serve_feedback_api  # noqa: PLC0415
         except ImportError as error:
@@ -116,9 +118,14 @@ class Daemon:
         batches = BatchImporter(self._connect, vector_names, self.connection_lock)
         self.prometheus.start_feedback_series(vector_names)
         app = create_app(batches, token, self.prometheus)
-        with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
-            log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
-            yield
+        service = ExperimentService(batches)
+        add_experiment_routes(app, service, token, self.prometheus)
+        try:
+            with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
+                log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
+                yield
+        finally:
+            service.close()
 
     @contextmanager
     def run_schedule(self, *, run_at_start: bool) -> Iterator[None]:

@@ -28,8 +28,9 @@ from nudge_sync.serve.prometheus import PrometheusMetrics
 
 MAX_BODY_BYTES = 16 * 2**20
 MAX_BATCH_ROWS = 10_000
-_RETRY_HEADERS = {"Retry-After": "5"}
-_CLIENT_CLOSED_REQUEST = 499
+RETRY_HEADERS = {"Retry-After": "5"}
+"""Of an answer that says to come again."""
+CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left before it was answered; used in the metrics alone."""
 
 
@@ -108,7 +109,7 @@ class _ConcurrencyLimiter:
             raise HTTPException(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too many batches at once; send the batch again later",
-                _RETRY_HEADERS,
+                RETRY_HEADERS,
             )
         self.active_batches += 1
         try:
@@ -137,10 +138,10 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
     ) -> Response:
         name = ""
         try:
-            _check_headers(request, context.token)
-            name = _select_collection(collection, context.importer)
+            check_headers(request, context.token)
+            name = select_collection(collection, context.importer)
             with context.limiter.admit_batch():
-                rows = _parse_batch(await _read_body(request, context.body_timeout))
+                rows = _parse_batch(await read_body(request, context.body_timeout))
                 response: Response = await run_in_threadpool(
                     _store_batch, context, name, kind, rows, partial=partial
                 )
@@ -148,7 +149,7 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
             context.metrics.record_batch(name, kind, error.status_code)
             raise
         except ClientDisconnect:
-            response = Response(status_code=_CLIENT_CLOSED_REQUEST)
+            response = Response(status_code=CLIENT_CLOSED_REQUEST)
         except asyncio.CancelledError:
             # The server stops and has waited `shutdown_timeout`; the client is still there.
             response = _respond_unavailable("the daemon is ending; send the batch again later")
@@ -163,7 +164,8 @@ def _check_token(request: Request, token: str) -> None:
         )
 
 
-def _check_headers(request: Request, token: str) -> None:
+def check_headers(request: Request, token: str) -> None:
+    """Raise HTTPException unless a request bears the token and says that it is JSON."""
     _check_token(request, token)
     # A web page can make a browser post other types to this machine without a CORS check.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
@@ -171,7 +173,8 @@ def _check_headers(request: Request, token: str) -> None:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json is expected")
 
 
-def _select_collection(collection: str | None, importer: BatchImporter) -> str:
+def select_collection(collection: str | None, importer: BatchImporter) -> str:
+    """Return the collection that a request means. Raises HTTPException where that is not clear."""
     known = ", ".join(sorted(importer.vector_names))
     if collection is None:
         if len(importer.vector_names) == 1:
@@ -182,7 +185,8 @@ def _select_collection(collection: str | None, importer: BatchImporter) -> str:
     return collection
 
 
-async def _read_body(request: Request, timeout_seconds: float) -> bytes:
+async def read_body(request: Request, timeout_seconds: float) -> bytes:
+    """Return the body of a request. Raises HTTPException if it is too long or too slow."""
     length = request.headers.get("content-length", "0")
     _check_body_size(int(length) if length.isdecimal() else 0)
     body = bytearray()
@@ -264,7 +268,7 @@ def _report_failure(name: str, error: NudgeSyncError) -> JSONResponse:
 
 
 def _respond_unavailable(why: str) -> JSONResponse:
-    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_HEADERS)
+    return JSONResponse({"detail": why}, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_HEADERS)
 
 
 def _respond_internal_error() -> JSONResponse:

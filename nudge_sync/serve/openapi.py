@@ -71,6 +71,29 @@ pre {{ background: #8881; padding: 1rem; overflow: auto; }} td {{ padding: 0 1re
 token is set, send it: <code>Authorization: Bearer …</code></p>{body}</html>"""
 
 
+_RANKING_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the results to show, their arm, and the query id to log clicks with"},
+    422: {"description": "a field is missing or wrong"},
+    500: {"description": "the search failed; the daemon's log says why"},
+    503: {"description": "the database is busy or away; search by yourself"},
+    **{status: _RESPONSES[status] for status in (400, 401, 404, 408, 413, 415)},
+}
+
+
+def describe_ranking_route(body_schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that describe to FastAPI a route that ranks or searches.
+
+    body_schema: the JSON schema of its body.
+    """
+    definitions = body_schema.get("$defs", {})
+    text = json.dumps({key: value for key, value in body_schema.items() if key != "$defs"})
+    # Where the schemas of a document refer to each other, their names count from its root.
+    for name, definition in definitions.items():
+        text = text.replace(json.dumps({"$ref": f"#/$defs/{name}"}), json.dumps(definition))
+    body = {"required": True, "content": {"application/json": {"schema": json.loads(text)}}}
+    return {"responses": _RANKING_RESPONSES, "openapi_extra": {"requestBody": body}}
+
+
 def describe_route(kind: RowKind) -> dict[str, Any]:
     """Return the arguments that describe to FastAPI a route that takes rows of `kind`."""
     row_schema = _ROW_SCHEMAS[kind]

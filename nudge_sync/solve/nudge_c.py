@@ -149,10 +149,10 @@ def _expect_cold_answers(
     Their e_ij never change: a query's sum over them and the unjudged points, E_i, is kept as the
     score of a single unjudged point, ln(E_i) / tau. Queries without judgements are left out.
     """
-    judges = np.diff(inputs.positive_weights.indptr) > 0
+    is_judged = np.diff(inputs.positive_weights.indptr) > 0
     if inputs.negative_weights is not None:
-        judges |= np.diff(inputs.negative_weights.indptr) > 0
-    asked = np.flatnonzero(judges)
+        is_judged |= np.diff(inputs.negative_weights.indptr) > 0
+    asked = np.flatnonzero(is_judged)
     queries, positive = inputs.queries[asked], inputs.positive_weights[asked]
     vectors = points[~inputs.movable]
     if similarity == "cosine":

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import PointId, Record
 from nudge_sync.store import checksum
+from nudge_sync.store.experiments.candidate import drop_candidate
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import (
     PENDING_STATES,
@@ -24,11 +25,12 @@ from nudge_sync.store.target import Target
 def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
     """Delete what no revision worth keeping needs, and return how many records that were.
 
-    That is: history; originals from before the application re-embedded a point, unless some
-    history was made from them; and ledger entries of revisions of which nothing is left. Kept are
-    the last `keep_revisions` applied revisions, the one before the head, whatever is not finished,
-    every record that alone tells that a live vector is ours, and the last `keep_log` entries of
-    the ledger. Call it with the lease held. Raises DamagedRecord, LeaseLost, DatabaseError.
+    That is: a candidate that no canary uses; history; originals from before the application
+    re-embedded a point, unless some history was made from them; and ledger entries of revisions of
+    which nothing is left. Kept are the last `keep_revisions` applied revisions, the one before the
+    head, whatever is not finished, every record that alone tells that a live vector is ours, and
+    the last `keep_log` entries of the ledger. Call it with the lease held. Raises DamagedRecord,
+    LeaseLost, DatabaseError.
     """
     entries = ledger.entries()
     restorable = find_restorable_revisions(entries, settings.keep_revisions)
@@ -40,6 +42,7 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     ]
     removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
     removed += prune_ledger(ledger, restorable, settings.keep_log)
+    removed += drop_candidate(target)
     return removed + _delete_spare_originals(target, ledger)
 
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import erasure, hold, lease, schema
+from nudge_sync.store.experiments.candidate import open_candidate
+from nudge_sync.store.experiments.running import EXPERIMENT_KEY, read_running_experiment
 from nudge_sync.store.ledger import parse_entry
 from nudge_sync.store.target import Target
 
@@ -24,6 +26,7 @@ def find_damaged_records(target: Target) -> Iterator[str]:
     is named without a key, and ends the look at its collection. Raises DatabaseError.
     """
     ledger, shadow, history = target.open_ledger(), target.shadow, target.history
+    candidate = open_candidate(target)
 
     def check_entry(record: Record) -> object:
         return parse_entry(record, ledger.collection_name)
@@ -44,12 +47,16 @@ def find_damaged_records(target: Target) -> Iterator[str]:
         yield f"{ledger.collection_name} {erasure.ERASURE_KEY!r}"
     if _is_damaged(hold.read_hold, target):
         yield f"{ledger.collection_name} {hold.HOLD_KEY!r}"
+    if _is_damaged(read_running_experiment, target):
+        yield f"{ledger.collection_name} {EXPERIMENT_KEY!r}"
     yield from _check_batches(
         ledger.records.scan(_REVISION_FILTER, vectors=False),
         ledger.collection_name,
         check_entry,
     )
+
     for records, collection_name, check in (
+        (candidate.records, candidate.collection_name, check_history),
         (shadow.records, shadow.collection_name, check_original),
         (history.records, history.collection_name, check_history),
     ):

@@ -1,4 +1,4 @@
-"""A collection, and the five collections that the sidecar keeps beside it."""
+"""A collection, and the collections that the sidecar keeps beside it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from nudge_sync.store.retry import (
 )
 from nudge_sync.store.shadow import Shadow
 
-Companion: TypeAlias = Literal["originals", "history", "revisions", "queries", "events"]
+Companion: TypeAlias = Literal[
+    "originals", "history", "candidate", "revisions", "queries", "events"
+]
 """What a collection of the sidecar's own holds, which is also how its name ends."""
 
 _INDEXED_FIELDS: dict[Companion, tuple[str, ...]] = {
     "originals": (),
     "history": ("revision",),
+    "candidate": ("revision",),
     "revisions": ("kind",),
     "queries": ("query_id", "timestamp", "client_id", "session_id", "experiment"),
     "events": ("query_id", "timestamp", "client_id", "session_id"),

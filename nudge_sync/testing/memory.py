@@ -168,6 +168,21 @@ class MemoryCollection:
                 hits.scores.append(scores[best].astype(np.float32))
         return hits
 
+    def serve_search(self, query: Float32, k: int, filter_: Where | None = None) -> Hits:
+        """See `ServingCollection.serve_search`; a filter is a `Where` of the payload."""
+        with self._store.lock:
+            hits = self.search(query[None], len(self._table().ids))
+            admitted = set(self.select_ids(hits.ids[0], filter_))
+        rows = [row for row, id_ in enumerate(hits.ids[0]) if id_ in admitted][: max(k, 0)]
+        return Hits([[hits.ids[0][row] for row in rows]], [hits.scores[0][rows]])
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Where | None = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`; a filter is a `Where` of the payload."""
+        with self._store.lock:
+            payloads = self._store.find(self._name).payloads
+            present_ids = self._read(ids).ids
+            return [id_ for id_ in present_ids if is_match(payloads[id_] or {}, filter_ or {})]
+
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`."""
         points, expected = self._check(points, expected)

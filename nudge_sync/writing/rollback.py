@@ -12,7 +12,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.point_ids import summarise_ids
-from nudge_sync.connector.vectors import is_same_vector
+from nudge_sync.connector.vectors import TOLERANCE, is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.store import checksum
 from nudge_sync.store.hold import Hold, HoldRequest, place_hold
@@ -23,7 +23,12 @@ from nudge_sync.store.ledger import (
     find_restorable_revisions,
     trace_lineage,
 )
-from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
+from nudge_sync.store.provenance import (
+    ClassifiedPoints,
+    OriginalsByPoint,
+    Ownership,
+    classify_points,
+)
 from nudge_sync.store.target import Target
 from nudge_sync.writing.two_phase import (
     Writer,
@@ -46,7 +51,10 @@ class RollbackReport:
     restored: int = 0
     """Rows written."""
     identical: int = 0
-    """Points that hold, read back, exactly what they held at `head`."""
+    """Points that hold, read back, what they held at `head`: bit for bit, or within `tolerance`."""
+    tolerance: float = 0.0
+    """The difference of a component up to which points count as identical; 0: not a bit. More only
+    where the collection rescales vectors by itself, as qdrant-client's local mode does."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
     hold: Hold | None = None
@@ -60,6 +68,7 @@ class RollbackReport:
             "points": self.points,
             "restored": self.restored,
             "identical": self.identical,
+            "equal_within": self.tolerance,
             **summarise_ids(drifted=self.drifted, missing=self.missing),
             "hold": self.hold.summary() if self.hold else None,
         }
@@ -71,6 +80,7 @@ def roll_back(
     *,
     to: int | None = None,
     originals: bool = False,
+    overwrite_drifted: bool = False,
     hold: HoldRequest | None = None,
     progress: Progress = ignore_progress,
 ) -> RollbackReport:
@@ -78,6 +88,9 @@ def roll_back(
 
     Points that the application re-embedded or deleted since are left alone and named. A revision
     that was left unfinished is what gets undone.
+    overwrite_drifted: only with `originals`, for a collection that was restored from a backup: the
+    vectors that nobody knows are taken for older ones of ours, and their points get back the newest
+    original that is kept.
     hold: puts the collection on hold before the first row is written, so that no cycle writes
     again what is taken back, also where this process ends half-way.
     Raises InputError where the revision is not kept, and whatever `cycle.apply` raises about the
@@ -87,7 +100,8 @@ def roll_back(
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         placed_hold = place_hold(target, hold) if hold else None
-        return replace(_restore_revision(writer, goal), hold=placed_hold)
+        report = _restore_revision(writer, goal, overwrite_drifted=originals and overwrite_drifted)
+        return replace(report, hold=placed_hold)
 
 
 def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
@@ -114,15 +128,26 @@ def _find_last_parent(entries: list[Revision]) -> int:
     return parents.get(find_head(entries), 0)
 
 
-def _restore_revision(writer: Writer, goal: int) -> RollbackReport:
+def _restore_revision(
+    writer: Writer, goal: int, *, overwrite_drifted: bool = False
+) -> RollbackReport:
     target = writer.target
     stored_originals = target.shadow.read_originals()
     ids = sorted(stored_originals, key=str)
     points = classify_points(target, ids, stored_originals, writer.ledger)
+    if overwrite_drifted:
+        points = _claim_drifted(target, points, stored_originals)
     entries = writer.ledger.entries()
     goal_vectors = _reconstruct_vectors(target, points, trace_lineage(entries, goal))
     write_set, drifted = _build_write_set(target, points, goal_vectors)
-    report = RollbackReport(goal, None, len(ids), drifted=drifted, missing=points.missing)
+    report = RollbackReport(
+        goal,
+        None,
+        len(ids),
+        tolerance=TOLERANCE if target.facts.rescales else 0.0,
+        drifted=drifted,
+        missing=points.missing,
+    )
     if not len(write_set) and not find_pending_revisions(entries) and find_head(entries) == goal:
         return _count_identical(target, report, points.ids, goal_vectors)
     require_room_for_rows(writer, len(write_set))
@@ -165,6 +190,23 @@ def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list
         if record is not None and record.document["original"] == original_digest:
             held_vectors[row] = np.asarray(record.vector, np.float32)
     return held_vectors
+
+
+def _claim_drifted(
+    target: Target, points: ClassifiedPoints, stored_originals: OriginalsByPoint
+) -> ClassifiedPoints:
+    """Take vectors that nobody knows for ours, made from the newest original that is kept."""
+    rows = points.find_rows(Ownership.FOREIGN)
+    newest = [stored_originals[points.ids[row]][-1] for row in rows]
+    vectors = target.shadow.read_vectors(newest)
+    originals, ownership = points.originals.copy(), list(points.ownership)
+    must_add_original = points.must_add_original.copy()
+    must_add_original[rows] = False
+    for row, original in zip(rows, newest, strict=True):
+        originals[row], ownership[row] = vectors[original.key], Ownership.OURS
+    return replace(
+        points, originals=originals, ownership=ownership, must_add_original=must_add_original
+    )
 
 
 def _build_write_set(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from contextlib import suppress
@@ -15,6 +16,7 @@ sys.path[:0] = [str(ROOT / "connectors"), str(ROOT)]
 
 from tests.support.chaos_runner import ChaosReport, ChaosRunner  # noqa: E402
 from tests.support.milvus_server import MilvusServer, start_fresh_milvus  # noqa: E402
+from tests.support.qdrant_server.node import start_qdrant  # noqa: E402
 from tests.support.ram_disk import ram_folder  # noqa: E402
 
 COLUMNS = {
@@ -43,6 +45,17 @@ def kill_on_milvus(kills: int, seconds: float, restarts: int) -> list[ChaosRepor
         runner.report.engine = "milvus, server killed"
         for _ in range(restarts):
             runner.kill_database(server.kill, partial(start_server, server))
+        return [*reports, runner.finish()]
+
+
+def kill_on_qdrant(binary: str, kills: int, seconds: float, restarts: int) -> list[ChaosReport]:
+    """Kill processes that write to a Qdrant server, and then the server itself."""
+    with ram_folder() as path, start_qdrant(binary) as node:
+        reports = [kill_repeatedly(ChaosRunner("qdrant", path, node.section), kills, seconds)]
+        runner = ChaosRunner("qdrant", path, node.section, seed=1)
+        runner.report.engine = "qdrant, server killed"
+        for _ in range(restarts):
+            runner.kill_database(node.kill, node.start)
         return [*reports, runner.finish()]
 
 
@@ -85,6 +98,8 @@ def main() -> int:
     args = parser.parse_args()
     share = 60 * args.minutes / 5
     reports = kill_on_milvus(args.kills // 4, share, restarts=4)
+    if binary := os.environ.get("QDRANT_BINARY"):
+        reports += kill_on_qdrant(binary, args.kills // 4, share, restarts=4)
     reports.append(kill_embedded_engine("milvus-lite", args.kills // 4, share))
     left = args.kills - sum(report.kills for report in reports)
     reports.append(kill_embedded_engine("qdrant-edge", left, 2 * share))

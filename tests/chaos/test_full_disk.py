@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SIZE = "96m"
-MOUNT = f'mount -t tmpfs -o size={SIZE} tmpfs "$1" && exec "$2" -m tests.support.full_disk "$1"'
+MOUNT = f'mount -t tmpfs -o size={SIZE} tmpfs "$1" && exec "$2" -m tests.chaos.full_disk "$1"'
 
 
 def run_on_small_disk(folder: Path, root: Path) -> subprocess.CompletedProcess[str]:

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytest.importorskip("qdrant_client")
 
+import grpc
+from httpx import Headers
+from qdrant_client.http.exceptions import UnexpectedResponse
+
 from nudge_sync.connector import Record, Replication, connect
-from nudge_sync.errors import Unreachable
+from nudge_sync.errors import DatabaseError, Unreachable
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
-from nudge_sync_qdrant.errors import ReplicaUnavailable
+from nudge_sync_qdrant.errors import ReplicaUnavailable, translate_error
 from nudge_sync_qdrant_common import record_codec
 from tests.support.canned_server import Answers, start_server
 from tests.support.collection_info import make_cluster_status, make_collection_info
 
 HERE, DEAD = 1, 3
 DONE = {"operation_id": 1, "status": "completed"}
-SILENCE = "transport error"
+# What Qdrant 1.18.3 said, word by word but for the numbers of its nodes and ports.
+REFUSED = (
+    "Service internal error: Tonic status error: code: 'The service is currently unavailable', "
+    'message: "Failed to connect to http://127.0.0.1:6365/, error: transport error"'
+)
+SILENCE = f"Error in closure supplied to transport channel pool: {REFUSED}"
 NOT_ENOUGH = (
     "Service internal error: The replica set for shard 0 on peer 1 does not have enough active "
     "replicas"
 )
-UNANSWERED = (
+UNANSWERED = f"Service internal error: 1 of 2 read operations failed:\n  {REFUSED}"
+FIRST_UNANSWERED = (
     "Service internal error: 1 of 2 read operations failed:\n  Service internal error: Tonic "
-    'status error: status: Unavailable, message: "Failed to connect to http://127.0.0.1:6365/, '
-    'error: transport error", details: [], metadata: MetadataMap { headers: {} }'
+    "status error: code: 'The service is currently unavailable', message: \"tcp connect error\", "
+    'source: tonic::transport::Error(Transport, ConnectError(ConnectError("tcp connect error", '
+    '127.0.0.1:6365, Os { code: 111, kind: ConnectionRefused, message: "Connection refused" })))'
 )
 LEADERLESS = (
+    "Service internal error: 1 out of 3 shards failed to apply operation. First error captured: "
     "Service internal error: Failed to apply update with Strong ordering via leader peer 3: "
-    "Service internal error: Tonic status error: status: Unavailable"
+    f"{REFUSED}"
 )
+# From its source: what a node that is cut off from the others says after half a minute.
 TIMED_OUT = (
     "Service internal error: Some replica of shard 0 failed to apply operation and deactivation "
     "timed out after 30s. Consistency of this update is not guaranteed. Please retry. Failed peer: "
-    "3, error: Service internal error: Tonic status error: status: Unavailable"
+    f"3, error: {REFUSED}"
 )
 
 
@@ -162,6 +177,44 @@ def test_the_next_node_orders_updates_once_the_first_is_out_of_use(node, records
     assert kinds == ["ordering=strong", "payload/delete", "ordering=medium"]
     records.delete(["lease"])
     assert len(list_requests(node, "ordering=medium")) == 2
+
+
+@pytest.mark.parametrize("text", [NOT_ENOUGH, UNANSWERED, FIRST_UNANSWERED, TIMED_OUT, REFUSED])
+def test_a_node_that_is_down_is_waited_for_over_rest_and_grpc(text):
+    answer = UnexpectedResponse(500, "Internal", json.dumps(error(text)).encode(), Headers())
+    for translated in (translate_error(answer, '"docs"', None), translate_error(Rpc(text), "", "")):
+        assert type(translated) is ReplicaUnavailable
+        assert translated.transient
+    assert translate_error(Rpc(LEADERLESS), '"docs"', None).peer == DEAD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Service internal error: No space left on device: WAL buffer size exceeds available disk",
+        "Wrong input: Vector dimension error: expected dim: 4, got 5",
+        "Bad request: Index required but not found",
+    ],
+)
+def test_what_will_not_go_away_is_not_waited_for(text):
+    assert type(translate_error(Rpc(text), '"docs"', None)) is DatabaseError
+
+
+class Rpc(grpc.RpcError):
+    """A failed call."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def code(self):
+        return grpc.StatusCode.INTERNAL
+
+    def details(self):
+        return self.text
+
+
+def error(text):
+    return {"status": {"error": text}, "time": 0.0}
 
 
 def test_copies_are_counted_by_their_state(node):

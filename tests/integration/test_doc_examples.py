@@ -1,4 +1,4 @@
-"""The Python and the configuration in README and docs/feedback/, run against real packages."""
+"""The Python and the configuration in README and docs/, run against real packages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
 from tests.support.documentation import PAGES, find_code_blocks, read_page
+from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.source_code import ROOT, show_path
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 FEEDBACK_PAGES = [
     show_path(page)
     for page in PAGES
-    if page.name == "README.md" or page.is_relative_to(ROOT / "docs" / "feedback")
+    if page.name in {"README.md", "experiments.md"}
+    or page.is_relative_to(ROOT / "docs" / "feedback")
 ]
 HOW_TO = "docs/feedback/how-to.md"
 
@@ -56,8 +58,12 @@ def names() -> Iterator[dict[str, Any]]:
     nodes = [TextNode(text=text) for text in TEXTS]
     index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=DIMENSION))
     log = FeedbackLog(database, "docs", flush_seconds=60)
-    yield {
+    moved = ids[:4]
+    vectors = database.collection("docs").read(moved).vectors
+    start_canary(open_target(database, "docs"), moved, turn_vectors(vectors))
+    names = {
         "database": database,
+        "client": client,
         "store": store,
         "index": index,
         "log": log,
@@ -65,6 +71,9 @@ def names() -> Iterator[dict[str, Any]]:
         "shown_ids": ids[:3],
         "point_id": ids[1],
     }
+    yield names
+    if "experiment" in names:
+        names["experiment"].close()
     log.close(0)
     database.close()
 
@@ -95,6 +104,7 @@ def test_an_example_logs_a_search_and_what_came_of_it(
 def test_there_are_examples():
     assert len(find_blocks(HOW_TO, "python")) == 3
     assert len(find_blocks("README.md", "python")) == 1
+    assert len(find_blocks("docs/experiments.md", "python")) == 2
 
 
 def test_the_mapped_log_is_a_configuration(tmp_path: Path):

@@ -101,7 +101,7 @@ def test_1_a_damaged_record(workspace: Workspace):
     assert record.vector is not None
     records.put([replace(record, document={**record.document, "revision": 2})])
     connection.close()
-    for words in (["verify"], ["rollback", "--yes"], ["apply", "--yes"]):
+    for words in (["verify"], ["apply", "--yes"], ["rollback", "--yes"]):
         code, said = run(workspace, *words)
         assert (code, "'1:3'" in said) == (1, True), words
     done = CliRunner().invoke(

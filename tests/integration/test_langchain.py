@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
@@ -15,14 +16,23 @@ from langchain_milvus import Milvus
 from langchain_qdrant import QdrantVectorStore, RetrievalMode, SparseEmbeddings
 from langchain_qdrant.sparse_embeddings import SparseVector
 from qdrant_client import QdrantClient
-from qdrant_client.models import Distance, SparseVectorParams, VectorParams
+from qdrant_client.models import (
+    Distance,
+    FieldCondition,
+    Filter,
+    Range,
+    SparseVectorParams,
+    VectorParams,
+)
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
-from nudge_sync import FeedbackLog
+from nudge_sync import Experiment, FeedbackLog
 from nudge_sync.connector import Database
 from nudge_sync.langchain import LoggedRetriever
+from nudge_sync.store.target import open_target
 from tests.support.collection_fixtures import find_server
+from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.feedback_store import read_stored_feedback
 from tests.support.retrievers import (
     QUERY,
@@ -262,3 +272,58 @@ def test_a_store_without_a_model_wants_one():
         pytest.raises(ValueError, match="embeddings="),
     ):
         LoggedRetriever(vectorstore=Bare(CountedEmbeddings()), log=log)
+
+
+def start_experiment(library: Library) -> np.ndarray:
+    """Start a canary in which the first four documents stand elsewhere; return all its vectors."""
+    collection = library.database.collection("docs")
+    points = collection.read(library.ids)
+    turned = turn_vectors(points.vectors[:4], angle=1.2)
+    start_canary(open_target(library.database, "docs"), points.ids[:4], turned)
+    return np.concatenate([turned, points.vectors[4:]])
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_an_experiment_decides_which_documents_are_found(library: Library, way: str):
+    arm_vectors = start_experiment(library)
+    best = np.argsort(-(arm_vectors @ np.array(embed_text(QUERY), np.float32)))[:3]
+    with (
+        FeedbackLog(library.database, "docs", flush_seconds=0.01) as log,
+        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
+    ):
+        assert experiment.wait_until_ready(30)
+        retriever = LoggedRetriever(
+            vectorstore=library.store, log=log, experiment=experiment, search_kwargs={"k": 3}
+        )
+        who = {"config": {"metadata": {"session": "s1"}}}
+        [documents] = retrieve(retriever, way, who)
+        assert log.flush(60)
+    shown = [document.metadata["nudge_point_id"] for document in documents]
+    [search], _ = read_stored_feedback(library.database)
+    assert search.document["shown"] == shown
+    assert (search.document["arm"], search.document["session_id"]) == ("treatment", "s1")
+    if search.document.get("fallback") != "filter":
+        assert shown == [library.ids[row] for row in best]
+    assert isinstance(library.store, Milvus) or "fallback" not in search.document
+    assert all(document.page_content in TEXTS for document in documents)
+
+
+def test_a_filter_is_not_circumvented(library: Library):
+    start_experiment(library)
+    with (
+        FeedbackLog(library.database, "docs", flush_seconds=60) as log,
+        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
+    ):
+        assert experiment.wait_until_ready(30)
+        if isinstance(library.store, Milvus):
+            options: dict[str, Any] = {"k": 3, "expr": "row >= 6"}
+        else:
+            condition = FieldCondition(key="metadata.row", range=Range(gte=6))
+            options = {"k": 3, "filter": Filter(must=[condition])}
+        retriever = LoggedRetriever(
+            vectorstore=library.store, log=log, experiment=experiment, search_kwargs=options
+        )
+        documents = retriever.invoke(QUERY, config={"metadata": {"session": "s1"}})
+        assert all(document.metadata["row"] >= 6 for document in documents)
+        assert len(documents) == 3
+        log.close(0)

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 
-from nudge_sync import FeedbackLog
+from nudge_sync import Experiment, FeedbackLog
 from nudge_sync.connector import Database
 from nudge_sync.llama_index import LoggedRetriever
+from nudge_sync.store.target import open_target
 from tests.support.collection_fixtures import find_server
+from tests.support.experiments.sample_experiment import start_canary, turn_vectors
+from tests.support.feedback_store import read_stored_feedback
 from tests.support.retrievers import (
     QUERY,
     STORE_ENGINES,
@@ -165,4 +169,42 @@ def test_a_search_does_not_fail_for_its_log(library: Library):
     found = LoggedRetriever(plain, log, session=unknown).retrieve(QUERY)
     assert list_prompts(found) == list_prompts(plain.retrieve(QUERY))
     assert (log.counts.refused, log.counts.last_error) == (1, "LookupError: nobody is logged in")
+    log.close(0)
+
+
+def test_an_experiment_decides_which_nodes_are_found(library: Library):
+    collection = library.database.collection("docs")
+    points = collection.read(library.ids)
+    turned = turn_vectors(points.vectors[:4], angle=1.2)
+    start_canary(open_target(library.database, "docs"), points.ids[:4], turned)
+    arm_vectors = np.concatenate([turned, points.vectors[4:]])
+    best = np.argsort(-(arm_vectors @ np.array(embed_text(QUERY), np.float32)))[:3]
+    with (
+        FeedbackLog(library.database, "docs", flush_seconds=0.01) as log,
+        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
+    ):
+        assert experiment.wait_until_ready(30)
+        retriever = LoggedRetriever(
+            library.index.as_retriever(similarity_top_k=8),
+            log,
+            session="s1",
+            experiment=experiment,
+            top_k=3,
+        )
+        nodes = retriever.retrieve(QUERY)
+        assert log.flush(60)
+    [search], _ = read_stored_feedback(library.database)
+    shown = [scored.node.node_id for scored in nodes]
+    assert search.document["shown"] == shown == [library.ids[row] for row in best]
+    assert search.document["arm"] == "treatment"
+    assert {scored.metadata["nudge_query_id"] for scored in nodes} == {search.key}
+
+
+def test_an_experiment_needs_to_know_how_many_nodes_to_return(library: Library):
+    log = FeedbackLog(fail_to_connect, "docs")
+    with (
+        Experiment(fail_to_connect, "docs") as experiment,
+        pytest.raises(ValueError, match="top_k"),
+    ):
+        LoggedRetriever(library.index.as_retriever(), log, experiment=experiment)
     log.close(0)

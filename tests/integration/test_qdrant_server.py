@@ -68,7 +68,7 @@ def test_a_change_and_its_way_back(
     stored = target.collection.read(range(POINTS)).vectors
     new_vectors = dict(enumerate(perturb_rows(stored, 1)))
     report = cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, new_vectors))
-    assert len(report.written) == POINTS
+    assert report.written == POINTS
     assert (target.collection.read(range(POINTS)).vectors != stored).any(axis=1).all()
     roll_back(target, SETTINGS, originals=True)
     assert target.collection.read(range(POINTS)).vectors.tobytes() == stored.tobytes()

@@ -24,6 +24,8 @@ What happens to them:
   thread, and what somebody else does meanwhile.
 - `chaos_runner.ChaosRunner` and `chaos_process`: processes that are killed while they change a
   collection.
+- `qdrant_server`: real Qdrant servers, one or three as a cluster, with certificates, keys and
+  tokens; and nodes that die while a sidecar works.
 - `broken_collections` and `broken_records`: connectors that each break one promise of the
   contract, for the conformance kit to find.
 - `passing_plan` and `fake_plan`: plans with vectors of a test's own choosing, and one made up

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from threading import Timer
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class ChaosJob:
     """What the process is to do, and on which engine."""
 
     connector: str
-    section: dict[str, str]
+    section: dict[str, Any]
     verb: str
     """apply, undo or originals."""
     rows: tuple[int, ...] = ()

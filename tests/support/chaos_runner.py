@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
@@ -69,7 +70,7 @@ class ChaosReport:
 class ChaosRunner:
     """One collection of one engine, killed again and again."""
 
-    def __init__(self, engine: str, folder: Path, server: str = "", seed: int = 0) -> None:
+    def __init__(self, engine: str, folder: Path, server: Any = "", seed: int = 0) -> None:
         self.application = create_application(engine, folder, server)
         self.report = ChaosReport(engine)
         self._connector = _choose_connector(engine, folder, server)
@@ -203,8 +204,10 @@ class ChaosRunner:
         return self.report
 
 
-def _choose_connector(engine: str, folder: Path, server: str) -> tuple[str, dict[str, str]]:
+def _choose_connector(engine: str, folder: Path, server: Any) -> tuple[str, dict[str, Any]]:
     """Return the connector of an engine, and its section."""
+    if engine == "qdrant":
+        return engine, server
     if engine == "qdrant-edge":
         return engine, {"path": str(folder)}
     return "milvus", {"uri": server or str(folder / "milvus.db")}

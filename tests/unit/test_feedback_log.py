@@ -26,9 +26,10 @@ def test_searches_and_what_came_of_them_are_stored(database):
         vector[:] = 0
         log.click(query, np.int64(1), position=2, session="s")
         log.relevant(query, 3, grade=2)
-        log.not_relevant(query, 0)
+        log.not_relevant(query, 0, client_id="c2")
         assert log.flush()
     (search,), events = read_stored_feedback(database)
+    assert {event["client_id"] for event in events} == {"", "c2"}
     np.testing.assert_array_equal(search.vector, [1, 2, 3, 4])
     assert search.key == query
     assert search.document["shown"] == [3, 1]

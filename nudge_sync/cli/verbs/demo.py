@@ -25,7 +25,13 @@ DemoCollectionOption = Annotated[
     typer.Option(
         "--collection",
         envvar="NUDGE_SYNC_DEMO_COLLECTION",
-        help="The collection to make; on a server it stays.",
+        help="The collection to make; dropped at the end, with its companions.",
+    ),
+]
+KeepOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep", envvar="NUDGE_SYNC_DEMO_KEEP", help="Leave the six collections on the server."
     ),
 ]
 
@@ -34,13 +40,14 @@ def demo(
     on: EngineOption = "qdrant-edge",
     url: UrlOption = None,
     collection: DemoCollectionOption = "nudge_sync_demo",
+    keep: KeepOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Teach a collection of tools from real requests, measure on unseen ones, and undo it."""
     from nudge_sync.demo.demo_cycle import run_demo
 
     with show_progress() as progress:
-        demo_result = run_demo(on, url, collection, progress)
+        demo_result = run_demo(on, url, collection, progress, keep=keep)
     print_result(demo_result.summary, as_json, lambda summary: _print_demo(summary, demo_result))
 
 

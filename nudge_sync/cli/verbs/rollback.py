@@ -29,6 +29,14 @@ OriginalsOption = Annotated[
         help="Bring back what every vector was before nudge-sync.",
     ),
 ]
+DriftedOption = Annotated[
+    bool,
+    typer.Option(
+        "--drifted",
+        envvar="NUDGE_SYNC_ROLLBACK_DRIFTED",
+        help="With --originals, after a restore: also to points whose vector nobody knows.",
+    ),
+]
 
 
 def rollback(
@@ -37,6 +45,7 @@ def rollback(
     all_collections: options.AllOption = False,
     to: ToOption = None,
     originals: OriginalsOption = False,
+    drifted: DriftedOption = False,
     reason: options.ReasonOption = "",
     by: options.ByOption = "",
     yes: options.YesOption = False,
@@ -50,6 +59,8 @@ def rollback(
 
     if to is not None and originals:
         raise ConfigError("say --to or --originals, not both")
+    if drifted and not originals:
+        raise ConfigError("--drifted goes with --originals")
     require_terminal(yes)
     restored_state = (
         "the originals" if originals else f"revision {to}" if to else "before the last revision"
@@ -65,6 +76,7 @@ def rollback(
                 job.settings,
                 to=to,
                 originals=originals,
+                overwrite_drifted=drifted,
                 hold=request,
                 progress=progress,
             ).summary()

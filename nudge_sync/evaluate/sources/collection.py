@@ -19,7 +19,8 @@ from nudge_sync.planning.dataset import (
     select_dataset_rows,
 )
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
-from nudge_sync.planning.unjudged_search import choose_similarity, search_unjudged
+from nudge_sync.planning.unjudged_points import find_unjudged, join_points, scan_others
+from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.geometry import lengths
 from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target
@@ -49,7 +50,7 @@ def build_collection_task(
     points = read_points_in_play(target, judgements, progress)
     points = points.select(select_dataset_rows(target, judgements, points))
     if read_all:
-        others = _scan_others(target, {*points.ids}, progress)
+        others = scan_others(target, {*points.ids}, progress)
         notes = ["all points of the collection"]
     else:
         near_ids = find_near_points(
@@ -125,7 +126,7 @@ def find_near_points(
     exact: bool = False,
 ) -> list[PointId]:
     """Return the points outside `ids_in_play` that rank first for any query, in a fixed order."""
-    unjudged = search_unjudged(
+    unjudged = find_unjudged(
         target, queries, {*ids_in_play}, NEAR_POINTS_PER_QUERY, exact=exact, progress=progress
     )
     return sort_ids(point for ids in unjudged.ids for point in ids)
@@ -138,21 +139,4 @@ def read_points(target: Target, point_ids: Sequence[PointId], progress: Progress
         progress("read", start, len(point_ids))
         batches.append(target.collection.read(point_ids[start : start + _POINTS_PER_READ]))
     progress("read", len(point_ids), len(point_ids))
-    return _join_points(batches, target.facts.dimension)
-
-
-def _scan_others(target: Target, ids_in_play: set[PointId], progress: Progress) -> Points:
-    """Read every point of the collection that is not in play."""
-    batches: list[Points] = []
-    scanned_count = 0
-    for batch in target.collection.scan():
-        rows = [row for row, point in enumerate(batch.ids) if point not in ids_in_play]
-        batches.append(Points([batch.ids[row] for row in rows], batch.vectors[rows]))
-        scanned_count += len(batch)
-        progress("scan", min(scanned_count, target.facts.points), target.facts.points)
-    return _join_points(batches, target.facts.dimension)
-
-
-def _join_points(batches: list[Points], dimension: int) -> Points:
-    vectors = [np.empty((0, dimension), np.float32), *(batch.vectors for batch in batches)]
-    return Points([point for batch in batches for point in batch.ids], np.concatenate(vectors))
+    return join_points(batches, target.facts.dimension)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from nudge_sync.base.arrays import Int32, Int64
@@ -30,6 +32,18 @@ def identify_people(log: Log, clicks: ActionSelection) -> Int32:
     return _number_people(
         log, resolve_clients(log, clicks), resolve_sessions(log, clicks), clicks.search
     )
+
+
+def number_assigned(log: Log, unit: Literal["session", "client"]) -> Int32:
+    """Return one number, from 0, for each session or client that searched, (s,).
+
+    A search that names none is one of its own.
+    """
+    names = log.session_ids if unit == "session" else log.client_ids
+    actors = log.searches.session if unit == "session" else log.searches.client
+    own_numbers = len(names) + np.arange(len(actors))
+    numbers = np.where(actors == anonymous_code(names), own_numbers, actors)
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int32)
 
 
 def count_searchers(context: ClickContext) -> Int64:

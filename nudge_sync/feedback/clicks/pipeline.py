@@ -59,7 +59,7 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
 
     The result does not depend on the order in which the records were read.
     """
-    clicks, context, reports = _select_clicks(log, settings)
+    clicks, context, reports = select_clicks(log, settings)
     decay_factors = compute_decay_factors(log.searches.time, settings.half_life_days)
     impressions = collect_impressions(log.searches, context.query_groups, clicks, decay_factors)
     pairs = group_by_pair(impressions)
@@ -92,10 +92,13 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
     )
 
 
-def _select_clicks(
+def select_clicks(
     log: Log, settings: FeedbackSettings
 ) -> tuple[ActionSelection, ClickContext, list[StageReport]]:
-    """Return the clicks that count, the context in which they do, and each stage's report."""
+    """Return the clicks that count, the context in which they do, and each stage's report.
+
+    Bots, repeats, clicks on what was not shown, and what is beyond the caps are left out.
+    """
     ungrouped = ClickContext(log, settings, np.full(len(log.searches.query_ids), -1, np.int32))
     clicks = ActionSelection(log.behaviour, np.arange(len(log.behaviour), dtype=np.int32))
     clicks, reports = run_stages(STAGES_BEFORE_GROUPING, clicks, ungrouped)

@@ -30,9 +30,12 @@ def load_log(
     settings: FeedbackSettings,
     dimension: int,
     progress: Progress = ignore_progress,
+    *,
+    searches_where: Where | None = None,
 ) -> Log:
     """Return the log that the records hold, read in batches: events first, then searches.
 
+    searches_where: what the searches have to match; events on other searches stay, without one.
     With `history_days` the database is asked only for records of that time and for undated ones.
     Raises what the records raise, and what `progress` raises.
     """
@@ -41,7 +44,7 @@ def load_log(
         events_builder = EventsBuilder(settings.actions, encoders)
         time_ranges = _list_time_ranges(settings.history_days)
         records_read = 0
-        for batch in _scan_time_ranges(events, time_ranges, vectors=False):
+        for batch in _scan(events, time_ranges, vectors=False):
             events_builder.add_batch(validator.validate_events(batch))
             records_read += len(batch)
             progress(EVENTS_STAGE, records_read, 0)
@@ -52,7 +55,10 @@ def load_log(
                 SearchesBuilder(dimension, encoders, reads_vectors=reads_vectors),
                 unreadable_events,
             )
-            if _read_searches(queries, time_ranges, searches_builder, validator, progress):
+            where: list[Where] = [
+                {**time_range, **(searches_where or {})} for time_range in time_ranges
+            ]
+            if _read_searches(queries, where, searches_builder, validator, progress):
                 break
         return replace(
             freeze_log(events_builder, searches_builder, encoders),
@@ -62,14 +68,14 @@ def load_log(
 
 def _read_searches(
     queries: Records,
-    time_ranges: list[Where],
+    conditions: list[Where],
     searches_builder: SearchesBuilder,
     validator: RecordValidator,
     progress: Progress,
 ) -> bool:
     """Read all searches; return False where they have to be read again, with their vectors."""
     records_read = 0
-    for batch in _scan_time_ranges(queries, time_ranges, vectors=searches_builder.reads_vectors):
+    for batch in _scan(queries, conditions, vectors=searches_builder.reads_vectors):
         if not searches_builder.add_batch(validator.validate_searches(batch)):
             return False
         records_read += len(batch)
@@ -88,8 +94,6 @@ def _list_time_ranges(history_days: float | None) -> list[Where]:
     return [{"timestamp": undated}, {"timestamp": dated}]
 
 
-def _scan_time_ranges(
-    records: Records, time_ranges: list[Where], *, vectors: bool
-) -> Iterator[list[Record]]:
-    for time_range in time_ranges:
-        yield from records.scan(time_range or None, vectors=vectors)
+def _scan(records: Records, conditions: list[Where], *, vectors: bool) -> Iterator[list[Record]]:
+    for where in conditions:
+        yield from records.scan(where or None, vectors=vectors)

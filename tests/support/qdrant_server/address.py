@@ -29,7 +29,15 @@ def find_or_start_qdrant() -> Iterator[dict[str, Any]]:
 
     Of the server that QDRANT_URL names, QDRANT_GRPC_PORT is the port of gRPC, QDRANT_CA_FILE the
     authority behind its certificate, and QDRANT_API_KEY its key, which connectors read themselves.
+    With QDRANT_PREFER_GRPC=1 requests go over gRPC.
     """
+    prefer_grpc = os.environ.get("QDRANT_PREFER_GRPC", "") in {"1", "true"}
+    with _find_or_start_server() as section:
+        yield section | ({"prefer_grpc": True} if prefer_grpc else {})
+
+
+@contextmanager
+def _find_or_start_server() -> Iterator[dict[str, Any]]:
     if url := os.environ.get("QDRANT_URL"):
         section = {"url": url, "grpc_port": int(os.environ.get("QDRANT_GRPC_PORT", "6334"))}
         authority = os.environ.get("QDRANT_CA_FILE")

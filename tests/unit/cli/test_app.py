@@ -12,8 +12,8 @@ IDS = [" ".join(words) for words, _ in VERBS]
 
 def test_the_verbs_stand_in_the_order_of_an_operators_day():
     assert [
-        *("init", "check", "plan", "apply", "rollback", "resume", "forget", "log", "show"),
-        *("verify", "unlock", "gc", "evaluate", "explain", "serve", "demo"),
+        *("init", "check", "plan", "apply", "rollback", "hold", "release", "resume", "forget"),
+        *("log", "show", "verify", "unlock", "gc", "evaluate", "explain", "serve", "demo"),
         *("feedback import", "feedback stats", "feedback judgements", "feedback export"),
     ] == IDS
 

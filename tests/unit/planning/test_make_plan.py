@@ -12,8 +12,7 @@ from nudge_sync import cycle
 from nudge_sync.config import SolverSettings
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import StalePlan, UnsupportedCollection
-from nudge_sync.planning.make_plan import refuse_stale_plan
-from nudge_sync.planning.plan import Plan
+from nudge_sync.planning.plan import Plan, refuse_stale_plan
 from nudge_sync.store import checksum
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (

@@ -31,11 +31,13 @@ LAYERS = (
     {"base"},
     {"metrics"},
     {"connector"},
+    {"settings"},
     {"config"},
     {"solve"},
     {"store"},
     {"tuning"},
     {"feedback"},
+    {"experiment"},
     {"planning"},
     {"writing"},
     {"evaluate"},
@@ -50,9 +52,9 @@ DOORS = {
     "testing": ("connector", set()),
     "nudge_ft": ("tuning", set()),
     "feedback_log": ("feedback", set()),
-    "langchain": ("feedback", {"feedback_log"}),
-    "llama_index": ("feedback", {"feedback_log"}),
-    "__init__": ("feedback", {"feedback_log"}),
+    "langchain": ("experiment", {"feedback_log"}),
+    "llama_index": ("experiment", {"feedback_log"}),
+    "__init__": ("experiment", {"feedback_log"}),
 }
 """What applications and plug-in authors import: the highest layer that a door may use, and other
 doors. No layer uses a door."""

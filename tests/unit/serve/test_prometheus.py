@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.metadata import version
 from typing import get_args
@@ -43,6 +44,27 @@ def test_a_plan_is_counted_by_the_gates_decision_and_its_rows():
     assert (series[held_out % "before"], series[held_out % "after"]) == (0.5, 0.625)
 
 
+def test_what_happens_to_answers_without_feedback_is_told_as_far_as_it_is_known():
+    metrics = PrometheusMetrics()
+    gains = {
+        "warm": {"mean": 0.05, "low": 0.04, "high": 0.06, "queries": 80},
+        "cold": {"mean": -0.25, "low": None, "high": None, "queries": 1},
+    }
+    metrics.record_plan("docs", {**SUMMARY, "cold": {"share": 0.35, "source": "log", **gains}})
+    gain = 'nudge_sync_answer_gain{answers="%s",bound="%s",collection="docs"}'
+    series = read_series(metrics)
+    assert series['nudge_sync_cold_share{collection="docs"}'] == 0.35
+    assert [series[gain % ("warm", bound)] for bound in ("low", "mean", "high")] == [
+        *(0.04, 0.05, 0.06)
+    ]
+    assert series[gain % ("cold", "mean")] == -0.25
+    assert math.isnan(series[gain % ("cold", "low")])
+    metrics.record_plan("docs", SUMMARY)
+    later = read_series(metrics)
+    assert math.isnan(later['nudge_sync_cold_share{collection="docs"}'])
+    assert math.isnan(later[gain % ("warm", "mean")])
+
+
 def test_cycles_are_counted_by_their_outcome_and_timed():
     metrics = PrometheusMetrics()
     metrics.record_cycle("docs", "applied", 3.0)
@@ -77,6 +99,17 @@ def test_batches_and_their_rows_are_counted_by_how_they_were_answered():
     assert series[batches % ("docs", "event", "200")] == 1
     rows = 'nudge_sync_feedback_rows_total{collection="docs",kind="event",result="%s"}'
     assert (series[rows % "accepted"], series[rows % "unknown point"]) == (3, 1)
+
+
+def test_lists_are_counted_by_arm_and_fallback():
+    metrics = PrometheusMetrics()
+    metrics.record_ranking("docs", "treatment", "")
+    metrics.record_ranking("docs", "treatment", "depth")
+    metrics.record_ranking("docs", "", "")
+    series = read_series(metrics)
+    rankings = 'nudge_sync_rankings_total{arm="%s",collection="docs",fallback="%s"}'
+    assert series[rankings % ("treatment", "depth")] == 1
+    assert series[rankings % ("treatment", "")] == series[rankings % ("", "")] == 1
 
 
 def test_every_count_is_there_at_0_from_the_start():

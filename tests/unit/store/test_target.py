@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from nudge_sync.connector import Record
-from nudge_sync.errors import CollectionNotFound, UnsupportedCollection
+from nudge_sync.errors import CollectionNotFound, Unreachable, UnsupportedCollection
+from nudge_sync.store import retry
 from nudge_sync.store.target import (
     find_problems,
     format_companion_name,
@@ -15,7 +16,7 @@ from nudge_sync.store.target import (
     open_target,
     refuse_unsupported_collection,
 )
-from nudge_sync.testing.memory import MemoryDatabase
+from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase
 from tests.support.unit_vectors import make_unit_rows
 
 
@@ -88,3 +89,21 @@ def test_a_collection_that_cannot_hold_a_small_change_is_refused(
         UnsupportedCollection, match=r"quantised; .* as float16.*store it as float32"
     ):
         refuse_unsupported_collection(coarse)
+
+
+def test_a_server_that_is_not_up_yet_is_waited_for(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StartsLate(MemoryDatabase):
+        refusals = 2
+
+        def collection(self, name: str, vector: str = "") -> MemoryCollection:
+            if self.refusals:
+                self.refusals -= 1
+                raise Unreachable
+            return super().collection(name, vector)
+
+    monkeypatch.setattr(retry, "DELAYS", (0.0, 0.0))
+    assert open_target(StartsLate(database.store), "docs").facts.collection == "docs_v1"
+    with pytest.raises(Unreachable):
+        open_target(StartsLate(database.store), "docs", patience=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.errors import print_error
+from nudge_sync.cli.errors import describe_failure, print_error, summarise_error
 from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table, show_progress
 from nudge_sync.errors import ConfigError
 
@@ -133,11 +133,15 @@ def import_(
                 progress=progress,
             )
         except RowsRefused as refused:
-            result = refused.report.summary() | {"read_as": read_as, "error": str(refused)}
+            failure = summarise_error(refused)
+            result = refused.report.summary() | {"read_as": read_as, "error": failure}
             print_result(result, as_json, _print_import)
-            raise
-    problem = None if only_searches else report.problem
+            print_error(str(refused))
+            raise typer.Exit(failure["exit_code"]) from None
+    problem = None if only_searches and not report.events else report.problem
     result = report.summary() | {"read_as": read_as, "problem": problem}
+    if problem:
+        result["error"] = describe_failure("NoFeedback", problem, 1)
     print_result(result, as_json, _print_import)
     if problem:
         print_error(problem)

@@ -41,17 +41,17 @@ def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
 
 def split_header(text: str) -> tuple[list[str], str]:
     """Return the names in the header of a table, and its delimiter. Raises BadRow."""
-    candidates, refusal = [], BadRow("not CSV")
+    candidates, refusals = [], []
     for delimiter in DELIMITERS:
         try:
             names = [name.strip() for name in split_fields(text, delimiter)]
         except BadRow as bad:
             # Quotes that end before another delimiter.
-            refusal = bad
+            refusals.append(bad)
             continue
         candidates.append((len(find_fields(names)), len(names), names, delimiter))
-    if not candidates:
-        raise refusal
+    if refusals and all(count <= 1 for _, count, _, _ in candidates):
+        raise refusals[0]
     _, _, names, delimiter = max(candidates, key=lambda candidate: candidate[:2])
     return names, delimiter
 

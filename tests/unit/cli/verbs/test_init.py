@@ -17,6 +17,7 @@ from nudge_sync.config import (
     SearchLog,
     load_config,
 )
+from nudge_sync.settings.canary import CanarySettings
 from tests.support.command_line import invoke, write_config
 
 
@@ -55,6 +56,8 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()
     assert external.events.model_fields_set == EventLog.model_fields.keys()
+    assert CanarySettings.model_validate(tables["canary"]) == CanarySettings()
+    assert tables["canary"].keys() == CanarySettings.model_fields.keys()
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert load_config(path).collections["docs"].schedule.every == "6h"

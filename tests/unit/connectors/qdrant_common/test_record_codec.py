@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nudge_sync.connector import Record
@@ -61,3 +63,33 @@ def test_a_long_term_is_stored_as_its_digest():
     left, right = (record_codec.encode_term("kind", "x" * 300 + end) for end in "ab")
     assert left.startswith("sha256:")
     assert left != right
+
+
+@given(st.text(max_size=20), st.one_of(st.text(max_size=40), st.integers(), st.booleans()))
+def test_a_term_is_the_json_of_field_and_value(name, value):
+    text = json.dumps([name, value])
+    assume(len(text) <= 200)
+
+    assert record_codec.encode_term(name, value) == text
+
+
+@given(st.text(max_size=60))
+def test_a_key_becomes_a_uuid_of_version_5_from_its_sha256(key):
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+    assert record_codec.hash_key(key) == str(UUID(bytes=digest[:16], version=5))
+
+
+class Label(str):
+    """Text that JSON writes as text, but that is not plain `str`."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("value", [Label("a"), ("a", "b"), ["a"], {"a": 1}, None, 1.5, -0.0, True])
+def test_what_is_filtered_on_is_what_will_be_read(value):
+    payload = record_codec.encode_record(Record("k", {"field": value, "plain": "x"}))
+
+    read = json.loads(payload["document"])
+    scalars = {n: v for n, v in read.items() if isinstance(v, str | int | float)}
+    assert payload["is"] == [record_codec.encode_term(n, v) for n, v in scalars.items()]

@@ -80,11 +80,13 @@ def test_searches_alone_are_no_feedback_unless_that_is_meant(
     path.write_text(json.dumps({"query_id": "q1", "query_vector": vector}), encoding="utf-8")
     assert (
         "nothing was imported: no event"
-        in workspace.run("feedback", "import", str(path), "--strict", code=2)["error"]
+        in workspace.run("feedback", "import", str(path), "--strict", code=2)["error"]["message"]
     )
     assert workspace.run("feedback", "stats")["searches"] == 0
     done = workspace.run("feedback", "import", str(path), code=1)
     assert (done["searches"], done["problem"][:19]) == (1, "no event was stored")
+    failure = {"cause": "NoFeedback", "message": done["problem"], "exit_code": 1}
+    assert done["error"] == failure
     done = workspace.run("feedback", "import", str(path), "--only-searches")
     assert (done["unchanged"], done["problem"]) == (1, None)
 

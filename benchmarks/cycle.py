@@ -1,0 +1,128 @@
+"""Time the ordinary cycle on a real engine, part by part, beside `finetune` on the same arrays.
+
+python benchmarks/cycle.py [--set demo|nfcorpus|metatool|cranfield|squad] [--folder DIR]
+
+Every judgement is imported as a label into a new collection of qdrant-edge, planned, applied and
+rolled back. The bare client's upserts of as many rows, with a vector for each query, stand beside
+the import, and `finetune` in memory, over the same training queries, beside the plan. Without
+`--folder` the collection is in a temporary one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from solver_protocol import SETS, Dataset, load_dataset
+
+import nudge_sync_qdrant_edge
+from nudge_sync import cycle, finetune
+from nudge_sync.config import CollectionSettings
+from nudge_sync.connector import connect
+from nudge_sync.demo.requests import load_demo_data
+from nudge_sync.feedback.ingest.importer import Destination, import_rows
+from nudge_sync.feedback.ingest.sources import build_judgement_source
+from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
+from nudge_sync.store.target import open_target
+from nudge_sync.writing.rollback import roll_back
+
+COLLECTION = "docs"
+
+
+class StageClock:
+    """A `Progress` that sums up the seconds between its calls, by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        del done, total
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+@contextmanager
+def measure_part(report: dict[str, float], part: str):
+    start = time.perf_counter()
+    yield
+    report[part] = time.perf_counter() - start
+
+
+def load_demo_dataset() -> Dataset:
+    tools, requests = load_demo_data()
+    rows = [row for row, answers in enumerate(requests.answers) for _ in answers]
+    columns = [column for answers in requests.answers for column in sorted(answers)]
+    shape = (len(requests.names), len(tools.names))
+    return Dataset(
+        tools.vectors, requests.vectors, csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+    )
+
+
+def import_labels(target, data: Dataset) -> int:
+    """Import every judgement of `data`, and return how many records that stored."""
+    names = [f"q{row}" for row in range(len(data.queries))]
+    relevant = data.relevant(np.arange(len(data.queries)))
+    judgements = dict(zip(names, relevant, strict=True))
+    source = build_judgement_source(names, data.queries, judgements)
+    import_rows([source], Destination(target.queries, target.events, target.collection))
+    return len(names) + data.relevance.nnz
+
+
+def measure_finetune(data: Dataset) -> float:
+    """Return the seconds of `finetune` over the queries that a plan trains on."""
+    train = np.flatnonzero(hash_queries(data.queries) >= HELD_OUT_SHARE)
+    start = time.perf_counter()
+    finetune(data.documents, data.queries[train], data.relevant(train))
+    return time.perf_counter() - start
+
+
+def measure_cycle(data: Dataset, folder: Path) -> dict[str, float]:
+    report: dict[str, float] = {}
+    settings = CollectionSettings()
+    database = connect("qdrant-edge", {"path": str(folder)})
+    try:
+        with measure_part(report, "create"):
+            nudge_sync_qdrant_edge.ingest(
+                database, COLLECTION, range(len(data.documents)), data.documents
+            )
+        target = open_target(database, COLLECTION)
+        with measure_part(report, "import"):
+            report["records"] = import_labels(target, data)
+        clock = StageClock()
+        with measure_part(report, "plan"):
+            cycle.plan(target, settings, clock)
+        report |= {f"plan: {stage}": seconds for stage, seconds in clock.seconds.items()}
+        with measure_part(report, "finetune"):
+            measure_finetune(data)
+        with measure_part(report, "apply"):
+            cycle.apply(target, settings)
+        with measure_part(report, "rollback"):
+            roll_back(target, settings, originals=True)
+    finally:
+        database.close()
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", default="demo", choices=("demo", *SETS))
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    data = load_demo_dataset() if arguments.set == "demo" else load_dataset(arguments.set)
+    with TemporaryDirectory(prefix="nudge-sync-", dir=arguments.folder) as folder:
+        report = measure_cycle(data, Path(folder))
+    for part, value in report.items():
+        print(f"{part:24} {value:10.2f}")
+    print(f"records a second         {report['records'] / report['import']:10.0f}")
+    print(f"plan / finetune          {report['plan'] / report['finetune']:10.2f}")
+
+
+if __name__ == "__main__":
+    main()

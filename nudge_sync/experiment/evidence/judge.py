@@ -1,0 +1,60 @@
+"""From the experiment that runs to a decision, by what the database holds now."""
+
+from __future__ import annotations
+
+from nudge_sync.config import FeedbackSettings
+from nudge_sync.errors import DatabaseError
+from nudge_sync.experiment.evidence.credit import load_credits
+from nudge_sync.experiment.evidence.decision import (
+    SECONDS_PER_DAY,
+    Decision,
+    decide,
+    decide_holdback,
+    weigh_evidence,
+)
+from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store.experiments.running import RunningExperiment
+from nudge_sync.store.target import Target
+
+
+def judge_experiment(
+    target: Target,
+    running: RunningExperiment,
+    feedback: FeedbackSettings,
+    canary: CanarySettings,
+    *,
+    now: float,
+) -> Decision:
+    """Return what to do with the experiment that runs, at `now`, in seconds since 1970.
+
+    Mode, share and unit are those it was started with, whatever the settings say by now. A database
+    that does not answer pauses it. Raises ConfigError where the application's log cannot be read as
+    configured.
+    """
+    settings = canary.model_copy(update={"mode": running.mode})
+    is_canary = running.kind == "canary"
+    started = running.started_at / 1000
+    if not is_canary:
+        started = _begin_period(started, settings.max_days * SECONDS_PER_DAY, now)
+    try:
+        session_credits = load_credits(
+            target,
+            running.experiment_id,
+            feedback,
+            settings,
+            unit=running.unit,
+            started=started,
+            now=now,
+        )
+    except DatabaseError:
+        evidence = None
+    else:
+        treatment_share = running.share if is_canary else 1 - running.share
+        evidence = weigh_evidence(session_credits, settings, treatment_share)
+    conclude = decide if is_canary else decide_holdback
+    return conclude(evidence, settings, started=started, now=now)
+
+
+def _begin_period(started: float, length: float, now: float) -> float:
+    """Return when the period of a holdback began that `now` is in."""
+    return started + max(0.0, now - started) // length * length

@@ -1,0 +1,1 @@
+"""Tables of the TOML file that stand in files of their own."""

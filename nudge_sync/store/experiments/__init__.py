@@ -1,0 +1,1 @@
+"""What is stored of an experiment: which one runs, and the vectors of a candidate."""

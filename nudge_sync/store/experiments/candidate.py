@@ -1,0 +1,95 @@
+"""The candidate: vectors that a canary shows to some sessions, and that nothing has written yet.
+
+They stand in a collection of their own, `docs__nudge_candidate`, as records of the same form as the
+history's. The collection itself is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nudge_sync.connector import Float32, PointId, Record
+from nudge_sync.errors import DamagedRecord, InputError, WriteNotVerified
+from nudge_sync.store.experiments.running import RunningExperiment, read_running_experiment
+from nudge_sync.store.history import History
+from nudge_sync.store.retry import RetryingRecords
+from nudge_sync.store.target import Target, format_companion_name, open_companion
+
+_BATCH_SIZE = 1000
+
+
+def open_candidate(target: Target) -> History:
+    """Return the candidate's records; creates nothing."""
+    records = open_companion(target.database, target.prefix, "candidate", target.facts)
+    return History(RetryingRecords(records), format_companion_name(target.prefix, "candidate"))
+
+
+def stage_candidate(
+    target: Target,
+    revision: int,
+    ids: list[PointId],
+    *,
+    vectors: Float32,
+    replaced: Float32,
+    originals: Float32,
+) -> int:
+    """Store the vectors that a canary tries, replacing what an earlier one left, and return how
+    many there are.
+
+    All arrays are (n, d), a row a point. vectors: of the treatment.  replaced: what the points hold
+    now.  originals: what the new vectors were made from. Nobody is shown any of it before
+    `start_experiment`. Call it with the lease held. Raises InputError while a canary runs, and
+    WriteNotVerified where what is read back is not what was stored.
+    """
+    running = read_running_experiment(target)
+    if running is not None and running.kind == "canary":
+        raise InputError(f"experiment {running.experiment_id} uses the candidate; end it first")
+    candidate = open_candidate(target)
+    candidate.records.drop()
+    for start in range(0, len(ids), _BATCH_SIZE):
+        rows = slice(start, start + _BATCH_SIZE)
+        candidate.add_rows(revision, ids[rows], vectors[rows], replaced[rows], originals[rows])
+    stored = {
+        record.document["id"]: record.vector.tobytes()
+        for records in candidate.scan_revision(revision)
+        for record in records
+        if record.vector is not None
+    }
+    if stored != {id_: row.tobytes() for id_, row in zip(ids, vectors, strict=True)}:
+        raise WriteNotVerified(
+            f'"{candidate.collection_name}": what was read back differs from what was put there; '
+            "no canary was started and the collection was not touched"
+        )
+    return len(ids)
+
+
+def scan_candidate(target: Target, running: RunningExperiment) -> Iterator[list[Record]]:
+    """Yield the records of a canary's points, with vectors, in batches.
+
+    Raises DamagedRecord, also where there are fewer than were staged: then no arm can be searched.
+    """
+    candidate = open_candidate(target)
+    count = 0
+    for records in candidate.scan_revision(running.revision):
+        count += len(records)
+        yield records
+    if count != running.rows:
+        raise DamagedRecord(
+            f'"{candidate.collection_name}" holds {count} points of revision {running.revision}, '
+            f"and {running.rows} were staged; end the canary and start it again"
+        )
+
+
+def drop_candidate(target: Target) -> int:
+    """Drop the candidate unless a canary runs, and return how many records that were.
+
+    Call it with the lease held, after `end_experiment`; it also clears up what a killed process
+    left. Raises DamagedRecord.
+    """
+    running = read_running_experiment(target)
+    if running is not None and running.kind == "canary":
+        return 0
+    records = open_candidate(target).records
+    count = records.count()
+    records.drop()
+    return count

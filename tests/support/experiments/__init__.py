@@ -1,0 +1,1 @@
+"""Experiments for tests: an overlay in place, and the same collection searched by brute force."""
