@@ -16,8 +16,7 @@ from nudge_sync.solve.task import SolverTask, ValidationSplit, mask_judgements
 
 SUGGESTED_COLD_SHARE = 0.5
 """Weight of cold answers where nothing is known of their share: both kinds count alike. Feedback
-cannot tell the share, since it lies on documents that were shown. Between 0.4 and 0.6 held-out
-means moved by 0.6 points of NDCG@10 or less on Cranfield and MetaTool, by up to 1.5 on NFCorpus."""
+cannot tell the share, since it lies on documents that were shown."""
 DOCUMENT_FOLDS = 5
 """Number of folds of documents; each split of the queries hides one of them."""
 MIN_HIDDEN_DOCUMENTS = 75
