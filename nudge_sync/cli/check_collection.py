@@ -7,13 +7,16 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.cli.run import Job
+from nudge_sync.feedback.cold_share import ColdShare
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
+from nudge_sync.planning.cold_documents import resolve_cold_share
 from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
+from nudge_sync.store.rights import find_missing_rights
 from nudge_sync.store.target import find_problems
 
 
@@ -30,14 +33,15 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     logged = open_feedback(target, job.settings.feedback)
     hold = read_hold(target)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
-    coverage = measure_coverage(
-        load_judgements(target, job.settings, progress), target.facts.points
-    )
+    judgements = load_judgements(target, job.settings, progress)
+    coverage = measure_coverage(judgements, target.facts.points)
+    cold_share = resolve_cold_share(job.settings.solver, judgements.cold_share)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,
         "feedback": counts,
         "evidence": coverage.summary(),
+        "cold": None if cold_share is None else asdict(cold_share),
         "originals": target.shadow.records.count(),
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
@@ -55,7 +59,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
 
 
 def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:
-    problems = find_problems(job.target.facts)
+    problems = [*find_problems(job.target.facts), *find_missing_rights(job.target)]
     if copies is not None and not job.settings.write.allow_fewer_copies:
         problems += copies.find_problems()
     metric = job.target.facts.metric
@@ -76,6 +80,11 @@ def _list_notes(job: Job, query_count: int, has_unfinished: bool) -> list[str]:
         notes.append(
             f"{query_count} searches logged; the gate wants {needed} held-out ones "
             "(gate.min_queries), so it will refuse: see `nudge-sync feedback import --help`"
+        )
+    if resolve_cold_share(job.settings.solver, ColdShare()) is None:
+        notes.append(
+            "neither the choice nor the gate looks at answers without feedback "
+            '(solver.cold_share is "off")'
         )
     if has_unfinished:
         notes.append("a revision is unfinished; the next cycle or `nudge-sync resume` ends it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -126,6 +126,7 @@ class CollectionSource:
         """
         from nudge_sync.evaluate.sources.collection import build_collection_task
         from nudge_sync.feedback.judgements import load_judgements
+        from nudge_sync.planning.cold_documents import resolve_cold_share
 
         del similarity
         with open_job(self.config, self.collection) as job:
@@ -137,6 +138,8 @@ class CollectionSource:
                 exact=job.settings.solver.exact,
                 progress=progress,
             )
+            share = resolve_cold_share(job.settings.solver, judgements.cold_share)
+            task = replace(task, cold_share=None if share is None else share.share)
             return task, job.settings.solver.metric
 
 

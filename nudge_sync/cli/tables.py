@@ -17,11 +17,16 @@ from nudge_sync.cli.output import (
 
 _SCORE_FIELDS = ("before", "after")
 _COUNTED_FIELDS = ("drifted", "missing")
-_OMITTED_FIELDS = {*_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
+_OMITTED_FIELDS = {"cold", *_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
 _SETTLED_NOTE = (
     "nothing to write: every point holds already what this plan says. What the gate says is gained "
     "is gained over the originals"
 )
+_SHARE_SOURCES = {
+    "log": "as estimated from what searches showed",
+    "assumed": "assumed, since no search logged what it showed",
+    "settings": "as solver.cold_share says",
+}
 
 
 def print_and_exit(result: Any, exit_code: int, as_json: bool) -> NoReturn:
@@ -38,6 +43,8 @@ def _print_summaries(result: Any) -> None:
 def _print_summary(summary: Mapping[str, Any]) -> None:
     print_pairs(str(summary.get("collection", "")), select_shown_fields(summary))
     print_scores(summary)
+    if summary.get("cold"):
+        _print_cold(summary["cold"], str(summary["metric"]))
     if summary.get("hold") and "released" not in summary:
         typer.echo("on hold: no cycle writes to this collection until `nudge-sync release`")
 
@@ -78,3 +85,25 @@ def _print_score_table(before: Mapping[str, float], after: Mapping[str, float]) 
         for name, value in before.items()
     )
     print_table("", ("held-out queries", "before", "after", ""), rows)
+
+
+def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
+    """Print what answers with and without feedback gain over the originals."""
+    title = (
+        f"\nanswers without feedback count {cold['share']:.0%} in the choice, "
+        f"{_SHARE_SOURCES.get(cold['source'], cold['source'])}"
+    )
+    kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
+    rows = [
+        (kind, f"{gain['mean']:+.4f}", _format_interval(gain), gain["queries"])
+        for kind, gain in kinds
+        if gain is not None
+    ]
+    print_table(title, ("answers", f"{metric} change", "interval", "held-out queries"), rows)
+
+
+def _format_interval(gain: Mapping[str, Any]) -> str:
+    """Return the interval of a gain; "unknown" where too few queries tell."""
+    if gain["low"] is None or gain["high"] is None:
+        return "unknown"
+    return f"{gain['low']:+.4f} to {gain['high']:+.4f}"

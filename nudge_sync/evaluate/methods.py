@@ -18,13 +18,16 @@ from nudge_sync.metrics import MetricName
 from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
 from nudge_sync.tuning.inputs import QuerySet
 
-EvaluatedMethod: TypeAlias = Literal["nothing", "nudge-m", "nudge-n", "nudge-c", "auto", "adaptor"]
+EvaluatedMethod: TypeAlias = Literal[
+    "nothing", "nudge-m", "nudge-n", "nudge-h", "nudge-c", "auto", "adaptor"
+]
 METHODS: tuple[EvaluatedMethod, ...] = get_args(EvaluatedMethod)
 
 METHOD_DESCRIPTIONS: Mapping[EvaluatedMethod, str] = {
     "nothing": "the vectors as they are",
     "nudge-m": "documents moved towards their queries, length not kept (dot product only)",
     "nudge-n": "documents turned towards their queries by at most an angle",
+    "nudge-h": "as nudge-n, but not nearer to queries that a document does not answer",
     "nudge-c": "documents turned towards their queries and away from those that others answer",
     "auto": "the simplest of the above that held-out queries do not prefer another to",
     "adaptor": "documents stay; a trained d x d matrix is applied to every query",
@@ -78,7 +81,7 @@ def move_documents(
         task.documents,
         _select_queries(task, split.train),
         _select_queries(task, split.validation),
-        FinetuneOptions(method, metric, angle, task.similarity),
+        FinetuneOptions(method, metric, angle, task.similarity, cold_share=task.cold_share),
     )
     parameters = {"method": fit.method, **fit.parameters}
     return TrainedMethod(fit.documents, task.queries, fit.moved, parameters)

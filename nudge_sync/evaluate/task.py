@@ -43,6 +43,9 @@ class EvaluationTask:
     weights: Sequence[Grades] | None = None
     """One entry a query: how strongly each answer attracts in training, above 0; an answer that
     is missing there attracts nothing. None: every answer attracts with 1."""
+    cold_share: float | None = None
+    """How much documents without feedback count in the choice of methods and settings, 0 to 1; None
+    where they do not."""
 
     def select_judgements(self, rows: RowNumbers) -> list[Grades]:
         """Return the judgements of the queries `rows`, in their order."""

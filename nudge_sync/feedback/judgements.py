@@ -15,6 +15,7 @@ from nudge_sync.config import CollectionSettings, FeedbackSettings
 from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
+from nudge_sync.feedback.cold_share import ColdShare, estimate_cold_share
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Actions, Log
 from nudge_sync.feedback.log.external import open_feedback
@@ -70,6 +71,8 @@ class Judgements:
     """Clients and sessions taken for bots."""
     promoted_points: list[PointId] = field(default_factory=list)
     """Points that some people click at whatever rank they are shown."""
+    cold_share: ColdShare = field(default_factory=ColdShare)
+    """How much answers on points without feedback count, as far as the log tells."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
@@ -199,6 +202,8 @@ def _assemble_judgements(
 ) -> Judgements:
     # Rows of searches and points are in the order of their text already.
     searches, query_rows = np.unique(pairs.search, return_inverse=True)
+    has_feedback = np.zeros(len(log.point_ids), np.bool_)
+    has_feedback[pairs.point[pairs.value > 0]] = True
     expected_gains = expected_gains.select(
         (expected_gains.value > 0) & np.isin(expected_gains.search, searches)
     )
@@ -217,4 +222,5 @@ def _assemble_judgements(
         only_labels=only_labels,
         suspected_bots=list(suspected_bots),
         promoted_points=list(promoted_points),
+        cold_share=estimate_cold_share(log.searches, has_feedback),
     )

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.config import GateSettings
+from nudge_sync.solve.problem import ColdReport, GainEstimate
 
 _FEWEST_DRIFTED = 20
 """Drifted points that are too few to say what happened."""
@@ -70,13 +71,16 @@ def check_gate(
     point_count: int,
     drift: Drift | None = None,
     baseline_requested: bool = False,
+    cold_report: ColdReport | None = None,
 ) -> Gate:
     """Decide whether a change may be written.
 
     It may if there are enough held-out queries, if the interval of their mean gain over the
     originals lies above zero, if they lose no more than `max_loss` against the live vectors, if
-    bystanders lose no more than that against the originals, if no larger share of the collection is
-    written than allowed, and if no larger share of what was moved has drifted.
+    bystanders lose no more than that against the originals, if answers without feedback are not
+    shown to lose more than `max_cold_loss`, if no larger share of the collection is written than
+    allowed, and if no larger share of what was moved has drifted.
+    cold_report: None where answers without feedback are not looked at.
     baseline_requested: method "nothing" was asked for, so going back to the originals needs no
     proof.
     """
@@ -89,6 +93,7 @@ def check_gate(
         _check_gain(method, gains, low, high, settings),
         _check_live_loss(held_out_scores, settings),
         _check_bystander_loss(held_out_scores, settings),
+        _check_cold_loss(cold_report, settings),
         _check_moved_share(moved_count, point_count, settings),
         _check_drift(drift or Drift(), settings),
     ]
@@ -97,6 +102,8 @@ def check_gate(
         f"{len(gains)} held-out queries gain {_format_points(_mean(gains))} points on average "
         f"({settings.confidence:.0%} interval {_format_points(low)} to {_format_points(high)})"
     )
+    if cold_report is not None:
+        evidence += f"; {_describe_cold_change(cold_report.cold, settings)}"
     return Gate(not reasons, reasons or [evidence], len(gains), _mean(gains), (low, high))
 
 
@@ -163,6 +170,29 @@ def _check_bystander_loss(held_out_scores: HeldOutScores, settings: GateSettings
         f"{int(held_out_scores.bystanders.sum())} held-out queries that share no answer with the "
         f"rest would change by {_format_points(change)} points; gate.max_loss is "
         f"{100 * settings.max_loss:.2f}"
+    )
+
+
+def _check_cold_loss(report: ColdReport | None, settings: GateSettings) -> str:
+    """Object to a mean loss beyond `max_cold_loss` that is more than chance: all below zero."""
+    if report is None or report.cold.mean >= -settings.max_cold_loss or report.cold.high >= 0:
+        return ""
+    return (
+        f"{_describe_cold_change(report.cold, settings)}; gate.max_cold_loss is "
+        f"{100 * settings.max_cold_loss:.2f}: points that move push points without feedback out "
+        'of the results; solver.method = "auto" looks for a way that does not'
+    )
+
+
+def _describe_cold_change(cold: GainEstimate, settings: GateSettings) -> str:
+    """Say what happens to answers without feedback, as far as the held-out queries show it."""
+    if not cold.is_known:
+        return "too few held-out queries show what happens to answers without feedback"
+    return (
+        f"answers without feedback change by {_format_points(cold.mean)} points on average "
+        f"({cold.queries} held-out queries whose answers had theirs hidden, "
+        f"{settings.confidence:.0%} interval {_format_points(cold.low)} to "
+        f"{_format_points(cold.high)})"
     )
 
 

@@ -5,30 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 
-import numpy as np
-
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
-from nudge_sync.connector.vectors import angles, is_same_vector
+from nudge_sync.connector.vectors import angles
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.metrics import METRIC_NAMES, MetricName
+from nudge_sync.planning.cold_documents import (
+    ColdOutcome,
+    measure_cold_documents,
+    resolve_cold_share,
+)
 from nudge_sync.planning.dataset import (
     PlanDataset,
     build_dataset,
     read_points_in_play,
     select_dataset_rows,
 )
-from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
-from nudge_sync.planning.held_out import QueryScores
-from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
-from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows, round_figures
+from nudge_sync.planning.lost_inputs import find_lost_revision
+from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
+from nudge_sync.planning.proposal import Proposal
 from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice
-from nudge_sync.solve.score import metric_values
 from nudge_sync.store import checksum
 from nudge_sync.store.erasure import ErasureState
 from nudge_sync.store.ledger import Ledger, Revision, find_head
@@ -65,10 +65,8 @@ def make_plan(
     dataset = build_dataset(
         target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
     )
-    progress("solve", 0, 1)
-    choice = _solve(target, settings, dataset)
-    progress("solve", 1, 1)
-    proposal = _Proposal(
+    choice, cold = _solve(target, settings, judgements, dataset, progress)
+    proposal = Proposal(
         target,
         settings,
         points,
@@ -76,12 +74,12 @@ def make_plan(
         erasure_pending=erasure_state.is_pending,
         lost_revision=find_lost_revision(entries, inputs_digest),
     )
-    gate, planned_vectors = proposal.pass_gate(choice)
+    gate, planned_vectors = proposal.pass_gate(choice, cold)
     differing_rows = proposal.find_differing_rows(planned_vectors)
     return Plan(
         inputs=inputs,
         inputs_digest=inputs_digest,
-        figures=proposal.build_figures(choice, planned_vectors),
+        figures=proposal.build_figures(choice, planned_vectors, cold),
         gate=gate,
         rows=_build_rows(
             points, planned_vectors, _add_unsettled_rows(target, points, differing_rows, entries)
@@ -101,135 +99,41 @@ def describe_inputs(
     return PlanInputs(
         collection=target.facts.collection,
         head=find_head(entries),
-        feedback_digest=_digest_feedback(judgements, erasure_state),
+        feedback_digest=_digest_feedback(judgements, settings, erasure_state),
         settings_digest=_digest_settings(settings),
     )
 
 
-def _solve(target: Target, settings: CollectionSettings, dataset: PlanDataset) -> Choice:
-    return fit(
+def _solve(
+    target: Target,
+    settings: CollectionSettings,
+    judgements: Judgements,
+    dataset: PlanDataset,
+    progress: Progress,
+) -> tuple[Choice, ColdOutcome | None]:
+    """Choose a method and move the points by it, and measure what that does to cold answers."""
+    similarity = choose_similarity(target.facts.metric)
+    cold_share = resolve_cold_share(settings.solver, judgements.cold_share)
+    progress("solve", 0, 1)
+    choice = fit(
         dataset.points.originals,
         dataset.train_queries,
         dataset.folds,
         method=settings.solver.method,
         metric=settings.solver.metric,
-        similarity=choose_similarity(target.facts.metric),
+        similarity=similarity,
         angle=settings.solver.angle,
         max_angle=settings.solver.max_angle,
         weights=dataset.weights,
+        cold_share=None if cold_share is None else cold_share.share,
         threads=settings.solver.threads,
     )
-
-
-class _Proposal:
-    """New vectors for the points in play, as the gate and the figures look at them."""
-
-    def __init__(
-        self,
-        target: Target,
-        settings: CollectionSettings,
-        points: ClassifiedPoints,
-        dataset: PlanDataset,
-        *,
-        erasure_pending: bool,
-        lost_revision: Revision | None,
-    ) -> None:
-        self._target = target
-        self._settings = settings
-        self._points = points
-        self._dataset = dataset
-        self._erasure_pending = erasure_pending
-        self._lost_revision = lost_revision
-        self._live_scores = self._score(dataset.points.live_vectors)
-        self._original_scores = self._score(dataset.points.originals)
-
-    def pass_gate(self, choice: Choice) -> tuple[Gate, Float32]:
-        """Return the gate's verdict, and the vectors (n, d) that all points in play shall hold."""
-        scores = self._compare(choice.vectors)
-        planned_vectors = self._place(choice.vectors)
-        gate = check_gate(
-            scores,
-            self._settings.gate,
-            baseline_requested=self._settings.solver.method == "nothing",
-            method=choice.method,
-            moved_count=len(self.find_differing_rows(planned_vectors)),
-            point_count=self._target.facts.points,
-            drift=_count_drift(self._points),
-        )
-        if self._lost_revision is not None:
-            gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
-        if gate.passed:
-            return gate, planned_vectors
-        return gate, self._place(self._choose_fallback(scores))
-
-    def find_differing_rows(self, planned_vectors: Float32) -> list[int]:
-        """Return the rows whose live vector is not the planned one."""
-        is_unchanged = is_same_vector(
-            planned_vectors, self._points.live_vectors, rescales=self._target.facts.rescales
-        )
-        return [int(row) for row in np.flatnonzero(~is_unchanged)]
-
-    def build_figures(self, choice: Choice, planned_vectors: Float32) -> PlanFigures:
-        """Return the figures of a plan that writes `planned_vectors` (n, d)."""
-        dataset = self._dataset
-        planned_scores = self._score(planned_vectors[dataset.rows])
-        return PlanFigures(
-            metric=self._settings.solver.metric,
-            method=choice.method,
-            parameters=choice.parameters,
-            scores=round_figures(choice.scores),
-            reasons=choice.reasons,
-            judged=int(dataset.is_judged.sum()),
-            queries={
-                "choosing": len(dataset.train_queries),
-                "held": len(dataset.held_out_queries),
-                **dataset.excluded_counts,
-            },
-            before=round_figures(_average_scores(self._live_scores)),
-            after=round_figures(_average_scores(planned_scores)),
-            originals=round_figures(_average_scores(self._original_scores)),
-            found=dataset.live_scores,
-        )
-
-    def _score(self, vectors: Float32) -> QueryScores:
-        """Return every metric of the held-out queries if the dataset's points held `vectors`."""
-        return {name: self._score_by(name, vectors) for name in METRIC_NAMES}
-
-    def _score_by(self, metric: MetricName, vectors: Float32) -> Float64:
-        held_out, similarity = (
-            self._dataset.held_out_queries,
-            choose_similarity(self._target.facts.metric),
-        )
-        return metric_values(vectors, held_out, metric, similarity=similarity)
-
-    def _compare(self, vectors: Float32) -> HeldOutScores:
-        metric = self._settings.solver.metric
-        reference = self._original_scores if self._erasure_pending else self._live_scores
-        return HeldOutScores(
-            self._original_scores[metric],
-            reference[metric],
-            self._score_by(metric, vectors),
-            self._dataset.bystanders,
-        )
-
-    def _place(self, vectors: Float32) -> Float32:
-        """Return the vectors of all points in play: `vectors` for the dataset's, else originals."""
-        planned_vectors = self._points.originals.copy()
-        planned_vectors[self._dataset.rows] = vectors
-        return planned_vectors
-
-    def _choose_fallback(self, scores: HeldOutScores) -> Float32:
-        """Return what the dataset's points shall hold when the gate refuses.
-
-        They keep what they hold now, but points that lost their feedback go back to their
-        originals; and all of them do while an erasure is pending, or where the live vectors have
-        come to be worse than the originals.
-        """
-        points = self._dataset.points
-        gain = scores.live_scores - scores.original_scores
-        if self._erasure_pending or (len(gain) and float(np.mean(gain)) < 0):
-            return points.originals
-        return np.where(self._dataset.is_judged[:, None], points.live_vectors, points.originals)
+    progress("solve", 1, 1)
+    if cold_share is None:
+        return choice, None
+    return choice, measure_cold_documents(
+        dataset, choice, settings, cold_share, similarity=similarity, progress=progress
+    )
 
 
 def _build_rows(points: ClassifiedPoints, planned_vectors: Float32, rows: list[int]) -> PlanRows:
@@ -276,11 +180,6 @@ def _repeat_head(
     )
 
 
-def _count_drift(points: ClassifiedPoints) -> Drift:
-    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
-    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
-
-
 def _list_lost_points(points: ClassifiedPoints) -> dict[str, list[PointId]]:
     return {
         "drifted": [points.ids[row] for row in points.find_rows(Ownership.FOREIGN)],
@@ -301,15 +200,11 @@ def _add_unsettled_rows(
     return sorted({*rows, *find_unsettled_rows(target, points, entries, find_head(entries))})
 
 
-def _average_scores(scores: QueryScores) -> dict[str, float]:
-    return {
-        name: float(np.mean(query_scores)) if len(query_scores) else 0.0
-        for name, query_scores in scores.items()
-    }
-
-
-def _digest_feedback(judgements: Judgements, erasure_state: ErasureState) -> str:
-    # With the number of erasures: a plan from before one of them no longer fits.
+def _digest_feedback(
+    judgements: Judgements, settings: CollectionSettings, erasure_state: ErasureState
+) -> str:
+    # With the number of erasures: a plan from before one of them no longer fits. With the share of
+    # cold answers, which searches without any judgement decide too.
     expected = judgements.expected_gains
     arrays = (
         judgements.query_vectors,
@@ -319,9 +214,9 @@ def _digest_feedback(judgements: Judgements, erasure_state: ErasureState) -> str
         expected.gains,
     )
     ids = checksum.digest_json([judgements.query_ids, judgements.point_ids, expected.point_ids])
-    return checksum.digest_json(
-        [ids, erasure_state.asked, *(checksum.digest_bytes(array.tobytes()) for array in arrays)]
-    )
+    share = resolve_cold_share(settings.solver, judgements.cold_share)
+    digests = [checksum.digest_bytes(array.tobytes()) for array in arrays]
+    return checksum.digest_json([ids, erasure_state.asked, share and share.share, *digests])
 
 
 def _digest_settings(settings: CollectionSettings) -> str:

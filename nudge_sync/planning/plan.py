@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nudge_sync.base.arrays import Float32
@@ -38,6 +38,32 @@ class PlanInputs:
 
 
 @dataclass(frozen=True)
+class GainFigures:
+    """A mean gain over the originals with its interval, on answers of one kind."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """None where too few queries tell."""
+    queries: int
+    """How many held-out queries it was measured on."""
+
+
+@dataclass(frozen=True)
+class ColdFigures:
+    """What a change does to answers with feedback and without."""
+
+    share: float
+    """How much answers without feedback counted in the choice, 0 to 1."""
+    source: str
+    """Where that comes from: the "log", the "settings", or "assumed"."""
+    warm: GainFigures | None
+    """On answers with feedback; None where nothing moves."""
+    cold: GainFigures | None
+    """On answers whose feedback was hidden; None where nothing moves."""
+
+
+@dataclass(frozen=True)
 class PlanFigures:
     """What a plan says about itself; the ledger keeps it too, under these names."""
 
@@ -61,6 +87,8 @@ class PlanFigures:
     ones, with the originals."""
     found: dict[str, float]
     """Means of every metric through the live index, when the plan was made."""
+    cold: ColdFigures | None = None
+    """None where answers without feedback were not looked at."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +144,7 @@ class Plan:
             "reasons": figures.reasons,
             "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
+            "cold": None if figures.cold is None else asdict(figures.cold),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 

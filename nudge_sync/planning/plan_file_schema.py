@@ -7,19 +7,28 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import MetricName
 from nudge_sync.planning.gate import Gate
-from nudge_sync.planning.plan import PlanFigures
+from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures
 from nudge_sync.store.schema import Count, Digest
 
-PLAN_FORMAT = "nudge-sync plan 1"
+PLAN_FORMAT = "nudge-sync plan 2"
+READABLE_FORMATS = ("nudge-sync plan 1", PLAN_FORMAT)
+"""Format 1 has no `cold`."""
 MAX_PLAN_ROWS = 20_000_000
 MAX_HEADER_BYTES = 64 * 2**20
 """Room for the ids of a million drifted points."""
@@ -84,6 +93,33 @@ class StoredGate(_StrictModel):
         return Gate(self.passed, self.reasons, self.queries, self.gain, self.interval)
 
 
+class StoredGain(_StrictModel):
+    """A mean gain with its interval, in the header's `cold`."""
+
+    mean: FiniteNumber
+    low: FiniteNumber | None
+    high: FiniteNumber | None
+    queries: Count
+
+    def to_gain(self) -> GainFigures:
+        """Return it as the program uses it."""
+        return GainFigures(self.mean, self.low, self.high, self.queries)
+
+
+class StoredCold(_StrictModel):
+    """The header's `cold`."""
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    source: Literal["log", "assumed", "settings"]
+    warm: StoredGain | None
+    cold: StoredGain | None
+
+    def to_figures(self) -> ColdFigures:
+        """Return it as the program uses it."""
+        warm, cold = (None if gain is None else gain.to_gain() for gain in (self.warm, self.cold))
+        return ColdFigures(self.share, self.source, warm, cold)
+
+
 class StoredFigures(_StrictModel):
     """What a plan file and the ledger keep of what a plan says about itself."""
 
@@ -99,17 +135,19 @@ class StoredFigures(_StrictModel):
     originals: MeanScores
     found: MeanScores
     gate: StoredGate
+    cold: StoredCold | None = None
 
     def to_figures(self) -> PlanFigures:
         """Return them as the program uses them, without the gate."""
-        names = [field.name for field in fields(PlanFigures)]
-        return PlanFigures(**{name: getattr(self, name) for name in names})
+        names = [field.name for field in fields(PlanFigures) if field.name != "cold"]
+        kept = {name: getattr(self, name) for name in names}
+        return PlanFigures(**kept, cold=None if self.cold is None else self.cold.to_figures())
 
 
 class PlanHeader(StoredFigures):
     """The first line."""
 
-    format: Literal["nudge-sync plan 1"]
+    format: Literal["nudge-sync plan 1", "nudge-sync plan 2"]
     rows: Annotated[int, Field(ge=0, le=MAX_PLAN_ROWS)]
     digest: Digest
     collection: ShortText
@@ -119,6 +157,12 @@ class PlanHeader(StoredFigures):
     inputs: Digest
     drifted: PlanPointIds
     missing: PlanPointIds
+
+    @model_validator(mode="after")
+    def _check_cold(self) -> Self:
+        if ("cold" in self.model_fields_set) != (self.format == PLAN_FORMAT):
+            raise ValueError(f"cold has to stand in {PLAN_FORMAT!r} and nowhere else")
+        return self
 
 
 class PlanRow(_StrictModel):
@@ -142,7 +186,7 @@ def parse_stored_figures(stored_plan: Mapping[str, Any]) -> StoredFigures | None
 def parse_plan_header(line: bytes) -> tuple[PlanHeader, dict[str, Any]]:
     """Return the header, and the content that its digest covers. Raises InputError."""
     content = _parse_object(line, 1)
-    if content.get("format") != PLAN_FORMAT:
+    if content.get("format") not in READABLE_FORMATS:
         raise InputError("not a plan file; `nudge-sync plan --out FILE` writes one")
     header = _validate(PlanHeader, content, 1)
     return header, {

@@ -34,6 +34,7 @@ _LOGGED_FIELDS = (
     "missing",
     "before",
     "after",
+    "cold",
 )
 
 

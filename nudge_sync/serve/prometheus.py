@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -56,6 +57,16 @@ class PrometheusMetrics:
         )
         self._held_out = self._create_gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
+        )
+        self._answer_gain = self._create_gauge(
+            "answer_gain",
+            "Change of the metric by the last plan on warm answers, which have feedback, and on "
+            "cold ones; NaN if unknown.",
+            "answers",
+            "bound",
+        )
+        self._cold_share = self._create_gauge(
+            "cold_share", "How much cold answers counted in the last plan; NaN if not at all."
         )
         self._points = self._create_gauge("points", "Points in the collection when a cycle began.")
         self._judged = self._create_gauge("judged_points", "Points with evidence in the last plan.")
@@ -150,6 +161,18 @@ class PrometheusMetrics:
         for when in ("before", "after"):
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
+        self._record_cold(collection, summary.get("cold") or {})
+
+    def _record_cold(self, collection: str, cold: Mapping[str, Any]) -> None:
+        """Set the share of cold answers, and what they and warm ones gain: the `cold` field."""
+        self._cold_share.labels(collection).set(cold.get("share", math.nan))
+        for answers in ("warm", "cold"):
+            gain = cold.get(answers) or {}
+            for bound in ("mean", "low", "high"):
+                value = gain.get(bound)
+                self._answer_gain.labels(collection, answers, bound).set(
+                    math.nan if value is None else value
+                )
 
     def set_point_count(self, collection: str, points: int) -> None:
         """Set how many points the collection has."""

@@ -57,11 +57,16 @@ class GainEstimate:
 
     mean: float
     low: float
-    """Lower end of Student's 95 % interval."""
+    """Lower end of Student's interval, 95 % unless another was asked for."""
     high: float
-    """Upper end of Student's 95 % interval."""
+    """Upper end of it."""
     queries: int
     """Number of validation queries it was measured on."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval says anything: that of a single observation is all of -1 to 1."""
+        return self.low > -1 or self.high < 1
 
 
 @dataclass(frozen=True)

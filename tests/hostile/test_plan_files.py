@@ -78,6 +78,7 @@ def test_the_page_names_every_field(root):
         assert [name for name in model.model_fields if f"`{name}`" not in page] == []
 
 
+GAIN = {"mean": 0.1, "low": 0.0, "high": None, "queries": 7}
 HEADER_VALUES: dict[str, list[Any]] = {
     "collection": [None, 3, "", ["docs"], "x" * 1025, {"a": 1}],
     "head": [-1, 1.5, "0", None, True, 2**63],
@@ -108,7 +109,22 @@ HEADER_VALUES: dict[str, list[Any]] = {
     ],
     "drifted": [None, [None], [1.5], [True], [""], [[1]], "abc"],
     "missing": [{"a": 1}, [{}], [2**64]],
-    "format": ["nudge-sync plan 2", "", None, 1],
+    "cold": [
+        [],
+        {},
+        {"share": 0.5, "source": "log", "warm": None},
+        {"share": 1.5, "source": "log", "warm": None, "cold": None},
+        {"share": float("nan"), "source": "log", "warm": None, "cold": None},
+        {"share": "0.5", "source": "log", "warm": None, "cold": None},
+        {"share": 0.5, "source": "<script>", "warm": None, "cold": None},
+        {"share": 0.5, "source": "log", "warm": None, "cold": None, "x": 1},
+        {"share": 0.5, "source": "log", "warm": GAIN | {"mean": None}, "cold": None},
+        {"share": 0.5, "source": "log", "warm": GAIN | {"low": float("-inf")}, "cold": None},
+        {"share": 0.5, "source": "log", "warm": None, "cold": GAIN | {"high": float("inf")}},
+        {"share": 0.5, "source": "log", "warm": None, "cold": GAIN | {"queries": -1}},
+        {"share": 0.5, "source": "log", "warm": None, "cold": 0.1},
+    ],
+    "format": ["nudge-sync plan 1", "nudge-sync plan 3", "", None, 1],
     "__class__": ["os.system"],
     "extra": [1],
 }
@@ -172,6 +188,19 @@ def test_no_field_of_a_row_may_be_missing(tmp_path, name):
     )
 
 
+def test_a_file_of_the_first_format_is_read_and_says_nothing_of_cold_answers(tmp_path):
+    def make_old(lines: Lines) -> None:
+        lines[0].pop("cold")
+        lines[0]["format"] = "nudge-sync plan 1"
+
+    loaded = load_plan(forge_plan_file(tmp_path / "plan", make_old))
+    made = make_fake_plan()
+    assert loaded.figures == replace(made.figures, cold=None)
+    assert loaded.summary()["cold"] is None
+    save_plan(loaded, tmp_path / "again")
+    assert load_plan(tmp_path / "again").figures == loaded.figures
+
+
 def test_a_point_may_be_named_once(tmp_path):
     path = forge_plan_file(tmp_path / "plan", lambda lines: lines[2].update(id=0))
     assert "named twice" in refusal(path)
@@ -194,7 +223,7 @@ DAMAGES: list[Callable[[bytes], bytes]] = [
     lambda text: b"\n",
     lambda text: b"null\n",
     lambda text: b"[]\n",
-    lambda text: b'"nudge-sync plan 1"\n',
+    lambda text: b'"nudge-sync plan 2"\n',
     lambda text: b"\xff\xfe" + text,
     lambda text: b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
     lambda text: b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -150,7 +152,17 @@ def test_what_came_in_is_counted(sample_collection):
 def test_it_describes_itself(sample_collection):
     with serve_feedback(sample_collection, "s3cret") as client:
         status, answer, _ = client.call("/openapi.json", None)
-        assert client.call("/docs", None)[0] == 404
+        page = Request(f"http://127.0.0.1:{client.port}/docs")
+        with pytest.raises(HTTPError) as refusal:
+            urlopen(page)
+        refusal.value.close()
+        page.add_header("Authorization", "Bearer s3cret")
+        with urlopen(page) as shown:
+            text = shown.read().decode()
+        client.token = ""
+        assert client.call("/openapi.json", None)[0] == 401
+    assert refusal.value.code == 401
+    assert "POST /v1/events" in text
     assert (status, set(answer["paths"])) == (200, {"/v1/searches", "/v1/events"})
     body = answer["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]
     assert "action" in body["schema"]["oneOf"][0]["required"]

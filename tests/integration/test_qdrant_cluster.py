@@ -167,6 +167,22 @@ def test_the_first_cycle_completes_while_a_node_is_dead(cluster, sample):
     assert cycle.apply(sample.target(), SETTINGS).outcome == "applied"
 
 
+def test_a_node_that_is_left_alone_decides_nothing(cluster, sample):
+    cycle.apply(sample.target(), SETTINGS)
+    before = sample.read_vectors()
+    cluster.kill(1)
+    cluster.kill(2)
+    target = open_target(sample.database, "docs", patience=0.5)
+    with pytest.raises(Unreachable):
+        roll_back(target, SETTINGS)
+    cluster.restart(1)
+    cluster.restart(2)
+    cluster.wait_until_healthy()
+    assert sample.read_vectors().tobytes() == before.tobytes()
+    assert find_differing(cluster) == []
+    assert is_clean(sample.target())
+
+
 @pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
 def test_a_dead_node_without_a_second_copy_is_named_and_waited_for(cluster, prefer_grpc):
     sample = fill(cluster, copies=1)
@@ -180,9 +196,8 @@ def test_a_dead_node_without_a_second_copy_is_named_and_waited_for(cluster, pref
     )
     cluster.kill(dead)
     try:
-        target = open_target(database, "docs", patience=1.0)
         with pytest.raises(Unreachable) as caught:
-            target.collection.read(list(range(POINTS)))
+            open_target(database, "docs", patience=1.0)
         assert str(cluster.nodes[dead].p2p_port) in str(caught.value)
     finally:
         cluster.restart(dead)

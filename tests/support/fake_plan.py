@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.planning.gate import Gate
-from nudge_sync.planning.plan import Plan, PlanFigures, PlanInputs, PlanRows
+from nudge_sync.planning.plan import (
+    ColdFigures,
+    GainFigures,
+    Plan,
+    PlanFigures,
+    PlanInputs,
+    PlanRows,
+)
 from nudge_sync.store import checksum
 
 SCORES = {"ndcg@10": 0.5, "recall@10": 0.5, "recall@1": 0.25, "mrr@10": 0.5}
@@ -55,4 +62,10 @@ def make_fake_figures(rows: int) -> PlanFigures:
         after=SCORES,
         originals=SCORES,
         found=SCORES,
+        cold=ColdFigures(
+            0.5,
+            "assumed",
+            warm=GainFigures(0.1, 0.05, 0.15, 20),
+            cold=GainFigures(-0.002, None, None, 1),
+        ),
     )

@@ -49,6 +49,15 @@ def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
     assert (other.min_queries, other.confidence) == (9, 0.9)
 
 
+def test_a_canary_is_refused_rather_than_left_out_in_silence(tmp_path):
+    assert "take out [canary]" in refusal(tmp_path, MINIMAL + "[canary]\nshare = 0.2\n")
+    own = MINIMAL + "[collections.docs.canary]\n"
+    assert "take out [canary]" in refusal(tmp_path, own)
+    assert "canary.mode" in refusal(tmp_path, MINIMAL + '[canary]\nmode = "both"\n')
+    split = '[canary]\nmode = "split"\nshare = 1.0\n'
+    assert "somebody has to be compared" in refusal(tmp_path, MINIMAL + split)
+
+
 def test_a_collections_own_schedule_replaces_the_shared_time(tmp_path):
     text = '[collections.docs.schedule]\ncron = "0 3 * * *"\n[schedule]\nevery = "6h"\n'
     schedule = (
@@ -69,6 +78,11 @@ def test_a_collections_own_schedule_replaces_the_shared_time(tmp_path):
         ("[solver]\nbatch_size = 3\n", "did you mean 'write.batch_size'?"),
         ("[serve]\nprot = 1\n", "serve.prot: unknown key; did you mean 'port'?"),
         ("[solver]\nmethod = 'best'\n", "solver.method: Input should be 'auto'"),
+        ("[solver]\ncold_share = 'always'\n", "solver.cold_share"),
+        ("[solver]\ncold_share = 1.5\n", "less than or equal to 1"),
+        ("[solver]\ncold_share = -0.1\n", "greater than or equal to 0"),
+        ("[solver]\ncold_share = nan\n", "solver.cold_share"),
+        ("[gate]\nmax_cold_loss = -0.01\n", "gate.max_cold_loss"),
         ("[schedule]\nevery = 'soon'\n", "schedule.every: not a duration"),
         ("[schedule]\ncron = 'daily'\n", "schedule: not a cron line"),
         ("[schedule]\ncron = '0 3 * * *'\nevery = '1d'\n", "schedule: set cron or every, not both"),
@@ -84,6 +98,14 @@ def test_a_wrong_file_is_refused_by_name(tmp_path, text, expected):
     message = refusal(tmp_path, head + text + tail)
     assert expected in message
     assert "nudge-sync.toml" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("'auto'", "auto"), ("'off'", "off"), ("0", 0), ("0.25", 0.25), ("1", 1)]
+)
+def test_the_share_of_cold_answers_is_a_word_or_a_share(tmp_path, text, expected):
+    path = write_config(tmp_path, f"{MINIMAL}[solver]\ncold_share = {text}\n")
+    assert load_config(path).collections["docs"].solver.cold_share == expected
 
 
 def test_every_mistake_is_named_at_once(tmp_path):

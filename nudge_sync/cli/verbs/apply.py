@@ -84,4 +84,7 @@ def _format_question(name: str, summary: dict[str, Any]) -> str:
         f"{metric} {before:.4f} -> {summary['after'][metric]:.4f}"
         for metric, before in summary["before"].items()
     )
+    cold = (summary.get("cold") or {}).get("cold")
+    if cold is not None:
+        gains += f"; answers without feedback {cold['mean']:+.4f}"
     return f"{name!r}: {summary['method']} moves {summary['moved']} vectors ({gains}). Write?"

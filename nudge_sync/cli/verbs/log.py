@@ -23,7 +23,7 @@ def log(
 
 
 def _print_log(summaries: list[dict[str, Any]]) -> None:
-    columns = ("revision", "kind", "state", "parent", "method", "written", "planned_at")
+    columns = ("revision", "kind", "state", "parent", "method", "cold", "written", "planned_at")
     print_table(
         "", columns, ([_format_field(summary, name) for name in columns] for summary in summaries)
     )
@@ -38,7 +38,20 @@ def _format_method(summary: dict[str, Any]) -> str:
 def _format_field(summary: dict[str, Any], name: str) -> Any:
     if name == "method":
         return _format_method(summary)
+    if name == "cold":
+        change = _look_up(summary, "plan", "cold", "cold", "mean")
+        return f"{change:+.4f}" if isinstance(change, float | int) else ""
     value = summary.get(name)
     if name.endswith("_at") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
+    return value
+
+
+def _look_up(value: Any, *names: str) -> Any:
+    """Return what nested objects hold under the names; None where one of them is something else.
+
+    The ledger keeps whatever any version said of a plan.
+    """
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -13,8 +13,8 @@ from nudge_sync.solve.problem import ColdReport, GainEstimate
 from nudge_sync.solve.relevance import find_first_answers
 from nudge_sync.solve.task import SolverTask, ValidationSplit, iterate_validation_queries
 
-INTERVAL_QUANTILE = 0.975
-"""Upper quantile of a two-sided 95 % interval."""
+DEFAULT_CONFIDENCE = 0.95
+"""Confidence of the intervals of a `ColdReport`, two-sided."""
 LARGEST_GAIN = 1.0
 """Largest gain or loss of a query: metrics lie between 0 and 1."""
 
@@ -83,17 +83,22 @@ def build_strata(task: SolverTask, splits: list[ValidationSplit]) -> Strata:
     return Strata(is_cold, cluster, task.cold_share or 0.0)
 
 
-def report_cold(strata: Strata, values: Float64, baseline_values: Float64) -> ColdReport:
+def report_cold(
+    strata: Strata,
+    values: Float64,
+    baseline_values: Float64,
+    confidence: float = DEFAULT_CONFIDENCE,
+) -> ColdReport:
     """Report the gain of `values` over `baseline_values`, (v,) each, on warm and cold answers."""
     gains = values - baseline_values
     warm, cold = (
-        _estimate_gain(gains[kind], strata.cluster[kind])
+        _estimate_gain(gains[kind], strata.cluster[kind], confidence)
         for kind in (~strata.is_cold, strata.is_cold)
     )
     return ColdReport(strata.cold_share, warm, cold)
 
 
-def _estimate_gain(gains: Float64, cluster: Int64) -> GainEstimate:
+def _estimate_gain(gains: Float64, cluster: Int64, confidence: float) -> GainEstimate:
     """Return the mean gain with Student's interval, cut to what a gain can be.
 
     A single cluster says nothing of others: its interval is all of -1 to 1.
@@ -102,7 +107,7 @@ def _estimate_gain(gains: Float64, cluster: Int64) -> GainEstimate:
     mean = float(gains.mean()) if len(gains) else 0.0
     if cluster_count <= 1:
         return GainEstimate(mean, -LARGEST_GAIN, LARGEST_GAIN, len(gains))
-    margin = float(stdtrit(cluster_count - 1, INTERVAL_QUANTILE)) * error
+    margin = float(stdtrit(cluster_count - 1, (1 + confidence) / 2)) * error
     low, high = max(mean - margin, -LARGEST_GAIN), min(mean + margin, LARGEST_GAIN)
     return GainEstimate(mean, low, high, len(gains))
 

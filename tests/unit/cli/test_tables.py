@@ -42,3 +42,32 @@ def test_as_json_it_is_the_summary(capsys):
     with pytest.raises(typer.Exit):
         print_and_exit(SUMMARY, 0, as_json=True)
     assert json.loads(capsys.readouterr().out) == SUMMARY
+
+
+COLD = {
+    "share": 0.35,
+    "source": "log",
+    "warm": {"mean": 0.0512, "low": 0.04, "high": 0.06, "queries": 80},
+    "cold": {"mean": -0.002, "low": None, "high": None, "queries": 1},
+}
+
+
+def print_cold(capsys, **changes) -> str:
+    summary = {**SUMMARY, "metric": "ndcg@10", "cold": {**COLD, **changes}}
+    with pytest.raises(typer.Exit):
+        print_and_exit(summary, 0, as_json=False)
+    return capsys.readouterr().out
+
+
+def test_answers_with_and_without_feedback_stand_below_each_other(capsys):
+    out = print_cold(capsys)
+    assert "answers without feedback count 35% in the choice, as estimated from what" in out
+    cells = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    assert ["with feedback", "+0.0512", "+0.0400 to +0.0600", "80"] in cells
+    assert ["without feedback", "-0.0020", "unknown", "1"] in cells
+
+
+def test_of_a_plan_that_moves_nothing_only_the_share_is_told(capsys):
+    out = print_cold(capsys, warm=None, cold=None, source="assumed")
+    assert "assumed, since no search logged what it showed" in out
+    assert "with feedback" not in out.replace("without feedback count", "")

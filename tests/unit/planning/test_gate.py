@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from nudge_sync.config import GateSettings
@@ -14,6 +16,7 @@ from nudge_sync.planning.gate import (
     check_gate,
     confidence_interval,
 )
+from nudge_sync.solve.problem import ColdReport, GainEstimate
 
 SETTINGS = GateSettings(min_queries=50, max_loss=0.01, max_moved_share=0.5)
 
@@ -92,3 +95,65 @@ def test_the_interval_is_students() -> None:
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     assert confidence_interval(values, 0.95) == pytest.approx(expected)
     assert confidence_interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)
+
+
+def make_cold_report(mean: float, margin: float) -> ColdReport:
+    warm, cold = (
+        GainEstimate(0.1, 0.05, 0.15, 90),
+        GainEstimate(mean, mean - margin, mean + margin, 80),
+    )
+    return ColdReport(0.5, warm, cold)
+
+
+def judge_cold(report: ColdReport | None, max_cold_loss: float = 0.01) -> Gate:
+    settings = SETTINGS.model_copy(update={"max_cold_loss": max_cold_loss})
+    return check_gate(
+        make_scores(0.1),
+        settings,
+        method="nudge-n",
+        moved_count=10,
+        point_count=100,
+        cold_report=report,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "margin", "passes"),
+    [
+        (-0.05, 0.02, False),  # a loss that chance does not explain
+        (-0.05, 0.06, True),  # may be nothing at all
+        (-0.009, 0.001, True),  # shown, and no more than is accepted
+        (-0.011, 0.001, False),
+        (-0.011, 0.011, True),  # the interval reaches zero
+        (0.03, 0.01, True),
+        (-0.05, 2.0, True),  # too few queries tell
+    ],
+)
+def test_a_loss_of_cold_answers_beyond_what_is_accepted_has_to_be_shown(mean, margin, passes):
+    assert judge_cold(make_cold_report(mean, margin)).passed == passes
+
+
+def test_the_refusal_of_a_cold_loss_has_its_figures():
+    (reason,) = judge_cold(make_cold_report(-0.05, 0.02), max_cold_loss=0.02).reasons
+    assert "answers without feedback change by -5.00 points on average" in reason
+    assert "80 held-out queries" in reason
+    assert "95% interval -7.00 to -3.00" in reason
+    assert "gate.max_cold_loss is 2.00" in reason
+    assert judge_cold(make_cold_report(-0.05, 0.02), max_cold_loss=1.0).passed
+
+
+def test_a_gate_that_passes_says_what_happens_to_cold_answers():
+    assert "change by +3.00 points" in judge_cold(make_cold_report(0.03, 0.01)).reasons[0]
+    assert "too few held-out queries show" in judge_cold(make_cold_report(0, 1.0)).reasons[0]
+    assert "without feedback" not in judge_cold(None).reasons[0]
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_kinder_plan_is_never_refused_where_a_harsher_one_passes(
+    mean, margin, max_cold_loss, less_loss, more_allowed
+):
+    if judge_cold(make_cold_report(mean, margin), max_cold_loss).passed:
+        kinder = judge_cold(make_cold_report(mean + less_loss, margin), max_cold_loss)
+        looser = judge_cold(make_cold_report(mean, margin), max_cold_loss + more_allowed)
+        assert kinder.passed
+        assert looser.passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.metadata import version
 from typing import get_args
@@ -41,6 +42,27 @@ def test_a_plan_is_counted_by_the_gates_decision_and_its_rows():
     assert series['nudge_sync_judged_points{collection="docs"}'] == 40
     held_out = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
     assert (series[held_out % "before"], series[held_out % "after"]) == (0.5, 0.625)
+
+
+def test_what_happens_to_answers_without_feedback_is_told_as_far_as_it_is_known():
+    metrics = PrometheusMetrics()
+    gains = {
+        "warm": {"mean": 0.05, "low": 0.04, "high": 0.06, "queries": 80},
+        "cold": {"mean": -0.25, "low": None, "high": None, "queries": 1},
+    }
+    metrics.record_plan("docs", {**SUMMARY, "cold": {"share": 0.35, "source": "log", **gains}})
+    gain = 'nudge_sync_answer_gain{answers="%s",bound="%s",collection="docs"}'
+    series = read_series(metrics)
+    assert series['nudge_sync_cold_share{collection="docs"}'] == 0.35
+    assert [series[gain % ("warm", bound)] for bound in ("low", "mean", "high")] == [
+        *(0.04, 0.05, 0.06)
+    ]
+    assert series[gain % ("cold", "mean")] == -0.25
+    assert math.isnan(series[gain % ("cold", "low")])
+    metrics.record_plan("docs", SUMMARY)
+    later = read_series(metrics)
+    assert math.isnan(later['nudge_sync_cold_share{collection="docs"}'])
+    assert math.isnan(later[gain % ("warm", "mean")])
 
 
 def test_cycles_are_counted_by_their_outcome_and_timed():

@@ -32,6 +32,9 @@ def test_the_question_says_what_would_be_gained():
     }
     question = "'docs': nudge-n moves 40 vectors (ndcg@10 0.5000 -> 0.6250). Write?"
     assert _format_question("docs", summary) == question
+    cold = {"share": 0.5, "source": "log", "warm": None, "cold": {"mean": -0.0042}}
+    question = question.replace(")", "; answers without feedback -0.0042)")
+    assert _format_question("docs", {**summary, "cold": cold}) == question
 
 
 def test_the_question_says_why_points_go_back():

@@ -38,3 +38,14 @@ def test_too_few_searches_are_worth_a_note(untouched_workspace: Workspace):
     result = untouched_workspace.run("check")
     assert result["ok"]
     assert any("0 searches logged; the gate wants 20" in note for note in result["notes"])
+
+
+def test_how_much_answers_without_feedback_count_is_said(untouched_workspace: Workspace, tmp_path):
+    result = untouched_workspace.run("check")
+    assert result["collections"]["docs"]["cold"] == {"share": 0.5, "source": "assumed"}
+    text = untouched_workspace.config_path.read_text(encoding="utf-8")
+    path = tmp_path / "nudge-sync.toml"
+    path.write_text(text.replace("[solver]", '[solver]\ncold_share = "off"'), encoding="utf-8")
+    blind = json.loads(invoke("check", "--config", str(path), "--json").stdout)
+    assert blind["collections"]["docs"]["cold"] is None
+    assert any('solver.cold_share is "off"' in note for note in blind["notes"])

@@ -1,0 +1,169 @@
+"""New vectors for the points in play, as the gate and the figures of a plan look at them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.config import CollectionSettings
+from nudge_sync.connector.vectors import is_same_vector
+from nudge_sync.metrics import METRIC_NAMES, MetricName
+from nudge_sync.planning.cold_documents import ColdOutcome
+from nudge_sync.planning.dataset import PlanDataset
+from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
+from nudge_sync.planning.held_out import QueryScores
+from nudge_sync.planning.lost_inputs import format_lost_revision
+from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, round_figures
+from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.solve.problem import Choice, GainEstimate
+from nudge_sync.solve.score import metric_values
+from nudge_sync.store.ledger import Revision
+from nudge_sync.store.provenance import ClassifiedPoints, Ownership
+from nudge_sync.store.target import Target
+
+
+class Proposal:
+    """New vectors for the points in play, as the gate and the figures look at them."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: CollectionSettings,
+        points: ClassifiedPoints,
+        dataset: PlanDataset,
+        *,
+        erasure_pending: bool,
+        lost_revision: Revision | None,
+    ) -> None:
+        self._target = target
+        self._settings = settings
+        self._points = points
+        self._dataset = dataset
+        self._erasure_pending = erasure_pending
+        self._lost_revision = lost_revision
+        self._live_scores = self._score(dataset.points.live_vectors)
+        self._original_scores = self._score(dataset.points.originals)
+
+    def pass_gate(self, choice: Choice, cold: ColdOutcome | None) -> tuple[Gate, Float32]:
+        """Return the gate's verdict, and the vectors (n, d) that all points in play shall hold."""
+        scores = self._compare(choice.vectors)
+        planned_vectors = self._place(choice.vectors)
+        gate = check_gate(
+            scores,
+            self._settings.gate,
+            baseline_requested=self._settings.solver.method == "nothing",
+            method=choice.method,
+            moved_count=len(self.find_differing_rows(planned_vectors)),
+            point_count=self._target.facts.points,
+            drift=_count_drift(self._points),
+            cold_report=None if cold is None else cold.report,
+        )
+        if self._lost_revision is not None:
+            gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
+        if gate.passed:
+            return gate, planned_vectors
+        return gate, self._place(self._choose_fallback(scores))
+
+    def find_differing_rows(self, planned_vectors: Float32) -> list[int]:
+        """Return the rows whose live vector is not the planned one."""
+        is_unchanged = is_same_vector(
+            planned_vectors, self._points.live_vectors, rescales=self._target.facts.rescales
+        )
+        return [int(row) for row in np.flatnonzero(~is_unchanged)]
+
+    def build_figures(
+        self, choice: Choice, planned_vectors: Float32, cold: ColdOutcome | None
+    ) -> PlanFigures:
+        """Return the figures of a plan that writes `planned_vectors` (n, d)."""
+        dataset = self._dataset
+        planned_scores = self._score(planned_vectors[dataset.rows])
+        return PlanFigures(
+            metric=self._settings.solver.metric,
+            method=choice.method,
+            parameters=choice.parameters,
+            scores=round_figures(choice.scores),
+            reasons=choice.reasons,
+            judged=int(dataset.is_judged.sum()),
+            queries={
+                "choosing": len(dataset.train_queries),
+                "held": len(dataset.held_out_queries),
+                **dataset.excluded_counts,
+            },
+            before=round_figures(_average_scores(self._live_scores)),
+            after=round_figures(_average_scores(planned_scores)),
+            originals=round_figures(_average_scores(self._original_scores)),
+            found=dataset.live_scores,
+            cold=None if cold is None else _describe_cold_outcome(cold),
+        )
+
+    def _score(self, vectors: Float32) -> QueryScores:
+        """Return every metric of the held-out queries if the dataset's points held `vectors`."""
+        return {name: self._score_by(name, vectors) for name in METRIC_NAMES}
+
+    def _score_by(self, metric: MetricName, vectors: Float32) -> Float64:
+        held_out, similarity = (
+            self._dataset.held_out_queries,
+            choose_similarity(self._target.facts.metric),
+        )
+        return metric_values(vectors, held_out, metric, similarity=similarity)
+
+    def _compare(self, vectors: Float32) -> HeldOutScores:
+        metric = self._settings.solver.metric
+        reference = self._original_scores if self._erasure_pending else self._live_scores
+        return HeldOutScores(
+            self._original_scores[metric],
+            reference[metric],
+            self._score_by(metric, vectors),
+            self._dataset.bystanders,
+        )
+
+    def _place(self, vectors: Float32) -> Float32:
+        """Return the vectors of all points in play: `vectors` for the dataset's, else originals."""
+        planned_vectors = self._points.originals.copy()
+        planned_vectors[self._dataset.rows] = vectors
+        return planned_vectors
+
+    def _choose_fallback(self, scores: HeldOutScores) -> Float32:
+        """Return what the dataset's points shall hold when the gate refuses.
+
+        They keep what they hold now, but points that lost their feedback go back to their
+        originals; and all of them do while an erasure is pending, or where the live vectors have
+        come to be worse than the originals.
+        """
+        points = self._dataset.points
+        gain = scores.live_scores - scores.original_scores
+        if self._erasure_pending or (len(gain) and float(np.mean(gain)) < 0):
+            return points.originals
+        return np.where(self._dataset.is_judged[:, None], points.live_vectors, points.originals)
+
+
+def _average_scores(scores: QueryScores) -> dict[str, float]:
+    return {
+        name: float(np.mean(query_scores)) if len(query_scores) else 0.0
+        for name, query_scores in scores.items()
+    }
+
+
+def _count_drift(points: ClassifiedPoints) -> Drift:
+    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
+    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
+
+
+def _describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:
+    """Return what happens to warm and cold answers as it is shown and kept."""
+    report = outcome.report
+    return ColdFigures(
+        outcome.share.share,
+        outcome.share.source,
+        warm=None if report is None else _round_estimate(report.warm),
+        cold=None if report is None else _round_estimate(report.cold),
+    )
+
+
+def _round_estimate(estimate: GainEstimate) -> GainFigures:
+    mean, low, high = (round(value, 6) for value in (estimate.mean, estimate.low, estimate.high))
+    if not estimate.is_known:
+        return GainFigures(mean, None, None, estimate.queries)
+    return GainFigures(mean, low, high, estimate.queries)

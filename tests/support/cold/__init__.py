@@ -1,0 +1,1 @@
+"""Collections on which nudging harms documents without feedback."""
