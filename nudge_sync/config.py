@@ -12,12 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from nudge_sync.base.times import check_cron, parse_duration
-from nudge_sync.connector.settings import (
-    Section,
-    SettingsModel,
-    SettingsTable,
-    validate_settings,
-)
+from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 from nudge_sync.settings.canary import CanarySettings
@@ -32,8 +27,7 @@ class SolverSettings(Section):
     method: MethodName = "auto"
     metric: MetricName = "ndcg@10"
     angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] | None = None
-    """Fixed angle in radians, for nudge-n, nudge-h and nudge-c; chosen on validation queries if
-    absent."""
+    """In radians, of nudge-n, nudge-h and nudge-c; chosen on validation queries if absent."""
     max_angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] = 1.0471975511965976
     """Largest angle between a point and its original, in radians."""
     cold_share: Literal["auto", "off"] | Share = "auto"
@@ -53,16 +47,14 @@ class GateSettings(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence of the interval of the held-out gain, which has to lie above zero."""
     max_loss: Share = 0.01
-    """Largest mean loss of the metric that is accepted: against what is live, on queries that share
-    no judged point with the others, and on the live index after the write."""
+    """Largest mean loss of the metric: against what is live, of bystanders, and after the write."""
     max_cold_loss: Share = 0.01
     """Largest mean loss of the metric that is accepted on answers without feedback, as far as it is
     shown; not looked at where `solver.cold_share` is "off"."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
     max_drifted_share: Share = 0.5
-    """Largest share of the points ever moved that may hold a vector which is neither their original
-    nor one of ours. More of them at once are a restored backup or a new embedding model."""
+    """Largest share of the points ever moved whose vector may be unknown."""
 
 
 class WriteSettings(Section):
@@ -238,8 +230,7 @@ class Config(Section):
     """The whole file."""
 
     database: dict[str, Any]
-    """`connector` names the connector, `patience` how long a request is tried again; the other
-    keys go to the connector unread."""
+    """`connector`, `patience` (how long a request is tried again), and the connector's own keys."""
     collections: dict[str, CollectionSettings]
     serve: ServeSettings = ServeSettings()
     _folder: Path | None = PrivateAttr(default=None)

@@ -10,7 +10,7 @@ from functools import cached_property
 from threading import RLock
 from typing import Any
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, grpc
 from qdrant_client.models import UpdateResult, UpdateStatus
 
 from nudge_sync.connector import parse_version
@@ -26,6 +26,8 @@ UPDATE_MODE_RELEASE = (1, 17)
 
 _TELEMETRY_LEVEL = 2
 """Of detail; a server asks the other nodes for no less."""
+_GRPC_PROBE_SECONDS = 2.0
+"""How long gRPC's port may take to answer before REST is used."""
 _TELEMETRY_SECONDS = 10
 """How long the other nodes may take to tell."""
 
@@ -42,14 +44,35 @@ class Connection:
             self.client: QdrantClient = _create_client(settings, self._api_key)
 
     @property
+    def has_api_key(self) -> bool:
+        """Whether requests carry a key or token."""
+        return self._api_key is not None
+
+    @property
     def is_local(self) -> bool:
         """Whether this is qdrant-client's local mode."""
         return self.settings.is_local
 
     @cached_property
+    def uses_grpc(self) -> bool:
+        """Whether vectors are read and written over gRPC: see `QdrantSettings.prefer_grpc`."""
+        if self.is_local or self.settings.prefer_grpc is not None:
+            return not self.is_local and bool(self.settings.prefer_grpc)
+        return self.settings.names_grpc_port and self._answers_grpc()
+
+    def _answers_grpc(self) -> bool:
+        try:
+            self.client.grpc_collections.List(
+                grpc.ListCollectionsRequest(), timeout=_GRPC_PROBE_SECONDS
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, REST is there
+            return False
+        return True
+
+    @cached_property
     def version(self) -> str:
         """What the server (in local mode: the client) calls its version."""
-        with self.translate_errors("the server"):
+        with self.translate_errors("the version"):
             return str(self.client.info().version)
 
     @cached_property
@@ -114,13 +137,14 @@ class Connection:
                 raise
             except Exception as error:
                 # Not kept in a variable: that would be a cycle, and keep the client alive.
+                translated = translate_error(error, self._name_request(subject), self._api_key)
                 if repeats_api_key(error, self._api_key):
-                    raise self._name_silent_peers(
-                        translate_error(error, subject, self._api_key)
-                    ) from None
-                raise self._name_silent_peers(
-                    translate_error(error, subject, self._api_key)
-                ) from error
+                    raise self._name_silent_peers(translated) from None
+                raise self._name_silent_peers(translated) from error
+
+    def _name_request(self, subject: str) -> str:
+        """Return what a request is about, after the address that it went to."""
+        return subject if self.is_local else f"Qdrant at {self.settings.url}, {subject}"
 
     def _name_silent_peers(self, error: DatabaseError) -> DatabaseError:
         """Return the error, with the nodes that do not answer where that is what it is about."""
@@ -166,7 +190,7 @@ def _create_client(settings: QdrantSettings, api_key: str | None) -> QdrantClien
 def _build_remote_options(settings: QdrantSettings, api_key: str | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "url": settings.url,
-        "prefer_grpc": settings.prefer_grpc,
+        "prefer_grpc": bool(settings.prefer_grpc),
         "grpc_port": settings.grpc_port,
         "timeout": settings.timeout,
         "api_key": api_key,

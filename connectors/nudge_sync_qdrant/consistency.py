@@ -48,7 +48,7 @@ def read_decisively(
     except ReplicaUnavailable:
         try:
             with suppress(ReplicaUnavailable):
-                _send_empty_update(connection, name)
+                send_empty_update(connection, name)
         except Unauthorised:
             # Whoever may not write decides nothing by what it reads.
             return fetch(None)
@@ -104,13 +104,13 @@ def _take_out_of_use(connection: Connection, name: str, peer: int) -> bool:
     """Let the cluster take the copies on a node that is down out of use; return whether it did."""
     try:
         with suppress(ReplicaUnavailable):
-            _send_empty_update(connection, name)
+            send_empty_update(connection, name)
         return not read_placement(connection, name).relies_on(peer)
     except Unauthorised:
         return False
 
 
-def _send_empty_update(connection: Connection, name: str) -> None:
+def send_empty_update(connection: Connection, name: str) -> None:
     """Send an update of no point to every shard, in which each copy has to take part."""
     nothing = Filter(must=[HasIdCondition(has_id=[str(uuid4())])])
     with connection.translate_errors(f'"{name}"'):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any, TypeAlias
 
 from qdrant_client.models import (
     CollectionInfo,
@@ -20,6 +21,7 @@ from nudge_sync.connector import Float32, PointId, Points, WriteReport
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.consistency import update_in_order
 from nudge_sync_qdrant.errors import PointNotFound
+from nudge_sync_qdrant.grpc_points import build_update, send_updates
 from nudge_sync_qdrant.query import PointReader
 from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
 from nudge_sync_qdrant_common.ids import select_possible_ids
@@ -28,6 +30,10 @@ _WRITE_BATCH_ROWS = 200
 """Few, because a row is open to being overwritten from its batch's read to its batch's update, and
 the client takes longer to turn vectors into JSON than the server to store them.
 """
+_WRITE_THREADS = 2
+"""Batches under way at once: the client works on one while the server works on the other."""
+BuildUpdate: TypeAlias = Callable[[PointId, Float32, str], Any]
+"""Makes what a request says of one point, from its id, its new vector and the vector's name."""
 
 
 class GuardedWrite:
@@ -51,11 +57,14 @@ class GuardedWrite:
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """Write rows that have been checked, a batch at a time, and report on each."""
         batch_rows = min(_WRITE_BATCH_ROWS, self._reader.row_limit)
-        return write_batches(points, expected, batch_rows, self._write_batch)
+        threads = 1 if self._connection.is_local else _WRITE_THREADS
+        return write_batches(points, expected, batch_rows, self._write_batch, threads)
 
     def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
-        batch = _Batch(self._connection, self._name, _build_updates(points, self._vector))
+        build = build_update if self._connection.uses_grpc else _build_rest_update
+        updates = _build_updates(points, self._vector, build)
+        batch = _Batch(self._connection, self._name, updates)
 
         def update(pending: Points, pending_expected: Float32) -> None:
             if not self._connection.settings.payload_mark:
@@ -82,9 +91,7 @@ class GuardedWrite:
 class _Batch:
     """The requests that write one batch of rows."""
 
-    def __init__(
-        self, connection: Connection, name: str, updates: Mapping[PointId, PointVectors]
-    ) -> None:
+    def __init__(self, connection: Connection, name: str, updates: Mapping[PointId, Any]) -> None:
         self._connection = connection
         self._name = name
         self._mark = str(connection.settings.payload_mark)
@@ -94,9 +101,19 @@ class _Batch:
         """Send the new vectors of these points; rows that do not meet the condition stay."""
 
         def send(ordering: WriteOrdering) -> UpdateResult:
+            updates = [self._updates[point_id] for point_id in ids]
+            if self._connection.uses_grpc:
+                return send_updates(
+                    self._connection.client,
+                    self._name,
+                    updates,
+                    ordering=ordering,
+                    condition=condition,
+                    timeout=self._connection.settings.timeout,
+                )
             return self._connection.client.update_vectors(
                 self._name,
-                [self._updates[point_id] for point_id in ids],
+                updates,
                 wait=True,
                 ordering=ordering,
                 update_filter=condition,
@@ -146,12 +163,14 @@ def index_mark(connection: Connection, name: str, info: CollectionInfo) -> None:
         connection.client.create_payload_index(name, mark, PayloadSchemaType.KEYWORD, wait=True)
 
 
-def _build_updates(points: Points, vector: str) -> dict[PointId, PointVectors]:
+def _build_updates(points: Points, vector: str, build: BuildUpdate) -> dict[PointId, Any]:
     possible_ids = set(select_possible_ids(points.ids))
     return {
-        point_id: PointVectors(
-            id=point_id, vector={vector: row.tolist()} if vector else row.tolist()
-        )
+        point_id: build(point_id, row, vector)
         for point_id, row in zip(points.ids, points.vectors, strict=True)
         if point_id in possible_ids
     }
+
+
+def _build_rest_update(point_id: PointId, row: Float32, vector: str) -> PointVectors:
+    return PointVectors(id=point_id, vector={vector: row.tolist()} if vector else row.tolist())

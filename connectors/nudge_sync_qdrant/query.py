@@ -22,6 +22,7 @@ from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
 from nudge_sync.errors import InputError, Unreachable
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.consistency import Consistency, read_available, read_decisively
+from nudge_sync_qdrant.grpc_points import fetch_points
 from nudge_sync_qdrant_common.ids import (
     FIRST_UUID,
     order_points,
@@ -182,6 +183,16 @@ class PointReader:
 
     def _fetch(self, ids: list[PointId], consistency: Consistency) -> Points:
         with self._connection.translate_errors(self._subject):
+            if self._connection.uses_grpc:
+                return fetch_points(
+                    self._connection.client,
+                    self._name,
+                    ids,
+                    vector=self._layout.vector,
+                    dimension=self._layout.dimension,
+                    consistency=consistency,
+                    timeout=self._connection.settings.timeout,
+                )
             stored = self._connection.client.retrieve(
                 self._name,
                 ids,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,9 @@ from nudge_sync.connector import (
     read_secret,
     refuse_secrets_in_address,
 )
+
+_USUAL_REST_PORT = 6333
+"""Where a server listens unless told otherwise."""
 
 
 class QdrantSettings(Section):
@@ -24,8 +28,9 @@ class QdrantSettings(Section):
     """qdrant-client's local mode on disk: a re-implementation, for small collections only."""
     location: Literal[":memory:"] | None = None
     """qdrant-client's local mode in memory."""
-    prefer_grpc: bool = False
-    """Send requests over gRPC instead of REST."""
+    prefer_grpc: bool | None = None
+    """Send all requests over gRPC, or (false) none. If absent, vectors are read and written over
+    gRPC where its port answers, and everything else goes over REST."""
     grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
     """Where gRPC listens, on the host that `url` names."""
     timeout: Annotated[int, Field(ge=1)] = 60
@@ -64,6 +69,15 @@ class QdrantSettings(Section):
     def is_local(self) -> bool:
         """Whether this is qdrant-client's local mode, its own re-implementation of the engine."""
         return self.url is None
+
+    @property
+    def names_grpc_port(self) -> bool:
+        """Whether gRPC's port is known: set, or the usual one beside REST's usual one.
+
+        Beside another port of REST, the usual one of gRPC may be another server's.
+        """
+        port = urlsplit(self.url or "").port
+        return "grpc_port" in self.model_fields_set or port in {None, _USUAL_REST_PORT}
 
     def read_api_key(self) -> str | None:
         """Return the key in the environment or in its file, if there is one. Raises ConfigError."""

@@ -6,7 +6,9 @@ An engine brings its own `read` and `update`; here is what is decided between th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Protocol
 from uuid import uuid4
 
@@ -131,12 +133,28 @@ def write_batches(
     expected: Float32,
     batch_size: int,
     write: Callable[[Points, Float32], WriteReport],
+    threads: int = 1,
 ) -> WriteReport:
-    """Call `write` for `batch_size` rows at a time, and return one report of it all."""
-    parts = (slice(start, start + batch_size) for start in range(0, len(points), batch_size))
-    return merge_reports(
-        write(Points(points.ids[part], points.vectors[part]), expected[part]) for part in parts
-    )
+    """Call `write` for `batch_size` rows at a time, and return one report of it all.
+
+    threads: how many calls may run at once. After an error no further one begins.
+    """
+    parts = [slice(start, start + batch_size) for start in range(0, len(points), batch_size)]
+    failed = Event()
+
+    def write_part(part: slice) -> WriteReport:
+        if failed.is_set():
+            return WriteReport()
+        try:
+            return write(Points(points.ids[part], points.vectors[part]), expected[part])
+        except BaseException:
+            failed.set()
+            raise
+
+    if threads == 1 or len(parts) == 1:
+        return merge_reports(map(write_part, parts))
+    with ThreadPoolExecutor(threads) as pool:
+        return merge_reports(pool.map(write_part, parts))
 
 
 def update_marked(

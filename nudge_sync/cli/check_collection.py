@@ -16,6 +16,7 @@ from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
+from nudge_sync.store.rights import find_missing_rights
 from nudge_sync.store.target import find_problems
 
 
@@ -58,7 +59,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
 
 
 def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:
-    problems = find_problems(job.target.facts)
+    problems = [*find_problems(job.target.facts), *find_missing_rights(job.target)]
     if copies is not None and not job.settings.write.allow_fewer_copies:
         problems += copies.find_problems()
     metric = job.target.facts.metric

@@ -30,6 +30,7 @@ from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connec
 from nudge_sync.connector.near_names import describe_near_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
 from nudge_sync.connector.replication import find_replication, open_records_beside
+from nudge_sync.connector.rights import GuardedDatabase
 from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
     VariableName,
@@ -58,6 +59,7 @@ __all__ = [
     "Document",
     "DocumentReader",
     "Float32",
+    "GuardedDatabase",
     "Health",
     "Hits",
     "Metric",

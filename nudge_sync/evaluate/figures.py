@@ -74,8 +74,8 @@ def draw_gain_per_method(
             "per-method",
             _render_svg(figure, "per-method", f"Gain in {METRIC_LABELS[metric]} per method"),
             f"Mean gain in {METRIC_LABELS[metric]} over the vectors as they are, in points of 100, "
-            f"with {confidence:.0%} bootstrap intervals over queries. An interval that does not "
-            "touch the line at zero shows a difference.",
+            f"with {confidence:.0%} bootstrap intervals over queries. Each interval is of one "
+            "comparison alone; which differences are shown, the corrected p in the table says.",
         )
 
 

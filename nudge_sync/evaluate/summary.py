@@ -58,6 +58,10 @@ class SummaryLine:
     p_corrected: float = 1.0
     """The p value of the chosen metric, corrected for all comparisons of the study."""
 
+    def shows_difference(self, confidence: float) -> bool:
+        """Return whether the chosen metric differs from "nothing", all comparisons considered."""
+        return self.p_corrected <= 1 - confidence
+
 
 def summarise_study(study: Study) -> list[SummaryLine]:
     """Summarise every method on every test part, in the order in which they were asked for."""

@@ -164,10 +164,13 @@ def retry_transient(
 ) -> _Answer:
     """Return the answer to a request that is tried again after each transient error.
 
+    The last error says how often and for how long it was tried.
     before_retry: called after each pause; what it raises goes through.
     patience: seconds that all pauses may take together; 0: the request is not tried again.
     """
-    for delay in list_delays(patience):
+    delays = list_delays(patience)
+    start = time.monotonic()
+    for delay in delays:
         try:
             return request()
         except NudgeSyncError as error:
@@ -176,7 +179,13 @@ def retry_transient(
         time.sleep(delay)
         if before_retry is not None:
             before_retry()
-    return request()
+    try:
+        return request()
+    except NudgeSyncError as error:
+        if not (error.transient and delays):
+            raise
+        attempts = f"tried {len(delays) + 1} times in {time.monotonic() - start:.1f} s"
+        raise type(error)(f"{error}; {attempts}") from error
 
 
 def list_delays(patience: float) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
+from nudge_sync.store.rights import refuse_missing_rights
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.writing.pacing import Pacer
 
@@ -125,9 +126,10 @@ def open_writer(
 ) -> Iterator[Writer]:
     """Hold the collection's lease inside, with a heartbeat whenever progress is reported.
 
-    Raises UnsupportedCollection, LeaseHeld, DatabaseError.
+    Raises UnsupportedCollection, Unauthorised, LeaseHeld, DatabaseError.
     """
     refuse_unsupported_collection(target.facts)
+    refuse_missing_rights(target)
     with hold_lease(target, settings.write.lease_seconds) as held_lease:
         yield Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
 

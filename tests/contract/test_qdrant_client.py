@@ -175,7 +175,8 @@ def test_grpc_answers_become_errors(monkeypatch, code, text, kind):
         server.stop(None).wait()
     assert type(caught.value) is kind
     assert SECRET not in str(caught.value)
-    assert refuses.seen == [("/qdrant.Collections/Get", SECRET)]
+    calls = ["Get", "List"] if kind is CollectionNotFound else ["Get"]
+    assert refuses.seen == [(f"/qdrant.Collections/{call}", SECRET) for call in calls]
 
 
 @pytest.mark.parametrize(

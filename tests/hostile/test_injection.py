@@ -223,6 +223,7 @@ BROKEN += [
 
 def test_no_collection_name_leaves_the_folder(tmp_path):
     inside = tmp_path / "outer" / "shards"
+    inside.mkdir(parents=True)
     database = connect("qdrant-edge", {"path": str(inside), "sync": False})
     before = sorted(tmp_path.rglob("*"))
     for name in BROKEN:

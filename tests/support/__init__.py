@@ -9,6 +9,8 @@ Begin with the model that holds what the test is about:
   back.
 - `nudged_collection.NudgedCollection`: a sample collection after one cycle, whose stored records
   a test damages. For what must be refused by name.
+- `cold.hub_collection`: documents in topics, and queries that all lie off them in one direction.
+  For what nudging does to documents without feedback.
 - `collection_model.CollectionModel`: a collection in plain dictionaries that knows nothing of
   shadow, history or digests, and says what each point may hold.
 - `collection_state_machine.CollectionStateMachine`: any mix of cycle, crash, rollback and

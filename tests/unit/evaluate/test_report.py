@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -62,6 +63,18 @@ def test_the_same_study_gives_the_same_page(page, finished_study, lines):
         evidence.measure_gain_by_judgements(finished_study),
         evidence.measure_gain_by_angle(finished_study),
     )
+
+
+@pytest.mark.parametrize(("p_corrected", "is_bold"), [(0.0559, False), (0.05, True), (1e-5, True)])
+def test_bold_and_lead_go_by_the_corrected_p(finished_study, lines, p_corrected, is_bold):
+    """Whatever the interval of one comparison alone says."""
+    moved = [replace(line, p_corrected=p_corrected) for line in lines if line.method != "nothing"]
+    unmoved = [line for line in lines if line.method == "nothing"]
+
+    page = report.render_report(finished_study, unmoved + moved, [], [])
+
+    assert page.count('<tr class="sure">') == (len(moved) if is_bold else 0)
+    assert ("not shown to differ" in page) is not is_bold
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):

@@ -81,6 +81,13 @@ def test_after_the_last_delay_the_error_is_raised() -> None:
         retry_transient(fail_times(3, Unreachable()))
 
 
+def test_the_last_error_says_how_often_and_how_long_it_was_tried():
+    with pytest.raises(Unreachable, match=r"^down; tried 3 times in \d+\.\d s$"):
+        retry_transient(fail_times(9, Unreachable("down")), patience=0.01)
+    with pytest.raises(Unreachable, match=r"^down$"):
+        retry_transient(fail_times(9, Unreachable("down")), patience=0)
+
+
 @pytest.mark.parametrize("error", [DatabaseError("full"), LeaseLost(), ValueError()])
 def test_any_other_error_is_raised_at_once(error: Exception) -> None:
     with pytest.raises(type(error)):
