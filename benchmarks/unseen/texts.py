@@ -152,7 +152,7 @@ def iterate_docstrings(package: str) -> Iterator[tuple[str, str]]:
             if inspect.ismodule(value):
                 if value.__name__.startswith(f"{module.__name__}."):
                     queue.append(value)
-            elif callable(value) and value.__doc__:
+            elif callable(value) and isinstance(value.__doc__, str):
                 yield f"{package}.{name}", inspect.cleandoc(value.__doc__)
 
 

@@ -134,7 +134,7 @@ def _measure_depth(listed: Listed, scores: Sequence[float], k: int, last_place: 
 
     last_place: of the list's results that the merged one has.
     """
-    if len(scores) < k:
+    if len(scores) < k or scores[-1] < min(listed.scores, default=inf):
         # One more than there are, which says that there are no more.
         return len(listed.ids) + 1
     better = bisect_left([-score for score in listed.scores], -scores[-1])

@@ -13,7 +13,7 @@ from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.connector import Metric, PointId
 
 _TOLERANCE = 4e-6
-"""What a sum of float32 products may be off by, in units of its largest result."""
+"""What a sum of float32 products may be off by, in units of the two vectors' lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Overlay:
         self.metric = metric
         self.vectors = _to_unit_rows(vectors) if metric == "cosine" else _to_contiguous(vectors)
         self.rows = {id_: row for row, id_ in enumerate(self.ids)}
-        self.half_squares: Float32 | None = None
+        squares = np.einsum("ij,ij->i", self.vectors, self.vectors, dtype=np.float64)
+        self.max_length = float(np.sqrt(squares.max(initial=0.0)))
+        """Of all vectors, which bounds every product with a query."""
+        self.half_squares = (squares / 2).astype(np.float32) if metric == "euclid" else None
         """(n,): half the squared length of each vector; for Euclidean distance alone."""
-        if metric == "euclid":
-            squares = np.einsum("ij,ij->i", self.vectors, self.vectors, dtype=np.float64)
-            self.half_squares = (squares / 2).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,7 +91,8 @@ class OverlayQuery:
         """Return the rows that may be among the best: those in reach of the floor and, if they are
         more than k, of the k-th, as far as float32 tells.
         """
-        tolerance = _TOLERANCE * max(1.0, float(np.abs(self._keys).max()))
+        longest = self._overlay.max_length
+        tolerance = _TOLERANCE * longest * max(longest, self._length)
         rows = np.flatnonzero(self._keys >= self._to_key(floor) - tolerance)
         if len(rows) > k:
             keys = self._keys[rows]
@@ -106,6 +107,8 @@ class OverlayQuery:
         return (self._length**2 - score**2) / 2
 
     def _rank(self, rows: Sequence[int] | Int64, k: int, floor: float) -> Scored:
+        if not len(rows):
+            return Scored([], [])
         ids = [self._overlay.ids[row] for row in rows]
         scored = zip(self._compute_scores(rows), ids, strict=True)
         reached = [(score, id_) for score, id_ in scored if score >= floor]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, sqrt
@@ -58,7 +58,7 @@ def read_id(item: Any) -> PointId:
 
 
 def _read_result(item: Any, metric: Metric) -> tuple[PointId, float]:
-    if isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 2:  # noqa: PLR2004
+    if isinstance(item, tuple | list) and len(item) == 2:  # noqa: PLR2004 - id and score
         return _to_point_id(item[0]), float(item[1])
     if isinstance(item, Mapping):
         distance = item.get("distance")
@@ -79,6 +79,8 @@ def _read_milvus_score(distance: float, metric: Metric) -> float:
 
 
 def _to_point_id(value: Any) -> PointId:
+    if type(value) is int or type(value) is str:
+        return value
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, UUID):

@@ -42,22 +42,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.base.chunks import list_chunks
+from nudge_sync.solve.dense_softmax import QueryBlock, cut_blocks, sum_all_responsibilities
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.sparse_softmax import (
     MAX_DENSE_PAIRS,
-    MIN_EXPONENT,
     NearPairs,
     find_near_pairs,
     join_scores,
     sum_responsibilities,
 )
 
-_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK = 512, 1 << 23
-"""Queries, and scores, held at once: at most 32 MB of them."""
-_MIN_QUERIES_PER_BLOCK = 16
-"""Queries per block at least: with fewer a matrix product is no faster than single ones."""
 CURVATURE_SHARE = 0.125
 """Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
 softmax, and queries of one point spread over many directions."""
@@ -184,14 +179,13 @@ def _climb(
     movable = inputs.movable & (lengths(original) > MIN_LENGTH)
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
     attracting_sum = np.asarray(inputs.positive_weights.T @ inputs.queries)
+    blocks = _cut_if_few(len(points), inputs)
     current, lookahead, momentum = original, original, 1.0
     for _ in range(settings.iterations):
         # Looked up again in each iteration: other points have moved near.
-        near_pairs = _find_near_pairs(
-            lookahead if norms is None else lookahead * norms[:, None], inputs
-        )
+        pairs = _find_near_pairs(lookahead, norms, inputs) if blocks is None else blocks
         update = _compute_update(
-            original, lookahead, norms, attracting_sum, inputs, near_pairs, settings
+            original, lookahead, norms, attracting_sum, inputs, pairs, settings
         )
         updated = _project_to_cap(
             lookahead + np.where(movable[:, None], update, 0), original, settings.cap
@@ -207,10 +201,25 @@ def _climb(
     return _restore_lengths(points, original, current)
 
 
-def _find_near_pairs(scored: Float32, inputs: NudgeCInputs) -> NearPairs | None:
-    """Find the pairs for the sparse softmax, or None where all pairs are few enough."""
-    if len(scored) * len(inputs.queries) <= MAX_DENSE_PAIRS:
+def _cut_if_few(count: int, inputs: NudgeCInputs) -> list[QueryBlock] | None:
+    """Cut the queries into blocks, or return None where all pairs are too many.
+
+    count: of points.
+    """
+    if count * len(inputs.queries) > MAX_DENSE_PAIRS:
         return None
+    return cut_blocks(
+        inputs.queries,
+        inputs.positive_weights,
+        inputs.negative_weights,
+        inputs.unjudged_scores,
+        inputs.cold_weights,
+    )
+
+
+def _find_near_pairs(vectors: Float32, norms: Float32 | None, inputs: NudgeCInputs) -> NearPairs:
+    """Find the pairs for the sparse softmax.  norms: (n,), lengths that scale scores, or None."""
+    scored = vectors if norms is None else vectors * norms[:, None]
     return find_near_pairs(inputs.queries, scored, inputs.positive_weights, inputs.negative_weights)
 
 
@@ -220,22 +229,23 @@ def _compute_update(
     norms: Float32 | None,
     attracting_sum: Float32,
     inputs: NudgeCInputs,
-    near_pairs: NearPairs | None,
+    pairs: NearPairs | list[QueryBlock],
     settings: NudgeCSettings,
 ) -> Float32:
     """Return the step of each row: its gradient along the sphere over a bound of the curvature.
 
     With m_j = sum_i r_ij the bound is prior tau + tau^2 CURVATURE_SHARE m_j.
     norms: (n,), the lengths that scale scores on a dot-product collection.
+    pairs: those of the sparse softmax, or the blocks of all queries.
     """
-    if near_pairs is None:
-        responsibility_sum, mass = _sum_responsibilities(vectors, norms, inputs, settings.tau)
+    if isinstance(pairs, list):
+        responsibility_sum, mass = sum_all_responsibilities(vectors, norms, pairs, settings.tau)
     else:
         scored = vectors if norms is None else vectors * norms[:, None]
         responsibility_sum, mass = sum_responsibilities(
             scored,
             inputs.queries,
-            near_pairs,
+            pairs,
             inputs.unjudged_scores,
             settings.tau,
             inputs.cold_weights,
@@ -248,66 +258,6 @@ def _compute_update(
     gradient = gradient + prior_weight * (original - vectors)
     gradient -= np.einsum("ij,ij->i", gradient, vectors)[:, None] * vectors
     return np.asarray(gradient / (prior_weight + curvature)[:, None], np.float32)
-
-
-def _sum_responsibilities(
-    vectors: Float32, norms: Float32 | None, inputs: NudgeCInputs, tau: float
-) -> tuple[Float32, Float32]:
-    """Return sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), over all pairs."""
-    responsibility_sum, mass = np.zeros_like(vectors), np.zeros(len(vectors), np.float32)
-    size_of_block = max(
-        _MIN_QUERIES_PER_BLOCK, min(_QUERIES_PER_BLOCK, _SCORES_PER_BLOCK // max(1, len(vectors)))
-    )
-    for rows in list_chunks(len(inputs.queries), size_of_block):
-        scores = inputs.queries[rows] @ vectors.T
-        if norms is not None:
-            scores *= norms
-        shares = _compute_shares(scores, inputs, rows, tau)
-        responsibility_sum += shares.T @ inputs.queries[rows]
-        mass += shares.sum(axis=0)
-    return responsibility_sum, mass
-
-
-def _compute_shares(scores: Float32, inputs: NudgeCInputs, rows: slice, tau: float) -> Float32:
-    """Return the responsibilities r_ij of the queries `rows`: (rows, n). Overwrites `scores`."""
-    positive, unjudged_scores = inputs.positive_weights[rows], inputs.unjudged_scores[rows]
-    query, point = positive.nonzero()
-    top = scores.max(axis=1, initial=-np.inf)
-    top = np.maximum(top, unjudged_scores.max(axis=1, initial=-np.inf))[:, None]
-    odds = _exponentiate(scores, top, tau)
-    own = odds[query, point]
-    odds[query, point] = 0.0
-    others = odds.sum(axis=1) + _exponentiate(unjudged_scores.copy(), top, tau).sum(axis=1)
-    rejected_shares = (
-        _compute_rejected_shares(odds, others, inputs.negative_weights[rows])
-        if inputs.negative_weights is not None
-        else None
-    )
-    total = own + others[query]
-    pushes = np.bincount(query, positive.data / total, minlength=len(odds)).astype(np.float32)
-    if inputs.cold_weights is not None:
-        pushes += inputs.cold_weights[rows] / others
-    odds *= pushes[:, None]
-    odds[query, point] = positive.data * own / total
-    if rejected_shares is not None:
-        np.add.at(odds, rejected_shares[:2], rejected_shares[2])
-    return odds
-
-
-def _compute_rejected_shares(
-    odds: Float32, others: Float32, negative: csr_matrix
-) -> tuple[NDArray[np.int32], NDArray[np.int32], Float32]:
-    """Return the responsibilities that rejections add: queries, points, v_ij e_ij / R_i."""
-    query, point = negative.nonzero()
-    return query, point, (negative.data * odds[query, point] / others[query]).astype(np.float32)
-
-
-def _exponentiate(scores: Float32, top: Float32, tau: float) -> Float32:
-    """Return exp(tau (scores - top)), written over `scores`; top: one score per row."""
-    scores -= top
-    scores *= np.float32(tau)
-    np.maximum(scores, MIN_EXPONENT, out=scores)
-    return np.exp(scores, out=scores)
 
 
 def _project_to_cap(vectors: Float32, original: Float32, cap: float) -> Float32:

@@ -82,6 +82,22 @@ class SolverTask:
     def _neighbour_cache(self) -> dict[bytes, Rows]:
         return {}
 
+    @cached_property
+    def _validation_cache(self) -> dict[bytes, JudgedQueries]:
+        return {}
+
+    def get_validation(self, split: ValidationSplit) -> JudgedQueries:
+        """Return the validation queries of a split; where documents are hidden, they are kept.
+
+        Every method is measured on the same ones, and cutting them out takes longer than a search.
+        """
+        if split.hidden is None:
+            return _select_validation(self.queries, split)
+        known, key = self._validation_cache, _make_key(split.validation, split.hidden)
+        if key not in known:
+            known[key] = _select_validation(self.queries, split)
+        return known[key]
+
     def get_pulls(
         self, train: NDArray[np.bool_] | Rows, hidden: NDArray[np.bool_] | None = None
     ) -> PointPulls:
@@ -255,7 +271,7 @@ def iterate_validation_queries(
     Where documents are hidden, the queries with warm answers come first, scored on those alone,
     and then the queries with cold answers, scored on those.
     """
-    return ((split, _select_validation(task.queries, split)) for split in splits)
+    return ((split, task.get_validation(split)) for split in splits)
 
 
 def _select_validation(queries: JudgedQueries, split: ValidationSplit) -> JudgedQueries:
