@@ -18,7 +18,7 @@ from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.log_documents import scan_log_documents
 from nudge_sync_qdrant.records import QdrantRecords
 from nudge_sync_qdrant.replicas import plan_replication, read_replication, replicate
-from nudge_sync_qdrant.rights import find_missing_rights
+from nudge_sync_qdrant.rights import probe_rights
 from nudge_sync_qdrant.settings import QdrantSettings
 
 
@@ -87,7 +87,7 @@ class QdrantDatabase:
 
     def missing_rights(self, collection: str, companions: Sequence[str]) -> list[str]:
         """See `GuardedDatabase.missing_rights`."""
-        return list(find_missing_rights(self.connection, collection, companions))
+        return list(probe_rights(self.connection, collection, companions))
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

@@ -13,7 +13,7 @@ from nudge_sync_qdrant.consistency import send_empty_update
 from nudge_sync_qdrant.create import has_collection
 
 
-def find_missing_rights(
+def probe_rights(
     connection: Connection, collection: str, companions: Sequence[str]
 ) -> Iterator[str]:
     """Yield what the key may not do that a change of `collection` needs, each a sentence.
