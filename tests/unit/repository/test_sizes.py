@@ -22,7 +22,7 @@ ROOMY_FOLDERS: dict[str, int] = {
     # One file a verb.
     "nudge_sync/cli/verbs": 17,
     # The same rooms as in the other connectors, and what clusters need beside them.
-    "connectors/nudge_sync_qdrant": 19,
+    "connectors/nudge_sync_qdrant": 22,
     # The same rooms as in the other connectors, and what Milvus's wire format needs beside them.
     "connectors/nudge_sync_milvus": 21,
 }
