@@ -25,6 +25,7 @@ METHOD_STYLES = {
     "nothing": ("#555555", "|"),
     "nudge-m": ("#E69F00", "s"),
     "nudge-n": ("#0072B2", "o"),
+    "nudge-h": ("#56B4E9", "P"),
     "nudge-c": ("#D55E00", "^"),
     "auto": ("#009E73", "D"),
     "adaptor": ("#CC79A7", "v"),

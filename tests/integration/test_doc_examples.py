@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_qdrant import QdrantVectorStore
@@ -15,6 +16,7 @@ from llama_index.core.schema import TextNode
 from qdrant_client.models import Distance, VectorParams
 
 import nudge_sync_qdrant
+import nudge_sync_qdrant_edge
 from nudge_sync import FeedbackLog
 from nudge_sync.config import load_config
 from nudge_sync.store.target import open_target
@@ -83,7 +85,8 @@ def names() -> Iterator[dict[str, Any]]:
     [
         (page, number)
         for page in FEEDBACK_PAGES
-        for number, _ in enumerate(find_blocks(page, "python"))
+        for number, block in enumerate(find_blocks(page, "python"))
+        if "ingest(" not in block
     ],
 )
 def test_an_example_logs_a_search_and_what_came_of_it(
@@ -103,8 +106,20 @@ def test_an_example_logs_a_search_and_what_came_of_it(
 
 def test_there_are_examples():
     assert len(find_blocks(HOW_TO, "python")) == 3
-    assert len(find_blocks("README.md", "python")) == 1
+    assert len(find_blocks("README.md", "python")) == 2
     assert len(find_blocks("docs/experiments.md", "python")) == 2
+
+
+def test_the_embedded_collection_is_made_and_filled(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for block in find_blocks("README.md", "python") if "ingest(" in block]
+    vectors = np.eye(3, DIMENSION, dtype=np.float32)
+
+    exec(block, {"ids": [1, 2, 3], "vectors": vectors, "payloads": [{"title": "a"}] * 3})
+
+    database = nudge_sync_qdrant_edge.connect({"path": "shards"})
+    assert (database.collection("docs").read([1, 2, 3]).vectors == vectors).all()
+    database.close()
 
 
 def test_the_mapped_log_is_a_configuration(tmp_path: Path):

@@ -85,6 +85,8 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever reads a part of it may stop within a letter of a progress bar.
+            errors="replace",
             env={**os.environ, "NUDGE_SYNC_CONFIG": str(self.config_path), **variables},
         )
 

@@ -14,7 +14,7 @@ STATIC = DOCS / "site" / "static"
 def test_the_index_leads_to_every_page():
     text = (DOCS / "index.md").read_text(encoding="utf-8")
     linked = {(DOCS / link).resolve() for link in re.findall(r"\]\((\S+\.md)\)", text)}
-    folders = (ROOT, DOCS, DOCS / "feedback")
+    folders = (ROOT, DOCS, DOCS / "experiments", DOCS / "feedback")
     pages = {
         *(page for folder in folders for page in folder.glob("*.md")),
         DOCS / "adr" / "index.md",
