@@ -24,7 +24,9 @@ VARIABLES = dict.fromkeys(("QDRANT_API_KEY", "MILVUS_TOKEN", "NUDGE_SYNC_TOKEN")
 @pytest.fixture(params=SECTIONS)
 def config(request, tmp_path):
     path = tmp_path / "nudge-sync.toml"
-    text = f'[database]\n{SECTIONS[request.param]}\n[collections.docs]\n[schedule]\nevery = "1d"\n'
+    # Half a minute is waited by default.
+    database = f'[database]\npatience = "1s"\n{SECTIONS[request.param]}\n'
+    text = f'{database}[collections.docs]\n[schedule]\nevery = "1d"\n'
     path.write_text(text, encoding="utf-8")
     return path
 
