@@ -137,10 +137,13 @@ class Connection:
                 raise
             except Exception as error:
                 # Not kept in a variable: that would be a cycle, and keep the client alive.
-                translated = translate_error(error, self._name_request(subject), self._api_key)
                 if repeats_api_key(error, self._api_key):
-                    raise self._name_silent_peers(translated) from None
-                raise self._name_silent_peers(translated) from error
+                    raise self._translate(error, subject) from None
+                raise self._translate(error, subject) from error
+
+    def _translate(self, error: Exception, subject: str) -> DatabaseError:
+        translated = translate_error(error, self._name_request(subject), self._api_key)
+        return self._name_silent_peers(translated)
 
     def _name_request(self, subject: str) -> str:
         """Return what a request is about, after the address that it went to."""
