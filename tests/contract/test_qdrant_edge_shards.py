@@ -90,9 +90,12 @@ def test_names_stay_below_the_directory(database, directory, name):
     assert sorted(directory.parent.iterdir()) == outside
 
 
-def test_no_such_directory_is_made_and_a_file_is_refused(directory):
-    connect("qdrant-edge", {"path": str(directory / "new" / "deep")}).close()
+def test_only_what_stores_makes_a_directory_and_a_file_is_refused(directory):
+    database = connect("qdrant-edge", {"path": str(directory / "new" / "deep")})
+    assert not (directory / "new").exists()
+    database.records("docs__nudge_events").put([Record("k", {"a": 1})])
     assert (directory / "new" / "deep").is_dir()
+    database.close()
     (directory / "file").write_text("")
     with pytest.raises(ConfigError, match=r"database\.path"):
         connect("qdrant-edge", {"path": str(directory / "file")})
