@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.gc_pause import pause_gc
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.judgements import build_judgements
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, compute_vector_digest
+from nudge_sync.settings.feedback import FeedbackSettings
 
 DIMENSION, POINTS, CLICKS, RELEVANT_SHARE, RELEVANT_CLICK_FACTOR = 384, 100_000, 2, 0.2, 5
 BLOCK, MEASURED_EVENTS = 100_000, 1_000_000

@@ -38,9 +38,9 @@ from simulated_feedback import (
     simulate_clicks,
 )
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Log
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.tuning.finetune import finetune
 
 

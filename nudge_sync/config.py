@@ -15,7 +15,7 @@ from nudge_sync.base.times import check_cron, parse_duration
 from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
-from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,7 +27,8 @@ class SolverSettings(Section):
     method: MethodName = "auto"
     metric: MetricName = "ndcg@10"
     angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] | None = None
-    """In radians, of nudge-n, nudge-h and nudge-c; chosen on validation queries if absent."""
+    """Fixed angle in radians, for nudge-n, nudge-h and nudge-c; chosen on validation queries if
+    absent."""
     max_angle: Annotated[float, Field(gt=0, le=1.5707963267948966)] = 1.0471975511965976
     """Largest angle between a point and its original, in radians."""
     cold_share: Literal["auto", "off"] | Share = "auto"
@@ -47,14 +48,16 @@ class GateSettings(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence of the interval of the held-out gain, which has to lie above zero."""
     max_loss: Share = 0.01
-    """Largest mean loss of the metric: against what is live, of bystanders, and after the write."""
+    """Largest mean loss of the metric that is accepted: against what is live, on queries that share
+    no judged point with the others, and on the live index after the write."""
     max_cold_loss: Share = 0.01
     """Largest mean loss of the metric that is accepted on answers without feedback, as far as it is
     shown; not looked at where `solver.cold_share` is "off"."""
     max_moved_share: Share = 1.0
     """Largest share of the collection one revision may write."""
     max_drifted_share: Share = 0.5
-    """Largest share of the points ever moved whose vector may be unknown."""
+    """Largest share, of the points that were ever moved, whose vectors are neither originals nor
+    written by a revision that is kept."""
 
 
 class WriteSettings(Section):
@@ -71,90 +74,8 @@ class WriteSettings(Section):
     """How many revisions the ledger keeps, beside older ones that still have history."""
     lease_seconds: Annotated[float, Field(ge=5, le=86_400)] = 120.0
     allow_fewer_copies: bool = False
-    """Whether points may move of whose originals a cluster keeps fewer copies than of them."""
-
-
-DEFAULT_ACTIONS = {
-    "relevant": 1.0, "not_relevant": -1.0, "click": 1.0, "watch": 1.0, "add_to_cart": 2.0,
-    "purchase": 3.0,
-}  # fmt: skip
-
-
-class SearchLog(Section):
-    """A collection of the application's own that holds searches, and the names of its fields.
-
-    Dots lead into nested fields; "" means that the log has no such field.
-    """
-
-    collection: str
-    query_id: str = ""
-    """The field of the query's id; "": the point's own id."""
-    vector: str = ""
-    """The name of the query's vector; "" is the default vector."""
-    text: str = ""
-    time: str = ""
-    shown: str = ""
-    session: str = ""
-    client: str = ""
-
-
-class EventLog(Section):
-    """A collection of the application's own that holds events, and the names of its fields.
-
-    Each of its points is one event, or a search with the list of the points clicked. Dots lead into
-    nested fields; "" means that the log has no such field.
-    """
-
-    collection: str
-    query_id: str
-    point: str
-    """The field of the point's id, or of a list of ids."""
-    action: str = ""
-    """The field of the action; "": every event is a click."""
-    position: str = ""
-    grade: str = ""
-    time: str = ""
-    session: str = ""
-    client: str = ""
-
-
-class FeedbackSettings(Section):
-    """How events become judgements."""
-
-    searches: SearchLog | None = None
-    """Searches that the application logs in a collection of its own; only read."""
-    events: EventLog | None = None
-    """Events that the application logs in a collection of its own; only read."""
-    actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
-        default_factory=lambda: dict(DEFAULT_ACTIONS)
-    )
-    """Action -> what it is worth, times an event's grade; other actions are stored and not used."""
-    bias: Literal["pbm", "coec", "ipw"] = "pbm"
-    """How position bias is taken out of clicks: a position-based model with hidden relevance,
-    clicks over expected clicks, or inverse propensities. Labels have none."""
-    min_belief: Annotated[float, Field(ge=0.25, lt=1)] = 0.3
-    """How relevant a point must be to a query before behaviour moves it there. With "pbm" that is a
-    probability, and 0.3 kept more of the gain in simulations than 0.5 did; the figures of "coec"
-    and "ipw" are no probabilities, and 0.5 is the least to use."""
-    min_sessions: Annotated[int, Field(ge=1)] = 1
-    """Fewest people (or sessions, where clients are unknown) who must have acted on a point for a
-    query; where fewer searched, all of them. 1 did best in simulations of the click model."""
-    half_life_days: Annotated[float, Field(gt=0)] | None = 180.0
-    """Age at which behaviour counts half, against the newest; labels do not age."""
-    history_days: Annotated[float, Field(gt=0)] | None = None
-    """Age in days beyond which searches, events and labels are not read; undated ones are."""
-    merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
-    """Cosine from which on two queries share their evidence."""
-    session_cap: Annotated[int, Field(ge=1)] = 20
-    """Most points that the behaviour of one session counts for."""
-    client_cap: Annotated[int, Field(ge=1)] = 500
-    """Most points that the behaviour of one client counts for."""
-    point_cap: Annotated[int, Field(ge=1)] = 5
-    """Most queries on which one client's behaviour counts for the same point."""
-    outliers: Annotated[float, Field(gt=0)] = 5.0
-    """Clients this many deviations more active than the median are left out as bots."""
-    negatives: bool = False
-    """Whether points that people skipped to click further down are moved away from the query."""
+    """Whether points may move although a cluster keeps fewer copies of their originals than of the
+    collection."""
 
 
 class ScheduleSettings(Section):
@@ -204,8 +125,6 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
-    canary: CanarySettings | None = None
-    """None: a plan that passes the gate is written without a canary."""
 
 
 class ServeSettings(Section):
@@ -262,8 +181,6 @@ class Config(Section):
             raise ValueError("no collection; add a table such as [collections.docs]")
         if any("__nudge_" in name or not name.strip() for name in collections):
             raise ValueError("name your own collections; those with __nudge_ are the sidecar's")
-        if any(settings.canary for settings in collections.values()):
-            raise ValueError("no verb of this version runs a canary yet; take out [canary]")
         return collections
 
     @property
@@ -274,7 +191,11 @@ class Config(Section):
     @property
     def connection(self) -> dict[str, Any]:
         """The [database] table without the core's own keys, which is handed to the connector."""
-        table = {k: v for k, v in self.database.items() if k not in {"connector", "patience"}}
+        table = {
+            key: value
+            for key, value in self.database.items()
+            if key not in {"connector", "patience"}
+        }
         return table if self._folder is None else SettingsTable(table, self._folder)
 
     @property
@@ -289,7 +210,6 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
-    "canary": CanarySettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -297,8 +217,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
-    collection; a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
+    a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

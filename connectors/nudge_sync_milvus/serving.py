@@ -103,7 +103,7 @@ class SearchServer:
             self._known = _Known(layout, describe_index(self._connection, layout))
         return self._known
 
-    def _call(self, method: str, request: object) -> milvus_pb2.SearchResults:
+    def _call(self, method: str, request: object) -> Any:
         try:
             return self._connection.call(method, request)
         except DatabaseError:

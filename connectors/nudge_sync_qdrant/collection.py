@@ -141,7 +141,7 @@ class QdrantCollection:
             return self._connection.client.get_collection(self._name)
 
     def _describe_others(self) -> str:
-        with suppress(NudgeSyncError), self._connection.translate_errors("the server"):
+        with suppress(NudgeSyncError), self._connection.translate_errors("all collections"):
             found = self._connection.client.get_collections().collections
             aliases = self._connection.client.get_aliases().aliases
             names = [*(each.name for each in found), *(each.alias_name for each in aliases)]
@@ -151,7 +151,7 @@ class QdrantCollection:
     def _resolve_alias(self) -> str:
         """Return the real name of the collection, which may be the one that was asked for."""
         try:
-            with self._connection.translate_errors("the server"):
+            with self._connection.translate_errors("aliases"):
                 aliases = self._connection.client.get_aliases().aliases
         except Unauthorised:
             # A token for this collection alone may not list aliases.

@@ -39,7 +39,7 @@ class QdrantDatabase:
 
         In local mode it is atomic too: no other process can open the directory.
         """
-        with self.connection.translate_errors("the server"):
+        with self.connection.translate_errors("all collections"):
             # Anybody may ask for the version; this needs the key.
             self.connection.client.get_collections()
         return DatabaseFacts(

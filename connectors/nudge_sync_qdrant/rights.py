@@ -51,7 +51,7 @@ def _may_write(connection: Connection, name: str) -> bool:
 def _may_create(connection: Connection) -> bool:
     """Return whether the key may make collections: then it may change them, also one of no name."""
     try:
-        with connection.translate_errors("the server"):
+        with connection.translate_errors("rights"):
             connection.client.update_collection(
                 f"nudge_sync_no_such_{uuid4().hex}", optimizers_config=OptimizersConfigDiff()
             )

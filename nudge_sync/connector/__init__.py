@@ -5,6 +5,7 @@ Nothing here needs a database or its client. `docs/connectors.md` says how to wr
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.connector.contract import (
+    LARGEST_ANSWER,
     Collection,
     CollectionFacts,
     Connect,
@@ -19,17 +20,19 @@ from nudge_sync.connector.contract import (
     Points,
     Record,
     Records,
-    ReplicatedDatabase,
-    Replication,
     Scalar,
-    ServingCollection,
     Where,
     WriteReport,
 )
 from nudge_sync.connector.entry_points import ENTRY_POINT_GROUP, connect, connector_names
 from nudge_sync.connector.near_names import describe_near_names
 from nudge_sync.connector.records import check_records, has_generation, is_match
-from nudge_sync.connector.replication import find_replication, open_records_beside
+from nudge_sync.connector.replication import (
+    ReplicatedDatabase,
+    Replication,
+    find_replication,
+    open_records_beside,
+)
 from nudge_sync.connector.rights import GuardedDatabase
 from nudge_sync.connector.room import require_room
 from nudge_sync.connector.secrets import (
@@ -38,6 +41,7 @@ from nudge_sync.connector.secrets import (
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
+from nudge_sync.connector.serving import ServingCollection
 from nudge_sync.connector.settings import Section, resolve_path, validate_settings
 from nudge_sync.connector.vectors import (
     TOLERANCE,
@@ -50,6 +54,7 @@ from nudge_sync.connector.versions import parse_version
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "LARGEST_ANSWER",
     "TOLERANCE",
     "Collection",
     "CollectionFacts",

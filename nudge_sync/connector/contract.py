@@ -1,4 +1,4 @@
-"""What a database has to do for nudge-sync. Every promise stands here and nowhere else.
+"""What a database has to do for nudge-sync. Each promise that it must keep stands here alone.
 
 A connector is a package with a function `connect(section) -> Database`, registered under the
 entry-point group `nudge_sync.connectors`. `section` is the `[database]` table of the TOML file
@@ -6,7 +6,9 @@ without its `connector` key, unread by the core; secrets come from environment v
 connector reads by itself. Connectors are synchronous. They translate the client's exceptions into
 those of `nudge_sync.errors` (the client's own as `__cause__`) and stop there: no retries, no
 sleeping, no logging, no caches. Arrays handed in are never changed.
-`nudge_sync.testing.conformance` is the kit to pass, `docs/connectors.md` the way to a connector.
+`nudge_sync.testing.conformance` is the kit that every connector has to pass, and
+`docs/connectors.md` the way to a connector of one's own. What a connector may offer beyond this
+stands in `replication`, `serving` and `rights`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ Document: TypeAlias = dict[str, Any]
 """What JSON can hold, with string keys."""
 Metric: TypeAlias = Literal["cosine", "dot", "euclid"]
 """How a collection measures nearness."""
+LARGEST_ANSWER = 16_384
+"""The most points that every database returns for one query; Milvus gives no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,9 @@ class DatabaseFacts:
     """Which database answered, and what it can do."""
 
     product: str
+    """Its name, for people."""
     version: str
-    """Its name, for people, and its version as the server reports it."""
+    """The version as the server reports it."""
     atomic_swap: bool
     """Whether `Records.swap` is one atomic step, also against other processes."""
     storage_path: Path | None = None
@@ -48,8 +53,9 @@ class CollectionFacts:
     """What a collection is; the core decides which of them it refuses to work on."""
 
     name: str
+    """The name asked for, which may be an alias."""
     collection: str
-    """The name asked for, and the real one behind it if that is an alias; else they are equal."""
+    """The real collection behind it; equal to `name` where there is no alias."""
     vector: str
     """The vector's name; "" for the collection's default (in Milvus: its first vector field)."""
     dimension: int
@@ -106,25 +112,6 @@ class Health:
 
     ready: bool
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Replication:
-    """How many copies of a collection a cluster keeps, on nodes of their own.
-
-    Numbers of one shard are those of the shard with the fewest.
-    """
-
-    factor: int = 1
-    """Copies of each shard that the collection is to have."""
-    replicas: int = 1
-    """Copies of each shard that there are, whatever state they are in."""
-    active: int = 1
-    """Copies of each shard that are complete and in use."""
-    write_consistency: int = 1
-    """Copies that have to take a write before it counts."""
-    shards: int = 1
-    """Parts that the points are divided into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,28 +258,6 @@ class Database(Protocol):
 
 
 @runtime_checkable
-class ServingCollection(Protocol):
-    """A collection that also serves searches of an application, as its own client would.
-
-    As quick as the client allows: at the database's default consistency, and with what the
-    collection is remembered from the first call. Connectors may do without; experiments then
-    search by `Collection.search`, and under no filter. A filter is what the database's own client
-    takes; None admits every point.
-    """
-
-    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
-        """Return the `k` best points that pass the filter, for one query, (d,).
-
-        Scores are those of `Collection.search`. Fewer than `k` only where no more points pass.
-        """
-        ...
-
-    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
-        """Return those of `ids` that exist and pass the filter, in any order."""
-        ...
-
-
-@runtime_checkable
 class DocumentReader(Protocol):
     """A database that can also read everything in a collection of the application's own.
 
@@ -306,42 +271,6 @@ class DocumentReader(Protocol):
 
         vector: "" means the default one, None that none is read. A point without it has None.
         Raises CollectionNotFound.
-        """
-        ...
-
-
-@runtime_checkable
-class ReplicatedDatabase(Protocol):
-    """A database that can keep several copies of a collection.
-
-    Connectors may do without. Then nothing is known of copies, and the sidecar's collections are
-    made by `Database.records`.
-    """
-
-    def records_beside(
-        self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
-    ) -> Records:
-        """Return the sidecar's own collection `name`, as `Database.records` does.
-
-        The first `put` or `swap` makes it with as many copies as `collection` has, and as many of
-        them have to take a write, unless the `[database]` table says otherwise.
-        """
-        ...
-
-    def replication(self, name: str, beside: str = "") -> Replication | None:
-        """Return how many copies there are of a collection, the sidecar's or the user's.
-
-        beside: a collection; where there is no `name`, what the sidecar's own collection of that
-        name would get beside it. Returns None where there is neither, and outside a cluster.
-        """
-        ...
-
-    def replicate(self, name: str, wanted: Replication) -> list[str]:
-        """Begin to give the sidecar's own collection `name` the copies that `wanted` has.
-
-        Only adds: never fewer copies than there are, and no record changes. Returns, a sentence
-        each, what was begun, and [] once all copies are there; call it again to see.
-        Raises UnsupportedCollection where the cluster has too few nodes.
         """
         ...
 

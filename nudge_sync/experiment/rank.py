@@ -6,12 +6,12 @@ import logging
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
 
-from nudge_sync.connector import PointId
+from nudge_sync.connector import LARGEST_ANSWER, PointId
 from nudge_sync.experiment.assign import is_chosen, toss_coins
 from nudge_sync.experiment.interleave import InterleavedList, draft_teams
 from nudge_sync.experiment.loading import LoadedExperiment
@@ -22,8 +22,6 @@ from nudge_sync.experiment.ranked import ExposureLog, Fallback, Ranked, RankingT
 from nudge_sync.experiment.results import AppliedResults, read_id, read_results
 from nudge_sync.feedback.schema.exposure import Arm, Exposure, Team
 
-MAX_DEPTH = 16_384
-"""The longest list that is asked for; Milvus gives no longer one."""
 _REMEMBERED_DEPTHS = 256
 _LOGGER = logging.getLogger("nudge_sync.experiment")
 
@@ -81,7 +79,7 @@ class Ranker:
         k itself where the list is not changed; else as many as the last 256 such searches needed.
         """
         arm = assign_arm(loaded, session, client)
-        if loaded is None or arm in ("", loaded.running.live_arm):
+        if loaded is None or arm is None or arm == loaded.running.live_arm:
             return k
         return k + max(self._extra_depths, default=k)
 
@@ -93,7 +91,7 @@ class Ranker:
         Raises nothing: whatever goes wrong, the list is the application's own.
         """
         arm = assign_arm(loaded, request.session, request.client)
-        if loaded is None or arm in ("", loaded.running.live_arm):
+        if loaded is None or arm is None or arm == loaded.running.live_arm:
             return self._finish(loaded, request, _Shown(list(request.results[: request.k])), arm)
         try:
             shown = yield from self._rank_arm(loaded, request, arm)
@@ -121,7 +119,7 @@ class Ranker:
             if merged.is_exact:
                 break
             limit = merged.depth
-            deeper = (yield SearchDeeper(limit)) if limit <= MAX_DEPTH else None
+            deeper = (yield SearchDeeper(limit)) if limit <= LARGEST_ANSWER else None
             if deeper is None:
                 self._extra_depths.append(max(0, limit - request.k))
                 raise TooShort(limit)
@@ -133,20 +131,16 @@ class Ranker:
         return replace(shown, results=items)
 
     def _finish(
-        self, loaded: LoadedExperiment | None, request: Request, shown: _Shown, arm: Arm | str
+        self, loaded: LoadedExperiment | None, request: Request, shown: _Shown, arm: Arm | None
     ) -> Ranked:
         """Return the list, counted and logged."""
         exposure = None
         try:
             ids = [read_id(item) for item in shown.results] if shown.ids is None else shown.ids
-            if loaded is not None and arm:
+            if loaded is not None and arm is not None:
                 moved = tuple(id_ in loaded.overlay for id_ in ids)
                 exposure = Exposure(
-                    loaded.running.experiment_id,
-                    cast(Arm, arm),
-                    shown.teams,
-                    moved,
-                    shown.fallback,
+                    loaded.running.experiment_id, arm, shown.teams, moved, shown.fallback
                 )
         except Exception as error:  # noqa: BLE001 - a search never fails for an experiment
             self._report(error)
@@ -196,21 +190,21 @@ class _Shown:
     wanted: int = 0
 
 
-def assign_arm(loaded: LoadedExperiment | None, session: str, client: str) -> Arm | Any:
-    """Return the arm of a session or client; "" where it takes no part.
+def assign_arm(loaded: LoadedExperiment | None, session: str, client: str) -> Arm | None:
+    """Return the arm of a session or client; None where it takes no part.
 
     split: the chosen get the arm that the collection does not hold, all others the other one.
     interleave: the chosen get interleaved lists, and all others take no part.
     """
     if loaded is None:
-        return ""
+        return None
     running = loaded.running
     unit = client if running.unit == "client" else session
     if not unit:
-        return ""
+        return None
     chosen = is_chosen(running.key, unit, running.share)
     if running.mode == "interleave":
-        return "interleaved" if chosen else ""
+        return "interleaved" if chosen else None
     if not chosen:
         return running.live_arm
     return "treatment" if running.live_arm == "control" else "control"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.relevance import min_relevance
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Log
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 @dataclass(frozen=True, slots=True)

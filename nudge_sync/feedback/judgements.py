@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64, Int64, pair_key
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.config import CollectionSettings, FeedbackSettings
+from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
@@ -20,6 +20,7 @@ from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Actions, Log
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import Target
 
 __all__ = [

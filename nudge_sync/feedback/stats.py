@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import PointId, Points
+from nudge_sync.connector import LARGEST_ANSWER, PointId, Points
 from nudge_sync.planning.unjudged_search import (
-    MAX_SEARCH_WIDTH,
     UnjudgedPoints,
     choose_first_width,
     choose_similarity,
@@ -20,7 +19,7 @@ from nudge_sync.solve.geometry import lengths, to_float32, unit
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.store.target import Target
 
-MAX_UNJUDGED_READ = MAX_SEARCH_WIDTH
+MAX_UNJUDGED_READ = LARGEST_ANSWER
 """The most unjudged points whose vectors are held in memory: as many as one answer may have."""
 
 

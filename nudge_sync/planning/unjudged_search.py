@@ -9,14 +9,12 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import Metric, PointId
+from nudge_sync.connector import LARGEST_ANSWER, Metric, PointId
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.store.target import Target
 
 QUERIES_PER_SEARCH = 256
 """Queries sent in one search."""
-MAX_SEARCH_WIDTH = 16_384
-"""The largest answer that every database gives."""
 MIN_SEARCH_WIDTH = 40
 """Points asked for at first, at least: an answer is wide enough for most queries at once."""
 
@@ -89,10 +87,10 @@ def _widen_search(
             answers[row] = _drop_points_in_play(
                 ids, similarities, ids_in_play, depth, is_whole=len(ids) < width
             )
-        if width >= MAX_SEARCH_WIDTH:
+        if width >= LARGEST_ANSWER:
             break
         rows = [row for row in rows if not answers[row].is_complete]
-        width = min(width * 4, MAX_SEARCH_WIDTH)
+        width = min(width * 4, LARGEST_ANSWER)
     return [answers[row] for row in range(len(queries))]
 
 

@@ -54,7 +54,6 @@ def find_damaged_records(target: Target) -> Iterator[str]:
         ledger.collection_name,
         check_entry,
     )
-
     for records, collection_name, check in (
         (candidate.records, candidate.collection_name, check_history),
         (shadow.records, shadow.collection_name, check_original),

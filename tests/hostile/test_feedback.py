@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nudge_sync.config import CollectionSettings, FeedbackSettings
+from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Record
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.formats import open_json_lines
@@ -21,6 +21,7 @@ from nudge_sync.feedback.ingest.qrels import open_qrels
 from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.stats import count_feedback
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.broken_npy_files import BROKEN_ARRAYS
 

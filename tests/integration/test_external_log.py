@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from pymilvus import DataType, MilvusClient
 
-from nudge_sync.config import CollectionSettings, FeedbackSettings
+from nudge_sync.config import CollectionSettings
 from nudge_sync.feedback.judgements import load_judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync_qdrant_edge import connect
 from tests.support.external_log import (
     MAPPED_FEEDBACK,

@@ -9,7 +9,7 @@ import numpy as np
 import nudge_sync_milvus
 import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
-from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
+from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
 from tests.support.applications import MemoryApplication
 from tests.support.sample_collection import QUERIES, SampleCollection
 

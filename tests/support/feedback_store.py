@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database, Record
 from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
 from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.qrels import open_beir_texts
 from nudge_sync.feedback.ingest.report import ImportReport
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.feedback_files import DIMENSION

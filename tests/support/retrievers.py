@@ -11,10 +11,10 @@ from pymilvus import MilvusClient
 
 import nudge_sync_milvus
 import nudge_sync_qdrant
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
 from tests.support.applications import empty_milvus, empty_qdrant
 from tests.support.feedback_store import read_stored_feedback

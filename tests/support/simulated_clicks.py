@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 
 DIMENSION, RANKS, SESSIONS = 16, 8, 40
 

@@ -49,15 +49,6 @@ def test_a_collection_overrides_the_shared_tables_key_by_key(tmp_path):
     assert (other.min_queries, other.confidence) == (9, 0.9)
 
 
-def test_a_canary_is_refused_rather_than_left_out_in_silence(tmp_path):
-    assert "take out [canary]" in refusal(tmp_path, MINIMAL + "[canary]\nshare = 0.2\n")
-    own = MINIMAL + "[collections.docs.canary]\n"
-    assert "take out [canary]" in refusal(tmp_path, own)
-    assert "canary.mode" in refusal(tmp_path, MINIMAL + '[canary]\nmode = "both"\n')
-    split = '[canary]\nmode = "split"\nshare = 1.0\n'
-    assert "somebody has to be compared" in refusal(tmp_path, MINIMAL + split)
-
-
 def test_a_collections_own_schedule_replaces_the_shared_time(tmp_path):
     text = '[collections.docs.schedule]\ncron = "0 3 * * *"\n[schedule]\nevery = "6h"\n'
     schedule = (

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Where
 from nudge_sync.experiment.evidence.exposed_searches import (
     ExposedSearches,
@@ -33,6 +32,7 @@ from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.exposure import EXPERIMENT_FIELD, Exposure
 from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.experiments.running import AssignmentUnit
 from nudge_sync.store.schema import LAST_MOMENT
 from nudge_sync.store.target import Target

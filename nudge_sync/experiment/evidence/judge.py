@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.errors import DatabaseError
 from nudge_sync.experiment.evidence.credit import load_credits
 from nudge_sync.experiment.evidence.decision import (
@@ -13,6 +12,7 @@ from nudge_sync.experiment.evidence.decision import (
     weigh_evidence,
 )
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.experiments.running import RunningExperiment
 from nudge_sync.store.target import Target
 

@@ -8,7 +8,6 @@ from itertools import chain
 import numpy as np
 
 from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.actors import count_searchers, identify_people
 from nudge_sync.feedback.clicks.bias.ipw import find_logged_clicks
 from nudge_sync.feedback.clicks.bots import remove_bots
@@ -34,6 +33,7 @@ from nudge_sync.feedback.clicks.stages import (
 )
 from nudge_sync.feedback.log.columns import ActionSelection, Log
 from nudge_sync.feedback.log.sorting import count_distinct, mark_changes, sort_unique
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 @dataclass(frozen=True, slots=True)

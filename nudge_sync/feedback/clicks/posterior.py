@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.bias.coec import compute_coec
 from nudge_sync.feedback.clicks.bias.ipw import LoggedClicks, compute_ipw_click_rate
 from nudge_sync.feedback.clicks.bias.pbm import (
@@ -26,6 +25,7 @@ from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features, fi
 from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.promoted import estimate_promotion_rates, find_points_without_topic
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
+from nudge_sync.settings.feedback import FeedbackSettings
 
 _COEC_PRIOR_STRENGTH = 2.0
 """The COEC ratio that is taken for a relevance of one half."""

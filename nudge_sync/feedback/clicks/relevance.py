@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int64
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.stages import FunnelStage
+from nudge_sync.settings.feedback import FeedbackSettings
 
 _MIN_SKIPS = 3
 """Skips from which on a point may be a negative."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Int32
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.log.columns import ActionSelection, Log
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 @dataclass(frozen=True, slots=True)

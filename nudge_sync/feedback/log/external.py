@@ -11,7 +11,6 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from nudge_sync.config import EventLog, FeedbackSettings, SearchLog
 from nudge_sync.connector import DocumentReader, Record, Records, Where
 from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
@@ -24,6 +23,7 @@ from nudge_sync.feedback.schema.records import (
 )
 from nudge_sync.feedback.schema.rows import parse_row
 from nudge_sync.feedback.schema.values import BadRow
+from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000

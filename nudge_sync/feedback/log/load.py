@@ -8,12 +8,12 @@ from time import time
 
 from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.freeze import freeze_log
 from nudge_sync.feedback.log.validation import RecordValidator
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.schema import LAST_MOMENT
 
 EVENTS_STAGE, SEARCHES_STAGE = "events", "searches"

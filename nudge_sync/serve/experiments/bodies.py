@@ -6,13 +6,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nudge_sync.connector import LARGEST_ANSWER
 from nudge_sync.errors import InputError
-from nudge_sync.experiment.rank import MAX_DEPTH, Request
+from nudge_sync.experiment.rank import Request
 from nudge_sync.experiment.ranked import Ranked
 from nudge_sync.experiment.results import read_id
 
 Name = Annotated[str, Field(max_length=1000)]
-ResultCount = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
+ResultCount = Annotated[int, Field(ge=1, le=LARGEST_ANSWER)]
 PointIdField = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Body = TypeVar("Body", bound=BaseModel)
@@ -43,7 +44,7 @@ class _SearchFields(BaseModel):
 class RankBody(_SearchFields):
     """The results of a search that the application made itself."""
 
-    results: Annotated[list[ResultBody], Field(max_length=MAX_DEPTH)]
+    results: Annotated[list[ResultBody], Field(max_length=LARGEST_ANSWER)]
     """Best first."""
     limit: ResultCount | None = None
     """How many were asked for; where fewer came, there are no more."""

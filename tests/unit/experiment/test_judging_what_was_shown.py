@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.experiment.evidence.credit import SESSION_GAP
 from nudge_sync.experiment.evidence.judge import judge_experiment
 from nudge_sync.feedback_log import FeedbackLog
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.experiments.sample_experiment import K, search_live, start_sample_canary
 
 SESSIONS = 100

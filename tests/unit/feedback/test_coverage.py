@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.explain import explain_judgements
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import DIMENSION
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import read_click_judgements, store_noisy_clicks
 
 DIMENSION = 3

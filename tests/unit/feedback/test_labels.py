@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.explain import explain_judgements
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Actions
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, to_event_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import DIMENSION, read_click_judgements
 
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.feedback.stats import count_feedback
+from nudge_sync.settings.feedback import FeedbackSettings
 
 DIMENSION = 3
 

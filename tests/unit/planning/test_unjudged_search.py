@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nudge_sync.base.progress import ignore_progress
+from nudge_sync.connector import LARGEST_ANSWER
 from nudge_sync.planning.unjudged_search import (
-    MAX_SEARCH_WIDTH,
     QUERIES_PER_SEARCH,
     choose_similarity,
     search_unjudged,
@@ -73,9 +73,9 @@ def test_a_collection_with_too_few_other_points_leaves_the_rest_at_minus_infinit
 
 
 def test_where_the_limit_ends_the_search_the_last_score_bounds_the_rest():
-    vectors, query = make_vectors(MAX_SEARCH_WIDTH + 500, 4, 0), make_vectors(1, 4, 1)
+    vectors, query = make_vectors(LARGEST_ANSWER + 500, 4, 0), make_vectors(1, 4, 1)
     order = np.argsort(-(query @ vectors.T)[0], kind="stable")
-    reached = order[:MAX_SEARCH_WIDTH]
+    reached = order[:LARGEST_ANSWER]
     ids_in_play = set(reached.tolist()) - {int(reached[100]), int(reached[9000])}
 
     found = search(make_target(vectors), query, ids_in_play, 10)
@@ -84,7 +84,7 @@ def test_where_the_limit_ends_the_search_the_last_score_bounds_the_rest():
     scores = (query @ vectors.T)[0]
     np.testing.assert_allclose(found.scores[0, :2], scores[reached[[100, 9000]]], atol=1e-6)
     np.testing.assert_allclose(found.scores[0, 2:], scores[reached[-1]], atol=1e-6)
-    assert (found.scores[0, 2:] >= scores[order[MAX_SEARCH_WIDTH:]].max() - 1e-6).all()
+    assert (found.scores[0, 2:] >= scores[order[LARGEST_ANSWER:]].max() - 1e-6).all()
 
 
 def test_no_queries_find_nothing_and_progress_is_told():

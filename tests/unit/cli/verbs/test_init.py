@@ -9,15 +9,8 @@ import tomllib
 import pytest
 
 from nudge_sync.cli.verbs.init import render_template
-from nudge_sync.config import (
-    CollectionSettings,
-    Config,
-    EventLog,
-    FeedbackSettings,
-    SearchLog,
-    load_config,
-)
-from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.config import CollectionSettings, Config, load_config
+from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
 from tests.support.command_line import invoke, write_config
 
 
@@ -56,8 +49,6 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()
     assert external.events.model_fields_set == EventLog.model_fields.keys()
-    assert CanarySettings.model_validate(tables["canary"]) == CanarySettings()
-    assert tables["canary"].keys() == CanarySettings.model_fields.keys()
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert load_config(path).collections["docs"].schedule.every == "6h"

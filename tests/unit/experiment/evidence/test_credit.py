@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.experiment.evidence.credit import SESSION_GAP, compute_credits, load_credits
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 

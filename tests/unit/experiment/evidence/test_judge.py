@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.experiment.evidence.judge import judge_experiment
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.experiments.running import start_experiment
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, disk_full

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.experiment.interleave import draft_teams
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.testing.memory import MemoryDatabase
 
 DIMENSION, QUERIES, SEARCHES, RANKS = 16, 60, 16, 6

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.actors import identify_people, resolve_clients, resolve_sessions
 from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import DIMENSION
 
 

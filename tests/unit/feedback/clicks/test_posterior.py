@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.bias.coec import compute_coec
 from nudge_sync.feedback.clicks.bias.pbm import DEFAULT_PRIOR
 from nudge_sync.feedback.clicks.pairs import group_by_pair
 from nudge_sync.feedback.clicks.posterior import estimate_posterior
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import (
     DIMENSION,
     replace_by_random_clicks,

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.relevance import (
     PairRelevance,
     compute_expected_gain,
     compute_weights,
 )
+from nudge_sync.settings.feedback import FeedbackSettings
 
 
 def make_pairs(*rows, **columns):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.stages import ClickContext, filter_clicks, run_stages
 from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import DIMENSION
 
 

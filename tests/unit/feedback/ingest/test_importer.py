@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.ingest.formats import open_json_lines
 from nudge_sync.feedback.ingest.importer import RowsRefused, import_rows
 from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.feedback_files import DIMENSION, EVENT, SEARCH, read_documents, write_lines
 
 

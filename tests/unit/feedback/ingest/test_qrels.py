@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import import_rows
 from nudge_sync.feedback.ingest.qrels import open_beir, open_qrels
 from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.feedback_files import DIMENSION, write_lines
 
 SHOWN = {"query_id": "q1", "query_vector": [0, 0, 0, 1], "shown": [7, 8], "text": "wings"}

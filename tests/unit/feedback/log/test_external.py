@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nudge_sync.config import CollectionSettings, EventLog, FeedbackSettings, SearchLog
+from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback, export_rows
 from nudge_sync.feedback.judgements import load_judgements, read_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
 from tests.support.external_log import (
     EVENT_LOG,
     MAPPED_FEEDBACK,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.connector import Record
 from nudge_sync.feedback.log import builder, load
 from nudge_sync.feedback.log.load import load_log
@@ -14,6 +13,7 @@ from nudge_sync.feedback.schema.records import (
     to_event_record,
     to_search_record,
 )
+from nudge_sync.settings.feedback import FeedbackSettings
 
 DIMENSION = 4
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from nudge_sync.config import FeedbackSettings
 from nudge_sync.feedback.clicks.bias.ipw import (
     MAX_INVERSE_PROPENSITY,
     compute_ipw_click_rate,
@@ -13,6 +12,7 @@ from nudge_sync.feedback.clicks.impressions import MAX_RANK, collect_impressions
 from nudge_sync.feedback.clicks.pairs import group_by_pair
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import DIMENSION, read_click_judgements, simulate_impressions
 
 EXAMINATION = 1 / np.maximum(np.arange(MAX_RANK + 1), 1)
