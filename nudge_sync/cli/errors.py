@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from nudge_sync.base.debug import is_debug_mode
-from nudge_sync.base.terminal import escape_unprintable
-from nudge_sync.cli.output import print_json
+from nudge_sync.cli.output import print_json, print_notice
 from nudge_sync.errors import Declined, Interrupted, NudgeSyncError
 
 GLOBAL_OPTIONS = {"--config": True, "-c": True, "--collection": True, "--json": False}
@@ -67,7 +66,7 @@ class VerbGroup(TyperGroup):
             _print_document(ctx, summarise_error(error))
             if is_debug_mode():
                 raise
-            print_error(str(error))
+            print_notice(str(error))
             raise typer.Exit(get_exit_code(error)) from None
 
 
@@ -117,11 +116,6 @@ def _move_options_after_verb(args: list[str]) -> list[str]:
 def get_exit_code(error: NudgeSyncError) -> int:
     """Return the exit code of an error that nudge-sync raised on purpose."""
     return INTERRUPTED_EXIT_CODE if isinstance(error, Interrupted) else error.exit_code
-
-
-def print_error(message: str) -> None:
-    """Print `message` as one line on stderr, after the program's name."""
-    typer.echo(f"nudge-sync: {escape_unprintable(message)}", err=True)
 
 
 def discard_stdout() -> None:

@@ -11,9 +11,8 @@ from nudge_sync.cli.errors import (
     describe_failure,
     discard_stdout,
     is_json_requested,
-    print_error,
 )
-from nudge_sync.cli.output import print_json
+from nudge_sync.cli.output import print_json, print_notice
 
 
 def main() -> None:
@@ -28,7 +27,7 @@ def main() -> None:
         if is_debug_mode():
             raise
         message = _format_unexpected(error)
-        print_error(message)
+        print_notice(message)
         if is_json_requested(sys.argv[1:]):
             print_json({"error": describe_failure(type(error).__name__, message, 1)})
         sys.exit(1)

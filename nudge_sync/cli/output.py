@@ -156,9 +156,9 @@ def require_terminal(assume_yes: bool) -> None:
         raise ConfigError("this writes to the collection; say --yes where nobody can be asked")
 
 
-def print_progress_line(text: str) -> None:
-    """Print on stderr how far the work is."""
-    typer.echo(f"nudge-sync: {escape_unprintable(text)}", err=True)
+def print_notice(message: str) -> None:
+    """Print an error, or how far the work is, as one line on stderr, after the program's name."""
+    typer.echo(f"nudge-sync: {escape_unprintable(message)}", err=True)
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def show_progress() -> Iterator[Progress]:
     is_terminal = console.is_terminal
     stop = StopRequest()
 
-    lines = ProgressLines(print_progress_line, INTERVAL_SECONDS)
+    lines = ProgressLines(print_notice, INTERVAL_SECONDS)
 
     def report(stage: str, done: int, total: int) -> None:
         lines.report(stage, done, total)
@@ -190,10 +190,10 @@ def show_progress() -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done, total=total or None)
         stop.raise_if_requested()
 
-    def print_notice() -> None:
+    def announce_stop() -> None:
         typer.echo("nudge-sync: ending after this batch; once more ends at once", err=True)
 
-    with handle_stop_signals(stop, print_notice), nullcontext() if is_terminal else lines:
+    with handle_stop_signals(stop, announce_stop), nullcontext() if is_terminal else lines:
         try:
             yield report
         finally:

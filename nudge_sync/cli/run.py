@@ -12,9 +12,9 @@ from nudge_sync.cli.errors import (
     GATE_REFUSED_EXIT_CODE,
     describe_failure,
     get_exit_code,
-    print_error,
     summarise_error,
 )
+from nudge_sync.cli.output import print_notice
 from nudge_sync.config import CollectionSettings, Config, load_config
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
@@ -120,7 +120,7 @@ def _run_on_collection(
 ) -> tuple[Any, int]:
     result = work(workspace.open_job(name))
     if isinstance(result, RefusedResult):
-        print_error(f"{name}: {result.reason}")
+        print_notice(f"{name}: {result.reason}")
         failure = describe_failure("GateRefused", result.reason, GATE_REFUSED_EXIT_CODE)
         return {**result.summary, "error": failure}, GATE_REFUSED_EXIT_CODE
     return result, 0
@@ -134,5 +134,5 @@ def _run_or_print_error(
     except Interrupted:
         raise
     except NudgeSyncError as error:
-        print_error(f"{name}: {error}")
+        print_notice(f"{name}: {error}")
         return {"collection": name, "error": summarise_error(error)}, get_exit_code(error)

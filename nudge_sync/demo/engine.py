@@ -17,7 +17,7 @@ from nudge_sync.connector import (
     connect,
 )
 from nudge_sync.errors import CollectionNotFound, ConfigError
-from nudge_sync.store.target import Target
+from nudge_sync.store.target import Target, list_companions
 
 EMBEDDED_ENGINE = "qdrant-edge"
 _ADDRESS_KEYS = {"qdrant": "url", "milvus": "uri"}
@@ -70,15 +70,8 @@ def create_demo_collection(
 
 def drop_demo_collections(target: Target) -> None:
     """Drop the collection that the demo made, and what was kept beside it."""
-    for records in (
-        target.queries,
-        target.events,
-        target.ledger_records,
-        target.history.records,
-        target.shadow.records,
-        target.database.records(target.facts.collection, target.facts.dimension),
-    ):
-        records.drop()
+    for name in (*list_companions(target).values(), target.facts.collection):
+        target.database.records(name).drop()
 
 
 def _import_connector(engine: str) -> Any:

@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import generate_latest
 
+from nudge_sync.feedback.ingest.batches import RowKind
 from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,7 +26,7 @@ ROW_LABELS = ("written", "drifted", "missing")
 GATE_LABELS = ("passed", "refused")
 FEEDBACK_STATUSES = (200, 422, 500, 503)
 """How a batch for a collection is answered once its body was read."""
-FEEDBACK_KINDS = ("search", "event")
+FEEDBACK_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 _CYCLE_SECONDS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 

@@ -79,7 +79,9 @@ def read_copies(target: Target) -> CopiesReport | None:
     """Return how many copies there are; None where the database keeps none, or does not say."""
 
     def read(name: str, beside: str = "") -> Replication | None:
-        return retry_transient(lambda: find_replication(target.database, name, beside))
+        return retry_transient(
+            lambda: find_replication(target.database, name, beside), patience=target.patience
+        )
 
     collection_name = target.facts.collection
     collection = read(collection_name)
@@ -128,7 +130,9 @@ def _replicate(target: Target, name: str, wanted: Replication) -> Iterator[str]:
         return
     deadline = time.monotonic() + _COPY_SECONDS
     reported: set[str] = set()
-    while begun := retry_transient(lambda: database.replicate(name, wanted)):
+    while begun := retry_transient(
+        lambda: database.replicate(name, wanted), patience=target.patience
+    ):
         for sentence in begun:
             if sentence not in reported:
                 yield sentence

@@ -21,7 +21,10 @@ def find_missing_rights(target: Target) -> list[str]:
         return []
     names = list_companions(target)
     companions = [names[each] for each in _WRITTEN]
-    return retry_transient(lambda: database.missing_rights(target.facts.collection, companions))
+    return retry_transient(
+        lambda: database.missing_rights(target.facts.collection, companions),
+        patience=target.patience,
+    )
 
 
 def refuse_missing_rights(target: Target) -> None:

@@ -56,6 +56,8 @@ class Target:
     """The ledger's own records: one a revision, the lease, and the state of erasure."""
     queries: Records
     events: Records
+    patience: float = PATIENCE_SECONDS
+    """Seconds for which a request is tried again after a transient error."""
 
     @property
     def prefix(self) -> str:
@@ -150,6 +152,7 @@ def open_target(
         ledger_records=open_records(state_prefix, "revisions"),
         queries=open_records(feedback_prefix, "queries"),
         events=open_records(feedback_prefix, "events"),
+        patience=patience,
     )
 
 

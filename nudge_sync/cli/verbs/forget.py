@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.errors import print_error
-from nudge_sync.cli.output import confirm, print_pairs, print_result
+from nudge_sync.cli.output import confirm, print_notice, print_pairs, print_result
 
 
 def forget(
@@ -37,12 +36,12 @@ def forget(
     result = {"collection": job.target.name, **erased.summary(), "left": external_counts}
     print_result(result, as_json, lambda shown: print_pairs("", shown))
     if hold is not None:
-        print_error(
+        print_notice(
             f"the collection is on hold {hold.describe()}: its vectors forget with the first cycle "
             "after `nudge-sync release`, or at once with `nudge-sync rollback --originals`"
         )
     for name, count in external_counts.items():
-        print_error(
+        print_notice(
             f'"{name}" still holds {count}: that log is your application\'s, and nudge-sync only '
             "reads it. Delete them there, or the next cycle learns from them again"
         )

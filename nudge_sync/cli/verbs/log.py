@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from nudge_sync.cli import options
-from nudge_sync.cli.output import print_result, print_table
+from nudge_sync.cli.output import format_value, print_result, print_table
 
 
 def log(
@@ -41,10 +40,7 @@ def _format_field(summary: dict[str, Any], name: str) -> Any:
     if name == "cold":
         change = _look_up(summary, "plan", "cold", "cold", "mean")
         return f"{change:+.4f}" if isinstance(change, float | int) else ""
-    value = summary.get(name)
-    if name.endswith("_at") and isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
-    return value
+    return format_value(name, summary.get(name))
 
 
 def _look_up(value: Any, *names: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nudge_sync.feedback.schema.values import BadRow
@@ -71,8 +72,6 @@ _ANSWER_FIELDS = frozenset({"label", "score", "relevant", "clicked"})
 _TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _LABEL_ACTIONS = ("relevant", "not_relevant")
 _MAX_DEPTH = 4
-_MAX_KNOWN_NAMES = 10_000
-_known_names: dict[str, tuple[str, int] | None] = {}
 
 
 def find_field(name: str) -> str | None:
@@ -102,15 +101,11 @@ def normalise_row(raw: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+@lru_cache(maxsize=10_000)
 def _find_spelling(name: str) -> tuple[str, int] | None:
-    if name in _known_names:
-        return _known_names[name]
-    spelling = None
-    if not name.startswith("_"):
-        spelling = _FIELD_BY_SPELLING.get(_SEPARATORS.sub("", name).casefold())
-    if len(_known_names) < _MAX_KNOWN_NAMES:
-        _known_names[name] = spelling
-    return spelling
+    if name.startswith("_"):
+        return None
+    return _FIELD_BY_SPELLING.get(_SEPARATORS.sub("", name).casefold())
 
 
 def _collect_fields(

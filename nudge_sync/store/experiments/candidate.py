@@ -21,7 +21,8 @@ _BATCH_SIZE = 1000
 def open_candidate(target: Target) -> History:
     """Return the candidate's records; creates nothing."""
     records = open_companion(target.database, target.prefix, "candidate", target.facts)
-    return History(RetryingRecords(records), format_companion_name(target.prefix, "candidate"))
+    name = format_companion_name(target.prefix, "candidate")
+    return History(RetryingRecords(records, target.patience), name)
 
 
 def stage_candidate(

@@ -7,7 +7,7 @@ import json
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.errors import print_error
+from nudge_sync.cli.output import print_notice
 
 
 def export(
@@ -31,4 +31,4 @@ def export(
             typer.echo(json.dumps(row))
         external_counts = feedback.count_external(selector.to_filter(), query_ids)
     for name, count in external_counts.items():
-        print_error(f'"{name}" holds {count} more, in your application\'s own log: look there')
+        print_notice(f'"{name}" holds {count} more, in your application\'s own log: look there')

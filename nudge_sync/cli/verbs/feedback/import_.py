@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nudge_sync.cli import options
-from nudge_sync.cli.errors import describe_failure, print_error, summarise_error
-from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table, show_progress
+from nudge_sync.cli.errors import describe_failure, summarise_error
+from nudge_sync.cli.output import (
+    print_line,
+    print_notice,
+    print_pairs,
+    print_result,
+    print_table,
+    show_progress,
+)
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,6 +128,7 @@ def import_(
         target, settings = job.target, job.settings.feedback
         searches = open_feedback(target, settings).queries
         destination = Destination(target.queries, target.events, target.collection, searches)
+        failure = None
         try:
             report = import_rows(
                 sources,
@@ -133,19 +141,14 @@ def import_(
                 progress=progress,
             )
         except RowsRefused as refused:
-            failure = summarise_error(refused)
-            result = refused.report.summary() | {"read_as": read_as, "error": failure}
-            print_result(result, as_json, _print_import)
-            print_error(str(refused))
-            raise typer.Exit(failure["exit_code"]) from None
-    problem = None if only_searches and not report.events else report.problem
-    result = report.summary() | {"read_as": read_as, "problem": problem}
-    if problem:
-        result["error"] = describe_failure("NoFeedback", problem, 1)
+            report, failure = refused.report, summarise_error(refused)
+    if failure is None and report.problem and (report.events or not only_searches):
+        failure = describe_failure("NoFeedback", report.problem, 1)
+    result = report.summary() | {"read_as": read_as} | ({"error": failure} if failure else {})
     print_result(result, as_json, _print_import)
-    if problem:
-        print_error(problem)
-        raise typer.Exit(1)
+    if failure is not None:
+        print_notice(failure["message"])
+        raise typer.Exit(failure["exit_code"])
 
 
 def _name_formats(files: list[Path]) -> dict[str, str]:

@@ -77,8 +77,7 @@ def detect_format(head: bytes, suffix: str = "") -> DetectedFormat:
     if first.startswith("{"):
         return _detect_json(lines)
     if not lines:
-        is_table = suffix in _TABLE_SUFFIXES
-        return DetectedFormat(*((DELIMITED,) * 2 if is_table else (JSON_LINES,) * 2))
+        return _guess_by_suffix(suffix)
     return _detect_text(lines, suffix)
 
 
@@ -114,7 +113,8 @@ def _detect_json(lines: Sequence[str]) -> DetectedFormat:
     if isinstance(first.get("_source"), dict):
         return DetectedFormat(JSON_LINES, "OpenSearch dump")
     is_document = len(lines) == 1 and bool(first) and not is_row(first)
-    return DetectedFormat(*((JSON_DOCUMENT if is_document else JSON_LINES,) * 2))
+    name = JSON_DOCUMENT if is_document else JSON_LINES
+    return DetectedFormat(name, name)
 
 
 def _name_document(text: str) -> str:
@@ -154,8 +154,12 @@ def _detect_text(lines: Sequence[str], suffix: str) -> DetectedFormat:
         return DetectedFormat(QRELS, QRELS)
     if counts == {2} and "\t" in lines[0] and suffix != ".csv":
         return DetectedFormat(QUERIES, QUERIES)
-    is_table = suffix in _TABLE_SUFFIXES
-    return DetectedFormat(*((DELIMITED,) * 2 if is_table else (JSON_LINES,) * 2))
+    return _guess_by_suffix(suffix)
+
+
+def _guess_by_suffix(suffix: str) -> DetectedFormat:
+    name = DELIMITED if suffix in _TABLE_SUFFIXES else JSON_LINES
+    return DetectedFormat(name, name)
 
 
 def _is_labelled_table(lines: Sequence[str]) -> bool:

@@ -19,17 +19,16 @@ _LABEL_PATTERNS = (
     "qrels/*/*",
     "*-qrels/*/*",
     "qrels*",
-    "default/*",
-    "data/*",
 )
+_UNNAMED_LABEL_PATTERNS = ("default/*", "data/*")
+"""Where labels are only if the queries are beside them."""
 _QUERY_PATTERNS = ("queries/*", "*-queries/*", "queries*", "queries/*/*", "*-queries/*/*")
 
 
 def find_qrels_files(folder: Path) -> list[Path]:
     """Return the files of labels in a folder. Raises InputError if there are none."""
-    # What is in `default` or `data` is labels only where the queries are beside it.
-    count = len(_LABEL_PATTERNS) if _find_files(folder, _QUERY_PATTERNS) else -2
-    files = _find_files(folder, _LABEL_PATTERNS[:count])
+    unnamed = _UNNAMED_LABEL_PATTERNS if _find_files(folder, _QUERY_PATTERNS) else ()
+    files = _find_files(folder, (*_LABEL_PATTERNS, *unnamed))
     if not files:
         raise InputError(
             f"{folder}: Is a directory, and no data set: no qrels/*.tsv, .jsonl or .parquet in it"
