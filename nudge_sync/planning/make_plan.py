@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 
-import numpy as np
-
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.connector import CollectionFacts, PointId
+from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import angles
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.cold_documents import (
@@ -38,10 +36,6 @@ from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
 from nudge_sync.store.verify import find_unsettled_rows
 
-_STABLE_DECIMALS = 3
-"""Of originals, where a database changes last bits: far from those, and fine enough to see a point
-that was embedded again."""
-
 
 def make_plan(
     target: Target,
@@ -64,7 +58,7 @@ def make_plan(
     entries = ledger.entries()
     rows = select_dataset_rows(target, judgements, points)
     inputs = describe_inputs(target, settings, judgements, entries, erasure_state)
-    inputs_digest = _digest_inputs(inputs, points.select(rows), target.facts)
+    inputs_digest = _digest_inputs(inputs, points.select(rows))
     repeated = _repeat_head(target, points, entries, inputs, inputs_digest)
     if repeated is not None:
         return repeated
@@ -232,20 +226,14 @@ def _digest_settings(settings: CollectionSettings) -> str:
     return checksum.digest_json(relevant_settings)
 
 
-def _digest_inputs(inputs: PlanInputs, points: ClassifiedPoints, facts: CollectionFacts) -> str:
-    """Digest everything that decides where the points go, but for the answers of the index.
-
-    Last bits do not count where the database changes them by itself.
-    """
-    originals = points.originals
-    if facts.rescales:
-        originals = originals.round(_STABLE_DECIMALS) + np.float32(0)  # No minus zero.
+def _digest_inputs(inputs: PlanInputs, points: ClassifiedPoints) -> str:
+    """Digest everything that decides where the points go, but for the answers of the index."""
     return checksum.digest_json(
         [
             version("nudge-sync"),
             inputs.settings_digest,
             inputs.feedback_digest,
             points.ids,
-            checksum.digest_bytes(originals.tobytes()),
+            checksum.digest_bytes(points.originals.tobytes()),
         ]
     )

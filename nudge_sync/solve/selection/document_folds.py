@@ -22,14 +22,16 @@ DOCUMENT_FOLDS = 5
 MIN_HIDDEN_DOCUMENTS = 75
 """Documents hidden in turn at least, if there are as many: a few could be unlike all others."""
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_HALF_SHIFT, _HASH_SHIFT = np.uint64(29), np.uint64(40)
+_LOW_BITS, _HALF_SHIFT, _HASH_SHIFT = np.uint64(16), np.uint64(29), np.uint64(40)
 
 
 def hash_rows(rows: Float32) -> Int64:
-    """Return a number from 0 to 2**24 - 1 for each row: (n,), whatever rows stand beside it."""
-    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32).astype(np.uint64)
-    odd_numbers = np.arange(bits.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    sums = bits @ (odd_numbers * _HASH_MULTIPLIER)
+    """Return a number from 0 to 2**24 - 1 for each row: (n,), whatever rows stand beside it.
+
+    The last 16 bits of each number do not count: some databases change the last few by themselves.
+    """
+    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32).astype(np.uint64) >> _LOW_BITS
+    sums = bits @ np.cumprod(np.full(bits.shape[1], _HASH_MULTIPLIER))
     mixed = (sums ^ (sums >> _HALF_SHIFT)) * _HASH_MULTIPLIER
     return np.asarray(mixed >> _HASH_SHIFT, np.int64)
 

@@ -29,6 +29,8 @@ def test_a_row_has_its_hash_wherever_it_stands():
     rows = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
     order = np.random.default_rng(1).permutation(len(rows))
     np.testing.assert_array_equal(hash_rows(rows)[order], hash_rows(rows[order]))
+    rescaled = rows * np.float32(1 + 1.2e-7)
+    assert (hash_rows(rescaled) != hash_rows(rows)).mean() < 0.01
     counts = np.bincount(hash_rows(rows) % 5)
     assert counts.min() > 900
     assert len(np.unique(hash_rows(rows))) > 4990
