@@ -91,6 +91,9 @@ class Refusing(MemoryDatabase):
     def records(self, name, dimension=0, indexed=()):
         return RefusingRecords(self, name, dimension)
 
+    def records_beside(self, collection, name, dimension=0, indexed=()):
+        return RefusingRecords(self, name, dimension, collection)
+
 
 class RefusingCollection(MemoryCollection):
     def __init__(self, database, name, vector):
@@ -103,8 +106,8 @@ class RefusingCollection(MemoryCollection):
 
 
 class RefusingRecords(MemoryRecords):
-    def __init__(self, database, name, dimension):
-        super().__init__(database.store, name, dimension)
+    def __init__(self, database, name, dimension, beside=""):
+        super().__init__(database.store, name, dimension, beside)
         self.database = database
 
     def put(self, records):
