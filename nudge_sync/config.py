@@ -15,6 +15,7 @@ from nudge_sync.base.times import check_cron, parse_duration
 from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.settings.feedback import FeedbackSettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
@@ -125,6 +126,8 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    canary: CanarySettings | None = None
+    """None: plans are written without a canary, unless `canary start` is called."""
 
 
 class ServeSettings(Section):
@@ -138,6 +141,11 @@ class ServeSettings(Section):
     """The port of the probes and metrics; 0: any free one, which the log names."""
     feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port that takes POST /v1/searches and /v1/events; none if absent."""
+    webhook_url_file: Path | None = None
+    """A file that holds the address to post decisions to, readable by its owner alone; the
+    environment variable NUDGE_SYNC_WEBHOOK_URL comes first."""
+    webhook_secret_file: Path | None = None
+    """A file that holds the secret to sign them with; NUDGE_SYNC_WEBHOOK_SECRET comes first."""
     log_format: Literal["text", "json"] = "text"
 
 
@@ -210,6 +218,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "canary": CanarySettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -217,8 +226,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
-    a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
+    collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

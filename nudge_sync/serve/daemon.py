@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
 from nudge_sync import cycle
 from nudge_sync.base.signals import StopRequest
+from nudge_sync.base.times import parse_duration
+from nudge_sync.canary.review import review
+from nudge_sync.canary.start import run_cycle as run_cycle_or_canary
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
 from nudge_sync.serve.job_progress import build_job_progress
 from nudge_sync.serve.log_lines import log_message
+from nudge_sync.serve.notifier import Notifier
 from nudge_sync.serve.outcomes import (
     SUCCESSFUL_OUTCOMES,
     CycleOutcome,
@@ -27,17 +31,21 @@ from nudge_sync.serve.outcomes import (
     describe_drill_error,
     describe_error,
     describe_report,
+    describe_review,
+    describe_review_error,
 )
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.serve.schedule import (
     CycleJob,
     DrillJob,
+    ReviewJob,
     RunningSchedule,
     Schedule,
     ScheduledJob,
     has_cycles,
 )
+from nudge_sync.serve.webhook import Webhook
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.retry import retry_transient
@@ -45,15 +53,21 @@ from nudge_sync.store.target import Target, open_target
 
 
 def run_daemon(
-    config: Config, stop: StopRequest, token: str = "", *, run_at_start: bool = False
+    config: Config,
+    stop: StopRequest,
+    token: str = "",
+    *,
+    webhook: Webhook | None = None,
+    run_at_start: bool = False,
 ) -> None:
     """Run cycles as scheduled and answer probes until `stop` is asked, then finish the batch.
 
-    run_at_start: every collection also runs when the daemon starts.
-    Raises ConfigError where no collection has a schedule, or the address cannot be used.
+    webhook: is told of every decision. run_at_start: every collection also runs when the daemon
+    starts. Raises ConfigError where no collection has a schedule, or the address cannot be used.
     """
-    daemon = Daemon(config, stop)
-    if not daemon.schedules and config.serve.feedback_port is None:
+    daemon = Daemon(config, stop, Notifier(webhook))
+    has_jobs = daemon.schedules or daemon.review_seconds
+    if not has_jobs and config.serve.feedback_port is None:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
     require_token(config.serve.host, token)
     endpoints = ProbeEndpoints(
@@ -61,7 +75,9 @@ def run_daemon(
     )
     with serve_endpoints(config.serve.host, config.serve.port, endpoints) as port:
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
-        with daemon.accept_feedback(token), daemon.run_schedule(run_at_start=run_at_start):
+        delivery = nullcontext() if webhook is None else webhook.run()
+        jobs = daemon.run_schedule(run_at_start=run_at_start)
+        with delivery, daemon.accept_feedback(token), jobs:
             stop.wait()
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
@@ -73,12 +89,15 @@ class Daemon:
 
     config: Config
     stop: StopRequest
+    notifier: Notifier = field(default_factory=lambda: Notifier(None))
     prometheus: PrometheusMetrics = field(init=False)
     connection_lock: Lock = field(default_factory=Lock)
     """An embedded database lets one connection in: a cycle waits for the batch of feedback in
     hand, and batches are turned away while it works."""
     schedules: dict[str, ScheduleSettings] = field(init=False)
     """Collection -> when its cycles run, for those that run any."""
+    review_seconds: dict[str, float] = field(init=False)
+    """Collection -> the time between two reviews, for those with a [canary] table."""
     unreachable_reasons: dict[str, str] = field(init=False)
     """Collection -> why its database did not answer last time."""
     running_schedule: RunningSchedule | None = field(init=False, default=None)
@@ -89,8 +108,13 @@ class Daemon:
             for name, settings in self.config.collections.items()
             if has_cycles(settings.schedule)
         }
+        self.review_seconds = {
+            name: parse_duration(settings.canary.check_every)
+            for name, settings in self.config.collections.items()
+            if settings.canary is not None
+        }
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
-        self.prometheus = PrometheusMetrics(self.schedules)
+        self.prometheus = PrometheusMetrics({**self.schedules, **self.review_seconds})
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -133,7 +157,9 @@ class Daemon:
 
         run_at_start: every collection also runs at once.
         """
-        schedule = Schedule(self.schedules, self._run_job, self._record_skipped_job)
+        schedule = Schedule(
+            self.schedules, self.review_seconds, self._run_job, self._record_skipped_job
+        )
         self.probe_database()
         with schedule.run(run_at_start=run_at_start) as running_schedule:
             self.running_schedule = running_schedule
@@ -148,6 +174,8 @@ class Daemon:
                 self.run_cycle(job.collection)
             case DrillJob():
                 self.run_drill(job.collection)
+            case ReviewJob():
+                self.run_review(job.collection)
 
     def _record_skipped_job(self, job: ScheduledJob, reason: str) -> None:
         match job:
@@ -156,6 +184,9 @@ class Daemon:
                 log_message(logging.WARNING, "run left out", collection=name, reason=reason)
             case DrillJob():
                 log_message(logging.WARNING, "drill left out")
+            case ReviewJob():
+                # The next one sees all that this one would have.
+                pass
 
     def run_cycle(self, name: str) -> None:
         """Run one cycle of the collection `name`, and record what came of it; raises nothing."""
@@ -178,10 +209,11 @@ class Daemon:
             if outcome == "unreachable":
                 self.unreachable_reasons[name] = str(error)
             line.write(name)
-            return outcome
-        self.prometheus.record_plan(name, report.summary())
-        outcome, line = describe_report(report)
-        line.write(name)
+        else:
+            self.prometheus.record_plan(name, report.summary())
+            outcome, line = describe_report(report)
+            line.write(name)
+        self.notifier.report_cycle(name, outcome, line)
         return outcome
 
     def _apply_cycle(self, name: str) -> cycle.CycleReport:
@@ -190,7 +222,27 @@ class Daemon:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
-            return cycle.apply(target, self.config.collections[name], None, progress)
+            return run_cycle_or_canary(target, self.config.collections[name], progress)
+
+    def run_review(self, name: str) -> None:
+        """Review the experiment of the collection `name` once; raises nothing."""
+        try:
+            with self._open_target(name) as target:
+                report = review(
+                    target, self.config.collections[name], build_job_progress(name, self.stop)
+                )
+        except Interrupted:
+            return
+        except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
+            describe_review_error(error).write(name)
+            return
+        self.prometheus.experiments.record_status(name, report.status)
+        decided = describe_review(report)
+        if decided is not None:
+            outcome, line = decided
+            self.prometheus.experiments.record_decision(name, outcome)
+            line.write(name)
+            self.notifier.report_review(name, outcome, line)
 
     def run_drill(self, name: str) -> None:
         """Run one restore drill of the collection `name`, and record what came of it."""
@@ -200,12 +252,12 @@ class Daemon:
             return
         except NudgeSyncError as error:
             outcome, line = describe_drill_error(error)
-            self.prometheus.record_drill(name, outcome)
             line.write(name)
-            return
-        outcome, line = describe_drill(report)
+        else:
+            outcome, line = describe_drill(report)
+            line.write(name)
         self.prometheus.record_drill(name, outcome)
-        line.write(name)
+        self.notifier.report_drill(name, outcome, line)
 
     def _drill_collection(self, name: str) -> DrillReport:
         self.stop.raise_if_requested()

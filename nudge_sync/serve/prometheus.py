@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 from nudge_sync.feedback.ingest.batches import RowKind
+from nudge_sync.serve.experiments.series import ExperimentSeries
 from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,7 +94,9 @@ class PrometheusMetrics:
             buckets=_CYCLE_SECONDS_BUCKETS,
             registry=self._registry,
         )
-        for name in collections:
+        names = list(collections)
+        self.experiments = ExperimentSeries(self._registry, names)
+        for name in names:
             self._start_series(name)
 
     def _start_series(self, collection: str) -> None:

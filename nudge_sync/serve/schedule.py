@@ -36,7 +36,14 @@ class DrillJob:
     collection: str
 
 
-ScheduledJob: TypeAlias = CycleJob | DrillJob
+@dataclass(frozen=True, slots=True)
+class ReviewJob:
+    """The reviews of what a collection's canary or holdback showed."""
+
+    collection: str
+
+
+ScheduledJob: TypeAlias = CycleJob | DrillJob | ReviewJob
 
 
 def has_cycles(settings: ScheduleSettings) -> bool:
@@ -71,10 +78,12 @@ def build_drill_trigger(settings: ScheduleSettings) -> BaseTrigger | None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The jobs of the collections that run cycles."""
+    """The jobs of the collections that run cycles, or whose experiments are reviewed."""
 
     settings: Mapping[str, ScheduleSettings]
     """Collection -> when its cycles and drills run."""
+    review_seconds: Mapping[str, float]
+    """Collection -> the time between two reviews of its experiments, for those that have any."""
     run_job: Callable[[ScheduledJob], None]
     """Called when a job is due, in one of the scheduler's threads."""
     report_skipped_job: Callable[[ScheduledJob, str], None]
@@ -86,7 +95,8 @@ class Schedule:
 
         run_at_start: every cycle also runs at once.
         """
-        executor = ThreadPoolExecutor(min(max(len(self.settings), 1), _MAX_CONCURRENT_JOBS))
+        collections = self.settings.keys() | self.review_seconds.keys()
+        executor = ThreadPoolExecutor(min(max(len(collections), 1), _MAX_CONCURRENT_JOBS))
         scheduler = BackgroundScheduler(
             executors={"default": executor},
             job_defaults={"coalesce": True, "max_instances": 1},
@@ -119,6 +129,9 @@ class Schedule:
             yield CycleJob(name), build_cycle_trigger(settings), {**grace, **first_run}
             if drill_trigger := build_drill_trigger(settings):
                 yield DrillJob(name), drill_trigger, dict(grace)
+        for name, seconds in self.review_seconds.items():
+            trigger = IntervalTrigger(seconds=seconds, timezone=UTC)
+            yield ReviewJob(name), trigger, {"misfire_grace_time": None}
 
 
 @dataclass(frozen=True)

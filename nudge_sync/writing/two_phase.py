@@ -147,7 +147,7 @@ def require_room_for_rows(writer: Writer, row_count: int) -> None:
 
 
 def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
-    """Write `write_set` as the planned revision `entry`, and return it in state "written".
+    """Write `write_set` as the revision `entry`, planned or a candidate; it is "written" then.
 
     Raises LeaseLost, WriteNotVerified, DatabaseError, what the progress raises, and OnHold before
     the first row, unless the revision is a rollback. Whatever it raises, each row holds what it

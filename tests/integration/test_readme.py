@@ -23,6 +23,11 @@ STORY = [
     ("rollback", "--yes"),
     ("hold", "--reason", "worse"),
     ("release",),
+    ("canary start",),
+    ("canary status",),
+    ("canary stop",),
+    ("canary start",),
+    ("canary promote", "--yes"),
     ("resume",),
     ("unlock",),
     ("gc",),
@@ -47,6 +52,7 @@ def test_every_field_that_the_readme_names(workspace: Workspace):
     fields = read_promised_fields()
     assert {words[0] for words in STORY} | ELSEWHERE == fields.keys()
     fields["apply"] = (fields["apply"] | fields["plan"]) - {"hold"}
+    fields["canary start"] |= fields["apply"]
     for verb, *rest in STORY:
         words = [str(workspace.feedback_path) if word == "FEEDBACK" else word for word in rest]
         result = workspace.run(*verb.split(), *words)

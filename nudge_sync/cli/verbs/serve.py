@@ -55,6 +55,7 @@ def serve(
     from nudge_sync.base.signals import StopRequest, handle_stop_signals
     from nudge_sync.config import load_config
     from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.serve import webhook
     from nudge_sync.serve.daemon import run_daemon as run
     from nudge_sync.serve.log_lines import configure_logging
     from nudge_sync.serve.probes import TOKEN_VARIABLE
@@ -71,6 +72,15 @@ def serve(
         update={"serve": configuration.serve.model_copy(update=overrides)}
     )
     token = read_secret(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
+    webhook_url = read_secret(
+        webhook.URL_VARIABLE, configuration.serve.webhook_url_file, "serve.webhook_url_file"
+    )
+    webhook_secret = read_secret(
+        webhook.SECRET_VARIABLE,
+        configuration.serve.webhook_secret_file,
+        "serve.webhook_secret_file",
+    )
+    receiver = webhook.Webhook(webhook_url, webhook_secret) if webhook_url else None
     configure_logging(configuration.serve.log_format)
     with handle_stop_signals(StopRequest()) as stop:
-        run(configuration, stop, token, run_at_start=now)
+        run(configuration, stop, token, webhook=receiver, run_at_start=now)

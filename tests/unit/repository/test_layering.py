@@ -42,6 +42,7 @@ LAYERS = (
     {"writing"},
     {"evaluate"},
     {"cycle"},
+    {"canary"},
     {"serve", "demo"},
     {"cli"},
     {"__main__"},

@@ -12,6 +12,7 @@ from nudge_sync.config import ScheduleSettings
 from nudge_sync.serve.schedule import (
     CycleJob,
     DrillJob,
+    ReviewJob,
     Schedule,
     build_cycle_trigger,
     build_drill_trigger,
@@ -40,7 +41,7 @@ class Recorder:
         self.skipped.append((job, reason))
 
     def schedule(self, **settings: ScheduleSettings) -> Schedule:
-        return Schedule(settings, self.run_job, self.report_skipped_job)
+        return Schedule(settings, {}, self.run_job, self.report_skipped_job)
 
 
 def wait_until(reached) -> None:
@@ -89,6 +90,15 @@ def test_jobs_run_on_time_and_each_is_handed_its_own_kind():
         assert running.is_running()
         wait_until(lambda: {CycleJob("docs"), DrillJob("docs")} <= set(recorder.jobs))
     assert not running.is_running()
+
+
+def test_experiments_are_reviewed_also_where_no_cycle_runs():
+    recorder = Recorder()
+    schedule = Schedule({}, {"docs": 1.0}, recorder.run_job, recorder.report_skipped_job)
+    with schedule.run(run_at_start=True) as running:
+        wait_until(lambda: len(recorder.jobs) >= 2)
+        assert running.find_next_cycles() == {}
+    assert set(recorder.jobs) == {ReviewJob("docs")}
 
 
 def test_at_the_start_every_cycle_runs_and_no_drill():
