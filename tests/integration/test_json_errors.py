@@ -33,6 +33,7 @@ ARGUMENTS = {
     ("forget",): ("--client", "c", "--yes"),
     ("apply",): ("--yes",),
     ("rollback",): ("--yes",),
+    ("canary", "promote"): ("--yes",),
     ("feedback", "import"): (os.devnull,),
     ("demo",): ("--on", "nowhere"),
     ("init",): ("--connector", "nowhere"),

@@ -15,6 +15,7 @@ def test_the_verbs_stand_in_the_order_of_an_operators_day():
         *("init", "check", "plan", "apply", "rollback", "hold", "release", "resume", "forget"),
         *("log", "show", "verify", "unlock", "gc", "evaluate", "explain", "serve", "demo"),
         *("feedback import", "feedback stats", "feedback judgements", "feedback export"),
+        *("canary start", "canary status", "canary promote", "canary stop"),
     ] == IDS
 
 
