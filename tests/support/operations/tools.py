@@ -1,4 +1,4 @@
-"""Programs of others that check what deploy/ holds; `tools/ci_tools.sh` gets them."""
+"""Programs of others that check what deploy/ holds; `make deploy-tools` gets them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import skip_or_fail
+from tests.support.source_code import ROOT
+
+TOOLS = ROOT / "build" / "tools"
+"""Where `make deploy-tools` puts what the machine lacks."""
 
 
 def find_tool(name: str) -> str:
     """Return the path of a program; where it is not installed, skip, or fail in CI."""
-    path = shutil.which(name)
+    path = shutil.which(name) or shutil.which(name, path=TOOLS / "bin")
     if path is None:
-        skip_or_fail(f"{name} is not on the PATH; tools/ci_tools.sh FOLDER installs it")
+        skip_or_fail(f"{name} is not on the PATH; make deploy-tools gets it")
     return str(path)
 
 
