@@ -30,14 +30,17 @@ from nudge_sync.serve.outcomes import (
 )
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.serve.reload import ConfigReload, wait_for_stop
 from nudge_sync.serve.schedule import (
     CycleJob,
     DrillJob,
     RunningSchedule,
     Schedule,
     ScheduledJob,
-    has_cycles,
+    refuse_idle_config,
+    select_schedules,
 )
+from nudge_sync.serve.service_manager import notify_ready, notify_stopping
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.retry import retry_transient
@@ -45,16 +48,21 @@ from nudge_sync.store.target import Target, open_target
 
 
 def run_daemon(
-    config: Config, stop: StopRequest, token: str = "", *, run_at_start: bool = False
+    config: Config,
+    stop: StopRequest,
+    reload: ConfigReload,
+    token: str = "",
+    *,
+    run_at_start: bool = False,
 ) -> None:
     """Run cycles as scheduled and answer probes until `stop` is asked, then finish the batch.
 
+    reload: says when to read the configuration again.
     run_at_start: every collection also runs when the daemon starts.
     Raises ConfigError where no collection has a schedule, or the address cannot be used.
     """
     daemon = Daemon(config, stop)
-    if not daemon.schedules and config.serve.feedback_port is None:
-        raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
+    refuse_idle_config(config)
     require_token(config.serve.host, token)
     endpoints = ProbeEndpoints(
         daemon.find_health_problem, daemon.find_readiness_problem, daemon.render_metrics, token
@@ -62,9 +70,21 @@ def run_daemon(
     with serve_endpoints(config.serve.host, config.serve.port, endpoints) as port:
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
         with daemon.accept_feedback(token), daemon.run_schedule(run_at_start=run_at_start):
-            stop.wait()
+            notify_ready()
+            wait_for_stop(
+                stop,
+                reload,
+                daemon.use_config,
+                daemon.prometheus.set_config_reloaded,
+                lambda: not daemon.find_health_problem(),
+            )
+            notify_stopping()
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
+
+
+def _list_vector_names(config: Config) -> dict[str, str]:
+    return {name: settings.vector for name, settings in config.collections.items()}
 
 
 @dataclass
@@ -79,16 +99,15 @@ class Daemon:
     hand, and batches are turned away while it works."""
     schedules: dict[str, ScheduleSettings] = field(init=False)
     """Collection -> when its cycles run, for those that run any."""
+    vector_names: dict[str, str] = field(init=False)
+    """Collection -> the name of its vector, for all of the configuration."""
     unreachable_reasons: dict[str, str] = field(init=False)
     """Collection -> why its database did not answer last time."""
     running_schedule: RunningSchedule | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.schedules = {
-            name: settings.schedule
-            for name, settings in self.config.collections.items()
-            if has_cycles(settings.schedule)
-        }
+        self.schedules = select_schedules(self.config)
+        self.vector_names = _list_vector_names(self.config)
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
         self.prometheus = PrometheusMetrics(self.schedules)
 
@@ -114,9 +133,8 @@ class Daemon:
                 f"serve.feedback_port lacks a package ({error}); "
                 "install it with: pip install 'nudge-sync[serve]'"
             ) from error
-        vector_names = {name: settings.vector for name, settings in self.config.collections.items()}
-        batches = BatchImporter(self._connect, vector_names, self.connection_lock)
-        self.prometheus.start_feedback_series(vector_names)
+        batches = BatchImporter(self._connect, self.vector_names, self.connection_lock)
+        self.prometheus.start_feedback_series(self.vector_names)
         app = create_app(batches, token, self.prometheus)
         service = ExperimentService(batches)
         add_experiment_routes(app, service, token, self.prometheus)
@@ -141,6 +159,32 @@ class Daemon:
                 yield
             finally:
                 self.running_schedule = None
+
+    def use_config(self, config: Config) -> None:
+        """Go on by another configuration; what is under way ends by the one before.
+
+        Where the daemon listens stays as it is. Raises ConfigError where there would be nothing
+        to do.
+        """
+        refuse_idle_config(config)
+        if config.serve != self.config.serve:
+            log_message(logging.WARNING, "a change of [serve] takes effect with a restart")
+        previous, self.config = self.config, config
+        self.schedules = select_schedules(config)
+        for name in select_schedules(previous).keys() - self.schedules.keys():
+            self.prometheus.stop_series(name)
+            self.unreachable_reasons.pop(name, None)
+        for name in self.schedules:
+            self.prometheus.start_series(name)
+        self.vector_names.update(_list_vector_names(config))
+        for name in self.vector_names.keys() - config.collections.keys():
+            del self.vector_names[name]
+        if config.serve.feedback_port is not None:
+            self.prometheus.start_feedback_series(self.vector_names)
+        if self.running_schedule is not None:
+            self.running_schedule.replace_jobs(self.schedules)
+        if config.database != previous.database:
+            self.probe_database()
 
     def _run_job(self, job: ScheduledJob) -> None:
         match job:
@@ -186,11 +230,12 @@ class Daemon:
 
     def _apply_cycle(self, name: str) -> cycle.CycleReport:
         self.stop.raise_if_requested()
+        settings = self.config.collections[name]
         with self._open_target(name) as target:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
-            return cycle.apply(target, self.config.collections[name], None, progress)
+            return cycle.apply(target, settings, None, progress)
 
     def run_drill(self, name: str) -> None:
         """Run one restore drill of the collection `name`, and record what came of it."""

@@ -72,4 +72,9 @@ def test_the_unit_is_told_to_wait_for_the_batch_in_hand():
     text = (DEPLOY / "nudge-sync.service").read_text(encoding="utf-8")
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2"):
         assert line in text
+    # What nudge_sync/serve/service_manager.py speaks.
+    for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=60"):
+        assert f"\n{line}\n" in text
+    [families] = re.findall(r"^RestrictAddressFamilies=(.+)$", text, re.MULTILINE)
+    assert "AF_UNIX" in families.split()
     assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) >= 60
