@@ -15,6 +15,7 @@ from threading import Lock
 
 from nudge_sync import cycle
 from nudge_sync.base.signals import StopRequest
+from nudge_sync.base.tracing import SPANS, traced
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
@@ -214,17 +215,23 @@ class Daemon:
             self.prometheus.set_last_success(name, time.time())
             self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
+    @traced("nudge_sync.cycle")
     def _attempt_cycle(self, name: str) -> CycleOutcome:
+        SPANS.set_attributes({"db.collection.name": name})
         try:
             report = self._apply_cycle(name)
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
+            SPANS.set_attributes(
+                {"nudge_sync.outcome": outcome, "error.type": type(error).__name__}
+            )
             if outcome == "unreachable":
                 self.unreachable_reasons[name] = str(error)
             line.write(name)
             return outcome
         self.prometheus.record_plan(name, report.summary())
         outcome, line = describe_report(report)
+        SPANS.set_attributes({"nudge_sync.outcome": outcome})
         line.write(name)
         return outcome
 

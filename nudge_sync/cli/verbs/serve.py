@@ -65,6 +65,7 @@ def serve(
     from nudge_sync.serve.log_lines import configure_logging
     from nudge_sync.serve.probes import TOKEN_VARIABLE
     from nudge_sync.serve.reload import ConfigReload
+    from nudge_sync.serve.telemetry import trace_cycles
 
     option_values = {
         "host": host,
@@ -82,5 +83,9 @@ def serve(
     configuration = load()
     token = read_secret(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
     configure_logging(configuration.serve.log_format)
-    with handle_stop_signals(StopRequest()) as stop, handle_reload_signal(Event()) as requested:
+    with (
+        handle_stop_signals(StopRequest()) as stop,
+        handle_reload_signal(Event()) as requested,
+        trace_cycles(configuration.connector),
+    ):
         run(configuration, stop, ConfigReload(load, requested), token, run_at_start=now)
