@@ -44,6 +44,13 @@ envFrom:
   - secretRef:
       name: {{ . }}
 {{- end }}
+{{- with $values.env }}
+env:
+  {{- range $name, $value := . }}
+  - name: {{ $name }}
+    value: {{ $value | quote }}
+  {{- end }}
+{{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
