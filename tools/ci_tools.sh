@@ -22,12 +22,12 @@ if lacks promtool || lacks prometheus; then
     rm -r "$folder"/debian "$folder"/prometheus_*.deb
 fi
 
-if ! command -v go >/dev/null; then
+if (lacks helm || lacks kubeconform || [ ! -d "$folder/schemas" ]) && ! command -v go >/dev/null; then
     echo "Go is needed to compile helm and kubeconform (https://go.dev/dl): the chart is not checked" >&2
     exit 1
 fi
-lacks helm && GOBIN="$folder/bin" go install "$HELM"
-lacks kubeconform && GOBIN="$folder/bin" go install "$KUBECONFORM"
+if lacks helm; then GOBIN="$folder/bin" go install "$HELM"; fi
+if lacks kubeconform; then GOBIN="$folder/bin" go install "$KUBECONFORM"; fi
 
 find_module() { (cd / && go mod download -json "$1") | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'; }
 
