@@ -207,6 +207,11 @@ class Config(Section):
         return table if self._folder is None else SettingsTable(table, self._folder)
 
     @property
+    def vector_names(self) -> dict[str, str]:
+        """Collection -> the name of its vector."""
+        return {name: settings.vector for name, settings in self.collections.items()}
+
+    @property
     def patience(self) -> float:
         """Seconds for which a request that found no answer is tried again."""
         return parse_duration(str(self.database.get("patience", DEFAULT_PATIENCE)))

@@ -26,6 +26,7 @@ from nudge_sync.cli.verbs.hold.hold import hold
 from nudge_sync.cli.verbs.hold.release import release
 from nudge_sync.cli.verbs.init import init
 from nudge_sync.cli.verbs.log import log
+from nudge_sync.cli.verbs.mcp.mcp import mcp
 from nudge_sync.cli.verbs.plan import plan
 from nudge_sync.cli.verbs.resume import resume
 from nudge_sync.cli.verbs.rollback import rollback
@@ -52,6 +53,7 @@ VERBS = (
     evaluate,
     explain,
     serve,
+    mcp,
     demo,
 )
 FEEDBACK_VERBS = (import_, stats, judgements, export)

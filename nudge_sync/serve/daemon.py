@@ -15,7 +15,7 @@ from threading import Lock
 
 from nudge_sync import cycle
 from nudge_sync.base.signals import StopRequest
-from nudge_sync.base.times import parse_duration
+from nudge_sync.base.tracing import SPANS, traced
 from nudge_sync.canary.review import review
 from nudge_sync.canary.start import run_cycle as run_cycle_or_canary
 from nudge_sync.config import Config, ScheduleSettings
@@ -36,6 +36,7 @@ from nudge_sync.serve.outcomes import (
 )
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.serve.reload import ConfigReload, wait_for_stop
 from nudge_sync.serve.schedule import (
     CycleJob,
     DrillJob,
@@ -43,7 +44,9 @@ from nudge_sync.serve.schedule import (
     RunningSchedule,
     Schedule,
     ScheduledJob,
-    has_cycles,
+    refuse_idle_config,
+    select_reviews,
+    select_schedules,
 )
 from nudge_sync.serve.webhook import Webhook
 from nudge_sync.store.hold import read_hold
@@ -55,6 +58,7 @@ from nudge_sync.store.target import Target, open_target
 def run_daemon(
     config: Config,
     stop: StopRequest,
+    reload: ConfigReload,
     token: str = "",
     *,
     webhook: Webhook | None = None,
@@ -62,13 +66,12 @@ def run_daemon(
 ) -> None:
     """Run cycles as scheduled and answer probes until `stop` is asked, then finish the batch.
 
-    webhook: is told of every decision. run_at_start: every collection also runs when the daemon
-    starts. Raises ConfigError where no collection has a schedule, or the address cannot be used.
+    reload: says when to read the configuration again.  webhook: is told of every decision.
+    run_at_start: every collection also runs when the daemon starts.
+    Raises ConfigError where no collection has a schedule, or the address cannot be used.
     """
     daemon = Daemon(config, stop, Notifier(webhook))
-    has_jobs = daemon.schedules or daemon.review_seconds
-    if not has_jobs and config.serve.feedback_port is None:
-        raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
+    refuse_idle_config(config)
     require_token(config.serve.host, token)
     endpoints = ProbeEndpoints(
         daemon.find_health_problem, daemon.find_readiness_problem, daemon.render_metrics, token
@@ -78,7 +81,7 @@ def run_daemon(
         delivery = nullcontext() if webhook is None else webhook.run()
         jobs = daemon.run_schedule(run_at_start=run_at_start)
         with delivery, daemon.accept_feedback(token), jobs:
-            stop.wait()
+            wait_for_stop(stop, reload, daemon)
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
 
@@ -98,21 +101,16 @@ class Daemon:
     """Collection -> when its cycles run, for those that run any."""
     review_seconds: dict[str, float] = field(init=False)
     """Collection -> the time between two reviews, for those with a [canary] table."""
+    vector_names: dict[str, str] = field(init=False)
+    """Collection -> the name of its vector, for all of the configuration."""
     unreachable_reasons: dict[str, str] = field(init=False)
     """Collection -> why its database did not answer last time."""
     running_schedule: RunningSchedule | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.schedules = {
-            name: settings.schedule
-            for name, settings in self.config.collections.items()
-            if has_cycles(settings.schedule)
-        }
-        self.review_seconds = {
-            name: parse_duration(settings.canary.check_every)
-            for name, settings in self.config.collections.items()
-            if settings.canary is not None
-        }
+        self.schedules = select_schedules(self.config)
+        self.review_seconds = select_reviews(self.config)
+        self.vector_names = self.config.vector_names
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
         self.prometheus = PrometheusMetrics({**self.schedules, **self.review_seconds})
 
@@ -138,9 +136,8 @@ class Daemon:
                 f"serve.feedback_port lacks a package ({error}); "
                 "install it with: pip install 'nudge-sync[serve]'"
             ) from error
-        vector_names = {name: settings.vector for name, settings in self.config.collections.items()}
-        batches = BatchImporter(self._connect, vector_names, self.connection_lock)
-        self.prometheus.start_feedback_series(vector_names)
+        batches = BatchImporter(self._connect, self.vector_names, self.connection_lock)
+        self.prometheus.start_feedback_series(self.vector_names)
         app = create_app(batches, token, self.prometheus)
         service = ExperimentService(batches)
         add_experiment_routes(app, service, token, self.prometheus)
@@ -167,6 +164,32 @@ class Daemon:
                 yield
             finally:
                 self.running_schedule = None
+
+    def use_config(self, config: Config) -> None:
+        """Go on by another configuration; what is under way ends by the one before.
+
+        Where the daemon listens stays as it is. Raises ConfigError where there would be nothing
+        to do.
+        """
+        refuse_idle_config(config)
+        if config.serve != self.config.serve:
+            log_message(logging.WARNING, "a change of [serve] takes effect with a restart")
+        previous, self.config = self.config, config
+        self.schedules, self.review_seconds = select_schedules(config), select_reviews(config)
+        for name in select_schedules(previous).keys() - self.schedules.keys():
+            self.prometheus.stop_series(name)
+            self.unreachable_reasons.pop(name, None)
+        for name in {**self.schedules, **self.review_seconds}:
+            self.prometheus.start_series(name)
+        self.vector_names.update(config.vector_names)
+        for name in self.vector_names.keys() - config.collections.keys():
+            del self.vector_names[name]
+        if config.serve.feedback_port is not None:
+            self.prometheus.start_feedback_series(self.vector_names)
+        if self.running_schedule is not None:
+            self.running_schedule.replace_jobs(self.schedules, self.review_seconds)
+        if config.database != previous.database:
+            self.probe_database()
 
     def _run_job(self, job: ScheduledJob) -> None:
         match job:
@@ -201,11 +224,14 @@ class Daemon:
             self.prometheus.set_last_success(name, time.time())
             self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
+    @traced("nudge_sync.cycle")
     def _attempt_cycle(self, name: str) -> CycleOutcome:
+        SPANS.set_attributes({"db.collection.name": name})
         try:
             report = self._apply_cycle(name)
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
+            SPANS.set_attributes({"error.type": type(error).__name__})
             if outcome == "unreachable":
                 self.unreachable_reasons[name] = str(error)
             line.write(name)
@@ -213,16 +239,18 @@ class Daemon:
             self.prometheus.record_plan(name, report.summary())
             outcome, line = describe_report(report)
             line.write(name)
+        SPANS.set_attributes({"nudge_sync.outcome": outcome})
         self.notifier.report_cycle(name, outcome, line)
         return outcome
 
     def _apply_cycle(self, name: str) -> cycle.CycleReport:
         self.stop.raise_if_requested()
+        settings = self.config.collections[name]
         with self._open_target(name) as target:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
-            return run_cycle_or_canary(target, self.config.collections[name], progress)
+            return run_cycle_or_canary(target, settings, progress)
 
     def run_review(self, name: str) -> None:
         """Review the experiment of the collection `name` once; raises nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -23,7 +22,7 @@ class ExperimentSeries:
     from the start, at 0.
     """
 
-    def __init__(self, registry: CollectorRegistry, collections: Iterable[str]) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
         def create_gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"nudge_sync_{name}", text, ["collection", *labels], registry=registry)
 
@@ -51,12 +50,14 @@ class ExperimentSeries:
             ["collection", "decision"],
             registry=registry,
         )
-        for collection in collections:
-            for kind in KINDS:
-                self._running.labels(collection, kind)
-            self._paused.labels(collection)
-            for decision in REVIEW_LABELS:
-                self._decisions.labels(collection, decision)
+
+    def start_series(self, collection: str) -> None:
+        """Put what is counted or yes or no at 0, where it has no value yet."""
+        for kind in KINDS:
+            self._running.labels(collection, kind)
+        self._paused.labels(collection)
+        for decision in REVIEW_LABELS:
+            self._decisions.labels(collection, decision)
 
     def record_status(self, collection: str, status: ExperimentStatus) -> None:
         """Set what runs and what it showed."""

@@ -136,3 +136,24 @@ def test_leaving_waits_for_the_job_under_way():
         wait_until(lambda: recorder.jobs)
         threading.Timer(0.2, lambda: (ended.append(True), block.set())).start()
     assert ended == [True]
+
+
+def test_other_jobs_can_take_over_while_one_is_under_way():
+    release = threading.Event()
+    recorder = Recorder(release)
+    schedule = recorder.schedule(
+        docs=ScheduleSettings(every="1d", drill_every="7d"), old=ScheduleSettings(every="1d")
+    )
+    with schedule.run(run_at_start=True) as running:
+        wait_until(lambda: len(recorder.jobs) == 2)
+        running.replace_jobs(
+            {"docs": ScheduleSettings(every="1s"), "new": ScheduleSettings(every="1d")}, {}
+        )
+        assert running.find_next_cycles().keys() == {"docs", "new"}
+        # The run under way has not ended, so those that come due are left out.
+        wait_until(lambda: (CycleJob("docs"), "the run before has not ended") in recorder.skipped)
+        assert recorder.jobs.count(CycleJob("docs")) == 1
+        release.set()
+        wait_until(lambda: recorder.jobs.count(CycleJob("docs")) > 1)
+    assert DrillJob("docs") not in recorder.jobs
+    assert recorder.jobs.count(CycleJob("old")) == 1
