@@ -11,6 +11,7 @@ from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.errors import StalePlan
 from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.model_change import ModelReport
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ class Plan:
     """Points that the application re-embedded since they were moved."""
     missing: list[PointId] = field(default_factory=list)
     """Points that no longer exist."""
+    model: ModelReport | None = None
+    """Whether documents and feedback are of one embedding model; None for a plan from a file."""
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of `plan --json`."""
@@ -145,6 +148,7 @@ class Plan:
             "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
             "cold": None if figures.cold is None else asdict(figures.cold),
+            "model": None if self.model is None else self.model.summary(),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 

@@ -175,6 +175,8 @@ class Daemon:
             report = self._apply_cycle(name)
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
+            if outcome == "model changed":
+                self.prometheus.set_model_changed(name, has_changed=True)
             if outcome == "unreachable":
                 self.unreachable_reasons[name] = str(error)
             line.write(name)

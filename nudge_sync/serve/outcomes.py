@@ -7,18 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from nudge_sync.cycle import CycleReport
-from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError, OnHold
+from nudge_sync.errors import Interrupted, LeaseHeld, ModelChanged, NudgeSyncError, OnHold
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.store.restore_drill import DrillReport
 
 CycleOutcome: TypeAlias = Literal[
-    "applied", "unchanged", "refused", "on hold", "busy", "unreachable", "failed", "interrupted"
+    "applied",
+    "unchanged",
+    "refused",
+    "on hold",
+    "model changed",
+    "busy",
+    "unreachable",
+    "failed",
+    "interrupted",
 ]
 """The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused"."""
 DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
 """The `result` label of `nudge_sync_drills_total`."""
 SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
-    {"applied", "unchanged", "refused", "on hold"}
+    {"applied", "unchanged", "refused", "on hold", "model changed"}
 )
 """Cycles that did what they should, also where there was nothing to write."""
 CYCLE_LABELS = (*get_args(CycleOutcome), "left out")
@@ -63,6 +71,14 @@ def describe_report(report: CycleReport) -> tuple[CycleOutcome, LogLine]:
     return label, LogLine(logging.INFO, f"cycle {label}", details)
 
 
+_REFUSALS: tuple[tuple[type[NudgeSyncError], CycleOutcome, int, str], ...] = (
+    (OnHold, "on hold", logging.WARNING, "on hold, nothing written"),
+    (ModelChanged, "model changed", logging.WARNING, "another embedding model, nothing written"),
+    (LeaseHeld, "busy", logging.INFO, "left to another process"),
+)
+"""Errors that stop a cycle on purpose: the outcome, and the level and words of its log line."""
+
+
 def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     """Return the outcome of a cycle that `error` ended, and its log line.
 
@@ -73,10 +89,9 @@ def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     if isinstance(error, Interrupted):
         message = "cycle interrupted; the next one resumes it"
         return "interrupted", LogLine(logging.INFO, message)
-    if isinstance(error, OnHold):
-        return "on hold", LogLine(logging.WARNING, "on hold, nothing written", {"reason": reason})
-    if isinstance(error, LeaseHeld):
-        return "busy", LogLine(logging.INFO, "left to another process", {"reason": reason})
+    for cause, outcome, level, message in _REFUSALS:
+        if isinstance(error, cause):
+            return outcome, LogLine(level, message, {"reason": reason})
     if not isinstance(error, NudgeSyncError):
         return "failed", LogLine(logging.ERROR, "cycle failed unexpectedly", {"error": kind})
     details = {"error": kind, "reason": reason}
