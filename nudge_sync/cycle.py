@@ -79,6 +79,7 @@ class CycleReport:
         """Return the fields of `apply --json`."""
         return {
             **self.plan.summary(),
+            "model": self.plan.summarise_model(),
             "revision": self.revision,
             "written": self.written,
             **summarise_ids(

@@ -128,8 +128,12 @@ class Plan:
     model: ModelReport | None = None
     """Whether documents and feedback are of one embedding model; None for a plan from a file."""
 
+    def summarise_model(self) -> dict[str, Any] | None:
+        """Return the `model` field of `plan` and `apply --json`; a plan file does not keep it."""
+        return None if self.model is None else self.model.summary()
+
     def summary(self) -> dict[str, Any]:
-        """Return the fields of `plan --json`."""
+        """Return the fields of `plan --json` that the plan alone decides."""
         figures = self.figures
         return {
             "collection": self.inputs.collection,
@@ -148,7 +152,6 @@ class Plan:
             "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
             "cold": None if figures.cold is None else asdict(figures.cold),
-            "model": None if self.model is None else self.model.summary(),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 

@@ -144,6 +144,6 @@ def _refuse_excessive_plan(writer: Writer, write_set: WriteSet) -> None:
 
 
 def _summarise_plan(plan: Plan) -> dict[str, Any]:
-    omitted = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection", "model"}
+    omitted = {"drifted_ids", "missing_ids", "moved", "drifted", "missing", "collection"}
     fields = {**plan.summary(), "gate": asdict(plan.gate)}
     return {name: value for name, value in fields.items() if name not in omitted}
