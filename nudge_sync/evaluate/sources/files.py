@@ -112,10 +112,10 @@ def _parse_judgement(content: Mapping[str, Any] | BadRow, location: str) -> tupl
             raise content
         query, document = get_query_id(content), parse_point_id(content.get("point"))
         grade = parse_grade(content.get("grade"))
-        if grade is None and "action" not in content:
-            raise BadRow("missing field", "grade")
     except BadRow as bad:
         raise InputError(f"{location}: expected query id, document id, grade ({bad})") from None
+    if grade is None and "action" not in content:
+        raise InputError(f"{location}: expected query id, document id, grade (no grade)")
     action = content.get("action", "relevant")
     if action not in LABEL_ACTIONS:
         raise InputError(f"{location}: {action!r} is no label; a task needs grades")

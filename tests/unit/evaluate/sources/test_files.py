@@ -177,7 +177,7 @@ def _(folder):
     (folder / "qrels.tsv").write_text("x\ta\tmuch\n")
 
 
-@broken("line 1: expected query id, document id, grade (missing field: grade)")
+@broken("line 1: expected query id, document id, grade (no grade)")
 def _(folder):
     (folder / "qrels.tsv").write_text("x\ta\tnan\n")
 
