@@ -12,6 +12,7 @@ from nudge_sync.errors import (
     DamagedRecord,
     Interrupted,
     LeaseHeld,
+    ModelChanged,
     NudgeSyncError,
     OnHold,
     Unauthorised,
@@ -92,6 +93,15 @@ def test_the_line_of_a_cycle_has_its_figures_and_no_list_of_points():
             OnHold("by anna"),
             "on hold",
             LogLine(logging.WARNING, "on hold, nothing written", {"reason": "by anna"}),
+        ),
+        (
+            ModelChanged("64 of 64"),
+            "model changed",
+            LogLine(
+                logging.WARNING,
+                "another embedding model, nothing written",
+                {"reason": "64 of 64"},
+            ),
         ),
         (
             Unreachable("no answer"),
