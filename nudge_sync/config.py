@@ -58,7 +58,13 @@ class GateSettings(Section):
     """Largest share of the collection one revision may write."""
     max_drifted_share: Share = 0.5
     """Largest share, of the points that were ever moved, whose vectors are neither originals nor
-    written by a revision that is kept."""
+    written by a revision that is kept; also of the points of the fingerprint that were embedded
+    again by another model. 1: neither is suspected."""
+
+    @property
+    def suspects_drift(self) -> bool:
+        """Whether any number of points with unknown vectors is too large."""
+        return self.max_drifted_share < 1
 
 
 class WriteSettings(Section):

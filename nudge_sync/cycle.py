@@ -9,17 +9,19 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
-from nudge_sync.errors import OnHold
+from nudge_sync.errors import ModelChanged, OnHold
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.dataset import find_points_without_feedback
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
 from nudge_sync.planning.lost_inputs import refuse_lost_plan
 from nudge_sync.planning.make_plan import describe_inputs, make_plan
+from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.plan import Plan, refuse_stale_plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.copies import refuse_fewer_copies
+from nudge_sync.store.embedding_space import store_space
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.gc import collect_garbage
 from nudge_sync.store.hold import format_refusal, read_hold, release_hold
@@ -83,6 +85,7 @@ class CycleReport:
         """Return the fields of `apply --json`."""
         return {
             **self.plan.summary(),
+            "model": self.plan.summarise_model(),
             "revision": self.revision,
             "written": self.written,
             **summarise_ids(
@@ -129,9 +132,11 @@ def apply(
     erasure is pending, which does not wait.
     release: ends the hold that the collection may be on; without it, all that is done on hold is
     to finish an unfinished rollback.
-    Raises OnHold, AwaitsCanary while a canary runs, StalePlan, InputError for a plan whose vectors
-    do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
-    DatabaseError, and what `progress` raises.
+    Where the documents were embedded by another model than the feedback, the ledger keeps that, and
+    nothing is written until there is feedback of the new model.
+    Raises OnHold, AwaitsCanary while a canary runs, ModelChanged, StalePlan, InputError for a plan
+    whose vectors do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord,
+    UnsupportedCollection, DatabaseError, and what `progress` raises.
     """
     with open_writer(target, settings, progress) as writer:
         _refuse_hold(writer, release=release)
@@ -142,12 +147,20 @@ def apply(
         refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress)
+        model = examine_model(target, settings, judgements, writer.ledger)
+        _refuse_changed_model(writer, model)
         ids_without_feedback = find_points_without_feedback(target, judgements)
         restored = WrittenRevision()
         if plan is None:
             restored = restore_originals(writer, ids_without_feedback)
             plan = make_plan(
-                target, settings, judgements, writer.ledger, writer.progress, erasure_state=erasure
+                target,
+                settings,
+                judgements,
+                writer.ledger,
+                writer.progress,
+                erasure_state=erasure,
+                model=model,
             )
         else:
             refuse_mismatched_plan(plan, target.facts)
@@ -166,6 +179,8 @@ def apply(
         if erasure.is_pending and not set(ids_without_feedback).intersection(plan.rows.ids):
             complete_erasure(target, erasure.asked)
         collect_garbage(target, writer.ledger, settings.write)
+        if not model.objection:
+            store_space(target, model.stored, model.seen)
     return _build_report(plan, restored, written)
 
 
@@ -174,6 +189,14 @@ def _refuse_hold(writer: Writer, *, release: bool) -> None:
     if hold is not None and not release:
         finish_pending_rollback(writer)
         raise OnHold(format_refusal(writer.target, hold))
+
+
+def _refuse_changed_model(writer: Writer, model: ModelReport) -> None:
+    if not model.problem:
+        return
+    # From now on what was logged before is known to be of a former model.
+    store_space(writer.target, model.stored, model.seen)
+    raise ModelChanged(model.problem)
 
 
 def _build_report(plan: Plan, restored: WrittenRevision, written: WrittenRevision) -> CycleReport:

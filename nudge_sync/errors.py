@@ -14,6 +14,7 @@ NudgeSyncError
 ├── LeaseLost                   this process no longer holds its lease
 ├── OnHold                      a person stopped the cycles of this collection
 ├── AwaitsCanary                a canary runs, or the pause after one is not over
+├── ModelChanged                points and feedback are of two embedding models
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
 ├── Declined                    a no at the prompt
@@ -91,6 +92,12 @@ class OnHold(NudgeSyncError):
 
 class AwaitsCanary(NudgeSyncError):
     """A canary runs, or ended lately; nothing was written."""
+
+    exit_code = 3
+
+
+class ModelChanged(NudgeSyncError):
+    """The points were embedded by another model than the feedback; nothing was written."""
 
     exit_code = 3
 

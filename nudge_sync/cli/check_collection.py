@@ -12,6 +12,8 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.planning.cold_documents import resolve_cold_share
+from nudge_sync.planning.model_change import ModelReport, examine_model
+from nudge_sync.planning.point_quality import inspect_judged_points
 from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold
@@ -28,12 +30,15 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     """
     target = job.target
     copies = read_copies(target)
-    entries = target.open_ledger().entries()
+    ledger = target.open_ledger()
+    entries = ledger.entries()
     holder = lease.read_active_lease(target)
     logged = open_feedback(target, job.settings.feedback)
     hold = read_hold(target)
     counts = {"queries": logged.queries.count(), "events": logged.events.count()}
     judgements = load_judgements(target, job.settings, progress)
+    model = examine_model(target, job.settings, judgements, ledger)
+    quality = inspect_judged_points(target, judgements)
     coverage = measure_coverage(judgements, target.facts.points)
     cold_share = resolve_cold_share(job.settings.solver, judgements.cold_share)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
@@ -48,14 +53,28 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "lease": holder.describe() if holder else None,
         "hold": hold.summary() if hold else None,
         "copies": copies.summary() if copies else None,
-        "problems": _list_problems(job, copies),
+        "model": model.summary(),
+        "vectors": quality.summary(),
+        "problems": [*_list_problems(job, copies), *([model.refusal] if model.refusal else [])],
         "notes": [
             str(coverage),
             *([format_refusal(target, hold)] if hold else []),
             *(copies.list_notes() if copies else []),
+            *quality.list_notes(target.facts.metric),
+            *_list_model_notes(model),
             *_list_notes(job, counts["queries"], bool(find_pending_revisions(entries))),
         ],
     }
+
+
+def _list_model_notes(model: ModelReport) -> list[str]:
+    if not model.former_searches or model.refusal:
+        return []
+    note = (
+        f"{model.former_searches} searches of a former embedding model are set aside until they "
+        "are embedded again (`nudge-sync feedback import --embed`)"
+    )
+    return [note]
 
 
 def _list_problems(job: Job, copies: CopiesReport | None) -> list[str]:

@@ -17,7 +17,7 @@ from nudge_sync.cli.output import (
 
 _SCORE_FIELDS = ("before", "after")
 _COUNTED_FIELDS = ("drifted", "missing")
-_OMITTED_FIELDS = {"cold", *_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
+_OMITTED_FIELDS = {"cold", "model", *_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
 _SETTLED_NOTE = (
     "nothing to write: every point holds already what this plan says. What the gate says is gained "
     "is gained over the originals"

@@ -22,6 +22,7 @@ from nudge_sync.feedback.log.columns import Actions, Log
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
+from nudge_sync.store.embedding_space import EmbeddingSpace, read_space
 from nudge_sync.store.target import Target
 
 __all__ = [
@@ -73,6 +74,8 @@ class Judgements:
     """Clients and sessions taken for bots."""
     promoted_points: list[PointId] = field(default_factory=list)
     """Points that some people click at whatever rank they are shown."""
+    former_searches: int = 0
+    """Searches left out because their vectors are of a former embedding space."""
     cold_share: ColdShare = field(default_factory=ColdShare)
     """How much answers on points without feedback count, as far as the log tells."""
 
@@ -86,11 +89,18 @@ def load_judgements(
 ) -> Judgements:
     """Return the judgements of a collection, from all its feedback, by its own settings.
 
-    Raises ConfigError where the application's log cannot be read as configured, DatabaseError.
+    Searches of a former embedding space are left out, unless `gate.max_drifted_share` is 1.
+    Raises ConfigError where the application's log cannot be read as configured, DatabaseError,
+    DamagedRecord.
     """
     feedback = open_feedback(target, settings.feedback)
     return read_judgements(
-        feedback.queries, feedback.events, settings.feedback, target.facts.dimension, progress
+        feedback.queries,
+        feedback.events,
+        settings.feedback,
+        target.facts.dimension,
+        progress,
+        space=read_space(target) if settings.gate.suspects_drift else None,
     )
 
 
@@ -100,9 +110,12 @@ def read_judgements(
     settings: FeedbackSettings,
     dimension: int,
     progress: Progress = ignore_progress,
+    *,
+    space: EmbeddingSpace | None = None,
 ) -> Judgements:
     """Return the judgements that records of searches and events hold; see `build_judgements`."""
-    return build_judgements(load_log(queries, events, settings, dimension, progress), settings)
+    log = load_log(queries, events, settings, dimension, progress, space=space)
+    return build_judgements(log, settings)
 
 
 def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
@@ -225,5 +238,6 @@ def _assemble_judgements(
         only_labels=only_labels,
         suspected_bots=list(suspected_bots),
         promoted_points=list(promoted_points),
+        former_searches=log.former_searches,
         cold_share=estimate_cold_share(log.searches, has_feedback),
     )

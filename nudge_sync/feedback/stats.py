@@ -11,6 +11,7 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
+from nudge_sync.store.embedding_space import EmbeddingSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class FeedbackStats:
     """Counts of what is stored, and the funnel from events to judgements."""
 
     searches: int
+    former_searches: int
+    """Searches that are left out because their vectors are of a former embedding space."""
     events: int
     actions: dict[str, int]
     judgements: Judgements
@@ -34,6 +37,7 @@ class FeedbackStats:
         weights = self.judgements.weights
         return {
             "searches": self.searches,
+            "former_searches": self.former_searches,
             "events": self.events,
             "actions": self.actions,
             "queries": len(self.judgements.query_ids),
@@ -53,12 +57,18 @@ def count_feedback(
     collection: Collection,
     settings: FeedbackSettings,
     progress: Progress = ignore_progress,
+    *,
+    space: EmbeddingSpace | None = None,
 ) -> FeedbackStats:
-    """Count what is stored for the collection, and build the judgements it gives."""
+    """Count what is stored for the collection, and build the judgements it gives.
+
+    space: what documents are embedded with now; searches of a former one do not count.
+    """
     facts = collection.describe()
-    log = load_log(queries, events, settings, facts.dimension, progress)
+    log = load_log(queries, events, settings, facts.dimension, progress, space=space)
     return FeedbackStats(
         searches=len(log.searches.query_ids),
+        former_searches=log.former_searches,
         events=sum(log.action_counts.values()),
         actions=dict(sorted(log.action_counts.items())),
         judgements=build_judgements(log, settings),

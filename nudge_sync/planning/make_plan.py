@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
-from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import angles
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.planning.cold_documents import (
@@ -24,6 +24,7 @@ from nudge_sync.planning.dataset import (
     select_dataset_rows,
 )
 from nudge_sync.planning.lost_inputs import find_lost_revision
+from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
 from nudge_sync.planning.proposal import Proposal
@@ -46,14 +47,17 @@ def make_plan(
     progress: Progress,
     *,
     erasure_state: ErasureState,
+    model: ModelReport | None = None,
 ) -> Plan:
     """Return what a cycle would write now, what it gains, and whether it may.
 
     erasure_state: while an erasure is pending, no live vector stays for its own sake.
+    model: from a caller that looked already. Where feedback is of another model, nothing is moved.
     Where nothing that a plan depends on changed since the head revision, and every point holds
     what that revision says, the plan is that revision again, with nothing to write: an index that
     answers a little differently after each write cannot make a collection wander.
     """
+    model = model or examine_model(target, settings, judgements, ledger)
     points = read_points_in_play(target, judgements, progress, ledger)
     # After the points: without the lease, what a cycle writes meanwhile is known to be ours.
     entries = ledger.entries()
@@ -61,8 +65,8 @@ def make_plan(
     inputs = describe_inputs(target, settings, judgements, entries, erasure_state)
     inputs_digest = _digest_inputs(inputs, points.select(rows))
     repeated = _repeat_head(target, points, entries, inputs, inputs_digest)
-    if repeated is not None:
-        return repeated
+    if repeated is not None and not model.refusal:
+        return replace(repeated, model=model)
     dataset = build_dataset(
         target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
     )
@@ -74,6 +78,7 @@ def make_plan(
         dataset,
         erasure_pending=erasure_state.is_pending,
         lost_revision=find_lost_revision(entries, inputs_digest),
+        model=model,
     )
     gate, planned_vectors = proposal.pass_gate(choice, cold)
     differing_rows = proposal.find_differing_rows(planned_vectors)
@@ -85,6 +90,7 @@ def make_plan(
         rows=_build_rows(
             points, planned_vectors, _add_unsettled_rows(target, points, differing_rows, entries)
         ),
+        model=model,
         **_list_lost_points(points),
     )
 
@@ -182,7 +188,7 @@ def _repeat_head(
     )
 
 
-def _list_lost_points(points: ClassifiedPoints) -> dict[str, list[PointId]]:
+def _list_lost_points(points: ClassifiedPoints) -> dict[str, Any]:
     return {
         "drifted": [points.ids[row] for row in points.find_rows(Ownership.FOREIGN)],
         "missing": points.missing,

@@ -11,6 +11,7 @@ from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.errors import StalePlan
 from nudge_sync.planning.gate import Gate
+from nudge_sync.planning.model_change import ModelReport
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,15 @@ class Plan:
     """Points that the application re-embedded since they were moved."""
     missing: list[PointId] = field(default_factory=list)
     """Points that no longer exist."""
+    model: ModelReport | None = None
+    """Whether documents and feedback are of one embedding model; None for a plan from a file."""
+
+    def summarise_model(self) -> dict[str, Any] | None:
+        """Return the `model` field of `plan` and `apply --json`; a plan file does not keep it."""
+        return None if self.model is None else self.model.summary()
 
     def summary(self) -> dict[str, Any]:
-        """Return the fields of `plan --json`."""
+        """Return the fields of `plan --json` that the plan alone decides."""
         figures = self.figures
         return {
             "collection": self.inputs.collection,

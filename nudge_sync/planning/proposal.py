@@ -15,6 +15,7 @@ from nudge_sync.planning.dataset import PlanDataset
 from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import format_lost_revision
+from nudge_sync.planning.model_change import ModelReport
 from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, round_figures
 from nudge_sync.planning.unjudged_search import choose_similarity
 from nudge_sync.solve.problem import Choice, GainEstimate
@@ -36,6 +37,7 @@ class Proposal:
         *,
         erasure_pending: bool,
         lost_revision: Revision | None,
+        model: ModelReport,
     ) -> None:
         self._target = target
         self._settings = settings
@@ -43,6 +45,7 @@ class Proposal:
         self._dataset = dataset
         self._erasure_pending = erasure_pending
         self._lost_revision = lost_revision
+        self._model = model
         self._live_scores = self._score(dataset.points.live_vectors)
         self._original_scores = self._score(dataset.points.originals)
 
@@ -57,11 +60,16 @@ class Proposal:
             method=choice.method,
             moved_count=len(self.find_differing_rows(planned_vectors)),
             point_count=self._target.facts.points,
-            drift=_count_drift(self._points),
+            drift=_count_drift(self._points, self._model.seen.revision),
             cold_report=None if cold is None else cold.report,
         )
         if self._lost_revision is not None:
             gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
+        if self._model.refusal:
+            gate = replace(gate, passed=False, reasons=[self._model.refusal])
+            # What queries of another model find says nothing of what is live.
+            points = self._points
+            return gate, points.originals if self._erasure_pending else points.live_vectors
         if gate.passed:
             return gate, planned_vectors
         return gate, self._place(self._choose_fallback(scores))
@@ -146,9 +154,16 @@ def _average_scores(scores: QueryScores) -> dict[str, float]:
     }
 
 
-def _count_drift(points: ClassifiedPoints) -> Drift:
-    moved_count = len(points.ids) - len(points.find_rows(Ownership.UNMOVED))
-    return Drift(moved_count, len(points.find_rows(Ownership.FOREIGN)))
+def _count_drift(points: ClassifiedPoints, former_revision: int) -> Drift:
+    """Count the moved points, and those with unknown vectors.
+
+    former_revision: the last one before documents were embedded by another model; a point whose
+    original was stored by then is neither.
+    """
+    foreign_rows = points.find_rows(Ownership.FOREIGN)
+    drifted = int((points.stored_at[foreign_rows] > former_revision).sum())
+    unmoved_count = len(points.find_rows(Ownership.UNMOVED))
+    return Drift(len(points.ids) - unmoved_count - len(foreign_rows) + drifted, drifted)
 
 
 def _describe_cold_outcome(outcome: ColdOutcome) -> ColdFigures:

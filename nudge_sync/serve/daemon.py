@@ -232,6 +232,8 @@ class Daemon:
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
             SPANS.set_attributes({"error.type": type(error).__name__})
+            if outcome == "model changed":
+                self.prometheus.set_model_changed(name, has_changed=True)
             if outcome == "unreachable":
                 self.unreachable_reasons[name] = str(error)
             line.write(name)

@@ -8,7 +8,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from nudge_sync.canary.review import ReviewReport
 from nudge_sync.cycle import CycleReport
-from nudge_sync.errors import AwaitsCanary, Interrupted, LeaseHeld, NudgeSyncError, OnHold
+from nudge_sync.errors import (
+    AwaitsCanary,
+    Interrupted,
+    LeaseHeld,
+    ModelChanged,
+    NudgeSyncError,
+    OnHold,
+)
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.store.restore_drill import DrillReport
 
@@ -18,6 +25,7 @@ CycleOutcome: TypeAlias = Literal[
     "unchanged",
     "refused",
     "on hold",
+    "model changed",
     "busy",
     "unreachable",
     "failed",
@@ -40,7 +48,7 @@ ReviewOutcome: TypeAlias = Literal[
 DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
 """The `result` label of `nudge_sync_drills_total`."""
 SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
-    {"applied", "canary", "unchanged", "refused", "on hold"}
+    {"applied", "canary", "unchanged", "refused", "on hold", "model changed"}
 )
 """Cycles that did what they should, also where there was nothing to write."""
 CYCLE_LABELS = (*get_args(CycleOutcome), "left out")
@@ -77,10 +85,11 @@ class LogLine:
 
 _LEFT_ALONE: dict[type[NudgeSyncError], tuple[CycleOutcome, int, str]] = {
     OnHold: ("on hold", logging.WARNING, "on hold, nothing written"),
+    ModelChanged: ("model changed", logging.WARNING, "another embedding model, nothing written"),
     AwaitsCanary: ("canary", logging.INFO, "left to the canary"),
     LeaseHeld: ("busy", logging.INFO, "left to another process"),
 }
-"""Errors that say that somebody else comes first: outcome, level and message."""
+"""Errors that stop a cycle on purpose: outcome, and level and message of its log line."""
 
 
 def describe_report(report: CycleReport) -> tuple[CycleOutcome, LogLine]:
@@ -108,7 +117,7 @@ def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     if isinstance(error, Interrupted):
         message = "cycle interrupted; the next one resumes it"
         return "interrupted", LogLine(logging.INFO, message)
-    if isinstance(error, OnHold | AwaitsCanary | LeaseHeld):
+    if isinstance(error, OnHold | AwaitsCanary | ModelChanged | LeaseHeld):
         outcome, level, message = _LEFT_ALONE[type(error)]
         return outcome, LogLine(level, message, {"reason": reason})
     if not isinstance(error, NudgeSyncError):

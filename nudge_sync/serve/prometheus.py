@@ -58,6 +58,9 @@ class PrometheusMetrics:
         self._on_hold = self._create_gauge(
             "on_hold", "1 while a person keeps cycles from writing to the collection."
         )
+        self._model_changed = self._create_gauge(
+            "model_changed", "1 while documents and feedback are of two embedding models."
+        )
         self._held_out = self._create_gauge(
             "held_out", "Held-out score of the last plan.", "metric", "when"
         )
@@ -115,7 +118,13 @@ class PrometheusMetrics:
         ):
             for label in labels:
                 counter.labels(collection, label)
-        for gauge in (self._lease_held, self._on_hold, self._points, self._judged):
+        for gauge in (
+            self._lease_held,
+            self._on_hold,
+            self._model_changed,
+            self._points,
+            self._judged,
+        ):
             gauge.labels(collection)
         self.experiments.start_series(collection)
         self._cycle_seconds.labels(collection)
@@ -156,6 +165,10 @@ class PrometheusMetrics:
         """Set whether a cycle of the collection is under way."""
         self._lease_held.labels(collection).set(is_working)
 
+    def set_model_changed(self, collection: str, *, has_changed: bool) -> None:
+        """Set whether the last cycle found documents and feedback to be of two models."""
+        self._model_changed.labels(collection).set(has_changed)
+
     def set_on_hold(self, collection: str, *, is_on_hold: bool) -> None:
         """Set whether a person keeps cycles from writing to the collection."""
         self._on_hold.labels(collection).set(is_on_hold)
@@ -186,6 +199,8 @@ class PrometheusMetrics:
         decision = "passed" if summary["gate"]["passed"] else "refused"
         self._gate_decisions.labels(collection, decision).inc()
         self._judged.labels(collection).set(summary["judged"])
+        model = summary.get("model") or {}
+        self.set_model_changed(collection, has_changed=bool(model.get("changed")))
         for name in ROW_LABELS:
             self._rows.labels(collection, name).inc(summary.get(name, 0))
         for when in ("before", "after"):

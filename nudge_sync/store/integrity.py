@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.store import erasure, hold, lease, schema
+from nudge_sync.store import embedding_space, erasure, hold, lease, schema
 from nudge_sync.store.experiments.candidate import open_candidate
 from nudge_sync.store.experiments.running import EXPERIMENT_KEY, read_running_experiment
 from nudge_sync.store.ledger import parse_entry
@@ -47,6 +47,8 @@ def find_damaged_records(target: Target) -> Iterator[str]:
         yield f"{ledger.collection_name} {erasure.ERASURE_KEY!r}"
     if _is_damaged(hold.read_hold, target):
         yield f"{ledger.collection_name} {hold.HOLD_KEY!r}"
+    if _is_damaged(embedding_space.read_space, target):
+        yield f"{ledger.collection_name} {embedding_space.SPACE_KEY!r}"
     if _is_damaged(read_running_experiment, target):
         yield f"{ledger.collection_name} {EXPERIMENT_KEY!r}"
     yield from _check_batches(

@@ -49,6 +49,8 @@ class ClassifiedPoints:
     """Ids that were asked for and do not exist."""
     must_add_original: NDArray[np.bool_]
     """(n,): whether the original has to be added to the shadow before the point is moved."""
+    stored_at: NDArray[np.int64]
+    """(n,): the revision that stored the newest original of the shadow; 0 where it holds none."""
 
     def select(self, rows: NDArray[np.intp]) -> ClassifiedPoints:
         """Return some of the rows, in the order given; `missing` stays."""
@@ -59,6 +61,7 @@ class ClassifiedPoints:
             ownership=[self.ownership[row] for row in rows],
             missing=self.missing,
             must_add_original=self.must_add_original[rows],
+            stored_at=self.stored_at[rows],
         )
 
     def find_rows(self, *ownerships: Ownership) -> NDArray[np.intp]:
@@ -105,6 +108,9 @@ def classify_points(
                 for several, note in zip(versions_by_row, row_originals, strict=True)
             ],
             bool,
+        ),
+        stored_at=np.array(
+            [versions[-1].revision if versions else 0 for versions in versions_by_row], np.int64
         ),
     )
 

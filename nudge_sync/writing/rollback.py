@@ -56,6 +56,8 @@ class RollbackReport:
     tolerance: float = 0.0
     """The difference of a component up to which points count as identical; 0: not a bit. More only
     where the collection rescales vectors by itself, as qdrant-client's local mode does."""
+    rescaled: int = 0
+    """Of the identical ones, those that differ in a bit all the same."""
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
     hold: Hold | None = None
@@ -70,6 +72,7 @@ class RollbackReport:
             "restored": self.restored,
             "identical": self.identical,
             "equal_within": self.tolerance,
+            "rescaled": self.rescaled,
             **summarise_ids(drifted=self.drifted, missing=self.missing),
             "hold": self.hold.summary() if self.hold else None,
         }
@@ -174,12 +177,11 @@ def _count_identical(
     rows = {point: row for row, point in enumerate(ids)}
     expected = goal_vectors[[rows[point] for point in live_points.ids]]
     is_equal_by_row = is_same_vector(live_points.vectors, expected, rescales=target.facts.rescales)
+    is_equal_in_bits = is_same_vector(live_points.vectors, expected, rescales=False)
     drifted = set(report.drifted)
-    identical = sum(
-        bool(is_equal) and point not in drifted
-        for is_equal, point in zip(is_equal_by_row, live_points.ids, strict=True)
-    )
-    return replace(report, identical=identical)
+    counts = is_equal_by_row & np.array([point not in drifted for point in live_points.ids], bool)
+    rescaled = int((counts & ~is_equal_in_bits).sum())
+    return replace(report, identical=int(counts.sum()), rescaled=rescaled)
 
 
 def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list[int]) -> Float32:

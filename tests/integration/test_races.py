@@ -16,7 +16,7 @@ from pymilvus import MilvusClient
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
-from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.config import CollectionSettings, GateSettings, WriteSettings
 from nudge_sync.connector import Database, Float32
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
@@ -39,7 +39,10 @@ from tests.support.write_windows import TimeSpan, WriteWindows
 POINTS, DIMENSION = 40, 8
 SECONDS = 4.0
 SERVER = pytest.mark.milvus_server
-SETTINGS = CollectionSettings(write=WriteSettings(batch_size=10))
+# The application writes vectors at random, as after a change of its model.
+SETTINGS = CollectionSettings(
+    gate=GateSettings(max_drifted_share=1.0), write=WriteSettings(batch_size=10)
+)
 
 
 class MarkingApplication(EdgeApplication):

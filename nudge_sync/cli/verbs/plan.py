@@ -46,7 +46,11 @@ def plan(
         if out is not None:
             save_plan(new_plan, out)
         hold = read_hold(job.target)
-        return {**new_plan.summary(), "hold": hold.summary() if hold else None}
+        return {
+            **new_plan.summary(),
+            "model": new_plan.summarise_model(),
+            "hold": hold.summary() if hold else None,
+        }
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)
     print_and_exit(result, exit_code, as_json)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,11 @@ from nudge_sync.evaluate.task import (
     drop_unanswered_queries,
     scale_to_unit,
 )
+from nudge_sync.feedback.ingest.formats import open_labels
+from nudge_sync.feedback.log.columns import LABEL_ACTIONS
+from nudge_sync.feedback.schema.rows import get_query_id
+from nudge_sync.feedback.schema.values import BadRow, parse_grade, parse_point_id
 from nudge_sync.solve.problem import Similarity
-
-_HEADER_NAMES = {"query-id", "query_id", "qid"}
-_TREC_COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +99,29 @@ def read_task_judgements(
 def read_qrels(path: Path) -> Iterator[tuple[int, str, str, float]]:
     """Yield line number, query id, document id and grade of every judgement in `path`.
 
-    A line is query id, document id and grade, separated by tabs, with or without BEIR's header,
-    or TREC's four columns. Raises InputError that names the line.
+    The file is whatever `feedback import --qrels` reads: three or four columns with or without a
+    header, TREC's, CSV, Parquet, RankLib and JSON. Raises InputError that names the line.
     """
-    for number, line in enumerate(_read_lines(path), start=1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not fields or (number == 1 and fields[0].lower() in _HEADER_NAMES):
-            continue
-        if len(fields) == _TREC_COLUMNS:
-            del fields[1]
-        yield number, *_parse_judgement(fields, f"{path} line {number}")
+    for row in open_labels(path).read_rows():
+        yield row.line, *_parse_judgement(row.content, f"{path} line {row.line}")
 
 
-def _parse_judgement(fields: Sequence[str], location: str) -> tuple[str, str, float]:
+def _parse_judgement(content: Mapping[str, Any] | BadRow, location: str) -> tuple[str, str, float]:
     try:
-        query, document, text = fields
-        grade = float(text)
-    except ValueError:
-        raise InputError(f"{location}: expected query id, document id, grade") from None
-    if not np.isfinite(grade):
-        raise InputError(f"{location}: the grade is not finite")
-    return query, document, grade
+        if isinstance(content, BadRow):
+            raise content
+        query, document = get_query_id(content), parse_point_id(content.get("point"))
+        grade = parse_grade(content.get("grade"))
+    except BadRow as bad:
+        raise InputError(f"{location}: expected query id, document id, grade ({bad})") from None
+    if grade is None and "action" not in content:
+        raise InputError(f"{location}: expected query id, document id, grade (no grade)")
+    action = content.get("action", "relevant")
+    if action not in LABEL_ACTIONS:
+        raise InputError(f"{location}: {action!r} is no label; a task needs grades")
+    if action == "not_relevant":
+        return query, str(document), 0.0
+    return query, str(document), 1.0 if grade is None else grade
 
 
 def _load_vectors(path: Path, similarity: Similarity) -> Float32:

@@ -130,4 +130,4 @@ def _select_text(row: SourceRow, seen_query_ids: SeenKeys) -> tuple[SourceRow, s
 
 def _add_vector(row: SourceRow, vector: NDArray[Any]) -> SourceRow:
     content = cast(Mapping[str, Any], row.content)
-    return replace(row, content={**content, "query_vector": vector})
+    return replace(row, content={**content, "query_vector": vector}, is_embedded=True)

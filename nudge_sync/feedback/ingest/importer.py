@@ -41,6 +41,8 @@ class Destination:
     collection: Collection
     all_queries: Records | None = None
     """All searches, if an application keeps some in a log of its own; these are only read."""
+    space: int = 1
+    """The number of the embedding space that searches are embedded for now."""
 
 
 class RowsRefused(InputError):
@@ -134,7 +136,9 @@ class _Importer:
     def __post_init__(self) -> None:
         self.dimension = self.destination.collection.describe().dimension
         self.resolver = PointIdResolver(self.destination.collection)
-        self.searches = SearchImport(self.destination.queries, self.report, store=self.store)
+        self.searches = SearchImport(
+            self.destination.queries, self.report, store=self.store, space=self.destination.space
+        )
         self.positions = PositionCounter(self.files)
 
     def add_batch(self, rows: Sequence[SourceRow]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,11 +11,61 @@ from nudge_sync.connector import PointId, Record, Records
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 from nudge_sync.feedback.ingest.sources import SourceRow
-from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, Search, to_search_record
+from nudge_sync.feedback.schema.records import (
+    SPACE_FIELD,
+    VECTOR_DIGEST_FIELD,
+    Search,
+    to_search_record,
+)
 from nudge_sync.feedback.schema.rows import ParsedRow
 from nudge_sync.feedback.schema.values import BadRow
 
 _CONTENT_FIELDS = (VECTOR_DIGEST_FIELD, "text", "shown")
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingSearch:
+    """A search that is to be stored; whether it is incidental, and was embedded just now."""
+
+    record: Record
+    is_incidental: bool
+    is_embedded: bool
+
+    def assign_space(self, former: Record | None, number: int) -> Record:
+        """Return the record with the embedding space that its vector was made for again.
+
+        number: of the present space. The first needs no saying, and neither does that of a new
+        search which came with its vector: it is that of its time. A search that was embedded again
+        already stays as it is: whatever comes without being embedded is the log of old.
+        """
+        if self.is_embedded:
+            return _set_space(self.record, number)
+        if former is None:
+            return self.record
+        if SPACE_FIELD in former.document and former.document[SPACE_FIELD] >= number > 1:
+            return former
+        is_same_vector = former.document.get(VECTOR_DIGEST_FIELD) == self._digest
+        return self.record if is_same_vector else _set_space(self.record, number)
+
+    def embed_again(self, former: Record, number: int) -> Record:
+        """Return a search that was logged with the vector that its text has in the present space.
+
+        It stays as it is where it is of that space already, or nothing was embedded.
+        """
+        if not self.is_embedded or former.document.get(SPACE_FIELD, 1) >= number:
+            return former
+        document = {**former.document, VECTOR_DIGEST_FIELD: self._digest}
+        return _set_space(replace(former, document=document, vector=self.record.vector), number)
+
+    @property
+    def _digest(self) -> str:
+        return str(self.record.document[VECTOR_DIGEST_FIELD])
+
+
+def _set_space(record: Record, number: int) -> Record:
+    if number <= 1:
+        return record
+    return replace(record, document={**record.document, SPACE_FIELD: number})
 
 
 @dataclass(slots=True)
@@ -30,8 +80,9 @@ class SearchImport:
     queries: Records
     report: ImportReport
     store: bool
-    _batch: dict[str, tuple[Record, bool]] = field(default_factory=dict)
-    """Query id -> record, and whether it is incidental."""
+    space: int = 1
+    """The number of the embedding space that searches are embedded for now."""
+    _batch: dict[str, _PendingSearch] = field(default_factory=dict)
     _logged: SeenKeys = field(default_factory=SeenKeys)
     _known: SeenKeys = field(default_factory=SeenKeys)
     _counted: SeenKeys = field(default_factory=SeenKeys)
@@ -58,7 +109,7 @@ class SearchImport:
                 if parsed.is_beside_event and is_same:
                     return
                 raise BadRow("duplicate", f"of query {search.query_id!r}, seen before")
-        self._batch[search.query_id] = (record, is_incidental)
+        self._batch[search.query_id] = _PendingSearch(record, is_incidental, row.is_embedded)
 
     def flush(self) -> dict[str, Sequence[PointId]]:
         """Store the searches since the last time; return what each of them showed."""
@@ -68,12 +119,15 @@ class SearchImport:
         stored = {record.key: record for record in self.queries.get(list(batch))}
         changed = []
         shown_lists: dict[str, Sequence[PointId]] = {}
-        for key, (record, is_incidental) in batch.items():
+        for key, pending in batch.items():
             former = stored.get(key)
+            record = pending.assign_space(former, self.space)
             is_same = former is not None and _is_same(record, former)
-            if former is not None and not is_same and is_incidental and _is_logged(former):
-                shown_lists[key] = former.document.get("shown") or ()
-                continue
+            if former is not None and not is_same and pending.is_incidental and _is_logged(former):
+                record = pending.embed_again(former, self.space)
+                if record is former:
+                    shown_lists[key] = former.document.get("shown") or ()
+                    continue
             shown_lists[key] = record.document["shown"]
             if not is_same:
                 changed.append(record)

@@ -131,3 +131,5 @@ class Log:
     """Events whose action has no weight."""
     unreadable_records: int = 0
     """Records left out because they are no searches or events as this version knows them."""
+    former_searches: int = 0
+    """Searches left out because their vectors are of a former embedding space."""

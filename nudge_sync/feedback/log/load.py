@@ -11,9 +11,11 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Log
+from nudge_sync.feedback.log.former_searches import FormerSearches
 from nudge_sync.feedback.log.freeze import freeze_log
 from nudge_sync.feedback.log.validation import RecordValidator
 from nudge_sync.settings.feedback import FeedbackSettings
+from nudge_sync.store.embedding_space import EmbeddingSpace
 from nudge_sync.store.schema import LAST_MOMENT
 
 EVENTS_STAGE, SEARCHES_STAGE = "events", "searches"
@@ -32,10 +34,13 @@ def load_log(
     progress: Progress = ignore_progress,
     *,
     searches_where: Where | None = None,
+    space: EmbeddingSpace | None = None,
 ) -> Log:
     """Return the log that the records hold, read in batches: events first, then searches.
 
     searches_where: what the searches have to match; events on other searches stay, without one.
+    space: what documents are embedded with now; searches of a former space are left out. None: all
+    are taken.
     With `history_days` the database is asked only for records of that time and for undated ones.
     Raises what the records raise, and what `progress` raises.
     """
@@ -51,6 +56,7 @@ def load_log(
         events_builder.flush()
         unreadable_events = validator.unreadable_records
         for reads_vectors in (False, True):
+            former_searches = FormerSearches(space)
             searches_builder, validator.unreadable_records = (
                 SearchesBuilder(dimension, encoders, reads_vectors=reads_vectors),
                 unreadable_events,
@@ -58,24 +64,28 @@ def load_log(
             where: list[Where] = [
                 {**time_range, **(searches_where or {})} for time_range in time_ranges
             ]
-            if _read_searches(queries, where, searches_builder, validator, progress):
+            batches = former_searches.leave_out(
+                _scan(queries, where, vectors=searches_builder.reads_vectors)
+            )
+            if _read_searches(queries, batches, searches_builder, validator, progress):
                 break
         return replace(
             freeze_log(events_builder, searches_builder, encoders),
             unreadable_records=validator.unreadable_records,
+            former_searches=former_searches.count,
         )
 
 
 def _read_searches(
     queries: Records,
-    conditions: list[Where],
+    batches: Iterator[list[Record]],
     searches_builder: SearchesBuilder,
     validator: RecordValidator,
     progress: Progress,
 ) -> bool:
     """Read all searches; return False where they have to be read again, with their vectors."""
     records_read = 0
-    for batch in _scan(queries, conditions, vectors=searches_builder.reads_vectors):
+    for batch in batches:
         if not searches_builder.add_batch(validator.validate_searches(batch)):
             return False
         records_read += len(batch)

@@ -20,6 +20,9 @@ from nudge_sync.feedback.schema.exposure import Exposure, parse_exposure, to_exp
 
 VECTOR_DIGEST_FIELD = "vector_digest"
 """Field of a search's document by which equal vectors are found without reading them."""
+SPACE_FIELD = "space"
+"""Field of a search's document: the number of the embedding space that its vector was embedded for
+again. Without it the search is of the space of its time."""
 MAX_DOCUMENT_BYTES = 60_000
 """Most bytes of JSON in a document: a field in Milvus holds 64 KiB."""
 

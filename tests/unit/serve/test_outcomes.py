@@ -13,6 +13,7 @@ from nudge_sync.errors import (
     DamagedRecord,
     Interrupted,
     LeaseHeld,
+    ModelChanged,
     NudgeSyncError,
     OnHold,
     Unauthorised,
@@ -112,6 +113,15 @@ def test_the_line_of_a_cycle_has_its_figures_and_no_list_of_points():
             AwaitsCanary("of revision 3"),
             "canary",
             LogLine(logging.INFO, "left to the canary", {"reason": "of revision 3"}),
+        ),
+        (
+            ModelChanged("64 of 64"),
+            "model changed",
+            LogLine(
+                logging.WARNING,
+                "another embedding model, nothing written",
+                {"reason": "64 of 64"},
+            ),
         ),
         (
             Unreachable("no answer"),

@@ -123,6 +123,7 @@ def test_every_count_is_there_at_0_from_the_start():
         for label in get_args(DrillOutcome):
             assert series[f'nudge_sync_drills_total{{collection="{name}",result="{label}"}}'] == 0
         assert series[f'nudge_sync_on_hold{{collection="{name}"}}'] == 0
+        assert series[f'nudge_sync_model_changed{{collection="{name}"}}'] == 0
         assert series[f'nudge_sync_cycle_seconds_count{{collection="{name}"}}'] == 0
     batches = 'nudge_sync_feedback_batches_total{collection="docs",kind="search",status="503"}'
     assert series[batches] == 0

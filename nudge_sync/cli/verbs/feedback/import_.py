@@ -120,6 +120,7 @@ def import_(
     from nudge_sync.cli.run import open_job
     from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.log.external import open_feedback
+    from nudge_sync.store.embedding_space import read_space
 
     query_files = _pair_query_files(query_vectors, query_ids)
     sources = _open_sources(files or [], qrels, beir, query_files, embed)
@@ -127,7 +128,13 @@ def import_(
     with open_job(config, collection) as job, show_progress() as progress:
         target, settings = job.target, job.settings.feedback
         searches = open_feedback(target, settings).queries
-        destination = Destination(target.queries, target.events, target.collection, searches)
+        destination = Destination(
+            target.queries,
+            target.events,
+            target.collection,
+            searches,
+            space=read_space(target).number,
+        )
         failure = None
         try:
             report = import_rows(

@@ -19,13 +19,19 @@ def stats(
     from nudge_sync.cli.run import open_job
     from nudge_sync.feedback.log.external import open_feedback
     from nudge_sync.feedback.stats import count_feedback
+    from nudge_sync.store.embedding_space import read_space
 
     with open_job(config, collection) as job:
         target, settings = job.target, job.settings.feedback
         feedback = open_feedback(target, settings)
         with show_progress() as progress:
             counts = count_feedback(
-                feedback.queries, feedback.events, target.collection, settings, progress
+                feedback.queries,
+                feedback.events,
+                target.collection,
+                settings,
+                progress,
+                space=read_space(target) if job.settings.gate.suspects_drift else None,
             )
     print_result(counts.summary(), as_json, _print_stats)
 

@@ -1,0 +1,41 @@
+"""Searches of a former embedding space: their vectors say nothing of the documents as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nudge_sync.connector import Record
+from nudge_sync.feedback.schema.records import SPACE_FIELD
+from nudge_sync.store.embedding_space import EmbeddingSpace
+
+
+class FormerSearches:
+    """A filter for the searches of the present space; counts the others.
+
+    A search is of the present space if it came after the last change of the model, or was embedded
+    again since.
+    """
+
+    def __init__(self, space: EmbeddingSpace | None) -> None:
+        self._space = space or EmbeddingSpace()
+        self.count = 0
+
+    def leave_out(self, batches: Iterator[list[Record]]) -> Iterator[list[Record]]:
+        """Yield the batches without the searches of former spaces."""
+        if not self._space.since:
+            yield from batches
+            return
+        for batch in batches:
+            kept = [record for record in batch if not self._is_former(record)]
+            self.count += len(batch) - len(kept)
+            yield kept
+
+    def _is_former(self, record: Record) -> bool:
+        document = record.document
+        if not isinstance(document, dict):
+            return False
+        number, timestamp = document.get(SPACE_FIELD), document.get("timestamp", 0.0)
+        if isinstance(number, int) and number >= self._space.number:
+            return False
+        # A time that is none makes a record unreadable, which others count.
+        return isinstance(timestamp, int | float) and timestamp * 1000 < self._space.since
