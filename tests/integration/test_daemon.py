@@ -6,8 +6,6 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from subprocess import Popen
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -31,33 +29,18 @@ def workspace_with_feedback(shared_workspace: Workspace, tmp_path) -> Workspace:
     return shared_workspace.copy_to(tmp_path / "copy")
 
 
-@contextmanager
-def start_daemon(
-    workspace: Workspace, *words: str, **variables: str
-) -> Iterator[tuple[Popen[str], str]]:
-    """The daemon on a free port, and its address."""
-    child = workspace.start_process(
-        "serve", "--port", "0", "--log-format", "json", *words, **variables
-    )
+def fetch_page(port: int, path: str, token: str = "") -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {token}"}
     try:
-        said = next(line for line in child.stderr if '"listening"' in line)
-        yield child, f"http://127.0.0.1:{json.loads(said)['port']}"
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def fetch_page(url: str, token: str = "") -> tuple[int, str]:
-    try:
-        with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"})) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{port}{path}", headers=headers)) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as refused:
         with refused:
             return refused.code, refused.read().decode()
 
 
-def read_metric(url: str, name: str) -> float:
-    found = re.search(rf"^{re.escape(name)} (\S+)$", fetch_page(f"{url}/metrics")[1], re.MULTILINE)
+def read_metric(port: int, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", fetch_page(port, "/metrics")[1], re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
@@ -78,22 +61,22 @@ def stop_daemon(child: Popen[str], number: int = signal.SIGTERM) -> str:
 def test_it_runs_on_time_answers_and_stops(workspace_with_feedback: Workspace):
     workspace_with_feedback.write_config('[schedule]\nevery = "2s"')
     cycles = 'nudge_sync_cycles_total{collection="docs",outcome="%s"}'
-    with start_daemon(workspace_with_feedback) as (child, url):
-        wait_until(lambda: read_metric(url, cycles % "unchanged") >= 1)
-        assert read_metric(url, cycles % "applied") == 1
-        assert read_metric(url, 'nudge_sync_points{collection="docs"}') == POINTS
-        assert read_metric(url, 'nudge_sync_judged_points{collection="docs"}') == JUDGED_POINTS
+    with workspace_with_feedback.start_daemon() as (child, port):
+        wait_until(lambda: read_metric(port, cycles % "unchanged") >= 1)
+        assert read_metric(port, cycles % "applied") == 1
+        assert read_metric(port, 'nudge_sync_points{collection="docs"}') == POINTS
+        assert read_metric(port, 'nudge_sync_judged_points{collection="docs"}') == JUDGED_POINTS
         assert (
-            read_metric(url, 'nudge_sync_rows_total{collection="docs",result="written"}')
+            read_metric(port, 'nudge_sync_rows_total{collection="docs",result="written"}')
             == JUDGED_POINTS
         )
         held = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'
-        assert read_metric(url, held % "after") > 0
+        assert read_metric(port, held % "after") > 0
         success = 'nudge_sync_last_success_timestamp_seconds{collection="docs"}'
-        assert 0 <= time.time() - read_metric(url, success) < TIMEOUT_SECONDS
-        assert fetch_page(f"{url}/healthz") == (200, "ok\n")
-        assert fetch_page(f"{url}/readyz") == (200, "ok\n")
-        assert fetch_page(f"{url}/else")[0] == 404
+        assert 0 <= time.time() - read_metric(port, success) < TIMEOUT_SECONDS
+        assert fetch_page(port, "/healthz") == (200, "ok\n")
+        assert fetch_page(port, "/readyz") == (200, "ok\n")
+        assert fetch_page(port, "/else")[0] == 404
         log = stop_daemon(child)
     entries = [json.loads(line) for line in log.splitlines()]
     assert {"time", "level", "message"} <= entries[0].keys()
@@ -106,9 +89,9 @@ def test_it_runs_on_time_answers_and_stops(workspace_with_feedback: Workspace):
 def test_asked_to_stop_it_ends_with_the_batch_in_hand(number, workspace_with_feedback: Workspace):
     # Forty rows in batches of sixteen at four a second: the write takes some seconds.
     workspace_with_feedback.write_config('rate = 4.0\n[schedule]\nevery = "1d"')
-    with start_daemon(workspace_with_feedback, "--now") as (child, url):
-        wait_until(lambda: read_metric(url, 'nudge_sync_lease_held{collection="docs"}') == 1)
-        assert fetch_page(f"{url}/healzh")[0] == 404
+    with workspace_with_feedback.start_daemon("--now") as (child, port):
+        wait_until(lambda: read_metric(port, 'nudge_sync_lease_held{collection="docs"}') == 1)
+        assert fetch_page(port, "/healzh")[0] == 404
         log = stop_daemon(child, number)
     assert "cycle interrupted" in log
     workspace_with_feedback.write_config()
@@ -122,10 +105,10 @@ def test_the_gate_and_a_missing_collection_do_not_end_it(workspace_with_feedback
         '[schedule]\nevery = "1d"\n[collections.absent]', min_queries=5000
     )
     cycles = 'nudge_sync_cycles_total{collection="%s",outcome="%s"}'
-    with start_daemon(workspace_with_feedback, "--now") as (child, url):
-        wait_until(lambda: read_metric(url, cycles % ("docs", "refused")) == 1)
-        wait_until(lambda: read_metric(url, cycles % ("absent", "failed")) == 1)
-        assert read_metric(url, 'nudge_sync_gate_total{collection="docs",result="refused"}') == 1
+    with workspace_with_feedback.start_daemon("--now") as (child, port):
+        wait_until(lambda: read_metric(port, cycles % ("docs", "refused")) == 1)
+        wait_until(lambda: read_metric(port, cycles % ("absent", "failed")) == 1)
+        assert read_metric(port, 'nudge_sync_gate_total{collection="docs",result="refused"}') == 1
         log = stop_daemon(child)
     assert "refused by the gate" in log
     assert "Traceback" not in log
@@ -133,11 +116,11 @@ def test_the_gate_and_a_missing_collection_do_not_end_it(workspace_with_feedback
 
 def test_metrics_ask_for_the_token(workspace_with_feedback: Workspace):
     workspace_with_feedback.write_config('[schedule]\nevery = "1d"')
-    with start_daemon(workspace_with_feedback, NUDGE_SYNC_TOKEN="s3cret") as (child, url):
-        assert fetch_page(f"{url}/metrics")[0] == 401
-        assert fetch_page(f"{url}/metrics", "wrong")[0] == 401
-        assert fetch_page(f"{url}/metrics", "s3cret")[0] == 200
-        assert fetch_page(f"{url}/healthz")[0] == 200
+    with workspace_with_feedback.start_daemon(NUDGE_SYNC_TOKEN="s3cret") as (child, port):
+        assert fetch_page(port, "/metrics")[0] == 401
+        assert fetch_page(port, "/metrics", "wrong")[0] == 401
+        assert fetch_page(port, "/metrics", "s3cret")[0] == 200
+        assert fetch_page(port, "/healthz")[0] == 200
         log = stop_daemon(child)
     assert "s3cret" not in log
 
