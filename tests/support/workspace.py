@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect, ingest
 from tests.support.sample_collection import POINTS, SyntheticData, make_synthetic_data
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 CONFIG_TEMPLATE = """
 [database]
@@ -118,14 +120,22 @@ class Workspace:
 
 
 def wait_for_line(child: subprocess.Popen[str], text: str) -> str:
-    """Read the log of a process up to the first line that holds the text, and return that line."""
+    """Read the log of a process up to the first line that holds the text, and return that line.
+
+    A process that does not say it is killed, so that the log ends.
+    """
     assert child.stderr is not None
     log = []
-    for line in child.stderr:
-        log.append(line)
-        if text in line:
-            return line
-    raise AssertionError(f"it ended without {text}: {''.join(log)}")
+    killing = Timer(TIMEOUT_SECONDS, child.kill)
+    killing.start()
+    try:
+        for line in child.stderr:
+            log.append(line)
+            if text in line:
+                return line
+    finally:
+        killing.cancel()
+    raise AssertionError(f"no line with {text}: {''.join(log)}")
 
 
 def make_workspace(folder: Path) -> Workspace:
