@@ -1,11 +1,14 @@
 """Time the ordinary cycle on a real engine, part by part, beside `finetune` on the same arrays.
 
 python benchmarks/cycle.py [--set demo|nfcorpus|metatool|cranfield|squad] [--folder DIR]
+    [--unjudged]
 
 Every judgement is imported as a label into a new collection of qdrant-edge, planned, applied and
-rolled back. The bare client's upserts of as many rows, with a vector for each query, stand beside
-the import, and `finetune` in memory, over the same training queries, beside the plan. Without
-`--folder` the collection is in a temporary one.
+rolled back. `finetune` in memory, over the same training queries and with the same share of cold
+answers, stands beside the plan, which also reads the database and solves again for the gate.
+`--unjudged` times both ways to find the unjudged points near each query, whichever the plan takes:
+to read every point once, and to search for every query. Without `--folder` the collection is in a
+temporary one.
 """
 
 from __future__ import annotations
@@ -22,13 +25,18 @@ from solver_protocol import SETS, Dataset, load_dataset
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle, finetune
+from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import connect
 from nudge_sync.demo.requests import load_demo_data
+from nudge_sync.feedback.cold_share import ColdShare
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
+from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
-from nudge_sync.store.target import open_target
+from nudge_sync.planning.unjudged_points import rank_unjudged, scan_others
+from nudge_sync.planning.unjudged_search import choose_first_width, search_unjudged
+from nudge_sync.store.target import Target, open_target
 from nudge_sync.writing.rollback import roll_back
 
 COLLECTION = "docs"
@@ -76,14 +84,34 @@ def import_labels(target, data: Dataset) -> int:
 
 
 def measure_finetune(data: Dataset) -> float:
-    """Return the seconds of `finetune` over the queries that a plan trains on."""
+    """Return the seconds of `finetune` as a plan of labels alone asks for it."""
     train = np.flatnonzero(hash_queries(data.queries) >= HELD_OUT_SHARE)
     start = time.perf_counter()
-    finetune(data.documents, data.queries[train], data.relevant(train))
+    relevant = data.relevant(train)
+    finetune(data.documents, data.queries[train], relevant, cold_share=ColdShare().share)
     return time.perf_counter() - start
 
 
-def measure_cycle(data: Dataset, folder: Path) -> dict[str, float]:
+def measure_unjudged(target: Target, data: Dataset, report: dict[str, float]) -> None:
+    """Time each way to find unjudged points, and the reads and searches that it begins with."""
+    judged = set(np.unique(data.relevance.indices).tolist())
+    queries, width = data.queries, choose_first_width(RANKING_DEPTH)
+    with measure_part(report, "unjudged: read all"):
+        others = scan_others(target, judged, ignore_progress)
+    with measure_part(report, "unjudged: compare"):
+        rank_unjudged(target, queries, others, RANKING_DEPTH)
+    with measure_part(report, "unjudged: first searches"):
+        hits = target.collection.search(queries, width)
+    with measure_part(report, "unjudged: all searches"):
+        search_unjudged(
+            target, queries, judged, RANKING_DEPTH, exact=False, progress=ignore_progress
+        )
+    report["points read a second"] = len(data.documents) / report["unjudged: read all"]
+    hit_count = sum(map(len, hits.ids))
+    report["hits returned a second"] = hit_count / report["unjudged: first searches"]
+
+
+def measure_cycle(data: Dataset, folder: Path, *, unjudged: bool) -> dict[str, float]:
     report: dict[str, float] = {}
     settings = CollectionSettings()
     database = connect("qdrant-edge", {"path": str(folder)})
@@ -95,12 +123,13 @@ def measure_cycle(data: Dataset, folder: Path) -> dict[str, float]:
         target = open_target(database, COLLECTION)
         with measure_part(report, "import"):
             report["records"] = import_labels(target, data)
+        if unjudged:
+            measure_unjudged(target, data, report)
         clock = StageClock()
         with measure_part(report, "plan"):
             cycle.plan(target, settings, clock)
         report |= {f"plan: {stage}": seconds for stage, seconds in clock.seconds.items()}
-        with measure_part(report, "finetune"):
-            measure_finetune(data)
+        report["finetune"] = measure_finetune(data)
         with measure_part(report, "apply"):
             cycle.apply(target, settings)
         with measure_part(report, "rollback"):
@@ -114,14 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", default="demo", choices=("demo", *SETS))
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--unjudged", action="store_true")
     arguments = parser.parse_args()
     data = load_demo_dataset() if arguments.set == "demo" else load_dataset(arguments.set)
     with TemporaryDirectory(prefix="nudge-sync-", dir=arguments.folder) as folder:
-        report = measure_cycle(data, Path(folder))
+        report = measure_cycle(data, Path(folder), unjudged=arguments.unjudged)
     for part, value in report.items():
-        print(f"{part:24} {value:10.2f}")
-    print(f"records a second         {report['records'] / report['import']:10.0f}")
-    print(f"plan / finetune          {report['plan'] / report['finetune']:10.2f}")
+        print(f"{part:26} {value:10.2f}")
+    print(f"records a second           {report['records'] / report['import']:10.0f}")
+    print(f"plan / finetune            {report['plan'] / report['finetune']:10.2f}")
 
 
 if __name__ == "__main__":

@@ -205,7 +205,9 @@ def wait_until_indexed(engine: str, database: Database) -> None:
     if engine == "qdrant-edge":
         database.shard("docs").optimize()  # type: ignore[attr-defined]
     end = time.monotonic() + 600
-    while not database.collection("docs").health().ready and time.monotonic() < end:
+    while not database.collection("docs").health().ready:
+        if time.monotonic() > end:
+            raise SystemExit("no index after ten minutes; --flat measures without one")
         time.sleep(1)
 
 

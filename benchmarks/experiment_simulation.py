@@ -5,7 +5,8 @@ python benchmarks/experiment_simulation.py [--parts null,sequences,better,worse,
 
 The demo's data is always there; other sets are those of `feedback_simulation.py`. The demo's plan
 is that of a whole cycle, theirs is NUDGE-N's. What people do stands in `simulated_canaries.py`.
-Every canary is looked at after every session, by the product's own sequences and settings.
+Every canary is looked at after every session, by the product's own sequences and settings; of a few
+of each kind it is asserted that the product's own rules come to the same.
 
 null       no difference: in each session a coin says which of the two lists (of the plan, and of
            the collection) is called the treatment's.
@@ -46,6 +47,7 @@ from simulated_canaries import (
     split_chunks,
 )
 
+from nudge_sync.experiment.evidence.decision import decide, weigh_evidence
 from nudge_sync.experiment.evidence.sample_ratio import MISMATCH_ALPHA, compute_ratio_evidence
 from nudge_sync.experiment.evidence.sequential import compute_log_wealth
 from nudge_sync.settings.canary import CanarySettings
@@ -53,6 +55,10 @@ from nudge_sync.settings.canary import CanarySettings
 SETTINGS = CanarySettings(min_sessions=1)
 """Without a fewest number of sessions, so that what is measured is the statistics."""
 NEVER = np.iinfo(np.int64).max
+CHECKED_CANARIES = 3
+"""Canaries of each run whose conclusion is compared with that of `decide`."""
+ROUNDING_SESSIONS = 20
+"""How many sessions later `decide` may conclude: it goes by bounds that are rounded outwards."""
 SHARES = {"split, half and half": 0.5, "split, 10 %": 0.1}
 
 
@@ -99,13 +105,42 @@ def conclude(canaries: Canaries, share: float) -> Conclusions:
     )
 
 
+def check_rules(canaries: Canaries, ends: Conclusions, share: float) -> None:
+    """Assert that `decide` concludes the same of the first canaries, and no session sooner."""
+    count, sessions = canaries.query.shape
+    for row in range(min(count, CHECKED_CANARIES)):
+        promoted, harmed, mismatched = ends.promoted[row], ends.harmed[row], ends.mismatched[row]
+        last = min(promoted, harmed, mismatched, sessions)
+        verdict = "continue"
+        if last == mismatched:
+            verdict = "paused"
+        elif last == harmed:
+            verdict = "harm"
+        elif last == promoted:
+            verdict = "promote"
+        assert read_verdict(canaries, row, last - 1, share) == "continue", row
+        if last + ROUNDING_SESSIONS > sessions:
+            continue
+        later = range(last, last + ROUNDING_SESSIONS)
+        verdicts = (read_verdict(canaries, row, seen, share) for seen in later)
+        assert verdict in verdicts, (row, last, verdict)
+
+
+def read_verdict(canaries: Canaries, row: int, sessions: int, share: float) -> str:
+    """Return what the product makes of the first sessions of one canary."""
+    evidence = weigh_evidence(canaries.read_credits(row, sessions), SETTINGS, share)
+    return decide(evidence, SETTINGS, started=0.0, now=0.0).verdict
+
+
 def run(simulate: Any, share: float, count: int, sessions: int, seed: int) -> Conclusions:
     """Return the conclusions of `count` canaries of `sessions` sessions."""
     rng = np.random.default_rng(seed)
-    parts = [
-        conclude(simulate(shape=(size, sessions), rng=rng), share)
-        for size in split_chunks(count, sessions)
-    ]
+    parts = []
+    for size in split_chunks(count, sessions):
+        canaries = simulate(shape=(size, sessions), rng=rng)
+        parts.append(conclude(canaries, share))
+        if len(parts) == 1:
+            check_rules(canaries, parts[0], share)
     return Conclusions(
         *(
             np.concatenate([getattr(part, name) for part in parts])

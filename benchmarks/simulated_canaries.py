@@ -20,7 +20,12 @@ from nudge_sync import cycle, finetune
 from nudge_sync.config import CollectionSettings
 from nudge_sync.demo.demo_cycle import import_requests
 from nudge_sync.demo.requests import Requests, load_demo_data, split_requests
-from nudge_sync.experiment.evidence.effect import Observations, observe_split
+from nudge_sync.experiment.evidence.credit import SessionCredits
+from nudge_sync.experiment.evidence.effect import (
+    Observations,
+    observe_interleaved,
+    observe_split,
+)
 from nudge_sync.experiment.interleave import draft_teams
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.solve.geometry import unit
@@ -213,6 +218,23 @@ class Canaries:
     query: Any
     """The query of each session."""
     is_treatment: Any
+    credit: Any
+    """What the observations are made of, as `SessionCredits` has it."""
+    unmoved_credit: Any
+    interleaved: bool
+
+    def read_credits(self, row: int, sessions: int) -> SessionCredits:
+        """Return what the first sessions of one canary would be read as from a log."""
+        return SessionCredits(
+            interleaved=self.interleaved,
+            credit=self.credit[row, :sessions],
+            unmoved_credit=self.unmoved_credit[row, :sessions],
+            is_treatment=self.is_treatment[row, :sessions],
+            assignments=self.assignments[row, :sessions],
+            left_out={},
+            newest_search=0.0,
+            newest_click=0.0,
+        )
 
 
 def simulate_interleaving(
@@ -233,7 +255,14 @@ def simulate_interleaving(
     unmoved = (team * lists.weight[row]).sum(axis=-1) / total
     first = rng.random(shape) < 0.5
     return Canaries(
-        Observations(credit, -1.0, 1.0), Observations(unmoved, -1.0, 1.0), first, query, first
+        observe_interleaved(credit),
+        observe_interleaved(unmoved),
+        first,
+        query,
+        first,
+        credit,
+        unmoved,
+        interleaved=True,
     )
 
 
@@ -256,6 +285,9 @@ def simulate_split(
         is_treatment,
         query,
         is_treatment,
+        credit,
+        unmoved,
+        interleaved=False,
     )
 
 

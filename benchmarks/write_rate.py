@@ -2,10 +2,13 @@
 
     python benchmarks/write_rate.py --engine edge
     python benchmarks/write_rate.py --engine milvus
+    python benchmarks/write_rate.py --engine qdrant
 
 `write` compares before, and reads back after. Both run in one process, in turns, on one collection
-and in the same batches; the median of the rounds counts. An engine is
-a module `write_rate_<name>.py` here with a function `open_engine(points, dimension) -> Engine`.
+and with the same batches; the median of the rounds counts. The bare client sends a batch as one
+request, and then the next; `write` may divide it, and on a Qdrant server works at two parts at
+once. An engine is a module `write_rate_<name>.py` here with a function
+`open_engine(points, dimension) -> Engine`.
 """
 
 from __future__ import annotations

@@ -9,13 +9,12 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from qdrant_client import QdrantClient
 from qdrant_client.models import PointVectors, WriteOrdering
 from write_rate import Engine
 
 from nudge_sync.connector import Float32
 from nudge_sync_qdrant import connect, ingest
-from tests.support.qdrant_server.address import find_or_start_qdrant
+from tests.support.qdrant_server.address import find_or_start_qdrant, open_client
 from tests.support.unit_vectors import make_unit_rows
 
 NAME = "nudge_write_rate"
@@ -25,14 +24,7 @@ def open_engine(points: int, dimension: int) -> Engine:
     stack = ExitStack()
     prefer_grpc = os.environ.get("QDRANT_PREFER_GRPC", "") in {"1", "true"}
     section = stack.enter_context(find_or_start_qdrant()) | {"prefer_grpc": prefer_grpc}
-    client = QdrantClient(
-        url=section["url"],
-        grpc_port=section["grpc_port"],
-        prefer_grpc=prefer_grpc,
-        api_key=os.environ.get("QDRANT_API_KEY"),
-        check_compatibility=False,
-        timeout=60,
-    )
+    client = open_client(section, prefer_grpc=prefer_grpc)
     stack.callback(client.close)
     client.delete_collection(NAME)
     database = connect(section)

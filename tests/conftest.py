@@ -29,6 +29,7 @@ __all__ = [
     "qdrant_server",
     "root",
     "sample_collection",
+    "shared_cases",
     "shared_data",
     "tracked_collection",
 ]
@@ -66,15 +67,24 @@ def in_ci() -> bool:
     return IN_CI
 
 
+def find_shared_folder(name: str) -> Path:
+    """Return a folder of what is not part of the repository."""
+    folder = Path(os.environ.get("NUDGE_SYNC_SHARED", ROOT.parent / "shared")) / name
+    if not folder.is_dir():
+        skip_or_fail(f"{folder} is not there; NUDGE_SYNC_SHARED names the folder above {name}/")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Return the folder of real collections, which is not part of the repository."""
-    shared = Path(os.environ.get("NUDGE_SYNC_SHARED", ROOT.parent / "shared"))
-    if not (shared / "data").is_dir():
-        skip_or_fail(
-            f"{shared / 'data'} is not there; NUDGE_SYNC_SHARED names the folder above data/"
-        )
-    return shared / "data"
+    """Return the folder of real collections."""
+    return find_shared_folder("data")
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Return the folder of files of feedback that people had."""
+    return find_shared_folder("cases")
 
 
 @pytest.fixture(scope="session")

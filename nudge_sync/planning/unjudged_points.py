@@ -47,10 +47,10 @@ def find_unjudged(
 def is_reading_cheaper(point_count: int, in_play_count: int, query_count: int, depth: int) -> bool:
     """Return whether to read every point once instead of searching once for every query.
 
-    A point that is read takes about as long as one that a search returns (`benchmarks/cycle.py`),
-    and a search returns more, the more of the nearest points are in play. So reading is for a
-    collection with no more points than the first searches would return, if the unjudged ones among
-    them are few enough to hold and to compare with every query.
+    A point that is read is taken to cost what one that a search returns does (`benchmarks/cycle.py
+    --unjudged` prints both), and a search returns more, the more of the nearest points are in play.
+    So reading is for a collection with no more points than the first searches would return, if the
+    unjudged ones among them are few enough to hold and to compare with every query.
     """
     first_hit_count = query_count * choose_first_width(depth)
     return point_count <= first_hit_count and point_count - in_play_count <= MAX_UNJUDGED_READ

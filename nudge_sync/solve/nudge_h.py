@@ -28,7 +28,7 @@ from nudge_sync.solve.problem import Rows
 
 NEIGHBOUR_COUNTS = (50, 10, 200)
 """Numbers of unanswered queries that the tuning tries, the default first; "auto" takes that alone:
-the others cost as much again each, and were ahead by 0.1 points of NDCG@10 at most."""
+the others cost as much again each."""
 MIN_TANGENT = 1e-3
 """Shortest remainder of a unit tangent, once the hub is taken out, whose direction can be told: the
 pull is known to 1e-7, so that it is right to 1e-4. A point with less to go by stays."""

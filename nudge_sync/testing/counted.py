@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nudge_sync.connector import (
     Collection,
     CollectionFacts,
     Database,
-    DatabaseFacts,
     Float32,
     Health,
     Hits,
     PointId,
     Points,
-    Records,
+    ServingCollection,
     WriteReport,
 )
+from nudge_sync.testing.wrapping import WrappedDatabase
 
 
 @dataclass
@@ -42,28 +43,19 @@ class Counts:
         return len(self.read | self.written)
 
 
-class Counted:
+class Counted(WrappedDatabase):
     """A `Database` that counts in `counts`, and otherwise is the one it wraps."""
 
     def __init__(self, database: Database) -> None:
-        self.database = database
+        super().__init__(database)
         self.counts = Counts()
-
-    def describe(self) -> DatabaseFacts:
-        """See `Database.describe`."""
-        return self.database.describe()
 
     def collection(self, name: str, vector: str = "") -> CountedCollection:
         """See `Database.collection`."""
-        return CountedCollection(self.database.collection(name, vector), self.counts)
-
-    def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
-        """See `Database.records`."""
-        return self.database.records(name, dimension, indexed)
-
-    def close(self) -> None:
-        """See `Database.close`."""
-        self.database.close()
+        collection = super().collection(name, vector)
+        if isinstance(collection, ServingCollection):
+            return CountedServingCollection(collection, collection, self.counts)
+        return CountedCollection(collection, self.counts)
 
 
 class CountedCollection:
@@ -107,3 +99,23 @@ class CountedCollection:
         """See `Collection.health`."""
         self._counts.calls["health"] += 1
         return self._collection.health()
+
+
+class CountedServingCollection(CountedCollection):
+    """A `ServingCollection` that counts for `Counted`."""
+
+    def __init__(self, collection: Collection, serving: ServingCollection, counts: Counts) -> None:
+        super().__init__(collection, counts)
+        self._serving = serving
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        """See `ServingCollection.serve_search`."""
+        self._counts.calls["serve_search"] += 1
+        self._counts.searched += 1
+        return self._serving.serve_search(query, k, filter_)
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        """See `ServingCollection.select_ids`."""
+        self._counts.calls["select_ids"] += 1
+        self._counts.read.update(ids)
+        return self._serving.select_ids(ids, filter_)

@@ -16,16 +16,15 @@ from typing import Any, Literal, NoReturn, cast
 from nudge_sync.connector import (
     Collection,
     Database,
-    DatabaseFacts,
     Float32,
+    Hits,
+    PointId,
     Points,
     Records,
-    ReplicatedDatabase,
-    Replication,
-    find_replication,
-    open_records_beside,
+    ServingCollection,
 )
 from nudge_sync.errors import DatabaseError, Unreachable
+from nudge_sync.testing.wrapping import WrappedDatabase
 
 When = Literal["before", "after", "half"]
 """Whether the call that goes wrong has taken no effect, all of it, or that of half its rows."""
@@ -102,49 +101,30 @@ class Faults:
         return call(*args, **named) if self.when == "before" else result
 
 
-class FaultyDatabase:
-    """See `nudge_sync.connector.Database`; every call goes through `faults`."""
+class FaultyDatabase(WrappedDatabase):
+    """See `nudge_sync.connector.Database`; collections and records go through `faults`."""
 
     def __init__(self, database: Database, faults: Faults) -> None:
-        self.inner = database
+        super().__init__(database)
         self.faults = faults
-
-    def describe(self) -> DatabaseFacts:
-        """See `Database.describe`."""
-        return self.inner.describe()
 
     def collection(self, name: str, vector: str = "") -> Collection:
         """See `Database.collection`."""
-        return cast(
-            Collection, _FaultyProxy(self.inner.collection(name, vector), name, self.faults)
-        )
+        collection = super().collection(name, vector)
+        kind = _FaultyServingProxy if isinstance(collection, ServingCollection) else _FaultyProxy
+        return cast(Collection, kind(collection, name, self.faults))
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
         """See `Database.records`."""
-        return cast(
-            Records, _FaultyProxy(self.inner.records(name, dimension, indexed), name, self.faults)
-        )
+        records = super().records(name, dimension, indexed)
+        return cast(Records, _FaultyProxy(records, name, self.faults))
 
     def records_beside(
         self, collection: str, name: str, dimension: int = 0, indexed: Sequence[str] = ()
     ) -> Records:
         """See `ReplicatedDatabase.records_beside`."""
-        records = open_records_beside(self.inner, collection, name, dimension, indexed)
+        records = super().records_beside(collection, name, dimension, indexed)
         return cast(Records, _FaultyProxy(records, name, self.faults))
-
-    def replication(self, name: str, beside: str = "") -> Replication | None:
-        """See `ReplicatedDatabase.replication`."""
-        return find_replication(self.inner, name, beside)
-
-    def replicate(self, name: str, wanted: Replication) -> list[str]:
-        """See `ReplicatedDatabase.replicate`."""
-        if isinstance(self.inner, ReplicatedDatabase):
-            return self.inner.replicate(name, wanted)
-        return []
-
-    def close(self) -> None:
-        """See `Database.close`."""
-        self.inner.close()
 
 
 class _FaultyProxy:
@@ -156,11 +136,24 @@ class _FaultyProxy:
         self._faults = faults
 
     def __getattr__(self, method: str) -> Any:
+        return self._intercept(method)
+
+    def _intercept(self, method: str) -> Callable[..., Any]:
         call = getattr(self._wrapped, method)
         return partial(self._run, f"{self._name}.{method}", call)
 
     def _run(self, name: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         return self._faults.run(name, call, args, named)
+
+
+class _FaultyServingProxy(_FaultyProxy):
+    """A faulty `ServingCollection`, told from others by methods that are written out."""
+
+    def serve_search(self, query: Float32, k: int, filter_: Any = None) -> Hits:
+        return cast(Hits, self._intercept("serve_search")(query, k, filter_))
+
+    def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
+        return cast(list[PointId], self._intercept("select_ids")(ids, filter_))
 
 
 def _halve_args(args: Sequence[Any]) -> list[Any]:

@@ -134,6 +134,16 @@ def list_requests(node, part):
     return [path for path, _, _ in node.seen if part in path]
 
 
+def test_how_many_requests_a_read_takes_while_a_node_is_down(node, records):
+    counts = []
+    for _ in range(3):
+        before = len(node.seen)
+        records.get(["lease"])
+        counts.append(len(node.seen) - before)
+    # One where every node answers. The first of all asks for the nodes' versions, once.
+    assert counts == [1 + 1 + 9, 1 + 3, 1 + 3]
+
+
 def test_a_copy_that_is_out_of_use_is_not_waited_for(node, records):
     node.state = "Dead"
     assert [record.document for record in records.get(["lease"])] == [{"generation": 7}]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import numpy as np
 import pytest
 from pymilvus import MilvusClient
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_edge import Filter, HasIdCondition
 
 from nudge_sync.connector import ServingCollection
 from nudge_sync.errors import InputError
 from nudge_sync_milvus import admit_points as admit_milvus_points
 from nudge_sync_qdrant import admit_points, admit_points_async
 from tests.support.collection_fixtures import find_server
-from tests.support.sample_collection import POINTS, open_sample_collection
+from tests.support.experiments.filtered_search import make_filter, wait_until_visible
+from tests.support.sample_collection import open_sample_collection
 
 ENGINES = (
     "memory",
@@ -35,29 +34,18 @@ def sample(request, tmp_path_factory):
     server = find_server(request, request.param)
     folder = tmp_path_factory.mktemp("serving")
     with open_sample_collection(request.param, folder, server=server) as opened:
-        if request.param == "memory":
-            payloads = [{"passes": id_ in PASSING} for id_ in range(POINTS)]
-            opened.application.store.upsert("docs", range(POINTS), opened.data.vectors, payloads)
+        wait_until_visible(opened)
         yield opened
 
 
 @pytest.fixture
 def collection(sample):
-    opened = sample.database.collection("docs")
-    end = time.monotonic() + 60
-    while len(opened.select_ids(range(POINTS))) < POINTS and time.monotonic() < end:
-        time.sleep(0.1)
-    return opened
+    return sample.database.collection("docs")
 
 
-def build_filter(engine):
-    if engine == "memory":
-        return {"passes": True}
-    if engine == "qdrant-edge":
-        return Filter(must=[HasIdCondition(set(PASSING))])
-    if engine.startswith("qdrant"):
-        return models.Filter(must=[models.HasIdCondition(has_id=PASSING)])
-    return f"id in {PASSING}"
+@pytest.fixture
+def passing(sample):
+    return make_filter(sample, PASSING)
 
 
 def test_a_search_finds_what_search_does(sample, collection):
@@ -70,12 +58,12 @@ def test_a_search_finds_what_search_does(sample, collection):
     assert collection.serve_search(query, 0).ids == [[]]
 
 
-def test_a_filter_admits_its_points_alone(sample, collection):
-    query, filter_ = sample.data.queries[QUERY], build_filter(sample.engine)
-    hits = collection.serve_search(query, 10, filter_)
+def test_a_filter_admits_its_points_alone(sample, collection, passing):
+    query = sample.data.queries[QUERY]
+    hits = collection.serve_search(query, 10, passing)
     scores = sample.data.vectors[PASSING] @ query
     assert hits.ids == [[PASSING[row] for row in np.argsort(-scores)]]
-    assert sorted(collection.select_ids([200, 5, 7, 10**6], filter_)) == [5, 200]
+    assert sorted(collection.select_ids([200, 5, 7, 10**6], passing)) == [5, 200]
     assert sorted(collection.select_ids([200, 7, 10**6, "x"])) == [7, 200]
     assert collection.select_ids([]) == []
 
@@ -103,16 +91,15 @@ def test_qdrant_takes_json_too(sample, collection):
     assert sorted(collection.select_ids([5, 7], filter_)) == [5]
 
 
-def test_the_application_s_filter_is_asked_through_its_own_client(sample, collection):
-    filter_ = build_filter(sample.engine)
+def test_the_application_s_filter_is_asked_through_its_own_client(sample, passing):
     if sample.engine in {"qdrant-local", "qdrant"}:
         client = sample.database.connection.client
-        points = admit_points(client, "docs", filter_)([200, 5, 7, 10**6])
+        points = admit_points(client, "docs", passing)([200, 5, 7, 10**6])
         assert sorted(point.id for point in points) == [5, 200]
         assert sorted(point.id for point in admit_points(client, "docs")([7, 10**6])) == [7]
     elif sample.engine.startswith("milvus"):
         client = MilvusClient(sample.application.uri, dedicated=True)
-        admits = admit_milvus_points(client, "docs", filter_, output_fields=["row"])
+        admits = admit_milvus_points(client, "docs", passing, output_fields=["row"])
         rows = sorted(admits([200, 5, 7, 10**6]), key=lambda row: row["id"])
         assert [(row["id"], row["row"]) for row in rows] == [(5, 5), (200, 200)]
         client.close()

@@ -47,25 +47,13 @@ def request_status(port: int, path: str, host: str = "127.0.0.1", **headers: str
         return asking.getresponse().status
 
 
-def start_daemon(workspace: Workspace, *words: str, **variables: str):
-    child = workspace.start_process(
-        "serve", "--port", "0", "--log-format", "json", *words, **variables
-    )
-    said = next(line for line in child.stderr if '"listening"' in line)
-    return child, json.loads(said)["port"]
-
-
 def test_it_listens_on_this_machine_alone(workspace: Workspace):
-    child, port = start_daemon(workspace)
-    try:
+    with workspace.start_daemon() as (_, port):
         assert request_status(port, "/metrics") == 200
         for address in list_own_addresses():
             with closing(socket.socket()) as asking:
                 asking.settimeout(2)
                 assert asking.connect_ex((address, port)) != 0
-    finally:
-        child.kill()
-        child.communicate()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
@@ -77,13 +65,12 @@ def test_another_address_demands_a_token(workspace: Workspace, host):
 
 
 def test_with_a_token_it_listens_there_and_asks_for_it(workspace: Workspace):
-    child, port = start_daemon(workspace, "--host", "0.0.0.0", NUDGE_SYNC_TOKEN=TOKEN)
-    try:
+    options = ("--host", "0.0.0.0")
+    with workspace.start_daemon(*options, NUDGE_SYNC_TOKEN=TOKEN) as (child, port):
         for host in {"127.0.0.1", *list_own_addresses()}:
             assert request_status(port, "/healthz", host) == 200
             assert request_status(port, "/metrics", host) == 401
             assert request_status(port, "/metrics", host, Authorization=f"Bearer {TOKEN}") == 200
-    finally:
         child.kill()
         _, log = child.communicate()
     assert TOKEN not in log
@@ -99,13 +86,9 @@ def test_a_token_may_come_from_a_file_of_ones_own(workspace: Workspace, tmp_path
     assert "chmod 600" in child.communicate(timeout=60)[1]
     assert child.returncode == 2
     file.chmod(0o600)
-    child, port = start_daemon(own, NUDGE_SYNC_TOKEN="")
-    try:
+    with own.start_daemon(NUDGE_SYNC_TOKEN="") as (_, port):
         assert request_status(port, "/metrics") == 401
         assert request_status(port, "/metrics", Authorization=f"Bearer {TOKEN}") == 200
-    finally:
-        child.kill()
-        child.communicate()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

@@ -11,25 +11,27 @@ import pytest
 from nudge_sync.errors import Unreachable
 from nudge_sync.experiment.watch import WatchSettings
 from nudge_sync.feedback.ingest.batches import BatchImporter
-from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.serve.experiments.api import add_experiment_routes
 from nudge_sync.serve.experiments.service import ExperimentService
 from nudge_sync.serve.feedback_api import create_app
 from nudge_sync.serve.feedback_server import serve_feedback_api
 from nudge_sync.serve.prometheus import PrometheusMetrics
-from tests.support.experiments.sample_experiment import start_canary, turn_vectors
+from tests.support.experiments.sample_experiment import (
+    K,
+    find_query_that_needs_more,
+    read_searches,
+    search_arm,
+    search_live,
+    start_sample_canary,
+)
 from tests.support.feedback_client import FeedbackClient
 from tests.support.sample_collection import open_sample_collection
-
-K = 10
-MOVED = list(range(60))
 
 
 @pytest.fixture
 def sample(tmp_path):
     with open_sample_collection("memory", tmp_path) as opened:
-        vectors = turn_vectors(opened.data.vectors[MOVED])
-        start_canary(opened.target(), MOVED, vectors)
+        start_sample_canary(opened)
         yield opened
 
 
@@ -46,16 +48,9 @@ def serve(sample, token="", metrics=None, open_database=None):
         service.close()
 
 
-def search_live(sample, query, limit):
-    hits = sample.database.collection("docs").search(query[None], limit)
-    pairs = zip(hits.ids[0], hits.scores[0].tolist(), strict=True)
-    return [{"id": id_, "score": score} for id_, score in pairs]
-
-
-def search_arm(sample, query):
-    vectors = sample.data.vectors.copy()
-    vectors[MOVED] = turn_vectors(sample.data.vectors[MOVED])
-    return (-(vectors @ query)).argsort(kind="stable")[:K].tolist()
+def list_results(sample, query, limit):
+    """What an application that searches the collection itself sends."""
+    return [{"id": id_, "score": score} for id_, score in search_live(sample, query, limit)]
 
 
 def test_results_are_ranked_and_the_search_is_logged(sample):
@@ -63,7 +58,7 @@ def test_results_are_ranked_and_the_search_is_logged(sample):
     metrics = PrometheusMetrics()
     body = {"query_vector": query.tolist(), "k": K, "session": "s1", "text": "wings"}
     with serve(sample, metrics=metrics) as client:
-        results = search_live(sample, query, 60)
+        results = list_results(sample, query, 60)
         status, answer = client.post("/v1/rank", body | {"results": results, "limit": 60})
         assert status == 200
         assert [result["id"] for result in answer["results"]] == search_arm(sample, query)
@@ -74,9 +69,9 @@ def test_results_are_ranked_and_the_search_is_logged(sample):
         click |= {"point": answer["results"][0]["id"]}
         assert client.post("/v1/events", click)[0] == 200
         assert client.post("/v1/rank", body | {"results": results[:K], "query_id": "q7"})[0] == 200
-    records = {record.key: record for batch in sample.target().queries.scan() for record in batch}
-    assert records.keys() == {answer["query_id"], "q7"}
-    logged = parse_search_record(records[answer["query_id"]])
+    searches = read_searches(sample)
+    assert searches.keys() == {answer["query_id"], "q7"}
+    logged = searches[answer["query_id"]]
     assert list(logged.shown) == search_arm(sample, query)
     assert (logged.exposure.arm, logged.session_id, logged.text) == ("treatment", "s1", "wings")
     series = (
@@ -87,18 +82,13 @@ def test_results_are_ranked_and_the_search_is_logged(sample):
 
 
 def test_a_list_that_is_too_short_says_how_long_it_should_be(sample):
-    query = next(
-        query
-        for query in sample.data.queries
-        if len(set(MOVED) & {hit["id"] for hit in search_live(sample, query, K)})
-        > len(set(MOVED) & set(search_arm(sample, query)))
-    )
+    query = find_query_that_needs_more(sample)
     body = {"query_vector": query.tolist(), "k": K, "session": "s1"}
     with serve(sample) as client:
-        short = search_live(sample, query, K)
+        short = list_results(sample, query, K)
         _, answer = client.post("/v1/rank", body | {"results": short})
         assert (answer["fallback"], answer["results"]) == ("depth", short)
-        longer = search_live(sample, query, answer["wanted"])
+        longer = list_results(sample, query, answer["wanted"])
         again = {"results": longer, "query_id": answer["query_id"]}
         _, answer = client.post("/v1/rank", body | again)
         assert [result["id"] for result in answer["results"]] == search_arm(sample, query)
@@ -118,36 +108,48 @@ def test_a_search_may_have_the_database_s_own_filter(sample):
         assert (even["arm"], len(even["results"])) == ("treatment", K)
 
 
-@pytest.mark.parametrize("path", ["/v1/rank", "/v1/search"])
+WRONG_FIELDS = [
+    {"k": 0},
+    {"k": "ten"},
+    {"query_vector": []},
+    {"query_vector": ["a"]},
+    {"query_vector": None},
+    {"session": 7},
+    {"unknown": 1},
+]
+WRONG_RESULTS = [
+    {"results": [{"id": 1}]},
+    {"results": [{"id": 1.5, "score": 1}]},
+    {"results": "all"},
+    {"limit": -1},
+    {"filter": {"even": True}},
+]
+WRONG_SEARCHES = [{"filter": 7}, {"filter": []}, {"results": []}]
+
+
 @pytest.mark.parametrize(
-    ("change", "status"),
+    ("path", "change"),
     [
-        ({"k": 0}, 422),
-        ({"k": "ten"}, 422),
-        ({"query_vector": []}, 422),
-        ({"query_vector": ["a"]}, 422),
-        ({"query_vector": None}, 422),
-        ({"session": 7}, 422),
-        ({"unknown": 1}, 422),
-        ({"results": [{"id": 1}], "filter": 7}, 422),
-        ({"results": [{"id": 1.5, "score": 1}], "filter": []}, 422),
-        ({"results": "all", "filter": {"a": 1}, "limit": -1}, 422),
+        *(("/v1/rank", change) for change in WRONG_FIELDS + WRONG_RESULTS),
+        *(("/v1/search", change) for change in WRONG_FIELDS + WRONG_SEARCHES),
     ],
 )
-def test_what_is_wrong_is_named(sample, path, change, status):
+def test_what_is_wrong_is_named(sample, path, change):
     body = {"query_vector": [1.0] * 32, "k": K, "session": "s1"}
     body |= {"results": []} if path == "/v1/rank" else {}
+    [name] = change
     with serve(sample) as client:
-        answered, answer = client.post(path, {**body, **change})
-        assert answered == status
-        assert answer["detail"]
+        assert client.post(path, body)[0] == 200
+        status, answer = client.post(path, body | change)
+        assert status == 422
+        assert answer["detail"].startswith(name)
 
 
 def test_a_query_of_another_dimension(sample):
     body = {"query_vector": [1.0, 2.0], "k": K, "session": "s1"}
     with serve(sample) as client:
         assert client.post("/v1/search", body)[0] == 422
-        results = search_live(sample, sample.data.queries[0], K)
+        results = list_results(sample, sample.data.queries[0], K)
         status, answer = client.post("/v1/rank", body | {"results": results})
         assert (status, answer["fallback"], answer["results"]) == (200, "error", results)
 
@@ -166,7 +168,7 @@ def test_a_database_that_is_away_is_no_reason_to_fail_a_ranking(sample):
         raise Unreachable("no answer from 10.0.0.7")
 
     query = sample.data.queries[0]
-    results = search_live(sample, query, K)
+    results = list_results(sample, query, K)
     body = {"query_vector": query.tolist(), "k": K, "session": "s1"}
     with serve(sample, open_database=fail) as client:
         status, answer = client.post("/v1/rank", body | {"results": results})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pymilvus import MilvusClient
-from qdrant_client import models
-from qdrant_edge import Filter, HasIdCondition
 
 from nudge_sync import Experiment, cycle
-from nudge_sync.connector import Hits, Metric, ServingCollection
+from nudge_sync.connector import Hits, Metric
 from nudge_sync.store.experiments.running import start_experiment
 from tests.support.applications import create_application
 from tests.support.collection_fixtures import find_server
+from tests.support.experiments.filtered_search import make_filter, wait_until_visible
 from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.sample_collection import (
     POINTS,
@@ -31,8 +29,8 @@ from tests.support.sample_collection import (
 
 K, QUERIES = 10, 25
 MOVED = [*range(50), *range(380, 400)]
-PASSING = 150
-"""Ids below it pass the filter of the tests."""
+PASSING = range(150)
+"""Ids that pass the filter of the tests."""
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "euclid")
 ENGINES = (
     "memory",
@@ -60,27 +58,6 @@ def open_collection(engine: str, metric: Metric, folder: Path, server: Any) -> I
         yield sample
     finally:
         database.close()
-
-
-def wait_until_visible(sample: SampleCollection) -> None:
-    """Wait until searches at the database's default consistency see every point."""
-    collection = sample.database.collection("docs")
-    assert isinstance(collection, ServingCollection)
-    end = time.monotonic() + 60
-    while len(collection.select_ids(range(POINTS))) < POINTS:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def build_filter(engine: str) -> Any:
-    ids = list(range(PASSING))
-    if engine == "memory":
-        return {"passes": True}
-    if engine == "qdrant-edge":
-        return Filter(must=[HasIdCondition(set(ids))])
-    if engine.startswith("qdrant"):
-        return models.Filter(must=[models.HasIdCondition(has_id=ids)])
-    return f"id < {PASSING}"
 
 
 def search_with_client(sample: SampleCollection, query: Any, limit: int) -> list[Any]:
@@ -123,15 +100,12 @@ def test_no_rank_differs_from_a_collection_that_holds_the_vectors(
 ):
     server = find_server(request, engine)
     with open_collection(engine, metric, tmp_path, server) as sample:
-        if engine == "memory":
-            payloads = [{"passes": id_ < PASSING} for id_ in range(POINTS)]
-            sample.application.store.upsert("docs", range(POINTS), sample.data.vectors, payloads)
+        filter_ = make_filter(sample, PASSING)
         arm_vectors = turn_vectors(sample.data.vectors[MOVED])
         if metric != "cosine":
             arm_vectors *= np.linalg.norm(sample.data.vectors[MOVED], axis=1, keepdims=True)
         start_canary(sample.target(), MOVED, arm_vectors)
         queries = sample.data.queries[:QUERIES]
-        filter_ = build_filter(engine)
         with Experiment(sample.database, "docs", deadline=30.0) as experiment:
             assert experiment.wait_until_ready(30)
             searched = [experiment.search(query, K, session="s1") for query in queries]
@@ -151,31 +125,30 @@ def test_no_rank_differs_from_a_collection_that_holds_the_vectors(
         assert {(each.arm, each.fallback) for each in [*searched, *filtered, *ranked]} == {
             ("treatment", "")
         }
-        sample.upsert(MOVED, arm_vectors)
         collection = sample.database.collection("docs")
+        before = collection.search(queries, K, exact=True)
+        sample.upsert(MOVED, arm_vectors)
         everything = collection.search(queries, POINTS, exact=True)
         expected = collection.search(queries, K, exact=True)
         assert count_differences([each.ids for each in searched], expected, everything) == 0
         assert count_differences([each.ids for each in ranked], expected, everything) == 0
         passing = keep_passing(everything)
         assert count_differences([each.ids for each in filtered], passing, everything) == 0
-        assert count_changes(sample, queries, expected) > QUERIES
+        assert count_changes(before, expected) > QUERIES
 
 
 def keep_passing(hits: Hits) -> Hits:
     kept = Hits([], [])
     for ids, scores in zip(hits.ids, hits.scores, strict=True):
-        rows = [row for row, id_ in enumerate(ids) if id_ < PASSING][:K]
+        rows = [row for row, id_ in enumerate(ids) if id_ in PASSING][:K]
         kept.ids.append([ids[row] for row in rows])
         kept.scores.append(scores[rows])
     return kept
 
 
-def count_changes(sample: SampleCollection, queries: Any, expected: Hits) -> int:
-    """Return at how many ranks the arm differs from the vectors that the collection held."""
-    vectors = sample.data.vectors
-    before = np.argsort(-(queries @ vectors.T), axis=1)[:, :K].tolist()
-    pairs = zip(before, expected.ids, strict=True)
+def count_changes(before: Hits, after: Hits) -> int:
+    """Return at how many ranks another point stands."""
+    pairs = zip(before.ids, after.ids, strict=True)
     return sum(a != b for old, new in pairs for a, b in zip(old, new, strict=True))
 
 

@@ -63,10 +63,12 @@ class CycleLoop(Thread):
 
 
 def roll_back_as_soon_as_possible(tracked: TrackedCollection) -> None:
+    pause = Event()
     for _ in range(2000):
         with suppress(LeaseHeld, LeaseLost):
             roll_back(tracked.target(), SETTINGS, originals=True, hold=ANNA)
             return
+        pause.wait(0.01)
     raise AssertionError("the lease never came free")
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
 from tests.support.timeouts import TIMEOUT_SECONDS
-from tests.support.workspace import Workspace, make_workspace
+from tests.support.workspace import Workspace, make_workspace, wait_for_line
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,11 @@ def test_the_daemon_says_so_and_writes_nothing(workspace: Workspace) -> None:
     workspace.run("rollback", "--yes", "--by", "anna")
     originals = workspace.read_vectors().tobytes()
     workspace.write_config('[schedule]\nevery = "1h"')
-    child = workspace.start_process("serve", "--port", "0", "--log-format", "json", "--now")
-    assert child.stderr is not None
-    for line in child.stderr:
-        if "on hold, nothing written" in line:
-            assert "is on hold by anna since 20" in line
-            break
-    child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=TIMEOUT_SECONDS)
-    assert child.returncode == 0
+    with workspace.start_daemon("--now") as (child, _):
+        line = wait_for_line(child, "on hold, nothing written")
+        assert "is on hold by anna since 20" in line
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=TIMEOUT_SECONDS)
+        assert child.returncode == 0
     assert workspace.read_vectors().tobytes() == originals
     assert [entry["kind"] for entry in workspace.run("log")] == ["apply", "rollback"]

@@ -180,4 +180,5 @@ def test_a_bug_is_a_document_as_well_and_keeps_its_secret() -> None:
     )
     failure = json.loads(done.stdout)["error"]
     assert (failure["cause"], failure["exit_code"]) == ("KeyError", done.returncode)
-    assert "hunter2" not in done.stdout
+    assert done.stderr
+    assert "hunter2" not in done.stdout + done.stderr

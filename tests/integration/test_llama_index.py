@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
@@ -20,9 +19,7 @@ from llama_index.vector_stores.qdrant import QdrantVectorStore
 from nudge_sync import Experiment, FeedbackLog
 from nudge_sync.connector import Database
 from nudge_sync.llama_index import LoggedRetriever
-from nudge_sync.store.target import open_target
 from tests.support.collection_fixtures import find_server
-from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.feedback_store import read_stored_feedback
 from tests.support.retrievers import (
     QUERY,
@@ -31,6 +28,7 @@ from tests.support.retrievers import (
     fail_to_connect,
     get_store_uri,
     open_store_database,
+    start_text_canary,
 )
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
@@ -173,12 +171,7 @@ def test_a_search_does_not_fail_for_its_log(library: Library):
 
 
 def test_an_experiment_decides_which_nodes_are_found(library: Library):
-    collection = library.database.collection("docs")
-    points = collection.read(library.ids)
-    turned = turn_vectors(points.vectors[:4], angle=1.2)
-    start_canary(open_target(library.database, "docs"), points.ids[:4], turned)
-    arm_vectors = np.concatenate([turned, points.vectors[4:]])
-    best = np.argsort(-(arm_vectors @ np.array(embed_text(QUERY), np.float32)))[:3]
+    best = start_text_canary(library.database, library.ids)[:3]
     with (
         FeedbackLog(library.database, "docs", flush_seconds=0.01) as log,
         Experiment(library.database, "docs", log=log, deadline=30) as experiment,
@@ -195,7 +188,7 @@ def test_an_experiment_decides_which_nodes_are_found(library: Library):
         assert log.flush(60)
     [search], _ = read_stored_feedback(library.database)
     shown = [scored.node.node_id for scored in nodes]
-    assert search.document["shown"] == shown == [library.ids[row] for row in best]
+    assert search.document["shown"] == shown == best
     assert search.document["arm"] == "treatment"
     assert {scored.metadata["nudge_query_id"] for scored in nodes} == {search.key}
 

@@ -30,7 +30,7 @@ def test_a_cycle_touches_what_was_judged_and_scans_nothing(tmp_path: Path) -> No
         vectors[answers] + 0.4 * shift[answers] + 0.2 * make_unit_rows(QUERIES, DIMENSION, 3)
     )
     database = Counted(connect({"path": str(tmp_path)}))
-    ingest(database.database, "docs", list(range(POINTS)), vectors)
+    ingest(database.inner, "docs", list(range(POINTS)), vectors)
     target = open_target(database, "docs")
     names = [f"q{row}" for row in range(QUERIES)]
     target.queries.put(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
@@ -17,6 +18,7 @@ from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
 from tests.support.applications import empty_milvus, empty_qdrant
+from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.feedback_store import read_stored_feedback
 from tests.support.text_embeddings import DIMENSION, embed_text
 
@@ -52,6 +54,19 @@ def open_store_database(engine: str, folder: Path, server: Any) -> Any:
 def get_store_uri(folder: Path, server: str) -> str:
     """Return the address of the Milvus server, or of Milvus Lite in this folder."""
     return server or str(folder / "milvus.db")
+
+
+def start_text_canary(database: Database, ids: Sequence[Any]) -> list[Any]:
+    """Start a canary in which the first four texts stand elsewhere, with everybody in it.
+
+    Returns the ids that QUERY finds in its arm, best first.
+    """
+    target = open_target(database, "docs")
+    points = target.collection.read(ids)
+    turned = turn_vectors(points.vectors[:4], angle=1.2)
+    start_canary(target, points.ids[:4], turned)
+    vectors = np.concatenate([turned, points.vectors[4:]])
+    return [ids[row] for row in np.argsort(-(vectors @ np.array(embed_text(QUERY), np.float32)))]
 
 
 def check_logged_judgement(

@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from typer.testing import CliRunner
 from nudge_sync.cli.app import app
 from nudge_sync_qdrant_edge import connect, ingest
 from tests.support.sample_collection import POINTS, SyntheticData, make_synthetic_data
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 CONFIG_TEMPLATE = """
 [database]
@@ -73,7 +77,9 @@ class Workspace:
         assert result.exit_code == code, (words, result.exit_code, result.stderr)
         value = json.loads(result.stdout) if result.stdout else None
         if value is None or (isinstance(value, dict) and value.keys() == {"error"}):
-            assert value is None or value["error"]["exit_code"] == code
+            if value is not None:
+                assert value["error"]["exit_code"] == code
+                assert value["error"]["message"] in result.stderr
             return result.stderr
         return value
 
@@ -90,6 +96,20 @@ class Workspace:
             env={**os.environ, "NUDGE_SYNC_CONFIG": str(self.config_path), **variables},
         )
 
+    @contextmanager
+    def start_daemon(
+        self, *words: str, **variables: str
+    ) -> Iterator[tuple[subprocess.Popen[str], int]]:
+        """Start the daemon on a free port, and kill it in the end; the process, and that port."""
+        child = self.start_process(
+            "serve", "--port", "0", "--log-format", "json", *words, **variables
+        )
+        try:
+            yield child, json.loads(wait_for_line(child, '"listening"'))["port"]
+        finally:
+            child.kill()
+            child.communicate()
+
     def read_vectors(self) -> np.ndarray:
         """Return all vectors as they are now."""
         database = connect({"path": str(self.folder / "shards")})
@@ -97,6 +117,25 @@ class Workspace:
             return database.collection("docs").read(list(range(POINTS))).vectors
         finally:
             database.close()
+
+
+def wait_for_line(child: subprocess.Popen[str], text: str) -> str:
+    """Read the log of a process up to the first line that holds the text, and return that line.
+
+    A process that does not say it is killed, so that the log ends.
+    """
+    assert child.stderr is not None
+    log = []
+    killing = Timer(TIMEOUT_SECONDS, child.kill)
+    killing.start()
+    try:
+        for line in child.stderr:
+            log.append(line)
+            if text in line:
+                return line
+    finally:
+        killing.cancel()
+    raise AssertionError(f"no line with {text}: {''.join(log)}")
 
 
 def make_workspace(folder: Path) -> Workspace:

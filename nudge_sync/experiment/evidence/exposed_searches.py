@@ -14,9 +14,6 @@ from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.store.experiments.running import AssignmentUnit
 
-PAUSED = "paused"
-"""The fallback of a search that got the collection's own list because the experiment was paused:
-such searches are no part of the comparison, in either arm."""
 _SIGNS = {"control": -1, "treatment": 1}
 
 
@@ -48,7 +45,7 @@ def read_exposed_searches(
     """Return the searches of the log with what they were exposed to.
 
     exposures: query id -> exposure; a search without one does not count, nor does one of the other
-    mode or one made while the experiment was paused.
+    mode.
     """
     searches = log.searches
     search_exposures = [exposures.get(query_id) for query_id in searches.query_ids]
@@ -59,11 +56,7 @@ def read_exposed_searches(
     ]
     return ExposedSearches(
         counts=np.array(
-            [
-                each is not None and each.arm in arms and each.fallback != PAUSED
-                for each in search_exposures
-            ],
-            np.bool_,
+            [each is not None and each.arm in arms for each in search_exposures], np.bool_
         ),
         unit=number_assigned(log, unit),
         arm=np.array(

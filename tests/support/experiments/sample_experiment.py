@@ -10,6 +10,7 @@ import numpy as np
 
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.experiment.assign import is_chosen
+from nudge_sync.feedback.schema.records import Search, parse_search_record
 from nudge_sync.store.experiments.candidate import stage_candidate
 from nudge_sync.store.experiments.running import RunningExperiment, start_experiment
 from nudge_sync.store.target import Target
@@ -85,6 +86,12 @@ def find_query_that_needs_more(sample: SampleCollection) -> Float32:
         if len(moved & set(best)) > len(moved & set(arm)):
             return query
     raise AssertionError
+
+
+def read_searches(sample: SampleCollection) -> dict[str, Search]:
+    """Return the logged searches, by query id."""
+    records = (record for batch in sample.target().queries.scan() for record in batch)
+    return {record.key: parse_search_record(record) for record in records}
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import time
@@ -21,15 +20,8 @@ def start_daemon(
     workspace: Workspace, *words: str, **variables: str
 ) -> Iterator[tuple[Popen[str], str]]:
     """The daemon on a free port, and its address."""
-    child = workspace.start_process(
-        "serve", "--port", "0", "--log-format", "json", *words, **variables
-    )
-    try:
-        said = next(line for line in child.stderr if '"listening"' in line)
-        yield child, f"http://127.0.0.1:{json.loads(said)['port']}"
-    finally:
-        child.kill()
-        child.communicate()
+    with workspace.start_daemon(*words, **variables) as (child, port):
+        yield child, f"http://127.0.0.1:{port}"
 
 
 def stop_daemon(child: Popen[str], number: int = signal.SIGTERM) -> str:

@@ -53,11 +53,12 @@ def _find_or_start_server() -> Iterator[dict[str, Any]]:
             yield {"url": f"http://{container.rest_host_address}", "grpc_port": grpc_port}
 
 
-def open_client(section: dict[str, Any]) -> QdrantClient:
+def open_client(section: dict[str, Any], *, prefer_grpc: bool = False) -> QdrantClient:
     """Return a plain client of the server at this address, for what an application does itself."""
     return QdrantClient(
         url=section["url"],
         grpc_port=section.get("grpc_port", 6334),
+        prefer_grpc=prefer_grpc,
         api_key=os.environ.get("QDRANT_API_KEY"),
         verify=section.get("ca_certificate", True),
         check_compatibility=False,

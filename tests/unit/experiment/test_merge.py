@@ -1,6 +1,6 @@
 """An arm's list, compared with a search of a collection that really holds the arm's vectors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -58,6 +58,7 @@ class World:
         try:
             ids = next(steps)
             while True:
+                assert others == "ask"
                 ids = steps.send([id_ for id_ in ids if id_ in self.passing])
         except StopIteration as stop:
             return stop.value
@@ -135,6 +136,22 @@ def test_without_a_question_only_what_was_returned_is_shown_and_the_rest_is_coun
     assert set(merged.ids) <= listed
     if merged.is_exact and not merged.left_out:
         assert_same_up_to_ties(world, merged)
+
+
+@given(worlds())
+def test_unless_there_is_a_filter_points_of_the_overlay_are_in_without_a_question(world):
+    unfiltered = replace(world, passing=frozenset(range(len(world.live))))
+    merged, _ = unfiltered.merge_until_exact("admit")
+    assert_same_up_to_ties(unfiltered, merged)
+    assert not merged.left_out
+
+
+@given(worlds(), st.integers(1, 30))
+def test_with_admit_nothing_is_asked_and_a_list_that_calls_itself_exact_is(world, depth):
+    unfiltered = replace(world, passing=frozenset(range(len(world.live))))
+    merged = unfiltered.merge(depth, "admit")
+    if merged.is_exact:
+        assert_same_up_to_ties(unfiltered, merged)
 
 
 def test_a_point_that_only_the_overlay_holds_comes_in_and_pushes_the_last_one_out():

@@ -48,13 +48,12 @@ def test_an_overlay_that_is_incomplete_is_not_shown(sample, open_experiment):
     start_sample_canary(sample)
     candidate = open_candidate(sample.target())
     candidate.records.delete([next(iter(candidate.read_keys(1).values()))])
-    experiment = Experiment(sample.database, "docs", refresh_seconds=0.02)
     query = sample.data.queries[0]
-    assert not experiment.wait_until_ready(0.2)
-    assert experiment.rank(query, search_live(sample, query, 30), K, session="s1").arm == ""
-    assert "60 were staged" in experiment.counts.last_error
-    assert experiment.counts.failed_looks
-    experiment.close()
+    with Experiment(sample.database, "docs", refresh_seconds=0.02) as experiment:
+        assert not experiment.wait_until_ready(0.2)
+        assert experiment.rank(query, search_live(sample, query, 30), K, session="s1").arm == ""
+        assert "60 were staged" in experiment.counts.last_error
+        assert experiment.counts.failed_looks
 
 
 def test_an_overlay_that_is_too_large_is_not_loaded(sample):

@@ -10,6 +10,7 @@ import pytest
 
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import CollectionSettings, SolverSettings
+from nudge_sync.errors import Interrupted
 from nudge_sync.feedback.cold_share import ColdShare
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.planning.cold_documents import (
@@ -149,15 +150,24 @@ def test_where_nothing_moves_nothing_is_measured(dataset):
 
 def test_progress_is_told_for_each_fold_and_may_stop_it(dataset):
     told = []
-    measure_cold_documents(
-        dataset,
-        choose(dataset),
-        SETTINGS,
-        ASSUMED,
-        similarity="cosine",
-        progress=lambda *state: told.append(state),
-    )
-    assert told == [("hide documents", fold, DOCUMENT_FOLDS) for fold in range(DOCUMENT_FOLDS + 1)]
+
+    def measure_with(progress):
+        measure_cold_documents(
+            dataset, choose(dataset), SETTINGS, ASSUMED, similarity="cosine", progress=progress
+        )
+
+    def stop(*state):
+        told.append(state)
+        if state[1] == 2:
+            raise Interrupted
+
+    measure_with(lambda *state: told.append(state))
+    steps = [("hide documents", fold, DOCUMENT_FOLDS) for fold in range(DOCUMENT_FOLDS + 1)]
+    assert told == steps
+    told.clear()
+    with pytest.raises(Interrupted):
+        measure_with(stop)
+    assert told == steps[:3]
 
 
 @pytest.mark.parametrize(

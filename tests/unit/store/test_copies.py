@@ -64,7 +64,6 @@ def test_a_database_without_copies_is_asked_nothing():
 @pytest.mark.parametrize("fields", [{"factor": 1, "replicas": 1}, {"replicas": 1}])
 def test_what_leads_back_must_not_have_fewer_copies(target, companion, fields):
     move_a_point(target)
-    target.database.records_beside("docs", f"docs__nudge_{companion}").put([])
     target.database.store.records.setdefault(f"docs__nudge_{companion}", {})
     target.database.store.replications[f"docs__nudge_{companion}"] = replace(TWO, **fields)
     with pytest.raises(UnsupportedCollection, match=rf"docs__nudge_{companion}.*check --mend"):

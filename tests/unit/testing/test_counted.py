@@ -10,8 +10,8 @@ from nudge_sync.testing.memory import MemoryDatabase
 
 def test_what_is_counted():
     database = Counted(MemoryDatabase())
-    database.database.store.create("docs", 24)
-    database.database.store.upsert("docs", range(10), unit_rows(10, seed=0))
+    database.inner.store.create("docs", 24)
+    database.inner.store.upsert("docs", range(10), unit_rows(10, seed=0))
     assert isinstance(database, Database)
     collection = database.collection("docs")
     assert isinstance(collection, Collection)

@@ -107,11 +107,10 @@ def test_an_interleaved_session_is_worth_the_balance_of_its_teams():
     assert credits_.assignments.tolist() == [True, False]
 
 
-def test_searches_of_the_other_mode_and_of_a_pause_do_not_count():
+def test_searches_of_the_other_mode_do_not_count():
     logged = Logged(
         [
             make_search("a", "s1", "interleaved", teams=("treatment", "control", "both")),
-            make_search("b", "s2", "control", fallback="paused"),
             make_search("c", "s3", "treatment", fallback="deadline"),
             make_search("d", "s4", "control"),
         ],

@@ -12,7 +12,6 @@ from nudge_sync.feedback.ingest.formats import name_format
 from tests.support.feedback_store import create_destination, try_import
 
 DATA = Path(__file__).parents[3] / "data" / "feedback"
-SHARED = Path(__file__).parents[5] / "shared" / "cases"
 MARCH = 1_772_359_200.0
 MAY = 1_777_626_000.0
 
@@ -49,7 +48,7 @@ OWN = {
         {"z1": ("red shoes", [11, 12, 13])},
         [click("z1", 11, 1, MARCH + 6), click("z1", 12, 3, MARCH + 7),
          click("z1", 13, 3, MARCH + 5)],
-        {"zero_based": [str(DATA / "ubi-from-zero.ndjson")], "position_conflicts": 1},
+        {"zero_based": ["ubi-from-zero.ndjson"], "position_conflicts": 1},
     ),
     "pandas-floats.csv": Expected(
         {}, [label("7", 13), label("a1", 11, 2), label("a2", 12)],
@@ -112,7 +111,7 @@ THEIRS = {
     "f10-ubi-zero-based.ndjson": Expected(
         {"u1": ("swept wings", [1, 2, 3])},
         [click("u1", 1, 1, MAY + 5), click("u1", 2, 2, MAY + 6)],
-        {"zero_based": [str(SHARED / "f10-ubi-zero-based.ndjson")], "position_conflicts": 0},
+        {"zero_based": ["f10-ubi-zero-based.ndjson"], "position_conflicts": 0},
     ),
     "f7-array.json": Expected({"q1": ("", [1, 2])}, [click("q1", 1)], name="JSON array"),
     "f5-llamaindex-qa.json": Expected(
@@ -156,10 +155,9 @@ def check(path: Path, expected: Expected) -> None:
     assert trial.searches == expected.searches
     assert trial.events == sorted(expected.events, key=str)
     assert trial.report.events == len(expected.events)
-    for name, value in expected.report.items():
-        assert (trial.report.summary() | {"useful_events": trial.report.useful_events})[
-            name
-        ] == value
+    report = trial.report.summary() | {"useful_events": trial.report.useful_events}
+    report["zero_based"] = [Path(name).name for name in report["zero_based"]]
+    assert expected.report.items() <= report.items()
     if "reasons" not in expected.report:
         assert trial.report.rejected == 0
     if path.is_file():
@@ -175,10 +173,9 @@ def test_a_file_of_each_kind_is_stored_as_it_means(name):
     check(DATA / name, OWN[name])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the reported files are not beside the repository")
 @pytest.mark.parametrize("name", THEIRS)
-def test_each_case_that_was_reported_is_stored_as_it_means(name):
-    check(SHARED / name, THEIRS[name])
+def test_each_case_that_was_reported_is_stored_as_it_means(name, shared_cases):
+    check(shared_cases / name, THEIRS[name])
 
 
 def test_ids_of_text_are_found_by_value_too():

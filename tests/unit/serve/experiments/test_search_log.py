@@ -1,7 +1,6 @@
 """The log of searches ranked over HTTP: what waits, what is stored, and what is lost and said."""
 
 import logging
-import time
 
 import numpy as np
 import pytest
@@ -9,9 +8,9 @@ import pytest
 from nudge_sync.errors import DatabaseError, Unreachable
 from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.feedback.schema.exposure import Exposure
-from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.serve.experiments import search_log
 from nudge_sync.serve.experiments.search_log import BatchSearchLog
+from tests.support.experiments.sample_experiment import read_searches, wait_for
 from tests.support.sample_collection import DIMENSION, open_sample_collection
 
 VECTOR = np.eye(1, DIMENSION, dtype=np.float32)[0]
@@ -29,18 +28,12 @@ def _often(monkeypatch):
     monkeypatch.setattr(search_log, "_FLUSH_SECONDS", 0.01)
 
 
-def read_searches(sample):
-    return [
-        parse_search_record(record) for batch in sample.target().queries.scan() for record in batch
-    ]
-
-
 def test_searches_are_stored_with_their_exposure(sample):
     log = BatchSearchLog(BatchImporter(sample.reopen, {"docs": ""}), "docs")
     query_id = log.search(VECTOR, [3, 4], text="wings", session="s1", exposure=EXPOSURE)
     assert log.search(VECTOR.tolist(), [5], client="c1", query_id="q7") == "q7"
     log.close(30)
-    found = {search.query_id: search for search in read_searches(sample)}
+    found = read_searches(sample)
     assert found.keys() == {query_id, "q7"}
     assert (found[query_id].exposure, found[query_id].session_id) == (EXPOSURE, "s1")
     assert (found["q7"].exposure, found["q7"].shown) == (None, (5,))
@@ -50,17 +43,14 @@ def test_searches_wait_while_the_database_is_away(sample):
     attempts = []
 
     def connect():
-        attempts.append(time.monotonic())
+        attempts.append(len(attempts))
         if len(attempts) < 3:
             raise Unreachable
         return sample.reopen()
 
     log = BatchSearchLog(BatchImporter(connect, {"docs": ""}), "docs")
     log.search(VECTOR, [3])
-    end = time.monotonic() + 30
-    while len(attempts) < 3:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for(lambda: len(attempts) >= 3)
     log.close(30)
     assert len(read_searches(sample)) == 1
     assert log.dropped == 0
@@ -89,4 +79,4 @@ def test_what_does_not_fit_is_dropped(sample, monkeypatch):
     log = BatchSearchLog(BatchImporter(sample.reopen, {"docs": ""}), "docs")
     assert log.search(VECTOR, [3])
     log.close(30)
-    assert (log.dropped, read_searches(sample)) == (1, [])
+    assert (log.dropped, read_searches(sample)) == (1, {})
