@@ -15,6 +15,7 @@ from nudge_sync.base.times import check_cron, parse_duration
 from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.console import ConsoleSettings
 from nudge_sync.settings.feedback import FeedbackSettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
@@ -125,6 +126,7 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
 class ServeSettings(Section):
@@ -139,6 +141,16 @@ class ServeSettings(Section):
     feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port that takes POST /v1/searches and /v1/events; none if absent."""
     log_format: Literal["text", "json"] = "text"
+    console_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """The port of the console; none if absent, and `nudge-sync console` then takes any free one."""
+    console_hosts: tuple[str, ...] = ()
+    """Names that people may reach the console by, beside `host`: those of a reverse proxy."""
+    console_user_header: str = ""
+    """The header in which a reverse proxy that has signed people in says who they are."""
+    console_token_file: Path | None = None
+    """A file with the token to read the console by, where NUDGE_SYNC_CONSOLE_TOKEN is not set."""
+    console_action_token_file: Path | None = None
+    """A file with the token to act by, where NUDGE_SYNC_CONSOLE_ACTION_TOKEN is not set."""
 
 
 DEFAULT_PATIENCE = "30s"
@@ -210,6 +222,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "console": ConsoleSettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -217,7 +230,7 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback] and [schedule] hold for every collection;
+    Top-level [solver], [gate], [write], [feedback], [schedule] and [console] hold for every one;
     a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)

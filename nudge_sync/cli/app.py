@@ -9,6 +9,7 @@ import typer
 from nudge_sync.cli.errors import VerbGroup
 from nudge_sync.cli.verbs.apply import apply
 from nudge_sync.cli.verbs.check import check
+from nudge_sync.cli.verbs.console import console
 from nudge_sync.cli.verbs.demo import demo
 from nudge_sync.cli.verbs.evaluate import evaluate
 from nudge_sync.cli.verbs.explain import explain
@@ -47,6 +48,7 @@ VERBS = (
     gc,
     evaluate,
     explain,
+    console,
     serve,
     demo,
 )

@@ -18,6 +18,7 @@ from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
+from nudge_sync.serve.console_server import serve_console
 from nudge_sync.serve.job_progress import build_job_progress
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.outcomes import (
@@ -53,7 +54,8 @@ def run_daemon(
     Raises ConfigError where no collection has a schedule, or the address cannot be used.
     """
     daemon = Daemon(config, stop)
-    if not daemon.schedules and config.serve.feedback_port is None:
+    has_pages = config.serve.feedback_port is not None or config.serve.console_port is not None
+    if not daemon.schedules and not has_pages:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
     require_token(config.serve.host, token)
     endpoints = ProbeEndpoints(
@@ -61,7 +63,11 @@ def run_daemon(
     )
     with serve_endpoints(config.serve.host, config.serve.port, endpoints) as port:
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
-        with daemon.accept_feedback(token), daemon.run_schedule(run_at_start=run_at_start):
+        with (
+            daemon.accept_feedback(token),
+            daemon.show_console(),
+            daemon.run_schedule(run_at_start=run_at_start),
+        ):
             stop.wait()
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
@@ -126,6 +132,15 @@ class Daemon:
                 yield
         finally:
             service.close()
+
+    @contextmanager
+    def show_console(self) -> Iterator[None]:
+        """Serve the console while inside, if the configuration says where. Raises ConfigError."""
+        lock = self.connection_lock
+        with serve_console(self.config, self._connect, lock, self.find_next_cycles) as port:
+            if port is not None:
+                log_message(logging.INFO, "console", host=self.config.serve.host, port=port)
+            yield
 
     @contextmanager
     def run_schedule(self, *, run_at_start: bool) -> Iterator[None]:
@@ -261,9 +276,12 @@ class Daemon:
         names = ", ".join(sorted(self.unreachable_reasons))
         return f"the database did not answer for {names}" if names else ""
 
+    def find_next_cycles(self) -> dict[str, float]:
+        """Return collection -> when its next cycle is due, in seconds since 1970."""
+        return {} if self.running_schedule is None else self.running_schedule.find_next_cycles()
+
     def render_metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format, with the times of the next cycles."""
-        if self.running_schedule is not None:
-            for name, timestamp in self.running_schedule.find_next_cycles().items():
-                self.prometheus.set_next_run(name, timestamp)
+        for name, timestamp in self.find_next_cycles().items():
+            self.prometheus.set_next_run(name, timestamp)
         return self.prometheus.render()

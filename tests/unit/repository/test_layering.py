@@ -42,6 +42,7 @@ LAYERS = (
     {"writing"},
     {"evaluate"},
     {"cycle"},
+    {"console"},
     {"serve", "demo"},
     {"cli"},
     {"__main__"},
