@@ -134,8 +134,9 @@ def check_tokens(read_token: str, action_token: str) -> None:
 
 def clean_name(name: str) -> str:
     """Return a name as it is shown and kept: one short line of printable characters."""
-    printable = "".join(letter for letter in name if letter.isprintable())
-    return " ".join(printable.split())[:MAX_VISITOR_NAME_LENGTH]
+    line = " ".join(name.split())
+    printable = "".join(letter for letter in line if letter.isprintable())
+    return printable.strip()[:MAX_VISITOR_NAME_LENGTH]
 
 
 def _is_equal(left: str, right: str) -> bool:

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from nudge_sync.base.progress import Progress
+from nudge_sync.connector import PointId
 from nudge_sync.console.charts import BarChart, build_day_bars
 from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
 from nudge_sync.console.guards import ProvenForm, VisitorDependency
 from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
+from nudge_sync.console.titles import find_titles
 from nudge_sync.console.work.feedback_view import FeedbackView, build_feedback_view
 
 feedback_router = APIRouter()
@@ -37,6 +39,7 @@ def show_feedback(
         view=view,
         searches_chart=_draw_days(view, "searches"),
         events_chart=_draw_days(view, "events"),
+        titles=find_titles(console, name, _list_points(view)),
     )
 
 
@@ -45,6 +48,12 @@ def count_again(name: CollectionName, console: ConsoleDependency, _form: ProvenF
     """Start to count the feedback again; nothing is written."""
     _start_counting(console, name)
     return RedirectResponse(f"/c/{name}/feedback", HTTPStatus.SEE_OTHER)
+
+
+def _list_points(view: FeedbackView | None) -> list[PointId]:
+    if view is None:
+        return []
+    return [*(event.point for event in view.newest), *view.stats["pushed"]]
 
 
 def _start_counting(console: Console, name: str) -> BackgroundJob:

@@ -137,7 +137,6 @@ def _describe_apply(
     if view is None:
         return Prospect("Apply a plan?", {}, "Apply", refusal="Compute a plan first.")
     summary = view.plan.summary()
-    hold = read_hold(target)
     scores = {
         metric: f"{before:.4f} → {summary['after'][metric]:.4f}"
         for metric, before in summary["before"].items()
@@ -160,8 +159,15 @@ def _describe_apply(
         f"Write {summary['moved']:,} vectors",
         is_grave=True,
         confirmed=view.plan.inputs_digest,
-        refusal=format_refusal(target, hold) if hold else "",
+        refusal=_refuse_apply(target, summary["moved"]),
     )
+
+
+def _refuse_apply(target: Target, moved_count: int) -> str:
+    hold = read_hold(target)
+    if hold is not None:
+        return format_refusal(target, hold)
+    return "" if moved_count else "There is nothing to write: every point holds what it shall."
 
 
 def _apply(
