@@ -62,7 +62,7 @@ def build_config(folder: Path) -> Config:
             "database": {"connector": "qdrant-edge", "path": str(folder), "sync": False},
             "collections": {
                 "tools": {
-                    "solver": {"method": "nudge-n"},
+                    "solver": {"method": "nudge-c"},
                     "schedule": {"every": "6h"},
                     "console": {"title": "tool"},
                 }

@@ -41,7 +41,7 @@ def test_a_histogram_counts_every_angle_once():
     counts = [int(bar.text.split(": ")[1].split()[0].replace(",", "")) for bar in chart.bars]
     assert sum(counts) == 1000
     for bar in chart.bars:
-        assert LEFT <= bar.x
+        assert bar.x >= LEFT
         assert bar.x + bar.width <= WIDTH - RIGHT + 0.01
         assert bar.y + bar.height == pytest.approx(HEIGHT - BOTTOM)
     assert build_angle_histogram([]).bars == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nudge_sync.console.titles import MAX_TITLE_LENGTH, PointTitle, is_web_address, read_titles
@@ -13,8 +14,6 @@ from tests.support.unit_vectors import normalise_rows
 
 @pytest.fixture
 def target():
-    import numpy as np
-
     store = MemoryStore()
     store.create("docs", 4)
     payloads = [
