@@ -29,7 +29,7 @@ from nudge_sync.serve.feedback_server import serve_feedback_api
 from nudge_sync.store.target import Target, open_target
 
 WIDTHS = (1280, 390)
-HEIGHT = 900
+HEIGHT, MAX_HEIGHT = 900, 1700
 THEMES = {"": "light", "-dark": "dark"}
 TOKEN = "the token of a console that takes its own picture"  # noqa: S105
 SECONDS_PER_DAY = 86_400
@@ -128,6 +128,15 @@ def visit(page: Page, address: str) -> None:
     page.wait_for_load_state("load")
 
 
+def save_picture(page: Page, file: Path) -> None:
+    """Write the page to `file`, cut where a picture in a document would be too high."""
+    size = page.evaluate(
+        "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+    )
+    clip = {"x": 0, "y": 0, "width": size[0], "height": min(size[1], MAX_HEIGHT)}
+    page.screenshot(path=file, full_page=True, clip=clip)
+
+
 def take_pictures(address: str, folder: Path) -> None:
     """Write each page at each width, in light and, of the plan, in dark."""
     with sync_playwright() as playwright:
@@ -150,7 +159,7 @@ def take_pictures(address: str, folder: Path) -> None:
                     if not suffix or name in {"plan", "overview"}:
                         visit(page, address + path)
                         file = folder / f"console-{name}-{width}{suffix}.png"
-                        page.screenshot(path=file, full_page=name != "searches")
+                        save_picture(page, file)
                         print(file, flush=True)
         browser.close()
 
