@@ -128,10 +128,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             config = build_config(Path(folder))
             fill(config, point_count, options.revisions)
-            print(
-                f"{point_count:,} moved points, {options.revisions:,} revisions, ms by the clock and busy:",
-                flush=True,
-            )
+            print(f"{point_count:,} moved points, {options.revisions:,} revisions,")
+            print("milliseconds by the clock, and of the processor:", flush=True)
             for path, (median, busy) in time_pages(config, point_count).items():
                 print(f"  {median:7.1f} {busy:7.1f}  {path}", flush=True)
 
