@@ -143,7 +143,7 @@ class ServeSettings(Section):
     log_format: Literal["text", "json"] = "text"
     console_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port of the console; none if absent, and `nudge-sync console` then takes any free one."""
-    console_hosts: tuple[str, ...] = ()
+    console_hosts: list[str] = Field(default_factory=list)
     """Names that people may reach the console by, beside `host`: those of a reverse proxy."""
     console_user_header: str = ""
     """The header in which a reverse proxy that has signed people in says who they are."""

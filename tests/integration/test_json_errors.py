@@ -37,7 +37,7 @@ ARGUMENTS = {
     ("demo",): ("--on", "nowhere"),
     ("init",): ("--connector", "nowhere"),
 }
-WITHOUT_COLLECTION = {("init",), ("demo",), ("serve",), ("check",)}
+WITHOUT_COLLECTION = {("init",), ("demo",), ("console",), ("serve",), ("check",)}
 LOCKED = {("apply",), ("rollback",), ("resume",), ("gc",), ("unlock",)}
 ALL_ERRORS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)

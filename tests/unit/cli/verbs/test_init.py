@@ -38,13 +38,14 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         line.removeprefix("# ") if re.match(r"# (\[|\w+ = )", line) else line for line in lines
     )
     tables = tomllib.loads(uncommented)
-    for section in ("solver", "gate", "write", "feedback", "serve"):
+    for section in ("solver", "gate", "write", "feedback", "console", "serve"):
         model = Config if section == "serve" else CollectionSettings
         fields = model.model_fields[section].annotation.model_fields
         assert set(fields) - tables[section].keys() <= {"angle"}, section
         for name, value in tables[section].items():
             default = fields[name].get_default(call_default_factory=True)
             examples = {"rate", "token_file", "feedback_port", "searches", "events", "history_days"}
+            examples |= {"console_port", "console_token_file", "console_action_token_file"}
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()
