@@ -11,8 +11,7 @@ from tests.support.console_site import ACTION_TOKEN, open_console, serve_site
 from tests.support.sample_collection import POINTS, open_sample_collection
 from tests.support.timeouts import TIMEOUT_SECONDS
 
-WIDTHS = (1280, 390)
-THEMES = ("light", "dark")
+SCREENS = ((1280, "light"), (390, "dark"))
 PAGES = {
     "sign in": "/login",
     "overview": "/",
@@ -119,8 +118,7 @@ def applied(chromium, address):
     return visit
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_every_page_is_clean(chromium, address, applied, width, theme):
     visit = Visit(chromium, address, width, theme)
     visit.sign_in()

@@ -37,7 +37,7 @@ class PlanView:
     moved: list[MovedPoint]
     """The furthest first."""
     source: str
-    """"computed here", or the name of the file it was read from."""
+    """Where it comes from, for people: computed here, or read from which file."""
     made_at: float = field(default_factory=time.time)
     """When it was computed or read, in seconds since 1970."""
 
@@ -65,7 +65,7 @@ def build_plan_view(
         plan,
         comparison,
         sorted(moved, key=lambda row: -row.angle),
-        "computed here" if path is None else path.name,
+        "Computed here" if path is None else f"Read from {path.name}",
     )
 
 
