@@ -143,7 +143,7 @@ def test_the_way_back_by_hand(chromium, address, site, applied):
     visit.page.get_by_role("button", name="Release").click()
     visit.page.wait_for_selector("text=Done")
     visit.open("/")
-    assert visit.page.get_by_text("on hold").count() == 0
+    assert visit.page.get_by_text("On hold by").count() == 0
     assert visit.complaints == []
 
 
