@@ -15,7 +15,7 @@ CONSTRAINTS ?= requirements/constraints.txt
 # From pip 25.3 on the second names what may build the project; before that the first does both.
 PIP = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip
 
-.PHONY: help demo test test-latest coverage lint audit screenshots docs lock hooks bench chaos chaos-cluster clean
+.PHONY: help demo test test-latest coverage lint audit screenshots docs lock hooks bench chaos chaos-cluster deploy-tools clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ chaos-cluster: $(VENV)/.test  ## let nodes of a Qdrant cluster die; QDRANT_BINAR
 
 screenshots: $(VENV)/.test  ## pictures of the console for the docs, in docs/img; needs Chromium
 	$(BIN)/python tools/screenshots.py
+
+deploy-tools:  ## what tests/deploy checks deploy/ with, in build/tools; needs Debian and Go
+	tools/ci_tools.sh
 
 docs: $(VENV)/.docs  ## these pages as a site, in build/docs; a link that leads nowhere fails it
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -c docs . build/docs

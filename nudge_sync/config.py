@@ -15,6 +15,7 @@ from nudge_sync.base.times import check_cron, parse_duration
 from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable, validate_settings
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.settings.console import ConsoleSettings
 from nudge_sync.settings.feedback import FeedbackSettings
 
@@ -127,6 +128,8 @@ class CollectionSettings(Section):
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     console: ConsoleSettings = ConsoleSettings()
+    canary: CanarySettings | None = None
+    """None: plans are written without a canary, unless `canary start` is called."""
 
 
 class ServeSettings(Section):
@@ -140,6 +143,11 @@ class ServeSettings(Section):
     """The port of the probes and metrics; 0: any free one, which the log names."""
     feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port that takes POST /v1/searches and /v1/events; none if absent."""
+    webhook_url_file: Path | None = None
+    """A file that holds the address to post decisions to, readable by its owner alone; the
+    environment variable NUDGE_SYNC_WEBHOOK_URL comes first."""
+    webhook_secret_file: Path | None = None
+    """A file that holds the secret to sign them with; NUDGE_SYNC_WEBHOOK_SECRET comes first."""
     log_format: Literal["text", "json"] = "text"
     console_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port of the console; none if absent, and `nudge-sync console` then takes any free one."""
@@ -211,6 +219,11 @@ class Config(Section):
         return table if self._folder is None else SettingsTable(table, self._folder)
 
     @property
+    def vector_names(self) -> dict[str, str]:
+        """Collection -> the name of its vector."""
+        return {name: settings.vector for name, settings in self.collections.items()}
+
+    @property
     def patience(self) -> float:
         """Seconds for which a request that found no answer is tried again."""
         return parse_duration(str(self.database.get("patience", DEFAULT_PATIENCE)))
@@ -222,6 +235,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
+    "canary": CanarySettings,
     "console": ConsoleSettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
@@ -230,8 +244,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback], [schedule] and [console] hold for every one;
-    a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary], [console] and [schedule] hold for
+    every collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

@@ -18,11 +18,13 @@ from nudge_sync.planning.lost_inputs import refuse_lost_plan
 from nudge_sync.planning.make_plan import describe_inputs, make_plan
 from nudge_sync.planning.plan import Plan, refuse_stale_plan
 from nudge_sync.planning.plan_file import refuse_mismatched_plan
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.gc import collect_garbage
 from nudge_sync.store.hold import format_refusal, read_hold, release_hold
 from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.writing.canary import refuse_running_canary, start_canary
 from nudge_sync.writing.resume import finish_pending_revision, finish_pending_rollback
 from nudge_sync.writing.two_phase import Writer, open_writer, require_room_for_rows
 from nudge_sync.writing.write_plan import (
@@ -32,12 +34,12 @@ from nudge_sync.writing.write_plan import (
     write_plan,
 )
 
-Outcome: TypeAlias = Literal["applied", "unchanged", "refused", "rolled_back"]
+Outcome: TypeAlias = Literal["applied", "candidate", "unchanged", "refused", "rolled_back"]
 """What came of a cycle.
 
-applied: a revision was written.  unchanged: there was nothing to write.  refused: the gate refused
-the plan, and at most points without feedback went back.  rolled_back: the plan was written, turned
-out a loss on the live index, and was undone.
+applied: a revision was written.  candidate: a canary shows it, nothing was written.  unchanged:
+there was nothing to write.  refused: the gate refused the plan, and at most points without feedback
+went back.  rolled_back: the plan was written, turned out a loss on the live index, and was undone.
 """
 
 
@@ -54,6 +56,8 @@ class CycleReport:
     missing: list[PointId] = field(default_factory=list)
     live_check: LiveCheck | None = None
     """What held-out queries found through the live index, before and after."""
+    candidate: int | None = None
+    """The revision that a canary shows from now on; None where none was started."""
 
     @property
     def outcome(self) -> Outcome:
@@ -62,6 +66,8 @@ class CycleReport:
             return "refused"
         if self.live_check is not None and self.live_check.is_loss:
             return "rolled_back"
+        if self.candidate is not None:
+            return "candidate"
         return "unchanged" if self.revision is None else "applied"
 
     @property
@@ -84,6 +90,7 @@ class CycleReport:
                 missing=[*self.plan.missing, *self.missing],
             ),
             "live": self.live_check.summary() if self.live_check else None,
+            "candidate": self.candidate,
         }
 
 
@@ -108,6 +115,7 @@ def apply(
     progress: Progress = ignore_progress,
     *,
     release: bool = False,
+    canary: CanarySettings | None = None,
 ) -> CycleReport:
     """Carry out `plan`, or one made now, and measure again through the live index.
 
@@ -117,17 +125,20 @@ def apply(
     back before that, so that the plan is the one for points that were never moved. While an erasure
     is pending no live vector stays for its own sake: where the gate refuses, all points go back. A
     loss that shows on the live index is rolled back at once.
+    canary: shows what the gate lets through to some sessions instead of writing it, unless an
+    erasure is pending, which does not wait.
     release: ends the hold that the collection may be on; without it, all that is done on hold is
     to finish an unfinished rollback.
-    Raises OnHold, StalePlan, InputError for a plan whose vectors do not fit or go too far,
-    LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection, DatabaseError, and what `progress`
-    raises.
+    Raises OnHold, AwaitsCanary while a canary runs, StalePlan, InputError for a plan whose vectors
+    do not fit or go too far, LeaseHeld, LeaseLost, DamagedRecord, UnsupportedCollection,
+    DatabaseError, and what `progress` raises.
     """
     with open_writer(target, settings, progress) as writer:
         _refuse_hold(writer, release=release)
         # Before minutes go into a plan that could not be written.
         require_room_for_rows(writer, 0)
         finish_pending_revision(writer)
+        refuse_running_canary(writer)
         refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress)
@@ -144,8 +155,11 @@ def apply(
             current = describe_inputs(target, settings, judgements, entries, erasure)
             refuse_stale_plan(plan, current)
             refuse_lost_plan(plan, entries)
-        held_out = None if erasure.is_pending else select_held_out(judgements)
-        written = write_plan(writer, plan, held_out)
+        if canary is not None and plan.gate.passed and not erasure.is_pending:
+            written = start_canary(writer, plan, canary)
+        else:
+            held_out = None if erasure.is_pending else select_held_out(judgements)
+            written = write_plan(writer, plan, held_out)
         if restored.entry is not None and written.entry is None:
             attach_plan(writer, restored.entry, plan)
         # A plan that sends points back was made while they were not back: one more cycle is due.
@@ -163,7 +177,9 @@ def _refuse_hold(writer: Writer, *, release: bool) -> None:
 
 
 def _build_report(plan: Plan, restored: WrittenRevision, written: WrittenRevision) -> CycleReport:
-    entry = written.entry or restored.entry
+    is_candidate = written.entry is not None and written.entry.state == "candidate"
+    candidate = written.entry if is_candidate else None
+    entry = restored.entry if is_candidate else written.entry or restored.entry
     return CycleReport(
         plan,
         revision=None if entry is None else entry.number,
@@ -171,4 +187,5 @@ def _build_report(plan: Plan, restored: WrittenRevision, written: WrittenRevisio
         drifted=sort_ids([*written.tally.drifted, *restored.tally.drifted]),
         missing=sort_ids([*written.tally.missing, *restored.tally.missing]),
         live_check=written.live_check,
+        candidate=None if candidate is None else candidate.number,
     )

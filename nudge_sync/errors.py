@@ -13,6 +13,7 @@ NudgeSyncError
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
 ├── OnHold                      a person stopped the cycles of this collection
+├── AwaitsCanary                a canary runs, or the pause after one is not over
 ├── StalePlan                   the collection or its feedback moved on since the plan was made
 ├── DamagedRecord               a shadow, history or ledger record fails its digest
 ├── Declined                    a no at the prompt
@@ -84,6 +85,12 @@ class LeaseLost(NudgeSyncError):
 
 class OnHold(NudgeSyncError):
     """The collection is on hold, and nothing was written; `nudge-sync release` ends that."""
+
+    exit_code = 3
+
+
+class AwaitsCanary(NudgeSyncError):
+    """A canary runs, or ended lately; nothing was written."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Stopping between two batches: a signal asks, and the work looks after every batch."""
+"""Signals: some ask to stop between two batches, one to read the configuration again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ class StopRequest:
         self.signal_number = signal_number
         self.requested.set()
 
-    def wait(self) -> None:
-        """Return once somebody asked to stop."""
-        # With a time limit: a signal that arrives as the lock is being taken, or in another
-        # thread, does not wake the main thread, and its handler would never run.
-        while not self.requested.wait(1):
-            pass
+    def wait(self, seconds: float = 1.0) -> bool:
+        """Return whether somebody asked to stop, after `seconds` at most.
+
+        Without a time limit, a signal that arrives as the lock is being taken, or in another
+        thread, would not wake the main thread, and its handler would never run.
+        """
+        return self.requested.wait(seconds)
 
     def raise_if_requested(self) -> None:
         """Raise Interrupted once somebody asked to stop."""
@@ -66,3 +67,19 @@ def handle_stop_signals(
     finally:
         for signal_number, handler in previous_handlers.items():
             signal.signal(signal_number, handler)
+
+
+@contextmanager
+def handle_reload_signal(requested: threading.Event) -> Iterator[threading.Event]:
+    """Let every SIGHUP inside set `requested`.
+
+    Outside the main thread, where Python cannot set handlers, the signal is left as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+    previous_handler = signal.signal(signal.SIGHUP, lambda *_: requested.set())
+    try:
+        yield requested
+    finally:
+        signal.signal(signal.SIGHUP, previous_handler)

@@ -8,6 +8,10 @@ import typer
 
 from nudge_sync.cli.errors import VerbGroup
 from nudge_sync.cli.verbs.apply import apply
+from nudge_sync.cli.verbs.canary.promote import promote
+from nudge_sync.cli.verbs.canary.start import start
+from nudge_sync.cli.verbs.canary.status import status
+from nudge_sync.cli.verbs.canary.stop import stop
 from nudge_sync.cli.verbs.check import check
 from nudge_sync.cli.verbs.console import console
 from nudge_sync.cli.verbs.demo import demo
@@ -23,6 +27,7 @@ from nudge_sync.cli.verbs.hold.hold import hold
 from nudge_sync.cli.verbs.hold.release import release
 from nudge_sync.cli.verbs.init import init
 from nudge_sync.cli.verbs.log import log
+from nudge_sync.cli.verbs.mcp.mcp import mcp
 from nudge_sync.cli.verbs.plan import plan
 from nudge_sync.cli.verbs.resume import resume
 from nudge_sync.cli.verbs.rollback import rollback
@@ -50,9 +55,11 @@ VERBS = (
     explain,
     console,
     serve,
+    mcp,
     demo,
 )
 FEEDBACK_VERBS = (import_, stats, judgements, export)
+CANARY_VERBS = (start, status, promote, stop)
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -61,10 +68,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUDGE_SYNC"},
     help="Moves the vectors of a live Qdrant or Milvus collection towards the queries they "
     "answered, and puts every bit back. Exit codes: 0 done, 1 failed, 2 usage or configuration, "
-    "3 refused by the gate, or on hold.",
+    "3 refused by the gate, on hold, or left to a canary.",
 )
 feedback_app = typer.Typer(
     cls=VerbGroup, no_args_is_help=True, help="What people found: import it, count it."
+)
+
+
+canary_app = typer.Typer(
+    cls=VerbGroup,
+    no_args_is_help=True,
+    help="Prove a plan on live traffic: show it to some sessions before it is written.",
 )
 
 
@@ -97,3 +111,6 @@ for verb in VERBS:
 for feedback_verb in FEEDBACK_VERBS:
     feedback_app.command(feedback_verb.__name__.rstrip("_"))(feedback_verb)
 app.add_typer(feedback_app, name="feedback")
+for canary_verb in CANARY_VERBS:
+    canary_app.command()(canary_verb)
+app.add_typer(canary_app, name="canary")

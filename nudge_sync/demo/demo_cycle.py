@@ -1,4 +1,4 @@
-"""The demo: ingest, feedback, plan, apply, measure, roll back, compare the bits."""
+"""The demo: ingest, feedback, plan, canary, write, measure, roll back, compare the bits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync import cycle
 from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.base.progress import Progress, ignore_progress
+from nudge_sync.canary.start import start
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Collection, PointId, Points
 from nudge_sync.demo import engine as demo_engine
 from nudge_sync.demo.requests import Requests, Tools, load_demo_data, split_requests
+from nudge_sync.demo.visitors import VisitorsReview, show_to_visitors
 from nudge_sync.evaluate.score import score_run
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.metrics import METRIC_NAMES
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.writing.rollback import roll_back
 
 DEMO_METRICS = ("ndcg@10", "recall@10", "recall@1")
+HOLDBACK_SHARE = 0.05
+_SETTINGS = CollectionSettings(
+    canary=CanarySettings(share=1.0, min_sessions=100, holdback_share=HOLDBACK_SHARE)
+)
 _DEPTH = 10
 _GAINED_EXAMPLES, _LOST_EXAMPLES = 4, 1
 
@@ -44,6 +50,8 @@ class DemoResult:
 
     summary: dict[str, Any]
     """The fields of `demo --json`."""
+    reviews: list[VisitorsReview]
+    """What the reviews of the canary saw, one after the other."""
     examples: list[Example]
     gained_count: int
     """Held-out requests whose best answer became a right one."""
@@ -61,7 +69,7 @@ def run_demo(
 ) -> DemoResult:
     """Run the demo on `engine`; `seconds` counts from the opened database to the compared bits.
 
-    keep: leaves the collection and its five companions, which are dropped otherwise.
+    keep: leaves the collection and its companions, which are dropped otherwise.
     Raises ConfigError, DatabaseError.
     """
     tools, requests = load_demo_data()
@@ -87,9 +95,10 @@ def run_demo(
             "documents": len(tools.names),
             "queries": len(held_out.names),
             **{key: measured.applied[key] for key in ("judged", "moved", "method")},
+            "canary": [each.summary() for each in measured.reviews],
             "before": score_demo_run(measured.run_before, held_out),
             "after": score_demo_run(measured.run_after, held_out),
-            "revision": measured.applied["revision"],
+            "revision": measured.applied["candidate"],
             "rolled_back": measured.comparison,
             "seconds": round(time.perf_counter() - start_time, 2),
         }
@@ -110,7 +119,8 @@ def import_requests(target: Target, requests: Requests, progress: Progress) -> N
 @dataclass(frozen=True)
 class _MeasuredCycle:
     applied: dict[str, Any]
-    """The fields of `apply --json`."""
+    """The fields of `canary start --json`."""
+    reviews: list[VisitorsReview]
     run_before: Int64
     run_after: Int64
     """What the collection answered to each held-out request: (q, depth) rows, best first."""
@@ -122,14 +132,14 @@ def _apply_and_roll_back(
     target: Target, held_out: Requests, point_count: int, progress: Progress
 ) -> _MeasuredCycle:
     ids = list(range(point_count))
-    settings = CollectionSettings()
     original_points = target.collection.read(ids)
     run_before = search_rows(target.collection, held_out.vectors)
-    applied = cycle.apply(target, settings, None, progress).summary()
+    applied = start(target, _SETTINGS, None, progress).summary()
+    reviews = show_to_visitors(target, _SETTINGS, held_out, progress)
     run_after = search_rows(target.collection, held_out.vectors)
-    roll_back(target, settings, originals=True, progress=progress)
+    roll_back(target, _SETTINGS, originals=True, progress=progress)
     comparison = compare_points(original_points, target.collection.read(ids))
-    return _MeasuredCycle(applied, run_before, run_after, comparison)
+    return _MeasuredCycle(applied, reviews, run_before, run_after, comparison)
 
 
 def search_rows(collection: Collection, queries: Float32) -> Int64:
@@ -178,4 +188,4 @@ def _build_result(
         )
         for row in (*gained[:_GAINED_EXAMPLES], *lost[:_LOST_EXAMPLES])
     ]
-    return DemoResult(summary, examples, len(gained), len(lost))
+    return DemoResult(summary, measured.reviews, examples, len(gained), len(lost))

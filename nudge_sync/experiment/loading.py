@@ -71,7 +71,7 @@ def _read_candidate(
     ids: list[PointId] = []
     rows: list[Float32] = []
     replaced_digests: list[str] = []
-    for records in scan_candidate(target, running):
+    for records in scan_candidate(target, running.revision, running.rows):
         replaced = {record.document["id"]: record.document["replaced"] for record in records}
         live_points = target.collection.read(list(replaced))
         live_digests = dict(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64, Int64, pair_key
 from nudge_sync.base.progress import Progress, ignore_progress
+from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
@@ -79,6 +80,7 @@ class Judgements:
         return len(self.point_ids)
 
 
+@traced("nudge_sync.read")
 def load_judgements(
     target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
 ) -> Judgements:

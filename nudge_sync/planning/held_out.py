@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress
+from nudge_sync.base.tracing import traced
 from nudge_sync.config import GateSettings
 from nudge_sync.connector import Collection, PointId
 from nudge_sync.feedback.judgements import Judgements
@@ -92,6 +93,7 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
     return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
 
 
+@traced("nudge_sync.measure")
 def measure_live_scores(
     collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
 ) -> dict[str, float]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
+from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import angles
@@ -104,6 +105,7 @@ def describe_inputs(
     )
 
 
+@traced("nudge_sync.solve")
 def _solve(
     target: Target,
     settings: CollectionSettings,

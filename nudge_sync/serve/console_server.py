@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from nudge_sync.config import Config
-from nudge_sync.connector import Database, read_secret
+from nudge_sync.connector import Database, connect, read_secret
 from nudge_sync.errors import ConfigError
+from nudge_sync.serve.log_lines import log_message
+from nudge_sync.serve.schedule import RunningSchedule, find_next_cycles
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,17 @@ class ConsoleTokens:
     action: str = ""
 
 
+class ScheduledDaemon(Protocol):
+    """What the console needs of a daemon."""
+
+    connection_lock: Lock
+    running_schedule: RunningSchedule | None
+
+
 @contextmanager
 def serve_console(
     config: Config,
-    connect: Callable[[], Database],
+    open_database: Callable[[], Database],
     lock: Lock,
     find_next_runs: Callable[[], Mapping[str, float]],
     *,
@@ -57,7 +68,7 @@ def serve_console(
     tokens = tokens or read_console_tokens(config)
     check_tokens(tokens.read, tokens.action)
     console = Console(
-        DatabaseOpener(config, connect, lock),
+        DatabaseOpener(config, open_database, lock),
         Access(tokens.read, tokens.action),
         find_next_runs,
     )
@@ -69,6 +80,25 @@ def serve_console(
             yield port
         finally:
             console.jobs.close()
+
+
+@contextmanager
+def show_console(config: Config, daemon: ScheduledDaemon) -> Iterator[None]:
+    """Serve the daemon's console while inside, where `serve.console_port` says so, and log it.
+
+    See `serve_console`. Its configuration is the one at the start, also after a reload.
+    """
+
+    def open_database() -> Database:
+        return connect(config.connector, config.connection)
+
+    def find_next_runs() -> dict[str, float]:
+        return find_next_cycles(daemon.running_schedule)
+
+    with serve_console(config, open_database, daemon.connection_lock, find_next_runs) as port:
+        if port is not None:
+            log_message(logging.INFO, "console", host=config.serve.host, port=port)
+        yield
 
 
 def read_console_tokens(config: Config) -> ConsoleTokens:

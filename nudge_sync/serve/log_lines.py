@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nudge_sync.base.debug import is_debug_mode
 from nudge_sync.base.terminal import escape_unprintable
+from nudge_sync.base.tracing import SPANS
 
 LOGGER = logging.getLogger("nudge_sync")
 _DETAILS_ATTRIBUTE = "details"
@@ -41,7 +42,7 @@ def _is_traceback_wanted(level: int) -> bool:
 
 
 class JsonFormatter(logging.Formatter):
-    """Lines that are JSON objects: time, level, message and the details."""
+    """Lines that are JSON objects: time, level, message, the ids of a span, and the details."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line of JSON."""
@@ -49,6 +50,7 @@ class JsonFormatter(logging.Formatter):
             "time": _format_time(record),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            **SPANS.get_current_ids(),
             **getattr(record, _DETAILS_ATTRIBUTE, {}),
         }
         if record.exc_info:

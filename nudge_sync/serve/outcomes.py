@@ -1,4 +1,4 @@
-"""What came of a cycle or a restore drill: the label of its metric, and its log line."""
+"""What came of a cycle, a review or a restore drill: the label of its metric, and its log line."""
 
 from __future__ import annotations
 
@@ -6,24 +6,48 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from nudge_sync.canary.review import ReviewReport
 from nudge_sync.cycle import CycleReport
-from nudge_sync.errors import Interrupted, LeaseHeld, NudgeSyncError, OnHold
+from nudge_sync.errors import AwaitsCanary, Interrupted, LeaseHeld, NudgeSyncError, OnHold
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.store.restore_drill import DrillReport
 
 CycleOutcome: TypeAlias = Literal[
-    "applied", "unchanged", "refused", "on hold", "busy", "unreachable", "failed", "interrupted"
+    "applied",
+    "canary",
+    "unchanged",
+    "refused",
+    "on hold",
+    "busy",
+    "unreachable",
+    "failed",
+    "interrupted",
 ]
-"""The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused"."""
+"""The `outcome` label of `nudge_sync_cycles_total`; a loss that was rolled back is "refused",
+and a cycle that starts a canary, or leaves a collection to one, is "canary"."""
+ReviewOutcome: TypeAlias = Literal[
+    "promoted",
+    "lost",
+    "harm",
+    "inconclusive",
+    "stopped",
+    "held back",
+    "rolled back",
+    "shown",
+    "cleared",
+]
+"""The `decision` label of `nudge_sync_experiment_decisions_total`."""
 DrillOutcome: TypeAlias = Literal["restored", "damaged", "failed", "unreachable"]
 """The `result` label of `nudge_sync_drills_total`."""
 SUCCESSFUL_OUTCOMES: frozenset[CycleOutcome] = frozenset(
-    {"applied", "unchanged", "refused", "on hold"}
+    {"applied", "canary", "unchanged", "refused", "on hold"}
 )
 """Cycles that did what they should, also where there was nothing to write."""
 CYCLE_LABELS = (*get_args(CycleOutcome), "left out")
 """Every `outcome` label: how a cycle ended, or that it was due and did not start."""
 DRILL_LABELS = get_args(DrillOutcome)
+REVIEW_LABELS = get_args(ReviewOutcome)
+_SERIOUS_REVIEWS: frozenset[ReviewOutcome] = frozenset({"lost", "harm", "rolled back"})
 _LOGGED_FIELDS = (
     "revision",
     "method",
@@ -51,6 +75,14 @@ class LogLine:
         log_message(self.level, self.message, collection=collection, **self.details)
 
 
+_LEFT_ALONE: dict[type[NudgeSyncError], tuple[CycleOutcome, int, str]] = {
+    OnHold: ("on hold", logging.WARNING, "on hold, nothing written"),
+    AwaitsCanary: ("canary", logging.INFO, "left to the canary"),
+    LeaseHeld: ("busy", logging.INFO, "left to another process"),
+}
+"""Errors that say that somebody else comes first: outcome, level and message."""
+
+
 def describe_report(report: CycleReport) -> tuple[CycleOutcome, LogLine]:
     """Return the outcome of a cycle that ran to its end, and its log line."""
     outcome = report.outcome
@@ -59,6 +91,9 @@ def describe_report(report: CycleReport) -> tuple[CycleOutcome, LogLine]:
         return "refused", line
     summary = report.summary()
     details = {name: summary[name] for name in _LOGGED_FIELDS}
+    if outcome == "candidate":
+        details["revision"] = report.candidate
+        return "canary", LogLine(logging.INFO, "canary started, nothing written", details)
     label: CycleOutcome = "applied" if outcome == "applied" else "unchanged"
     return label, LogLine(logging.INFO, f"cycle {label}", details)
 
@@ -73,16 +108,42 @@ def describe_error(error: Exception) -> tuple[CycleOutcome, LogLine]:
     if isinstance(error, Interrupted):
         message = "cycle interrupted; the next one resumes it"
         return "interrupted", LogLine(logging.INFO, message)
-    if isinstance(error, OnHold):
-        return "on hold", LogLine(logging.WARNING, "on hold, nothing written", {"reason": reason})
-    if isinstance(error, LeaseHeld):
-        return "busy", LogLine(logging.INFO, "left to another process", {"reason": reason})
+    if isinstance(error, OnHold | AwaitsCanary | LeaseHeld):
+        outcome, level, message = _LEFT_ALONE[type(error)]
+        return outcome, LogLine(level, message, {"reason": reason})
     if not isinstance(error, NudgeSyncError):
         return "failed", LogLine(logging.ERROR, "cycle failed unexpectedly", {"error": kind})
     details = {"error": kind, "reason": reason}
     if error.transient:
         return "unreachable", LogLine(logging.WARNING, "not now", details)
     return "failed", LogLine(logging.ERROR, "cycle failed", details)
+
+
+def describe_review(report: ReviewReport) -> tuple[ReviewOutcome, LogLine] | None:
+    """Return what a review decided, and its log line; None where it left all as it was."""
+    if report.step == "none":
+        return None
+    outcome: ReviewOutcome
+    if report.step != "ended":
+        outcome = report.step
+    elif report.verdict is None or report.verdict == "promote":
+        outcome = "stopped"
+    else:
+        outcome = report.verdict
+    level = logging.WARNING if outcome in _SERIOUS_REVIEWS else logging.INFO
+    details = {"reason": report.reason, "revision": report.revision, "written": report.written}
+    return outcome, LogLine(level, f"experiment: {outcome}", details)
+
+
+def describe_review_error(error: Exception) -> LogLine:
+    """Return the log line of a review that `error` ended; the next one begins anew."""
+    if not isinstance(error, NudgeSyncError):
+        details = {"error": type(error).__name__}
+        return LogLine(logging.ERROR, "review failed unexpectedly", details)
+    details = {"error": type(error).__name__, "reason": str(error)}
+    if type(error) in _LEFT_ALONE or error.transient:
+        return LogLine(logging.INFO, "review put off", details)
+    return LogLine(logging.ERROR, "review failed", details)
 
 
 def describe_drill(report: DrillReport) -> tuple[DrillOutcome, LogLine]:

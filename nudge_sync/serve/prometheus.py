@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 from nudge_sync.feedback.ingest.batches import RowKind
+from nudge_sync.serve.experiments.series import ExperimentSeries
 from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,10 +95,18 @@ class PrometheusMetrics:
             buckets=_CYCLE_SECONDS_BUCKETS,
             registry=self._registry,
         )
+        self.experiments = ExperimentSeries(self._registry)
+        self._config_reloaded = Gauge(
+            "nudge_sync_config_last_reload_successful",
+            "1 unless the configuration was refused when it was last read again.",
+            registry=self._registry,
+        )
+        self._config_reloaded.set(1)
         for name in collections:
-            self._start_series(name)
+            self.start_series(name)
 
-    def _start_series(self, collection: str) -> None:
+    def start_series(self, collection: str) -> None:
+        """Put counts and yes-or-no series of a collection at 0, where they have no value yet."""
         for counter, labels in (
             (self._cycles, CYCLE_LABELS),
             (self._drills, DRILL_LABELS),
@@ -107,7 +117,26 @@ class PrometheusMetrics:
                 counter.labels(collection, label)
         for gauge in (self._lease_held, self._on_hold, self._points, self._judged):
             gauge.labels(collection)
+        self.experiments.start_series(collection)
         self._cycle_seconds.labels(collection)
+
+    def stop_series(self, collection: str) -> None:
+        """Forget the gauges of a collection that has no cycles any more; its counts stay."""
+        for gauge in (
+            self._last_success,
+            self._lease_held,
+            self._on_hold,
+            self._points,
+            self._judged,
+            self._cold_share,
+            self._next_run,
+        ):
+            with suppress(KeyError):
+                gauge.remove(collection)
+
+    def set_config_reloaded(self, *, is_successful: bool) -> None:
+        """Set whether the configuration was taken over when it was last read again."""
+        self._config_reloaded.set(is_successful)
 
     def start_feedback_series(self, collections: Iterable[str]) -> None:
         """Put the counts of feedback over HTTP at 0, for collections that take some."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -16,7 +16,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from nudge_sync.base.times import parse_duration
-from nudge_sync.config import ScheduleSettings
+from nudge_sync.config import Config, ScheduleSettings
+from nudge_sync.errors import ConfigError
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _MAX_CONCURRENT_JOBS = 4
@@ -36,12 +37,45 @@ class DrillJob:
     collection: str
 
 
-ScheduledJob: TypeAlias = CycleJob | DrillJob
+@dataclass(frozen=True, slots=True)
+class ReviewJob:
+    """The reviews of what a collection's canary or holdback showed."""
+
+    collection: str
+
+
+ScheduledJob: TypeAlias = CycleJob | DrillJob | ReviewJob
 
 
 def has_cycles(settings: ScheduleSettings) -> bool:
     """Return whether the daemon runs cycles of a collection with these settings."""
     return bool(settings.cron or settings.every)
+
+
+def select_schedules(config: Config) -> dict[str, ScheduleSettings]:
+    """Return collection -> when its cycles run, for those that run any."""
+    return {
+        name: settings.schedule
+        for name, settings in config.collections.items()
+        if has_cycles(settings.schedule)
+    }
+
+
+def select_reviews(config: Config) -> dict[str, float]:
+    """Return collection -> the seconds between two reviews, for those with a [canary] table."""
+    return {
+        name: parse_duration(settings.canary.check_every)
+        for name, settings in config.collections.items()
+        if settings.canary is not None
+    }
+
+
+def refuse_idle_config(config: Config) -> None:
+    """Raise ConfigError where the daemon would run nothing and serve nothing."""
+    has_jobs = select_schedules(config) or select_reviews(config)
+    has_pages = config.serve.feedback_port is not None or config.serve.console_port is not None
+    if not has_jobs and not has_pages:
+        raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
 
 
 def build_cycle_trigger(settings: ScheduleSettings) -> BaseTrigger:
@@ -71,10 +105,12 @@ def build_drill_trigger(settings: ScheduleSettings) -> BaseTrigger | None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The jobs of the collections that run cycles."""
+    """The jobs of the collections that run cycles, or whose experiments are reviewed."""
 
     settings: Mapping[str, ScheduleSettings]
     """Collection -> when its cycles and drills run."""
+    review_seconds: Mapping[str, float]
+    """Collection -> the time between two reviews of its experiments, for those that have any."""
     run_job: Callable[[ScheduledJob], None]
     """Called when a job is due, in one of the scheduler's threads."""
     report_skipped_job: Callable[[ScheduledJob, str], None]
@@ -86,39 +122,40 @@ class Schedule:
 
         run_at_start: every cycle also runs at once.
         """
-        executor = ThreadPoolExecutor(min(max(len(self.settings), 1), _MAX_CONCURRENT_JOBS))
+        collections = self.settings.keys() | self.review_seconds.keys()
+        executor = ThreadPoolExecutor(min(max(len(collections), 1), _MAX_CONCURRENT_JOBS))
         scheduler = BackgroundScheduler(
             executors={"default": executor},
             job_defaults={"coalesce": True, "max_instances": 1},
             timezone=UTC,
         )
-        jobs = {
-            scheduler.add_job(self.run_job, trigger, [job], **options).id: job
-            for job, trigger, options in self._list_jobs(run_at_start=run_at_start)
-        }
+        running = RunningSchedule(scheduler, self.run_job)
+        running.replace_jobs(self.settings, self.review_seconds, run_at_start=run_at_start)
 
         def report_skipped(event: JobEvent) -> None:
             is_late = event.code == EVENT_JOB_MISSED
             reason = "too late to start" if is_late else "the run before has not ended"
-            self.report_skipped_job(jobs[event.job_id], reason)
+            if event.job_id in running.jobs:
+                self.report_skipped_job(running.jobs[event.job_id], reason)
 
         scheduler.add_listener(report_skipped, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         scheduler.start()
         try:
-            yield RunningSchedule(scheduler, jobs)
+            yield running
         finally:
             scheduler.shutdown(wait=True)
 
-    def _list_jobs(
-        self, *, run_at_start: bool
-    ) -> Iterator[tuple[ScheduledJob, BaseTrigger, dict[str, object]]]:
-        """Each job with its trigger and the scheduler's options for it."""
-        first_run = {"next_run_time": datetime.now(UTC)} if run_at_start else {}
-        for name, settings in self.settings.items():
-            grace = {"misfire_grace_time": settings.misfire_grace_seconds}
-            yield CycleJob(name), build_cycle_trigger(settings), {**grace, **first_run}
-            if drill_trigger := build_drill_trigger(settings):
-                yield DrillJob(name), drill_trigger, dict(grace)
+
+def _list_jobs(
+    settings_by_collection: Mapping[str, ScheduleSettings], review_seconds: Mapping[str, float]
+) -> Iterator[tuple[ScheduledJob, BaseTrigger, int | None]]:
+    """Each job with its trigger and the seconds by which it may start late; None: any."""
+    for name, settings in settings_by_collection.items():
+        yield CycleJob(name), build_cycle_trigger(settings), settings.misfire_grace_seconds
+        if drill_trigger := build_drill_trigger(settings):
+            yield DrillJob(name), drill_trigger, settings.misfire_grace_seconds
+    for name, seconds in review_seconds.items():
+        yield ReviewJob(name), IntervalTrigger(seconds=seconds, timezone=UTC), None
 
 
 @dataclass(frozen=True)
@@ -126,8 +163,41 @@ class RunningSchedule:
     """A schedule whose jobs run."""
 
     scheduler: BackgroundScheduler
-    jobs: Mapping[str, ScheduledJob]
+    run_job: Callable[[ScheduledJob], None]
+    jobs: dict[str, ScheduledJob] = field(default_factory=dict)
     """The scheduler's id of a job -> the job."""
+
+    def replace_jobs(
+        self,
+        settings: Mapping[str, ScheduleSettings],
+        review_seconds: Mapping[str, float],
+        *,
+        run_at_start: bool = False,
+    ) -> None:
+        """Run the jobs of these collections from now on, and no others.
+
+        What is under way ends, and a job that stays does not run beside itself meanwhile.
+        run_at_start: every cycle also runs at once.
+        """
+        first_run = {"next_run_time": datetime.now(UTC)} if run_at_start else {}
+        jobs = {
+            f"{type(job).__name__} {job.collection}": (job, trigger, grace_seconds)
+            for job, trigger, grace_seconds in _list_jobs(settings, review_seconds)
+        }
+        for job_id in self.jobs.keys() - jobs.keys():
+            self.scheduler.remove_job(job_id)
+            del self.jobs[job_id]
+        for job_id, (job, trigger, grace_seconds) in jobs.items():
+            self.jobs[job_id] = job
+            self.scheduler.add_job(
+                self.run_job,
+                trigger,
+                [job],
+                id=job_id,
+                replace_existing=True,
+                misfire_grace_time=grace_seconds,
+                **(first_run if isinstance(job, CycleJob) else {}),
+            )
 
     def is_running(self) -> bool:
         """Return whether jobs that come due will run."""
@@ -138,5 +208,10 @@ class RunningSchedule:
         return {
             job.collection: entry.next_run_time.timestamp()
             for entry in self.scheduler.get_jobs()
-            if entry.next_run_time and isinstance(job := self.jobs[entry.id], CycleJob)
+            if entry.next_run_time and isinstance(job := self.jobs.get(entry.id), CycleJob)
         }
+
+
+def find_next_cycles(schedule: RunningSchedule | None) -> dict[str, float]:
+    """Return collection -> when its next cycle is due; nothing before a schedule runs."""
+    return {} if schedule is None else schedule.find_next_cycles()

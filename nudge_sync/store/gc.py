@@ -100,7 +100,7 @@ def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int)
         for entry in entries
         if entry.number < first_kept
         and entry.number not in restorable
-        and entry.state not in PENDING_STATES
+        and entry.state not in (*PENDING_STATES, "candidate")
         and not entry.details.collected
     ]
 

@@ -12,8 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from nudge_sync.connector import Record, Records
 from nudge_sync.errors import InputError, LeaseLost
 from nudge_sync.store import checksum, schema
+from nudge_sync.store.experiments.ending import Ending
 
-RevisionState = Literal["planned", "writing", "written", "applied", "abandoned", "superseded"]
+RevisionState = Literal[
+    "planned", "candidate", "writing", "written", "applied", "abandoned", "superseded"
+]
 RevisionKind = Literal["apply", "rollback"]
 
 PENDING_STATES: tuple[RevisionState, ...] = ("planned", "writing", "written")
@@ -49,6 +52,13 @@ class RevisionDetails(BaseModel):
     """The measurement on the live index that led to its rollback."""
     by: schema.Count = 0
     """The later revision that superseded it."""
+    candidate_at: schema.TimestampMs = 0
+    canary: dict[str, Any] = {}
+    """The settings of the canary that tries it, as it was started with them."""
+    staged: schema.Count = 0
+    """Points of the candidate that it shows."""
+    ending: Ending | None = None
+    """How that canary ended."""
     abandoned_at: schema.TimestampMs = 0
     superseded_at: schema.TimestampMs = 0
     thinned: bool = False
@@ -69,9 +79,10 @@ class RevisionDetails(BaseModel):
 class Revision:
     """One change of a collection.
 
-    planned: being staged, nothing written.  writing: completely staged, rows are being written.
-    written: every row is done, not measured yet.  applied: finished.  abandoned: given up before
-    anything was written.  superseded: given up half-way, its rows taken over by a later revision.
+    planned: being staged, nothing written.  candidate: shown to some sessions by a canary, nothing
+    written.  writing: completely staged, rows are being written.  written: every row is done, not
+    measured yet.  applied: finished.  abandoned: given up before anything was written.
+    superseded: given up half-way, its rows taken over by a later revision.
     """
 
     __pydantic_config__ = schema.FORBID_EXTRA
@@ -254,6 +265,12 @@ def find_restorable_revisions(entries: list[Revision], keep: int) -> list[int]:
     parents = [entry.parent for entry in entries if entry.number == head]
     thinned_numbers = {entry.number for entry in entries if entry.details.thinned}
     return sorted({*applied_numbers[-keep:], head, *parents} - thinned_numbers - {0})
+
+
+def find_candidate(entries: list[Revision]) -> Revision | None:
+    """Return the revision that a canary tries, or None."""
+    candidates = [entry for entry in entries if entry.state == "candidate"]
+    return candidates[-1] if candidates else None
 
 
 def find_pending_revisions(entries: list[Revision]) -> list[Revision]:

@@ -30,6 +30,7 @@ from nudge_sync.store.provenance import (
     classify_points,
 )
 from nudge_sync.store.target import Target
+from nudge_sync.writing.experiments import end_experiments
 from nudge_sync.writing.two_phase import (
     Writer,
     WriteSet,
@@ -100,6 +101,7 @@ def roll_back(
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         placed_hold = place_hold(target, hold) if hold else None
+        end_experiments(writer, "the collection was rolled back")
         report = _restore_revision(writer, goal, overwrite_drifted=originals and overwrite_drifted)
         return replace(report, hold=placed_hold)
 

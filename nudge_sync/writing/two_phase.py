@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
+from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId, Points, Record, WriteReport, require_room
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
@@ -146,8 +147,9 @@ def require_room_for_rows(writer: Writer, row_count: int) -> None:
         require_room(writer.storage_path, _RESERVE_BYTES + row_count * row_bytes)
 
 
+@traced("nudge_sync.write")
 def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tuple[Revision, Tally]:
-    """Write `write_set` as the planned revision `entry`, and return it in state "written".
+    """Write `write_set` as the revision `entry`, planned or a candidate; it is "written" then.
 
     Raises LeaseLost, WriteNotVerified, DatabaseError, what the progress raises, and OnHold before
     the first row, unless the revision is a rollback. Whatever it raises, each row holds what it

@@ -19,6 +19,7 @@ from nudge_sync.store.ledger import Revision, find_head
 from nudge_sync.store.provenance import ClassifiedPoints, classify_points
 from nudge_sync.store.target import Target
 from nudge_sync.store.verify import find_unsettled_rows
+from nudge_sync.writing.experiments import end_experiments
 from nudge_sync.writing.resume import conclude_revision
 from nudge_sync.writing.two_phase import (
     Tally,
@@ -52,24 +53,54 @@ def write_plan(writer: Writer, plan: Plan, held_out: HeldOutQueries | None) -> W
     Raises InputError for a plan from a file that turns a point too far, and what `write_revision`
     raises.
     """
-    points = classify_points(writer.target, plan.rows.ids, ledger=writer.ledger)
-    tally = Tally(missing=points.missing)
-    write_set, tally.drifted = _build_write_set(writer.target, plan.rows, points)
-    if plan.rows.live_vectors is None:
-        _refuse_excessive_plan(writer, write_set)
+    write_set, tally = choose_rows(writer, plan.rows)
     if not len(write_set):
         return WrittenRevision(tally=tally)
     is_measured = plan.gate.passed and held_out is not None
-    details = {
+    details = describe_plan(plan, write_set)
+    details["live"] = plan.figures.found if is_measured else None
+    parent = find_head(writer.ledger.entries())
+    end_experiments(writer, "the collection is written to")
+    entry = writer.ledger.add_entry("apply", parent, None, details)
+    return write_entry(writer, entry, write_set, tally, held_out)
+
+
+def choose_rows(writer: Writer, rows: PlanRows) -> tuple[WriteSet, Tally]:
+    """Return the planned rows that still hold what the plan found there, and a tally of the rest.
+
+    Raises InputError for rows from a file that turn a point too far, and DiskFull.
+    """
+    points = classify_points(writer.target, rows.ids, ledger=writer.ledger)
+    tally = Tally(missing=points.missing)
+    write_set, tally.drifted = _build_write_set(writer.target, rows, points)
+    if rows.live_vectors is None:
+        _refuse_excessive_plan(writer, write_set)
+    if len(write_set):
+        require_room_for_rows(writer, len(write_set))
+    return write_set, tally
+
+
+def describe_plan(plan: Plan, write_set: WriteSet) -> dict[str, Any]:
+    """Return what the ledger keeps of a plan whose rows are written, or shown by a canary."""
+    return {
         "rows": len(write_set),
         "inputs": plan.inputs_digest,
-        "live": plan.figures.found if is_measured else None,
         "plan": _summarise_plan(plan),
         "digest": checksum.digest_json(checksum.digest_vectors(plan.rows.vectors)),
     }
-    require_room_for_rows(writer, len(write_set))
-    parent = find_head(writer.ledger.entries())
-    entry = writer.ledger.add_entry("apply", parent, None, details)
+
+
+def write_entry(
+    writer: Writer,
+    entry: Revision,
+    write_set: WriteSet,
+    tally: Tally,
+    held_out: HeldOutQueries | None,
+) -> WrittenRevision:
+    """Write rows as the revision `entry`, and measure it on the live index.
+
+    tally: of the rows that are left out; the others are added to it.
+    """
     entry, written = write_revision(writer, entry, write_set)
     tally.written = written.written
     tally.drifted += written.drifted
@@ -93,6 +124,7 @@ def restore_originals(writer: Writer, ids: list[PointId]) -> WrittenRevision:
     write_set = WriteSet.build(points, points.originals)
     require_room_for_rows(writer, len(write_set))
     details = {"rows": len(write_set), "reasons": [_NO_FEEDBACK_REASON], "live": None}
+    end_experiments(writer, _NO_FEEDBACK_REASON)
     entry = writer.ledger.add_entry("apply", head, None, details)
     entry, tally = write_revision(writer, entry, write_set)
     return WrittenRevision(writer.ledger.set_state(entry, "applied"), tally)

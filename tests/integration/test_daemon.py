@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from subprocess import Popen
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.support.operations.running_daemon import (
+    fetch_page,
+    read_metric,
+    start_daemon,
+    stop_daemon,
+    wait_until,
+)
 from tests.support.sample_collection import JUDGED_POINTS, POINTS
 from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import Workspace, make_workspace
@@ -29,50 +30,6 @@ def shared_workspace(tmp_path_factory) -> Workspace:
 @pytest.fixture
 def workspace_with_feedback(shared_workspace: Workspace, tmp_path) -> Workspace:
     return shared_workspace.copy_to(tmp_path / "copy")
-
-
-@contextmanager
-def start_daemon(
-    workspace: Workspace, *words: str, **variables: str
-) -> Iterator[tuple[Popen[str], str]]:
-    """The daemon on a free port, and its address."""
-    child = workspace.start_process(
-        "serve", "--port", "0", "--log-format", "json", *words, **variables
-    )
-    try:
-        said = next(line for line in child.stderr if '"listening"' in line)
-        yield child, f"http://127.0.0.1:{json.loads(said)['port']}"
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def fetch_page(url: str, token: str = "") -> tuple[int, str]:
-    try:
-        with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"})) as answer:
-            return answer.status, answer.read().decode()
-    except HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode()
-
-
-def read_metric(url: str, name: str) -> float:
-    found = re.search(rf"^{re.escape(name)} (\S+)$", fetch_page(f"{url}/metrics")[1], re.MULTILINE)
-    return float(found[1]) if found else 0.0
-
-
-def wait_until(reached) -> None:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def stop_daemon(child: Popen[str], number: int = signal.SIGTERM) -> str:
-    child.send_signal(number)
-    _, log = child.communicate(timeout=TIMEOUT_SECONDS)
-    assert child.returncode == 0, log
-    return log
 
 
 def test_it_runs_on_time_answers_and_stops(workspace_with_feedback: Workspace):

@@ -16,6 +16,7 @@ FIELDS = {
     "judged",
     "moved",
     "method",
+    "canary",
     "before",
     "after",
     "revision",
@@ -41,6 +42,9 @@ def test_it_helps_queries_nobody_saw_and_puts_every_bit_back(tmp_path):
     assert result["before"].keys() == result["after"].keys() == {"ndcg@10", "recall@10", "recall@1"}
     assert 0.66 < result["before"]["ndcg@10"] < 0.69
     assert result["after"]["ndcg@10"] >= result["before"]["ndcg@10"] + 0.15
+    canary = result["canary"]
+    assert [each["step"] for each in canary[:-1]] == ["none"] * (len(canary) - 1)
+    assert (canary[-1]["step"], canary[-1]["interval"][0] > 0) == ("promoted", True)
     back = result["rolled_back"]
     assert (back["points"], back["identical"], back["max_abs_difference"]) == (199, 199, 0)
     assert not list(tmp_path.iterdir())

@@ -33,11 +33,12 @@ ARGUMENTS = {
     ("forget",): ("--client", "c", "--yes"),
     ("apply",): ("--yes",),
     ("rollback",): ("--yes",),
+    ("canary", "promote"): ("--yes",),
     ("feedback", "import"): (os.devnull,),
     ("demo",): ("--on", "nowhere"),
     ("init",): ("--connector", "nowhere"),
 }
-WITHOUT_COLLECTION = {("init",), ("demo",), ("console",), ("serve",), ("check",)}
+WITHOUT_COLLECTION = {("init",), ("demo",), ("console",), ("serve",), ("mcp",), ("check",)}
 LOCKED = {("apply",), ("rollback",), ("resume",), ("gc",), ("unlock",)}
 ALL_ERRORS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)

@@ -23,12 +23,17 @@ STORY = [
     ("rollback", "--yes"),
     ("hold", "--reason", "worse"),
     ("release",),
+    ("canary start",),
+    ("canary status",),
+    ("canary stop",),
+    ("canary start",),
+    ("canary promote", "--yes"),
     ("resume",),
     ("unlock",),
     ("gc",),
     ("forget", "--client", "nobody", "--yes"),
 ]
-ELSEWHERE = {"init", "log", "console", "serve", "demo", "feedback export"}
+ELSEWHERE = {"init", "log", "console", "serve", "mcp", "demo", "feedback export"}
 
 
 def read_promised_fields() -> dict[str, set[str]]:
@@ -47,6 +52,7 @@ def test_every_field_that_the_readme_names(workspace: Workspace):
     fields = read_promised_fields()
     assert {words[0] for words in STORY} | ELSEWHERE == fields.keys()
     fields["apply"] = (fields["apply"] | fields["plan"]) - {"hold"}
+    fields["canary start"] |= fields["apply"]
     for verb, *rest in STORY:
         words = [str(workspace.feedback_path) if word == "FEEDBACK" else word for word in rest]
         result = workspace.run(*verb.split(), *words)

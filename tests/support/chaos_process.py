@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import cycle
+from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.start import start
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import connect
 from nudge_sync.errors import NudgeSyncError
@@ -48,7 +50,7 @@ class ChaosJob:
     connector: str
     section: dict[str, Any]
     verb: str
-    """apply, undo or originals."""
+    """apply, undo, originals, or a canary that is promoted ("canary") or stopped ("stop")."""
     rows: tuple[int, ...] = ()
     seed: int = 0
     originals: bytes = b""
@@ -57,7 +59,7 @@ class ChaosJob:
 
 
 def make_new_vectors(job: ChaosJob) -> dict[int, np.ndarray]:
-    """Return the vectors that an `apply` writes, by point."""
+    """Return the vectors that an `apply` writes, or a canary shows, by point."""
     originals = np.frombuffer(job.originals, np.float32).reshape(POINTS, DIMENSION)
     new_vectors = perturb_rows(originals, job.seed)
     return {row: new_vectors[row] for row in job.rows}
@@ -84,10 +86,18 @@ def run_chaos_job(job: ChaosJob, kill_point: KillPoint, reached: Event | None = 
 
 
 def _run_job(job: ChaosJob, target: Target) -> None:
-    if job.verb == "apply":
-        cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, make_new_vectors(job)))
-    else:
+    if job.verb in {"undo", "originals"}:
         roll_back(target, SETTINGS, originals=job.verb == "originals")
+        return
+    plan = make_passing_plan(target, SETTINGS, make_new_vectors(job))
+    if job.verb == "apply":
+        cycle.apply(target, SETTINGS, plan)
+        return
+    start(target, SETTINGS, plan)
+    if job.verb == "canary":
+        promote(target, SETTINGS, "chaos")
+    else:
+        stop(target, SETTINGS, "chaos")
 
 
 def _suspend_process() -> None:

@@ -12,11 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nudge_sync.canary.review import review, stop
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
-from nudge_sync.store.ledger import find_pending_revisions
+from nudge_sync.store.experiments.candidate import (
+    drop_candidate,
+    open_candidate,
+    scan_candidate,
+)
+from nudge_sync.store.experiments.running import read_running_experiment
+from nudge_sync.store.ledger import find_candidate, find_pending_revisions
 from nudge_sync.store.provenance import classify_points
-from nudge_sync.store.target import open_target
+from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
@@ -33,8 +40,8 @@ from tests.support.chaos_process import (
 )
 from tests.support.unit_vectors import make_unit_rows
 
-VERBS = ("apply", "apply", "undo", "apply", "originals")
-WRITING_CALLS = {"apply": 22, "undo": 15, "originals": 15}
+VERBS = ("apply", "canary", "undo", "stop", "apply", "originals")
+WRITING_CALLS = {"apply": 22, "canary": 33, "stop": 15, "undo": 15, "originals": 15}
 """How many calls of each verb write something; a process is killed at any of them."""
 
 
@@ -151,6 +158,7 @@ class ChaosRunner:
         entries = target.open_ledger().entries()
         unfinished = bool(find_pending_revisions(entries))
         resume(target, SETTINGS)
+        self._end_canary(target)
         self.report.replayed += faults.calls.count("docs.write")
         is_intact = self._is_intact(database, job, rewritten_rows)
         verification = verify(open_target(database, "docs"))
@@ -164,6 +172,23 @@ class ChaosRunner:
             self.restore_originals(database)
         database.close()
 
+    def _end_canary(self, target: Target) -> None:
+        """Do what reviews do of what a killed canary left, end it, and look for leftovers."""
+        for _ in range(2):
+            review(target, SETTINGS)
+        entries = target.open_ledger().entries()
+        running = read_running_experiment(target)
+        is_candidate = find_candidate(entries) is not None
+        if is_candidate != (running is not None):
+            self.report.failures.append(f"candidate: {is_candidate}, shown: {running}")
+        if running is not None:
+            shown = sum(map(len, scan_candidate(target, running.revision, running.rows)))
+            self.report.failures += [] if shown == running.rows else [f"{shown} of {running.rows}"]
+            stop(target, SETTINGS, "chaos")
+        drop_candidate(target)
+        left = open_candidate(target).records.count()
+        self.report.failures += [f"{left} candidates left"] if left else []
+
     def _rewrite_vectors(self, database: Database) -> list[int]:
         rows = self._random.sample(range(POINTS), 3)
         new_vectors = make_unit_rows(3, DIMENSION, 10_000 + self._round_number)
@@ -175,10 +200,10 @@ class ChaosRunner:
         """Return whether all rows are as before the change, or all as after it."""
         live_vectors = database.collection("docs").read(range(POINTS)).vectors
         after = self.live_vectors.copy()
-        if job.verb == "apply":
+        if job.verb in {"apply", "canary"}:
             for row, vector in make_new_vectors(job).items():
                 after[row] = vector
-        else:
+        elif job.verb != "stop":
             after = live_vectors if job.verb == "undo" else self.originals.copy()
         after[rewritten_rows] = self.live_vectors[rewritten_rows]
         provenance = classify_points(open_target(database, "docs"), range(POINTS))

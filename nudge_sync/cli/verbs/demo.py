@@ -31,7 +31,7 @@ DemoCollectionOption = Annotated[
 KeepOption = Annotated[
     bool,
     typer.Option(
-        "--keep", envvar="NUDGE_SYNC_DEMO_KEEP", help="Leave the six collections on the server."
+        "--keep", envvar="NUDGE_SYNC_DEMO_KEEP", help="Leave the collections on the server."
     ),
 ]
 
@@ -54,8 +54,9 @@ def demo(
 def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
     typer.echo(
         f"{summary['documents']} tools on {summary['engine']}; {summary['judged']} of them have "
-        f"feedback, {summary['method']} moved {summary['moved']}.\n"
+        f"feedback, {summary['method']} moves {summary['moved']}.\n"
     )
+    _print_canary(demo_result)
     _print_scores(summary)
     columns = ("request", "best before", "best after", "right")
     examples = ((e.request, e.before, e.after, e.right_answers) for e in demo_result.examples)
@@ -71,6 +72,32 @@ def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
         f"bit what they were (largest difference {comparison['max_abs_difference']:g}); "
         f"{summary['seconds']} s in all"
     )
+
+
+def _print_canary(demo_result: DemoResult) -> None:
+    from nudge_sync.demo.demo_cycle import HOLDBACK_SHARE
+
+    reviews = demo_result.reviews
+    rows = [
+        (
+            each.visitors,
+            f"{each.effect:+.2f}",
+            f"{each.low:+.2f} to {each.high:+.2f}",
+            each.step if each.step != "none" else "not sure yet",
+        )
+        for each in reviews
+    ]
+    columns = ("visitors", "effect", "interval", "")
+    print_table(
+        "canary: nothing is written; visitors see the plan's results among today's, and click",
+        columns,
+        rows,
+    )
+    if reviews and reviews[-1].step == "promoted":
+        typer.echo(
+            f"written; from now on {HOLDBACK_SHARE:.0%} of the visitors see the originals, as long "
+            "as it lasts\n"
+        )
 
 
 def _print_scores(summary: dict[str, Any]) -> None:

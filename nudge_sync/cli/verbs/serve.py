@@ -52,12 +52,21 @@ def serve(
     now: NowOption = False,
 ) -> None:
     """Run cycles on their schedules; answer /healthz, /readyz and /metrics. SIGTERM ends it."""
-    from nudge_sync.base.signals import StopRequest, handle_stop_signals
-    from nudge_sync.config import load_config
+    from threading import Event
+
+    from nudge_sync.base.signals import (
+        StopRequest,
+        handle_reload_signal,
+        handle_stop_signals,
+    )
+    from nudge_sync.config import Config, load_config
     from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.serve import webhook
     from nudge_sync.serve.daemon import run_daemon as run
     from nudge_sync.serve.log_lines import configure_logging
     from nudge_sync.serve.probes import TOKEN_VARIABLE
+    from nudge_sync.serve.reload import ConfigReload
+    from nudge_sync.serve.telemetry import trace_cycles
 
     option_values = {
         "host": host,
@@ -66,11 +75,34 @@ def serve(
         "log_format": log_format,
     }
     overrides = {name: value for name, value in option_values.items() if value is not None}
-    configuration = load_config(config)
-    configuration = configuration.model_copy(
-        update={"serve": configuration.serve.model_copy(update=overrides)}
-    )
+
+    def load() -> Config:
+        configuration = load_config(config)
+        serve_settings = configuration.serve.model_copy(update=overrides)
+        return configuration.model_copy(update={"serve": serve_settings})
+
+    configuration = load()
     token = read_secret(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
+    webhook_url = read_secret(
+        webhook.URL_VARIABLE, configuration.serve.webhook_url_file, "serve.webhook_url_file"
+    )
+    webhook_secret = read_secret(
+        webhook.SECRET_VARIABLE,
+        configuration.serve.webhook_secret_file,
+        "serve.webhook_secret_file",
+    )
+    receiver = webhook.Webhook(webhook_url, webhook_secret) if webhook_url else None
     configure_logging(configuration.serve.log_format)
-    with handle_stop_signals(StopRequest()) as stop:
-        run(configuration, stop, token, run_at_start=now)
+    with (
+        handle_stop_signals(StopRequest()) as stop,
+        handle_reload_signal(Event()) as requested,
+        trace_cycles(configuration.connector),
+    ):
+        run(
+            configuration,
+            stop,
+            ConfigReload(load, requested),
+            token,
+            webhook=receiver,
+            run_at_start=now,
+        )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from nudge_sync.connector import Float32, PointId, Record
 from nudge_sync.errors import DamagedRecord, InputError, WriteNotVerified
-from nudge_sync.store.experiments.running import RunningExperiment, read_running_experiment
+from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.history import History
 from nudge_sync.store.retry import RetryingRecords
 from nudge_sync.store.target import Target, format_companion_name, open_companion
@@ -64,20 +64,21 @@ def stage_candidate(
     return len(ids)
 
 
-def scan_candidate(target: Target, running: RunningExperiment) -> Iterator[list[Record]]:
-    """Yield the records of a canary's points, with vectors, in batches.
+def scan_candidate(target: Target, revision: int, rows: int) -> Iterator[list[Record]]:
+    """Yield the records of a candidate's points, with vectors, in batches.
 
-    Raises DamagedRecord, also where there are fewer than were staged: then no arm can be searched.
+    rows: how many were staged. Raises DamagedRecord, also where there are fewer of them: then no
+    arm can be searched, and nothing be written.
     """
     candidate = open_candidate(target)
     count = 0
-    for records in candidate.scan_revision(running.revision):
+    for records in candidate.scan_revision(revision):
         count += len(records)
         yield records
-    if count != running.rows:
+    if count != rows:
         raise DamagedRecord(
-            f'"{candidate.collection_name}" holds {count} points of revision {running.revision}, '
-            f"and {running.rows} were staged; end the canary and start it again"
+            f'"{candidate.collection_name}" holds {count} points of revision {revision}, '
+            f"and {rows} were staged; `nudge-sync canary stop` ends the canary"
         )
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from nudge_sync.errors import InputError, LeaseLost
+from nudge_sync.connector import Record
+from nudge_sync.errors import DamagedRecord, InputError, LeaseLost
 from nudge_sync.store import checksum, schema
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.target import Target
@@ -109,9 +110,15 @@ def end_experiment(target: Target) -> RunningExperiment | None:
     """Store that no experiment runs, and return the one that did, or None.
 
     Call it before anything that the experiment compares is changed or dropped, with the lease
-    held. Raises LeaseLost if another process changed the record meanwhile, and DamagedRecord.
+    held. A record that cannot be read is replaced: it must not keep anybody from rolling back.
+    Raises LeaseLost if another process changed the record meanwhile.
     """
-    stored = _read_stored(target)
+    try:
+        stored = _read_stored(target)
+    except DamagedRecord:
+        # By the clock, since nobody can have come to that many changes.
+        target.ledger_records.put([_build_record(_StoredExperiment(generation=now_ms()))])
+        return None
     if stored.running is not None:
         _swap(target, stored, None)
     return stored.running
@@ -127,10 +134,13 @@ def _read_stored(target: Target) -> _StoredExperiment:
 
 def _swap(target: Target, stored: _StoredExperiment, running: RunningExperiment | None) -> None:
     updated = _StoredExperiment(running, stored.generation + 1)
-    document = {"generation": updated.generation, "experiment": asdict(updated)}
-    record = checksum.add_checksum(EXPERIMENT_KEY, document)
-    if not target.ledger_records.swap(record, stored.generation or None):
+    if not target.ledger_records.swap(_build_record(updated), stored.generation or None):
         raise LeaseLost(
             f'another process changed the experiment on "{target.facts.collection}" meanwhile; '
             "run the command again"
         )
+
+
+def _build_record(stored: _StoredExperiment) -> Record:
+    document = {"generation": stored.generation, "experiment": asdict(stored)}
+    return checksum.add_checksum(EXPERIMENT_KEY, document)

@@ -7,7 +7,11 @@ import threading
 
 import pytest
 
-from nudge_sync.base.signals import StopRequest, handle_stop_signals
+from nudge_sync.base.signals import (
+    StopRequest,
+    handle_reload_signal,
+    handle_stop_signals,
+)
 from nudge_sync.errors import Interrupted
 
 
@@ -17,7 +21,7 @@ def test_a_request_is_raised_where_the_work_looks():
     stop.request()
     with pytest.raises(Interrupted):
         stop.raise_if_requested()
-    stop.wait()
+    assert stop.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -61,6 +65,17 @@ def test_outside_the_main_thread_signals_are_left_alone():
 
 def test_waiting_ends_when_another_thread_asks():
     stop = StopRequest()
+    assert not stop.wait(0)
     threading.Timer(0.05, stop.request).start()
-    stop.wait()
+    assert stop.wait(60)
     assert stop.requested.is_set()
+
+
+def test_a_reload_is_asked_for_as_often_as_the_signal_comes():
+    previous = signal.getsignal(signal.SIGHUP)
+    with handle_reload_signal(threading.Event()) as requested:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+            assert requested.is_set()
+            requested.clear()
+    assert signal.getsignal(signal.SIGHUP) is previous

@@ -11,6 +11,7 @@ from nudge_sync.config import load_config
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COMPOSE = sorted(DEPLOY.glob("compose.*.yml"))
+MONITORING = DEPLOY / "monitoring.yml"
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.toml")), ids=lambda path: path.name)
@@ -26,17 +27,24 @@ def test_there_is_an_example_for_every_connector():
     assert names == {f"nudge-sync.{name}.toml" for name in ("qdrant", "qdrant-edge", "milvus")}
 
 
-@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*COMPOSE, MONITORING], ids=lambda path: path.name)
 def test_compose_pins_images_and_opens_nothing_to_the_network(path):
     text = path.read_text(encoding="utf-8")
     for image in re.findall(r"image: (\S+)", text):
         assert re.search(r":v?\d+\.\d+\.\d+$", image), image
     for published in re.findall(r"- (\S*\d+:\d+)$", text, re.MULTILINE):
         assert published.startswith("127.0.0.1:"), published
-    assert "NUDGE_SYNC_TOKEN:?" in text
-    mounted = re.findall(r"- \./([\w.-]+):", text)
+    mounted = re.findall(r"- \./([\w./-]+):", text)
     assert mounted
     assert all((DEPLOY / name).is_file() for name in mounted)
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_compose_asks_for_a_token_and_can_be_monitored(path):
+    text = path.read_text(encoding="utf-8")
+    assert "NUDGE_SYNC_TOKEN:?" in text
+    assert f"include: [{MONITORING.name}]" in text
+    assert MONITORING.read_text(encoding="utf-8").count("profiles: [monitoring]") == 2
 
 
 def test_the_image_is_pinned_and_runs_as_nobody():
@@ -64,4 +72,9 @@ def test_the_unit_is_told_to_wait_for_the_batch_in_hand():
     text = (DEPLOY / "nudge-sync.service").read_text(encoding="utf-8")
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "RestartPreventExitStatus=2"):
         assert line in text
+    # What nudge_sync/serve/service_manager.py speaks.
+    for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=60"):
+        assert f"\n{line}\n" in text
+    [families] = re.findall(r"^RestrictAddressFamilies=(.+)$", text, re.MULTILINE)
+    assert "AF_UNIX" in families.split()
     assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) >= 60

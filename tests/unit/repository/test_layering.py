@@ -42,6 +42,7 @@ LAYERS = (
     {"writing"},
     {"evaluate"},
     {"cycle"},
+    {"canary"},
     {"console"},
     {"serve", "demo"},
     {"cli"},

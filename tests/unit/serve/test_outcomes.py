@@ -9,6 +9,7 @@ import pytest
 
 from nudge_sync.cycle import CycleReport
 from nudge_sync.errors import (
+    AwaitsCanary,
     DamagedRecord,
     Interrupted,
     LeaseHeld,
@@ -25,6 +26,7 @@ from nudge_sync.serve.outcomes import (
     describe_drill_error,
     describe_error,
     describe_report,
+    describe_review_error,
 )
 from nudge_sync.store.restore_drill import DrillReport
 from tests.support.fake_plan import make_fake_plan
@@ -39,6 +41,12 @@ GAIN = LiveCheck({"ndcg@10": 0.4}, {"ndcg@10": 0.5}, is_loss=False)
     [
         (CycleReport(make_fake_plan(), 3, 3, live_check=GAIN), "applied", "cycle applied", None),
         (CycleReport(make_fake_plan(), None), "unchanged", "cycle unchanged", None),
+        (
+            CycleReport(make_fake_plan(), None, candidate=4),
+            "canary",
+            "canary started, nothing written",
+            None,
+        ),
         (
             CycleReport(replace(make_fake_plan(), gate=REFUSAL), None),
             "refused",
@@ -58,7 +66,14 @@ GAIN = LiveCheck({"ndcg@10": 0.4}, {"ndcg@10": 0.5}, is_loss=False)
             "ndcg@10 fell; rolled back",
         ),
     ],
-    ids=["applied", "unchanged", "refused", "refused but points went back", "rolled back"],
+    ids=[
+        "applied",
+        "unchanged",
+        "candidate",
+        "refused",
+        "points went back",
+        "rolled back",
+    ],
 )
 def test_a_cycle_that_ran_to_its_end(report, label, message, reason):
     outcome, line = describe_report(report)
@@ -94,6 +109,11 @@ def test_the_line_of_a_cycle_has_its_figures_and_no_list_of_points():
             LogLine(logging.WARNING, "on hold, nothing written", {"reason": "by anna"}),
         ),
         (
+            AwaitsCanary("of revision 3"),
+            "canary",
+            LogLine(logging.INFO, "left to the canary", {"reason": "of revision 3"}),
+        ),
+        (
             Unreachable("no answer"),
             "unreachable",
             LogLine(logging.WARNING, "not now", {"error": "Unreachable", "reason": "no answer"}),
@@ -118,6 +138,22 @@ def test_the_line_of_a_cycle_has_its_figures_and_no_list_of_points():
 )
 def test_a_cycle_that_an_error_ended(error, label, line):
     assert describe_error(error) == (label, line)
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "message"),
+    [
+        (LeaseHeld("process 1"), logging.INFO, "review put off"),
+        (OnHold("by anna"), logging.INFO, "review put off"),
+        (Unreachable("no answer"), logging.INFO, "review put off"),
+        (DamagedRecord("1:3"), logging.ERROR, "review failed"),
+        (KeyError("https://user:secret@db"), logging.ERROR, "review failed unexpectedly"),
+    ],
+)
+def test_a_review_that_an_error_ended(error, level, message):
+    line = describe_review_error(error)
+    assert (line.level, line.message) == (level, message)
+    assert "secret" not in str(line.details)
 
 
 def test_a_drill_that_ran_to_its_end():

@@ -143,3 +143,25 @@ def test_two_registries_share_nothing():
     one.record_drill("docs", "restored")
     assert "docs" in one.render().decode()
     assert "docs" not in other.render().decode()
+
+
+def test_a_collection_without_cycles_loses_its_gauges_and_keeps_its_counts():
+    metrics = PrometheusMetrics(["docs", "old"])
+    metrics.set_next_run("old", 1.0)
+    metrics.record_cycle("old", "applied", 1.0)
+    metrics.stop_series("old")
+    metrics.stop_series("never")
+    series = read_series(metrics)
+    assert 'nudge_sync_next_run_timestamp_seconds{collection="old"}' not in series
+    assert 'nudge_sync_on_hold{collection="old"}' not in series
+    assert 'nudge_sync_on_hold{collection="docs"}' in series
+    assert series['nudge_sync_cycles_total{collection="old",outcome="applied"}'] == 1
+
+
+def test_a_reload_that_failed_is_seen_until_the_next():
+    metrics = PrometheusMetrics()
+    name = "nudge_sync_config_last_reload_successful"
+    assert read_series(metrics)[name] == 1
+    for is_successful in (False, True):
+        metrics.set_config_reloaded(is_successful=is_successful)
+        assert read_series(metrics)[name] == is_successful

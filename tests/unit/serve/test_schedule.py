@@ -12,6 +12,7 @@ from nudge_sync.config import ScheduleSettings
 from nudge_sync.serve.schedule import (
     CycleJob,
     DrillJob,
+    ReviewJob,
     Schedule,
     build_cycle_trigger,
     build_drill_trigger,
@@ -40,7 +41,7 @@ class Recorder:
         self.skipped.append((job, reason))
 
     def schedule(self, **settings: ScheduleSettings) -> Schedule:
-        return Schedule(settings, self.run_job, self.report_skipped_job)
+        return Schedule(settings, {}, self.run_job, self.report_skipped_job)
 
 
 def wait_until(reached) -> None:
@@ -91,6 +92,15 @@ def test_jobs_run_on_time_and_each_is_handed_its_own_kind():
     assert not running.is_running()
 
 
+def test_experiments_are_reviewed_also_where_no_cycle_runs():
+    recorder = Recorder()
+    schedule = Schedule({}, {"docs": 1.0}, recorder.run_job, recorder.report_skipped_job)
+    with schedule.run(run_at_start=True) as running:
+        wait_until(lambda: len(recorder.jobs) >= 2)
+        assert running.find_next_cycles() == {}
+    assert set(recorder.jobs) == {ReviewJob("docs")}
+
+
 def test_at_the_start_every_cycle_runs_and_no_drill():
     recorder = Recorder()
     settings = ScheduleSettings(every="1d", drill_every="1d")
@@ -126,3 +136,24 @@ def test_leaving_waits_for_the_job_under_way():
         wait_until(lambda: recorder.jobs)
         threading.Timer(0.2, lambda: (ended.append(True), block.set())).start()
     assert ended == [True]
+
+
+def test_other_jobs_can_take_over_while_one_is_under_way():
+    release = threading.Event()
+    recorder = Recorder(release)
+    schedule = recorder.schedule(
+        docs=ScheduleSettings(every="1d", drill_every="7d"), old=ScheduleSettings(every="1d")
+    )
+    with schedule.run(run_at_start=True) as running:
+        wait_until(lambda: len(recorder.jobs) == 2)
+        running.replace_jobs(
+            {"docs": ScheduleSettings(every="1s"), "new": ScheduleSettings(every="1d")}, {}
+        )
+        assert running.find_next_cycles().keys() == {"docs", "new"}
+        # The run under way has not ended, so those that come due are left out.
+        wait_until(lambda: (CycleJob("docs"), "the run before has not ended") in recorder.skipped)
+        assert recorder.jobs.count(CycleJob("docs")) == 1
+        release.set()
+        wait_until(lambda: recorder.jobs.count(CycleJob("docs")) > 1)
+    assert DrillJob("docs") not in recorder.jobs
+    assert recorder.jobs.count(CycleJob("old")) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from nudge_sync.cli.verbs.demo import _print_demo
 from nudge_sync.demo.demo_cycle import DemoResult, Example
+from nudge_sync.demo.visitors import VisitorsReview
 from tests.support.command_line import invoke
 
 SUMMARY = {
@@ -24,10 +25,19 @@ SUMMARY = {
 
 def test_people_read_scores_in_per_cent_and_what_came_of_the_rollback(capsys):
     example = Example("q1", "Chess", "GameTool", "GameTool")
-    _print_demo(SUMMARY, DemoResult(SUMMARY, [example], 306, 32))
+    reviews = [
+        VisitorsReview(25, 0.2, -0.05, 0.4, "none", "not sure"),
+        VisitorsReview(50, 0.21, 0.1, 0.35, "promoted", "surely better"),
+    ]
+    _print_demo(SUMMARY, DemoResult(SUMMARY, reviews, [example], 306, 32))
     out = capsys.readouterr().out
     assert [line.split() for line in out.splitlines() if line.startswith("ndcg")] == [
         ["ndcg@10", "│", "67.20", "│", "86.00", "│", "+18.80"]
+    ]
+    shown = [line.split("│") for line in out.splitlines() if " to +" in line]
+    assert [[cell.strip() for cell in row] for row in shown] == [
+        ["25", "+0.20", "-0.05 to +0.40", "not sure yet"],
+        ["50", "+0.21", "+0.10 to +0.35", "promoted"],
     ]
     assert "306 found a right answer in first place, 32 lost it" in out
     assert "199 of 199 vectors are bit for bit what they were (largest difference 0)" in out

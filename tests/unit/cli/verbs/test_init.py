@@ -10,6 +10,7 @@ import pytest
 
 from nudge_sync.cli.verbs.init import render_template
 from nudge_sync.config import CollectionSettings, Config, load_config
+from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
 from tests.support.command_line import invoke, write_config
 
@@ -38,14 +39,20 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         line.removeprefix("# ") if re.match(r"# (\[|\w+ = )", line) else line for line in lines
     )
     tables = tomllib.loads(uncommented)
-    for section in ("solver", "gate", "write", "feedback", "console", "serve"):
-        model = Config if section == "serve" else CollectionSettings
-        fields = model.model_fields[section].annotation.model_fields
+    models = {
+        **dict.fromkeys(("solver", "gate", "write", "feedback", "console"), CollectionSettings),
+        "serve": Config,
+    }
+    sections = {name: model.model_fields[name].annotation for name, model in models.items()}
+    for section, model in {**sections, "canary": CanarySettings}.items():
+        fields = model.model_fields
         assert set(fields) - tables[section].keys() <= {"angle"}, section
         for name, value in tables[section].items():
             default = fields[name].get_default(call_default_factory=True)
-            examples = {"rate", "token_file", "feedback_port", "searches", "events", "history_days"}
-            examples |= {"console_port", "console_token_file", "console_action_token_file"}
+            files = {"token_file", "webhook_url_file", "webhook_secret_file"}
+            files |= {"console_token_file", "console_action_token_file"}
+            ports = {"feedback_port", "console_port"}
+            examples = {"rate", "searches", "events", "history_days", *files, *ports}
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()

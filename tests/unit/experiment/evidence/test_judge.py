@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from nudge_sync.experiment.evidence.judge import judge_experiment
-from nudge_sync.feedback.schema.exposure import Exposure
-from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.experiments.running import start_experiment
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.faults import Faults, FaultyDatabase, disk_full
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
+from tests.support.experiments.visits import log_sessions
 
 DIMENSION, DAY = 4, 86_400.0
 SETTINGS = CanarySettings(min_sessions=50, max_days=7)
@@ -26,23 +24,6 @@ def target():
     store = MemoryStore()
     store.create("docs", DIMENSION)
     return open_target(MemoryDatabase(store), "docs")
-
-
-def log_sessions(target, running, preferred, *, after=0.0, count=80):
-    """Store sessions who each click the one result that `preferred` chose."""
-    started = running.started_at / 1000 + after
-    for n in range(count):
-        name, teams = f"{after} {n:03d}", ("treatment", "control")
-        first = n % 2
-        teams = teams[::-1] if first else teams
-        vector = np.eye(DIMENSION, dtype=np.float32)[n % DIMENSION]
-        exposure = Exposure(running.experiment_id, "interleaved", teams, (False, False))
-        search = Search(
-            name, vector, timestamp=started + n, shown=(1, 2), session_id=name, exposure=exposure
-        )
-        target.queries.put([to_search_record(search)])
-        clicked = 1 + teams.index(preferred)
-        target.events.put([to_event_record(Event(name, "click", clicked, timestamp=started + n))])
 
 
 def judge(target, running, days, settings=SETTINGS):

@@ -34,7 +34,11 @@ def stage(target, revision=1, ids=IDS):
 def test_what_is_staged_is_read_back_with_its_digests(target):
     rows = stage(target)
     running = start_experiment(target, "canary", 1, 0.1, rows=rows)
-    records = [record for batch in scan_candidate(target, running) for record in batch]
+    records = [
+        record
+        for batch in scan_candidate(target, running.revision, running.rows)
+        for record in batch
+    ]
     vectors = {record.document["id"]: record.vector for record in records}
     live = target.collection.read(IDS).vectors
     np.testing.assert_array_equal([vectors[id_] for id_ in IDS], live[::-1])
@@ -46,7 +50,7 @@ def test_staging_again_replaces_what_an_earlier_one_left(target):
     stage(target, 1, [7, 8, 9])
     running = start_experiment(target, "canary", 2, 0.1, rows=stage(target, 2))
     assert open_candidate(target).records.count() == len(IDS)
-    assert sum(map(len, scan_candidate(target, running))) == len(IDS)
+    assert sum(map(len, scan_candidate(target, running.revision, running.rows))) == len(IDS)
 
 
 def test_nothing_is_staged_or_dropped_under_a_running_canary(target):
@@ -76,7 +80,7 @@ def test_a_candidate_that_lost_points_is_not_searched(target):
     candidate = open_candidate(target)
     candidate.records.delete([next(iter(candidate.read_keys(1).values()))])
     with pytest.raises(DamagedRecord, match="holds 4 points of revision 1, and 5 were staged"):
-        list(scan_candidate(target, running))
+        list(scan_candidate(target, running.revision, running.rows))
 
 
 def test_a_canary_that_ended_leaves_nothing(target):

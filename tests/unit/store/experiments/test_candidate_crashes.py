@@ -61,7 +61,11 @@ def test_a_canary_killed_at_any_step(sample, steps, when):
             gc.collect_garbage(target, target.open_ledger(), WriteSettings())
             assert open_candidate(target).records.count() == 0, faults.calls[-1]
         else:
-            found = [item for records in scan_candidate(target, running) for item in records]
+            found = [
+                item
+                for records in scan_candidate(target, running.revision, running.rows)
+                for item in records
+            ]
             assert len(found) == len(IDS), faults.calls[-1]
             end_experiment(target)
         run_canary(target, 2)

@@ -1,0 +1,1 @@
+"""The verbs that prove a plan on live traffic before it is written."""

@@ -1,0 +1,1 @@
+"""The verb `mcp`: other verbs as tools of an agent."""

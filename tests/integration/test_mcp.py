@@ -1,0 +1,107 @@
+"""`nudge-sync mcp` as an agent meets it: the SDK's own client, over stdin and stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+from tests.support.command_line import invoke
+from tests.support.sample_collection import JUDGED_POINTS
+from tests.support.workspace import Workspace, make_workspace
+
+READING = {"check", "plan", "explain", "verify", "log"}
+WRITING = {"apply", "rollback", "hold"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    workspace = make_workspace(tmp_path_factory.mktemp("shop"))
+    workspace.run("feedback", "import", str(workspace.feedback_path))
+    return workspace
+
+
+def talk(workspace: Workspace, story: Callable[[Client], Awaitable[None]], *words: str) -> None:
+    """Start the server as an agent's host does, and let `story` ask it."""
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "nudge_sync", "mcp", *words],
+        env={**os.environ, "NUDGE_SYNC_CONFIG": str(workspace.config_path)},
+    )
+
+    async def ask() -> None:
+        async with Client(server) as client:
+            await story(client)
+
+    asyncio.run(ask())
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
+    """Return the result of a tool that has to succeed."""
+    answer = await client.call_tool(tool, arguments)
+    assert not answer.is_error, answer.content
+    return answer.structured_content["result"]
+
+
+async def fail(client: Client, tool: str, **arguments: Any) -> str:
+    """Return what a tool says that has to fail."""
+    answer = await client.call_tool(tool, arguments)
+    assert answer.is_error, answer
+    return str(answer.content[0].text)
+
+
+def test_an_agent_reads_what_the_verbs_print_and_writes_nothing(workspace: Workspace):
+    async def story(client: Client) -> None:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert tools.keys() == READING
+        assert all(tool.annotations.read_only_hint for tool in tools.values())
+        assert all(tool.description for tool in tools.values())
+        assert (await call(client, "check"))["ok"]
+        plan = await call(client, "plan", collection="docs")
+        assert (plan["gate"]["passed"], plan["moved"]) == (True, JUDGED_POINTS)
+        assert (await call(client, "explain", point="0"))["point"] == 0
+        assert (await call(client, "verify"))["as_written"] == 0
+        assert await call(client, "log") == []
+        assert "nothing was written" not in await fail(client, "apply", collection="docs")
+        assert "ConfigError" in await fail(client, "plan", collection="--help")
+        assert "InputError" in await fail(client, "explain", point="--json")
+
+    before = workspace.read_vectors()
+    talk(workspace, story)
+    assert (workspace.read_vectors() == before).all()
+    assert workspace.run("log") == []
+
+
+def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
+    async def story(client: Client) -> None:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert tools.keys() == READING | WRITING
+        assert all(tools[name].annotations.destructive_hint for name in WRITING)
+        for confirm in ("", "yes", "other"):
+            refused = await fail(client, "apply", collection="docs", confirm=confirm)
+            assert "nothing was written" in refused
+        assert await call(client, "log") == []
+        applied = await call(client, "apply", collection="docs", confirm="docs")
+        assert applied["written"] == JUDGED_POINTS
+        undone = await call(
+            client, "rollback", collection="docs", confirm="docs", reason="--yes; worse"
+        )
+        assert undone["restored"] == JUDGED_POINTS
+        held = await call(client, "hold", collection="docs", confirm="docs", reason="look first")
+        assert held["hold"]["by"] == "mcp"
+        assert "OnHold" in await fail(client, "apply", collection="docs", confirm="docs")
+
+    before = workspace.read_vectors()
+    talk(workspace, story, "--allow-writes")
+    assert (workspace.read_vectors() == before).all()
+    assert len(workspace.run("log")) == 2
+
+
+def test_a_configuration_that_is_wrong_ends_it_at_once(tmp_path):
+    done = invoke("mcp", "--config", str(tmp_path / "nothing.toml"))
+    assert (done.exit_code, "no such file" in done.stderr) == (2, True)

@@ -1,0 +1,145 @@
+"""A process killed at any step of a canary: nothing is lost, and it is resumed or ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from nudge_sync.canary.review import promote, review, stop
+from nudge_sync.canary.start import start
+from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store import gc
+from nudge_sync.store.experiments.candidate import open_candidate, scan_candidate
+from nudge_sync.store.experiments.running import read_running_experiment
+from nudge_sync.store.lease import break_lease
+from nudge_sync.store.ledger import find_candidate, find_pending_revisions
+from nudge_sync.store.target import open_target
+from nudge_sync.store.verify import verify
+from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
+from nudge_sync.writing.resume import resume
+from tests.support.passing_plan import make_passing_plan
+from tests.support.tracked_collection import POINTS, TrackedCollection
+from tests.support.tracked_collection import SETTINGS as TRACKED_SETTINGS
+from tests.support.unit_vectors import perturb_rows
+
+SETTINGS = TRACKED_SETTINGS.model_copy(
+    update={"canary": CanarySettings(share=1.0, holdback_share=0.1)}
+)
+WHENS = ("before", "half", "after")
+
+
+def open_tracked(folder):
+    return TrackedCollection("memory", folder, "")
+
+
+def make_plan(tracked, seed=1):
+    new_vectors = perturb_rows(tracked.originals, seed)
+    return make_passing_plan(
+        tracked.target(), SETTINGS, {row: new_vectors[row] for row in range(POINTS)}
+    )
+
+
+def run_step(tracked, step, plan, faults):
+    target = open_target(FaultyDatabase(tracked.database, faults), "docs")
+    match step:
+        case "start":
+            start(target, SETTINGS, plan)
+        case "promote":
+            promote(target, SETTINGS, "anna")
+        case "stop":
+            stop(target, SETTINGS, "anna")
+
+
+def prepare(folder, step):
+    """Return a collection that is ready for the step, and the plan of its canary."""
+    tracked = open_tracked(folder)
+    plan = make_plan(tracked)
+    if step != "start":
+        start(tracked.target(), SETTINGS, plan)
+    return tracked, plan
+
+
+def count_calls(folder, step):
+    tracked, plan = prepare(folder, step)
+    faults = Faults()
+    run_step(tracked, step, plan, faults)
+    return len(faults.calls)
+
+
+def come_back(tracked):
+    """Do what the sidecar does once it is started again: resume, review, review."""
+    break_lease(tracked.target())
+    resume(tracked.target(), SETTINGS)
+    return [review(tracked.target(), SETTINGS).step for _ in range(2)]
+
+
+def assert_is_whole(tracked, plan):
+    """Assert that what is shown is complete, and that nothing else is left of it."""
+    target = tracked.target()
+    entries = target.open_ledger().entries()
+    assert not find_pending_revisions(entries)
+    assert verify(target).is_clean
+    candidate, running = find_candidate(entries), read_running_experiment(target)
+    if candidate is not None:
+        assert (running.kind, running.revision) == ("canary", candidate.number)
+        shown = [
+            r for batch in scan_candidate(target, running.revision, running.rows) for r in batch
+        ]
+        assert {r.document["id"] for r in shown} == set(plan.rows.ids)
+    else:
+        assert running is None or running.kind == "holdback"
+        gc.collect_garbage(target, target.open_ledger(), SETTINGS.write)
+        assert open_candidate(target).records.count() == 0
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_killed_while_it_starts(tmp_path, when):
+    calls = count_calls(tmp_path, "start")
+    assert calls >= 8
+    for at in range(1, calls + 1):
+        tracked, plan = prepare(tmp_path, "start")
+        with pytest.raises(Crash):
+            run_step(tracked, "start", plan, Faults(at, when))
+        come_back(tracked)
+        assert tracked.read_vectors().tobytes() == tracked.originals.tobytes()
+        assert_is_whole(tracked, plan)
+        if find_candidate(tracked.target().open_ledger().entries()) is None:
+            start(tracked.target(), SETTINGS, make_plan(tracked))
+        assert read_running_experiment(tracked.target()).kind == "canary"
+        tracked.assert_nothing_is_lost()
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_killed_while_it_is_promoted(tmp_path, when):
+    calls = count_calls(tmp_path, "promote")
+    assert calls >= 15
+    written = 0
+    for at in range(1, calls + 1):
+        tracked, plan = prepare(tmp_path, "promote")
+        faults = Faults(at, when)
+        with pytest.raises(Crash):
+            run_step(tracked, "promote", plan, faults)
+        steps = come_back(tracked)
+        live = tracked.read_vectors().tobytes()
+        planned = plan.rows.vectors.tobytes()
+        assert live in {planned, tracked.originals.tobytes()}, (faults.calls, steps)
+        # Once its end was decided it is written, whoever comes next.
+        is_decided = at > 2 or (at == 2 and when != "before")
+        assert (live == planned) == is_decided, (faults.calls, steps)
+        written += live == planned
+        assert_is_whole(tracked, plan)
+        tracked.assert_nothing_is_lost()
+    assert written
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_killed_while_it_is_stopped(tmp_path, when):
+    calls = count_calls(tmp_path, "stop")
+    assert calls >= 5
+    for at in range(1, calls + 1):
+        tracked, plan = prepare(tmp_path, "stop")
+        with pytest.raises(Crash):
+            run_step(tracked, "stop", plan, Faults(at, when))
+        come_back(tracked)
+        assert tracked.read_vectors().tobytes() == tracked.originals.tobytes()
+        assert_is_whole(tracked, plan)
+        tracked.assert_nothing_is_lost()
