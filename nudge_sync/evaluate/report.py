@@ -74,12 +74,12 @@ def render_report(
 
     folder = files("nudge_sync.evaluate")
     source = folder.joinpath("report.html.j2").read_text(encoding="utf-8")
-    look = folder.joinpath("look.css").read_text(encoding="utf-8")
+    shared_style = folder.joinpath("look.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     context = _build_context(study, lines, bins, curves)
-    return environment.from_string(source).render({**context, "look": look})
+    return environment.from_string(source).render({**context, "look": shared_style})
 
 
 def _build_context(

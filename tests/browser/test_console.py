@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from tests.hostile.test_console_texts import PAYLOADS
-from tests.support.console_site import ACTION_TOKEN, open_console, serve_site
+from tests.support.console.console_site import ACTION_TOKEN, open_console, serve_site
 from tests.support.sample_collection import POINTS, open_sample_collection
 from tests.support.timeouts import TIMEOUT_SECONDS
 

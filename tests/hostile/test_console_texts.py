@@ -9,7 +9,7 @@ import pytest
 from nudge_sync.connector import connect
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.hold import HoldRequest, place_hold
-from tests.support.console_site import ACTION_TOKEN, READ_TOKEN, open_console
+from tests.support.console.console_site import ACTION_TOKEN, READ_TOKEN, open_console
 from tests.support.sample_collection import POINTS, open_sample_collection
 
 PAYLOADS = (

@@ -11,13 +11,8 @@ from nudge_sync.console.context import CollectionName, ConsoleDependency
 from nudge_sync.console.guards import OperatorDependency, ProvenForm, VisitorDependency
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
-from nudge_sync.console.work.action_list import (
-    ACTIONS,
-    Action,
-    ActionRequest,
-    Actor,
-    begin_action,
-)
+from nudge_sync.console.work.action_list import ACTIONS, Action, begin_action
+from nudge_sync.console.work.action_request import ActionRequest, Actor
 
 actions_router = APIRouter()
 

@@ -15,6 +15,7 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.console.jobs import BackgroundJob, JobBoard
 from nudge_sync.console.opener import DatabaseOpener
+from nudge_sync.console.work.action_request import ORIGINALS, ActionRequest, Prospect
 from nudge_sync.console.work.plan_view import PlanShelf, PlanView
 from nudge_sync.errors import InputError
 from nudge_sync.store import lease
@@ -25,51 +26,6 @@ from nudge_sync.store.target import Target
 from nudge_sync.writing.rollback import roll_back
 
 _LOGGER = logging.getLogger("nudge_sync")
-ORIGINALS = "originals"
-"""What a rollback to the originals is asked for by, in place of a revision's number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts, as far as it is known."""
-
-    name: str
-    """"" where nobody said."""
-    address: str
-    """The address that the request came from."""
-
-    def describe(self) -> str:
-        """Return the actor as holds and log lines name them."""
-        return f"{self.name or 'somebody'} in the console, from {self.address or 'unknown'}"
-
-
-@dataclass(frozen=True, slots=True)
-class ActionRequest:
-    """What was confirmed, and by whom."""
-
-    actor: Actor
-    to: str = ""
-    """rollback: a revision's number, `ORIGINALS`, or "" for before the last revision."""
-    reason: str = ""
-    confirmed: str = ""
-    """apply: the digest of the plan that the question was about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prospect:
-    """What an action would do."""
-
-    question: str
-    facts: Mapping[str, str]
-    """What it changes, in numbers."""
-    button: str
-    is_grave: bool = False
-    """Whether the button should look like one to be careful with."""
-    asks_reason: bool = False
-    confirmed: str = ""
-    """See `ActionRequest.confirmed`."""
-    refusal: str = ""
-    """Why it cannot be done now, "" where it can."""
 
 
 Describe: TypeAlias = Callable[[Target, CollectionSettings, str, PlanView | None], Prospect]

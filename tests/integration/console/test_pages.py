@@ -14,7 +14,7 @@ from nudge_sync.console.opener import DatabaseOpener
 from nudge_sync.console.shield import SECURITY_HEADERS
 from nudge_sync.errors import Unreachable
 from nudge_sync.store.hold import read_hold
-from tests.support.console_site import (
+from tests.support.console.console_site import (
     ACTION_TOKEN,
     READ_TOKEN,
     ConsoleSite,
