@@ -15,7 +15,7 @@ CONSTRAINTS ?= requirements/constraints.txt
 # From pip 25.3 on the second names what may build the project; before that the first does both.
 PIP = PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(BIN)/python -m pip
 
-.PHONY: help demo test test-latest coverage lint audit docs lock hooks bench chaos chaos-cluster deploy-tools clean
+.PHONY: help demo test test-latest coverage lint audit screenshots docs lock hooks bench chaos chaos-cluster deploy-tools clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ chaos: $(VENV)/.test  ## kill processes and databases while they write, and coun
 
 chaos-cluster: $(VENV)/.test  ## let nodes of a Qdrant cluster die; QDRANT_BINARY=/path names the server
 	QDRANT_BINARY=$(QDRANT_BINARY) $(BIN)/python -m tests.chaos.cluster
+
+screenshots: $(VENV)/.test  ## pictures of the console for the docs, in docs/img; needs Chromium
+	$(BIN)/python tools/screenshots.py
 
 deploy-tools:  ## what tests/deploy checks deploy/ with, in build/tools; needs Debian and Go
 	tools/ci_tools.sh

@@ -16,6 +16,7 @@ from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable,
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.console import ConsoleSettings
 from nudge_sync.settings.feedback import FeedbackSettings
 
 MethodName = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
@@ -132,6 +133,7 @@ class CollectionSettings(Section):
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    console: ConsoleSettings = ConsoleSettings()
     canary: CanarySettings | None = None
     """None: plans are written without a canary, unless `canary start` is called."""
 
@@ -153,6 +155,16 @@ class ServeSettings(Section):
     webhook_secret_file: Path | None = None
     """A file that holds the secret to sign them with; NUDGE_SYNC_WEBHOOK_SECRET comes first."""
     log_format: Literal["text", "json"] = "text"
+    console_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """The port of the console; none if absent, and `nudge-sync console` then takes any free one."""
+    console_hosts: list[str] = Field(default_factory=list)
+    """Names that people may reach the console by, beside `host`: those of a reverse proxy."""
+    console_user_header: str = ""
+    """The header in which a reverse proxy that has signed people in says who they are."""
+    console_token_file: Path | None = None
+    """A file with the token to read the console by, where NUDGE_SYNC_CONSOLE_TOKEN is not set."""
+    console_action_token_file: Path | None = None
+    """A file with the token to act by, where NUDGE_SYNC_CONSOLE_ACTION_TOKEN is not set."""
 
 
 DEFAULT_PATIENCE = "30s"
@@ -230,6 +242,7 @@ _SHARED_SECTIONS: dict[str, type[Section]] = {
     "write": WriteSettings,
     "feedback": FeedbackSettings,
     "canary": CanarySettings,
+    "console": ConsoleSettings,
 }
 _TRIGGER_KEYS = frozenset({"cron", "every"})
 
@@ -237,8 +250,8 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback], [canary] and [schedule] hold for every
-    collection; a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [gate], [write], [feedback], [canary], [console] and [schedule] hold for
+    every collection; a collection's own table overrides them key by key. Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from nudge_sync_milvus.layout import (
     require_metric,
     resolve_layout,
 )
+from nudge_sync_milvus.log_documents import read_row_payloads
 from nudge_sync_milvus.query import (
     MAX_QUERY_ROWS,
     compute_row_limit,
@@ -180,6 +181,12 @@ class MilvusCollection:
     def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
         """See `ServingCollection.select_ids`; a filter is an expression in Milvus's language."""
         return self._search_server.select_ids(ids, check_expression(filter_))
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """See `PayloadReader.read_payloads`."""
+        return read_row_payloads(self._connection, self._resolve_layout(), ids, fields)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
-from nudge_sync.connector import Record
+from nudge_sync.connector import PointId, Record
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.columns import extract_vectors
 from nudge_sync_milvus.create import load_collection
-from nudge_sync_milvus.layout import DYNAMIC_FIELD, VECTOR_TYPES, resolve_layout
-from nudge_sync_milvus.query import CollectionRef, FetchedRows, scan_rows
+from nudge_sync_milvus.layout import DYNAMIC_FIELD, VECTOR_TYPES, Layout, resolve_layout
+from nudge_sync_milvus.query import CollectionRef, FetchedRows, read_rows, scan_rows, to_ref
 
 _READABLE_TYPES = {
     getattr(schema_pb2.DataType, name)
@@ -35,6 +35,39 @@ def scan_log_documents(
     if connection.is_lite:
         load_collection(connection, name)
     key_field = next(item for item in schema.fields if item.is_primary_key)
+    fields = _list_payload_columns(schema)
+    vector_field = (
+        None if vector is None else _choose_vector_field(connection, schema, name, vector)
+    )
+    ref = CollectionRef(name, key_field.name, key_field.data_type == schema_pb2.DataType.Int64)
+    columns = [*fields, *([vector_field] if vector_field else [])]
+    for rows in scan_rows(connection, ref, columns, row_limit=batch_size):
+        if len(rows):
+            yield _to_log_documents(rows, key_field.name, fields, vector_field)
+
+
+def read_row_payloads(
+    connection: Connection, layout: Layout, ids: Sequence[PointId], fields: Sequence[str]
+) -> dict[PointId, Mapping[str, Any]]:
+    """See `PayloadReader.read_payloads`. A field may also be one of the dynamic field's."""
+    request = milvus_pb2.DescribeCollectionRequest(collection_name=layout.collection)
+    schema = connection.call("DescribeCollection", request).schema
+    columns = _list_payload_columns(schema)
+    wanted = [name for name in columns if name in fields or name == DYNAMIC_FIELD]
+    possible_ids = [id_ for id_ in ids if layout.is_possible_id(id_)]
+    payloads: dict[PointId, Mapping[str, Any]] = {}
+    for rows in read_rows(connection, to_ref(layout), possible_ids, wanted, row_limit=1000):
+        for key, record in zip(
+            rows.keys, _to_log_documents(rows, layout.key_field, wanted, None), strict=True
+        ):
+            payloads[key] = {
+                name: value for name, value in record.document.items() if name in fields
+            }
+    return payloads
+
+
+def _list_payload_columns(schema: Any) -> list[str]:
+    """Return the scalar fields beside the key, and the dynamic field where there is one."""
     fields = [
         item.name
         for item in schema.fields
@@ -42,15 +75,7 @@ def scan_log_documents(
         and not item.is_primary_key
         and item.name != DYNAMIC_FIELD
     ]
-    dynamic = [DYNAMIC_FIELD] if schema.enable_dynamic_field else []
-    vector_field = (
-        None if vector is None else _choose_vector_field(connection, schema, name, vector)
-    )
-    ref = CollectionRef(name, key_field.name, key_field.data_type == schema_pb2.DataType.Int64)
-    columns = [*fields, *dynamic, *([vector_field] if vector_field else [])]
-    for rows in scan_rows(connection, ref, columns, row_limit=batch_size):
-        if len(rows):
-            yield _to_log_documents(rows, key_field.name, [*fields, *dynamic], vector_field)
+    return [*fields, *([DYNAMIC_FIELD] if schema.enable_dynamic_field else [])]
 
 
 def _choose_vector_field(connection: Connection, schema: Any, name: str, vector: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -156,6 +156,23 @@ class PointReader:
                 )
             selected += [to_point_id(point.id) for point in stored]
         return selected
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """See `PayloadReader.read_payloads`."""
+        payloads: dict[PointId, Mapping[str, Any]] = {}
+        possible_ids = select_possible_ids(ids)
+        for start in range(0, len(possible_ids), MAX_REQUEST_ROWS):
+            with self._connection.translate_errors(self._subject):
+                stored = self._connection.client.retrieve(
+                    self._name,
+                    ids=possible_ids[start : start + MAX_REQUEST_ROWS],
+                    with_payload=[*fields],
+                    with_vectors=False,
+                )
+            payloads |= {to_point_id(point.id): point.payload or {} for point in stored}
+        return payloads
 
     def has_uuids(self) -> bool:
         """Return whether any id is a UUID."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_edge import CountRequest
@@ -82,6 +82,12 @@ class EdgeCollection:
     def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
         """See `ServingCollection.select_ids`; a qdrant-edge `Filter`."""
         return self._reader.select_ids(ids, check_filter(filter_))
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """See `PayloadReader.read_payloads`."""
+        return self._reader.read_payloads(ids, fields)
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window.

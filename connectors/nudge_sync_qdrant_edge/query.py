@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Any
 from uuid import UUID
@@ -133,6 +133,20 @@ class PointReader:
                 stored, _ = shard.scroll(request)
             selected += [to_point_id(point.id) for point in stored]
         return selected
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """See `PayloadReader.read_payloads`."""
+        shard = self._shards.get(self._name)
+        payloads: dict[PointId, Mapping[str, Any]] = {}
+        possible_ids = select_possible_ids(ids)
+        for start in range(0, len(possible_ids), MAX_REQUEST_ROWS):
+            part: list[int | UUID | str] = [*possible_ids[start : start + MAX_REQUEST_ROWS]]
+            with translate_errors(self._name):
+                stored = shard.retrieve(part, with_payload=[*fields], with_vector=False)
+            payloads |= {to_point_id(point.id): point.payload or {} for point in stored}
+        return payloads
 
     def has_uuids(self) -> bool:
         """Return whether any id is a UUID."""

@@ -13,6 +13,7 @@ from nudge_sync.cli.verbs.canary.start import start
 from nudge_sync.cli.verbs.canary.status import status
 from nudge_sync.cli.verbs.canary.stop import stop
 from nudge_sync.cli.verbs.check import check
+from nudge_sync.cli.verbs.console import console
 from nudge_sync.cli.verbs.demo import demo
 from nudge_sync.cli.verbs.evaluate import evaluate
 from nudge_sync.cli.verbs.explain import explain
@@ -52,6 +53,7 @@ VERBS = (
     gc,
     evaluate,
     explain,
+    console,
     serve,
     mcp,
     demo,

@@ -41,7 +41,7 @@ from nudge_sync.connector.secrets import (
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
-from nudge_sync.connector.serving import ServingCollection
+from nudge_sync.connector.serving import PayloadReader, ServingCollection
 from nudge_sync.connector.settings import Section, resolve_path, validate_settings
 from nudge_sync.connector.vectors import (
     TOLERANCE,
@@ -68,6 +68,7 @@ __all__ = [
     "Health",
     "Hits",
     "Metric",
+    "PayloadReader",
     "PointId",
     "Points",
     "Record",

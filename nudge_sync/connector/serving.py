@@ -1,8 +1,8 @@
-"""Searches of an application that a connector makes for it. Connectors may do without."""
+"""What a connector may offer beside the contract: searches for an application, and payloads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from nudge_sync.base.arrays import Float32
@@ -27,4 +27,21 @@ class ServingCollection(Protocol):
 
     def select_ids(self, ids: Sequence[PointId], filter_: Any = None) -> list[PointId]:
         """Return those of `ids` that exist and pass the filter, in any order."""
+        ...
+
+
+@runtime_checkable
+class PayloadReader(Protocol):
+    """A collection that also reads some payload fields of its points, to be shown to people.
+
+    Connectors may do without; points then go by their ids alone.
+    """
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """Return what `fields`, top-level ones, hold at those of `ids` that exist, by id.
+
+        A field that a point lacks is left out, or None.
+        """
         ...

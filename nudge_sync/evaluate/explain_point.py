@@ -103,7 +103,7 @@ def explain_point(
             progress=progress,
         ),
         query_ids=query_ids,
-        texts=_read_texts(searches, query_ids),
+        texts=read_stored_texts(searches, query_ids),
         judging_count=int(is_judging.sum()),
         held_out_count=int((is_judging & is_held_out).sum()),
     )
@@ -204,7 +204,8 @@ def _place_column(column: csr_matrix, row: int, document_count: int) -> csr_matr
     )
 
 
-def _read_texts(searches: Records, query_ids: list[str]) -> list[str]:
+def read_stored_texts(searches: Records, query_ids: list[str]) -> list[str]:
+    """Return what each query asked, "" where no text is stored. Raises DatabaseError."""
     stored = [parse_search_record(record) for record in searches.get(query_ids, vectors=False)]
     text_of = {search.query_id: search.text for search in stored}
     return [text_of.get(query_id, "") for query_id in query_ids]

@@ -72,11 +72,14 @@ def render_report(
     require_libraries()
     import jinja2  # noqa: PLC0415
 
-    source = files("nudge_sync.evaluate").joinpath("report.html.j2").read_text(encoding="utf-8")
+    folder = files("nudge_sync.evaluate")
+    source = folder.joinpath("report.html.j2").read_text(encoding="utf-8")
+    shared_style = folder.joinpath("look.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(source).render(_build_context(study, lines, bins, curves))
+    context = _build_context(study, lines, bins, curves)
+    return environment.from_string(source).render({**context, "look": shared_style})
 
 
 def _build_context(

@@ -9,6 +9,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
+from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace
@@ -66,11 +67,19 @@ def count_feedback(
     """
     facts = collection.describe()
     log = load_log(queries, events, settings, facts.dimension, progress, space=space)
+    return summarise_log(log, settings, facts.points)
+
+
+def summarise_log(log: Log, settings: FeedbackSettings, points: int) -> FeedbackStats:
+    """Count what a log holds, and build the judgements it gives.
+
+    points: how many the collection has.
+    """
     return FeedbackStats(
         searches=len(log.searches.query_ids),
         former_searches=log.former_searches,
         events=sum(log.action_counts.values()),
         actions=dict(sorted(log.action_counts.items())),
         judgements=build_judgements(log, settings),
-        points=facts.points,
+        points=points,
     )

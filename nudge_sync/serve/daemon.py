@@ -21,6 +21,7 @@ from nudge_sync.canary.start import run_cycle as run_cycle_or_canary
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import ConfigError, Interrupted, NudgeSyncError
+from nudge_sync.serve.console_server import show_console
 from nudge_sync.serve.job_progress import build_job_progress
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.notifier import Notifier
@@ -44,6 +45,7 @@ from nudge_sync.serve.schedule import (
     RunningSchedule,
     Schedule,
     ScheduledJob,
+    find_next_cycles,
     refuse_idle_config,
     select_reviews,
     select_schedules,
@@ -80,7 +82,7 @@ def run_daemon(
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
         delivery = nullcontext() if webhook is None else webhook.run()
         jobs = daemon.run_schedule(run_at_start=run_at_start)
-        with delivery, daemon.accept_feedback(token), jobs:
+        with delivery, daemon.accept_feedback(token), show_console(config, daemon), jobs:
             wait_for_stop(stop, reload, daemon)
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
@@ -345,7 +347,6 @@ class Daemon:
 
     def render_metrics(self) -> bytes:
         """Return the metrics in Prometheus's text format, with the times of the next cycles."""
-        if self.running_schedule is not None:
-            for name, timestamp in self.running_schedule.find_next_cycles().items():
-                self.prometheus.set_next_run(name, timestamp)
+        for name, timestamp in find_next_cycles(self.running_schedule).items():
+            self.prometheus.set_next_run(name, timestamp)
         return self.prometheus.render()

@@ -71,9 +71,10 @@ def select_reviews(config: Config) -> dict[str, float]:
 
 
 def refuse_idle_config(config: Config) -> None:
-    """Raise ConfigError where the daemon would run nothing and take no feedback."""
+    """Raise ConfigError where the daemon would run nothing and serve nothing."""
     has_jobs = select_schedules(config) or select_reviews(config)
-    if not has_jobs and config.serve.feedback_port is None:
+    has_pages = config.serve.feedback_port is not None or config.serve.console_port is not None
+    if not has_jobs and not has_pages:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
 
 
@@ -209,3 +210,8 @@ class RunningSchedule:
             for entry in self.scheduler.get_jobs()
             if entry.next_run_time and isinstance(job := self.jobs.get(entry.id), CycleJob)
         }
+
+
+def find_next_cycles(schedule: RunningSchedule | None) -> dict[str, float]:
+    """Return collection -> when its next cycle is due; nothing before a schedule runs."""
+    return {} if schedule is None else schedule.find_next_cycles()

@@ -7,8 +7,9 @@ methods are the backdoor. One lock makes each write one step.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -182,6 +183,20 @@ class MemoryCollection:
             payloads = self._store.find(self._name).payloads
             present_ids = self._read(ids).ids
             return [id_ for id_ in present_ids if is_match(payloads[id_] or {}, filter_ or {})]
+
+    def read_payloads(
+        self, ids: Sequence[PointId], fields: Sequence[str]
+    ) -> dict[PointId, Mapping[str, Any]]:
+        """See `PayloadReader.read_payloads`."""
+        with self._store.lock:
+            payloads = self._store.find(self._name).payloads
+            present_ids = self._read(ids).ids
+            return {
+                id_: {
+                    name: value for name, value in (payloads[id_] or {}).items() if name in fields
+                }
+                for id_ in present_ids
+            }
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`."""

@@ -9,7 +9,10 @@ import pytest
 from pymilvus import MilvusClient
 from qdrant_client import AsyncQdrantClient, models
 
-from nudge_sync.connector import ServingCollection
+import nudge_sync_milvus
+import nudge_sync_qdrant
+import nudge_sync_qdrant_edge
+from nudge_sync.connector import PayloadReader, ServingCollection
 from nudge_sync.errors import InputError
 from nudge_sync_milvus import admit_points as admit_milvus_points
 from nudge_sync_qdrant import admit_points, admit_points_async
@@ -48,6 +51,22 @@ def passing(sample):
     return make_filter(sample, PASSING)
 
 
+def create_titled_collection(sample, payloads):
+    """Make the collection "titled" of the first points of the sample, each with a payload."""
+    rows, vectors = list(range(len(payloads))), sample.data.vectors[: len(payloads)]
+    if sample.engine == "memory":
+        sample.application.store.create("titled", vectors.shape[1])
+        sample.application.store.upsert("titled", rows, vectors, payloads)
+        return
+    ingests = {
+        "qdrant-edge": nudge_sync_qdrant_edge.ingest,
+        "qdrant": nudge_sync_qdrant.ingest,
+        "milvus": nudge_sync_milvus.ingest,
+    }
+    engine = sample.engine.removesuffix("-local").removesuffix("-lite")
+    ingests[engine](sample.database, "titled", rows, vectors, payloads, metric="cosine")
+
+
 def test_a_search_finds_what_search_does(sample, collection):
     assert isinstance(collection, ServingCollection)
     query = sample.data.queries[QUERY]
@@ -56,6 +75,20 @@ def test_a_search_finds_what_search_does(sample, collection):
     assert hits.ids == expected.ids
     assert hits.scores[0] == pytest.approx(expected.scores[0], abs=1e-6)
     assert collection.serve_search(query, 0).ids == [[]]
+
+
+def test_payload_fields_are_read_by_id(sample):
+    payloads = [{"title": f"document {row}", "private": "not asked for"} for row in range(4)]
+    create_titled_collection(sample, payloads)
+    collection = sample.database.collection("titled")
+    assert isinstance(collection, PayloadReader)
+    stored = collection.read_payloads([2, 0, 10**6, "x"], ["title", "subtitle"])
+    assert {id_: fields.get("title") for id_, fields in stored.items()} == {
+        0: "document 0",
+        2: "document 2",
+    }
+    assert "not asked for" not in str(stored)
+    assert collection.read_payloads([], ["title"]) == {}
 
 
 def test_a_filter_admits_its_points_alone(sample, collection, passing):

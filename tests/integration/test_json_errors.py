@@ -38,7 +38,7 @@ ARGUMENTS = {
     ("demo",): ("--on", "nowhere"),
     ("init",): ("--connector", "nowhere"),
 }
-WITHOUT_COLLECTION = {("init",), ("demo",), ("serve",), ("mcp",), ("check",)}
+WITHOUT_COLLECTION = {("init",), ("demo",), ("console",), ("serve",), ("mcp",), ("check",)}
 LOCKED = {("apply",), ("rollback",), ("resume",), ("gc",), ("unlock",)}
 ALL_ERRORS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)

@@ -28,6 +28,8 @@ What happens to them:
   collection.
 - `qdrant_server`: real Qdrant servers, one or three as a cluster, with certificates, keys and
   tokens; and nodes that die while a sidecar works.
+- `console.console_site.ConsoleSite`: a console over a sample collection, and browsers that
+  are signed in.
 - `operations`: the daemon as a process, a Prometheus that scrapes it, and the tools that check what
   `deploy/` holds.
 - `broken_collections` and `broken_records`: connectors that each break one promise of the

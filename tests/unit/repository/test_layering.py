@@ -43,6 +43,7 @@ LAYERS = (
     {"evaluate"},
     {"cycle"},
     {"canary"},
+    {"console"},
     {"serve", "demo"},
     {"cli"},
     {"__main__"},

@@ -61,6 +61,11 @@ def test_it_holds_the_files_that_are_not_code(wheel):
         "nudge_sync/cli/template.toml",
         "nudge_sync/demo/data/metatool.npz",
         "nudge_sync/demo/data/NOTICE",
+        "nudge_sync/evaluate/look.css",
+        "nudge_sync/console/static/console.css",
+        "nudge_sync/console/static/console.js",
+        "nudge_sync/console/static/icon.svg",
+        "nudge_sync/console/templates/base.html.j2",
     }
     assert wheel.getinfo("nudge_sync/demo/data/metatool.npz").file_size < 6_000_000
     assert "Apache License" in metadata(wheel, "licenses/LICENSE")

@@ -40,7 +40,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
     )
     tables = tomllib.loads(uncommented)
     models = {
-        **dict.fromkeys(("solver", "gate", "write", "feedback"), CollectionSettings),
+        **dict.fromkeys(("solver", "gate", "write", "feedback", "console"), CollectionSettings),
         "serve": Config,
     }
     sections = {name: model.model_fields[name].annotation for name, model in models.items()}
@@ -50,7 +50,9 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         for name, value in tables[section].items():
             default = fields[name].get_default(call_default_factory=True)
             files = {"token_file", "webhook_url_file", "webhook_secret_file"}
-            examples = {"rate", "feedback_port", "searches", "events", "history_days", *files}
+            files |= {"console_token_file", "console_action_token_file"}
+            ports = {"feedback_port", "console_port"}
+            examples = {"rate", "searches", "events", "history_days", *files, *ports}
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()

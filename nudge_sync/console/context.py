@@ -1,0 +1,55 @@
+"""What all pages share, and how a request gets at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, HTTPException, Request
+
+from nudge_sync.config import Config
+from nudge_sync.console.access import Access
+from nudge_sync.console.jobs import JobBoard
+from nudge_sync.console.opener import DatabaseOpener
+from nudge_sync.console.work.plan_view import PlanShelf
+
+
+def find_no_runs() -> dict[str, float]:
+    """Return no times: those of a console without a daemon."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Console:
+    """One console: its configuration, its doors, and what it has worked out."""
+
+    opener: DatabaseOpener
+    access: Access
+    find_next_runs: Callable[[], Mapping[str, float]] = find_no_runs
+    """Collection -> when its next cycle is due, in seconds since 1970, by the daemon."""
+    jobs: JobBoard = field(default_factory=JobBoard)
+    plans: PlanShelf = field(default_factory=PlanShelf)
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.opener.config
+
+
+def get_console(request: Request) -> Console:
+    """Return the console that answers the request."""
+    return cast("Console", request.app.state.console)
+
+
+ConsoleDependency = Annotated[Console, Depends(get_console)]
+
+
+def check_collection_name(name: str, console: ConsoleDependency) -> str:
+    """Return the collection that the path names. Raises HTTPException where there is none."""
+    if name not in console.config.collections:
+        raise HTTPException(404, "the configuration has no collection of this name")
+    return name
+
+
+CollectionName = Annotated[str, Depends(check_collection_name)]

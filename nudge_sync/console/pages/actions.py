@@ -1,0 +1,103 @@
+"""What an operator can do: each action is confirmed on a page that says what it will change."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+
+from nudge_sync.console.context import CollectionName, ConsoleDependency
+from nudge_sync.console.guards import OperatorDependency, ProvenForm, VisitorDependency
+from nudge_sync.console.rendering import render_page
+from nudge_sync.console.summaries import flatten_summary
+from nudge_sync.console.work.action_list import ACTIONS, Action, begin_action
+from nudge_sync.console.work.action_request import ActionRequest, Actor
+
+actions_router = APIRouter()
+
+
+@actions_router.get("/c/{name}/do/{action_name}")
+def confirm_action(
+    request: Request,
+    name: CollectionName,
+    action_name: str,
+    console: ConsoleDependency,
+    _operator: OperatorDependency,
+    to: str = "",
+) -> Response:
+    """Show what the action would do, in numbers, and ask; nothing is done yet."""
+    action = _get_action(action_name)
+    with console.opener.open_target(name) as target:
+        prospect = action.describe(
+            target, console.opener.get_settings(name), to, console.plans.get(name)
+        )
+    return render_page(
+        request,
+        "confirm.html.j2",
+        title=action.title,
+        collection=name,
+        section="",
+        action=action,
+        action_name=action_name,
+        prospect=prospect,
+        to=to,
+    )
+
+
+@actions_router.post("/c/{name}/do/{action_name}")
+def start_action(
+    request: Request,
+    name: CollectionName,
+    action_name: str,
+    console: ConsoleDependency,
+    operator: OperatorDependency,
+    form: ProvenForm,
+) -> Response:
+    """Do what was confirmed, in the background."""
+    _get_action(action_name)
+    address = request.client.host if request.client else ""
+    job = begin_action(
+        action_name,
+        name,
+        ActionRequest(
+            actor=Actor(operator.name, address),
+            to=form.get("to", ""),
+            reason=form.get("reason", ""),
+            confirmed=form.get("confirmed", ""),
+        ),
+        opener=console.opener,
+        plans=console.plans,
+        jobs=console.jobs,
+    )
+    return RedirectResponse(f"/c/{name}/work/{job.job_id}", HTTPStatus.SEE_OTHER)
+
+
+@actions_router.get("/c/{name}/work/{job_id}")
+def show_work(
+    request: Request,
+    name: CollectionName,
+    job_id: str,
+    console: ConsoleDependency,
+    _visitor: VisitorDependency,
+) -> Response:
+    """Show how far an action is, and what came of it."""
+    job = console.jobs.get(job_id)
+    if job is None:
+        raise HTTPException(404, "this work is not known here any more")
+    return render_page(
+        request,
+        "work.html.j2",
+        title=job.title,
+        collection=name,
+        section="",
+        job=job,
+        fields=flatten_summary(job.result) if isinstance(job.result, dict) else {},
+    )
+
+
+def _get_action(name: str) -> Action:
+    action = ACTIONS.get(name)
+    if action is None:
+        raise HTTPException(404, "there is no such action")
+    return action

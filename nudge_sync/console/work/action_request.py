@@ -1,0 +1,52 @@
+"""What somebody asks for, and what they are told before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ORIGINALS = "originals"
+"""What a rollback to the originals is asked for by, in place of a revision's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, as far as it is known."""
+
+    name: str
+    """"" where nobody said."""
+    address: str
+    """The address that the request came from."""
+
+    def describe(self) -> str:
+        """Return the actor as holds and log lines name them."""
+        return f"{self.name or 'somebody'} in the console, from {self.address or 'unknown'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """What was confirmed, and by whom."""
+
+    actor: Actor
+    to: str = ""
+    """rollback: a revision's number, `ORIGINALS`, or "" for before the last revision."""
+    reason: str = ""
+    confirmed: str = ""
+    """apply: the digest of the plan that the question was about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What an action would do."""
+
+    question: str
+    facts: Mapping[str, str]
+    """What it changes, in numbers."""
+    button: str
+    is_grave: bool = False
+    """Whether the button should look like one to be careful with."""
+    asks_reason: bool = False
+    confirmed: str = ""
+    """See `ActionRequest.confirmed`."""
+    refusal: str = ""
+    """Why it cannot be done now, "" where it can."""

@@ -1,0 +1,122 @@
+"""The console's HTTP server: beside the daemon's cycles, or alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from nudge_sync.config import Config
+from nudge_sync.connector import Database, connect, read_secret
+from nudge_sync.errors import ConfigError
+from nudge_sync.serve.log_lines import log_message
+from nudge_sync.serve.schedule import RunningSchedule, find_next_cycles
+
+
+@dataclass(frozen=True)
+class ConsoleTokens:
+    """What opens the console; "" is none."""
+
+    read: str
+    action: str = ""
+
+
+class ScheduledDaemon(Protocol):
+    """What the console needs of a daemon."""
+
+    connection_lock: Lock
+    running_schedule: RunningSchedule | None
+
+
+@contextmanager
+def serve_console(
+    config: Config,
+    open_database: Callable[[], Database],
+    lock: Lock,
+    find_next_runs: Callable[[], Mapping[str, float]],
+    *,
+    tokens: ConsoleTokens | None = None,
+    plan_files: Mapping[str, Path] | None = None,
+) -> Iterator[int | None]:
+    """Serve the console while inside, where `serve.console_port` says so; give its port.
+
+    lock: held while an embedded database is open. find_next_runs: collection -> when its next cycle
+    is due. tokens: default: those of the environment. plan_files: collection -> a plan to show.
+    Nothing that goes wrong in a page reaches the caller. Raises ConfigError where the address
+    cannot be used, a token is missing or too short, or a package is not installed.
+    """
+    if config.serve.console_port is None:
+        yield None
+        return
+    # Imported here: FastAPI and Jinja2 are an extra.
+    try:
+        from nudge_sync.console.access import Access, check_tokens  # noqa: PLC0415
+        from nudge_sync.console.app import create_console_app  # noqa: PLC0415
+        from nudge_sync.console.context import Console  # noqa: PLC0415
+        from nudge_sync.console.opener import DatabaseOpener  # noqa: PLC0415
+        from nudge_sync.console.pages.plan import start_plan  # noqa: PLC0415
+        from nudge_sync.serve.feedback_server import serve_feedback_api  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"the console lacks a package ({error}); "
+            "install it with: pip install 'nudge-sync[console]'"
+        ) from error
+    tokens = tokens or read_console_tokens(config)
+    check_tokens(tokens.read, tokens.action)
+    console = Console(
+        DatabaseOpener(config, open_database, lock),
+        Access(tokens.read, tokens.action),
+        find_next_runs,
+    )
+    for name, path in (plan_files or {}).items():
+        start_plan(console, name, path)
+    app = create_console_app(console)
+    with serve_feedback_api(config.serve.host, config.serve.console_port, app) as port:
+        try:
+            yield port
+        finally:
+            console.jobs.close()
+
+
+@contextmanager
+def show_console(config: Config, daemon: ScheduledDaemon) -> Iterator[None]:
+    """Serve the daemon's console while inside, where `serve.console_port` says so, and log it.
+
+    See `serve_console`. Its configuration is the one at the start, also after a reload.
+    """
+
+    def open_database() -> Database:
+        return connect(config.connector, config.connection)
+
+    def find_next_runs() -> dict[str, float]:
+        return find_next_cycles(daemon.running_schedule)
+
+    with serve_console(config, open_database, daemon.connection_lock, find_next_runs) as port:
+        if port is not None:
+            log_message(logging.INFO, "console", host=config.serve.host, port=port)
+        yield
+
+
+def read_console_tokens(config: Config) -> ConsoleTokens:
+    """Return the tokens in the environment, or in the files that the configuration names.
+
+    Raises ConfigError where a file cannot be read, or others can.
+    """
+    from nudge_sync.console.access import (  # noqa: PLC0415
+        ACTION_TOKEN_VARIABLE,
+        READ_TOKEN_VARIABLE,
+    )
+
+    settings = config.serve
+    return ConsoleTokens(
+        read_secret(READ_TOKEN_VARIABLE, settings.console_token_file, "serve.console_token_file"),
+        read_secret(
+            ACTION_TOKEN_VARIABLE,
+            settings.console_action_token_file,
+            "serve.console_action_token_file",
+        ),
+    )

@@ -1,0 +1,173 @@
+"""The console in a real browser: each page at two widths, and an action from end to end."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+
+from tests.hostile.test_console_texts import PAYLOADS
+from tests.support.console.console_site import ACTION_TOKEN, open_console, serve_site
+from tests.support.sample_collection import POINTS, open_sample_collection
+from tests.support.timeouts import TIMEOUT_SECONDS
+
+SCREENS = ((1280, "light"), (390, "dark"))
+PAGES = {
+    "sign in": "/login",
+    "overview": "/",
+    "plan": "/c/docs/plan",
+    "searches": "/c/docs/plan/searches?side=won",
+    "points": "/c/docs/plan/points?sort=angle&down=1",
+    "point": "/c/docs/point?id=3",
+    "searches to try": "/c/docs/try",
+    "try": "/c/docs/try?query=q3",
+    "feedback": "/c/docs/feedback",
+    "revisions": "/c/docs/revisions",
+    "revision": "/c/docs/revisions/1",
+    "experiment": "/c/docs/experiment",
+    "apply": "/c/docs/do/apply",
+    "rollback": "/c/docs/do/rollback?to=originals",
+    "not there": "/c/nowhere/plan",
+}
+GRAVE_IMPACTS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module", params=["qdrant-edge", "milvus-lite"])
+def site(request, tmp_path_factory):
+    with open_sample_collection(request.param, tmp_path_factory.mktemp("browser")) as sample:
+        sample.add_judgements()
+        sample.database.close()
+        with open_console(sample) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    with serve_site(site) as opened:
+        yield opened
+
+
+class Visit:
+    """A tab of the browser, and everything that it complains of or asks of other hosts."""
+
+    def __init__(self, chromium, address, width=1280, theme="light"):
+        self.address = address
+        self.complaints = []
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        self.page = context.new_page()
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", self._note_request)
+
+    def _note_message(self, message):
+        # A page that is not there, or not open to this token, is said to be so by its status.
+        if (
+            message.type in {"error", "warning"}
+            and "responded with a status of 4" not in message.text
+        ):
+            self.complaints.append(message.text)
+
+    def _note_request(self, request):
+        if not request.url.startswith(self.address):
+            self.complaints.append(request.url)
+
+    def sign_in(self, token=ACTION_TOKEN):
+        self.page.goto(f"{self.address}/login")
+        self.page.fill("input[name=token]", token)
+        self.page.fill("input[name=name]", "Anna")
+        self.page.click("main button")
+
+    def open(self, path):
+        self.page.goto(self.address + path)
+        self.wait()
+
+    def wait(self):
+        self.page.wait_for_selector("[data-job]", state="detached")
+        self.page.wait_for_load_state("load")
+
+    def find_faults(self):
+        """Return what axe-core finds that keeps people from using the page."""
+        script = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+        # By the browser's own tools, which the page's policy does not hold back.
+        self.page.evaluate(script)
+        found = self.page.evaluate("axe.run()")["violations"]
+        return [
+            f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+            for each in found
+            if each["impact"] in GRAVE_IMPACTS
+        ]
+
+
+@pytest.fixture(scope="module")
+def applied(chromium, address):
+    """Apply a plan and compute the next, by mouse and keyboard alone."""
+    visit = Visit(chromium, address)
+    visit.sign_in()
+    visit.open("/c/docs/plan")
+    visit.page.get_by_role("button", name="Compute a plan").click()
+    visit.wait()
+    visit.page.get_by_role("link", name="Apply …").click()
+    visit.page.get_by_role("button", name="Write").press("Enter")
+    visit.page.wait_for_selector("text=Done")
+    visit.open("/c/docs/plan")
+    visit.page.get_by_role("button", name="Compute a plan").click()
+    visit.wait()
+    assert visit.complaints == []
+    return visit
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_every_page_is_clean(chromium, address, applied, width, theme):
+    visit = Visit(chromium, address, width, theme)
+    visit.sign_in()
+    for name, path in PAGES.items():
+        visit.open(path)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert visit.find_faults() == [], name
+        assert visit.complaints == [], name
+
+
+def test_the_way_back_by_hand(chromium, address, site, applied):
+    visit = Visit(chromium, address)
+    visit.sign_in()
+    visit.open("/c/docs/revisions")
+    visit.page.get_by_role("link", name="Back to the originals").click()
+    visit.page.fill("input[name=reason]", "it looks wrong")
+    visit.page.get_by_role("button", name="Write back").click()
+    visit.page.wait_for_selector("text=Done")
+    visit.open("/")
+    assert visit.page.get_by_text("On hold by Anna").count() == 1
+    visit.page.get_by_role("link", name="Release the hold").click()
+    visit.page.get_by_role("button", name="Release").click()
+    visit.page.wait_for_selector("text=Done")
+    visit.open("/")
+    assert visit.page.get_by_text("On hold by").count() == 0
+    assert visit.complaints == []
+
+
+def test_the_keyboard_reaches_the_content_first(chromium, address, applied):
+    visit = Visit(chromium, address)
+    visit.sign_in()
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Skip to content"
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("location.hash") == "#main"
+
+
+def test_hostile_texts_run_nothing(chromium, tmp_path):
+    with open_sample_collection("memory", tmp_path) as sample:
+        payloads = [{"title": PAYLOADS[row % len(PAYLOADS)]} for row in range(POINTS)]
+        sample.application.store.upsert("docs", range(POINTS), sample.data.vectors, payloads)
+        sample.add_judgements()
+        with open_console(sample) as site, serve_site(site) as address:
+            visit = Visit(chromium, address, 390)
+            visit.sign_in()
+            visit.open("/c/docs/plan")
+            visit.page.get_by_role("button", name="Compute a plan").click()
+            visit.wait()
+            for path in PAGES.values():
+                visit.open(path)
+                assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            assert visit.complaints == []

@@ -1,0 +1,95 @@
+"""The console as a process of its own, and beside the daemon's cycles."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.support.timeouts import TIMEOUT_SECONDS
+from tests.support.workspace import make_workspace
+
+READ_TOKEN = "a token that only reads"
+NO_TOKENS = {"NUDGE_SYNC_CONSOLE_TOKEN": "", "NUDGE_SYNC_CONSOLE_ACTION_TOKEN": ""}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    made = make_workspace(tmp_path_factory.mktemp("console") / "work")
+    made.run("feedback", "import", str(made.feedback_path))
+    return made
+
+
+def read_page(address, token):
+    request = Request(address, headers={"Authorization": f"Bearer {token}"})
+    with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        return answer.status, answer.read().decode()
+
+
+def end(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=TIMEOUT_SECONDS)
+    return process.returncode
+
+
+def test_the_console_alone_prints_where_to_go(workspace):
+    process = workspace.start_process("console", **NO_TOKENS)
+    try:
+        address, token = process.stdout.readline().strip().split("/login?token=")
+        status, page = read_page(address, token)
+        assert status == 200
+        assert "docs" in page
+        assert "reads only" in page
+    finally:
+        assert end(process) == 0
+
+
+def test_a_plan_from_a_file_is_shown(workspace, tmp_path):
+    path = tmp_path / "plan.jsonl"
+    workspace.run("plan", "--out", str(path))
+    process = workspace.start_process("console", "--plan", str(path), **NO_TOKENS)
+    try:
+        address, token = process.stdout.readline().strip().split("/login?token=")
+        end_time, text = time.monotonic() + TIMEOUT_SECONDS, ""
+        while "The gate" not in text:
+            assert time.monotonic() < end_time, text
+            _, text = read_page(f"{address}/c/docs/plan", token)
+        assert "Read from plan.jsonl" in text
+    finally:
+        assert end(process) == 0
+
+
+def test_the_daemon_shows_it_beside_its_cycles(workspace):
+    workspace.write_config('[serve]\nport = 0\nconsole_port = 0\n[schedule]\nevery = "1h"')
+    process = workspace.start_process(
+        "serve", **{**NO_TOKENS, "NUDGE_SYNC_CONSOLE_TOKEN": READ_TOKEN}
+    )
+    try:
+        lines = iter(process.stderr.readline, "")
+        port = next(
+            found[1] for line in lines if (found := re.search(r"console .*port=(\d+)", line))
+        )
+        end_time, page = time.monotonic() + TIMEOUT_SECONDS, ""
+        # The schedule begins after the console, so that a bad address is said before.
+        while not re.search(r"<dt>Next run</dt><dd>(in \d+ minute|now)", page):
+            assert time.monotonic() < end_time, page
+            status, page = read_page(f"http://127.0.0.1:{port}/", READ_TOKEN)
+            assert status == 200
+    finally:
+        assert end(process) == 0
+        workspace.write_config()
+
+
+def test_the_daemon_refuses_a_console_that_anybody_could_open(workspace):
+    workspace.write_config('[serve]\nport = 0\nconsole_port = 0\n[schedule]\nevery = "1h"')
+    try:
+        process = workspace.start_process("serve", **NO_TOKENS)
+        _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+        assert process.returncode == 2
+        assert "NUDGE_SYNC_CONSOLE_TOKEN" in errors
+    finally:
+        workspace.write_config()

@@ -1,0 +1,1 @@
+"""A console over a sample collection, and browsers that are signed in to it."""
