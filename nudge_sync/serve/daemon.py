@@ -38,6 +38,7 @@ from nudge_sync.serve.schedule import (
     ScheduledJob,
     has_cycles,
 )
+from nudge_sync.serve.source_fetches import fetch_sources, start_source_series
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.retry import retry_transient
@@ -91,6 +92,7 @@ class Daemon:
         }
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
         self.prometheus = PrometheusMetrics(self.schedules)
+        start_source_series(self.config.collections, self.prometheus)
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -190,7 +192,9 @@ class Daemon:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
-            return cycle.apply(target, self.config.collections[name], None, progress)
+            settings = self.config.collections[name]
+            fetch_sources(target, settings.feedback, self.prometheus, progress)
+            return cycle.apply(target, settings, None, progress)
 
     def run_drill(self, name: str) -> None:
         """Run one restore drill of the collection `name`, and record what came of it."""

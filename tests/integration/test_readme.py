@@ -28,7 +28,7 @@ STORY = [
     ("gc",),
     ("forget", "--client", "nobody", "--yes"),
 ]
-ELSEWHERE = {"init", "log", "serve", "demo", "feedback export"}
+ELSEWHERE = {"init", "log", "serve", "demo", "feedback export", "feedback pull"}
 
 
 def read_promised_fields() -> dict[str, set[str]]:

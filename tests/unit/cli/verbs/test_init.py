@@ -45,6 +45,7 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
         for name, value in tables[section].items():
             default = fields[name].get_default(call_default_factory=True)
             examples = {"rate", "token_file", "feedback_port", "searches", "events", "history_days"}
+            examples.add("sources")
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()
