@@ -19,7 +19,7 @@ from nudge_sync.testing.source_world import LoggedOpinion, LoggedSearch, SourceW
 
 QUERY_DIMENSION = 4
 _DAY = 86_400.0
-_OLD_SEARCHES, _NEW_SEARCHES = 12, 5
+_OLD_SEARCHES, _NEW_SEARCHES = 6, 3
 _TIME_TOLERANCE = 0.01
 """Seconds by which a product may round."""
 

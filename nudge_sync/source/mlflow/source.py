@@ -31,7 +31,7 @@ from nudge_sync.source.openinference.rows import TraceReader
 from nudge_sync.source.openinference.settings import TraceSettings
 from nudge_sync.source.openinference.spans import Opinion, Span
 
-TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
+MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 _PAGE_TRACES = 100
 _OVERLAP_SECONDS = 600.0
 """Assessments this much older than the newest one that was read are handed over again."""
@@ -56,7 +56,7 @@ class MlflowSettings(TraceSettings):
 
 def open_mlflow(section: Mapping[str, Any]) -> MlflowSource:
     """Return the source that a `[[feedback.sources]]` table describes. Raises ConfigError."""
-    refuse_secrets_in_table(section, "feedback.sources", TOKEN_VARIABLE, "token_file")
+    refuse_secrets_in_table(section, "feedback.sources", MLFLOW_TOKEN_VARIABLE, "token_file")
     return MlflowSource(validate_settings(MlflowSettings, section, "feedback.sources"))
 
 
@@ -65,7 +65,7 @@ class MlflowSource:
 
     def __init__(self, settings: MlflowSettings) -> None:
         self._settings = settings
-        token = read_secret(TOKEN_VARIABLE, settings.token_file, "token_file")
+        token = read_secret(MLFLOW_TOKEN_VARIABLE, settings.token_file, "token_file")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = JsonClient(settings.url, headers)
 

@@ -31,7 +31,7 @@ from nudge_sync.source.openinference.settings import TraceSettings
 from nudge_sync.source.openinference.spans import Span, nest_attributes
 from nudge_sync.source.phoenix.annotations import read_opinions
 
-KEY_VARIABLE = "PHOENIX_API_KEY"
+PHOENIX_KEY_VARIABLE = "PHOENIX_API_KEY"
 _PAGE_SPANS = 1000
 _OVERLAP_SECONDS = 600.0
 """Annotations this much older than the newest one that was read are handed over again."""
@@ -52,7 +52,7 @@ class PhoenixSettings(TraceSettings):
 
 def open_phoenix(section: Mapping[str, Any]) -> PhoenixSource:
     """Return the source that a `[[feedback.sources]]` table describes. Raises ConfigError."""
-    refuse_secrets_in_table(section, "feedback.sources", KEY_VARIABLE, "api_key_file")
+    refuse_secrets_in_table(section, "feedback.sources", PHOENIX_KEY_VARIABLE, "api_key_file")
     return PhoenixSource(validate_settings(PhoenixSettings, section, "feedback.sources"))
 
 
@@ -61,7 +61,7 @@ class PhoenixSource:
 
     def __init__(self, settings: PhoenixSettings) -> None:
         self._settings = settings
-        key = read_secret(KEY_VARIABLE, settings.api_key_file, "api_key_file")
+        key = read_secret(PHOENIX_KEY_VARIABLE, settings.api_key_file, "api_key_file")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = JsonClient(settings.url, headers)
         self._path = f"/v1/projects/{settings.project}"
