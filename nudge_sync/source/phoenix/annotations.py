@@ -16,6 +16,8 @@ from nudge_sync.source.openinference.spans import Opinion, Span
 
 _BATCH_SPANS = 200
 """Spans that are named in one request."""
+_BATCH_NODES = 50
+"""Spans that are asked for in one request of GraphQL; Phoenix allows no more."""
 _DOCUMENT_FIELDS = "documentPosition score label annotatorKind updatedAt"
 
 
@@ -30,8 +32,11 @@ def read_opinions(
     for start in range(0, len(spans), _BATCH_SPANS):
         batch = spans[start : start + _BATCH_SPANS]
         opinions += _list_span_opinions(client, project_path, [span.span_id for span in batch])
-        nodes = {span.span_id: node_ids[span.span_id] for span in batch if span.span_id in node_ids}
-        opinions += _list_document_opinions(client, nodes)
+        nodes = [
+            (span.span_id, node_ids[span.span_id]) for span in batch if span.span_id in node_ids
+        ]
+        for first in range(0, len(nodes), _BATCH_NODES):
+            opinions += _list_document_opinions(client, dict(nodes[first : first + _BATCH_NODES]))
     return opinions
 
 
@@ -57,8 +62,6 @@ def _list_span_opinions(
 
 
 def _list_document_opinions(client: JsonClient, nodes: Mapping[str, str]) -> Iterator[Opinion]:
-    if not nodes:
-        return
     span_ids = list(nodes)
     parts = [
         f'n{index}: node(id: "{nodes[span_id]}") '
