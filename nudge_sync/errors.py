@@ -3,6 +3,7 @@
 NudgeSyncError
 ├── ConfigError                 the TOML file, an option or an environment variable
 ├── InputError                  arrays, feedback rows, plan files
+│   └── ModelMismatch           searches were embedded by another model than the collection
 ├── DatabaseError               what a connector raises; `transient` says whether to try again
 │   ├── Unreachable             no answer, or not ready yet (transient)
 │   ├── Unauthorised            the server refused the credentials
@@ -10,6 +11,8 @@ NudgeSyncError
 │   ├── UnsupportedCollection   a safe write is not possible; the message says what would work
 │   ├── DiskFull                too little room on the disk of an embedded database
 │   └── WriteNotVerified        what was read back is not what was written
+├── SourceError                 what a feedback source raises
+│   └── SourceUnreachable       no answer, or none in time (transient)
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
 ├── OnHold                      a person stopped the cycles of this collection
@@ -46,6 +49,10 @@ class InputError(NudgeSyncError):
     exit_code = 2
 
 
+class ModelMismatch(InputError):
+    """The searches were embedded by another model than the collection."""
+
+
 class DatabaseError(NudgeSyncError):
     """The database refused or failed a request."""
 
@@ -74,6 +81,16 @@ class DiskFull(DatabaseError):
 
 class WriteNotVerified(DatabaseError):
     """What was read back is not what was written."""
+
+
+class SourceError(NudgeSyncError):
+    """A feedback source refused or failed a request."""
+
+
+class SourceUnreachable(SourceError):
+    """A feedback source does not answer."""
+
+    transient = True
 
 
 class LeaseHeld(NudgeSyncError):

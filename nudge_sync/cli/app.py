@@ -20,6 +20,7 @@ from nudge_sync.cli.verbs.explain import explain
 from nudge_sync.cli.verbs.feedback.export import export
 from nudge_sync.cli.verbs.feedback.import_ import import_
 from nudge_sync.cli.verbs.feedback.judgements import judgements
+from nudge_sync.cli.verbs.feedback.pull import pull
 from nudge_sync.cli.verbs.feedback.stats import stats
 from nudge_sync.cli.verbs.forget import forget
 from nudge_sync.cli.verbs.gc import gc
@@ -58,7 +59,7 @@ VERBS = (
     mcp,
     demo,
 )
-FEEDBACK_VERBS = (import_, stats, judgements, export)
+FEEDBACK_VERBS = (import_, pull, stats, judgements, export)
 CANARY_VERBS = (start, status, promote, stop)
 
 app = typer.Typer(

@@ -229,7 +229,10 @@ def _digest_feedback(
 
 def _digest_settings(settings: CollectionSettings) -> str:
     relevant_settings = settings.model_dump(
-        mode="json", include={"solver", "gate", "feedback", "vector"}
+        mode="json",
+        include={"solver", "gate", "feedback", "vector"},
+        # Where feedback comes from changes no plan; what came does.
+        exclude={"feedback": {"sources"}},
     )
     return checksum.digest_json(relevant_settings)
 

@@ -50,6 +50,7 @@ from nudge_sync.serve.schedule import (
     select_reviews,
     select_schedules,
 )
+from nudge_sync.serve.source_fetches import fetch_sources, start_source_series
 from nudge_sync.serve.webhook import Webhook
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.restore_drill import DrillReport, run_drill
@@ -115,6 +116,7 @@ class Daemon:
         self.vector_names = self.config.vector_names
         self.unreachable_reasons = dict.fromkeys(self.schedules, "not tried yet")
         self.prometheus = PrometheusMetrics({**self.schedules, **self.review_seconds})
+        start_source_series(self.config.collections, self.prometheus)
 
     @contextmanager
     def accept_feedback(self, token: str) -> Iterator[None]:
@@ -254,6 +256,7 @@ class Daemon:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
+            fetch_sources(target, settings.feedback, self.prometheus, progress)
             return run_cycle_or_canary(target, settings, progress)
 
     def run_review(self, name: str) -> None:

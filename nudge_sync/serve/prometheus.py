@@ -26,6 +26,7 @@ from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROW_LABELS = ("written", "drifted", "missing")
 GATE_LABELS = ("passed", "refused")
+FETCH_LABELS = ("fetched", "failed")
 FEEDBACK_STATUSES = (200, 422, 500, 503)
 """How a batch for a collection is answered once its body was read."""
 FEEDBACK_KINDS: tuple[RowKind, ...] = get_args(RowKind)
@@ -84,6 +85,12 @@ class PrometheusMetrics:
         )
         self._feedback_rows = self._create_counter(
             "feedback_rows", "Rows sent over HTTP, accepted or why not.", "kind", "result"
+        )
+        self._source_fetches = self._create_counter(
+            "source_fetches", "Fetches from feedback sources by how they ended.", "source", "result"
+        )
+        self._source_rows = self._create_counter(
+            "source_rows", "Rows fetched from feedback sources.", "source", "result"
         )
         self._rankings = self._create_counter(
             "rankings", "Lists ranked over HTTP.", "arm", "fallback"
@@ -234,6 +241,20 @@ class PrometheusMetrics:
         """Count rows of a batch by their result: accepted, or the reason why not."""
         for result, count in results.items():
             self._feedback_rows.labels(collection, kind, result).inc(count)
+
+    def start_source_series(self, collection: str, source: str) -> None:
+        """Put the counts of a feedback source at 0."""
+        for result in FETCH_LABELS:
+            self._source_fetches.labels(collection, source, result)
+
+    def record_source_fetch(self, collection: str, source: str, result: str) -> None:
+        """Count a fetch from a feedback source that ended with `result`."""
+        self._source_fetches.labels(collection, source, result).inc()
+
+    def record_source_rows(self, collection: str, source: str, results: Mapping[str, int]) -> None:
+        """Count fetched rows by their result: new, unchanged, or the reason why not."""
+        for result, count in results.items():
+            self._source_rows.labels(collection, source, result).inc(count)
 
     def record_ranking(self, collection: str, arm: str, fallback: str) -> None:
         """Count a list by its arm and by why it is not the arm's own; both may be ""."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nudge_sync.connector.settings import Section
+from nudge_sync.settings.sources import SourceSettings
 
 DEFAULT_ACTIONS = {
     "relevant": 1.0,
@@ -63,6 +64,8 @@ class FeedbackSettings(Section):
     """Searches that the application logs in a collection of its own; only read."""
     events: EventLog | None = None
     """Events that the application logs in a collection of its own; only read."""
+    sources: tuple[SourceSettings, ...] = ()
+    """Where searches and events are fetched from before each cycle."""
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(
         default_factory=lambda: dict(DEFAULT_ACTIONS)
     )
@@ -96,3 +99,12 @@ class FeedbackSettings(Section):
     """Clients this many deviations more active than the median are left out as bots."""
     negatives: bool = False
     """Whether points that people skipped to click further down are moved away from the query."""
+
+    @field_validator("sources")
+    @classmethod
+    def _check_source_names(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source.name for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two sources are called {name!r}; give each a name = "..."')
+        return sources

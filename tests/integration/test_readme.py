@@ -33,7 +33,7 @@ STORY = [
     ("gc",),
     ("forget", "--client", "nobody", "--yes"),
 ]
-ELSEWHERE = {"init", "log", "console", "serve", "mcp", "demo", "feedback export"}
+ELSEWHERE = {"init", "log", "console", "serve", "mcp", "demo", "feedback export", "feedback pull"}
 
 
 def read_promised_fields() -> dict[str, set[str]]:

@@ -68,12 +68,14 @@ def import_rows(
     actions: Container[str] = (),
     rejects_path: Path | None = None,
     rejects_beside_sources: bool = False,
+    dry_run: bool = False,
     batch_size: int = 1000,
     progress: Progress = ignore_progress,
 ) -> ImportReport:
     """Store every good row of `sources`, and report the others.
 
-    Storing the same rows again changes nothing. With `strict` all rows are checked before the
+    Storing the same rows again changes nothing. With `dry_run` nothing is stored, and the report
+    says what would be. With `strict` all rows are checked before the
     first is stored, and a bad row raises RowsRefused; with `requires_events` rows that bring no
     feedback do so too. actions: those that have a weight; others that name no point are left out.
     rejects_path: the file that refused rows are written to; rejects_beside_sources: without one,
@@ -91,6 +93,8 @@ def import_rows(
             _read_batches(sources, importer, batch_size, progress)
             return importer.finish()
 
+    if dry_run:
+        return run_pass(store=False)
     if strict:
         for path in files:
             refuse_pipe(path)

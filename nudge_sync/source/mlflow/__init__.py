@@ -1,0 +1,1 @@
+"""MLflow 3: retriever spans of traces, and the assessments of traces and spans."""

@@ -1,0 +1,1 @@
+"""Arize Phoenix: retriever spans, and annotations of spans and of their documents."""

@@ -1,0 +1,45 @@
+"""Programs of other projects, each in an environment of its own that is kept between sessions.
+
+Their dependencies do not fit beside ours. The environments stand in the folder that
+NUDGE_SYNC_TEST_CACHE names, by default in the user's cache; the first session installs them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ENVIRONMENTS = {
+    "phoenix": ["arize-phoenix==20.26.1"],
+    "mlflow": ["mlflow==3.17.2"],
+}
+"""Name of an environment -> what is installed in it."""
+
+
+def find_or_make_environment(name: str) -> Path:
+    """Return the folder of an environment's programs; it is installed if it is not there yet."""
+    requirements = ENVIRONMENTS[name]
+    folder = _get_cache() / f"{name}-{'-'.join(requirements)}-py{sys.version_info.minor}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _install(folder, requirements)
+            (folder / "complete").touch()
+    return folder / "bin"
+
+
+def _get_cache() -> Path:
+    cache = os.environ.get("NUDGE_SYNC_TEST_CACHE")
+    return Path(cache) if cache else Path.home() / ".cache" / "nudge-sync-tests"
+
+
+def _install(folder: Path, requirements: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    # Our own constraints are not meant for other projects.
+    variables = {name: value for name, value in os.environ.items() if "CONSTRAINT" not in name}
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements]
+    subprocess.run(pip, check=True, env=variables)
