@@ -13,8 +13,8 @@ from typing import Protocol
 from nudge_sync.config import Config
 from nudge_sync.connector import Database, connect, read_secret
 from nudge_sync.errors import ConfigError
+from nudge_sync.serve.jobs.schedule import RunningSchedule, find_next_cycles
 from nudge_sync.serve.log_lines import log_message
-from nudge_sync.serve.schedule import RunningSchedule, find_next_cycles
 
 
 @dataclass(frozen=True)

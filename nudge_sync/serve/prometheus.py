@@ -21,7 +21,7 @@ from prometheus_client.exposition import generate_latest
 
 from nudge_sync.feedback.ingest.batches import RowKind
 from nudge_sync.serve.experiments.series import ExperimentSeries
-from nudge_sync.serve.outcomes import CYCLE_LABELS, DRILL_LABELS
+from nudge_sync.serve.jobs.outcomes import CYCLE_LABELS, DRILL_LABELS
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROW_LABELS = ("written", "drifted", "missing")

@@ -61,9 +61,9 @@ def serve(
     )
     from nudge_sync.config import Config, load_config
     from nudge_sync.connector.secrets import read_secret
-    from nudge_sync.serve import webhook
     from nudge_sync.serve.daemon import run_daemon as run
     from nudge_sync.serve.log_lines import configure_logging
+    from nudge_sync.serve.notices import webhook
     from nudge_sync.serve.probes import TOKEN_VARIABLE
     from nudge_sync.serve.reload import ConfigReload
     from nudge_sync.serve.telemetry import trace_cycles

@@ -16,6 +16,7 @@ from nudge_sync.feedback.timeline import (
     count_days,
     list_newest_events,
 )
+from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.target import Target
 
 NEWEST_EVENTS = 25
@@ -37,7 +38,12 @@ def build_feedback_view(
     """Read all feedback and count it; write nothing. Raises ConfigError, DatabaseError."""
     feedback = open_feedback(target, settings.feedback)
     log = load_log(
-        feedback.queries, feedback.events, settings.feedback, target.facts.dimension, progress
+        feedback.queries,
+        feedback.events,
+        settings.feedback,
+        target.facts.dimension,
+        progress,
+        space=read_space(target) if settings.gate.suspects_drift else None,
     )
     return FeedbackView(
         stats=summarise_log(log, settings.feedback, target.facts.points).summary(),

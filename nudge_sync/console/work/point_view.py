@@ -21,6 +21,7 @@ from nudge_sync.feedback.explain import JudgementReason, explain_judgements
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.target import Target
 
 EXPLAINED_DEPTH = 10
@@ -46,7 +47,12 @@ def build_point_view(
     """Explain the point with this id; write nothing. Raises InputError where there is none."""
     feedback = open_feedback(target, settings.feedback)
     log = load_log(
-        feedback.queries, feedback.events, settings.feedback, target.facts.dimension, progress
+        feedback.queries,
+        feedback.events,
+        settings.feedback,
+        target.facts.dimension,
+        progress,
+        space=read_space(target) if settings.gate.suspects_drift else None,
     )
     judgements = build_judgements(log, settings.feedback)
     explanation = explain_point(

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from nudge_sync.canary.status import ExperimentStatus
 from nudge_sync.experiment.evidence.decision import Evidence
-from nudge_sync.serve.outcomes import REVIEW_LABELS, ReviewOutcome
+from nudge_sync.serve.jobs.outcomes import REVIEW_LABELS, ReviewOutcome
 
 KINDS = ("canary", "holdback")
 ARMS = ("control", "treatment")

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from nudge_sync.serve.outcomes import CycleOutcome, DrillOutcome
+from nudge_sync.serve.jobs.outcomes import CycleOutcome, DrillOutcome
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
 SUMMARY = {

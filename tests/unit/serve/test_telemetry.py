@@ -55,7 +55,7 @@ def run_cycle(workspace: Workspace, name: str = "docs", extra_toml: str = ""):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with record_spans(provider, "qdrant-edge"):
-        Daemon(load_config(workspace.config_path), StopRequest()).run_cycle(name)
+        Daemon(load_config(workspace.config_path), StopRequest()).jobs.run_cycle(name)
     provider.shutdown()
     return {span.name: span for span in exporter.get_finished_spans()}
 

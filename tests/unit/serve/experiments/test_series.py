@@ -8,7 +8,7 @@ from nudge_sync.canary.review import review
 from nudge_sync.canary.start import start
 from nudge_sync.canary.status import read_status
 from nudge_sync.config import CollectionSettings
-from nudge_sync.serve.outcomes import REVIEW_LABELS, describe_review
+from nudge_sync.serve.jobs.outcomes import REVIEW_LABELS, describe_review
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.running import read_running_experiment

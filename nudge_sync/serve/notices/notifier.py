@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nudge_sync.serve.outcomes import CycleOutcome, DrillOutcome, LogLine, ReviewOutcome
-from nudge_sync.serve.webhook import Notification, Webhook
+from nudge_sync.serve.jobs.outcomes import CycleOutcome, DrillOutcome, LogLine, ReviewOutcome
+from nudge_sync.serve.notices.webhook import Notification, Webhook
 
 _NOTIFIED_CYCLES: frozenset[CycleOutcome] = frozenset({"applied", "refused", "failed"})
 _NOTIFIED_DRILLS: frozenset[DrillOutcome] = frozenset({"damaged", "failed"})

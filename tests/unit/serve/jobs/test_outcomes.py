@@ -21,7 +21,7 @@ from nudge_sync.errors import (
 )
 from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.held_out import LiveCheck
-from nudge_sync.serve.outcomes import (
+from nudge_sync.serve.jobs.outcomes import (
     LogLine,
     describe_drill,
     describe_drill_error,

@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from nudge_sync.serve.notifier import Notifier
-from nudge_sync.serve.outcomes import CycleOutcome, DrillOutcome, LogLine, ReviewOutcome
-from nudge_sync.serve.webhook import Webhook
+from nudge_sync.serve.jobs.outcomes import CycleOutcome, DrillOutcome, LogLine, ReviewOutcome
+from nudge_sync.serve.notices.notifier import Notifier
+from nudge_sync.serve.notices.webhook import Webhook
 
 LINE = LogLine(logging.INFO, "it happened", {"reason": "so", "revision": 3})
 

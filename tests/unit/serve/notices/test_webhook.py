@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook as OtherWebhook
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.serve.webhook import Notification, Webhook, parse_secret
+from nudge_sync.serve.notices.webhook import Notification, Webhook, parse_secret
 from tests.support.canned_server import Answers, start_server
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()

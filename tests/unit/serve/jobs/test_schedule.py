@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nudge_sync.config import ScheduleSettings
-from nudge_sync.serve.schedule import (
+from nudge_sync.serve.jobs.schedule import (
     CycleJob,
     DrillJob,
     ReviewJob,

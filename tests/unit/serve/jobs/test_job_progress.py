@@ -8,7 +8,7 @@ import pytest
 
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.errors import Interrupted
-from nudge_sync.serve.job_progress import build_job_progress
+from nudge_sync.serve.jobs.job_progress import build_job_progress
 
 
 def test_a_line_now_and_then_says_how_much_feedback_was_read(caplog):

@@ -1,0 +1,1 @@
+"""What the daemon does for each collection, when, and what came of it."""

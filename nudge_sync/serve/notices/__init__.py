@@ -1,0 +1,1 @@
+"""Telling people and programs elsewhere what the daemon decided."""
