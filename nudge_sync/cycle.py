@@ -23,9 +23,9 @@ from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.embedding_space import store_space
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
-from nudge_sync.store.gc import collect_garbage
 from nudge_sync.store.hold import format_refusal, read_hold, release_hold
 from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.writing.canary import refuse_running_canary, start_canary
 from nudge_sync.writing.resume import finish_pending_revision, finish_pending_rollback
 from nudge_sync.writing.two_phase import Writer, open_writer, require_room_for_rows

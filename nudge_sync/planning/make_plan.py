@@ -36,7 +36,7 @@ from nudge_sync.store.erasure import ErasureState
 from nudge_sync.store.ledger import Ledger, Revision, find_head
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
-from nudge_sync.store.verify import find_unsettled_rows
+from nudge_sync.store.upkeep.verify import find_unsettled_rows
 
 
 def make_plan(

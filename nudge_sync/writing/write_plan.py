@@ -18,7 +18,7 @@ from nudge_sync.store import checksum
 from nudge_sync.store.ledger import Revision, find_head
 from nudge_sync.store.provenance import ClassifiedPoints, classify_points
 from nudge_sync.store.target import Target
-from nudge_sync.store.verify import find_unsettled_rows
+from nudge_sync.store.upkeep.verify import find_unsettled_rows
 from nudge_sync.writing.experiments import end_experiments
 from nudge_sync.writing.resume import conclude_revision
 from nudge_sync.writing.two_phase import (

@@ -23,7 +23,7 @@ from nudge_sync.errors import DiskFull, NudgeSyncError
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.passing_plan import make_passing_plan

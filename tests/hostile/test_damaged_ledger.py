@@ -12,8 +12,8 @@ from nudge_sync import cycle
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import erasure
-from nudge_sync.store.integrity import find_damaged_records
 from nudge_sync.store.ledger import Revision
+from nudge_sync.store.upkeep.integrity import find_damaged_records
 from tests.support.nudged_collection import (
     LEDGER,
     NudgedCollection,

@@ -18,7 +18,7 @@ from nudge_sync.errors import DamagedRecord, NudgeSyncError
 from nudge_sync.store import checksum, lease, schema
 from nudge_sync.store.ledger import Revision, parse_entry
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

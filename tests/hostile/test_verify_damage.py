@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from tests.support.nudged_collection import (
     HISTORY,
     LEDGER,

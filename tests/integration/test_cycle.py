@@ -9,7 +9,7 @@ from nudge_sync import cycle
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
 from nudge_sync.planning.plan_file import load_plan, save_plan
-from nudge_sync.store import verify
+from nudge_sync.store.upkeep import verify
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (

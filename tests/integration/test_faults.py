@@ -9,7 +9,7 @@ import pytest
 from nudge_sync.errors import DatabaseError
 from nudge_sync.store import retry
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

@@ -16,7 +16,7 @@ from nudge_sync.store.hold import HoldRequest, place_hold, read_hold, release_ho
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_pending_revisions
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

@@ -19,7 +19,7 @@ from nudge_sync.connector import connect
 from nudge_sync.errors import Unreachable, UnsupportedCollection
 from nudge_sync.store.copies import make_missing_copies, read_copies
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.rollback import roll_back
 from tests.support.applications import empty_qdrant
 from tests.support.qdrant_server.cluster import QdrantCluster, start_cluster

@@ -12,10 +12,10 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import Unauthorised, Unreachable
-from nudge_sync.store.gc import sweep_leftovers
 from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.gc import sweep_leftovers
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_qdrant import ingest

@@ -20,7 +20,7 @@ from nudge_sync.config import CollectionSettings, GateSettings, WriteSettings
 from nudge_sync.connector import Database, Float32
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

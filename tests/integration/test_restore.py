@@ -14,7 +14,7 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.store.provenance import classify_points
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryStore
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (

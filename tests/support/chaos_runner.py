@@ -24,7 +24,7 @@ from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.ledger import find_candidate, find_pending_revisions
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

@@ -31,7 +31,7 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import (
     WRITES,
     Crash,

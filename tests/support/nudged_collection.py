@@ -12,8 +12,9 @@ import pytest
 
 from nudge_sync import cycle
 from nudge_sync.errors import DamagedRecord, NudgeSyncError
-from nudge_sync.store import checksum, verify
+from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep import verify
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (

@@ -22,8 +22,8 @@ def gc(
     Never a point's newest original, nor one that a vector of the history was made from.
     """
     from nudge_sync.cli.run import run_on_collections
-    from nudge_sync.store.gc import collect_garbage, sweep_leftovers
     from nudge_sync.store.lease import hold_lease
+    from nudge_sync.store.upkeep.gc import collect_garbage, sweep_leftovers
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write

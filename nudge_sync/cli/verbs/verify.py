@@ -40,8 +40,8 @@ def verify(
 ) -> None:
     """Compare the collection with shadow and ledger, point by point; writes nothing to it."""
     from nudge_sync.cli.run import run_on_collections
-    from nudge_sync.store.restore_drill import run_drill
-    from nudge_sync.store.verify import verify as compare_with_ledger
+    from nudge_sync.store.upkeep.restore_drill import run_drill
+    from nudge_sync.store.upkeep.verify import verify as compare_with_ledger
 
     def work(job: Job) -> dict[str, Any]:
         drill_summary = {}

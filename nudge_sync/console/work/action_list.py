@@ -21,8 +21,8 @@ from nudge_sync.errors import InputError
 from nudge_sync.store import lease
 from nudge_sync.store.hold import HoldRequest, format_refusal, place_hold, read_hold, release_hold
 from nudge_sync.store.ledger import find_head, find_restorable_revisions
-from nudge_sync.store.restore_drill import DEFAULT_SAMPLE_SIZE, run_drill
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.restore_drill import DEFAULT_SAMPLE_SIZE, run_drill
 from nudge_sync.writing.rollback import roll_back
 
 _LOGGER = logging.getLogger("nudge_sync")

@@ -37,9 +37,9 @@ from nudge_sync.serve.jobs.source_fetches import fetch_sources
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.notices.notifier import Notifier
 from nudge_sync.serve.prometheus import PrometheusMetrics
-from nudge_sync.store.restore_drill import DrillReport, run_drill
 from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.upkeep.restore_drill import DrillReport, run_drill
 
 
 @dataclass

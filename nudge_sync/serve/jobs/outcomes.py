@@ -17,7 +17,7 @@ from nudge_sync.errors import (
     OnHold,
 )
 from nudge_sync.serve.log_lines import log_message
-from nudge_sync.store.restore_drill import DrillReport
+from nudge_sync.store.upkeep.restore_drill import DrillReport
 
 CycleOutcome: TypeAlias = Literal[
     "applied",

@@ -18,11 +18,11 @@ from nudge_sync.errors import NudgeSyncError
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
-from nudge_sync.store.gc import collect_garbage, sweep_leftovers
 from nudge_sync.store.lease import break_lease, hold_lease
 from nudge_sync.store.provenance import classify_points
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.gc import collect_garbage, sweep_leftovers
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import WRITES, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

@@ -7,13 +7,13 @@ import pytest
 from nudge_sync.canary.review import promote, review, stop
 from nudge_sync.canary.start import start
 from nudge_sync.settings.canary import CanarySettings
-from nudge_sync.store import gc
 from nudge_sync.store.experiments.candidate import open_candidate, scan_candidate
 from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_candidate, find_pending_revisions
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep import gc
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from tests.support.passing_plan import make_passing_plan

@@ -21,7 +21,7 @@ from nudge_sync.store.experiments.running import (
 )
 from nudge_sync.store.hold import HoldRequest, place_hold, read_hold, release_hold
 from nudge_sync.store.ledger import find_candidate
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.rollback import roll_back
 from tests.support.experiments.visits import log_sessions
 from tests.support.sample_collection import SETTINGS as SAMPLE_SETTINGS

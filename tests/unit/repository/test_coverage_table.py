@@ -31,7 +31,7 @@ def count(statements: int, missing: int, branches: int = 0, missing_branches: in
 
 FILES = {
     "nudge_sync/store/lease.py": count(60, 0, 20, 4),
-    "nudge_sync/store/gc.py": count(40, 10, 0, 0),
+    "nudge_sync/store/upkeep/gc.py": count(40, 10, 0, 0),
     "nudge_sync/cycle.py": count(10, 0),
     "nudge_sync/feedback/clicks/bias/pbm.py": count(5, 5),
     "connectors/nudge_sync_milvus/client.py": count(0, 0),

@@ -21,8 +21,8 @@ from nudge_sync.store.embedding_space import (
     sketch_vectors,
     store_space,
 )
-from nudge_sync.store.integrity import find_damaged_records
 from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.upkeep.integrity import find_damaged_records
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 from tests.support.unit_vectors import normalise_rows
 

@@ -15,7 +15,7 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection
 from tests.support.unit_vectors import make_unit_rows, normalise_rows

@@ -20,9 +20,9 @@ from nudge_sync.store.hold import (
     refuse_hold,
     release_hold,
 )
-from nudge_sync.store.integrity import find_damaged_records
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.integrity import find_damaged_records
 from tests.support.tracked_collection import TrackedCollection
 
 ANNA = HoldRequest("anna@web1", "worse since Tuesday")

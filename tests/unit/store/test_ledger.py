@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.errors import InputError, LeaseLost
-from nudge_sync.store.gc import prune_ledger
 from nudge_sync.store.ledger import Ledger, find_head, find_restorable_revisions, trace_lineage
+from nudge_sync.store.upkeep.gc import prune_ledger
 from nudge_sync.testing.memory import MemoryDatabase
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

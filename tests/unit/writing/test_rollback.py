@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.rollback import roll_back
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
 

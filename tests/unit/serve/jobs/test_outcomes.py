@@ -29,7 +29,7 @@ from nudge_sync.serve.jobs.outcomes import (
     describe_report,
     describe_review_error,
 )
-from nudge_sync.store.restore_drill import DrillReport
+from nudge_sync.store.upkeep.restore_drill import DrillReport
 from tests.support.fake_plan import make_fake_plan
 
 REFUSAL = Gate(passed=False, reasons=["too few queries", "no gain"])

@@ -5,7 +5,6 @@ import pytest
 
 from nudge_sync.config import WriteSettings
 from nudge_sync.errors import DamagedRecord, InputError
-from nudge_sync.store import gc, integrity
 from nudge_sync.store.experiments.candidate import (
     drop_candidate,
     open_candidate,
@@ -13,6 +12,7 @@ from nudge_sync.store.experiments.candidate import (
     stage_candidate,
 )
 from nudge_sync.store.experiments.running import end_experiment, start_experiment
+from nudge_sync.store.upkeep import gc, integrity
 from tests.support.sample_collection import open_sample_collection
 
 IDS = list(range(5))

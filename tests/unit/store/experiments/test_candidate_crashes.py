@@ -3,7 +3,6 @@
 import pytest
 
 from nudge_sync.config import WriteSettings
-from nudge_sync.store import gc
 from nudge_sync.store.experiments.candidate import (
     drop_candidate,
     open_candidate,
@@ -16,6 +15,7 @@ from nudge_sync.store.experiments.running import (
     start_experiment,
 )
 from nudge_sync.store.target import open_target
+from nudge_sync.store.upkeep import gc
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from tests.support.experiments.sample_experiment import turn_vectors
 from tests.support.sample_collection import open_sample_collection

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.store.restore_drill import open_scratch_records, run_drill
+from nudge_sync.store.upkeep.restore_drill import open_scratch_records, run_drill
 from tests.support.sample_collection import JUDGED_POINTS, SETTINGS, SampleCollection
 
 

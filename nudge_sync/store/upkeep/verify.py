@@ -10,7 +10,6 @@ from nudge_sync.connector import PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import lease
-from nudge_sync.store.integrity import name_damaged_records
 from nudge_sync.store.ledger import (
     Revision,
     find_head,
@@ -25,6 +24,7 @@ from nudge_sync.store.provenance import (
     has_same_vector,
 )
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.integrity import name_damaged_records
 
 _BATCH_SIZE = 10_000
 """Points that are read and compared at a time."""

@@ -8,8 +8,8 @@ import pytest
 
 from nudge_sync.connector import Records
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.store.integrity import find_damaged_records, name_damaged_records
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.integrity import find_damaged_records, name_damaged_records
 from tests.support.tracked_collection import TrackedCollection
 
 

@@ -8,11 +8,11 @@ from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
 from nudge_sync.errors import Interrupted
 from nudge_sync.store import checksum
-from nudge_sync.store.gc import collect_garbage, sweep_leftovers
 from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.ledger import find_restorable_revisions
-from nudge_sync.store.restore_drill import open_scratch_records, run_drill
-from nudge_sync.store.verify import verify
+from nudge_sync.store.upkeep.gc import collect_garbage, sweep_leftovers
+from nudge_sync.store.upkeep.restore_drill import open_scratch_records, run_drill
+from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import JUDGED_POINTS, SETTINGS, SampleCollection

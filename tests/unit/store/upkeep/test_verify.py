@@ -7,7 +7,7 @@ import pytest
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.store.lease import break_lease, hold_lease
 from nudge_sync.store.target import open_target
-from nudge_sync.store.verify import VerifyReport, verify
+from nudge_sync.store.upkeep.verify import VerifyReport, verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back

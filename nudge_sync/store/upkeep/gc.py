@@ -19,8 +19,8 @@ from nudge_sync.store.ledger import (
     trace_lineage,
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
-from nudge_sync.store.restore_drill import open_scratch_records
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.restore_drill import open_scratch_records
 
 
 def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
