@@ -16,6 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from nudge_sync import cycle
+from nudge_sync.canary.review import review
 from nudge_sync.config import Config
 from nudge_sync.connector import connect
 from nudge_sync.console.access import Access
@@ -64,6 +65,7 @@ def build_config(folder: Path) -> Config:
                 "tools": {
                     "solver": {"method": "nudge-c"},
                     "schedule": {"every": "6h"},
+                    "canary": {"holdback_share": 0.05},
                     "console": {"title": "tool"},
                 }
             },
@@ -72,7 +74,7 @@ def build_config(folder: Path) -> Config:
 
 
 def fill_collection(config: Config) -> None:
-    """Make the demo's collection, and let two cycles write as its requests come in."""
+    """Make the demo's collection, let two cycles write as its requests come in, and hold back."""
     tools, requests = load_demo_data()
     train, _ = split_requests(requests)
     database = connect(config.connector, config.connection)
@@ -88,6 +90,7 @@ def fill_collection(config: Config) -> None:
             known = count
             if share < 1:
                 print(cycle.apply(target, settings).summary()["revision"], "revisions", flush=True)
+        review(target, settings)
     finally:
         database.close()
 

@@ -16,11 +16,19 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.console.jobs import BackgroundJob, JobBoard
 from nudge_sync.console.opener import DatabaseOpener
 from nudge_sync.console.work.action_request import ORIGINALS, ActionRequest, Prospect
+from nudge_sync.console.work.canary_actions import (
+    describe_canary,
+    describe_promotion,
+    describe_stop,
+    promote_canary,
+    start_canary,
+    stop_experiment,
+)
 from nudge_sync.console.work.plan_view import PlanShelf, PlanView
 from nudge_sync.errors import InputError
 from nudge_sync.store import lease
 from nudge_sync.store.hold import HoldRequest, format_refusal, place_hold, read_hold, release_hold
-from nudge_sync.store.ledger import find_head, find_restorable_revisions
+from nudge_sync.store.ledger import find_candidate, find_head, find_restorable_revisions
 from nudge_sync.store.target import Target
 from nudge_sync.store.upkeep.restore_drill import DEFAULT_SAMPLE_SIZE, run_drill
 from nudge_sync.writing.rollback import roll_back
@@ -123,6 +131,8 @@ def _refuse_apply(target: Target, moved_count: int) -> str:
     hold = read_hold(target)
     if hold is not None:
         return format_refusal(target, hold)
+    if find_candidate(target.open_ledger().entries()) is not None:
+        return "A canary runs, and nothing else is written until it ends."
     return "" if moved_count else "There is nothing to write: every point holds what it shall."
 
 
@@ -302,6 +312,9 @@ def _unlock(
 ACTIONS: Mapping[str, Action] = {
     "apply": Action("Apply the plan", _describe_apply, _apply, drops_plan=True),
     "rollback": Action("Roll back", _describe_rollback, _roll_back, drops_plan=True),
+    "canary-start": Action("Start a canary", describe_canary, start_canary, drops_plan=True),
+    "canary-promote": Action("Promote the canary", describe_promotion, promote_canary),
+    "canary-stop": Action("End the experiment", describe_stop, stop_experiment),
     "hold": Action("Put on hold", _describe_hold, _hold),
     "release": Action("Release", _describe_release, _release),
     "drill": Action("Restore drill", _describe_drill, _drill),

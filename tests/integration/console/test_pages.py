@@ -40,7 +40,10 @@ PAGES = (
     "/c/docs/revisions/compare?left=1&right=1",
     "/c/docs/experiment",
 )
-ACTIONS = ("apply", "rollback", "hold", "release", "drill", "unlock")
+ACTIONS = (
+    *("apply", "rollback", "hold", "release", "drill", "unlock"),
+    *("canary-start", "canary-promote", "canary-stop"),
+)
 
 
 @pytest.fixture(params=["memory", "qdrant-edge"])
@@ -107,6 +110,53 @@ def test_a_person_applies_a_plan_and_takes_it_back(site):
     assert hold.by.startswith("Anna in the console, from ")
     assert hold.reason == "it looks wrong"
     assert "on hold" in client.get("/").text
+
+
+def do_confirmed(site, client, action, **fields):
+    """Do what a page asked about, as a person does who says yes."""
+    question = client.get(f"/c/docs/do/{action}")
+    found = re.findall(r'name="confirmed" value="(\w+)"', question.text)
+    confirmed = {"confirmed": found[0]} if found else {}
+    answer = post_form(client, f"/c/docs/do/{action}", find_proof(question), **confirmed, **fields)
+    assert answer.status_code == 303, answer.text
+    site.wait_for_jobs()
+    return client.get(answer.headers["location"]).text
+
+
+def read_page(site, client, path):
+    """Return a page once what it waits for is there."""
+    client.get(path)
+    site.wait_for_jobs()
+    return client.get(path).text
+
+
+def test_a_plan_is_tried_in_a_canary_and_promoted(memory_sample, memory_site):
+    before = memory_sample.read_vectors().tobytes()
+    client = memory_site.browse(ACTION_TOKEN, "Anna")
+    memory_site.compute_plan(client)
+    assert "Try in a canary" in client.get("/c/docs/plan").text
+    assert "Done" in do_confirmed(memory_site, client, "canary-start")
+    assert memory_sample.read_vectors().tobytes() == before
+    page = read_page(memory_site, client, "/c/docs/experiment")
+    assert "not written yet" in page
+    assert "It goes on" in page
+    memory_site.compute_plan(client)
+    assert "A canary runs" in client.get("/c/docs/do/apply").text
+    assert "Done" in do_confirmed(memory_site, client, "canary-promote")
+    assert memory_sample.read_vectors().tobytes() != before
+    ending = memory_sample.target().open_ledger().read_entry(1).details.ending
+    assert ending.by.startswith("Anna in the console, from ")
+
+
+def test_a_canary_is_ended_with_a_reason(memory_sample, memory_site):
+    client = memory_site.browse(ACTION_TOKEN)
+    memory_site.compute_plan(client)
+    do_confirmed(memory_site, client, "canary-start")
+    assert "Done" in do_confirmed(memory_site, client, "canary-stop", reason="a feeling")
+    page = read_page(memory_site, client, "/c/docs/experiment")
+    assert "Nothing is compared on live traffic" in page
+    assert "a feeling" in page
+    assert "Nothing runs." in client.get("/c/docs/do/canary-stop").text
 
 
 def test_every_page_answers(site):

@@ -1,0 +1,136 @@
+"""What an operator can do about a canary or a holdback from the console."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nudge_sync.base.progress import Progress
+from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.start import start
+from nudge_sync.canary.status import ExperimentStatus, read_status
+from nudge_sync.config import CollectionSettings
+from nudge_sync.console.work.action_request import ActionRequest, Prospect
+from nudge_sync.console.work.plan_view import PlanView
+from nudge_sync.errors import InputError
+from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store.hold import format_refusal, read_hold
+from nudge_sync.store.ledger import find_candidate
+from nudge_sync.store.target import Target
+
+
+def describe_canary(
+    target: Target, settings: CollectionSettings, _to: str, view: PlanView | None
+) -> Prospect:
+    """Say who would see the plan, and for how long."""
+    if view is None:
+        return Prospect("Try a plan?", {}, "Try", refusal="Compute a plan first.")
+    canary, moved = settings.canary or CanarySettings(), len(view.plan.rows)
+    lists = "lists made of both" if canary.mode == "interleave" else "the plan's lists"
+    return Prospect(
+        f"Show {moved:,} new vectors of {target.name} to some sessions?",
+        {
+            "written to the collection": "nothing, until it is promoted",
+            "who sees it": f"{canary.share:.0%} of the {canary.unit}s, {lists}",
+            "for how long": f"{canary.max_days:g} days at most",
+            "once proven": "written" if canary.on_success == "apply" else "waits for a person",
+            "meanwhile": "nothing else is written to the collection",
+        },
+        "Start the canary",
+        confirmed=view.plan.inputs_digest,
+        refusal=_refuse_canary(target, view),
+    )
+
+
+def start_canary(
+    target: Target,
+    settings: CollectionSettings,
+    request: ActionRequest,
+    view: PlanView | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Show the plan that was confirmed to some sessions."""
+    if view is None or view.plan.inputs_digest != request.confirmed:
+        raise InputError("the plan is not the one that was confirmed; look at it again")
+    return start(target, settings, view.plan, progress).summary()
+
+
+def describe_promotion(
+    target: Target, settings: CollectionSettings, _to: str, _view: PlanView | None
+) -> Prospect:
+    """Say what the evidence says, and how much would be written."""
+    status = read_status(target, settings, now=time.time())
+    candidate, hold = status.candidate, read_hold(target)
+    if candidate is None:
+        return Prospect("Write what a canary shows?", {}, "Write", refusal="No canary runs.")
+    return Prospect(
+        f"Write {candidate.details.staged:,} vectors of {target.name}?",
+        {"the evidence says": _format_verdict(status), "way back": "a rollback, to every bit"},
+        f"Write {candidate.details.staged:,} vectors",
+        is_grave=True,
+        confirmed=str(candidate.number),
+        refusal=format_refusal(target, hold) if hold else "",
+    )
+
+
+def promote_canary(
+    target: Target,
+    settings: CollectionSettings,
+    request: ActionRequest,
+    _view: PlanView | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the candidate that was confirmed."""
+    candidate = find_candidate(target.open_ledger().entries())
+    if candidate is None or str(candidate.number) != request.confirmed:
+        raise InputError("the canary is not the one that was confirmed; look at it again")
+    return promote(target, settings, request.actor.describe(), progress).summary()
+
+
+def describe_stop(
+    target: Target, settings: CollectionSettings, _to: str, _view: PlanView | None
+) -> Prospect:
+    """Say what runs, and what the evidence says of it."""
+    status = read_status(target, settings, now=time.time())
+    is_something = status.running is not None or status.candidate is not None
+    runs = status.running.experiment_id if status.running else "nothing"
+    return Prospect(
+        f"End what is compared on live traffic of {target.name}?",
+        {
+            "runs": runs,
+            "the evidence says": _format_verdict(status),
+            "written to the collection": "nothing",
+        },
+        "End it",
+        asks_reason=True,
+        refusal="" if is_something else "Nothing runs.",
+    )
+
+
+def stop_experiment(
+    target: Target,
+    settings: CollectionSettings,
+    request: ActionRequest,
+    _view: PlanView | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """End the canary or the holdback."""
+    by = request.actor.describe()
+    return stop(target, settings, by, request.reason, progress).summary()
+
+
+def _refuse_canary(target: Target, view: PlanView) -> str:
+    hold = read_hold(target)
+    if hold is not None:
+        return format_refusal(target, hold)
+    if not view.plan.gate.passed:
+        return "The gate refuses this plan."
+    if not len(view.plan.rows):
+        return "There is nothing to show: every point holds what it shall."
+    is_running = find_candidate(target.open_ledger().entries()) is not None
+    return "A canary runs already." if is_running else ""
+
+
+def _format_verdict(status: ExperimentStatus) -> str:
+    decision = status.decision
+    return f"{decision.verdict}: {decision.reason}" if decision else "nothing yet"
