@@ -91,7 +91,8 @@ def summarise_error(error: NudgeSyncError) -> dict[str, Any]:
 
 
 def _print_usage_error(ctx: Any, error: typer.TyperException) -> None:
-    message = str(getattr(error, "message", error))
+    # Not its `message`, which is empty where an argument is missing.
+    message = error.format_message()
     _print_document(ctx, describe_failure("UsageError", message, getattr(error, "exit_code", 2)))
 
 

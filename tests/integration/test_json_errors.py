@@ -35,6 +35,7 @@ ARGUMENTS = {
     ("rollback",): ("--yes",),
     ("canary", "promote"): ("--yes",),
     ("feedback", "import"): (os.devnull,),
+    ("feedback", "pull"): ("phoenix",),
     ("demo",): ("--on", "nowhere"),
     ("init",): ("--connector", "nowhere"),
 }
@@ -75,6 +76,13 @@ def test_an_option_that_does_not_exist(verb: tuple[str, ...], tmp_path: Path) ->
     failure = parse_failure(run(write_config(tmp_path), verb, "--colour"))
     assert (failure["cause"], failure["exit_code"]) == ("UsageError", 2)
     assert "--colour" in failure["message"]
+
+
+@pytest.mark.parametrize("words", [["show", "--json"], ["feedback", "pull", "--json"]])
+def test_an_argument_that_is_missing(words: list[str]) -> None:
+    failure = parse_failure(CliRunner().invoke(app, words))
+    assert failure["cause"] == "UsageError"
+    assert "Missing argument" in failure["message"]
 
 
 @pytest.mark.parametrize("words", [["plna", "--json"], ["--json", "plna"], ["--bogus", "--json"]])

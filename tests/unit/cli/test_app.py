@@ -15,7 +15,8 @@ def test_the_verbs_stand_in_the_order_of_an_operators_day():
         *("init", "check", "plan", "apply", "rollback", "hold", "release", "resume", "forget"),
         *("log", "show", "verify", "unlock", "gc", "evaluate", "explain"),
         *("console", "serve", "mcp", "demo"),
-        *("feedback import", "feedback stats", "feedback judgements", "feedback export"),
+        *("feedback import", "feedback pull", "feedback stats"),
+        *("feedback judgements", "feedback export"),
         *("canary start", "canary status", "canary promote", "canary stop"),
     ] == IDS
 
