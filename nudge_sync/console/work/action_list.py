@@ -20,9 +20,9 @@ from nudge_sync.console.work.canary_actions import (
     describe_canary,
     describe_promotion,
     describe_stop,
-    promote_canary,
-    start_canary,
     stop_experiment,
+    try_plan,
+    write_candidate,
 )
 from nudge_sync.console.work.plan_view import PlanShelf, PlanView
 from nudge_sync.errors import InputError
@@ -312,8 +312,8 @@ def _unlock(
 ACTIONS: Mapping[str, Action] = {
     "apply": Action("Apply the plan", _describe_apply, _apply, drops_plan=True),
     "rollback": Action("Roll back", _describe_rollback, _roll_back, drops_plan=True),
-    "canary-start": Action("Start a canary", describe_canary, start_canary, drops_plan=True),
-    "canary-promote": Action("Promote the canary", describe_promotion, promote_canary),
+    "canary-start": Action("Start a canary", describe_canary, try_plan, drops_plan=True),
+    "canary-promote": Action("Promote the canary", describe_promotion, write_candidate),
     "canary-stop": Action("End the experiment", describe_stop, stop_experiment),
     "hold": Action("Put on hold", _describe_hold, _hold),
     "release": Action("Release", _describe_release, _release),

@@ -42,7 +42,7 @@ def describe_canary(
     )
 
 
-def start_canary(
+def try_plan(
     target: Target,
     settings: CollectionSettings,
     request: ActionRequest,
@@ -73,7 +73,7 @@ def describe_promotion(
     )
 
 
-def promote_canary(
+def write_candidate(
     target: Target,
     settings: CollectionSettings,
     request: ActionRequest,
