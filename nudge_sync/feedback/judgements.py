@@ -18,11 +18,10 @@ from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_rel
 from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
 from nudge_sync.feedback.cold_share import ColdShare, estimate_cold_share
 from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
+from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Actions, Log
-from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
-from nudge_sync.store.embedding_space import EmbeddingSpace, read_space
 from nudge_sync.store.target import Target
 
 __all__ = [
@@ -93,15 +92,7 @@ def load_judgements(
     Raises ConfigError where the application's log cannot be read as configured, DatabaseError,
     DamagedRecord.
     """
-    feedback = open_feedback(target, settings.feedback)
-    return read_judgements(
-        feedback.queries,
-        feedback.events,
-        settings.feedback,
-        target.facts.dimension,
-        progress,
-        space=read_space(target) if settings.gate.suspects_drift else None,
-    )
+    return build_judgements(load_collection_log(target, settings, progress), settings.feedback)
 
 
 def read_judgements(
@@ -110,12 +101,9 @@ def read_judgements(
     settings: FeedbackSettings,
     dimension: int,
     progress: Progress = ignore_progress,
-    *,
-    space: EmbeddingSpace | None = None,
 ) -> Judgements:
     """Return the judgements that records of searches and events hold; see `build_judgements`."""
-    log = load_log(queries, events, settings, dimension, progress, space=space)
-    return build_judgements(log, settings)
+    return build_judgements(load_log(queries, events, settings, dimension, progress), settings)
 
 
 def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.connector import Collection, Records
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Log
-from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
-from nudge_sync.store.embedding_space import EmbeddingSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +46,6 @@ class FeedbackStats:
             "pushed": self.judgements.promoted_points,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
         }
-
-
-def count_feedback(
-    queries: Records,
-    events: Records,
-    collection: Collection,
-    settings: FeedbackSettings,
-    progress: Progress = ignore_progress,
-    *,
-    space: EmbeddingSpace | None = None,
-) -> FeedbackStats:
-    """Count what is stored for the collection, and build the judgements it gives.
-
-    space: what documents are embedded with now; searches of a former one do not count.
-    """
-    facts = collection.describe()
-    log = load_log(queries, events, settings, facts.dimension, progress, space=space)
-    return summarise_log(log, settings, facts.points)
 
 
 def summarise_log(log: Log, settings: FeedbackSettings, points: int) -> FeedbackStats:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Float64
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
+from nudge_sync.feedback.fetch.model_check import MIN_SHARE
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.solve.geometry import unit
 from nudge_sync.store import checksum
@@ -45,9 +46,6 @@ _QUERIES_PER_POINT = 8
 _KINSHIP = 0.5
 """Median cosine of a document's vectors before and after, below which the model is another: an
 edited text or another version of one model stays above, two models come out about 0."""
-_CHANCE = 0.62
-"""Share of other documents that a query ranks below its answer: 0.5 if they have nothing to do with
-each other. Real collections lie at 0.7 and above."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +85,12 @@ class Retrieval:
     @property
     def is_chance(self) -> bool:
         """Whether queries and documents have nothing to do with each other."""
-        return self.high < _CHANCE
+        return self.high < MIN_SHARE
 
     @property
     def is_known_to_fit(self) -> bool:
         """Whether queries and documents are certainly of one space."""
-        return self.low > _CHANCE
+        return self.low > MIN_SHARE
 
 
 @dataclass(frozen=True)

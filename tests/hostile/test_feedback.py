@@ -20,7 +20,8 @@ from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import
 from nudge_sync.feedback.ingest.qrels import open_qrels
 from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 from nudge_sync.feedback.judgements import read_judgements
-from nudge_sync.feedback.stats import count_feedback
+from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.stats import summarise_log
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.broken_npy_files import BROKEN_ARRAYS
@@ -297,9 +298,8 @@ def test_a_stored_record_of_another_shape_is_left_out_and_counted(number):
     assert (found.query_ids, found.point_ids) == (["good"], [2])
     assert found.funnel[0].name == "records"
     assert found.funnel[0].removed in {1, 2}
-    count_feedback(
-        destination.queries, destination.events, destination.collection, FeedbackSettings()
-    ).summary()
+    log = load_log(destination.queries, destination.events, FeedbackSettings(), DIMENSION)
+    summarise_log(log, FeedbackSettings(), 10).summary()
 
 
 VECTORS: list[Callable[[], Any]] = [

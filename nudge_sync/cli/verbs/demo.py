@@ -83,7 +83,7 @@ def _print_canary(demo_result: DemoResult) -> None:
             each.visitors,
             f"{each.effect:+.2f}",
             f"{each.low:+.2f} to {each.high:+.2f}",
-            each.step if each.step != "none" else "not sure yet",
+            each.reason if each.step == "none" else each.step,
         )
         for each in reviews
     ]
@@ -95,8 +95,8 @@ def _print_canary(demo_result: DemoResult) -> None:
     )
     if reviews and reviews[-1].step == "promoted":
         typer.echo(
-            f"written; from now on {HOLDBACK_SHARE:.0%} of the visitors see the originals, as long "
-            "as it lasts\n"
+            f"written; {HOLDBACK_SHARE:.0%} of the visitors go on seeing the originals, so that "
+            "harm would show\n"
         )
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.feedback.log.external import open_feedback
-from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.stats import summarise_log
 from nudge_sync.feedback.timeline import (
     DayVolume,
@@ -16,7 +15,6 @@ from nudge_sync.feedback.timeline import (
     count_days,
     list_newest_events,
 )
-from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.target import Target
 
 NEWEST_EVENTS = 25
@@ -36,15 +34,7 @@ def build_feedback_view(
     target: Target, settings: CollectionSettings, progress: Progress
 ) -> FeedbackView:
     """Read all feedback and count it; write nothing. Raises ConfigError, DatabaseError."""
-    feedback = open_feedback(target, settings.feedback)
-    log = load_log(
-        feedback.queries,
-        feedback.events,
-        settings.feedback,
-        target.facts.dimension,
-        progress,
-        space=read_space(target) if settings.gate.suspects_drift else None,
-    )
+    log = load_collection_log(target, settings, progress)
     return FeedbackView(
         stats=summarise_log(log, settings.feedback, target.facts.points).summary(),
         days=count_days(log),

@@ -19,9 +19,8 @@ from nudge_sync.evaluate.inspection.point_picture import (
 )
 from nudge_sync.feedback.explain import JudgementReason, explain_judgements
 from nudge_sync.feedback.judgements import Judgements, build_judgements
+from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.external import open_feedback
-from nudge_sync.feedback.log.load import load_log
-from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.target import Target
 
 EXPLAINED_DEPTH = 10
@@ -46,14 +45,7 @@ def build_point_view(
 ) -> PointView:
     """Explain the point with this id; write nothing. Raises InputError where there is none."""
     feedback = open_feedback(target, settings.feedback)
-    log = load_log(
-        feedback.queries,
-        feedback.events,
-        settings.feedback,
-        target.facts.dimension,
-        progress,
-        space=read_space(target) if settings.gate.suspects_drift else None,
-    )
+    log = load_collection_log(target, settings, progress)
     judgements = build_judgements(log, settings.feedback)
     explanation = explain_point(
         target, judgements, feedback.queries, given_id, depth=EXPLAINED_DEPTH, progress=progress

@@ -20,6 +20,7 @@ from nudge_sync.errors import ModelMismatch
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.rows import get_query_id, has_vector
 from nudge_sync.feedback.schema.values import BadRow, parse_point_id, parse_point_ids, parse_vector
+from nudge_sync.solve.geometry import unit
 
 MIN_PAIRS = 100
 """Fewest queries with a point that anything is concluded from."""
@@ -54,17 +55,11 @@ def compute_own_share(queries: NDArray[Any], points: NDArray[Any]) -> float:
 
     queries, points: (n, d), row by row a pair, n above 1; a tie counts half.
     """
-    similarities = _unit(queries) @ _unit(points).T
+    similarities = unit(queries) @ unit(points).T
     own = np.diag(similarities)[:, None]
     count = len(similarities)
     wins = float((similarities < own).sum()) + 0.5 * float((similarities == own).sum() - count)
     return wins / (count * (count - 1))
-
-
-def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:
-    wide = np.asarray(rows, dtype=np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(lengths > 0, lengths, 1.0)
 
 
 @dataclass

@@ -26,10 +26,10 @@ from nudge_sync.source import (
     validate_settings,
 )
 from nudge_sync.source.http import JsonClient
-from nudge_sync.source.mlflow.traces import parse_time, parse_trace, read_assessments
+from nudge_sync.source.mlflow.traces import parse_trace, read_assessments
 from nudge_sync.source.openinference.rows import TraceReader
 from nudge_sync.source.openinference.settings import TraceSettings
-from nudge_sync.source.openinference.spans import Opinion, Span
+from nudge_sync.source.openinference.spans import Opinion, Span, parse_time
 
 MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 _PAGE_TRACES = 100

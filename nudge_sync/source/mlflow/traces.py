@@ -10,10 +10,9 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
-from nudge_sync.source.openinference.spans import Opinion, Span
+from nudge_sync.source.openinference.spans import Opinion, Span, parse_time
 
 _NANOSECONDS = 1e9
 _TEXT_NAMES = ("query", "question", "input", "text")
@@ -64,11 +63,6 @@ def _split_feedback(whole: Opinion, value: Any) -> Iterator[Opinion]:
         yield replace(whole, score=float(value))
     elif isinstance(value, str):
         yield replace(whole, label=value)
-
-
-def parse_time(text: str) -> float:
-    """Return a moment in RFC 3339 in seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def _read_expectation(expectation: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 _JSON_NAMES = ("metadata",)
@@ -61,6 +62,11 @@ class Opinion:
     """Which of the span's documents, from 0; None: it is not said so."""
     point: int | str | None = None
     """The id of the point that it is on, shown or not; with neither, it is on the whole span."""
+
+
+def parse_time(text: str) -> float:
+    """Return a moment in RFC 3339 in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def nest_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,11 @@ document's position from 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from nudge_sync.errors import SourceError
 from nudge_sync.source.http import JsonClient
-from nudge_sync.source.openinference.spans import Opinion, Span
+from nudge_sync.source.openinference.spans import Opinion, Span, parse_time
 
 _BATCH_SPANS = 200
 """Spans that are named in one request."""
@@ -55,7 +54,7 @@ def _list_span_opinions(
                 score=result.get("score"),
                 label=result.get("label") or "",
                 annotator=entry["annotator_kind"],
-                time=_parse_time(entry["updated_at"]),
+                time=parse_time(entry["updated_at"]),
                 client=str((entry.get("metadata") or {}).get("user_id") or ""),
             )
         cursor = answer["next_cursor"]
@@ -78,10 +77,6 @@ def _list_document_opinions(client: JsonClient, nodes: Mapping[str, str]) -> Ite
                 score=entry["score"],
                 label=entry["label"] or "",
                 annotator=entry["annotatorKind"],
-                time=_parse_time(entry["updatedAt"]),
+                time=parse_time(entry["updatedAt"]),
                 document=entry["documentPosition"],
             )
-
-
-def _parse_time(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

@@ -28,7 +28,7 @@ from nudge_sync.source import (
 from nudge_sync.source.http import JsonClient
 from nudge_sync.source.openinference.rows import TraceReader
 from nudge_sync.source.openinference.settings import TraceSettings
-from nudge_sync.source.openinference.spans import Span, nest_attributes
+from nudge_sync.source.openinference.spans import Span, nest_attributes, parse_time
 from nudge_sync.source.phoenix.annotations import read_opinions
 
 PHOENIX_KEY_VARIABLE = "PHOENIX_API_KEY"
@@ -161,8 +161,8 @@ def parse_span(span: Mapping[str, Any]) -> Span:
         trace_id=span["context"]["trace_id"],
         span_id=span["context"]["span_id"],
         parent_id=span["parent_id"] or "",
-        start=datetime.fromisoformat(span["start_time"]).timestamp(),
-        end=datetime.fromisoformat(span["end_time"]).timestamp(),
+        start=parse_time(span["start_time"]),
+        end=parse_time(span["end_time"]),
         attributes=nest_attributes(attributes),
     )
 

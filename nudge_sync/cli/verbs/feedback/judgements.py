@@ -29,18 +29,15 @@ def judgements(
     """Say why a point is judged as it is: every query that says something of it."""
     from nudge_sync.cli.run import open_job
     from nudge_sync.feedback.explain import explain_judgements
-    from nudge_sync.feedback.log.external import open_feedback
-    from nudge_sync.feedback.log.load import load_log
+    from nudge_sync.feedback.log.collection_log import load_collection_log
 
     with open_job(config, collection) as job:
-        target, settings = job.target, job.settings.feedback
+        target = job.target
         point_id = _find_point_id(target, point)
-        feedback = open_feedback(target, settings)
         with show_progress() as progress:
-            log = load_log(
-                feedback.queries, feedback.events, settings, target.facts.dimension, progress
-            )
-        summaries = [reason.summary() for reason in explain_judgements(log, settings, point_id)]
+            log = load_collection_log(target, job.settings, progress)
+        reasons = explain_judgements(log, job.settings.feedback, point_id)
+    summaries = [reason.summary() for reason in reasons]
     result = {"collection": target.name, "point": point_id, "judgements": summaries}
     print_result(result, as_json, _print_judgements)
 

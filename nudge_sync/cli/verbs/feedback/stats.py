@@ -17,22 +17,13 @@ def stats(
 ) -> None:
     """Count what is stored, and what of it turns into judgements."""
     from nudge_sync.cli.run import open_job
-    from nudge_sync.feedback.log.external import open_feedback
-    from nudge_sync.feedback.stats import count_feedback
-    from nudge_sync.store.embedding_space import read_space
+    from nudge_sync.feedback.log.collection_log import load_collection_log
+    from nudge_sync.feedback.stats import summarise_log
 
     with open_job(config, collection) as job:
-        target, settings = job.target, job.settings.feedback
-        feedback = open_feedback(target, settings)
         with show_progress() as progress:
-            counts = count_feedback(
-                feedback.queries,
-                feedback.events,
-                target.collection,
-                settings,
-                progress,
-                space=read_space(target) if job.settings.gate.suspects_drift else None,
-            )
+            log = load_collection_log(job.target, job.settings, progress)
+        counts = summarise_log(log, job.settings.feedback, job.target.facts.points)
     print_result(counts.summary(), as_json, _print_stats)
 
 

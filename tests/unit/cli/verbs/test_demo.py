@@ -36,7 +36,7 @@ def test_people_read_scores_in_per_cent_and_what_came_of_the_rollback(capsys):
     ]
     shown = [line.split("│") for line in out.splitlines() if " to +" in line]
     assert [[cell.strip() for cell in row] for row in shown] == [
-        ["25", "+0.20", "-0.05 to +0.40", "not sure yet"],
+        ["25", "+0.20", "-0.05 to +0.40", "not sure"],
         ["50", "+0.21", "+0.10 to +0.35", "promoted"],
     ]
     assert "306 found a right answer in first place, 32 lost it" in out
