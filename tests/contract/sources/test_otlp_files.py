@@ -61,10 +61,11 @@ class TestOtlpFiles(SourceConformance):
 
 
 def test_json_and_protobuf_say_the_same(tmp_path):
+    searches = make_searches(5, days_ago=1)
     rows = []
     for name in WRITERS:
         world = OtlpFileWorld(tmp_path / name)
-        world.log_searches(make_searches(5, days_ago=1))
+        world.log_searches(searches)
         with closing(world.open()) as source:
             rows.append([freeze(row) for row in list_rows(source.read_pages())])
     assert rows[0] == rows[1]
