@@ -88,7 +88,8 @@ def measure_finetune(data: Dataset) -> float:
     train = np.flatnonzero(hash_queries(data.queries) >= HELD_OUT_SHARE)
     start = time.perf_counter()
     relevant = data.relevant(train)
-    finetune(data.documents, data.queries[train], relevant, cold_share=ColdShare().share)
+    share = ColdShare().share
+    finetune(data.documents, data.queries[train], relevant, method="auto", cold_share=share)
     return time.perf_counter() - start
 
 

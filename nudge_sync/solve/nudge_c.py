@@ -56,6 +56,11 @@ from nudge_sync.solve.sparse_softmax import (
 CURVATURE_SHARE = 0.125
 """Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
 softmax, and queries of one point spread over many directions."""
+MAX_CURVATURE_RATIO = 10.0
+"""By how much a measured curvature may differ from the bound."""
+MIN_MEAN_STEP = 0.005
+"""Mean step of the points that can move, in radians, below which the ascent ends: it changes no
+ranking to speak of."""
 MIN_MOVE = 1e-5
 """Moves shorter than this are float32 rounding."""
 SHARPNESS_PER_DEVIATION = 1.8
@@ -76,8 +81,8 @@ class NudgeCSettings:
     """Strength of the original vector, in queries that pull towards it."""
     cap: float = np.pi / 3
     """Largest angle between a point and its original, in radians."""
-    iterations: int = 16
-    """Number of gradient steps."""
+    iterations: int = 10
+    """Number of gradient steps at most."""
     cold_answers: float = 0.0
     """Weight mu, per judged answer, of an unknown answer among the points without judgements."""
 
@@ -177,27 +182,21 @@ def _climb(
     """Take the gradient steps from the original points: (n, d), each row as long as before."""
     original = unit(points).astype(np.float32)
     movable = inputs.movable & (lengths(original) > MIN_LENGTH)
+    if not movable.any():
+        return points.copy()
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
     attracting_sum = np.asarray(inputs.positive_weights.T @ inputs.queries)
     blocks = _cut_if_few(len(points), inputs)
-    current, lookahead, momentum = original, original, 1.0
+    current, previous = original, None
     for _ in range(settings.iterations):
         # Looked up again in each iteration: other points have moved near.
-        pairs = _find_near_pairs(lookahead, norms, inputs) if blocks is None else blocks
-        update = _compute_update(
-            original, lookahead, norms, attracting_sum, inputs, pairs, settings
-        )
-        updated = _project_to_cap(
-            lookahead + np.where(movable[:, None], update, 0), original, settings.cap
-        )
-        # Nesterov's momentum: as far in about half the iterations.
-        momentum, previous_momentum = (1 + np.sqrt(1 + 4 * momentum * momentum)) / 2, momentum
-        lookahead = _project_to_cap(
-            updated + np.float32((previous_momentum - 1) / momentum) * (updated - current),
-            original,
-            settings.cap,
-        )
-        current = updated
+        pairs = _find_near_pairs(current, norms, inputs) if blocks is None else blocks
+        ascent = _compute_ascent(original, current, norms, attracting_sum, inputs, pairs, settings)
+        curvature = _estimate_curvature(ascent, previous)
+        step = np.where(movable[:, None], ascent.gradient / curvature[:, None], 0)
+        previous, current = ascent, _project_to_cap(current + step, original, settings.cap)
+        if lengths(current - previous.vectors)[movable].mean() < MIN_MEAN_STEP:
+            break
     return _restore_lengths(points, original, current)
 
 
@@ -223,7 +222,19 @@ def _find_near_pairs(vectors: Float32, norms: Float32 | None, inputs: NudgeCInpu
     return find_near_pairs(inputs.queries, scored, inputs.positive_weights, inputs.negative_weights)
 
 
-def _compute_update(
+@dataclass(frozen=True, slots=True)
+class _Ascent:
+    """Where the points are, and which way the objective rises from there."""
+
+    vectors: Float32
+    """(n, d), unit rows."""
+    gradient: Float32
+    """(n, d), along the sphere."""
+    curvature_bound: Float32
+    """(n,): prior tau + tau^2 CURVATURE_SHARE m_j, with m_j = sum_i r_ij."""
+
+
+def _compute_ascent(
     original: Float32,
     vectors: Float32,
     norms: Float32 | None,
@@ -231,10 +242,9 @@ def _compute_update(
     inputs: NudgeCInputs,
     pairs: NearPairs | list[QueryBlock],
     settings: NudgeCSettings,
-) -> Float32:
-    """Return the step of each row: its gradient along the sphere over a bound of the curvature.
+) -> _Ascent:
+    """Compute the gradient at `vectors`, (n, d), and a bound of the curvature.
 
-    With m_j = sum_i r_ij the bound is prior tau + tau^2 CURVATURE_SHARE m_j.
     norms: (n,), the lengths that scale scores on a dot-product collection.
     pairs: those of the sparse softmax, or the blocks of all queries.
     """
@@ -257,7 +267,26 @@ def _compute_update(
     prior_weight = settings.prior * settings.tau
     gradient = gradient + prior_weight * (original - vectors)
     gradient -= np.einsum("ij,ij->i", gradient, vectors)[:, None] * vectors
-    return np.asarray(gradient / (prior_weight + curvature)[:, None], np.float32)
+    bound = np.asarray(prior_weight + curvature, np.float32)
+    return _Ascent(vectors, np.asarray(gradient, np.float32), bound)
+
+
+def _estimate_curvature(ascent: _Ascent, previous: _Ascent | None) -> Float32:
+    """Return the curvature by which each row's step is its gradient divided: (n,).
+
+    That is the bound in the first step, and then the change of the gradient over the change of the
+    row, |g - g'| / |x - x'|: the geometric mean of the two step sizes of Barzilai and Borwein (IMA
+    Journal of Numerical Analysis 8, 1988), within a factor of ten of the bound.
+    """
+    bound = ascent.curvature_bound
+    if previous is None:
+        return bound
+    move = lengths(ascent.vectors - previous.vectors)
+    change = lengths(ascent.gradient - previous.gradient)
+    has_moved = move > MIN_MOVE
+    measured = change / np.where(has_moved, move, 1.0)
+    kept = np.clip(measured, bound / MAX_CURVATURE_RATIO, bound * MAX_CURVATURE_RATIO)
+    return np.where(has_moved, kept, bound).astype(np.float32)
 
 
 def _project_to_cap(vectors: Float32, original: Float32, cap: float) -> Float32:

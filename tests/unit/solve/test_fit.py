@@ -184,10 +184,13 @@ def test_documents_without_feedback_are_spared_where_they_count(seed):
     assert seeing.cold.cold.low <= seeing.cold.cold.mean <= seeing.cold.cold.high
 
 
-def test_where_cold_answers_alone_count_nothing_is_gained_at_their_cost():
-    points, queries, buckets, _ = make_gap_problem(own=0.0, gap=1.5)
-    assert fit(points, queries, buckets).method != "nothing"
-    assert fit(points, queries, buckets, cold_share=1.0).method == "nothing"
+@pytest.mark.parametrize("seed", range(3))
+def test_where_cold_answers_alone_count_nothing_is_gained_at_their_cost(seed):
+    points, queries, buckets, cold = make_gap_problem(seed, own=0.0, gap=1.5)
+    assert fit(points, queries, buckets, method="nudge-n").parameters["angle"] > 0
+    assert fit(points, queries, buckets, method="nudge-n", cold_share=1.0).parameters["angle"] == 0
+    before, after = score_cold_documents(fit(points, queries, buckets, cold_share=1.0), cold)
+    assert after > before + 0.05
 
 
 @pytest.mark.parametrize("method", ["auto", "nothing", "nudge-n", "nudge-h", "nudge-c"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from nudge_sync.solve.geometry import lengths, unit
@@ -15,7 +18,7 @@ from nudge_sync.solve.nudge_c import (
     contrast,
     estimate_sharpness,
 )
-from tests.support.solver_problems import make_contrast_problem
+from tests.support.solver_problems import make_contrast_problem, make_gap_problem
 
 
 def climb(points, queries, grades, rivals, settings=None, **more):
@@ -117,24 +120,38 @@ def test_the_sharpness_follows_the_spread_of_the_scores(deviation):
     assert estimate_sharpness(queries, points[:0], "dot") == pytest.approx(180)
 
 
+@dataclass(frozen=True)
+class Objective:
+    """The objective of `nudge_c` as its docstring writes it, without rejections."""
+
+    queries: np.ndarray
+    grades: np.ndarray
+    rivals: np.ndarray
+    settings: NudgeCSettings
+    original: np.ndarray
+
+    def evaluate(self, vectors):
+        tau = self.settings.tau
+        weights = self.grades / np.sqrt(np.maximum(self.grades.sum(axis=1, keepdims=True), 1))
+        stays = ~self.grades.any(axis=0)
+        odds = np.exp(tau * self.queries.astype(float) @ vectors.T)
+        unjudged = np.exp(tau * self.rivals.astype(float)).sum(axis=1)
+        others = (odds * (self.grades == 0)).sum(axis=1) + unjudged
+        cold_share = (odds[:, stays].sum(axis=1) + unjudged) / others
+        warm = (weights * np.log(odds / (odds + others[:, None]))).sum()
+        cold = (weights.sum(axis=1) * np.log(cold_share)).sum()
+        near = self.settings.prior * tau * (vectors * self.original).sum()
+        return warm + self.settings.cold_answers * cold + near
+
+
 @pytest.mark.parametrize("cold_answers", [0, 0.7])
 def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers):
     points, queries, grades, rivals = make_contrast_problem(6)
-    grades, tau = np.maximum(grades, 0), 6.0
+    grades = np.maximum(grades, 0)
     grades[:, :7] = 0
-    weights = grades / np.sqrt(np.maximum(grades.sum(axis=1, keepdims=True), 1))
-    stays = ~grades.any(axis=0)
-
-    def evaluate_objective(vectors):
-        odds = np.exp(tau * queries.astype(float) @ vectors.T)
-        unjudged = np.exp(tau * rivals).sum(axis=1)
-        others = (odds * (grades == 0)).sum(axis=1) + unjudged
-        cold_share = (odds[:, stays].sum(axis=1) + unjudged) / others
-        warm = (weights * np.log(odds / (odds + others[:, None]))).sum()
-        return warm + cold_answers * (weights.sum(axis=1) * np.log(cold_share)).sum()
-
     # The prior's own gradient is zero where a point is its original; it makes the step short.
-    one_step = NudgeCSettings(tau, prior=100, iterations=1, cold_answers=cold_answers)
+    one_step = NudgeCSettings(6.0, prior=100, iterations=1, cold_answers=cold_answers)
+    objective = Objective(queries, grades, rivals, one_step, points)
     moved = climb(points, queries, grades, rivals, one_step)
     for point in np.flatnonzero(grades.any(axis=0)):
         slope = []
@@ -142,10 +159,32 @@ def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers):
             above, below = points.astype(float), points.astype(float)
             above[point] += offset
             below[point] -= offset
-            slope.append((evaluate_objective(above) - evaluate_objective(below)) / 2e-6)
+            slope.append((objective.evaluate(above) - objective.evaluate(below)) / 2e-6)
         tangent = np.array(slope) - points[point] * (points[point] @ np.array(slope))
         step = moved[point].astype(float) - points[point]
         assert step @ tangent > 0.999 * np.linalg.norm(step) * np.linalg.norm(tangent) > 0
+
+
+@pytest.mark.parametrize("cold_answers", [0, 0.35, 3])
+def test_the_ascent_comes_near_what_a_general_optimizer_finds(cold_answers):
+    points, queries, _, _ = make_gap_problem(own=0.0, gap=1.5, documents=40, d=8)
+    settings = NudgeCSettings(7.0, cap=np.pi, cold_answers=cold_answers)
+    vectors, grades = queries.vectors[:80], queries.relevance[:80].toarray()
+    grades[:, 15:] = 0
+    vectors, grades = vectors[grades.any(axis=1)], grades[grades.any(axis=1)]
+    rivals = queries.unjudged[: len(vectors)].astype(np.float32)
+    objective = Objective(vectors, grades, rivals, settings, points)
+    moves = grades.any(axis=0)
+
+    def place(flat):
+        placed = points.astype(float)
+        placed[moves] = unit(flat.reshape(-1, points.shape[1]))
+        return placed
+
+    best = minimize(lambda flat: -objective.evaluate(place(flat)), points[moves].ravel())
+    start = objective.evaluate(points.astype(float))
+    reached = objective.evaluate(climb(points, vectors, grades, rivals, settings).astype(float))
+    assert reached - start > 0.95 * (-best.fun - start) > 0
 
 
 def make_problem_with_unjudged_points(seed):

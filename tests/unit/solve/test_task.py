@@ -67,7 +67,7 @@ def test_a_query_without_an_answer_trains_but_does_not_validate():
         ("nothing", {}),
         ("nudge-n", {"angle": 0.2}),
         ("nudge-m", {"step": 0.2}),
-        ("nudge-c", {"sharpness": 18.0, "prior": 1.0, "cap": 0.5, "steps": 16}),
+        ("nudge-c", {"sharpness": 18.0, "prior": 1.0, "cap": 0.5, "steps": 10}),
     ],
 )
 def test_a_point_whose_queries_do_not_train_stays_bit_for_bit(method, parameters):
