@@ -4,8 +4,10 @@ python benchmarks/cycle.py [--set demo|nfcorpus|metatool|cranfield|squad] [--fol
     [--unjudged]
 
 Every judgement is imported as a label into a new collection of qdrant-edge, planned, applied and
-rolled back. `finetune` in memory, over the same training queries and with the same share of cold
-answers, stands beside the plan, which also reads the database and solves again for the gate.
+rolled back. Beside the import stand the bare engine's upserts of the same points into the same
+indexes, flushed after each thousand. `finetune` in memory, over the same training queries and with
+the same share of cold answers, stands beside the plan, which also reads the database and solves
+again for the gate.
 `--unjudged` times both ways to find the unjudged points near each query, whichever the plan takes:
 to read every point once, and to search for every query. Without `--folder` the collection is in a
 temporary one.
@@ -20,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from qdrant_edge import Point, UpdateOperation
 from scipy.sparse import csr_matrix
 from solver_protocol import SETS, Dataset, load_dataset
 
@@ -36,10 +39,13 @@ from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
 from nudge_sync.planning.unjudged_points import rank_unjudged, scan_others
 from nudge_sync.planning.unjudged_search import choose_first_width, search_unjudged
-from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.target import Target, open_companion, open_target
 from nudge_sync.writing.rollback import roll_back
+from nudge_sync_qdrant_common.record_codec import encode_record, hash_key
 
 COLLECTION = "docs"
+BARE_BATCH = 1000
+"""Points that the bare engine is given at once, and keeps on the disk before the next."""
 
 
 class StageClock:
@@ -83,6 +89,33 @@ def import_labels(target, data: Dataset) -> int:
     return len(names) + data.relevance.nnz
 
 
+def upsert_bare(target: Target, folder: Path) -> float:
+    """Return the seconds in which the bare engine takes the queries and events of `target`."""
+    seconds = 0.0
+    database = connect("qdrant-edge", {"path": str(folder)})
+    try:
+        for companion, stored in (("queries", target.queries), ("events", target.events)):
+            records = [record for batch in stored.scan() for record in batch]
+            twin = open_companion(database, "bare", companion, target.facts)
+            twin.put(records[:1])
+            shard = database.shard(f"bare__nudge_{companion}")
+            points = [
+                (hash_key(one.key), {} if one.vector is None else one.vector.tolist(), payload)
+                for one, payload in zip(records, map(encode_record, records), strict=True)
+            ]
+            start = time.perf_counter()
+            for low in range(0, len(points), BARE_BATCH):
+                batch = [Point(*one) for one in points[low : low + BARE_BATCH]]
+                shard.update(UpdateOperation.upsert_points(batch))
+                shard.flush()
+            seconds += time.perf_counter() - start
+            if twin.count() != len(records):
+                raise SystemExit(f"the bare engine holds {twin.count()} of {len(records)} records")
+    finally:
+        database.close()
+    return seconds
+
+
 def measure_finetune(data: Dataset) -> float:
     """Return the seconds of `finetune` as a plan of labels alone asks for it."""
     train = np.flatnonzero(hash_queries(data.queries) >= HELD_OUT_SHARE)
@@ -124,6 +157,8 @@ def measure_cycle(data: Dataset, folder: Path, *, unjudged: bool) -> dict[str, f
         target = open_target(database, COLLECTION)
         with measure_part(report, "import"):
             report["records"] = import_labels(target, data)
+        with TemporaryDirectory(prefix="nudge-sync-bare-", dir=folder.parent) as bare:
+            report["bare upserts"] = upsert_bare(target, Path(bare))
         if unjudged:
             measure_unjudged(target, data, report)
         clock = StageClock()
@@ -152,6 +187,7 @@ def main() -> None:
     for part, value in report.items():
         print(f"{part:26} {value:10.2f}")
     print(f"records a second           {report['records'] / report['import']:10.0f}")
+    print(f"import / bare upserts      {report['import'] / report['bare upserts']:10.2f}")
     print(f"plan / finetune            {report['plan'] / report['finetune']:10.2f}")
 
 

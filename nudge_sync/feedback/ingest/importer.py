@@ -69,7 +69,7 @@ def import_rows(
     rejects_path: Path | None = None,
     rejects_beside_sources: bool = False,
     dry_run: bool = False,
-    batch_size: int = 1000,
+    batch_size: int = 5000,
     progress: Progress = ignore_progress,
 ) -> ImportReport:
     """Store every good row of `sources`, and report the others.
