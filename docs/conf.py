@@ -42,6 +42,10 @@ html_js_files = ["diagrams.js"]
 html_extra_path = ["site/root"]
 
 
+FOLDERS = {"docs/adr/index": "0*", "docs/feedback/sources": "sources/*"}
+"""Page that is the index of a folder -> the pages in it."""
+
+
 class Mermaid(Directive):
     """A diagram, drawn in the browser by the copy of Mermaid in docs/site/static/vendor."""
 
@@ -54,12 +58,12 @@ class Mermaid(Directive):
 
 
 def add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Append the table of contents to an index: all decisions, or what a section links to.
+    """Append the table of contents to an index: all in its folder, or what a section links to.
 
     In the file it would be noise to whoever reads it as plain Markdown.
     """
-    if page == "docs/adr/index":
-        source[0] += toctree(":glob:", ["0*"])
+    if page in FOLDERS:
+        source[0] += toctree(":glob:", [FOLDERS[page]])
     elif page == root_doc:
         for section in source[0].split("\n## ")[1:]:
             links = re.findall(r"\[(.+?)\]\((\S+)\.md\)", section)

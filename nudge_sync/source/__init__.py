@@ -3,7 +3,11 @@
 Nothing here needs a database. `docs/feedback/sources.md` says how to write a source.
 """
 
-from nudge_sync.connector.secrets import read_secret, refuse_secrets_in_table
+from nudge_sync.connector.secrets import (
+    read_secret,
+    refuse_secrets_in_address,
+    refuse_secrets_in_table,
+)
 from nudge_sync.connector.settings import Section, validate_settings
 from nudge_sync.errors import SourceError, SourceUnreachable
 from nudge_sync.source.contract import (
@@ -41,6 +45,7 @@ __all__ = [
     "open_feedback_source",
     "parse_cursor",
     "read_secret",
+    "refuse_secrets_in_address",
     "refuse_secrets_in_table",
     "validate_settings",
 ]

@@ -4,8 +4,10 @@ A source is a package with a function from a section to a FeedbackSource, regist
 entry-point group `nudge_sync.feedback_sources`. The section is one `[[feedback.sources]]` table of
 the TOML file without the keys that the core reads; secrets come from environment variables.
 Sources are synchronous. They translate their client's exceptions into SourceError and
-SourceUnreachable (the client's own as `__cause__`) and stop there: no retries, no sleeping, no
-logging. `nudge_sync.testing.source_conformance` is the kit that every source has to pass.
+SourceUnreachable (the client's own as `__cause__`) and stop there: no retries, no logging. They
+wait only where a server asks to be left alone for a while (429, with Retry-After), and for a few
+minutes at most. `nudge_sync.testing.source_conformance` is the kit that every source has to
+pass.
 """
 
 from __future__ import annotations

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx
 
-from nudge_sync.errors import SourceError, SourceUnreachable
+from nudge_sync.errors import ConfigError, SourceError, SourceUnreachable
 
 _TIMEOUT_SECONDS = 30.0
 _MAX_ERROR_TEXT = 300
+_MAX_WAIT_SECONDS = 120.0
+"""The longest that a request waits in all because its server asks it to; most limits are by the
+minute."""
+_DEFAULT_WAIT_SECONDS = 15.0
+"""How long to wait where the server does not say."""
 Parameters: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 
 class JsonClient:
-    """Requests to one server, over one connection; nothing is tried again."""
+    """Requests to one server, over one connection.
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    One that the server asks to come again later (429, with Retry-After) is sent again after that
+    time, for two minutes at most. Nothing else is tried again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """Connect to nothing yet. Raises ConfigError where `ca_file` holds no certificate.
+
+        login: name and password, where the server takes those. ca_file: the certificate of the
+        authority behind the server's; None: those that are known.
+        """
         self.url = url.rstrip("/")
         self._client = httpx.Client(
-            base_url=self.url, headers=dict(headers or {}), timeout=_TIMEOUT_SECONDS
+            base_url=self.url,
+            headers=dict(headers or {}),
+            auth=login,
+            timeout=_TIMEOUT_SECONDS,
+            verify=True if ca_file is None else _trust(ca_file),
         )
 
     def get(self, path: str, parameters: Parameters = ()) -> Any:
@@ -37,11 +67,15 @@ class JsonClient:
         self._client.close()
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
-        try:
-            answer = self._client.request(method, path, **arguments)
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-            reason = str(error) or type(error).__name__
-            raise SourceUnreachable(f"{self.url} does not answer: {reason}") from error
+        answer = self._send(method, path, **arguments)
+        waited = 0.0
+        while answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            wait = read_retry_after(answer.headers.get("Retry-After", ""))
+            waited += wait
+            if waited > _MAX_WAIT_SECONDS:
+                raise SourceUnreachable(f"{self._describe(answer)} (wait {wait:.0f} s)")
+            time.sleep(wait)
+            answer = self._send(method, path, **arguments)
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise SourceUnreachable(self._describe(answer))
         if answer.status_code >= httpx.codes.BAD_REQUEST:
@@ -51,6 +85,52 @@ class JsonClient:
         except ValueError as error:
             raise SourceError(f"{self.url}{path} answered with what is no JSON") from error
 
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **arguments)
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
+            reason = str(error) or type(error).__name__
+            raise SourceUnreachable(f"{self.url} does not answer: {reason}") from error
+
     def _describe(self, answer: httpx.Response) -> str:
         text = " ".join(answer.text.split())[:_MAX_ERROR_TEXT]
         return f"{self.url}{answer.url.path} answered {answer.status_code}: {text}"
+
+
+def _trust(ca_file: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(f"ca_file {ca_file}: no certificate can be read: {error}") from None
+
+
+@contextmanager
+def expect_shape(what: str) -> Iterator[None]:
+    """Raise SourceError where a block meets an answer of another shape than it was written for.
+
+    what: which answer, for the message.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(
+            f"{what} is not of the documented shape ({type(error).__name__}: {error}); "
+            "its server may be of a version that this one does not know"
+        ) from error
+
+
+def read_retry_after(text: str) -> float:
+    """Return the seconds that a Retry-After header asks for, from a number or a date.
+
+    At least a second, so that nobody asks in a circle; 15 where it says nothing.
+    """
+    try:
+        return max(1.0, float(text))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return _DEFAULT_WAIT_SECONDS
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(1.0, (aware - datetime.now(UTC)).total_seconds())

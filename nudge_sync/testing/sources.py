@@ -152,9 +152,9 @@ class SourceConformance:
         world.log_opinions(make_opinions(searches))
         with closing(world.open()) as source:
             pages = list(source.read_pages())
-        every = {freeze(row) for page in pages for row in page.rows}
+        every = {freeze(row) for row in list_rows(pages)}
         for index, page in enumerate(pages):
-            before = {freeze(row) for earlier in pages[: index + 1] for row in earlier.rows}
+            before = {freeze(row) for row in list_rows(pages[: index + 1])}
             with closing(world.open()) as source:
                 rest = {freeze(row) for row in list_rows(source.read_pages(page.cursor))}
             assert before | rest == every

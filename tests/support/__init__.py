@@ -34,6 +34,8 @@ What happens to them:
   `deploy/` holds.
 - `broken_collections` and `broken_records`: connectors that each break one promise of the
   contract, for the conformance kit to find.
+- `sources`: products that keep traces and searches, filled by their own clients. Phoenix, MLflow
+  and OpenSearch are real servers; for Langfuse and LangSmith one takes what their clients send.
 - `passing_plan` and `fake_plan`: plans with vectors of a test's own choosing, and one made up
   without a database.
 

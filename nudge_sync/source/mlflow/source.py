@@ -28,15 +28,16 @@ from nudge_sync.source import (
 from nudge_sync.source.http import JsonClient
 from nudge_sync.source.mlflow.traces import parse_trace, read_assessments
 from nudge_sync.source.openinference.rows import TraceReader
-from nudge_sync.source.openinference.settings import TraceSettings
+from nudge_sync.source.openinference.settings import (
+    DAY_SECONDS,
+    MINUTE_SECONDS,
+    OVERLAP_SECONDS,
+    TraceSettings,
+)
 from nudge_sync.source.openinference.spans import Opinion, Span, parse_time
 
 MLFLOW_TOKEN_VARIABLE = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the name of a variable
 _PAGE_TRACES = 100
-_OVERLAP_SECONDS = 600.0
-"""Assessments this much older than the newest one that was read are handed over again."""
-_SECONDS_PER_DAY = 86_400.0
-_SECONDS_PER_MINUTE = 60.0
 _BEGINNING = {"began": 0, "opinions": 0.0}
 
 
@@ -88,7 +89,7 @@ class MlflowSource:
             for rows, moment in self._read_late_opinions(reader, experiment_id, state):
                 newest = max(newest, moment)
                 yield Page(rows, format_cursor(state))
-        settled = int((time.time() - self._settings.settle_minutes * _SECONDS_PER_MINUTE) * 1000)
+        settled = int((time.time() - self._settings.settle_minutes * MINUTE_SECONDS) * 1000)
         for infos in self._list_infos(experiment_id, state["began"]):
             spans, opinions = self._read_traces(infos)
             reader.learn(spans)
@@ -108,8 +109,8 @@ class MlflowSource:
         self, reader: TraceReader, experiment_id: str, state: Mapping[str, Any]
     ) -> Iterator[tuple[list[Row], float]]:
         """Yield what changed on traces that were read before, and the moment of the newest."""
-        start = int((time.time() - self._settings.lookback_days * _SECONDS_PER_DAY) * 1000)
-        since = state["opinions"] - _OVERLAP_SECONDS
+        start = int((time.time() - self._settings.lookback_days * DAY_SECONDS) * 1000)
+        since = state["opinions"] - OVERLAP_SECONDS
         for infos in self._list_infos(experiment_id, start, state["began"]):
             assessed = [info for info in infos if _is_assessed_since(info, since)]
             if assessed:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nudge_sync.source.openinference.payloads import build_attributes
 from nudge_sync.source.openinference.spans import Opinion, Span, parse_time
 
 _NANOSECONDS = 1e9
-_TEXT_NAMES = ("query", "question", "input", "text")
 _ANNOTATORS = {"HUMAN": "HUMAN", "LLM_JUDGE": "LLM", "AI_JUDGE": "LLM", "CODE": "CODE"}
 
 
@@ -23,11 +23,8 @@ def parse_trace(trace: Mapping[str, Any]) -> list[Span]:
     """Return the spans of a trace, with their attributes under OpenInference's names."""
     info = trace["trace_info"]
     metadata = info.get("trace_metadata") or {}
-    common = {
-        "session": {"id": metadata.get("mlflow.trace.session")},
-        "user": {"id": metadata.get("mlflow.trace.user")},
-    }
-    return [_parse_span(span, info["trace_id"], common) for span in trace.get("spans") or ()]
+    session, user = (metadata.get(f"mlflow.trace.{name}") or "" for name in ("session", "user"))
+    return [_parse_span(span, info["trace_id"], session, user) for span in trace.get("spans") or ()]
 
 
 def read_assessments(info: Mapping[str, Any], root_id: str) -> Iterator[Opinion]:
@@ -81,51 +78,22 @@ def _list_ids(value: Any) -> Iterator[int | str]:
             yield inner
 
 
-def _parse_span(span: Mapping[str, Any], trace_id: str, common: Mapping[str, Any]) -> Span:
+def _parse_span(span: Mapping[str, Any], trace_id: str, session: str, user: str) -> Span:
     values = {entry["key"]: _read_value(entry.get("value") or {}) for entry in span["attributes"]}
-    kind = str(values.get("mlflow.spanType") or "")
-    inputs, outputs = values.get("mlflow.spanInputs"), values.get("mlflow.spanOutputs")
-    text = _find_text(inputs)
-    attributes: dict[str, Any] = {
-        **common,
-        "openinference": {"span": {"kind": kind}},
-        "input": {"value": text},
-        "output": {"value": outputs},
-    }
-    if kind == "RETRIEVER":
-        attributes["retrieval"] = {"documents": list(_list_documents(outputs))}
-    if kind == "EMBEDDING" and _is_vector(outputs):
-        attributes["embedding"] = {"embeddings": [{"text": text, "vector": outputs}]}
     return Span(
         trace_id=trace_id,
         span_id=b64decode(span["span_id"]).hex(),
         parent_id=b64decode(span.get("parent_span_id") or "").hex(),
         start=int(span["start_time_unix_nano"]) / _NANOSECONDS,
         end=int(span["end_time_unix_nano"]) / _NANOSECONDS,
-        attributes=attributes,
+        attributes=build_attributes(
+            str(values.get("mlflow.spanType") or ""),
+            values.get("mlflow.spanInputs"),
+            values.get("mlflow.spanOutputs"),
+            session=session,
+            user=user,
+        ),
     )
-
-
-def _find_text(inputs: Any) -> str:
-    """Return the words of a query: the input itself, or its likeliest field."""
-    if isinstance(inputs, Mapping):
-        fields = [inputs.get(name) for name in _TEXT_NAMES] + list(inputs.values())
-        inputs = next((value for value in fields if isinstance(value, str) and value), "")
-    return inputs if isinstance(inputs, str) else ""
-
-
-def _list_documents(outputs: Any) -> Iterator[dict[str, Any]]:
-    for document in outputs if isinstance(outputs, list) else ():
-        if isinstance(document, Mapping):
-            content = {**document, "content": document.get("page_content")}
-            yield {
-                "document": {name: value for name, value in content.items() if value is not None}
-            }
-
-
-def _is_vector(value: Any) -> bool:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    return is_list and all(isinstance(part, (int, float)) for part in value)
 
 
 def _read_value(value: Mapping[str, Any]) -> Any:

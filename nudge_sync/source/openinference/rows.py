@@ -71,6 +71,8 @@ class TraceReader:
     """Text -> vector, as EMBEDDING spans log them."""
     _notes: OrderedDict[str, _SpanNote] = field(default_factory=OrderedDict)
     """Id of a span -> what it is."""
+    _answers: OrderedDict[str, _SpanNote] = field(default_factory=OrderedDict)
+    """Id of a trace -> the span that an opinion on the whole trace is about."""
     _searches: OrderedDict[str, list[_Search]] = field(default_factory=OrderedDict)
     """Id of a trace -> its searches."""
     _point: Any = field(init=False)
@@ -89,14 +91,21 @@ class TraceReader:
                 known = self._searches.setdefault(span.trace_id, [])
                 if search not in known:
                     known.append(search)
-            self._notes[span.span_id] = _SpanNote(span.trace_id, search, self._list_cited(span))
+            note = _SpanNote(span.trace_id, search, self._list_cited(span))
+            self._notes[span.span_id] = note
+            self._learn_answer(note)
         for remembered, size in (
             (self._vectors, _MAX_EMBEDDINGS),
             (self._notes, _MAX_SPANS),
+            (self._answers, _MAX_SPANS),
             (self._searches, _MAX_SPANS),
         ):
             while len(remembered) > size:
                 remembered.popitem(last=False)
+
+    def knows_search(self, trace_id: str) -> bool:
+        """Return whether a search of this trace was learnt."""
+        return trace_id in self._searches
 
     def has_vector(self, span: Span) -> bool:
         """Return whether the vector of a search was logged by a span that was learnt."""
@@ -114,7 +123,8 @@ class TraceReader:
     def build_opinion_rows(self, opinions: Sequence[Opinion]) -> Iterator[Row]:
         """Yield the events that opinions on learnt spans come to, by those whose opinions count."""
         for opinion in opinions:
-            note = self._notes.get(opinion.span_id)
+            known = self._notes.get(opinion.span_id) if opinion.span_id else None
+            note = known or self._answers.get(opinion.trace_id)
             grade = read_grade(opinion)
             if note is None or grade is None or opinion.annotator not in self.settings.annotators:
                 continue
@@ -132,6 +142,12 @@ class TraceReader:
             text, vector = entry.get("text"), entry.get("vector")
             if isinstance(text, str) and isinstance(vector, (list, tuple)) and vector:
                 self._vectors[text] = np.asarray(vector, dtype=np.float32)
+
+    def _learn_answer(self, note: _SpanNote) -> None:
+        """Note what an opinion on a whole trace is about: the first span that cites, else any."""
+        known = self._answers.get(note.trace_id)
+        if known is None or (note.cited and not known.cited):
+            self._answers[note.trace_id] = note
 
     def _list_shown(self, span: Span) -> tuple[PointId, ...]:
         """Return the ids of a search's documents, best first; () if one of them has none."""

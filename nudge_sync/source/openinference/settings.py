@@ -9,6 +9,10 @@ from pydantic import field_validator
 
 from nudge_sync.connector.settings import Section
 
+DAY_SECONDS = 86_400.0
+MINUTE_SECONDS = 60.0
+OVERLAP_SECONDS = 600.0
+"""Opinions this much older than what was read last are handed over again."""
 DEFAULT_POINT = "id || metadata.doc_id || metadata.point_id || metadata._id || metadata.id"
 
 

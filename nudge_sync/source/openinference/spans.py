@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 _JSON_NAMES = ("metadata",)
@@ -51,6 +51,7 @@ class Opinion:
     """What somebody thought of a span, or of one of its documents."""
 
     span_id: str
+    """"" where it is on the trace as a whole."""
     score: float | None
     label: str
     annotator: str
@@ -62,11 +63,19 @@ class Opinion:
     """Which of the span's documents, from 0; None: it is not said so."""
     point: int | str | None = None
     """The id of the point that it is on, shown or not; with neither, it is on the whole span."""
+    trace_id: str = ""
+    """The trace that it is on, for an opinion without a span."""
 
 
 def parse_time(text: str) -> float:
-    """Return a moment in RFC 3339 in seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
+    """Return a moment in RFC 3339 in seconds since 1970; one without a zone is in UTC."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def format_time(moment: float) -> str:
+    """Return seconds since 1970 as a moment in RFC 3339, in UTC."""
+    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 
 
 def nest_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,15 +27,16 @@ from nudge_sync.source import (
 )
 from nudge_sync.source.http import JsonClient
 from nudge_sync.source.openinference.rows import TraceReader
-from nudge_sync.source.openinference.settings import TraceSettings
+from nudge_sync.source.openinference.settings import (
+    DAY_SECONDS,
+    OVERLAP_SECONDS,
+    TraceSettings,
+)
 from nudge_sync.source.openinference.spans import Span, nest_attributes, parse_time
 from nudge_sync.source.phoenix.annotations import read_opinions
 
 PHOENIX_KEY_VARIABLE = "PHOENIX_API_KEY"
 _PAGE_SPANS = 1000
-_OVERLAP_SECONDS = 600.0
-"""Annotations this much older than the newest one that was read are handed over again."""
-_SECONDS_PER_DAY = 86_400.0
 _BEGINNING = {"id": "", "span": "", "opinions": 0.0}
 
 
@@ -116,8 +117,8 @@ class PhoenixSource:
         self, reader: TraceReader, state: Mapping[str, Any]
     ) -> Iterator[tuple[list[Row], float]]:
         """Yield what changed on spans that were read before, and the moment of the newest."""
-        start = time.time() - self._settings.lookback_days * _SECONDS_PER_DAY
-        since = state["opinions"] - _OVERLAP_SECONDS
+        start = time.time() - self._settings.lookback_days * DAY_SECONDS
+        since = state["opinions"] - OVERLAP_SECONDS
         for spans in self._list_spans(until=state["id"], start=start):
             parsed = list(map(parse_span, spans))
             reader.learn(parsed)

@@ -7,6 +7,7 @@ NUDGE_SYNC_TEST_CACHE names, by default in the user's cache; the first session i
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import subprocess
 import sys
@@ -30,6 +31,21 @@ def find_or_make_environment(name: str) -> Path:
             _install(folder, requirements)
             (folder / "complete").touch()
     return folder / "bin"
+
+
+def find_or_make_opensearch() -> Path:
+    """Return a folder with OpenSearch's jars, which Maven fetches if they are not there yet."""
+    requirements = Path(__file__).parent / "opensearch" / "pom.xml"
+    digest = hashlib.blake2b(requirements.read_bytes(), digest_size=8).hexdigest()
+    folder = _get_cache() / f"opensearch-{digest}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            copy = ["mvn", "-q", "-B", "-f", str(requirements), "dependency:copy-dependencies"]
+            subprocess.run([*copy, f"-DoutputDirectory={folder}"], check=True)
+            (folder / "complete").touch()
+    return folder
 
 
 def _get_cache() -> Path:

@@ -12,7 +12,10 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.support.sources.environments import find_or_make_environment
+from tests.support.sources.environments import (
+    find_or_make_environment,
+    find_or_make_opensearch,
+)
 from tests.support.timeouts import TIMEOUT_SECONDS
 
 _START_SECONDS = max(TIMEOUT_SECONDS, 180)
@@ -52,6 +55,17 @@ def start_mlflow(folder: Path) -> Iterator[str]:
     # Its jobs need seven more processes, and nothing here is one.
     variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with _run(command, variables, folder, f"http://127.0.0.1:{port}/health"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def start_opensearch(folder: Path) -> Iterator[str]:
+    """Start an OpenSearch node that keeps its data in `folder`; yield its address."""
+    port = find_free_port()
+    program = Path(__file__).parent / "opensearch" / "OpenSearchServer.java"
+    command = ["java", "-Xmx512m", "-cp", f"{find_or_make_opensearch()}/*", str(program)]
+    command += [str(folder / "node"), str(port), str(find_free_port())]
+    with _run(command, {}, folder, f"http://127.0.0.1:{port}/_cluster/health"):
         yield f"http://127.0.0.1:{port}"
 
 

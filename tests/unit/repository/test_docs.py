@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 
+import certifi
 import pytest
 from typer.main import get_command
 
@@ -15,8 +17,11 @@ from nudge_sync.cli.errors import INTERRUPTED_EXIT_CODE, PIPE_CLOSED_EXIT_CODE
 from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.settings.sources import SourceSettings
+from nudge_sync.source import open_feedback_source
 from tests.support.documentation import (
     PAGES,
+    ROOT,
     find_code_blocks,
     find_table,
     list_code,
@@ -66,6 +71,28 @@ def test_the_configurations_load_and_are_short(tmp_path):
         connectors.append(load_config(path).connector)
         assert len([line for line in text.splitlines() if line]) <= 10
     assert connectors == ["qdrant", "milvus", "qdrant-edge"]
+
+
+SOURCE_TABLES = [
+    table
+    for page in sorted(ROOT.glob("docs/feedback/sources/*.md"))
+    for text in find_code_blocks(page.read_text(encoding="utf-8"), "toml")
+    for table in tomllib.loads(text)["feedback"]["sources"]
+]
+
+
+@pytest.mark.parametrize("table", SOURCE_TABLES, ids=lambda table: table["source"])
+def test_the_tables_of_sources_open_and_are_short(table, tmp_path, monkeypatch):
+    assert len(table) <= 9
+    for name in ("LANGFUSE_PUBLIC_KEY", "OPENSEARCH_USERNAME"):
+        monkeypatch.setenv(name, "somebody")
+    monkeypatch.chdir(tmp_path)
+    for name in ("langfuse.key", "langsmith.key", "opensearch.key"):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text("secret")
+    authority = {"ca_file": certifi.where()} if "ca_file" in table else {}
+    settings = SourceSettings.model_validate({**table, **authority})
+    open_feedback_source(settings.source, settings.section).close()
 
 
 @pytest.mark.parametrize(("page", "dimension"), [("README.md", 2), ("docs/feedback/format.md", 3)])

@@ -22,6 +22,12 @@ def test_the_index_leads_to_every_page():
     assert linked == pages - {DOCS / "index.md"}
 
 
+def test_the_table_of_sources_leads_to_every_source():
+    text = (DOCS / "feedback" / "sources.md").read_text(encoding="utf-8")
+    linked = {(DOCS / "feedback" / link).resolve() for link in re.findall(r"\]\((\S+\.md)\)", text)}
+    assert set((DOCS / "feedback" / "sources").glob("*.md")) <= linked
+
+
 def test_mermaid_is_the_file_that_the_decision_names():
     text = (DOCS / "adr" / "0014-documentation-site.md").read_text(encoding="utf-8")
     content = (STATIC / "vendor" / "mermaid.tiny.js").read_bytes()

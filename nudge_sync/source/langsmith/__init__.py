@@ -1,0 +1,1 @@
+"""LangSmith: retriever runs of a project, and the feedback on its runs."""

@@ -1,0 +1,1 @@
+"""OpenSearch's User Behavior Insights: the indices of queries and of events."""

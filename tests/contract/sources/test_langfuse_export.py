@@ -1,0 +1,59 @@
+"""Blob exports of Langfuse as a source, in the documented layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from nudge_sync.errors import ConfigError, SourceError
+from nudge_sync.testing.source_conformance import SourceConformance
+from nudge_sync.testing.sources import list_rows, make_searches, select_events
+from tests.support.sources.langfuse.export import WRITERS, LangfuseExportWorld
+from tests.support.sources.langfuse.world import start_langfuse
+
+
+@pytest.fixture(params=WRITERS)
+def world(request, tmp_path) -> Iterator[LangfuseExportWorld]:
+    with start_langfuse() as product:
+        yield LangfuseExportWorld(tmp_path, request.param, *product)
+
+
+class TestLangfuseExport(SourceConformance):
+    """The kit."""
+
+
+def test_a_category_is_no_grade_though_it_has_a_number(world):
+    world.section["cited"] = "metadata.cited"
+    [search] = make_searches(1, days_ago=1)
+    world.log_searches([search])
+    world.log_thumb(search, "good", data_type="CATEGORICAL")
+    world.log_thumb(search, "long", data_type="TEXT")
+    world.export()
+    thumbs = {}
+    for labels in ({}, {"good": 2.0}):
+        world.section["labels"] = labels
+        with closing(world.open()) as source:
+            events = select_events(list_rows(source.read_pages()))
+        thumbs[len(labels)] = [each["grade"] for each in events if each["action"] == "thumb"]
+    assert thumbs == {0: [], 1: [2.0]}
+
+
+def test_exports_of_two_projects_are_told_apart(world):
+    (world.folder / "other" / "observations_v2").mkdir(parents=True)
+    with closing(world.open()) as source, pytest.raises(SourceError, match="several projects"):
+        source.describe()
+
+
+def test_a_file_of_another_format_is_named(world):
+    path = world.folder / "project" / "observations_v2" / "2026-02-01.csv"
+    path.write_text("id\n")
+    with closing(world.open()) as source, pytest.raises(SourceError, match=r"2026-02-01\.csv"):
+        list(source.read_pages())
+
+
+def test_an_export_and_an_address_at_once_are_refused(world):
+    world.section["url"] = "http://localhost:3000"
+    with pytest.raises(ConfigError, match="either url"):
+        world.open()

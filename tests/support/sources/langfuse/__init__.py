@@ -1,0 +1,1 @@
+"""Langfuse in tests: its own client, and a server that takes what that sends."""

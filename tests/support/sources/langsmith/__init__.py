@@ -1,0 +1,1 @@
+"""LangSmith in tests: its own client, and a server that takes what that sends."""
