@@ -86,8 +86,9 @@ def console(
             dict,
             tokens=tokens,
             plan_files=plan_files,
-        ) as bound_port,
+        ) as running,
     ):
+        bound_port = running.port if running else settings.console_port
         address = f"http://{_format_host(settings.host)}:{bound_port}"
         print_line(
             f"{address}/login?token={tokens.action or tokens.read}" if is_made_up else address

@@ -70,12 +70,13 @@ def begin_action(
     """
     action = ACTIONS[name]
     opener, plans = console.opener, console.plans
+    settings = opener.get_settings(collection)
 
     def work(progress: Progress) -> dict[str, Any]:
         _log(name, collection, request, "begins")
         try:
             with opener.open_target(collection, waits_long=True) as target:
-                settings, plan_view = opener.get_settings(collection), plans.get(collection)
+                plan_view = plans.get(collection)
                 context = ActionContext(target, settings, request, plan_view, progress)
                 summary = _run_audited(name, context)
         except Exception as error:
