@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -139,7 +139,7 @@ def describe_type(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", "anything"))
 
 
-def _render_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _render_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return '<p class="soft">No parameters.</p>'
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)

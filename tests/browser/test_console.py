@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from nudge_sync.feedback.schema.records import Search, to_search_record
-from nudge_sync.store.audit import begin_audit_line
+from nudge_sync.store.upkeep.audit import begin_audit_line
 from tests.hostile.test_console_texts import PAYLOADS
 from tests.support.console.console_site import ACTION_TOKEN, open_console, serve_site
 from tests.support.sample_collection import POINTS, open_sample_collection

@@ -8,8 +8,8 @@ import pytest
 
 from nudge_sync.connector import connect
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
-from nudge_sync.store.audit import begin_audit_line, end_audit_line
 from nudge_sync.store.hold import HoldRequest, place_hold
+from nudge_sync.store.upkeep.audit import begin_audit_line, end_audit_line
 from tests.support.console.console_site import ACTION_TOKEN, READ_TOKEN, open_console
 from tests.support.sample_collection import POINTS, open_sample_collection
 

@@ -27,7 +27,7 @@ def log(
 ) -> None:
     """List every revision of a collection, oldest first."""
     from nudge_sync.cli.run import open_job
-    from nudge_sync.store.audit import read_audit_lines
+    from nudge_sync.store.upkeep.audit import read_audit_lines
 
     with open_job(config, collection) as job:
         if actions:

@@ -14,8 +14,8 @@ from nudge_sync.console.guards import VisitorDependency
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
 from nudge_sync.console.tables import TableRequest, cut_page
-from nudge_sync.store.audit import read_audit_lines
 from nudge_sync.store.ledger import Revision, find_head, find_restorable_revisions
+from nudge_sync.store.upkeep.audit import read_audit_lines
 
 revisions_router = APIRouter()
 SHOWN_AUDIT_LINES = 50

@@ -24,9 +24,9 @@ from nudge_sync.console.work.canary_actions import (
     write_candidate,
 )
 from nudge_sync.console.work.upkeep_actions import (
-    describe_drill,
     describe_hold,
     describe_release,
+    describe_restore_drill,
     describe_unlock,
     drill_collection,
     hold_collection,
@@ -40,7 +40,7 @@ from nudge_sync.console.work.write_actions import (
     write_back,
 )
 from nudge_sync.errors import NudgeSyncError
-from nudge_sync.store.audit import begin_audit_line, end_audit_line
+from nudge_sync.store.upkeep.audit import begin_audit_line, end_audit_line
 
 _LOGGER = logging.getLogger("nudge_sync")
 
@@ -150,6 +150,6 @@ ACTIONS: Mapping[str, Action] = {
     "canary-stop": Action("End the experiment", describe_stop, stop_experiment),
     "hold": Action("Put on hold", describe_hold, hold_collection),
     "release": Action("Release", describe_release, release_collection),
-    "drill": Action("Restore drill", describe_drill, drill_collection),
+    "drill": Action("Restore drill", describe_restore_drill, drill_collection),
     "unlock": Action("Take the lease away", describe_unlock, unlock_collection),
 }

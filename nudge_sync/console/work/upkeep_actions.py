@@ -48,7 +48,7 @@ def release_collection(context: ActionContext) -> dict[str, Any]:
     return {"released": released is not None, "hold": released.summary() if released else None}
 
 
-def describe_drill(context: ActionContext) -> Prospect:
+def describe_restore_drill(context: ActionContext) -> Prospect:
     """Say how much is restored, and where to."""
     target = context.target
     return Prospect(

@@ -8,7 +8,6 @@ from nudge_sync.config import WriteSettings
 from nudge_sync.connector import PointId, Record
 from nudge_sync.errors import Unauthorised
 from nudge_sync.store import checksum
-from nudge_sync.store.audit import prune_audit_lines
 from nudge_sync.store.experiments.candidate import drop_candidate
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import (
@@ -21,6 +20,7 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.audit import prune_audit_lines
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records
 
 

@@ -9,11 +9,11 @@ from typing import TypeVar
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import embedding_space, erasure, hold, lease, schema
-from nudge_sync.store.audit import parse_audit_line
 from nudge_sync.store.experiments.candidate import open_candidate
 from nudge_sync.store.experiments.running import EXPERIMENT_KEY, read_running_experiment
 from nudge_sync.store.ledger import parse_entry
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.audit import parse_audit_line
 
 MAX_NAMED_RECORDS = 20
 """Records that a message names; all are counted."""

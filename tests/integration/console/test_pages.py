@@ -13,17 +13,18 @@ from nudge_sync.console.context import Console
 from nudge_sync.console.opener import DatabaseOpener
 from nudge_sync.console.shield import SECURITY_HEADERS
 from nudge_sync.errors import Unreachable
-from nudge_sync.store.audit import read_audit_lines
 from nudge_sync.store.hold import read_hold
-from nudge_sync.store.lease import hold_lease
 from tests.support.console.console_site import (
     ACTION_TOKEN,
     READ_TOKEN,
     ConsoleSite,
+    apply_plan,
     build_config,
+    do_confirmed,
     find_proof,
     open_console,
     post_form,
+    roll_back,
 )
 from tests.support.sample_collection import POINTS, SETTINGS, open_sample_collection
 
@@ -64,40 +65,6 @@ def site(sample):
         yield opened
 
 
-@pytest.fixture
-def memory_sample(tmp_path):
-    with open_sample_collection("memory", tmp_path) as opened:
-        opened.add_judgements()
-        yield opened
-
-
-@pytest.fixture
-def memory_site(memory_sample):
-    with open_console(memory_sample) as opened:
-        yield opened
-
-
-def apply_plan(site, client):
-    """Compute a plan and apply it, as a person does."""
-    site.compute_plan(client)
-    question = client.get("/c/docs/do/apply")
-    [confirmed] = re.findall(r'name="confirmed" value="(\w+)"', question.text)
-    answer = post_form(client, "/c/docs/do/apply", find_proof(question), confirmed=confirmed)
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"])
-
-
-def roll_back(site, client, to=""):
-    question = client.get(f"/c/docs/do/rollback?to={to}")
-    answer = post_form(
-        client, "/c/docs/do/rollback", find_proof(question), to=to, reason="it looks wrong"
-    )
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"])
-
-
 def test_a_person_applies_a_plan_and_takes_it_back(site):
     client = site.browse(ACTION_TOKEN, "Anna")
     with site.console.opener.open_target("docs") as target:
@@ -112,17 +79,6 @@ def test_a_person_applies_a_plan_and_takes_it_back(site):
     assert hold.by.startswith("Anna in the console, from ")
     assert hold.reason == "it looks wrong"
     assert "on hold" in client.get("/").text
-
-
-def do_confirmed(site, client, action, **fields):
-    """Do what a page asked about, as a person does who says yes."""
-    question = client.get(f"/c/docs/do/{action}")
-    found = re.findall(r'name="confirmed" value="(\w+)"', question.text)
-    confirmed = {"confirmed": found[0]} if found else {}
-    answer = post_form(client, f"/c/docs/do/{action}", find_proof(question), **confirmed, **fields)
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"]).text
 
 
 def read_page(site, client, path):
@@ -265,48 +221,6 @@ def test_who_acted_is_logged(memory_site, caplog):
     assert [line["state"] for line in lines] == ["begins", "done"]
     assert lines[0]["by"] == "Anna INFO forged line in the console, from testclient"
     assert (lines[0]["action"], lines[0]["collection"]) == ("rollback", "docs")
-
-
-def test_every_action_leaves_a_line_in_the_ledger(memory_sample, memory_site):
-    client = memory_site.browse(ACTION_TOKEN, "Anna")
-    apply_plan(memory_site, client)
-    roll_back(memory_site, client, "originals")
-    do_confirmed(memory_site, client, "release")
-    do_confirmed(memory_site, client, "hold", reason="a holiday")
-    do_confirmed(memory_site, client, "release")
-    do_confirmed(memory_site, client, "drill")
-    for ending in ("canary-stop", "canary-promote"):
-        memory_site.compute_plan(client)
-        do_confirmed(memory_site, client, "canary-start")
-        do_confirmed(memory_site, client, ending)
-    with hold_lease(memory_sample.target(), 60):
-        do_confirmed(memory_site, client, "unlock")
-    lines = read_audit_lines(memory_sample.target())
-    assert [line.action for line in lines] == [
-        *("apply", "rollback", "release", "hold", "release", "drill"),
-        *("canary-start", "canary-stop", "canary-start", "canary-promote", "unlock"),
-    ]
-    assert {(line.by, line.address) for line in lines} == {("Anna", "testclient")}
-    assert {line.state for line in lines} == {"done"}
-    assert all(0 < line.begun_at <= line.ended_at for line in lines)
-    entries = memory_sample.target().open_ledger().entries()
-    assert {line.revision for line in lines} - {0} == {entry.number for entry in entries}
-    assert (lines[1].to, lines[1].reason) == ("originals", "it looks wrong")
-    page = client.get("/c/docs/revisions").text
-    assert "a holiday" in page
-    assert "testclient" in page
-    assert "Anna</bdi> in the console, from" in client.get("/c/docs/revisions/1").text
-
-
-def test_an_action_that_fails_leaves_a_line_too(memory_sample, memory_site):
-    client = memory_site.browse(ACTION_TOKEN, "Anna")
-    proof = find_proof(client.get("/"))
-    post_form(client, "/c/docs/do/rollback", proof, to="7")
-    memory_site.wait_for_jobs()
-    [line] = read_audit_lines(memory_sample.target())
-    assert (line.action, line.to, line.state, line.revision) == ("rollback", "7", "failed", 0)
-    assert "revision 7 is not kept" in line.error
-    assert "revision 7 is not kept" in client.get("/c/docs/revisions").text
 
 
 def test_other_names_of_this_machine_are_refused(memory_sample):

@@ -13,8 +13,8 @@ import pytest
 
 from nudge_sync.config import load_config
 from nudge_sync.connector import connect
-from nudge_sync.store.audit import begin_audit_line
 from nudge_sync.store.target import open_target
+from nudge_sync.store.upkeep.audit import begin_audit_line
 from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import make_workspace
 
