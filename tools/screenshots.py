@@ -122,6 +122,7 @@ def serve_demo(folder: Path) -> Iterator[str]:
     with serve_feedback_api("127.0.0.1", 0, create_console_app(console)) as port:
         yield f"http://127.0.0.1:{port}"
         console.jobs.close()
+        opener.close()
 
 
 def visit(page: Page, address: str) -> None:

@@ -97,6 +97,7 @@ def serve_console(
             yield RunningConsole(port, use_config)
         finally:
             console.jobs.close()
+    opener.close()
 
 
 @contextmanager

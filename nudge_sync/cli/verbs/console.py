@@ -94,7 +94,8 @@ def console(
             f"{address}/login?token={tokens.action or tokens.read}" if is_made_up else address
         )
         print_notice("the console runs until Ctrl-C")
-        stop.wait()
+        while not stop.wait():
+            pass
 
 
 def _choose_tokens(configuration: Config, act: bool) -> tuple[ConsoleTokens, bool]:

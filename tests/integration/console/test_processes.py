@@ -49,6 +49,9 @@ def test_the_console_alone_prints_where_to_go(workspace):
         assert status == 200
         assert "docs" in page
         assert "reads only" in page
+        # Nobody asked it to stop.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.5)
     finally:
         assert end(process) == 0
 

@@ -85,6 +85,7 @@ def open_console(
         yield ConsoleSite(console)
     finally:
         console.jobs.close()
+        opener.close()
 
 
 @contextmanager
