@@ -116,6 +116,7 @@ def time_pages(config: Config, point_count: int) -> dict[str, tuple[float, float
             assert answer.status_code == 200, answer.text
         medians[path] = statistics.median(times), statistics.median(busy_times)
     console.jobs.close()
+    opener.close()
     return medians
 
 

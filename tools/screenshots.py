@@ -122,6 +122,7 @@ def serve_demo(folder: Path) -> Iterator[str]:
     with serve_feedback_api("127.0.0.1", 0, create_console_app(console)) as port:
         yield f"http://127.0.0.1:{port}"
         console.jobs.close()
+        opener.close()
 
 
 def visit(page: Page, address: str) -> None:
@@ -129,6 +130,21 @@ def visit(page: Page, address: str) -> None:
     page.goto(address)
     page.wait_for_selector("[data-job]", state="detached", timeout=TIMEOUT_MS)
     page.wait_for_load_state("load")
+
+
+def sign_in(page: Page, address: str) -> None:
+    """Sign in with the token that may act."""
+    page.goto(f"{address}/login")
+    page.fill("input[name=token]", TOKEN)
+    page.fill("input[name=name]", "Anna")
+    page.click("main button")
+
+
+def run_drill(page: Page, address: str) -> None:
+    """Run a restore drill, so that there is something that somebody asked for."""
+    visit(page, f"{address}/c/tools/do/drill")
+    page.get_by_role("button", name="Run the drill").click()
+    page.wait_for_selector("text=Done", timeout=TIMEOUT_MS)
 
 
 def save_picture(page: Page, file: Path) -> None:
@@ -146,15 +162,15 @@ def take_pictures(address: str, folder: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
         )
+        page = browser.new_page()
+        sign_in(page, address)
+        run_drill(page, address)
         for suffix, theme in THEMES.items():
             for width in WIDTHS:
                 page = browser.new_page(
                     viewport={"width": width, "height": HEIGHT}, color_scheme=theme
                 )
-                page.goto(f"{address}/login")
-                page.fill("input[name=token]", TOKEN)
-                page.fill("input[name=name]", "Anna")
-                page.click("main button")
+                sign_in(page, address)
                 visit(page, f"{address}/c/tools/plan")
                 if page.get_by_role("button", name="Compute a plan").count():
                     page.get_by_role("button", name="Compute a plan").click()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pymilvus.exceptions import MilvusException
 from pymilvus.grpc_gen import milvus_pb2
 
 from nudge_sync.connector import Float32, Hits, PointId, Points, check_queries
@@ -75,7 +76,7 @@ class SearchServer:
         )
         request.collection_name = self._name
         request.use_default_consistency = True
-        hits = parse_hits(self._call("Search", request).results, metric)
+        hits = parse_hits(self._call("Search", request, filter_).results, metric)
         if is_quantised(known.index):
             return rescore(hits, query[None], k, metric, self._read)
         # An answer without any hit names no query either.
@@ -94,7 +95,7 @@ class SearchServer:
                 output_fields=[ref.key_field],
                 use_default_consistency=True,
             )
-            selected += parse_rows(ref, self._call("Query", request)).keys
+            selected += parse_rows(ref, self._call("Query", request, filter_)).keys
         return selected
 
     def _get_known(self) -> _Known:
@@ -103,11 +104,16 @@ class SearchServer:
             self._known = _Known(layout, describe_index(self._connection, layout))
         return self._known
 
-    def _call(self, method: str, request: object) -> Any:
+    def _call(self, method: str, request: object, filter_: str) -> Any:
         try:
             return self._connection.call(method, request)
-        except DatabaseError:
+        except DatabaseError as error:
             self._known = None
+            cause = error.__cause__
+            if filter_ and type(error) is DatabaseError and isinstance(cause, MilvusException):
+                # What Milvus refuses for good, and has no other name for, is the filter.
+                reason = cause.message
+                raise InputError(f"Milvus refuses a request with this filter: {reason}") from error
             raise
 
 

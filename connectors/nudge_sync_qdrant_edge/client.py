@@ -39,8 +39,10 @@ class Shards:
         """Held by what has to be one step in this process."""
         self._open_shards = dict(open_shards)
         self._borrowed_names = frozenset(open_shards)
+        self._lent_names = set(open_shards)
+        """Shards that others in this process may have updated, too."""
         self._unflushed: set[str] = set()
-        """Shards that were updated since they were last flushed."""
+        """Shards that were updated here since they were last flushed."""
         self._sync = sync
         self._is_closed = False
 
@@ -68,6 +70,13 @@ class Shards:
                 f'there is no collection "{name}" in {self.path}{self._describe_others(name)}'
             )
         return shard
+
+    def lend(self, name: str) -> EdgeShard:
+        """Return the shard `name` for others to write to. Raises CollectionNotFound."""
+        with self.lock:
+            shard = self.get(name)
+            self._lent_names.add(name)
+            return shard
 
     def create(self, name: str, config: EdgeConfig) -> EdgeShard:
         """Make a new, empty shard. Raises InputError for a bad name, and where there is one."""
@@ -144,7 +153,7 @@ class Shards:
                     shard.flush()
 
     def close(self) -> None:
-        """Flush everything, and close what was opened here; may be called twice."""
+        """Flush what was updated, and close what was opened here; may be called twice."""
         with self.lock:
             if self._is_closed:
                 return
@@ -156,7 +165,9 @@ class Shards:
 
     def _release(self, name: str, shard: EdgeShard) -> None:
         with translate_errors(name):
-            shard.flush()
+            # Flushing a shard that was only read would still wait for the disk.
+            if name in self._unflushed | self._lent_names:
+                shard.flush()
             if name not in self._borrowed_names:
                 shard.close()
 

@@ -80,7 +80,7 @@ class EdgeDatabase:
 
     def shard(self, name: str) -> EdgeShard:
         """Return the open shard, for the application in this process. Raises CollectionNotFound."""
-        return self._shards.get(name)
+        return self._shards.lend(name)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

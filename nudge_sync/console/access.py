@@ -55,6 +55,24 @@ class Access:
     _lock: Lock = field(default_factory=Lock, init=False)
     _proof_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False)
 
+    def replace_tokens(self, read_token: str, action_token: str) -> None:
+        """Go on by other tokens; whoever signed in with one that is no more is signed out."""
+        replaced = {
+            may_act
+            for may_act, before, now in (
+                (False, self.read_token, read_token),
+                (True, self.action_token, action_token),
+            )
+            if before != now
+        }
+        with self._lock:
+            self.read_token, self.action_token = read_token, action_token
+            self._sessions = {
+                key: stored
+                for key, stored in self._sessions.items()
+                if stored.visitor.may_act not in replaced
+            }
+
     def sign_in(self, token: str, name: str) -> str | None:
         """Return a new session for a right token, else None."""
         may_act = self._check_token(token)

@@ -61,8 +61,7 @@ def create_console_app(console: Console) -> FastAPI:
         openapi_url=None,
     )
     app.state.console = console
-    serve_settings = console.config.serve
-    app.add_middleware(Shield, hosts=[serve_settings.host, *serve_settings.console_hosts])
+    app.add_middleware(Shield, list_hosts=console.list_hosts)
     for router in PAGES:
         app.include_router(router)
     _add_files(app)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -116,9 +117,16 @@ def build_day_bars(days: Sequence[str], counts: Sequence[int], what: str) -> Bar
     step = max(1, math.ceil(len(days) / _MAX_TICKS))
     texts = [f"{day}: {count:,} {what}" for day, count in zip(days, counts, strict=True)]
     labels = [
-        Tick(LEFT + slot * (row + 0.5), days[row]) for row in range(step // 2, len(days), step)
+        Tick(LEFT + slot * (row + 0.5), _shorten_day(days[row]))
+        for row in range(step // 2, len(days), step)
     ]
     return _build_bars(counts, texts, labels)
+
+
+def _shorten_day(day: str) -> str:
+    """Return an ISO date as a label of an axis, such as "7 Nov"."""
+    moment = date.fromisoformat(day)
+    return f"{moment.day} {moment:%b}"
 
 
 def build_gain_chart(rows: Sequence[GainRow]) -> GainChart:

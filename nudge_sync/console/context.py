@@ -33,8 +33,12 @@ class Console:
 
     @property
     def config(self) -> Config:
-        """The configuration."""
+        """The configuration; another one after a reload."""
         return self.opener.config
+
+    def list_hosts(self) -> list[str]:
+        """Return the names that the console is reached by, beside addresses and localhost."""
+        return [self.config.serve.host, *self.config.serve.console_hosts]
 
 
 def get_console(request: Request) -> Console:

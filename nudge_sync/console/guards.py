@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Request
@@ -12,6 +12,7 @@ from nudge_sync.console.context import ConsoleDependency
 
 COOKIE_NAME = "nudge_sync_console"
 PROOF_FIELD = "proof"
+FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES = 16_384
 _MAX_FORM_FIELDS = 32
 
@@ -44,8 +45,8 @@ VisitorDependency = Annotated[Visitor, Depends(require_visitor)]
 async def read_form(request: Request) -> dict[str, str]:
     """Return the fields of a posted form, the last of each name. Raises HTTPException."""
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "send a form: application/x-www-form-urlencoded")
+    if content_type != FORM_TYPE:
+        raise HTTPException(415, f"send a form: {FORM_TYPE}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -56,6 +57,13 @@ async def read_form(request: Request) -> dict[str, str]:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FORM_FIELDS))
     except ValueError:
         raise HTTPException(400, "the form cannot be read") from None
+
+
+def describe_form(*fields: str) -> dict[str, Any]:
+    """Return what says to FastAPI, for `/openapi.json`, which fields a form may have."""
+    properties = {name: {"type": "string"} for name in fields}
+    schema = {"type": "object", "properties": properties}
+    return {"requestBody": {"required": True, "content": {FORM_TYPE: {"schema": schema}}}}
 
 
 RawForm = Annotated[dict[str, str], Depends(read_form)]

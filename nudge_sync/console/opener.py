@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -12,6 +14,7 @@ from nudge_sync.connector import Database
 from nudge_sync.errors import Unreachable
 from nudge_sync.store.target import Target, open_target
 
+_LOGGER = logging.getLogger("nudge_sync")
 LOCK_SECONDS = 3.0
 """How long a page waits for an embedded database, which lets one connection in."""
 
@@ -40,6 +43,11 @@ class DatabaseOpener:
     """Held while an embedded database is open; the daemon's cycles and batches hold it too."""
     _session: _Session | None = field(default=None, init=False)
     _session_lock: Lock = field(default_factory=Lock, init=False)
+    _closer: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="console-closer"),
+        init=False,
+    )
+    """Closes what pages have read: that waits for the disk, and no reader needs to."""
 
     @contextmanager
     def open_target(self, name: str, *, waits_long: bool = False) -> Iterator[Target]:
@@ -49,15 +57,19 @@ class DatabaseOpener:
         Raises Unreachable also while others use an embedded database, and DatabaseError.
         """
         patience = self.config.patience if waits_long else 0.0
-        with self._open_database(max(patience, LOCK_SECONDS)) as database:
+        with self._open_database(max(patience, LOCK_SECONDS), waits_long) as database:
             yield open_target(database, name, self.get_settings(name).vector, patience)
 
     def get_settings(self, name: str) -> CollectionSettings:
         """Return the settings of the collection `name`, which the configuration has."""
         return self.config.collections[name]
 
+    def close(self) -> None:
+        """Wait until everything is closed; nothing can be opened afterwards."""
+        self._closer.shutdown()
+
     @contextmanager
-    def _open_database(self, lock_seconds: float) -> Iterator[Database]:
+    def _open_database(self, lock_seconds: float, closes_at_once: bool) -> Iterator[Database]:  # noqa: FBT001
         session = self._join_session()
         if session is None:
             database = self.connect()
@@ -71,12 +83,12 @@ class DatabaseOpener:
                 yield database
             finally:
                 session.may_be_joined = False
-                self._leave_session(session)
+                self._leave_session(session, closes_at_once=closes_at_once)
             return
         try:
             yield session.database
         finally:
-            self._leave_session(session)
+            self._leave_session(session, closes_at_once=closes_at_once)
 
     def _join_session(self) -> _Session | None:
         with self._session_lock:
@@ -93,13 +105,29 @@ class DatabaseOpener:
             self._session = _Session(database)
             return self._session
 
-    def _leave_session(self, session: _Session) -> None:
+    def _leave_session(self, session: _Session, *, closes_at_once: bool) -> None:
+        """Leave the session; whoever is the last to leave closes it.
+
+        closes_at_once: for work that may have written, which fails where its end is not stored.
+        """
         with self._session_lock:
             session.user_count -= 1
             if session.user_count:
                 return
             self._session = None
+        if closes_at_once:
+            self._close(session.database)
+        else:
+            self._closer.submit(self._close_read, session.database)
+
+    def _close(self, database: Database) -> None:
         try:
-            session.database.close()
+            database.close()
         finally:
             self.lock.release()
+
+    def _close_read(self, database: Database) -> None:
+        try:
+            self._close(database)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it
+            _LOGGER.warning("console: closing the database: %s", type(error).__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,10 +35,10 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 class Shield:
     """ASGI middleware around the whole console."""
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        """Wrap `app`; hosts: the names, beside addresses and localhost, that are answered to."""
+    def __init__(self, app: ASGIApp, list_hosts: Callable[[], Sequence[str]]) -> None:
+        """Wrap `app`; list_hosts: names, beside addresses and localhost, that are answered to."""
         self._app = app
-        self._hosts = frozenset({"localhost", *(host.lower() for host in hosts)})
+        self._list_hosts = list_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,7 +75,8 @@ class Shield:
         A page of another site whose name is pointed at this machine sends that name as the host.
         """
         host = _parse_host(request.headers)
-        if not (_is_address(host) or host in self._hosts):
+        hosts = {"localhost", *(name.lower() for name in self._list_hosts())}
+        if not (_is_address(host) or host in hosts):
             return "this name is not among serve.console_hosts"
         if request.method not in _SAFE_METHODS and not _is_same_origin(request.headers):
             return "the form comes from another site"

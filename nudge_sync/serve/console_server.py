@@ -25,11 +25,23 @@ class ConsoleTokens:
     action: str = ""
 
 
+@dataclass(frozen=True)
+class RunningConsole:
+    """A console that is served."""
+
+    port: int
+    use_config: Callable[[Config], None]
+    """Goes on by another configuration, and by the tokens that stand in its files now; raises
+    ConfigError, and changes nothing, where a token is missing or too short."""
+
+
 class ScheduledDaemon(Protocol):
     """What the console needs of a daemon."""
 
+    config: Config
     connection_lock: Lock
     running_schedule: RunningSchedule | None
+    console: RunningConsole | None
 
 
 @contextmanager
@@ -41,8 +53,8 @@ def serve_console(
     *,
     tokens: ConsoleTokens | None = None,
     plan_files: Mapping[str, Path] | None = None,
-) -> Iterator[int | None]:
-    """Serve the console while inside, where `serve.console_port` says so; give its port.
+) -> Iterator[RunningConsole | None]:
+    """Serve the console while inside, where `serve.console_port` says so; give it.
 
     lock: held while an embedded database is open. find_next_runs: collection -> when its next cycle
     is due. tokens: default: those of the environment. plan_files: collection -> a plan to show.
@@ -67,38 +79,49 @@ def serve_console(
         ) from error
     tokens = tokens or read_console_tokens(config)
     check_tokens(tokens.read, tokens.action)
-    console = Console(
-        DatabaseOpener(config, open_database, lock),
-        Access(tokens.read, tokens.action),
-        find_next_runs,
-    )
+    opener = DatabaseOpener(config, open_database, lock)
+    access = Access(tokens.read, tokens.action)
+    console = Console(opener, access, find_next_runs)
+
+    def use_config(config: Config) -> None:
+        tokens = read_console_tokens(config)
+        check_tokens(tokens.read, tokens.action)
+        access.replace_tokens(tokens.read, tokens.action)
+        opener.config = config
+
     for name, path in (plan_files or {}).items():
         start_plan(console, name, path)
     app = create_console_app(console)
     with serve_feedback_api(config.serve.host, config.serve.console_port, app) as port:
         try:
-            yield port
+            yield RunningConsole(port, use_config)
         finally:
             console.jobs.close()
+    opener.close()
 
 
 @contextmanager
-def show_console(config: Config, daemon: ScheduledDaemon) -> Iterator[None]:
+def show_console(daemon: ScheduledDaemon) -> Iterator[None]:
     """Serve the daemon's console while inside, where `serve.console_port` says so, and log it.
 
-    See `serve_console`. Its configuration is the one at the start, also after a reload.
+    See `serve_console`.
     """
 
     def open_database() -> Database:
-        return connect(config.connector, config.connection)
+        return connect(daemon.config.connector, daemon.config.connection)
 
     def find_next_runs() -> dict[str, float]:
         return find_next_cycles(daemon.running_schedule)
 
-    with serve_console(config, open_database, daemon.connection_lock, find_next_runs) as port:
-        if port is not None:
-            log_message(logging.INFO, "console", host=config.serve.host, port=port)
-        yield
+    config = daemon.config
+    with serve_console(config, open_database, daemon.connection_lock, find_next_runs) as console:
+        if console is not None:
+            log_message(logging.INFO, "console", host=config.serve.host, port=console.port)
+        daemon.console = console
+        try:
+            yield
+        finally:
+            daemon.console = None
 
 
 def read_console_tokens(config: Config) -> ConsoleTokens:

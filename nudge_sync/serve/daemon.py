@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.connector import Database
 from nudge_sync.errors import ConfigError, NudgeSyncError
-from nudge_sync.serve.console_server import show_console
+from nudge_sync.serve.console_server import RunningConsole, show_console
 from nudge_sync.serve.jobs.collection_jobs import CollectionJobs
 from nudge_sync.serve.jobs.schedule import (
     RunningSchedule,
@@ -31,6 +32,14 @@ from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.serve.reload import ConfigReload, wait_for_stop
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.target import open_target
+
+_RELOADED_SERVE_SETTINGS = {
+    "console_hosts",
+    "console_user_header",
+    "console_token_file",
+    "console_action_token_file",
+}
+"""Those of [serve] that a reload changes."""
 
 
 def run_daemon(
@@ -58,7 +67,7 @@ def run_daemon(
         log_message(logging.INFO, "listening", host=config.serve.host, port=port)
         delivery = nullcontext() if webhook is None else webhook.run()
         jobs = daemon.run_schedule(run_at_start=run_at_start)
-        with delivery, daemon.accept_feedback(token), show_console(config, daemon), jobs:
+        with delivery, daemon.accept_feedback(token), show_console(daemon), jobs:
             wait_for_stop(stop, reload, daemon)
             log_message(logging.INFO, "stopping after the batch in hand")
     log_message(logging.INFO, "stopped")
@@ -81,6 +90,7 @@ class Daemon:
     vector_names: dict[str, str] = field(init=False)
     """Collection -> the name of its vector, for all of the configuration."""
     running_schedule: RunningSchedule | None = field(init=False, default=None)
+    console: RunningConsole | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.schedules = select_schedules(self.config)
@@ -151,11 +161,13 @@ class Daemon:
     def use_config(self, config: Config) -> None:
         """Go on by another configuration; what is under way ends by the one before.
 
-        Where the daemon listens stays as it is. Raises ConfigError where there would be nothing
-        to do.
+        Where the daemon listens stays as it is. Raises ConfigError, and changes nothing, where
+        there would be nothing to do, or nothing to open the console with.
         """
         refuse_idle_config(config)
-        if config.serve != self.config.serve:
+        if self.console is not None:
+            self.console.use_config(config)
+        if _dump_fixed_settings(config) != _dump_fixed_settings(self.config):
             log_message(logging.WARNING, "a change of [serve] takes effect with a restart")
         previous, self.config, self.jobs.config = self.config, config, config
         self.schedules, self.review_seconds = select_schedules(config), select_reviews(config)
@@ -214,3 +226,8 @@ class Daemon:
         for name, timestamp in find_next_cycles(self.running_schedule).items():
             self.prometheus.set_next_run(name, timestamp)
         return self.prometheus.render()
+
+
+def _dump_fixed_settings(config: Config) -> dict[str, Any]:
+    """Return the settings of [serve] that hold until the daemon ends."""
+    return config.serve.model_dump(exclude=_RELOADED_SERVE_SETTINGS)

@@ -21,8 +21,9 @@ from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_bod
 from nudge_sync.feedback.ingest.importer import RowsRefused
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.schema.values import BadRow
+from nudge_sync.serve.docs_page import render_docs
 from nudge_sync.serve.log_lines import log_message
-from nudge_sync.serve.openapi import describe_route, render_docs
+from nudge_sync.serve.openapi import describe_route
 from nudge_sync.serve.probes import is_authorised
 from nudge_sync.serve.prometheus import PrometheusMetrics
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from typing import Any, get_args
 
@@ -64,13 +63,6 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     },
 }
 
-_DOCS_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; }}
-pre {{ background: #8881; padding: 1rem; overflow: auto; }} td {{ padding: 0 1rem 0 0; }}</style>
-<h1>{title}: feedback over HTTP</h1><p>As a file: <a href="openapi.json">openapi.json</a>. Where a
-token is set, send it: <code>Authorization: Bearer …</code></p>{body}</html>"""
-
-
 _RANKING_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "the results to show, their arm, and the query id to log clicks with"},
     422: {"description": "a field is missing or wrong"},
@@ -100,29 +92,3 @@ def describe_route(kind: RowKind) -> dict[str, Any]:
     row_or_list = {"oneOf": [row_schema, {"type": "array", "items": row_schema}]}
     body = {"required": True, "content": {"application/json": {"schema": row_or_list}}}
     return {"responses": _RESPONSES, "openapi_extra": {"requestBody": body}}
-
-
-def render_docs(description: dict[str, Any]) -> str:
-    """Return the description as a page for people, which loads nothing from anywhere else."""
-    sections = [
-        _render_operation(path, method, operation)
-        for path, operations in description["paths"].items()
-        for method, operation in operations.items()
-    ]
-    return _DOCS_PAGE.format(
-        title=html.escape(description["info"]["title"]), body="".join(sections)
-    )
-
-
-def _render_operation(path: str, method: str, operation: dict[str, Any]) -> str:
-    body = operation["requestBody"]["content"]["application/json"]["schema"]
-    answers = "".join(
-        f"<tr><td>{html.escape(status)}</td><td>{html.escape(answer['description'])}</td></tr>"
-        for status, answer in operation["responses"].items()
-    )
-    parameters = ", ".join(f"?{each['name']}=" for each in operation.get("parameters", []))
-    return (
-        f"<h2>{method.upper()} {html.escape(path)}</h2><p>{html.escape(parameters)}</p>"
-        f"<h3>Body</h3><pre>{html.escape(json.dumps(body, indent=2))}</pre>"
-        f"<h3>Answers</h3><table>{answers}</table>"
-    )

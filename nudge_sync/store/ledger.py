@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nudge_sync.connector import Record, Records
 from nudge_sync.errors import InputError, LeaseLost
@@ -32,12 +32,12 @@ class RevisionDetails(BaseModel):
     planned_at: schema.TimestampMs = 0
     rows: schema.Count = 0
     """Points that the revision writes."""
-    reasons: list[str] = []
+    reasons: list[str] = Field(default_factory=list)
     inputs: str = ""
     """Digest of what the plan was made from."""
     live: dict[str, float | bool | dict[str, float]] | None = None
     """Scores of held-out queries through the live index: before the write, then with after."""
-    plan: dict[str, Any] = {}
+    plan: dict[str, Any] = Field(default_factory=dict)
     """The figures of the plan and its gate."""
     digest: str = ""
     """Digest of the vectors that were planned."""
@@ -53,7 +53,7 @@ class RevisionDetails(BaseModel):
     by: schema.Count = 0
     """The later revision that superseded it."""
     candidate_at: schema.TimestampMs = 0
-    canary: dict[str, Any] = {}
+    canary: dict[str, Any] = Field(default_factory=dict)
     """The settings of the canary that tries it, as it was started with them."""
     staged: schema.Count = 0
     """Points of the candidate that it shows."""

@@ -127,10 +127,14 @@ def open_target(
         wrapped = retry_transient(lambda: database.collection(name, vector), patience=patience)
         return RetryingCollection(wrapped, patience=patience)
 
-    # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
-    # writes to a collection whose originals are not kept.
-    collection = open_collection(open_collection(name).describe().collection)
-    facts = replace(collection.describe(), name=name)
+    collection = open_collection(name)
+    facts = collection.describe()
+    if facts.collection != name:
+        # By its real name from here on: an alias that is pointed elsewhere half-way must not carry
+        # writes to a collection whose originals are not kept.
+        collection = open_collection(facts.collection)
+        facts = collection.describe()
+    facts = replace(facts, name=name)
     state_prefix = format_prefix(facts.collection, facts.vector)
     feedback_prefix = format_prefix(name, facts.vector)
 

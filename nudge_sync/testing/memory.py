@@ -179,6 +179,8 @@ class MemoryCollection:
 
     def select_ids(self, ids: Sequence[PointId], filter_: Where | None = None) -> list[PointId]:
         """See `ServingCollection.select_ids`; a filter is a `Where` of the payload."""
+        if not isinstance(filter_, Mapping | None):
+            raise InputError("a filter is an object: field -> value")
         with self._store.lock:
             payloads = self._store.find(self._name).payloads
             present_ids = self._read(ids).ids

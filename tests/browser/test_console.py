@@ -6,6 +6,8 @@ from importlib.resources import files
 
 import pytest
 
+from nudge_sync.feedback.schema.records import Search, to_search_record
+from nudge_sync.store.upkeep.audit import begin_audit_line
 from tests.hostile.test_console_texts import PAYLOADS
 from tests.support.console.console_site import ACTION_TOKEN, open_console, serve_site
 from tests.support.sample_collection import POINTS, open_sample_collection
@@ -158,11 +160,32 @@ def test_the_keyboard_reaches_the_content_first(chromium, address, applied):
     assert visit.page.evaluate("location.hash") == "#main"
 
 
-def test_hostile_texts_run_nothing(chromium, tmp_path):
-    with open_sample_collection("memory", tmp_path) as sample:
-        payloads = [{"title": PAYLOADS[row % len(PAYLOADS)]} for row in range(POINTS)]
+def write_hostile_texts(sample):
+    """Store hostile titles, as the application does, and searches with hostile texts."""
+    titles = [PAYLOADS[row % len(PAYLOADS)] for row in range(POINTS)]
+    if sample.engine == "memory":
+        payloads = [{"title": title} for title in titles]
         sample.application.store.upsert("docs", range(POINTS), sample.data.vectors, payloads)
-        sample.add_judgements()
+    else:
+        with sample.application.connect_client() as client:
+            rows = zip(range(POINTS), sample.data.vectors, titles, strict=True)
+            client.upsert("docs", [{"id": i, "vector": v, "title": text} for i, v, text in rows])
+    sample.add_judgements()
+    searches = [
+        Search(f"q{row}", query, PAYLOADS[row % len(PAYLOADS)])
+        for row, query in enumerate(sample.data.queries)
+    ]
+    target = sample.target()
+    target.queries.put([to_search_record(search) for search in searches])
+    for text in PAYLOADS:
+        begin_audit_line(target, text, text, text, to=text, reason=text)
+
+
+@pytest.mark.parametrize("engine", ["memory", "milvus-lite"])
+def test_hostile_texts_run_nothing(chromium, tmp_path, engine):
+    with open_sample_collection(engine, tmp_path) as sample:
+        write_hostile_texts(sample)
+        sample.database.close()
         with open_console(sample) as site, serve_site(site) as address:
             visit = Visit(chromium, address, 390)
             visit.sign_in()
@@ -172,4 +195,6 @@ def test_hostile_texts_run_nothing(chromium, tmp_path):
             for path in PAGES.values():
                 visit.open(path)
                 assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            visit.open("/c/docs/plan/points")
+            assert "alert(1)" in visit.page.inner_text("main")
             assert visit.complaints == []

@@ -9,6 +9,7 @@ import pytest
 from nudge_sync.connector import connect
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.hold import HoldRequest, place_hold
+from nudge_sync.store.upkeep.audit import begin_audit_line, end_audit_line
 from tests.support.console.console_site import ACTION_TOKEN, READ_TOKEN, open_console
 from tests.support.sample_collection import POINTS, open_sample_collection
 
@@ -109,6 +110,10 @@ def test_no_page_lets_a_text_become_markup(sample, site):
     client = site.browse(ACTION_TOKEN, PAYLOADS[2])
     site.compute_plan(client)
     place_hold(sample.target(), HoldRequest(PAYLOADS[0], PAYLOADS[4]))
+    for row, text in enumerate(PAYLOADS):
+        line = begin_audit_line(sample.target(), text, text, text, to=text, reason=text)
+        if row % 2:
+            end_audit_line(sample.target(), line, "failed", error=text)
     hostile_query = f"{PAYLOADS[2]} 2"
     paths = [
         ("/", {}),

@@ -116,7 +116,7 @@ class MilvusApplication:
         return nudge_sync_milvus.connect({"uri": self.uri})
 
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
-        with self._client() as client:
+        with self.connect_client() as client:
             empty_milvus(client)
         rows = list(range(len(vectors)))
         payloads = [{"row": row} for row in rows]
@@ -124,15 +124,16 @@ class MilvusApplication:
 
     def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
         rows = [{"id": i, "vector": row} for i, row in zip(ids, vectors, strict=True)]
-        with self._client() as client:
+        with self.connect_client() as client:
             client.upsert("docs", rows)
 
     def delete(self, database: Any, ids: Sequence[int]) -> None:
-        with self._client() as client:
+        with self.connect_client() as client:
             client.delete("docs", ids=list(ids))
 
     @contextmanager
-    def _client(self) -> Iterator[MilvusClient]:
+    def connect_client(self) -> Iterator[MilvusClient]:
+        """Open the application's own client; it is closed at the end."""
         client = MilvusClient(self.uri, dedicated=True)
         try:
             yield client

@@ -86,14 +86,16 @@ def console(
             dict,
             tokens=tokens,
             plan_files=plan_files,
-        ) as bound_port,
+        ) as running,
     ):
+        bound_port = running.port if running else settings.console_port
         address = f"http://{_format_host(settings.host)}:{bound_port}"
         print_line(
             f"{address}/login?token={tokens.action or tokens.read}" if is_made_up else address
         )
         print_notice("the console runs until Ctrl-C")
-        stop.wait()
+        while not stop.wait():
+            pass
 
 
 def _choose_tokens(configuration: Config, act: bool) -> tuple[ConsoleTokens, bool]:

@@ -1,24 +1,47 @@
-"""`log`: the revisions of a collection."""
+"""`log`: the revisions of a collection, and who asked for what."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from nudge_sync.cli import options
 from nudge_sync.cli.output import format_value, print_result, print_table
+
+ActionsOption = Annotated[
+    bool,
+    typer.Option(
+        "--actions",
+        envvar="NUDGE_SYNC_ACTIONS",
+        help="List instead who asked for what in the console, when and from where.",
+    ),
+]
 
 
 def log(
     config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
     collection: options.CollectionOption = None,
+    actions: ActionsOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """List every revision of a collection, oldest first."""
     from nudge_sync.cli.run import open_job
+    from nudge_sync.store.upkeep.audit import read_audit_lines
 
     with open_job(config, collection) as job:
+        if actions:
+            lines = [line.summary() for line in read_audit_lines(job.target)]
+            print_result(lines, as_json, _print_actions)
+            return
         entries = job.target.open_ledger().entries()
     print_result([entry.summary() for entry in entries], as_json, _print_log)
+
+
+def _print_actions(lines: list[dict[str, Any]]) -> None:
+    columns = ("begun_at", "by", "address", "action", "to", "state", "revision", "reason", "error")
+    rows = ([format_value(name, line[name] or "") for name in columns] for line in lines)
+    print_table("", columns, rows)
 
 
 def _print_log(summaries: list[dict[str, Any]]) -> None:

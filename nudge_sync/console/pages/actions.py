@@ -7,12 +7,19 @@ from http import HTTPStatus
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+from nudge_sync.console.access import Visitor
 from nudge_sync.console.context import CollectionName, ConsoleDependency
-from nudge_sync.console.guards import OperatorDependency, ProvenForm, VisitorDependency
+from nudge_sync.console.guards import (
+    PROOF_FIELD,
+    OperatorDependency,
+    ProvenForm,
+    VisitorDependency,
+    describe_form,
+)
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
 from nudge_sync.console.work.action_list import ACTIONS, Action, begin_action
-from nudge_sync.console.work.action_request import ActionRequest, Actor
+from nudge_sync.console.work.action_request import ActionContext, ActionRequest, Actor
 
 actions_router = APIRouter()
 
@@ -23,15 +30,15 @@ def confirm_action(
     name: CollectionName,
     action_name: str,
     console: ConsoleDependency,
-    _operator: OperatorDependency,
+    operator: OperatorDependency,
     to: str = "",
 ) -> Response:
     """Show what the action would do, in numbers, and ask; nothing is done yet."""
     action = _get_action(action_name)
+    asked = ActionRequest(_identify(request, operator), to=to)
     with console.opener.open_target(name) as target:
-        prospect = action.describe(
-            target, console.opener.get_settings(name), to, console.plans.get(name)
-        )
+        settings, plan_view = console.opener.get_settings(name), console.plans.get(name)
+        prospect = action.describe(ActionContext(target, settings, asked, plan_view))
     return render_page(
         request,
         "confirm.html.j2",
@@ -45,7 +52,10 @@ def confirm_action(
     )
 
 
-@actions_router.post("/c/{name}/do/{action_name}")
+@actions_router.post(
+    "/c/{name}/do/{action_name}",
+    openapi_extra=describe_form(PROOF_FIELD, "confirmed", "to", "reason"),
+)
 def start_action(
     request: Request,
     name: CollectionName,
@@ -56,20 +66,13 @@ def start_action(
 ) -> Response:
     """Do what was confirmed, in the background."""
     _get_action(action_name)
-    address = request.client.host if request.client else ""
-    job = begin_action(
-        action_name,
-        name,
-        ActionRequest(
-            actor=Actor(operator.name, address),
-            to=form.get("to", ""),
-            reason=form.get("reason", ""),
-            confirmed=form.get("confirmed", ""),
-        ),
-        opener=console.opener,
-        plans=console.plans,
-        jobs=console.jobs,
+    asked = ActionRequest(
+        _identify(request, operator),
+        to=form.get("to", ""),
+        reason=form.get("reason", ""),
+        confirmed=form.get("confirmed", ""),
     )
+    job = begin_action(console, action_name, name, asked)
     return RedirectResponse(f"/c/{name}/work/{job.job_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -94,6 +97,10 @@ def show_work(
         job=job,
         fields=flatten_summary(job.result) if isinstance(job.result, dict) else {},
     )
+
+
+def _identify(request: Request, operator: Visitor) -> Actor:
+    return Actor(operator.name, request.client.host if request.client else "")
 
 
 def _get_action(name: str) -> Action:

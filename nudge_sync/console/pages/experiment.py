@@ -12,7 +12,12 @@ from fastapi.responses import RedirectResponse, Response
 from nudge_sync.base.progress import Progress
 from nudge_sync.canary.status import read_status
 from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
-from nudge_sync.console.guards import ProvenForm, VisitorDependency
+from nudge_sync.console.guards import (
+    PROOF_FIELD,
+    ProvenForm,
+    VisitorDependency,
+    describe_form,
+)
 from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
 
@@ -42,7 +47,7 @@ def show_experiment(
     )
 
 
-@experiment_router.post("/c/{name}/experiment")
+@experiment_router.post("/c/{name}/experiment", openapi_extra=describe_form(PROOF_FIELD))
 def read_again(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to read the evidence again; nothing is written."""
     _start_reading(console, name)

@@ -11,7 +11,12 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId
 from nudge_sync.console.charts import BarChart, build_day_bars
 from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
-from nudge_sync.console.guards import ProvenForm, VisitorDependency
+from nudge_sync.console.guards import (
+    PROOF_FIELD,
+    ProvenForm,
+    VisitorDependency,
+    describe_form,
+)
 from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.titles import find_titles
@@ -43,7 +48,7 @@ def show_feedback(
     )
 
 
-@feedback_router.post("/c/{name}/feedback")
+@feedback_router.post("/c/{name}/feedback", openapi_extra=describe_form(PROOF_FIELD))
 def count_again(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to count the feedback again; nothing is written."""
     _start_counting(console, name)

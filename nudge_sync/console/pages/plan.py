@@ -14,7 +14,12 @@ from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId
 from nudge_sync.console.charts import build_angle_histogram
 from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
-from nudge_sync.console.guards import ProvenForm, VisitorDependency
+from nudge_sync.console.guards import (
+    PROOF_FIELD,
+    ProvenForm,
+    VisitorDependency,
+    describe_form,
+)
 from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.tables import TableRequest, cut_page
@@ -66,7 +71,7 @@ def show_plan(
     )
 
 
-@plan_router.post("/c/{name}/plan")
+@plan_router.post("/c/{name}/plan", openapi_extra=describe_form(PROOF_FIELD))
 def compute_plan(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to compute a plan in the background; nothing is written."""
     start_plan(console, name)

@@ -15,8 +15,13 @@ from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
 from nudge_sync.console.tables import TableRequest, cut_page
 from nudge_sync.store.ledger import Revision, find_head, find_restorable_revisions
+from nudge_sync.store.upkeep.audit import read_audit_lines
 
 revisions_router = APIRouter()
+SHOWN_AUDIT_LINES = 50
+"""The newest actions that are listed below the revisions."""
+SOMEBODY = "somebody"
+"""What a person is called who gave no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ def show_revisions(
     page: int = 1,
 ) -> Response:
     """Show the ledger, newest first."""
-    entries = _read_entries(console, name)
+    with console.opener.open_target(name) as target:
+        entries, audit_lines = target.open_ledger().entries(), read_audit_lines(target)
     table = cut_page(
         entries[::-1], TableRequest(page=page), sort_keys={}, get_text=lambda entry: entry.kind
     )
@@ -51,6 +57,9 @@ def show_revisions(
         table=table,
         head=find_head(entries),
         restorable=set(find_restorable_revisions(entries, keep)),
+        asked_by={line.revision: line.by or SOMEBODY for line in audit_lines if line.revision},
+        audit_lines=audit_lines[: -SHOWN_AUDIT_LINES - 1 : -1],
+        audit_line_count=len(audit_lines),
     )
 
 
@@ -90,7 +99,8 @@ def show_revision(
     number: int,
 ) -> Response:
     """Show one revision: what it did, and the plan it carried out."""
-    entries = _read_entries(console, name)
+    with console.opener.open_target(name) as target:
+        entries, audit_lines = target.open_ledger().entries(), read_audit_lines(target)
     entry = next((entry for entry in entries if entry.number == number), None)
     if entry is None:
         raise HTTPException(404, "the ledger has no revision of this number")
@@ -104,6 +114,7 @@ def show_revision(
         section="revisions",
         entry=entry,
         is_live=number == find_head(entries),
+        audit_line=next((line for line in audit_lines if line.revision == number), None),
         fields=flatten_summary(summary),
         plan_fields=flatten_summary(plan),
     )

@@ -10,7 +10,14 @@ from fastapi.responses import RedirectResponse, Response
 
 from nudge_sync.console.access import SESSION_SECONDS
 from nudge_sync.console.context import ConsoleDependency
-from nudge_sync.console.guards import COOKIE_NAME, ProvenForm, RawForm, find_visitor
+from nudge_sync.console.guards import (
+    COOKIE_NAME,
+    PROOF_FIELD,
+    ProvenForm,
+    RawForm,
+    describe_form,
+    find_visitor,
+)
 from nudge_sync.console.rendering import render_page
 
 session_router = APIRouter()
@@ -31,14 +38,14 @@ def show_login(
     return _show_form(request, check_path(wanted), "")
 
 
-@session_router.post("/login")
+@session_router.post("/login", openapi_extra=describe_form("token", "name", "next"))
 def sign_in(request: Request, console: ConsoleDependency, form: RawForm) -> Response:
     """Begin a session with the token of the form."""
     wanted = check_path(form.get("next", "/"))
     return _sign_in(request, console, form.get("token", "").strip(), form.get("name", ""), wanted)
 
 
-@session_router.post("/logout")
+@session_router.post("/logout", openapi_extra=describe_form(PROOF_FIELD))
 def sign_out(request: Request, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """End the session."""
     console.access.sign_out(request.cookies.get(COOKIE_NAME, ""))

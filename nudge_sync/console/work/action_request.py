@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nudge_sync.base.progress import Progress, ignore_progress
+from nudge_sync.config import CollectionSettings
+from nudge_sync.console.work.plan_view import PlanView
+from nudge_sync.errors import InputError
+from nudge_sync.planning.plan import Plan
+from nudge_sync.store.target import Target
+
 ORIGINALS = "originals"
 """What a rollback to the originals is asked for by, in place of a revision's number."""
 
@@ -33,6 +40,25 @@ class ActionRequest:
     reason: str = ""
     confirmed: str = ""
     """apply: the digest of the plan that the question was about."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """What an action works on."""
+
+    target: Target
+    settings: CollectionSettings
+    request: ActionRequest
+    plan_view: PlanView | None
+    """The plan that the console shows of the collection, if it has one."""
+    progress: Progress = ignore_progress
+
+    def get_confirmed_plan(self) -> Plan:
+        """Return the plan that the question was about. Raises InputError if it is gone."""
+        view = self.plan_view
+        if view is None or view.plan.inputs_digest != self.request.confirmed:
+            raise InputError("the plan is not the one that was confirmed; look at it again")
+        return view.plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nudge_sync.base.progress import Progress
 from nudge_sync.canary.review import promote, stop
 from nudge_sync.canary.start import start
 from nudge_sync.canary.status import ExperimentStatus, read_status
-from nudge_sync.config import CollectionSettings
-from nudge_sync.console.work.action_request import ActionRequest, Prospect
+from nudge_sync.console.work.action_request import ActionContext, Prospect
 from nudge_sync.console.work.plan_view import PlanView
 from nudge_sync.errors import InputError
 from nudge_sync.settings.canary import CanarySettings
@@ -19,13 +17,12 @@ from nudge_sync.store.ledger import find_candidate
 from nudge_sync.store.target import Target
 
 
-def describe_canary(
-    target: Target, settings: CollectionSettings, _to: str, view: PlanView | None
-) -> Prospect:
+def describe_canary(context: ActionContext) -> Prospect:
     """Say who would see the plan, and for how long."""
+    target, view = context.target, context.plan_view
     if view is None:
         return Prospect("Try a plan?", {}, "Try", refusal="Compute a plan first.")
-    canary, moved = settings.canary or CanarySettings(), len(view.plan.rows)
+    canary, moved = context.settings.canary or CanarySettings(), len(view.plan.rows)
     lists = "lists made of both" if canary.mode == "interleave" else "the plan's lists"
     return Prospect(
         f"Show {moved:,} new vectors of {target.name} to some sessions?",
@@ -42,24 +39,16 @@ def describe_canary(
     )
 
 
-def try_plan(
-    target: Target,
-    settings: CollectionSettings,
-    request: ActionRequest,
-    view: PlanView | None,
-    progress: Progress,
-) -> dict[str, Any]:
+def try_plan(context: ActionContext) -> dict[str, Any]:
     """Show the plan that was confirmed to some sessions."""
-    if view is None or view.plan.inputs_digest != request.confirmed:
-        raise InputError("the plan is not the one that was confirmed; look at it again")
-    return start(target, settings, view.plan, progress).summary()
+    plan = context.get_confirmed_plan()
+    return start(context.target, context.settings, plan, context.progress).summary()
 
 
-def describe_promotion(
-    target: Target, settings: CollectionSettings, _to: str, _view: PlanView | None
-) -> Prospect:
+def describe_promotion(context: ActionContext) -> Prospect:
     """Say what the evidence says, and how much would be written."""
-    status = read_status(target, settings, now=time.time())
+    target = context.target
+    status = read_status(target, context.settings, now=time.time())
     candidate, hold = status.candidate, read_hold(target)
     if candidate is None:
         return Prospect("Write what a canary shows?", {}, "Write", refusal="No canary runs.")
@@ -73,29 +62,23 @@ def describe_promotion(
     )
 
 
-def write_candidate(
-    target: Target,
-    settings: CollectionSettings,
-    request: ActionRequest,
-    _view: PlanView | None,
-    progress: Progress,
-) -> dict[str, Any]:
+def write_candidate(context: ActionContext) -> dict[str, Any]:
     """Write the candidate that was confirmed."""
+    target = context.target
     candidate = find_candidate(target.open_ledger().entries())
-    if candidate is None or str(candidate.number) != request.confirmed:
+    if candidate is None or str(candidate.number) != context.request.confirmed:
         raise InputError("the canary is not the one that was confirmed; look at it again")
-    return promote(target, settings, request.actor.describe(), progress).summary()
+    by = context.request.actor.describe()
+    return promote(target, context.settings, by, context.progress).summary()
 
 
-def describe_stop(
-    target: Target, settings: CollectionSettings, _to: str, _view: PlanView | None
-) -> Prospect:
+def describe_stop(context: ActionContext) -> Prospect:
     """Say what runs, and what the evidence says of it."""
-    status = read_status(target, settings, now=time.time())
+    status = read_status(context.target, context.settings, now=time.time())
     is_something = status.running is not None or status.candidate is not None
     runs = status.running.experiment_id if status.running else "nothing"
     return Prospect(
-        f"End what is compared on live traffic of {target.name}?",
+        f"End what is compared on live traffic of {context.target.name}?",
         {
             "runs": runs,
             "the evidence says": _format_verdict(status),
@@ -107,16 +90,11 @@ def describe_stop(
     )
 
 
-def stop_experiment(
-    target: Target,
-    settings: CollectionSettings,
-    request: ActionRequest,
-    _view: PlanView | None,
-    progress: Progress,
-) -> dict[str, Any]:
+def stop_experiment(context: ActionContext) -> dict[str, Any]:
     """End the canary or the holdback."""
+    request = context.request
     by = request.actor.describe()
-    return stop(target, settings, by, request.reason, progress).summary()
+    return stop(context.target, context.settings, by, request.reason, context.progress).summary()
 
 
 def _refuse_canary(target: Target, view: PlanView) -> str:

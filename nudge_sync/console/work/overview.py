@@ -79,7 +79,7 @@ def describe_collection(target: Target, settings: CollectionSettings) -> Collect
         applied_at=written[-1].details.applied_at if written else 0,
         revision_count=len(entries),
         latest=_find_latest_plan(entries),
-        gains=list_gains(entries)[-MAX_CHARTED_REVISIONS:],
+        gains=list_gains(entries, MAX_CHARTED_REVISIONS),
         hold=hold,
         writer=holder.describe() if holder else "",
         schedule=describe_schedule(settings),
@@ -90,15 +90,18 @@ def describe_collection(target: Target, settings: CollectionSettings) -> Collect
     )
 
 
-def list_gains(entries: Sequence[Revision]) -> list[GainRow]:
-    """Return the held-out gain of each applied revision with its interval, in points of 100."""
-    rows = []
-    for entry in entries:
-        if entry.kind == "apply" and entry.state == "applied":
+def list_gains(entries: Sequence[Revision], limit: int) -> list[GainRow]:
+    """Return the held-out gain of applied revisions with its interval, in points of 100.
+
+    Of the newest `limit` that say one, oldest first.
+    """
+    rows: list[GainRow] = []
+    for entry in reversed(entries):
+        if entry.kind == "apply" and entry.state == "applied" and len(rows) < limit:
             gain, low, high = _read_gain(entry.details.plan)
             if gain is not None and low is not None and high is not None:
                 rows.append(GainRow(str(entry.number), 100 * gain, 100 * low, 100 * high))
-    return rows
+    return rows[::-1]
 
 
 def describe_schedule(settings: CollectionSettings) -> str:

@@ -16,6 +16,9 @@ Name = Annotated[str, Field(max_length=1000)]
 ResultCount = Annotated[int, Field(ge=1, le=LARGEST_ANSWER)]
 PointIdField = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+_MAX_FLOAT32 = 3.4028234663852886e38
+Component = Annotated[float, Field(ge=-_MAX_FLOAT32, le=_MAX_FLOAT32, allow_inf_nan=False)]
+"""Of a vector, which is searched with as float32."""
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -31,7 +34,7 @@ class ResultBody(BaseModel):
 class _SearchFields(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    query_vector: Annotated[list[Number], Field(min_length=1)]
+    query_vector: Annotated[list[Component], Field(min_length=1)]
     k: ResultCount
     """How many results to show."""
     session: Name = ""

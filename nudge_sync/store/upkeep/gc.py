@@ -20,6 +20,7 @@ from nudge_sync.store.ledger import (
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.audit import prune_audit_lines
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records
 
 
@@ -30,8 +31,8 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     re-embedded a point, unless some history was made from them; and ledger entries of revisions of
     which nothing is left. Kept are the last `keep_revisions` applied revisions, the one before the
     head, whatever is not finished, every record that alone tells that a live vector is ours, and
-    the last `keep_log` entries of the ledger. Call it with the lease held. Raises DamagedRecord,
-    LeaseLost, DatabaseError.
+    the last `keep_log` entries of the ledger, and as many lines of who asked for what. Call it with
+    the lease held. Raises DamagedRecord, LeaseLost, DatabaseError.
     """
     entries = ledger.entries()
     restorable = find_restorable_revisions(entries, settings.keep_revisions)
@@ -43,6 +44,7 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     ]
     removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
     removed += prune_ledger(ledger, restorable, settings.keep_log)
+    removed += prune_audit_lines(target, settings.keep_log)
     removed += drop_candidate(target)
     return removed + _delete_spare_originals(target, ledger)
 

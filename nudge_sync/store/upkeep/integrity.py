@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from nudge_sync.connector import Record
@@ -12,10 +13,10 @@ from nudge_sync.store.experiments.candidate import open_candidate
 from nudge_sync.store.experiments.running import EXPERIMENT_KEY, read_running_experiment
 from nudge_sync.store.ledger import parse_entry
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.audit import parse_audit_line
 
 MAX_NAMED_RECORDS = 20
 """Records that a message names; all are counted."""
-_REVISION_FILTER = {"kind": "revision"}
 Subject = TypeVar("Subject")
 
 
@@ -27,9 +28,6 @@ def find_damaged_records(target: Target) -> Iterator[str]:
     """
     ledger, shadow, history = target.open_ledger(), target.shadow, target.history
     candidate = open_candidate(target)
-
-    def check_entry(record: Record) -> object:
-        return parse_entry(record, ledger.collection_name)
 
     def check_original(record: Record) -> object:
         return schema.validate_records(
@@ -51,11 +49,12 @@ def find_damaged_records(target: Target) -> Iterator[str]:
         yield f"{ledger.collection_name} {embedding_space.SPACE_KEY!r}"
     if _is_damaged(read_running_experiment, target):
         yield f"{ledger.collection_name} {EXPERIMENT_KEY!r}"
-    yield from _check_batches(
-        ledger.records.scan(_REVISION_FILTER, vectors=False),
-        ledger.collection_name,
-        check_entry,
-    )
+    for kind, check_kind in (("revision", parse_entry), ("action", parse_audit_line)):
+        yield from _check_batches(
+            ledger.records.scan({"kind": kind}, vectors=False),
+            ledger.collection_name,
+            partial(check_kind, collection_name=ledger.collection_name),
+        )
     for records, collection_name, check in (
         (candidate.records, candidate.collection_name, check_history),
         (shadow.records, shadow.collection_name, check_original),

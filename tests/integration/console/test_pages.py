@@ -18,10 +18,13 @@ from tests.support.console.console_site import (
     ACTION_TOKEN,
     READ_TOKEN,
     ConsoleSite,
+    apply_plan,
     build_config,
+    do_confirmed,
     find_proof,
     open_console,
     post_form,
+    roll_back,
 )
 from tests.support.sample_collection import POINTS, SETTINGS, open_sample_collection
 
@@ -62,40 +65,6 @@ def site(sample):
         yield opened
 
 
-@pytest.fixture
-def memory_sample(tmp_path):
-    with open_sample_collection("memory", tmp_path) as opened:
-        opened.add_judgements()
-        yield opened
-
-
-@pytest.fixture
-def memory_site(memory_sample):
-    with open_console(memory_sample) as opened:
-        yield opened
-
-
-def apply_plan(site, client):
-    """Compute a plan and apply it, as a person does."""
-    site.compute_plan(client)
-    question = client.get("/c/docs/do/apply")
-    [confirmed] = re.findall(r'name="confirmed" value="(\w+)"', question.text)
-    answer = post_form(client, "/c/docs/do/apply", find_proof(question), confirmed=confirmed)
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"])
-
-
-def roll_back(site, client, to=""):
-    question = client.get(f"/c/docs/do/rollback?to={to}")
-    answer = post_form(
-        client, "/c/docs/do/rollback", find_proof(question), to=to, reason="it looks wrong"
-    )
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"])
-
-
 def test_a_person_applies_a_plan_and_takes_it_back(site):
     client = site.browse(ACTION_TOKEN, "Anna")
     with site.console.opener.open_target("docs") as target:
@@ -110,17 +79,6 @@ def test_a_person_applies_a_plan_and_takes_it_back(site):
     assert hold.by.startswith("Anna in the console, from ")
     assert hold.reason == "it looks wrong"
     assert "on hold" in client.get("/").text
-
-
-def do_confirmed(site, client, action, **fields):
-    """Do what a page asked about, as a person does who says yes."""
-    question = client.get(f"/c/docs/do/{action}")
-    found = re.findall(r'name="confirmed" value="(\w+)"', question.text)
-    confirmed = {"confirmed": found[0]} if found else {}
-    answer = post_form(client, f"/c/docs/do/{action}", find_proof(question), **confirmed, **fields)
-    assert answer.status_code == 303, answer.text
-    site.wait_for_jobs()
-    return client.get(answer.headers["location"]).text
 
 
 def read_page(site, client, path):

@@ -6,10 +6,15 @@ import re
 import signal
 import subprocess
 import time
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
+from nudge_sync.config import load_config
+from nudge_sync.connector import connect
+from nudge_sync.store.target import open_target
+from nudge_sync.store.upkeep.audit import begin_audit_line
 from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import make_workspace
 
@@ -44,6 +49,9 @@ def test_the_console_alone_prints_where_to_go(workspace):
         assert status == 200
         assert "docs" in page
         assert "reads only" in page
+        # Nobody asked it to stop.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2.5)
     finally:
         assert end(process) == 0
 
@@ -82,6 +90,58 @@ def test_the_daemon_shows_it_beside_its_cycles(workspace):
     finally:
         assert end(process) == 0
         workspace.write_config()
+
+
+def test_the_daemons_console_goes_on_by_the_file_as_it_is_now(workspace, tmp_path):
+    token_file = tmp_path / "token"
+    token_file.touch(0o600)
+
+    def write(token: str, extra: str = "") -> None:
+        token_file.write_text(token)
+        workspace.write_config(
+            f'[serve]\nport = 0\nconsole_port = 0\nconsole_token_file = "{token_file}"\n'
+            f'[schedule]\nevery = "1h"\n{extra}'
+        )
+
+    def reload() -> str:
+        """Ask the daemon to read its file again, and return what it says of that."""
+        process.send_signal(signal.SIGHUP)
+        return next(line for line in lines if "configuration re" in line)
+
+    write(READ_TOKEN)
+    process = workspace.start_process("serve", **NO_TOKENS)
+    try:
+        lines = iter(process.stderr.readline, "")
+        port = next(
+            found[1] for line in lines if (found := re.search(r"console .*port=(\d+)", line))
+        )
+        address = f"http://127.0.0.1:{port}/"
+        assert "more" not in read_page(address, READ_TOKEN)[1]
+        write("another token that only reads", "[collections.more]")
+        assert "configuration reloaded" in reload()
+        assert "more" in read_page(address, "another token that only reads")[1]
+        with pytest.raises(HTTPError, match="401"):
+            read_page(address, READ_TOKEN)
+        write("short")
+        assert "configuration refused" in reload()
+        assert "more" in read_page(address, "another token that only reads")[1]
+    finally:
+        assert end(process) == 0
+        workspace.write_config()
+
+
+def test_log_lists_who_asked_for_what(workspace):
+    assert workspace.run("log", "--actions") == []
+    config = load_config(workspace.config_path)
+    database = connect(config.connector, config.connection)
+    try:
+        begin_audit_line(open_target(database, "docs"), "apply", "Anna", "192.0.2.7")
+    finally:
+        database.close()
+    [line] = workspace.run("log", "--actions")
+    assert (line["action"], line["by"], line["address"]) == ("apply", "Anna", "192.0.2.7")
+    assert (line["state"], line["revision"]) == ("begun", 0)
+    assert workspace.run("verify")["clean"]
 
 
 def test_the_daemon_refuses_a_console_that_anybody_could_open(workspace):

@@ -85,6 +85,7 @@ def open_console(
         yield ConsoleSite(console)
     finally:
         console.jobs.close()
+        opener.close()
 
 
 @contextmanager
@@ -102,3 +103,36 @@ def find_proof(page: Response) -> str:
 
 def post_form(client: TestClient, path: str, proof: str, **fields: str) -> Response:
     return client.post(path, data={PROOF_FIELD: proof, **fields})
+
+
+def apply_plan(site: ConsoleSite, client: TestClient) -> Response:
+    """Compute a plan and apply it, as a person does."""
+    site.compute_plan(client)
+    question = client.get("/c/docs/do/apply")
+    [confirmed] = re.findall(r'name="confirmed" value="(\w+)"', question.text)
+    answer = post_form(client, "/c/docs/do/apply", find_proof(question), confirmed=confirmed)
+    assert answer.status_code == 303, answer.text
+    site.wait_for_jobs()
+    return client.get(answer.headers["location"])
+
+
+def roll_back(site: ConsoleSite, client: TestClient, to: str = "") -> Response:
+    """Roll back with a reason, as a person does."""
+    question = client.get(f"/c/docs/do/rollback?to={to}")
+    answer = post_form(
+        client, "/c/docs/do/rollback", find_proof(question), to=to, reason="it looks wrong"
+    )
+    assert answer.status_code == 303, answer.text
+    site.wait_for_jobs()
+    return client.get(answer.headers["location"])
+
+
+def do_confirmed(site: ConsoleSite, client: TestClient, action: str, **fields: str) -> str:
+    """Do what a page asked about, as a person does who says yes."""
+    question = client.get(f"/c/docs/do/{action}")
+    found = re.findall(r'name="confirmed" value="(\w+)"', question.text)
+    confirmed = {"confirmed": found[0]} if found else {}
+    answer = post_form(client, f"/c/docs/do/{action}", find_proof(question), **confirmed, **fields)
+    assert answer.status_code == 303, answer.text
+    site.wait_for_jobs()
+    return client.get(answer.headers["location"]).text

@@ -94,3 +94,15 @@ def test_tokens_that_are_taken():
 def test_a_name_is_one_short_line():
     assert clean_name("  Anna\n\tB.\x00\u202e ") == "Anna B."
     assert len(clean_name("x" * 1000)) == 100
+
+
+def test_other_tokens_end_the_sessions_of_those_that_are_no_more():
+    access = Access(READ, ACT)
+    reader, operator = access.sign_in(READ, "Anna"), access.sign_in(ACT, "Bob")
+    access.replace_tokens("another token to read with", ACT)
+    assert access.find_visitor(reader, "", "") is None
+    assert access.find_visitor(operator, "", "").name == "Bob"
+    assert access.sign_in(READ, "") is None
+    access.replace_tokens("another token to read with", "")
+    assert access.find_visitor(operator, "", "") is None
+    assert access.sign_in(ACT, "") is None

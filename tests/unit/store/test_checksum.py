@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
@@ -19,6 +23,10 @@ from nudge_sync.store.checksum import (
     verify_checksums,
 )
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 VECTOR = np.array([0.6, -0.8, 0.0], np.float32)
 RECORD = add_checksum("1:7", {"id": 7, "revision": 1}, VECTOR)
 
@@ -59,6 +67,29 @@ def test_json_has_one_digest_however_a_database_hands_it_back() -> None:
     assert digest_json(left) == digest_json(right)
     assert digest_json({"a": 1}) != digest_json({"a": "1"})
     assert len(digest_json(left)) == 32
+
+
+def canonicalise(value: Any) -> Any:
+    """Return what stands in the text that a digest is made of, by the rule and nothing else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: canonicalise(inner) for key, inner in value.items()}
+    return [canonicalise(inner) for inner in value] if isinstance(value, list) else value
+
+
+@given(JSON_VALUES)
+@example({"a": {"b": [1.0, -0.0, 1e300, 0.1, True, None, "\ud800"]}})
+def test_the_digest_is_that_of_canonical_json(content: Any) -> None:
+    text = json.dumps(canonicalise(content), sort_keys=True, separators=(",", ":"))
+    assert digest_json(content) == digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def test_digests_that_databases_hold_stay_what_they_are() -> None:
+    document = {"kind": "revision", "entry": {"number": 3, "live": [1.0, 0.25, None], "ok": True}}
+    assert add_checksum("revision:00000003", document).document["seal"] == (
+        "a3df27083ebb11f02ca7a625a5c48025"
+    )
 
 
 def test_a_vector_has_one_digest_whatever_its_memory() -> None:

@@ -1,0 +1,56 @@
+"""Who asked for what in the console: a line in the ledger's collection for each action."""
+
+from __future__ import annotations
+
+from nudge_sync.store.lease import hold_lease
+from nudge_sync.store.upkeep.audit import read_audit_lines
+from tests.support.console.console_site import (
+    ACTION_TOKEN,
+    apply_plan,
+    do_confirmed,
+    find_proof,
+    post_form,
+    roll_back,
+)
+
+
+def test_every_action_leaves_a_line_in_the_ledger(memory_sample, memory_site):
+    client = memory_site.browse(ACTION_TOKEN, "Anna")
+    apply_plan(memory_site, client)
+    roll_back(memory_site, client, "originals")
+    do_confirmed(memory_site, client, "release")
+    do_confirmed(memory_site, client, "hold", reason="a holiday")
+    do_confirmed(memory_site, client, "release")
+    do_confirmed(memory_site, client, "drill")
+    for ending in ("canary-stop", "canary-promote"):
+        memory_site.compute_plan(client)
+        do_confirmed(memory_site, client, "canary-start")
+        do_confirmed(memory_site, client, ending)
+    with hold_lease(memory_sample.target(), 60):
+        do_confirmed(memory_site, client, "unlock")
+    lines = read_audit_lines(memory_sample.target())
+    assert [line.action for line in lines] == [
+        *("apply", "rollback", "release", "hold", "release", "drill"),
+        *("canary-start", "canary-stop", "canary-start", "canary-promote", "unlock"),
+    ]
+    assert {(line.by, line.address) for line in lines} == {("Anna", "testclient")}
+    assert {line.state for line in lines} == {"done"}
+    assert all(0 < line.begun_at <= line.ended_at for line in lines)
+    entries = memory_sample.target().open_ledger().entries()
+    assert {line.revision for line in lines} - {0} == {entry.number for entry in entries}
+    assert (lines[1].to, lines[1].reason) == ("originals", "it looks wrong")
+    page = client.get("/c/docs/revisions").text
+    assert "a holiday" in page
+    assert "testclient" in page
+    assert "Anna</bdi> in the console, from" in client.get("/c/docs/revisions/1").text
+
+
+def test_an_action_that_fails_leaves_a_line_too(memory_sample, memory_site):
+    client = memory_site.browse(ACTION_TOKEN, "Anna")
+    proof = find_proof(client.get("/"))
+    post_form(client, "/c/docs/do/rollback", proof, to="7")
+    memory_site.wait_for_jobs()
+    [line] = read_audit_lines(memory_sample.target())
+    assert (line.action, line.to, line.state, line.revision) == ("rollback", "7", "failed", 0)
+    assert "revision 7 is not kept" in line.error
+    assert "revision 7 is not kept" in client.get("/c/docs/revisions").text
