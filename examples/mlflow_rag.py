@@ -5,9 +5,9 @@
     python examples/mlflow_rag.py     # --url for a server elsewhere
 
 A chain of LangChain searches a collection of tools and answers with the tool that it would use;
-MLflow's autologging traces it. People say of some answers whether they helped. nudge-sync fetches
-searches, answers and thumbs from MLflow, embeds the searches' texts with the application's own
-embeddings, plans, applies, and says what held-out queries gain.
+MLflow's autologging traces it. People say whether the answer helped, and which tool was right.
+nudge-sync fetches searches and opinions from MLflow, embeds the searches' texts with the
+application's own embeddings, plans, applies, and says what held-out queries gain.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
+# Opinions are logged on traces that are there already.
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+
 import mlflow
 import numpy as np
 from langchain_core.documents import Document
@@ -32,7 +35,7 @@ from mlflow.entities import AssessmentSource
 from nudge_sync.demo.requests import load_demo_data
 from nudge_sync_qdrant_edge import connect, ingest
 
-SHOWN, READ = 10, 3
+SHOWN = 10
 CONFIG = """
 [database]
 connector = "qdrant-edge"
@@ -43,9 +46,6 @@ sync = false
 
 [feedback]
 embed = "mlflow_rag:embeddings"
-
-[feedback.actions]
-thumb = 1.0
 
 [[feedback.sources]]
 source = "mlflow"
@@ -89,7 +89,7 @@ class ToolRetriever(BaseRetriever):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://localhost:5000")
-    parser.add_argument("--searches", type=int, default=1500)
+    parser.add_argument("--searches", type=int, default=1000)
     given = parser.parse_args()
     experiment = f"tools-{uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as name:
@@ -100,7 +100,9 @@ def main() -> None:
         mlflow.set_experiment(experiment)
         log_answers(folder, given.searches)
         pulled = run(folder, "feedback", "pull", "mlflow")
-        print(f"fetched {pulled['searches']} searches, and {pulled['events']} citations and thumbs")
+        print(
+            f"fetched {pulled['searches']} searches, {pulled['events']} opinions and citations"
+        )
         applied = run(folder, "apply", "--yes")
     before, after = applied["before"]["ndcg@10"], applied["after"]["ndcg@10"]
     print(f"held-out NDCG@10: {before:.4f} before, {after:.4f} after {applied['method']}")
@@ -117,29 +119,26 @@ def log_answers(folder: Path, count: int) -> None:
     try:
         ingest(database, "tools", list(range(len(tools.names))), tools.vectors)
         retriever = ToolRetriever(collection=database.collection("tools"), names=tools.names)
-        answers = dict(zip(requests.names, requests.answers, strict=True))
-        for row in rows:
-            ask(retriever, requests.names[row], answers[requests.names[row]])
+        asked = {ask(retriever, requests.names[row]): row for row in rows}
     finally:
         database.close()
-    mlflow.flush_trace_async_logging()
+    person = AssessmentSource(source_type="HUMAN", source_id="somebody who knows the tools")
+    for (trace_id, tool), row in asked.items():
+        is_right = tool in requests.answers[row]
+        mlflow.log_feedback(trace_id=trace_id, name="helpful", value=is_right, source=person)
+        right = sorted(requests.answers[row])
+        mlflow.log_expectation(trace_id=trace_id, name="tools", value=right, source=person)
 
 
-def ask(retriever: ToolRetriever, request: str, answers: frozenset[int]) -> None:
-    """Answer a request with a tool out of the first few, and log whether that helped."""
+def ask(retriever: ToolRetriever, request: str) -> tuple[str, int]:
+    """Answer a request with a tool; return the trace, and the tool that the answer cites."""
 
     def answer(documents: list[Document]) -> dict:
-        # In place of a language model, which mostly knows the right tool when it reads of it.
-        read = [document.metadata["tool"] for document in documents[:READ]]
-        return {"cited": [next((tool for tool in read if tool in answers), read[0])]}
+        # In place of a language model.
+        return {"cited": [documents[0].metadata["tool"]]}
 
     result = (retriever | RunnableLambda(answer)).invoke(request)
-    mlflow.log_feedback(
-        trace_id=mlflow.get_last_active_trace_id(),
-        name="helpful",
-        value=result["cited"][0] in answers,
-        source=AssessmentSource(source_type="HUMAN", source_id=f"person {hash(request) % 400}"),
-    )
+    return mlflow.get_last_active_trace_id(), result["cited"][0]
 
 
 def run(folder: Path, *words: str) -> dict:

@@ -24,7 +24,7 @@ ENVIRONMENTS = {
         f"nudge-sync[qdrant-edge,sources] @ {ROOT.as_uri()}",
     ],
     # What evaluation sets are made with; mteb itself needs PyTorch.
-    "evaluation": ["ragas==0.4.3", "datasets==5.2.0"],
+    "evaluation": ["ragas==0.4.3", "langchain-community==0.3.31", "datasets==5.2.0"],
     # The last one with EmbeddingQAFinetuneDataset, whose files people still have.
     "llama-index": ["llama-index-core==0.13.6"],
     # An endpoint of OpenAI's protocol that brings its model along.
