@@ -100,9 +100,7 @@ def main() -> None:
         mlflow.set_experiment(experiment)
         log_answers(folder, given.searches)
         pulled = run(folder, "feedback", "pull", "mlflow")
-        print(
-            f"fetched {pulled['searches']} searches, {pulled['events']} opinions and citations"
-        )
+        print(f"fetched {pulled['searches']} searches, {pulled['events']} opinions and citations")
         applied = run(folder, "apply", "--yes")
     before, after = applied["before"]["ndcg@10"], applied["after"]["ndcg@10"]
     print(f"held-out NDCG@10: {before:.4f} before, {after:.4f} after {applied['method']}")
