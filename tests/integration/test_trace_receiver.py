@@ -201,6 +201,9 @@ BOMB = gzip.compress(bytes(64 * 2**20))
         (b"{}", "text/plain", {}, 415, b"application/x-protobuf or application/json"),
         (b"{}", JSON, {"Authorization": "Bearer guess"}, 401, b"a bearer token is needed"),
     ],
+    ids=[
+        *("protobuf", "json", "list", "number", "gzip", "bomb", "brotli", "text", "token"),
+    ],
 )
 def test_what_is_no_export_is_refused_with_a_status(
     sample, body, media_type, headers, status, message

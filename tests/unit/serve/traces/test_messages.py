@@ -58,6 +58,7 @@ def test_what_is_compressed():
         (BODY, "gzip", "not gzip"),
         (BODY, "zstd", "gzip is the only encoding"),
     ],
+    ids=["too long", "cut off", "plain", "zstd"],
 )
 def test_what_cannot_be_decompressed(body, encoding, message):
     with pytest.raises(InputError, match=message):
