@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from nudge_sync.testing.source_conformance import LoggedSearch
 from tests.support.sample_collection import DIMENSION, open_sample_collection
 from tests.support.sources.otlp import build_request, convert_to_json, select_spans
 from tests.support.timeouts import TIMEOUT_SECONDS
+from tests.support.workspace import make_workspace
 
 TOKEN = "a token of the receiver"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -248,3 +250,32 @@ def test_an_instrumented_application_needs_an_address_alone(sample, compression)
     searches, _ = receiver.read()
     assert results == [SpanExportResult.SUCCESS]
     assert searches["red shoes"].document["shown"] == [3, 4]
+
+
+def test_the_daemon_takes_traces(tmp_path):
+    workspace = make_workspace(tmp_path / "shop")
+    workspace.write_config("[serve]\nfeedback_port = 0\n[feedback.traces]\nhold_seconds = 60")
+    vector = tuple(map(float, workspace.data.queries[0]))
+    search = LoggedSearch("wings", vector, ("3", "4"), time.time() - 60, "s1", "c1")
+    child = workspace.start_process(
+        "serve", "--port", "0", "--log-format", "json", NUDGE_SYNC_TOKEN=TOKEN
+    )
+    try:
+        line = next(line for line in child.stderr if '"taking feedback"' in line)
+        receiver = Receiver(None, json.loads(line)["port"], PrometheusMetrics())
+        assert not receiver.send(build_request([search])).HasField("partial_success")
+        child.send_signal(signal.SIGTERM)
+        _, log = child.communicate(timeout=TIMEOUT_SECONDS)
+        assert child.returncode == 0, log
+    finally:
+        child.kill()
+        child.communicate()
+    assert workspace.run("feedback", "stats")["searches"] == 1
+
+
+def test_the_daemon_names_an_expression_that_is_none(tmp_path):
+    workspace = make_workspace(tmp_path / "shop")
+    workspace.write_config('[serve]\nfeedback_port = 0\n[feedback.traces]\npoint = "a..b"')
+    child = workspace.start_process("serve", "--port", "0")
+    _, log = child.communicate(timeout=TIMEOUT_SECONDS)
+    assert (child.returncode, "feedback.traces: " in log) == (2, True), log
