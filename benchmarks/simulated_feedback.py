@@ -127,14 +127,18 @@ def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tu
     row, index = np.nonzero(clicked)
     search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PROMOTED_DOCUMENTS)])
     point = np.concatenate([shown[row, index], np.tile(promoted, int(vandal.sum()))])
-    return _build_log(
-        corpus, query_rows, case, query, shown=shown, search=search, point=point
-    ), promoted
+    actions = (search, point, np.ones(len(search)))
+    return build_log(corpus, query_rows, case, query, shown=shown, actions=actions), promoted
 
 
-def _build_log(
-    corpus: Corpus, query_rows: Any, case: Case, query: Any, *, shown: Any, search: Any, point: Any
+def build_log(
+    corpus: Corpus, query_rows: Any, case: Case, query: Any, *, shown: Any, actions: Any
 ) -> Log:
+    """Return the log of searches for `query`, (s,), that showed `shown`, (s, DEPTH).
+
+    actions: search, document and weight of each, three arrays; a weight of 0 or below is a label.
+    """
+    search, point, weight = actions
     count = len(query)
     people_codes = np.arange(1, count + 1, dtype=np.int32)
     searches = Searches(
@@ -149,21 +153,21 @@ def _build_log(
         if case.logs_propensities
         else None,
     )
-    order = np.lexsort((point, search))
+    order = np.lexsort((weight, point, search))
     zeros = np.zeros(len(order), np.int32)
-    clicks = Actions(
+    rows = Actions(
         search=search[order].astype(np.int32),
         point=point[order].astype(np.int32),
-        weight=np.ones(len(order)),
+        weight=weight[order],
         rank=zeros,
         time=np.zeros(len(order)),
         session=zeros,
         client=zeros,
     )
     people = ["", *(f"{number:08d}" for number in range(count))]
-    no_labels = clicks.select(np.zeros(0, np.int64))
+    labels, clicks = rows.select(rows.weight <= 0), rows.select(rows.weight > 0)
     points: list[Any] = list(range(len(corpus.documents)))
-    return Log(searches, no_labels, clicks, points, people, people, corpus.queries, {}, 0)
+    return Log(searches, labels, clicks, points, people, people, corpus.queries, {}, 0)
 
 
 def _mean_examination(case: Case) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import Config, ScheduleSettings
@@ -32,6 +32,12 @@ from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.serve.reload import ConfigReload, wait_for_stop
 from nudge_sync.store.hold import read_hold
 from nudge_sync.store.target import open_target
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from nudge_sync.feedback.ingest.batches import BatchImporter
+    from nudge_sync.serve.traces.receiver import TraceReceiver
 
 _RELOADED_SERVE_SETTINGS = {
     "console_hosts",
@@ -134,12 +140,53 @@ class Daemon:
         app = create_app(batches, token, self.prometheus)
         service = ExperimentService(batches)
         add_experiment_routes(app, service, token, self.prometheus)
+        receivers = self._open_trace_receivers(batches)
+        host, feedback_port = serve_settings.host, serve_settings.feedback_port
         try:
-            with serve_feedback_api(serve_settings.host, serve_settings.feedback_port, app) as port:
-                log_message(logging.INFO, "taking feedback", host=serve_settings.host, port=port)
+            with (
+                self._accept_traces(app, receivers, token),
+                serve_feedback_api(host, feedback_port, app) as port,
+            ):
+                log_message(logging.INFO, "taking feedback", host=host, port=port)
                 yield
         finally:
             service.close()
+
+    @contextmanager
+    def _accept_traces(
+        self, app: FastAPI, receivers: dict[str, TraceReceiver], token: str
+    ) -> Iterator[None]:
+        """Take traces while inside, if a collection has [feedback.traces]."""
+        if not receivers:
+            yield
+            return
+        # Imported here: what reads traces is an extra.
+        from nudge_sync.serve.traces.api import (  # noqa: PLC0415
+            add_trace_route,
+            release_waiting_searches,
+        )
+
+        add_trace_route(app, receivers, token, self.prometheus)
+        with release_waiting_searches(receivers, self.prometheus):
+            yield
+
+    def _open_trace_receivers(self, batches: BatchImporter) -> dict[str, TraceReceiver]:
+        """Return the receivers of the collections with [feedback.traces]. Raises ConfigError."""
+        settings = {
+            name: collection.feedback
+            for name, collection in self.config.collections.items()
+            if collection.feedback.traces is not None
+        }
+        if not settings:
+            return {}
+        try:
+            from nudge_sync.serve.traces.receiver import open_receivers  # noqa: PLC0415
+        except ImportError as error:
+            raise ConfigError(
+                f"[feedback.traces] lacks a package ({error}); "
+                "install it with: pip install 'nudge-sync[sources]'"
+            ) from error
+        return open_receivers(batches, settings)
 
     @contextmanager
     def run_schedule(self, *, run_at_start: bool) -> Iterator[None]:

@@ -85,9 +85,12 @@ def _name_anchor(path: str) -> str:
 
 
 def _render_operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    content = operation["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
     row_schema = schema["oneOf"][0] if "oneOf" in schema else schema
     form = "One object, or a list of them." if "oneOf" in schema else "One object."
+    if "properties" not in row_schema:
+        form = f"{row_schema['description']}, as {' or '.join(content)}."
     answers = [(status, answer["description"]) for status, answer in operation["responses"].items()]
     return _SECTION.format(
         anchor=_name_anchor(path),
@@ -100,8 +103,8 @@ def _render_operation(path: str, method: str, operation: Mapping[str, Any]) -> s
                 for each in operation.get("parameters", [])
             ],
         ),
-        form=form,
-        fields=_render_fields(row_schema),
+        form=html.escape(form),
+        fields=_render_fields(row_schema) if "properties" in row_schema else "",
         schema=html.escape(json.dumps(schema, indent=2)),
         answers=_render_table(("status", "says"), answers),
     )

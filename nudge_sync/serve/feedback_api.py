@@ -69,7 +69,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
     )
-    limiter = _ConcurrencyLimiter(limits.max_batches)
+    limiter = ConcurrencyLimiter(limits.max_batches)
     context = _Context(
         importer, token, metrics or PrometheusMetrics(), limiter, limits.body_timeout
     )
@@ -84,17 +84,17 @@ def _add_description(app: FastAPI, token: str) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     def describe_api(request: Request) -> JSONResponse:
-        _check_token(request, token)
+        check_token(request, token)
         return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     def show_docs(request: Request) -> HTMLResponse:
-        _check_token(request, token)
+        check_token(request, token)
         return HTMLResponse(render_docs(app.openapi()))
 
 
 @dataclass(slots=True)
-class _ConcurrencyLimiter:
+class ConcurrencyLimiter:
     """A count of the batches in hand, which turns more than `max_batches` away.
 
     It needs no lock: the event loop alone counts, and only storing leaves its thread.
@@ -126,7 +126,7 @@ class _Context:
     importer: BatchImporter
     token: str
     metrics: PrometheusMetrics
-    limiter: _ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     body_timeout: float
 
 
@@ -158,7 +158,8 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
         return response
 
 
-def _check_token(request: Request, token: str) -> None:
+def check_token(request: Request, token: str) -> None:
+    """Raise HTTPException unless a request bears the token, where there is one."""
     if not is_authorised(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
@@ -167,7 +168,7 @@ def _check_token(request: Request, token: str) -> None:
 
 def check_headers(request: Request, token: str) -> None:
     """Raise HTTPException unless a request bears the token and says that it is JSON."""
-    _check_token(request, token)
+    check_token(request, token)
     # A web page can make a browser post other types to this machine without a CORS check.
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if content_type.lower() != "application/json":

@@ -92,3 +92,18 @@ def describe_route(kind: RowKind) -> dict[str, Any]:
     row_or_list = {"oneOf": [row_schema, {"type": "array", "items": row_schema}]}
     body = {"required": True, "content": {"application/json": {"schema": row_or_list}}}
     return {"responses": _RESPONSES, "openapi_extra": {"requestBody": body}}
+
+
+def describe_trace_route() -> dict[str, Any]:
+    """Return the arguments that describe to FastAPI the route that takes traces."""
+    schema = {"type": "object", "description": "An ExportTraceServiceRequest of OTLP"}
+    types = ("application/json", "application/x-protobuf")
+    body = {"required": True, "content": {name: {"schema": schema} for name in types}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "taken; partial_success says how many searches were not, and why"},
+        400: {"description": "not OTLP, not gzip, or no collection chosen"},
+        503: _RESPONSES[503],
+        **{status: _RESPONSES[status] for status in (401, 404, 408, 413)},
+        415: {"description": "neither " + " nor ".join(types)},
+    }
+    return {"responses": responses, "openapi_extra": {"requestBody": body}}

@@ -30,6 +30,8 @@ FETCH_LABELS = ("fetched", "failed")
 FEEDBACK_STATUSES = (200, 422, 500, 503)
 """How a batch for a collection is answered once its body was read."""
 FEEDBACK_KINDS: tuple[RowKind, ...] = get_args(RowKind)
+TRACES_KIND = "traces"
+"""What the label `kind` says of requests with traces; their rows are spans."""
 _CYCLE_SECONDS_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 

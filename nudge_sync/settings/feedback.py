@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from nudge_sync.connector.settings import Section
+from nudge_sync.settings.embed import EmbedSettings
 from nudge_sync.settings.sources import SourceSettings
+from nudge_sync.settings.traces import TraceIntakeSettings
 
 DEFAULT_ACTIONS = {
     "relevant": 1.0,
@@ -64,6 +66,11 @@ class FeedbackSettings(Section):
     """Searches that the application logs in a collection of its own; only read."""
     events: EventLog | None = None
     """Events that the application logs in a collection of its own; only read."""
+    embed: EmbedSettings | None = None
+    """What embeds texts of queries: of searches that come without a vector, and of those that are
+    tried in the console."""
+    traces: TraceIntakeSettings | None = None
+    """How traces sent to the daemon become feedback; absent: none are taken."""
     sources: tuple[SourceSettings, ...] = ()
     """Where searches and events are fetched from before each cycle."""
     actions: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from nudge_sync.connector.settings import SettingsTable
+from nudge_sync.settings.embed import EmbedSettings
 
 _CORE_KEYS = frozenset({"source", "name", "embed", "check_model"})
 
@@ -21,9 +22,8 @@ class SourceSettings(BaseModel):
     """Which kind of source, such as "phoenix"."""
     name: Annotated[str, Field(max_length=100)] = ""
     """What it is called on the command line and in metrics; absent: as its kind."""
-    embed: str = ""
-    """A function of yours, `module:function`, from a list of texts to an array (n, d), for searches
-    that come without a vector."""
+    embed: EmbedSettings | None = None
+    """What embeds searches that come without a vector; absent: the `embed` of [feedback]."""
     check_model: bool = True
     """Whether to refuse searches whose vectors are clearly not of the collection's model."""
     _folder: Path | None = PrivateAttr(default=None)

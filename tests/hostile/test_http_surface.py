@@ -20,6 +20,10 @@ from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.serve.experiments.api import add_experiment_routes
 from nudge_sync.serve.experiments.service import ExperimentService
 from nudge_sync.serve.feedback_api import create_app
+from nudge_sync.serve.traces.api import add_trace_route
+from nudge_sync.serve.traces.receiver import open_receivers
+from nudge_sync.settings.feedback import FeedbackSettings
+from nudge_sync.settings.traces import TraceIntakeSettings
 from tests.support.console.console_site import ACTION_TOKEN, find_proof, open_console
 from tests.support.sample_collection import DIMENSION, open_sample_collection
 
@@ -70,7 +74,12 @@ def feedback_schema(sample):
     service = ExperimentService(importer)
     app = create_app(importer)
     add_experiment_routes(app, service, "")
+    takes_traces = {"docs": FeedbackSettings(traces=TraceIntakeSettings())}
+    add_trace_route(app, open_receivers(importer, takes_traces))
     description = TestClient(app).get("/openapi.json").json()
+    # Protobuf is not generated; that it may be anything is tested beside its reader.
+    traces = description["paths"]["/v1/traces"]["post"]["requestBody"]["content"]
+    del traces["application/x-protobuf"]
     set_dimension(description)
     yield load_schema(description, app)
     service.close()

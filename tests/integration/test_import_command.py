@@ -144,11 +144,16 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch):
         assert "Is a directory" in workspace.run("feedback", "import", name, code=2)
 
 
+def test_a_folder_needs_vectors_of_its_queries(tmp_path):
+    workspace = make_workspace(tmp_path)
+    message = workspace.run("feedback", "import", "--beir", str(tmp_path), code=2)
+    assert "--beir and folders them, or --embed" in message
+
+
 @pytest.mark.parametrize(
     "options",
     [
         [],
-        ["--beir", "x"],
         ["--qrels", "x", "--query-ids", "x"],
         ["f.csv", "--query-vectors", "x"],
         ["--query-vectors", "x", "--query-ids", "x"],

@@ -73,7 +73,7 @@ def embed_queries_again(sample: SampleCollection, model: OtherModel) -> None:
     def read_rows() -> Iterator[SourceRow]:
         for row, vector in enumerate(vectors):
             content = {"type": "search", "query_id": f"q{row}", "query_vector": vector}
-            yield SourceRow("log", row + 1, "", content, is_embedded=True)
+            yield SourceRow("log", row + 1, "", content, embedded_by="model:embed")
 
     target = sample.target()
     destination = Destination(

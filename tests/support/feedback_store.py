@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.connector import Database, Record
-from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+from nudge_sync.feedback.embedding.embedder import Embedder
+from nudge_sync.feedback.embedding.rows import embed_source
 from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.qrels import open_beir_texts

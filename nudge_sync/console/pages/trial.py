@@ -1,8 +1,10 @@
-"""Try: one logged search on the originals, on what is live and on the plan, side by side."""
+"""Try: one search on the originals, on what is live and on the plan, side by side."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from nudge_sync.base.progress import Progress
@@ -17,8 +19,11 @@ from nudge_sync.console.work.trial import (
     SearchTrial,
     list_searches,
     try_search,
+    try_text,
 )
 
+MAX_TRIED_LENGTH = 2000
+"""Characters of a text that is tried."""
 trial_router = APIRouter()
 
 
@@ -30,13 +35,14 @@ def show_trial(
     _visitor: VisitorDependency,
     search: str = "",
     query: str = "",
+    text: Annotated[str, Query(max_length=MAX_TRIED_LENGTH)] = "",
 ) -> Response:
-    """List logged searches whose text holds `search`, or show what `query` answers."""
+    """List logged searches whose text holds `search`, or show what `query` or `text` answers."""
     settings = console.opener.get_settings(name)
-    job = _find_job(console, name, query) if query else None
+    job = _find_job(console, name, query, text.strip()) if query or text.strip() else None
     trial: SearchTrial | None = job.result if job is not None and job.state == "done" else None
     searches = []
-    if not query:
+    if job is None:
         with console.opener.open_target(name) as target:
             searches = list_searches(target, settings, search.strip())
     return render_page(
@@ -46,7 +52,7 @@ def show_trial(
         collection=name,
         section="try",
         search=search,
-        query=query,
+        can_embed=settings.feedback.embed is not None,
         searches=searches,
         max_searches=MAX_LISTED_SEARCHES,
         job=job,
@@ -56,11 +62,11 @@ def show_trial(
     )
 
 
-def _find_job(console: Console, name: str, query_id: str) -> BackgroundJob:
+def _find_job(console: Console, name: str, query_id: str, text: str) -> BackgroundJob:
     view = console.plans.get(name)
     plan = None if view is None else view.plan
     # With another plan the work is another.
-    key = ("trial", name, query_id, "" if plan is None else plan.inputs_digest)
+    key = ("trial", name, query_id, text, "" if plan is None else plan.inputs_digest)
     job = console.jobs.find_latest(*key)
     if job is not None:
         return job
@@ -68,6 +74,8 @@ def _find_job(console: Console, name: str, query_id: str) -> BackgroundJob:
 
     def work(progress: Progress) -> SearchTrial:
         with console.opener.open_target(name, waits_long=True) as target:
+            if not query_id:
+                return try_text(target, settings, text, plan, progress)
             return try_search(target, settings, query_id, plan, progress)
 
     return console.jobs.start(key, "Trying a search", work)

@@ -1,4 +1,4 @@
-"""One logged search, tried on the originals, on what is live, and on the plan."""
+"""One search, logged or typed, tried on the originals, on what is live, and on the plan."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from itertools import islice
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
-from nudge_sync.errors import InputError
+from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.inspection.rank_states import StateRankings, rank_states
+from nudge_sync.feedback.embedding.providers import open_embedder
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.schema.records import parse_search_record
+from nudge_sync.feedback.schema.values import BadRow, parse_vector
 from nudge_sync.planning.plan import Plan
 from nudge_sync.store.target import Target
 
@@ -56,6 +58,32 @@ def list_searches(target: Target, settings: CollectionSettings, text: str) -> li
         if wanted in search.text.casefold() or wanted in search.query_id.casefold()
     )
     return list(islice(matches, MAX_LISTED_SEARCHES))
+
+
+def try_text(
+    target: Target,
+    settings: CollectionSettings,
+    text: str,
+    plan: Plan | None,
+    progress: Progress,
+) -> SearchTrial:
+    """Return what a text that nobody need have searched for answers in each state; write nothing.
+
+    Raises ConfigError where `embed` of [feedback] is not set, InputError where the text is not
+    embedded to a vector of the collection's dimension, SourceUnreachable, and DatabaseError.
+    """
+    if settings.feedback.embed is None:
+        raise ConfigError("set `embed` of [feedback] to try texts of your own")
+    embedder = open_embedder(settings.feedback.embed)
+    vectors = embedder.embed([text])
+    if text in embedder.refusals:
+        raise InputError(embedder.refusals[text])
+    try:
+        vector = parse_vector(vectors[text], target.facts.dimension)
+    except BadRow as bad:
+        raise InputError(f"{embedder.name}: {bad}") from None
+    rankings = rank_states(target, vector, plan, depth=TRIAL_DEPTH, progress=progress)
+    return SearchTrial(ListedSearch("", text), (), rankings)
 
 
 def try_search(

@@ -9,10 +9,13 @@ from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.embedding.embedder import Embedder
+from nudge_sync.feedback.embedding.providers import open_embedder
+from nudge_sync.feedback.embedding.rows import embed_source
+from nudge_sync.feedback.embedding.stored_vectors import StoredVectors
 from nudge_sync.feedback.fetch.model_check import ModelChecker
 from nudge_sync.feedback.fetch.page_rows import build_page_source
 from nudge_sync.feedback.fetch.report import FetchReport
-from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.log.external import open_feedback
@@ -21,6 +24,7 @@ from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.source import FeedbackSource, Page, open_feedback_source
+from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.source_cursor import CursorStore
 from nudge_sync.store.target import Target
 
@@ -65,6 +69,9 @@ def fetch_feedback(
         fetch = _Fetch(target, settings, source_settings, source)
         for page in _read_pages(source, cursors.read()):
             fetch.store_page(page)
+            if fetch.report.stopped:
+                # The rest of the page comes again, and what was stored is not embedded twice.
+                break
             cursors.write(page.cursor)
             rows = fetch.report.counts["rows"]
             progress("fetch", rows, rows)
@@ -117,14 +124,19 @@ class _Fetch:
     report: FetchReport = field(init=False)
     destination: Destination = field(init=False)
     embedder: Embedder | None = field(init=False)
+    stored: StoredVectors = field(init=False)
     checker: ModelChecker | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.report = FetchReport(self.source_settings.name, self.source.describe())
-        target, name = self.target, self.source_settings.embed
+        target, embed = self.target, self.source_settings.embed or self.settings.embed
         searches = open_feedback(target, self.settings).queries
-        self.destination = Destination(target.queries, target.events, target.collection, searches)
-        self.embedder = Embedder.from_name(name) if name else None
+        space = read_space(target).number
+        self.destination = Destination(
+            target.queries, target.events, target.collection, searches, space=space
+        )
+        self.embedder = open_embedder(embed) if embed else None
+        self.stored = StoredVectors.for_embedder(target.queries, self.embedder, space)
         self.checker = (
             ModelChecker(target.collection, self.source_settings.name)
             if self.source_settings.check_model
@@ -134,12 +146,10 @@ class _Fetch:
     def store_page(self, page: Page) -> list[SourceRow]:
         """Store the good rows of a page, and return all of them as they would be stored."""
         first_line = self.report.counts["rows"] + 1
-        source = build_page_source(
-            self.source_settings.name, page.rows, first_line, self.target.queries
-        )
-        if self.embedder is not None:
-            source = embed_source(source, self.embedder)
-        rows = list(source.read_rows())
+        source = build_page_source(self.source_settings.name, page.rows, first_line)
+        rows = list(embed_source(source, self.embedder, self.stored).read_rows())
+        if self.embedder is not None and self.embedder.is_spent:
+            self.report.stopped = self.embedder.describe_limit()
         if self.checker is not None:
             self.checker.add_rows([row.content for row in rows])
             self.report.model_check = self.checker.judge()

@@ -27,6 +27,8 @@ class FetchReport:
     left_out: Counter[str] = field(default_factory=Counter)
     doubts: Counter[str] = field(default_factory=Counter)
     unweighted_actions: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
+    """Why there is more that was not read; "" where all was."""
     model_check: ModelCheck | None = None
     """Whether the searches are of the collection's model; None if that was not looked at."""
 
@@ -75,5 +77,6 @@ class FetchReport:
             "left_out": dict(sorted(self.left_out.items())),
             **{name: self.doubts[name] for name in DOUBTS},
             "unweighted_actions": dict(sorted(self.unweighted_actions.items())),
+            "stopped": self.stopped or None,
             "model": self.model_check.summary() if self.model_check else None,
         }

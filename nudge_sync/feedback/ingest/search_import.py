@@ -12,6 +12,7 @@ from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.seen_keys import SeenKeys
 from nudge_sync.feedback.ingest.sources import SourceRow
 from nudge_sync.feedback.schema.records import (
+    EMBEDDED_BY_FIELD,
     SPACE_FIELD,
     VECTOR_DIGEST_FIELD,
     Search,
@@ -25,11 +26,12 @@ _CONTENT_FIELDS = (VECTOR_DIGEST_FIELD, "text", "shown")
 
 @dataclass(frozen=True, slots=True)
 class _PendingSearch:
-    """A search that is to be stored; whether it is incidental, and was embedded just now."""
+    """A search that is to be stored."""
 
     record: Record
     is_incidental: bool
-    is_embedded: bool
+    embedded_by: str
+    """What made its vector of its text; "": it came with its vector."""
 
     def assign_space(self, former: Record | None, number: int) -> Record:
         """Return the record with the embedding space that its vector was made for again.
@@ -38,8 +40,8 @@ class _PendingSearch:
         search which came with its vector: it is that of its time. A search that was embedded again
         already stays as it is: whatever comes without being embedded is the log of old.
         """
-        if self.is_embedded:
-            return _set_space(self.record, number)
+        if self.embedded_by:
+            return _set_space(self._embedded_record, number)
         if former is None:
             return self.record
         if SPACE_FIELD in former.document and former.document[SPACE_FIELD] >= number > 1:
@@ -52,10 +54,19 @@ class _PendingSearch:
 
         It stays as it is where it is of that space already, or nothing was embedded.
         """
-        if not self.is_embedded or former.document.get(SPACE_FIELD, 1) >= number:
+        if not self.embedded_by or former.document.get(SPACE_FIELD, 1) >= number:
             return former
-        document = {**former.document, VECTOR_DIGEST_FIELD: self._digest}
+        document = {
+            **former.document,
+            VECTOR_DIGEST_FIELD: self._digest,
+            EMBEDDED_BY_FIELD: self.embedded_by,
+        }
         return _set_space(replace(former, document=document, vector=self.record.vector), number)
+
+    @property
+    def _embedded_record(self) -> Record:
+        document = {**self.record.document, EMBEDDED_BY_FIELD: self.embedded_by}
+        return replace(self.record, document=document)
 
     @property
     def _digest(self) -> str:
@@ -109,7 +120,7 @@ class SearchImport:
                 if parsed.is_beside_event and is_same:
                     return
                 raise BadRow("duplicate", f"of query {search.query_id!r}, seen before")
-        self._batch[search.query_id] = _PendingSearch(record, is_incidental, row.is_embedded)
+        self._batch[search.query_id] = _PendingSearch(record, is_incidental, row.embedded_by)
 
     def flush(self) -> dict[str, Sequence[PointId]]:
         """Store the searches since the last time; return what each of them showed."""

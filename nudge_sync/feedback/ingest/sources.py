@@ -29,8 +29,8 @@ class SourceRow:
     is_incidental: bool = False
     """Whether this is a search with nothing but its id, vector and text, as a list of queries has:
     it replaces none that was logged, and may come again."""
-    is_embedded: bool = False
-    """Whether the vector was made of the row's text just now."""
+    embedded_by: str = ""
+    """What made the vector of the row's text; "" where the row came with its vector."""
 
 
 @dataclass(frozen=True, slots=True)

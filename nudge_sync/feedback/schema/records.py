@@ -23,6 +23,9 @@ VECTOR_DIGEST_FIELD = "vector_digest"
 SPACE_FIELD = "space"
 """Field of a search's document: the number of the embedding space that its vector was embedded for
 again. Without it the search is of the space of its time."""
+EMBEDDED_BY_FIELD = "embedded_by"
+"""Field of a search's document: what made its vector of its text. Without it the search came with
+its vector."""
 MAX_DOCUMENT_BYTES = 60_000
 """Most bytes of JSON in a document: a field in Milvus holds 64 KiB."""
 

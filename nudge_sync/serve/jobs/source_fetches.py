@@ -58,4 +58,5 @@ def fetch_sources(
             events=report.counts["events"],
             unchanged=report.counts["unchanged"],
             rejected=report.rejected,
+            **({"stopped": report.stopped} if report.stopped else {}),
         )

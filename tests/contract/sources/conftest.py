@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import skip_or_fail
-from tests.support.sources.servers import start_mlflow, start_opensearch, start_phoenix
+from tests.support.sources.servers import (
+    start_embedding_server,
+    start_mlflow,
+    start_opensearch,
+    start_phoenix,
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +33,10 @@ def opensearch_url(tmp_path_factory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mlflow_url(tmp_path_factory) -> Iterator[str]:
     with start_mlflow(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def embedding_url(tmp_path_factory) -> Iterator[str]:
+    with start_embedding_server(tmp_path_factory.mktemp("embedding")) as url:
         yield url

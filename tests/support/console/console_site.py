@@ -31,11 +31,12 @@ COLLECTION_SETTINGS: dict[str, Any] = {
 }
 
 
-def build_config(serve: dict[str, Any] | None = None) -> Config:
+def build_config(serve: dict[str, Any] | None = None, embed: str | None = None) -> Config:
+    feedback = {"feedback": {"embed": embed}} if embed else {}
     return Config.model_validate(
         {
             "database": {"connector": "memory", "patience": "1s"},
-            "collections": {"docs": COLLECTION_SETTINGS},
+            "collections": {"docs": {**COLLECTION_SETTINGS, **feedback}},
             "serve": serve or {},
         }
     )

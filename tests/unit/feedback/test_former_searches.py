@@ -36,7 +36,14 @@ def import_search(
     destination: Destination, vector: Float32, *, is_embedded: bool, **fields: Any
 ) -> Record:
     content = {"type": "search", "query_id": "q", "query_vector": vector, **fields}
-    row = SourceRow("log", 1, "", content, is_incidental=not fields, is_embedded=is_embedded)
+    row = SourceRow(
+        "log",
+        1,
+        "",
+        content,
+        is_incidental=not fields,
+        embedded_by="model:embed" if is_embedded else "",
+    )
     import_rows([Source(lambda: iter([row]), lambda: 1)], destination)
     [record] = destination.queries.get(["q"])
     return record

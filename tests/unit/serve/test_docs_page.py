@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync.serve.docs_page import describe_type, render_docs
+from nudge_sync.serve.openapi import describe_trace_route
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,14 @@ from nudge_sync.serve.docs_page import describe_type, render_docs
 )
 def test_a_schema_is_said_in_words(schema, words):
     assert describe_type(schema) == words
+
+
+def test_a_body_without_fields_is_named():
+    route = {"requestBody": describe_trace_route()["openapi_extra"]["requestBody"]}
+    operation = {**route, "responses": {}}
+    info = {"title": "t", "version": "1"}
+    page = render_docs({"info": info, "paths": {"/v1/traces": {"post": operation}}})
+    assert "ExportTraceServiceRequest of OTLP, as application/json or" in page
 
 
 def test_no_name_becomes_markup():

@@ -20,11 +20,16 @@ from nudge_sync.cli.output import (
 from nudge_sync.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nudge_sync.feedback.embedding.embedder import Embedder
+    from nudge_sync.feedback.embedding.stored_vectors import StoredVectors
     from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
     from nudge_sync.feedback.ingest.sources import Source
 
 _SHOWN_DETAILS = 3
 """Details of refused rows that are printed for each reason."""
+_MISSING_QUERIES = (
+    "--qrels needs --query-vectors and --query-ids; --beir and folders them, or --embed"
+)
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -64,10 +69,11 @@ ImportQueryIdsOption = Annotated[
 EmbedOption = Annotated[
     str | None,
     typer.Option(
-        metavar="MODULE:FUNCTION",
+        metavar="PROVIDER:MODEL",
         envvar="NUDGE_SYNC_FEEDBACK_EMBED",
-        help="Your function from a list of texts to an array (n, d), for searches without a "
-        "vector; the current directory is looked in first.",
+        help="What embeds searches without a vector: openai:MODEL, fastembed:MODEL, "
+        "sentence-transformers:MODEL, or module:function of yours, looked for in the current "
+        "directory first; default: `embed` of [feedback].",
         show_default=False,
     ),
 ]
@@ -118,22 +124,33 @@ def import_(
     Importing the same rows twice changes nothing.
     """
     from nudge_sync.cli.run import open_job
+    from nudge_sync.feedback.embedding.providers import open_embedder
+    from nudge_sync.feedback.embedding.stored_vectors import StoredVectors
     from nudge_sync.feedback.ingest.importer import Destination, RowsRefused, import_rows
     from nudge_sync.feedback.log.external import open_feedback
+    from nudge_sync.settings.embed import parse_embed_name
     from nudge_sync.store.embedding_space import read_space
 
     query_files = _pair_query_files(query_vectors, query_ids)
-    sources = _open_sources(files or [], qrels, beir, query_files, embed)
     read_as = _name_formats(files or [])
+    _check_options(files or [], qrels, beir, query_files)
+    named = parse_embed_name(embed, "--embed") if embed is not None else None
     with open_job(config, collection) as job, show_progress() as progress:
         target, settings = job.target, job.settings.feedback
+        embed_settings = named or settings.embed
+        embedder = open_embedder(embed_settings) if embed_settings is not None else None
+        space = read_space(target).number
+        sources = _open_sources(
+            files or [],
+            qrels,
+            beir,
+            query_files,
+            embedder,
+            StoredVectors.for_embedder(target.queries, embedder, space),
+        )
         searches = open_feedback(target, settings).queries
         destination = Destination(
-            target.queries,
-            target.events,
-            target.collection,
-            searches,
-            space=read_space(target).number,
+            target.queries, target.events, target.collection, searches, space=space
         )
         failure = None
         try:
@@ -151,8 +168,12 @@ def import_(
             report, failure = refused.report, summarise_error(refused)
     if failure is None and report.problem and (report.events or not only_searches):
         failure = describe_failure("NoFeedback", report.problem, 1)
-    result = report.summary() | {"read_as": read_as} | ({"error": failure} if failure else {})
+    stopped = embedder.describe_limit() if embedder is not None and embedder.is_spent else None
+    result = report.summary() | {"read_as": read_as, "stopped": stopped}
+    result |= {"error": failure} if failure else {}
     print_result(result, as_json, _print_import)
+    if stopped:
+        print_notice(stopped)
     if failure is not None:
         print_notice(failure["message"])
         raise typer.Exit(failure["exit_code"])
@@ -174,29 +195,40 @@ def _pair_query_files(vectors: Path | None, ids: Path | None) -> QueryVectorFile
     return None
 
 
+def _check_options(
+    files: list[Path],
+    qrels_path: Path | None,
+    beir_folder: Path | None,
+    query_files: QueryVectorFiles | None,
+) -> None:
+    """Raise ConfigError for options that do not fit together, whatever the configuration says."""
+    if not (files or qrels_path or beir_folder):
+        raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
+    if qrels_path and beir_folder:
+        raise ConfigError("--qrels and --beir do not go together: import one after the other")
+    if qrels_path and query_files is None:
+        raise ConfigError(_MISSING_QUERIES)
+
+
 def _open_sources(
     files: list[Path],
     qrels_path: Path | None,
     beir_folder: Path | None,
     query_files: QueryVectorFiles | None,
-    embed: str | None,
+    embedder: Embedder | None,
+    stored: StoredVectors,
 ) -> list[Source]:
-    from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+    from nudge_sync.feedback.embedding.rows import embed_source
     from nudge_sync.feedback.ingest.formats import open_source
     from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
 
     folders = [path for path in files if path.is_dir()]
-    label_sources = _open_label_sources(qrels_path, beir_folder, folders, query_files, embed)
+    label_sources = _open_label_sources(qrels_path, beir_folder, folders, query_files, embedder)
     sources = [open_source(path) for path in files if path not in folders]
-    if not (sources or label_sources):
-        raise ConfigError("name a file, or --qrels or --beir with the queries' vectors and ids")
     if query_files is not None and sources and not label_sources:
-        sources = [join_query_vectors(sources, query_files, keep_unmatched=embed is not None)]
+        sources = [join_query_vectors(sources, query_files, keep_unmatched=embedder is not None)]
     sources += label_sources
-    if embed is None:
-        return sources
-    embedder = Embedder.from_name(embed)
-    return [embed_source(source, embedder) for source in sources]
+    return [embed_source(source, embedder, stored) for source in sources]
 
 
 def _open_label_sources(
@@ -204,19 +236,17 @@ def _open_label_sources(
     beir_folder: Path | None,
     folders: list[Path],
     query_files: QueryVectorFiles | None,
-    embed: str | None,
+    embedder: Embedder | None,
 ) -> list[Source]:
     from nudge_sync.feedback.ingest.qrels import open_beir, open_beir_texts, open_qrels
     from nudge_sync.feedback.ingest.readers.folders import find_qrels_files
 
-    if qrels_path and beir_folder:
-        raise ConfigError("--qrels and --beir do not go together: import one after the other")
     for folder in folders:
         find_qrels_files(folder)
     if beir_folder:
         folders = [*folders, beir_folder]
-    if query_files is None and (qrels_path or (folders and embed is None)):
-        raise ConfigError("--qrels needs --query-vectors and --query-ids; --beir them, or --embed")
+    if query_files is None and folders and embedder is None:
+        raise ConfigError(_MISSING_QUERIES)
     sources = [open_qrels(qrels_path, query_files)] if qrels_path and query_files else []
     return sources + [
         open_beir(folder, query_files) if query_files else open_beir_texts(folder)

@@ -83,6 +83,8 @@ def _print_fetch(result: dict[str, Any]) -> None:
         print_line(f'{count} events are "{action}", which has no weight in [feedback.actions]')
     for reason, count in result["left_out"].items():
         print_line(f"{count} rows were left out: {reason}")
+    if result["stopped"]:
+        print_notice(result["stopped"])
     if result.get("dry_run"):
         _print_sample(result)
 

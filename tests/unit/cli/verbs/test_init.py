@@ -52,7 +52,8 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
             files = {"token_file", "webhook_url_file", "webhook_secret_file"}
             files |= {"console_token_file", "console_action_token_file"}
             ports = {"feedback_port", "console_port"}
-            examples = {"rate", "searches", "events", "history_days", "sources", *files, *ports}
+            tables_of_feedback = {"searches", "events", "sources", "embed", "traces"}
+            examples = {"rate", "history_days", *tables_of_feedback, *files, *ports}
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
     assert external.searches.model_fields_set == SearchLog.model_fields.keys()

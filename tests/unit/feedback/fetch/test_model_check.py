@@ -10,7 +10,7 @@ import pytest
 
 from nudge_sync.demo.requests import load_demo_data
 from nudge_sync.errors import ModelMismatch
-from nudge_sync.feedback.fetch.model_check import MIN_PAIRS, MIN_SHARE, ModelChecker
+from nudge_sync.feedback.fetch.model_check import MIN_PAIRS, MIN_POINTS, MIN_SHARE, ModelChecker
 from nudge_sync.testing.memory import MemoryDatabase
 
 COLLECTIONS = ("cranfield-minilm", "metatool-minilm", "nfcorpus-minilm", "squad-minilm", "demo")
@@ -90,6 +90,49 @@ def test_another_space_is_noticed(collections, name, space):
     for seed in SEEDS:
         verdict = check(documents, OTHER_SPACES[space](queries), pairs, seed).judge()
         assert verdict.is_match is False, (seed, verdict)
+
+
+def check_without_points(documents, queries, seed=0, count=MIN_PAIRS):
+    """Hand searches that name no point to a checker of a collection."""
+    database = MemoryDatabase()
+    database.store.create("docs", documents.shape[1])
+    database.store.upsert("docs", list(range(len(documents))), documents)
+    checker = ModelChecker(database.collection("docs"), "log")
+    rows = np.random.default_rng(seed).permutation(len(queries))[:count]
+    checker.add_rows(
+        [{"type": "search", "query_id": f"q{row}", "query_vector": queries[row]} for row in rows]
+    )
+    return checker
+
+
+@pytest.mark.parametrize("name", COLLECTIONS)
+def test_no_false_alarm_where_nothing_was_shown(collections, name):
+    documents, queries, _ = collections[name]
+    for seed in SEEDS:
+        verdict = check_without_points(documents, queries, seed).judge()
+        assert (verdict.pairs, verdict.share, verdict.is_match) == (0, None, True), verdict
+
+
+@pytest.mark.parametrize("space", OTHER_SPACES)
+@pytest.mark.parametrize("name", COLLECTIONS)
+def test_another_space_is_noticed_where_nothing_was_shown(collections, name, space):
+    documents, queries, _ = collections[name]
+    checker = check_without_points(documents, OTHER_SPACES[space](queries))
+    assert checker.judge().is_match is False
+    with pytest.raises(ModelMismatch, match=f"{MIN_PAIRS} queries are .* as near to its points"):
+        checker.refuse_mismatch()
+
+
+def test_one_search_made_often_says_nothing(collections):
+    documents, queries, _ = collections["squad-minilm"]
+    checker = check_without_points(documents, np.repeat(queries[:1], 200, axis=0), count=200)
+    assert checker.judge().is_match is None
+
+
+def test_few_points_say_nothing_where_nothing_was_shown(collections):
+    documents, queries, _ = collections["squad-minilm"]
+    few = documents[: MIN_POINTS - 1]
+    assert check_without_points(few, turn_at_random(queries)).judge().is_match is None
 
 
 @pytest.mark.parametrize(("of", "on"), list(permutations(COLLECTIONS, 2)))

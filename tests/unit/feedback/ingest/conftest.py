@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from nudge_sync.feedback.ingest.importer import Destination
 from nudge_sync.feedback.ingest.query_vectors import QueryVectorFiles
 from tests.support.feedback_files import DIMENSION
-
-
-@pytest.fixture
-def destination(new_records: Any, ids_only: Any) -> Destination:
-    """Records in dictionaries, and a collection with the points 0 to 9."""
-    return Destination(new_records(), new_records(), ids_only(range(10), DIMENSION))
 
 
 @pytest.fixture

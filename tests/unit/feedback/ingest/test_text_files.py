@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+from nudge_sync.feedback.embedding.embedder import Embedder
+from nudge_sync.feedback.embedding.rows import embed_source
 from nudge_sync.feedback.ingest.formats import open_json_lines, open_source
 from nudge_sync.feedback.ingest.importer import import_rows
 from nudge_sync.feedback.ingest.qrels import open_qrels

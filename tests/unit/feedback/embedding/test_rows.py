@@ -1,14 +1,14 @@
 """Searches with a text and no vector, embedded as they are imported."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.feedback.ingest.embedding import Embedder, embed_source
+from nudge_sync.errors import InputError
+from nudge_sync.feedback.embedding.embedder import Embedder
+from nudge_sync.feedback.embedding.rows import embed_source
 from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import import_rows
 from nudge_sync.feedback.ingest.qrels import open_beir_texts
@@ -69,7 +69,7 @@ def test_a_text_is_embedded_once_and_many_at_a_time(tmp_path, destination, embed
 
 
 def test_more_texts_than_are_kept_are_all_embedded(monkeypatch, embedding):
-    monkeypatch.setattr("nudge_sync.feedback.ingest.embedding._CACHE_SIZE", 3)
+    monkeypatch.setattr("nudge_sync.feedback.embedding.embedder._CACHE_SIZE", 3)
     for texts in (["a", "bb"], ["bb", "ccc", "dddd"], ["a", "a"]):
         assert [embedding.embed(texts)[text][0] for text in texts] == list(map(len, texts))
 
@@ -159,37 +159,3 @@ def test_vectors_that_do_not_fit_are_bad_rows(tmp_path, destination):
     source = open_source(write_lines(tmp_path / "f", {"query_id": "a", "text": "x"}))
     report = import_rows([embed_source(source, short)], destination)
     assert report.reasons == {"wrong dimension": 1}
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch) -> str:
-    name = f"embeds_{tmp_path.name.replace('-', '_')}"
-    code = "def queries(texts):\n    return [[1.0] for _ in texts]\n\nclass Two:\n"
-    code += "    by_name = staticmethod(queries)\n\nNUMBER = 3\n"
-    (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    yield name
-    sys.modules.pop(name, None)
-
-
-def test_the_current_directory_is_looked_in(module):
-    for attribute in ("queries", "Two.by_name"):
-        found = Embedder.from_name(f"{module}:{attribute}")
-        assert found.embed(["a"])["a"].tolist() == [1.0]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("", "write module:name"),
-        ("module", "write module:name"),
-        (":name", "write module:name"),
-        ("no_such_module:name", "ModuleNotFoundError"),
-        ("{}:absent", "AttributeError"),
-        ("{}:NUMBER", "is no function, but int"),
-    ],
-)
-def test_what_cannot_be_imported_is_named(module, name, message):
-    with pytest.raises(ConfigError, match=message):
-        Embedder.from_name(name.format(module))

@@ -1,0 +1,1 @@
+"""Traces over HTTP: POST /v1/traces, as OpenTelemetry's exporters send them."""

@@ -1,0 +1,206 @@
+"""Spans that come in any order and in many requests, joined to searches and citations.
+
+A search whose vector is on the span of another request waits for it, in memory, for
+`hold_seconds`; then its text is embedded, where [feedback.embed] says by what. An answer that came
+before its search is looked at again when the search comes, for as long.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nudge_sync.errors import ConfigError, NudgeSyncError
+from nudge_sync.feedback.embedding.providers import open_embedder
+from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind
+from nudge_sync.serve.traces.messages import PartialSuccess
+from nudge_sync.settings.embed import EmbedSettings
+from nudge_sync.settings.feedback import FeedbackSettings
+from nudge_sync.settings.traces import TraceIntakeSettings
+from nudge_sync.source.openinference.rows import TraceReader, is_search
+from nudge_sync.source.openinference.settings import DEFAULT_POINT, TraceSettings
+from nudge_sync.source.openinference.spans import Span
+
+MAX_WAITING_SPANS = 10_000
+"""Searches, and answers, that wait at once; beyond them the oldest waits no longer."""
+_MAX_REASON_LENGTH = 500
+_NO_VECTOR = "missing field: no span with its vector came, and nothing embeds its text"
+
+
+@dataclass
+class _Rejections:
+    """The searches with a row that was refused."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Id of the search -> why."""
+    unlisted: int = 0
+    """Rows beyond those that an import lists."""
+
+    def summarise(self) -> PartialSuccess:
+        if not self.reasons:
+            return PartialSuccess()
+        count = len(self.reasons) + self.unlisted
+        search_id, reason = next(iter(self.reasons.items()))
+        more = f", and {count - 1} more" if count > 1 else ""
+        return PartialSuccess(count, f"search {search_id}: {reason}"[:_MAX_REASON_LENGTH] + more)
+
+
+@dataclass
+class TraceReceiver:
+    """Takes the spans of one collection's searches. All methods may be called in any thread.
+
+    Raises what `BatchImporter.store` does: spans of a request that was not stored come again.
+    """
+
+    importer: BatchImporter
+    name: str
+    """The collection."""
+    settings: TraceIntakeSettings
+    embed: EmbedSettings | None
+    """What embeds the texts of searches whose vector did not come."""
+    _reader: TraceReader = field(init=False)
+    _searches: OrderedDict[str, tuple[float, Span]] = field(default_factory=OrderedDict)
+    """Id of a search without a vector -> until when it waits, and its span."""
+    _answers: OrderedDict[str, tuple[float, Span]] = field(default_factory=OrderedDict)
+    """Id of a span that is no search -> until when it is looked at again, and the span."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        point = self.settings.point or DEFAULT_POINT
+        self._reader = TraceReader(TraceSettings(point=point, cited=self.settings.cited))
+
+    def receive(self, spans: Sequence[Span]) -> PartialSuccess:
+        """Store what is whole of the spans, keep what waits, and say what was rejected."""
+        with self._lock:
+            self._reader.learn(spans)
+            now = time.monotonic()
+            ready = self._select_ready(spans, now)
+            # Each once: the same row twice would be refused.
+            looked_at = {span.search_id: span for span in ready}
+            looked_at |= {span.search_id: span for span in self._select_answers(ready)}
+            rejected = self._store(list(looked_at.values()))
+            for span in ready:
+                self._searches.pop(span.search_id, None)
+            self._keep_answers(spans, now)
+            return rejected
+
+    def release_due(self, *, everything: bool = False) -> PartialSuccess:
+        """Store the searches that waited long enough, with what embeds them, and drop the others.
+
+        everything: those that still wait too, as at the end. Where the database does not answer,
+        they wait on.
+        """
+        now = time.monotonic()
+        with self._lock:
+            due = [span for until, span in self._searches.values() if everything or until <= now]
+            self._answers = OrderedDict(
+                (key, waiting) for key, waiting in self._answers.items() if waiting[0] > now
+            )
+        if not due:
+            return PartialSuccess()
+        # Without the lock: an endpoint may be slow, and applications go on sending spans.
+        vectors = self._embed(due)
+        with self._lock:
+            due = [span for span in due if span.search_id in self._searches]
+            rejected = self._store(due, vectors)
+            for span in due:
+                del self._searches[span.search_id]
+            return rejected
+
+    def _select_ready(self, spans: Sequence[Span], now: float) -> list[Span]:
+        """Return the spans to look at now: all but searches that wait, and those that waited."""
+        waiting = [span for _, span in self._searches.values()]
+        ready = [span for span in waiting if self._reader.has_vector(span)]
+        for span in spans:
+            if is_search(span) and not self._reader.has_vector(span):
+                until = now + self.settings.hold_seconds
+                self._searches.setdefault(span.search_id, (until, span))
+            else:
+                ready.append(span)
+        return ready
+
+    def _select_answers(self, ready: Iterable[Span]) -> list[Span]:
+        """Return earlier spans of the traces of searches that are ready now."""
+        traces = {span.trace_id for span in ready if is_search(span)}
+        return [span for _, span in self._answers.values() if span.trace_id in traces]
+
+    def _keep_answers(self, spans: Sequence[Span], now: float) -> None:
+        if self.settings.cited:
+            until = now + self.settings.hold_seconds
+            answers = (span for span in spans if not is_search(span))
+            self._answers.update({span.search_id: (until, span) for span in answers})
+        while len(self._answers) > MAX_WAITING_SPANS:
+            self._answers.popitem(last=False)
+        if len(self._searches) > MAX_WAITING_SPANS:
+            # They are released by the next call of `release_due`, the oldest first.
+            excess = list(self._searches)[: len(self._searches) - MAX_WAITING_SPANS]
+            self._searches.update({key: (now, self._searches[key][1]) for key in excess})
+
+    def _embed(self, spans: Sequence[Span]) -> Mapping[str, Any]:
+        """Return text -> vector for searches that no span brought a vector of."""
+        texts = [text for span in spans if (text := _get_text(span))]
+        if self.embed is None:
+            return {}
+        try:
+            return open_embedder(self.embed).embed(texts)
+        except NudgeSyncError:
+            # Rejected, and counted: to wait on would fill the memory with an endpoint that is down.
+            return {}
+
+    def _store(
+        self, spans: Sequence[Span], vectors: Mapping[str, Any] | None = None
+    ) -> PartialSuccess:
+        rejected = _Rejections()
+        searches, events = [], []
+        for row in map(dict, self._reader.build_search_rows(spans)):
+            if row["type"] == "event":
+                events.append(row)
+                continue
+            if "query_vector" not in row and row.get("text") in (vectors or {}):
+                row["query_vector"] = (vectors or {})[row["text"]]
+            if "query_vector" in row:
+                searches.append(row)
+            else:
+                rejected.reasons[row["query_id"]] = _NO_VECTOR
+        self._store_rows("search", searches, rejected)
+        self._store_rows("event", events, rejected)
+        return rejected.summarise()
+
+    def _store_rows(self, kind: RowKind, rows: list[dict[str, Any]], rejected: _Rejections) -> None:
+        if not rows:
+            return
+        report = self.importer.store(self.name, kind, rows, partial=True)
+        for row, bad in report.refusals:
+            rejected.reasons.setdefault(str(rows[row.line].get("query_id")), str(bad))
+        rejected.unlisted += report.rejected - len(report.refusals)
+
+
+def _get_text(span: Span) -> str:
+    text = span.get("input", "value")
+    return text if isinstance(text, str) else ""
+
+
+def open_receivers(
+    importer: BatchImporter, settings: Mapping[str, FeedbackSettings]
+) -> dict[str, TraceReceiver]:
+    """Return the receivers of collections, by their names.
+
+    settings: of the collections; those without [feedback.traces] get none. Raises ConfigError for
+    an expression that is none, and for what cannot embed.
+    """
+    receivers = {}
+    for name, feedback in settings.items():
+        if feedback.traces is None:
+            continue
+        if feedback.embed is not None:
+            open_embedder(feedback.embed)
+        try:
+            receivers[name] = TraceReceiver(importer, name, feedback.traces, feedback.embed)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"collections.{name}.feedback.traces: {reason}") from None
+    return receivers
