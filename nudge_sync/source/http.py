@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -102,21 +101,6 @@ def _trust(ca_file: Path) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         raise ConfigError(f"ca_file {ca_file}: no certificate can be read: {error}") from None
-
-
-@contextmanager
-def expect_shape(what: str) -> Iterator[None]:
-    """Raise SourceError where a block meets an answer of another shape than it was written for.
-
-    what: which answer, for the message.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(
-            f"{what} is not of the documented shape ({type(error).__name__}: {error}); "
-            "its server may be of a version that this one does not know"
-        ) from error
 
 
 def read_retry_after(text: str) -> float:

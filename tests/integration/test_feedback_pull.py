@@ -10,6 +10,7 @@ import pytest
 
 from nudge_sync.testing.source_conformance import LoggedSearch
 from tests.integration.test_daemon import read_metric, start_daemon, stop_daemon, wait_until
+from tests.support.canned_server import Answers, start_server
 from tests.support.sources.otlp import build_request, convert_to_json
 from tests.support.workspace import Workspace, make_workspace
 
@@ -120,6 +121,16 @@ def test_names_and_sources_that_are_not_there(workspace):
     assert "did you mean 'path'" in workspace.run("feedback", "pull", "traces", code=2)
     workspace.write_config(SOURCE + SOURCE)
     assert "two sources" in workspace.run("feedback", "pull", "traces", code=2)
+
+
+@pytest.mark.parametrize("product", ["phoenix", "mlflow"])
+def test_an_answer_of_an_unknown_shape_is_said(workspace, product):
+    with start_server(Answers) as server:
+        server.body = {"somebody": "else"}
+        source = f'[[feedback.sources]]\nsource = "{product}"\nurl = "{server.section["url"]}"\n'
+        workspace.write_config(source)
+        message = workspace.run("feedback", "pull", product, code=1)
+    assert "is not of the documented shape" in " ".join(message.split())
 
 
 def test_the_daemon_fetches_before_each_cycle_and_lives_without_a_source(workspace):

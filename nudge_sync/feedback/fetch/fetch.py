@@ -24,12 +24,14 @@ from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.source import FeedbackSource, Page, open_feedback_source
+from nudge_sync.source.shapes import expect_shape
 from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.source_cursor import CursorStore
 from nudge_sync.store.target import Target
 
 _SAMPLE_ROWS = 10
 """Rows that a dry run shows."""
+_ANSWER = "an answer of the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,18 @@ def _read_pages(source: FeedbackSource, cursor: str) -> Iterator[Page]:
     """Yield the pages since `cursor`, from the beginning if the source does not know it."""
     pages = source.read_pages(cursor)
     try:
-        first = next(pages, None)
+        page = _read_next(pages)
     except InputError:
         pages = source.read_pages("")
-        first = next(pages, None)
-    if first is not None:
-        yield first
-        yield from pages
+        page = _read_next(pages)
+    while page is not None:
+        yield page
+        page = _read_next(pages)
+
+
+def _read_next(pages: Iterator[Page]) -> Page | None:
+    with expect_shape(_ANSWER):
+        return next(pages, None)
 
 
 @dataclass
@@ -128,7 +135,9 @@ class _Fetch:
     checker: ModelChecker | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.report = FetchReport(self.source_settings.name, self.source.describe())
+        with expect_shape(_ANSWER):
+            facts = self.source.describe()
+        self.report = FetchReport(self.source_settings.name, facts)
         target, embed = self.target, self.source_settings.embed or self.settings.embed
         searches = open_feedback(target, self.settings).queries
         space = read_space(target).number

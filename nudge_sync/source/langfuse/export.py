@@ -24,12 +24,12 @@ from nudge_sync.source import (
     format_cursor,
     parse_cursor,
 )
-from nudge_sync.source.http import expect_shape
 from nudge_sync.source.langfuse.observations import LangfuseReader
 from nudge_sync.source.langfuse.settings import LangfuseSettings
 from nudge_sync.source.openinference.rows import TraceReader
 from nudge_sync.source.openinference.settings import DAY_SECONDS
 from nudge_sync.source.openinference.spans import Span
+from nudge_sync.source.shapes import expect_shape
 
 _BATCH_ROWS = 2000
 _BEGINNING = {"observations": "", "scores": ""}

@@ -9,11 +9,12 @@ from typing import Any
 
 from nudge_sync.errors import ConfigError
 from nudge_sync.source import read_secret
-from nudge_sync.source.http import JsonClient, expect_shape
+from nudge_sync.source.http import JsonClient
 from nudge_sync.source.langfuse.observations import SOURCES_BY_ANNOTATOR, LangfuseReader
 from nudge_sync.source.langfuse.settings import LangfuseSettings
 from nudge_sync.source.openinference.spans import Span, format_time
 from nudge_sync.source.openinference.trace_server import TraceOpinion
+from nudge_sync.source.shapes import expect_shape
 
 LANGFUSE_SECRET_VARIABLE = "LANGFUSE_SECRET_KEY"  # noqa: S105 - the name of a variable
 LANGFUSE_PUBLIC_VARIABLE = "LANGFUSE_PUBLIC_KEY"

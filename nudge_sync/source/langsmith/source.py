@@ -18,7 +18,7 @@ from nudge_sync.source import (
     refuse_secrets_in_table,
     validate_settings,
 )
-from nudge_sync.source.http import JsonClient, expect_shape
+from nudge_sync.source.http import JsonClient
 from nudge_sync.source.langsmith.runs import parse_feedback, parse_run
 from nudge_sync.source.openinference.spans import Span, format_time
 from nudge_sync.source.openinference.trace_server import (
@@ -26,6 +26,7 @@ from nudge_sync.source.openinference.trace_server import (
     TraceServerSettings,
     TraceServerSource,
 )
+from nudge_sync.source.shapes import expect_shape
 
 LANGSMITH_KEY_VARIABLE = "LANGSMITH_API_KEY"
 _PAGE_RUNS = 500

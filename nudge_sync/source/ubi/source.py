@@ -32,7 +32,8 @@ from nudge_sync.source import (
     refuse_secrets_in_table,
     validate_settings,
 )
-from nudge_sync.source.http import JsonClient, expect_shape
+from nudge_sync.source.http import JsonClient
+from nudge_sync.source.shapes import expect_shape
 
 OPENSEARCH_PASSWORD_VARIABLE = "OPENSEARCH_PASSWORD"  # noqa: S105 - the name of a variable
 OPENSEARCH_USER_VARIABLE = "OPENSEARCH_USERNAME"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nudge_sync.errors import ConfigError, SourceError
-from nudge_sync.source.http import JsonClient, expect_shape, read_retry_after
+from nudge_sync.source.http import JsonClient, read_retry_after
+from nudge_sync.source.shapes import expect_shape
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ _SHOWN_DETAILS = 3
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="The name of a [[feedback.sources]] table.", show_default=False
+        metavar="SOURCE", help=r"The name of a \[\[feedback.sources]] table.", show_default=False
     ),
 ]
 DryRunOption = Annotated[
