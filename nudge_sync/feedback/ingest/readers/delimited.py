@@ -57,28 +57,25 @@ def _join_quoted_lines(
     pending = deque(islice(lines, 1))
     while pending:
         number, text = pending.popleft()
-        is_open = isinstance(text, str) and _is_open(text, delimiter)
-        if is_open:
+        if isinstance(text, str) and _is_open(text, delimiter):
             pending.extend(islice(lines, _MAX_ROW_LINES - 1 - len(pending)))
-        joined = _close_quote(text, pending, delimiter, field_count) if is_open else 0
-        for _ in range(joined):
-            text = f"{text}\n{pending.popleft()[1]}"
+            for _ in range(_close_quote(text, pending, delimiter, field_count)):
+                text = f"{text}\n{pending.popleft()[1]}"
         yield number, text
         if not pending:
             pending.extend(islice(lines, 1))
 
 
 def _close_quote(
-    text: Any, following: Iterable[tuple[int, str | BadRow]], delimiter: str, field_count: int
+    text: str, following: Iterable[tuple[int, str | BadRow]], delimiter: str, field_count: int
 ) -> int:
     """Return how many of the following lines belong to a row whose quote is open; 0: none."""
     for count, (_, line) in enumerate(following, 1):
-        if isinstance(line, BadRow):
+        if isinstance(line, BadRow) or len(text) + len(line) > MAX_LINE_BYTES:
             return 0
         text = f"{text}\n{line}"
-        if len(text) > MAX_LINE_BYTES:
-            return 0
-        if '"' in line and not _is_open(text, delimiter):
+        # Quotes inside a quoted text are doubled: an odd number of them leaves it open.
+        if text.count('"') % 2 == 0:
             return count if _count_fields(text, delimiter) == field_count else 0
     return 0
 
