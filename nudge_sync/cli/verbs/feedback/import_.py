@@ -28,6 +28,8 @@ _SHOWN_DETAILS = 3
 """Details of refused rows that are printed for each reason."""
 _SHOWN_ROWS = 5
 """Rows of a kind whose lines are printed; the rejects file has all."""
+_ACTION_NOTES = {"impression": "; what a search showed is read from its own row alone (`shown`)"}
+"""What to say beside an action that some logs have instead of what is read."""
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -269,6 +271,7 @@ def _describe_import(result: dict[str, Any]) -> list[str]:
     ]
     lines += [
         f'{count} events are "{action}", which has no weight in [feedback.actions]'
+        f"{_ACTION_NOTES.get(action, '')}"
         for action, count in result["unweighted_actions"].items()
     ]
     for name, doubt in DOUBTS.items():
