@@ -33,7 +33,7 @@ from tests.support.sample_collection import (
 )
 
 SHARDS = 2
-COMPANIONS = ("originals", "history", "revisions", "queries", "events")
+COMPANIONS = ("originals", "history", "revisions", "queries", "events", "candidate")
 
 
 @pytest.fixture(scope="module")
