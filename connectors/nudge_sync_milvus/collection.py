@@ -26,6 +26,7 @@ from nudge_sync_milvus.guarded_write import GuardedWrite
 from nudge_sync_milvus.layout import (
     METRICS,
     Layout,
+    UpsertSupport,
     describe_index,
     explain_not_loaded,
     list_index_problems,
@@ -72,6 +73,10 @@ class MilvusCollection:
     several partitions is left alone and reported as drifted. Collections with a partition key
     find theirs by themselves.
 
+    **Keys that the server makes** (auto_id). An upsert gives a row a new one before Milvus 3.0.2,
+    so such a collection is refused there. Elsewhere a write begins with one row, and ends there
+    if the server did not keep its key.
+
     **Keys.** Milvus 2.3 answers no query about the key 2**63 - 1: such a point counts as missing.
 
     **Search.** Scores of a quantised index are computed again from the stored vectors. `exact`
@@ -85,14 +90,14 @@ class MilvusCollection:
         vector: str,
         *,
         settings: MilvusSettings,
-        partial_update: bool,
+        support: UpsertSupport,
         request_bytes: int,
     ) -> None:
         self._connection = connection
         self._name = name
         self._vector = vector
         self._settings = settings
-        self._partial_update = partial_update
+        self._support = support
         self._request_bytes = request_bytes
         self._search_server = SearchServer(connection, name, vector, settings, self.read)
 
@@ -117,7 +122,7 @@ class MilvusCollection:
             precision="float32",
             rescales=False,
             problems=(
-                *list_problems(layout, partial_update=self._partial_update),
+                *list_problems(layout, self._support),
                 *list_index_problems(layout, index, is_loaded=is_loaded),
             ),
         )
@@ -191,14 +196,14 @@ class MilvusCollection:
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """See `Collection.write`, and the class for the window."""
         layout = self._resolve_layout()
-        problems = list(list_problems(layout, partial_update=self._partial_update))
+        problems = list(list_problems(layout, self._support))
         if problems:
             raise UnsupportedCollection("; ".join(problems))
         points, expected = check_write(points, expected, layout.dimension)
         guarded_write = GuardedWrite(
             self._connection,
             layout,
-            partial_update=self._partial_update,
+            partial_update=self._support.is_partial,
             request_bytes=self._request_bytes,
         )
         return guarded_write.write(points, expected)

@@ -22,7 +22,7 @@ from nudge_sync.errors import CollectionNotFound, NudgeSyncError
 from nudge_sync_milvus.client import Connection
 from nudge_sync_milvus.collection import MilvusCollection
 from nudge_sync_milvus.create import load_collection
-from nudge_sync_milvus.layout import resolve_layout
+from nudge_sync_milvus.layout import UpsertSupport, resolve_layout
 from nudge_sync_milvus.log_documents import scan_log_documents
 from nudge_sync_milvus.records import MilvusRecords
 from nudge_sync_milvus.replicas import plan_replication, read_replication, replicate
@@ -30,6 +30,10 @@ from nudge_sync_milvus.settings import MAX_REQUEST_BYTES, MilvusSettings
 
 _PARTIAL_UPDATE_RELEASE = (2, 6, 2)
 """Since when an upsert may carry the vector alone."""
+_KEPT_AUTO_ID_RELEASE = (3, 0, 2)
+"""Since when a row keeps a key that the server made (milvus #53336), by Milvus's own word."""
+_TESTED_RELEASE = (2, 3)
+"""Of servers, what the connector's tests run on."""
 _LITE_VERSION_MARKER = "milvus_lite-"
 """What Milvus Lite puts before its version."""
 
@@ -65,6 +69,18 @@ class MilvusDatabase:
             self._version.removeprefix(_LITE_VERSION_MARKER),
             atomic_swap=False,
             storage_path=Path(self._settings.uri).parent if self._settings.is_lite else None,
+            notes=() if self._is_lite else tuple(self._list_notes()),
+        )
+
+    def _list_notes(self) -> Iterator[str]:
+        if parse_version(self._version)[:2] != _TESTED_RELEASE:
+            yield (
+                f"nudge-sync's tests never ran on Milvus {self._version}, only on 2.3.5 and on "
+                "Milvus Lite: what is newer in it was read in its documentation; try it on a copy"
+            )
+        yield (
+            "Milvus does not say how much room is left where it stores; what it refuses for want "
+            "of room ends with DiskFull, so watch its storage"
         )
 
     def collection(self, name: str, vector: str = "") -> MilvusCollection:
@@ -80,7 +96,7 @@ class MilvusDatabase:
             name,
             vector,
             settings=self._settings,
-            partial_update=self._is_lite or parse_version(self._version) >= _PARTIAL_UPDATE_RELEASE,
+            support=self._find_upsert_support(),
             request_bytes=self._request_bytes,
         )
 
@@ -123,6 +139,13 @@ class MilvusDatabase:
     def close(self) -> None:
         """See `Database.close`."""
         self.connection.close()
+
+    def _find_upsert_support(self) -> UpsertSupport:
+        version = parse_version(self._version)
+        return UpsertSupport(
+            is_partial=self._is_lite or version >= _PARTIAL_UPDATE_RELEASE,
+            keeps_auto_ids=self._is_lite or version >= _KEPT_AUTO_ID_RELEASE,
+        )
 
     def _describe_others(self, name: str) -> str:
         with suppress(NudgeSyncError):

@@ -9,7 +9,13 @@ import grpc
 from pymilvus.exceptions import MilvusException
 from pymilvus.grpc_gen import common_pb2
 
-from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
+from nudge_sync.errors import (
+    CollectionNotFound,
+    DatabaseError,
+    DiskFull,
+    Unauthorised,
+    Unreachable,
+)
 
 _MAX_REASON_LENGTH = 400
 """Characters of a server's reason that are repeated in a message."""
@@ -32,6 +38,8 @@ _TRANSIENT_GRPC_CODES = frozenset(
 """Errors after which the call may succeed later."""
 _TRANSIENT_REASONS = ("context Done", "context canceled", "context deadline exceeded")
 """What a server that ran out of time says, under the code of any unexpected error."""
+_DISK_REASONS = ("disk quota exceeded", "no space left on device")
+"""What a server says that refuses writes for want of room, in lower case."""
 _UNAUTHORISED_GRPC_CODES = frozenset(
     {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 )
@@ -127,6 +135,8 @@ def _shorten_reason(reason: str) -> str:
 
 
 def _translate_status(status: Any, message: str) -> DatabaseError:
+    if any(words in status.reason.lower() for words in _DISK_REASONS):
+        return DiskFull(f"{message}; make room on the server's disk, then run it again")
     error_class = _ERRORS_BY_CODE.get(status.code) or _ERRORS_BY_LEGACY_CODE.get(status.error_code)
     if error_class is not None:
         return error_class(message)

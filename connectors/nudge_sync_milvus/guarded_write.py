@@ -110,14 +110,22 @@ class GuardedWrite:
             self._request_bytes,
             _WRITE_BATCH_ROWS,
         )
-        chunks = [
+        # One row first where the server might give it another key.
+        heads, rows = np.split(rows, [1 if self._layout.auto_id else 0])
+        first, *chunks = [
             WriteChunk([points.ids[row] for row in run], points.vectors[run], expected[run])
-            for run in (rows[start : start + row_limit] for start in range(0, len(rows), row_limit))
+            for run in (
+                heads,
+                *(rows[start : start + row_limit] for start in range(0, len(rows), row_limit)),
+            )
         ]
+        reports = [WriteReport(missing=impossible_ids)]
+        if first.ids:
+            reports.append(self._write_chunk(first))
         # Milvus Lite is not safe against itself. On a server chunks wait for its clock together.
         with ThreadPoolExecutor(1 if self._connection.is_lite else _PARALLEL_CHUNKS) as pool:
-            reports = list(pool.map(self._write_chunk, chunks))
-        return merge_reports([WriteReport(missing=impossible_ids), *reports])
+            reports += pool.map(self._write_chunk, chunks)
+        return merge_reports(reports)
 
     def _write_chunk(self, chunk: WriteChunk) -> WriteReport:
         live_parts = self._read_live(chunk.ids)
@@ -203,12 +211,23 @@ class GuardedWrite:
                 if len(live) == 1:
                     raise
             else:
+                self._refuse_new_keys(answer, live)
                 self._refuse_partial_upsert(answer, live)
                 return int(answer.timestamp)
         half = len(live) // 2
         first, second = live.select(range(half)), live.select(range(half, len(live)))
         first_timestamp = self._upsert(partition, first, vectors[:half])
         return max(first_timestamp, self._upsert(partition, second, vectors[half:]))
+
+    def _refuse_new_keys(self, answer: Any, live: FetchedRows) -> None:
+        """Raise WriteNotVerified where the server gave rows other keys than they had."""
+        if not self._layout.auto_id:
+            return
+        ids = answer.IDs
+        kept_keys = set(ids.int_id.data if self._layout.integer_keys else ids.str_id.data)
+        if lost_keys := set(live.keys) - kept_keys:
+            complaint = "have other keys, which the server made (auto_id); nothing more was written"
+            raise WriteNotVerified(self._format_complaint(lost_keys, complaint))
 
     def _refuse_partial_upsert(self, answer: Any, live: FetchedRows) -> None:
         """Raise WriteNotVerified where the server took fewer rows than it was sent, and lost some.

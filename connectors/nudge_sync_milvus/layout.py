@@ -27,6 +27,16 @@ _FLOAT_VECTOR = schema_pb2.DataType.FloatVector
 
 
 @dataclass(frozen=True, slots=True)
+class UpsertSupport:
+    """What an upsert does on this server, by its version."""
+
+    is_partial: bool
+    """Whether it may carry the vector alone."""
+    keeps_auto_ids: bool
+    """Whether a row keeps the primary key that the server once made for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class VectorIndex:
     """The vector field's index."""
 
@@ -191,17 +201,15 @@ def describe_index(connection: Connection, layout: Layout) -> VectorIndex:
     )
 
 
-def list_problems(layout: Layout, *, partial_update: bool) -> Iterator[str]:
-    """Yield what stands in the way of writing the collection.
-
-    partial_update: whether the server can write a vector alone.
-    """
-    if layout.auto_id:
+def list_problems(layout: Layout, support: UpsertSupport) -> Iterator[str]:
+    """Yield what stands in the way of writing the collection."""
+    if layout.auto_id and not support.keeps_auto_ids:
         yield (
             f'collection "{layout.name}" makes its primary keys by itself (auto_id); an upsert '
-            "would fail or change them: copy it into a collection with keys of your own"
+            "would fail or change them on this server: copy it into a collection with keys of your "
+            "own, or update to Milvus 3.0.2 or later"
         )
-    if layout.struct_fields and not partial_update:
+    if layout.struct_fields and not support.is_partial:
         yield (
             f'collection "{layout.name}" has struct fields, which only Milvus 2.6.2 and later '
             "can leave alone in an upsert: update the server"

@@ -19,6 +19,8 @@ from nudge_sync_qdrant.errors import ReplicaUnavailable, repeats_api_key, transl
 from nudge_sync_qdrant.peers import Peers, list_versions, parse_peers
 from nudge_sync_qdrant.settings import QdrantSettings
 
+OLDEST_RELEASE = (1, 16)
+"""The oldest that the connector is made for."""
 CONDITIONAL_UPDATE_RELEASE = (1, 16)
 """Since when updates take a filter; older servers ignore it without a word."""
 UPDATE_MODE_RELEASE = (1, 17)

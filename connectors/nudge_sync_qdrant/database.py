@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from nudge_sync.connector import (
     DatabaseFacts,
     Record,
     Replication,
+    parse_version,
     refuse_secrets_in_table,
     validate_settings,
 )
 from nudge_sync.errors import ConfigError
-from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, Connection
+from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, OLDEST_RELEASE, Connection
 from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.log_documents import scan_log_documents
 from nudge_sync_qdrant.records import QdrantRecords
@@ -47,6 +49,26 @@ class QdrantDatabase:
             version=self._describe_version(),
             atomic_swap=self.connection.is_at_least(CONDITIONAL_UPDATE_RELEASE),
             storage_path=self.connection.settings.path,
+            notes=() if self.connection.is_local else tuple(self._list_notes()),
+        )
+
+    def _list_notes(self) -> Iterator[str]:
+        oldest, newest = self.connection.node_versions[0], self.connection.node_versions[-1]
+        client = version("qdrant-client")
+        if parse_version(oldest) < OLDEST_RELEASE:
+            yield (
+                f"Qdrant {oldest} is older than {'.'.join(map(str, OLDEST_RELEASE))}, the oldest "
+                "that nudge-sync is made for: it ignores conditions on updates, so two sidecars "
+                "that start in the same moment may both take the lease; update the server"
+            )
+        if parse_version(newest)[:2] > parse_version(client)[:2]:
+            yield (
+                f"Qdrant {newest} is newer than qdrant-client {client}, through which nudge-sync "
+                "speaks to it; update qdrant-client"
+            )
+        yield (
+            "Qdrant does not say how much room its disk has left; what it refuses for want of room "
+            "ends with DiskFull, so watch its disk"
         )
 
     def _describe_version(self) -> str:

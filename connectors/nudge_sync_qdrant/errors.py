@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from nudge_sync.errors import CollectionNotFound, DatabaseError, Unauthorised, Unreachable
+from nudge_sync.errors import (
+    CollectionNotFound,
+    DatabaseError,
+    DiskFull,
+    Unauthorised,
+    Unreachable,
+)
 
 _UNAUTHORISED_HTTP_STATUSES = frozenset({401, 403})
 """The key is wrong, or may not do this."""
@@ -41,6 +47,9 @@ _REPLICA_PATTERN = re.compile(
     r"|consensus operation|[Tt]imeout error|Operation Cancelled"
 )
 """How a server says, as an internal error, that other nodes did not do their part."""
+_DISK_PATTERN = re.compile(r"No space left on device|Disk usage is at \d+%")
+"""How a server refuses an update for want of room: its disk, or its strict mode's limit."""
+_DISK_ADVICE = "; make room on the server's disk, then run it again"
 _MAX_REASON_LENGTH = 500
 """Characters of an answer that are repeated in a message."""
 
@@ -75,6 +84,8 @@ def translate_error(error: Exception, subject: str, api_key: str | None) -> Data
     error_class, text = _classify_error(error)
     if api_key:
         text = text.replace(api_key, "***")
+    if _DISK_PATTERN.search(text):
+        return DiskFull(f"{subject}: {text[:_MAX_REASON_LENGTH]}{_DISK_ADVICE}")
     return error_class(f"{subject}: {text[:_MAX_REASON_LENGTH]}")
 
 

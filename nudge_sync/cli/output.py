@@ -71,15 +71,19 @@ def to_json_value(value: Any) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table on stdout, under its title."""
+    """Print a table on stdout, under its title; a column that is empty in every row is left out."""
     from rich.console import Console
     from rich.table import Table
 
+    cells = [[_format_cell(cell) for cell in row] for row in rows]
+    shown = [
+        number for number in range(len(columns)) if not cells or any(row[number] for row in cells)
+    ]
     rich_table = Table(show_edge=False, pad_edge=False, show_header=any(columns))
-    for column in columns:
-        rich_table.add_column(column, overflow="fold")
-    for row in rows:
-        rich_table.add_row(*[_format_cell(cell) for cell in row])
+    for number in shown:
+        rich_table.add_column(columns[number], overflow="fold")
+    for row in cells:
+        rich_table.add_row(*[row[number] for number in shown])
     width = None if sys.stdout.isatty() else 120
     console = Console(width=width, highlight=False, markup=False)
     if title:
@@ -120,13 +124,18 @@ def format_value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and (name.endswith("_at") or name == "since"):
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
+        return format_time(value)
     if isinstance(value, Mapping):
         parts = ((key, format_value(str(key), inner)) for key, inner in value.items())
         return ", ".join(f"{key} {text}" for key, text in parts if text)
     if isinstance(value, list | tuple):
         return _format_list(name, value)
     return _format_cell(value)
+
+
+def format_time(milliseconds: int) -> str:
+    """Return milliseconds since 1970 as a date and a time, in UTC, to the second."""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _format_list(name: str, values: Sequence[Any]) -> str:

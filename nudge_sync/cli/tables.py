@@ -59,9 +59,17 @@ def select_shown_fields(summary: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(summary.get("gate"), Mapping):
         verdict = "passed" if summary["gate"]["passed"] else "refused"
         shown["gate"] = f"{verdict}: {format_value('reasons', summary['gate']['reasons'])}"
+    if isinstance(summary.get("live"), Mapping):
+        shown["live"] = _format_live(summary["live"])
     if isinstance(summary.get("error"), Mapping):
         shown["error"] = summary["error"]["message"]
     return shown
+
+
+def _format_live(live: Mapping[str, Any]) -> str:
+    """Return what the live index answered after the write, and whether that was a loss."""
+    scores = format_value("after", live.get("after") or {})
+    return f"{scores}; {'a loss' if live.get('lost') else 'no loss'}" if scores else ""
 
 
 def print_scores(summary: Mapping[str, Any]) -> None:
@@ -84,7 +92,7 @@ def _print_score_table(before: Mapping[str, float], after: Mapping[str, float]) 
         (name, value, after.get(name), format_difference(value, after.get(name)))
         for name, value in before.items()
     )
-    print_table("", ("held-out queries", "before", "after", ""), rows)
+    print_table("\nas planned", ("held-out queries", "before", "after", ""), rows)
 
 
 def _print_cold(cold: Mapping[str, Any], metric: str) -> None:

@@ -46,6 +46,8 @@ class DatabaseFacts:
     """Whether `Records.swap` is one atomic step, also against other processes."""
     storage_path: Path | None = None
     """The folder on this machine's disk that writes go to; None for a server, and in memory."""
+    notes: tuple[str, ...] = ()
+    """Each a sentence on what to know of it before it is written to, such as an untried version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Cycles on a disk that fills up: a script for a process that may die of it.
 
-Called with a folder on a small disk of its own; prints one JSON document.
+Called with a folder on a small disk of its own, and with the program of a Qdrant server, which then
+has its files there; without one, the embedded engine has. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import json
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.connector import Float32
 from nudge_sync.errors import DiskFull, NudgeSyncError
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.provenance import classify_points
@@ -27,6 +31,7 @@ from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.passing_plan import make_passing_plan
+from tests.support.qdrant_server.node import start_qdrant
 from tests.support.unit_vectors import make_unit_rows, perturb_rows
 
 POINTS, DIMENSION = 1500, 256
@@ -65,15 +70,35 @@ def fill_at(disk: SmallDisk, stage: str, free_bytes: int) -> Progress:
     return report
 
 
-def run_rounds(folder: Path) -> list[dict[str, Any]]:
-    """Run cycles with less and less room, and with a disk that fills up half-way."""
-    disk = SmallDisk(folder)
+@contextmanager
+def open_filled_database(folder: Path, binary: str) -> Iterator[tuple[Any, Float32]]:
+    """Yield a database with its files in `folder`, and the vectors in its collection `docs`.
+
+    binary: the program of a Qdrant server; "": Qdrant's embedded engine.
+    """
     originals = make_unit_rows(POINTS, DIMENSION, 0)
-    database = nudge_sync_qdrant_edge.connect({"path": str(folder / "shards")})
-    nudge_sync_qdrant_edge.ingest(database, "docs", list(range(POINTS)), originals)
+    ids = list(range(POINTS))
+    if not binary:
+        database: Any = nudge_sync_qdrant_edge.connect({"path": str(folder / "shards")})
+        nudge_sync_qdrant_edge.ingest(database, "docs", ids, originals)
+        yield database, originals
+        database.close()
+        return
+    with start_qdrant(binary, folder=folder / "node") as node:
+        database = nudge_sync_qdrant.connect(node.section)
+        nudge_sync_qdrant.ingest(database, "docs", ids, originals)
+        yield database, originals
+        database.close()
+
+
+def run_rounds(
+    disk: SmallDisk, database: Any, originals: Float32, cases: Sequence[tuple[int, str, int]]
+) -> list[dict[str, Any]]:
+    """Run cycles with less and less room, and with a disk that fills up half-way.
+
+    cases: MiB that are free at first (0: all), and the stage at which how many are left.
+    """
     rounds: list[dict[str, Any]] = []
-    cases = [(free, "", 0) for free in (4, 12, 20, 28, 36, 44)]
-    cases += [(0, stage, free) for stage in ("note", "write") for free in (2, 10, 26)]
     for number, (free, stage, free_later) in enumerate(cases):
         vectors = perturb_rows(originals, number)
         target = open_target(database, "docs")
@@ -95,7 +120,7 @@ def run_rounds(folder: Path) -> list[dict[str, Any]]:
         is_clean = verify(open_target(database, "docs")).is_clean
         rounds.append({"case": [free, stage, free_later], "outcome": outcome, "lost": lost})
         rounds[-1]["clean"] = is_clean
-    disk.leave(4 * MEBIBYTE)
+    disk.leave(cases[0][0] * MEBIBYTE)
     with suppress(DiskFull):
         roll_back(open_target(database, "docs"), SETTINGS, originals=True)
         rounds.append({"case": "rollback", "outcome": "applied", "lost": 0, "clean": False})
@@ -111,9 +136,19 @@ def run_rounds(folder: Path) -> list[dict[str, Any]]:
             "clean": bool(np.isfinite(live_vectors).all()),
         }
     )
-    database.close()
     return rounds
 
 
+def main(folder: Path, binary: str) -> None:
+    """Print what came of each case."""
+    # The embedded engine asks for 32 MiB beside what it writes, a server for some of its log.
+    few, some = ((1, 4), (1, 3)) if binary else ((4, 12, 20, 28, 36, 44), (2, 10, 26))
+    cases = [(free, "", 0) for free in few]
+    cases += [(0, stage, free) for stage in ("note", "write") for free in some]
+    with open_filled_database(folder, binary) as (database, originals):
+        rounds = run_rounds(SmallDisk(folder), database, originals, cases)
+    sys.stdout.write(json.dumps(rounds))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run_rounds(Path(sys.argv[1]))))
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")

@@ -18,7 +18,13 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 from nudge_sync.config import ConfigError
 from nudge_sync.connector import Record, connect
-from nudge_sync.errors import CollectionNotFound, Unauthorised, Unreachable, UnsupportedCollection
+from nudge_sync.errors import (
+    CollectionNotFound,
+    DiskFull,
+    Unauthorised,
+    Unreachable,
+    UnsupportedCollection,
+)
 from nudge_sync.testing.engine import unit_rows
 from nudge_sync_milvus import ingest
 from nudge_sync_milvus.errors import SecretRedactor, raise_for_status
@@ -217,3 +223,35 @@ def test_scores_of_a_quantised_index(milvus_server_uri):
         client.drop_collection(NAME)
         client.close()
         database.close()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "quota exceeded[reason=disk quota exceeded, please allocate more resources]",
+        "write /data/wal: no space left on device",
+    ],
+)
+def test_a_server_without_room_is_said_to_be_full(reason):
+    with pytest.raises(DiskFull, match="make room") as caught:
+        raise_for_status(common_pb2.Status(code=9, reason=reason), "Upsert", SecretRedactor(""))
+    assert not caught.value.transient
+
+
+def test_a_server_of_a_version_that_nobody_tried_is_noted(connect_milvus, milvus_uri):
+    database = connect_milvus()
+    notes = database.describe().notes
+    if milvus_uri.endswith(".db"):
+        assert notes == ()
+        return
+    assert ["how much room" in note for note in notes] == [True]
+    call = database.connection.call
+
+    def answer_as_newer(method, request):
+        answer = call(method, request)
+        if method == "GetVersion":
+            answer.version = "v2.6.4"
+        return answer
+
+    database.connection.call = answer_as_newer
+    assert "never ran on Milvus 2.6.4" in database.describe().notes[0]

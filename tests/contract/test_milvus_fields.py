@@ -12,18 +12,67 @@ pytest.importorskip("pymilvus")
 from pymilvus import DataType
 
 from nudge_sync.connector import Points
-from nudge_sync.errors import UnsupportedCollection
+from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
 from nudge_sync.testing.engine import unit_rows
 from tests.support.milvus_backdoor import MilvusBackdoor
 from tests.support.milvus_collections import NAME, build_flat_index, query_rows
 
 
-def test_auto_id_is_refused(milvus_client, connect_milvus):
-    milvus_client.create_collection(NAME, dimension=4, auto_id=True)
+def make_auto_id_collection(milvus_client):
+    """Return the keys that Milvus made for 20 rows, and their vectors."""
+    milvus_client.create_collection(NAME, dimension=8, auto_id=True, metric_type="IP")
+    vectors = unit_rows(20, 1, 8)
+    rows = [{"vector": vectors[row], "row": row} for row in range(20)]
+    keys = [int(key) for key in milvus_client.insert(NAME, rows)["ids"]]
+    return keys, vectors
+
+
+def test_auto_id_is_refused_where_an_upsert_would_change_keys(
+    milvus_client, connect_milvus, milvus_uri
+):
+    if milvus_uri.endswith(".db"):
+        pytest.skip("Milvus Lite keeps the keys")
+    keys, vectors = make_auto_id_collection(milvus_client)
     collection = connect_milvus().collection(NAME)
     assert "auto_id" in collection.describe().problems[0]
     with pytest.raises(UnsupportedCollection, match="auto_id"):
-        collection.write(Points([1], unit_rows(1, 1, 4)), unit_rows(1, 2, 4))
+        collection.write(Points(keys, unit_rows(20, 2, 8)), vectors)
+
+
+def test_keys_that_milvus_made_stay(milvus_client, connect_milvus, milvus_uri):
+    if not milvus_uri.endswith(".db"):
+        pytest.skip("no server at hand keeps them")
+    keys, vectors = make_auto_id_collection(milvus_client)
+    collection = connect_milvus().collection(NAME)
+    assert not collection.describe().problems
+    new = unit_rows(20, 2, 8)
+    assert collection.write(Points(keys, new), vectors).written == keys
+    stored = {row["id"]: row for row in query_rows(milvus_client, filter_="id > 0")}
+    assert sorted(stored) == sorted(keys)
+    assert [stored[key]["row"] for key in keys] == list(range(20))
+    assert np.array_equal(np.float32([stored[key]["vector"] for key in keys]), new)
+
+
+def test_a_server_that_makes_new_keys_is_stopped_after_one_row(
+    milvus_client, connect_milvus, milvus_uri
+):
+    if not milvus_uri.endswith(".db"):
+        pytest.skip("refused before anything is sent")
+    keys, vectors = make_auto_id_collection(milvus_client)
+    database = connect_milvus()
+    call, sent = database.connection.call, []
+
+    def renaming(method, request):
+        answer = call(method, request)
+        if method == "Upsert":
+            sent.append(request.num_rows)
+            answer.IDs.int_id.data[0] += 1
+        return answer
+
+    database.connection.call = renaming
+    with pytest.raises(WriteNotVerified, match="other keys"):
+        database.collection(NAME).write(Points(keys, unit_rows(20, 2, 8)), vectors)
+    assert sent == [1]
 
 
 def test_partition_key(milvus_client, connect_milvus):

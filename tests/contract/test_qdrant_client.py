@@ -18,6 +18,7 @@ from nudge_sync.errors import (
     CollectionNotFound,
     ConfigError,
     DatabaseError,
+    DiskFull,
     Unauthorised,
     Unreachable,
 )
@@ -48,7 +49,9 @@ def error(text):
         (403, error(f"Forbidden for {SECRET}"), Unauthorised, False),
         (404, error("Not found: Collection `docs` doesn't exist!"), CollectionNotFound, False),
         (400, error("Bad request: filter"), DatabaseError, False),
-        (500, error("Service internal error: disk is full"), DatabaseError, False),
+        (500, error("Service internal error: panic"), DatabaseError, False),
+        (500, error("Service internal error: No space left on device: WAL"), DiskFull, False),
+        (400, error("Bad request: Disk usage is at 91% of total capacity"), DiskFull, False),
         (503, error("Service unavailable"), Unreachable, True),
         (502, "<html>", Unreachable, True),
         (200, {"result": "not a collection"}, DatabaseError, False),
@@ -65,6 +68,38 @@ def test_answers_of_a_server_become_errors(server, status, body, kind, transient
     assert '"docs"' in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert server.seen[0][:2] == ("/collections/docs", SECRET)
+
+
+class Versioned(Answers):
+    """A server of one version, without a cluster and without collections."""
+
+    version = ""
+
+    def answer(self):
+        results = {"/cluster": {"status": "disabled"}, "/collections": {"collections": []}}
+        self.body = {"title": "qdrant", "version": self.version}
+        if self.path in results:
+            self.body = {"result": results[self.path], "status": "ok", "time": 0.0}
+        super().answer()
+
+    do_GET = answer  # noqa: N815
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        ("1.15.4", "older than 1.16"),
+        ("1.18.3", ""),
+        ("1.999.0", "newer than qdrant-client"),
+    ],
+)
+def test_a_version_that_the_connector_is_not_made_for_is_noted(version, sentence):
+    with start_server(Versioned) as handler:
+        handler.version = version
+        *notes, room = connect("qdrant", handler.section).describe().notes
+    assert len(notes) == bool(sentence)
+    assert all(sentence in note for note in notes)
+    assert "how much room" in room
 
 
 class Replicas(Answers):

@@ -47,7 +47,7 @@ def check(
     result = {
         "ok": not problems,
         "problems": problems,
-        "notes": _collect_lines(collections, "notes"),
+        "notes": [*facts.notes, *_collect_lines(collections, "notes")],
         "database": {
             "connector": workspace.config.connector,
             "product": facts.product,

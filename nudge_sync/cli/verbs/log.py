@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+import typer
+
 from nudge_sync.cli import options
-from nudge_sync.cli.output import format_value, print_result, print_table
+from nudge_sync.cli.output import format_time, format_value, print_result, print_table
+
+_HEADERS = {"planned_at": "planned, UTC"}
 
 ActionsOption = Annotated[
     bool,
@@ -45,9 +49,14 @@ def _print_actions(lines: list[dict[str, Any]]) -> None:
 
 
 def _print_log(summaries: list[dict[str, Any]]) -> None:
-    columns = ("revision", "kind", "state", "parent", "method", "cold", "written", "planned_at")
+    if not summaries:
+        typer.echo("no revision yet: `nudge-sync apply` makes the first")
+        return
+    columns = ("revision", "kind", "state", "method", "cold", "written", "planned_at")
     print_table(
-        "", columns, ([_format_field(summary, name) for name in columns] for summary in summaries)
+        "",
+        [_HEADERS.get(name, name) for name in columns],
+        ([_format_field(summary, name) for name in columns] for summary in summaries),
     )
 
 
@@ -63,6 +72,8 @@ def _format_field(summary: dict[str, Any], name: str) -> Any:
     if name == "cold":
         change = _look_up(summary, "plan", "cold", "cold", "mean")
         return f"{change:+.4f}" if isinstance(change, float | int) else ""
+    if name == "planned_at" and isinstance(summary.get(name), int):
+        return format_time(summary[name])[: len("2026-01-01 00:00")]
     return format_value(name, summary.get(name))
 
 

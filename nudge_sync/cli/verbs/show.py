@@ -31,7 +31,8 @@ def show(
 
 def _print_revision(summary: dict[str, Any]) -> None:
     plan = summary.get("plan") or {}
-    print_pairs("", {name: value for name, value in summary.items() if name != "plan"})
+    revision = {name: value for name, value in summary.items() if name != "plan"}
+    print_pairs("", select_shown_fields(revision))
     if plan:
         print_pairs("\nthe plan it carried out", select_shown_fields(plan))
         print_scores(plan)

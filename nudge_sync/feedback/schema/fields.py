@@ -13,6 +13,9 @@ from typing import Any
 
 from nudge_sync.feedback.schema.values import BadRow
 
+_ANSWERS = ("relevant", "expected", "gold", "golden", "positive", "groundtruth")
+_ANSWER_KINDS = ("doc", "document", "chunk", "passage", "context", "node", "")
+
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "type": ("type",),
     "query_id": ("queryid", "qid", "searchid", "topicid", "topic"),
@@ -35,8 +38,9 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "client": ("client", "clientid", "userid"),
     "action": ("action", "actionname", "event", "eventname", "eventtype"),
     "point": (
-        "point", "pointid", "objectid", "eventattributesobjectobjectid", "documentid", "docid",
-        "corpusid", "docno", "passageid", "pid", "doc", "productid", "itemid",
+        "point", "pointid", "objectid", "eventattributesobjectobjectid", "chunkid", "nodeid",
+        "documentid", "docid", "corpusid", "docno", "passageid", "pid", "doc", "productid",
+        "itemid",
     ),
     "position": (
         "position", "eventattributespositionordinal", "positionordinal", "ordinal", "docposition",
@@ -46,8 +50,8 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "label": ("label", "relevance", "rel", "judgment", "judgement", "gain", "isrelevant"),
     "score": ("score",),
     "relevant": (
-        "relevant", "relevantids", "relevantdocs", "relevantdocids", "referencecontextids",
-        "positiveids", "groundtruthids", "expectedids",
+        "relevant", "relevantdocs", "referencecontextids",
+        *(f"{answer}{kind}ids" for kind in _ANSWER_KINDS for answer in _ANSWERS),
     ),
     "clicked": ("clicked", "clickedids", "clickeddocids", "clickedpoints", "clicks", "isclicked"),
 }  # fmt: skip

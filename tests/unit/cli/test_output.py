@@ -67,7 +67,7 @@ def test_pairs_are_one_line_each_however_deep(capsys):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("planned_at", 1_764_338_400_000, "2025-11-28T14:00:00+00:00"),
+        ("planned_at", 1_764_338_400_000, "2025-11-28 14:00:00 UTC"),
         ("interval", [0.07476074357728334, 0.1367755404382571], "0.0748, 0.1368"),
         ("gate", {"passed": True, "reasons": ["one, two"]}, "passed yes, reasons one, two"),
         ("reasons", ["a gain, sure", "no loss"], "a gain, sure; no loss"),
@@ -143,3 +143,10 @@ def test_a_no_writes_nothing(monkeypatch):
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
     with pytest.raises(Declined, match="Nothing was written"):
         confirm("Write?", assume_yes=False)
+
+
+def test_a_column_without_any_value_is_left_out(capsys):
+    print_table("", ("id", "text", "rank"), [(1, None, 2), (3, "", 4)])
+    header, _, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["id", "┃", "rank"]
+    assert [line.split() for line in lines] == [["1", "│", "2"], ["3", "│", "4"]]

@@ -27,6 +27,15 @@ def test_scores_stand_side_by_side_below_the_rest(capsys):
     assert lines[-1] == ["ndcg@10", "│", "0.5000", "│", "0.6250", "│", "+0.1250"]
 
 
+@pytest.mark.parametrize(("lost", "verdict"), [(False, "no loss"), (True, "a loss")])
+def test_what_the_live_index_answered_is_told_once(capsys, lost, verdict):
+    live = {"before": {"ndcg@10": 0.5}, "after": {"ndcg@10": 0.625}, "lost": lost}
+    with pytest.raises(typer.Exit):
+        print_and_exit({**SUMMARY, "live": live}, 0, as_json=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["live", "│", "ndcg@10", "0.6250;", *verdict.split()] in lines
+
+
 def test_of_several_collections_each_has_its_tables(capsys):
     with pytest.raises(typer.Exit):
         print_and_exit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,10 @@ _SHOWN_DETAILS = 3
 _MISSING_QUERIES = (
     "--qrels needs --query-vectors and --query-ids; --beir and folders them, or --embed"
 )
+_SHOWN_ROWS = 5
+"""Rows of a kind whose lines are printed; the rejects file has all."""
+_ACTION_NOTES = {"impression": "; what a search showed is read from its own row alone (`shown`)"}
+"""What to say beside an action that some logs have instead of what is read."""
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -263,13 +268,24 @@ def _print_import(result: dict[str, Any]) -> None:
                 reason,
                 count,
                 "; ".join(filter(None, list(result["details"][reason])[:_SHOWN_DETAILS])),
-                ", ".join(result["lines"].get(reason, [])),
+                _format_lines(result["lines"].get(reason, []), count),
             )
             for reason, count in result["reasons"].items()
         ]
         print_table("\nrefused", ("reason", "rows", "such as", "lines"), rows)
     for line in _describe_import(result):
         print_line(line)
+
+
+def _format_lines(places: Sequence[str], count: int) -> str:
+    """Return the first of `count` rows, each `file:line`, with the file named once."""
+    lines_by_file: dict[str, list[str]] = {}
+    for place in places[:_SHOWN_ROWS]:
+        path, _, line = place.rpartition(":")
+        lines_by_file.setdefault(path, []).append(line)
+    text = "; ".join(f"{path}:{', '.join(lines)}" for path, lines in lines_by_file.items())
+    more = count - min(len(places), _SHOWN_ROWS)
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def _describe_import(result: dict[str, Any]) -> list[str]:
@@ -285,10 +301,11 @@ def _describe_import(result: dict[str, Any]) -> list[str]:
     ]
     lines += [
         f'{count} events are "{action}", which has no weight in [feedback.actions]'
+        f"{_ACTION_NOTES.get(action, '')}"
         for action, count in result["unweighted_actions"].items()
     ]
     for name, doubt in DOUBTS.items():
         if result[name]:
-            places = ", ".join(result["doubtful_lines"].get(name, []))
+            places = _format_lines(result["doubtful_lines"].get(name, []), result[name])
             lines.append(f"{result[name]} {doubt}: {places}")
     return lines + [f"refused rows are in {path}" for path in result["rejects_files"]]

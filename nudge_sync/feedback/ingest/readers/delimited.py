@@ -4,39 +4,98 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
+from itertools import islice
 from threading import Lock
 from typing import Any
 
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
-from nudge_sync.feedback.ingest.text_files import read_lines
+from nudge_sync.feedback.ingest.text_files import MAX_LINE_BYTES, read_lines
 from nudge_sync.feedback.schema.fields import find_field, find_fields
 from nudge_sync.feedback.schema.values import BadRow, parse_list
 
 DELIMITERS = ",;\t|"
+_OPEN_QUOTE = "unexpected end of data"
+"""What the csv module says where a quote is open at the end."""
+_MAX_ROW_LINES = 100
+"""Lines of a row at most: a text with more line breaks is no query."""
 _FIELD_LIMIT_LOCK = Lock()
 _WHOLE_FLOAT = re.compile(r"[0-9]+\.0")
 _LIST_FIELDS = ("query_vector", "shown", "relevant", "clicked", "propensities")
 
 
 def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
-    """Yield the rows of a CSV file, each a line; the header names the fields as JSON lines do.
+    """Yield the rows of a CSV file; the header names the fields as JSON lines do.
 
-    The delimiter is the one that makes most fields of the header known. A field that begins with
-    `[` is a list. Raises InputError if the header names no query.
+    A row is a line, or several where a quoted text has line breaks. The delimiter is the one that
+    makes most fields of the header known. A field that begins with `[` is a list. Raises InputError
+    if the header names no query.
     """
     numbered_lines = read_lines(stream)
     header, delimiter = _parse_header(next(numbered_lines, (1, ""))[1])
     is_list = [find_field(name) in _LIST_FIELDS for name in header]
     id_columns = [column for column, name in enumerate(header) if find_field(name) == "query_id"]
-    for line, text in numbered_lines:
+    for line, text in _join_quoted_lines(numbered_lines, delimiter, len(header)):
         if isinstance(text, BadRow):
             yield RawRow(line, text.detail, text)
         elif text.strip():
             yield RawRow(line, text, _parse_line(text, header, delimiter, is_list, id_columns))
+
+
+def _join_quoted_lines(
+    lines: Iterator[tuple[int, str | BadRow]], delimiter: str, field_count: int
+) -> Iterator[tuple[int, str | BadRow]]:
+    """Yield lines, those of one row joined where a quoted text in it has line breaks.
+
+    A quote that does not end within some lines, in a row of as many fields as the header has,
+    spoils its own line and none that follows.
+    """
+    pending = deque(islice(lines, 1))
+    while pending:
+        number, text = pending.popleft()
+        if isinstance(text, str) and _is_open(text, delimiter):
+            pending.extend(islice(lines, _MAX_ROW_LINES - 1 - len(pending)))
+            for _ in range(_close_quote(text, pending, delimiter, field_count)):
+                text = f"{text}\n{pending.popleft()[1]}"
+        yield number, text
+        if not pending:
+            pending.extend(islice(lines, 1))
+
+
+def _close_quote(
+    text: str, following: Iterable[tuple[int, str | BadRow]], delimiter: str, field_count: int
+) -> int:
+    """Return how many of the following lines belong to a row whose quote is open; 0: none."""
+    for count, (_, line) in enumerate(following, 1):
+        if isinstance(line, BadRow) or len(text) + len(line) > MAX_LINE_BYTES:
+            return 0
+        text = f"{text}\n{line}"
+        # Quotes inside a quoted text are doubled: an odd number of them leaves it open.
+        if text.count('"') % 2 == 0:
+            return count if _count_fields(text, delimiter) == field_count else 0
+    return 0
+
+
+def _is_open(text: str, delimiter: str) -> bool:
+    """Return whether a quote that begins a field has not ended by the end of the text."""
+    if text.count('"') % 2 == 0:
+        return False
+    try:
+        split_fields(text, delimiter)
+    except BadRow as bad:
+        return bad.detail == _OPEN_QUOTE
+    return False
+
+
+def _count_fields(text: str, delimiter: str) -> int:
+    try:
+        return len(split_fields(text, delimiter))
+    except BadRow:
+        return 0
 
 
 def split_header(text: str) -> tuple[list[str], str]:
@@ -72,7 +131,7 @@ def split_fields(text: str, delimiter: str) -> list[str]:
         raise BadRow("not CSV", "a NUL byte")
     try:
         with _raise_field_limit(len(text)):
-            # Line by line, so that an open quote spoils its own row and none that follows.
+            # Row by row, so that an open quote spoils its own row and none that follows.
             return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise BadRow("not CSV", str(error)) from None

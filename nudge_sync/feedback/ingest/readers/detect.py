@@ -13,7 +13,7 @@ from nudge_sync.feedback.ingest.readers.delimited import split_header
 from nudge_sync.feedback.ingest.readers.json_lines import is_bulk_action
 from nudge_sync.feedback.ingest.readers.json_shapes import is_row, name_shape
 from nudge_sync.feedback.ingest.readers.ranklib import is_query_text, is_ranklib_line
-from nudge_sync.feedback.ingest.readers.trec import split_columns
+from nudge_sync.feedback.ingest.readers.trec import is_comment, split_columns
 from nudge_sync.feedback.schema.fields import find_fields
 from nudge_sync.feedback.schema.values import BadRow
 
@@ -28,6 +28,7 @@ PARQUET_MAGIC = b"PAR1"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _TABLE_SUFFIXES = (".csv", ".tsv")
 _RUN_COLUMNS = 6
+_PREFERENCE_COLUMNS = 5
 _QRELS_COLUMNS = (3, 4)
 _MIN_RUN_RANKS = 3
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -89,7 +90,7 @@ def detect_labels(head: bytes, suffix: str = "") -> DetectedFormat:
     lines = [line for line in _list_lines(head) if line.strip()]
     is_plain = bool(lines) and lines[0].lstrip()[:1] not in ("{", "[")
     is_binary = head.startswith(PARQUET_MAGIC) or suffix == ".parquet"
-    if is_plain and not is_binary and not _is_labelled_table(lines) and not _is_special(lines):
+    if is_plain and not is_binary and not _is_special(lines) and not _is_labelled_table(lines):
         return DetectedFormat(QRELS, QRELS)
     return detect_format(head, suffix)
 
@@ -139,16 +140,25 @@ def _begins_document(text: str) -> bool:
 
 
 def _detect_text(lines: Sequence[str], suffix: str) -> DetectedFormat:
-    if _is_labelled_table(lines):
-        return DetectedFormat(DELIMITED, "TSV" if "\t" in lines[0] else DELIMITED)
+    # First, since it may begin with a comment that names its columns.
     if _is_special(lines):
         return DetectedFormat(RANKLIB, RANKLIB)
-    columns = [split_columns(line) for line in lines]
+    if _is_labelled_table(lines):
+        return DetectedFormat(DELIMITED, "TSV" if "\t" in lines[0] else DELIMITED)
+    columns = [split_columns(line) for line in lines if not is_comment(line)]
+    if not columns:
+        return _guess_by_suffix(suffix)
     counts = {len(parts) for parts in columns[: max(1, len(columns) - 1)]}
     if _is_run(columns, counts):
         raise InputError(
             "this is a TREC run: what a system returned, which nobody judged. Import the qrels "
             "with --qrels, or what people were shown as searches with `shown`"
+        )
+    if _are_preferences(lines):
+        raise InputError(
+            "this is a file of TREC preference judgements: which of two documents is better, "
+            "without a grade for each. Import qrels, whose lines are query id, 0, document id, "
+            "grade"
         )
     if counts <= set(_QRELS_COLUMNS) and _NUMBER.fullmatch(columns[0][-1]):
         return DetectedFormat(QRELS, QRELS)
@@ -173,10 +183,15 @@ def _is_labelled_table(lines: Sequence[str]) -> bool:
 
 
 def _is_special(lines: Sequence[str]) -> bool:
-    comments = [line for line in lines if line.lstrip().startswith("#")]
-    rows = [line for line in lines if not line.lstrip().startswith("#")]
-    return is_query_text(lines[0]) or (
-        bool(rows) and is_ranklib_line(rows[0]) and len(comments) < len(lines)
+    rows = [line for line in lines if not is_comment(line)]
+    return is_query_text(lines[0]) or (bool(rows) and is_ranklib_line(rows[0]))
+
+
+def _are_preferences(lines: Sequence[str]) -> bool:
+    """Return whether lines have trec_eval's five columns: query, group, judge, document, value."""
+    rows = [line.split() for line in lines if not is_comment(line)]
+    return {len(row) for row in rows[: max(1, len(rows) - 1)]} == {_PREFERENCE_COLUMNS} and all(
+        _NUMBER.fullmatch(row[4]) for row in rows[: max(1, len(rows) - 1)]
     )
 
 

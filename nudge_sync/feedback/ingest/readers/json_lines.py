@@ -14,7 +14,7 @@ from nudge_sync.feedback.schema.rows import parse_json_row
 from nudge_sync.feedback.schema.values import BadRow
 
 BULK_ACTIONS = ("index", "create", "update", "delete")
-_RATING_LISTS = ("ratings", "judgments", "judgements", "qrels")
+_RATING_LISTS = ("ratings", "judgments", "judgements", "qrels", "relevance")
 
 
 def read_json_lines(stream: BufferedReader) -> Iterator[RawRow]:
@@ -43,7 +43,7 @@ def unwrap_document(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
     OpenSearch wraps a document in `_source`, and in a bulk update in `doc`; the action lines of
     bulk requests hold none. KILT's tasks keep what answers them in `output`, other lists of queries
-    in `ratings` or `judgments`.
+    in `ratings`, `judgments` or `relevance`.
     """
     if is_bulk_action(row):
         return []

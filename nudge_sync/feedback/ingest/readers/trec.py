@@ -17,12 +17,12 @@ _COLUMN_COUNTS = (3, 4)
 def read_trec_qrels(stream: BufferedReader) -> Iterator[RawRow]:
     """Yield a label for each line: query id, 0 (may be left out), document id, grade.
 
-    The header of BEIR's files is skipped.
+    The header of BEIR's files is skipped, and so are comments, as trec_eval does.
     """
     for line, text in read_lines(stream):
         if isinstance(text, BadRow):
             yield RawRow(line, text.detail, text)
-        elif text.strip() and not (line == 1 and _is_header(text)):
+        elif text.strip() and not is_comment(text) and not (line == 1 and _is_header(text)):
             yield RawRow(line, text, _parse_judgement(text))
 
 
@@ -41,6 +41,11 @@ def split_columns(text: str) -> list[str]:
     """Return the columns of a line: between tabs if there are any, or else between blanks."""
     parts = text.split("\t") if "\t" in text else text.split()
     return [part.strip() for part in parts]
+
+
+def is_comment(text: str) -> bool:
+    """Return whether a line says something of the file to people, and nothing else."""
+    return text.lstrip().startswith("#")
 
 
 def _is_header(text: str) -> bool:

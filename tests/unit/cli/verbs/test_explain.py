@@ -50,8 +50,8 @@ def test_each_table_has_as_many_rows_as_asked_for(capsys):
     out = capsys.readouterr().out
     lines = [line.split("│") for line in out.splitlines() if line.startswith("q") and "│" in line]
     assert [[cell.strip() for cell in line] for line in lines] == [
-        ["q0", "", "yes", "-", "1"],
-        ["q1", "", "no", "-", "2"],
+        ["q0", "yes", "-", "1"],
+        ["q1", "no", "-", "2"],
     ]
     assert "Wins: queries whose first 10 results it entered\n" in out
     assert "and 3 more" in out

@@ -134,6 +134,67 @@ def test_judgements_of_the_elasticsearch_plug_in(tmp_path):
     assert trial.searches == {"1": ("rambo", []), "2": ("rocky", [])}
 
 
+def test_judgements_under_a_comment_that_names_their_columns(tmp_path):
+    trial = try_import(
+        write(
+            tmp_path / "sample_judgments.txt",
+            "# grade (0-4)\tqueryid\tdocId\ttitle",
+            "# ",
+            "# qid:1: red shoes",
+            "#",
+            "2\tqid:1 #\t11\tShoes, red",
+            "0\tqid:1 #\t12\tA lamp",
+        )
+    )
+    assert list_labels(trial) == [("1", 11, 2), ("1", 12, 0)]
+    assert trial.searches["1"] == ("red shoes", [])
+
+
+def test_qrels_with_comments(tmp_path):
+    path = write(tmp_path / "qrels.test", "# comment", "q1 0 11 1", "  # more", "q1 0 12 0")
+    assert list_labels(try_import(path)) == [("q1", 11, 1), ("q1", 12, 0)]
+
+
+def test_preferences_of_trec_are_named(tmp_path):
+    path = write(tmp_path / "prefs.test", "1.EC.AB  F:Ret   0  11  1", "1.EC.AB\t0\t0\t\t 12\t0")
+    with pytest.raises(InputError, match="preference judgements"):
+        try_import(path)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"relevance": [{"doc_id": "a file", "chunk_id": 11, "gain": 2.0}]},
+        {"gold_ids": [11], "gain": 2.0},
+        {"expected_chunk_ids": [11], "gain": 2.0},
+        {"relevant_document_ids": ["11"], "gain": 2.0},
+    ],
+    ids=lambda answers: next(iter(answers)),
+)
+def test_a_gold_set_of_an_application_with_retrieval(tmp_path, answers):
+    path = write(tmp_path / "gold.jsonl", {"query": "red shoes", "tags": ["new"], **answers})
+    trial = try_import(path)
+    assert [(query, point) for query, point, _ in list_labels(trial)] == [("red shoes", 11)]
+    assert trial.searches == {"red shoes": ("red shoes", [])}
+
+
+def test_a_question_with_line_breaks_in_csv(tmp_path):
+    path = write(
+        tmp_path / "qa.csv",
+        "question,point,grade",
+        '"What is it? ""This""',
+        "",
+        'one?",11,2',
+        '"never closed,12,0',
+        "lamp,12,1",
+    )
+    trial = try_import(path)
+    text = 'What is it? "This"\n\none?'
+    assert [(event[2], event[4]) for event in trial.events] == [(11, 2), (12, 1)]
+    assert trial.searches[text] == (text, [])
+    assert trial.report.rejected == 1
+
+
 def test_qrels_of_ranx(tmp_path):
     path = write(tmp_path / "qrels.json", {"q1": {"11": 2, "12": 0}, "q2": {"13": 1}})
     trial = try_import(path, embeds=False)

@@ -103,6 +103,7 @@ def test_what_is_stored_and_looks_wrong_is_said(untouched_workspace: Workspace, 
         {"query_id": "q1", "action": "click", "point": 9},
         {"query_id": "q1", "action": "wink", "point": 3},
         {"query_id": "q1", "action": "on_search"},
+        {"query_id": "q1", "action": "impression", "point": 3},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     done = invoke("feedback", "import", str(path), "-c", str(workspace.config_path))
@@ -111,8 +112,19 @@ def test_what_is_stored_and_looks_wrong_is_said(untouched_workspace: Workspace, 
         "was read as JSON lines",
         "its positions count from 0",
         "1 rows were left out: not about a point",
-        '1 events are "wink", which has no weight',
+        '1 events are "wink", which has no weight in [feedback.actions]',
+        '1 events are "impression", which has no weight in [feedback.actions]; what a search',
         f"1 events are on a point that their search did not show: {path}:5",
         f"1 events have another position than their point has in what the search showed: {path}:4",
     ):
         assert text in done.stdout.replace("\n", " "), (text, done.stdout)
+
+
+def test_refused_rows_are_listed_in_short(untouched_workspace: Workspace, tmp_path: Path):
+    workspace = untouched_workspace.copy_to(tmp_path / "copy")
+    path = tmp_path / "rows.jsonl"
+    path.write_text("nonsense\n" * 30, encoding="utf-8")
+    done = invoke("feedback", "import", str(path), "-c", str(workspace.config_path))
+    text = " ".join(done.stdout.replace("│", " ").split())
+    assert "rows.jsonl:1, 2, 3, 4, 5 and 25 more" in text
+    assert len((tmp_path / "rows.jsonl.rejects.jsonl").read_text().splitlines()) == 30
