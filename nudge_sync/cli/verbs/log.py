@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-import typer
-
 from nudge_sync.cli import options
 from nudge_sync.cli.output import format_time, format_value, print_result, print_table
 
