@@ -12,7 +12,7 @@ from nudge_sync.source import read_secret
 from nudge_sync.source.http import JsonClient
 from nudge_sync.source.langfuse.observations import SOURCES_BY_ANNOTATOR, LangfuseReader
 from nudge_sync.source.langfuse.settings import LangfuseSettings
-from nudge_sync.source.openinference.spans import Span, format_time
+from nudge_sync.source.openinference.spans import Span, format_iso_time
 from nudge_sync.source.openinference.trace_server import TraceOpinion
 from nudge_sync.source.shapes import expect_shape
 
@@ -47,13 +47,13 @@ class LangfuseServer:
 
     def list_spans(self, start: float, end: float) -> Iterator[Span]:
         """See `TraceServer.list_spans`; only of the types that are needed."""
-        bounds = {"fromStartTime": format_time(start), "toStartTime": format_time(end)}
+        bounds = {"fromStartTime": format_iso_time(start), "toStartTime": format_iso_time(end)}
         for kind in self._list_types():
             yield from self._list_observations({**bounds, **kind})
 
     def read_trace(self, trace_id: str, start: float) -> Sequence[Span]:
         """See `TraceServer.read_trace`."""
-        query = {"traceId": trace_id, "fromStartTime": format_time(start)}
+        query = {"traceId": trace_id, "fromStartTime": format_iso_time(start)}
         return list(self._list_observations(query))
 
     def list_opinions(self, start: float, end: float) -> Iterator[TraceOpinion]:
@@ -64,8 +64,8 @@ class LangfuseServer:
             return
         types = ["NUMERIC", "BOOLEAN", *(["CATEGORICAL", "TEXT"] if settings.labels else [])]
         query = {
-            "fromTimestamp": format_time(start),
-            "toTimestamp": format_time(end),
+            "fromTimestamp": format_iso_time(start),
+            "toTimestamp": format_iso_time(end),
             "source": ",".join(sources),
             "dataType": ",".join(types),
             "fields": "details,subject,annotation",

@@ -20,7 +20,7 @@ from nudge_sync.source import (
 )
 from nudge_sync.source.http import JsonClient
 from nudge_sync.source.langsmith.runs import parse_feedback, parse_run
-from nudge_sync.source.openinference.spans import Span, format_time
+from nudge_sync.source.openinference.spans import Span, format_iso_time
 from nudge_sync.source.openinference.trace_server import (
     TraceOpinion,
     TraceServerSettings,
@@ -88,7 +88,7 @@ class LangsmithServer:
 
     def list_spans(self, start: float, end: float) -> Iterator[Span]:
         """See `TraceServer.list_spans`; only of the types that are needed."""
-        bounds = {"min_start_time": format_time(start), "max_start_time": format_time(end)}
+        bounds = {"min_start_time": format_iso_time(start), "max_start_time": format_iso_time(end)}
         if self._settings.cited or self._settings.retrievers:
             yield from self._list_runs(bounds)
         else:
@@ -97,15 +97,15 @@ class LangsmithServer:
 
     def read_trace(self, trace_id: str, start: float) -> Sequence[Span]:
         """See `TraceServer.read_trace`."""
-        query = {"trace_id": trace_id, "min_start_time": format_time(start)}
+        query = {"trace_id": trace_id, "min_start_time": format_iso_time(start)}
         return list(self._list_runs(query))
 
     def list_opinions(self, start: float, end: float) -> Iterator[TraceOpinion]:
         """See `TraceServer.list_opinions`."""
         query = {
             "session": self._find_project(),
-            "min_created_at": format_time(start),
-            "max_created_at": format_time(end),
+            "min_created_at": format_iso_time(start),
+            "max_created_at": format_iso_time(end),
             "limit": _PAGE_FEEDBACK,
         }
         offset, count = 0, _PAGE_FEEDBACK

@@ -73,7 +73,7 @@ def parse_time(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def format_time(moment: float) -> str:
+def format_iso_time(moment: float) -> str:
     """Return seconds since 1970 as a moment in RFC 3339, in UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SHOWN_DETAILS = 3
 """Details of refused rows that are printed for each reason."""
 _MISSING_QUERIES = (
-    "--qrels needs --query-vectors and --query-ids; --beir and folders them, or --embed"
+    "--qrels needs --query-vectors and --query-ids; --beir and folders need those, or --embed"
 )
 _SHOWN_ROWS = 5
 """Rows of a kind whose lines are printed; the rejects file has all."""
