@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -28,6 +28,9 @@ class Console:
     access: Access
     find_next_runs: Callable[[], Mapping[str, float]] = find_no_runs
     """Collection -> when its next cycle is due, in seconds since 1970, by the daemon."""
+    list_intake: Callable[[str], Sequence[tuple[str, str, int]]] | None = None
+    """Of a collection: whence the daemon took feedback, the rows' result, and how many; None for a
+    console without a daemon."""
     jobs: JobBoard = field(default_factory=JobBoard)
     plans: PlanShelf = field(default_factory=PlanShelf)
 

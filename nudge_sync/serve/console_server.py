@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from nudge_sync.connector import Database, connect, read_secret
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.jobs.schedule import RunningSchedule, find_next_cycles
 from nudge_sync.serve.log_lines import log_message
+from nudge_sync.serve.prometheus import PrometheusMetrics
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ScheduledDaemon(Protocol):
     connection_lock: Lock
     running_schedule: RunningSchedule | None
     console: RunningConsole | None
+    prometheus: PrometheusMetrics
 
 
 @contextmanager
@@ -51,13 +53,15 @@ def serve_console(
     lock: Lock,
     find_next_runs: Callable[[], Mapping[str, float]],
     *,
+    list_intake: Callable[[str], Sequence[tuple[str, str, int]]] | None = None,
     tokens: ConsoleTokens | None = None,
     plan_files: Mapping[str, Path] | None = None,
 ) -> Iterator[RunningConsole | None]:
     """Serve the console while inside, where `serve.console_port` says so; give it.
 
     lock: held while an embedded database is open. find_next_runs: collection -> when its next cycle
-    is due. tokens: default: those of the environment. plan_files: collection -> a plan to show.
+    is due. list_intake: see `PrometheusMetrics.list_intake`. tokens: default: those of the
+    environment. plan_files: collection -> a plan to show.
     Nothing that goes wrong in a page reaches the caller. Raises ConfigError where the address
     cannot be used, a token is missing or too short, or a package is not installed.
     """
@@ -81,7 +85,7 @@ def serve_console(
     check_tokens(tokens.read, tokens.action)
     opener = DatabaseOpener(config, open_database, lock)
     access = Access(tokens.read, tokens.action)
-    console = Console(opener, access, find_next_runs)
+    console = Console(opener, access, find_next_runs, list_intake)
 
     def use_config(config: Config) -> None:
         tokens = read_console_tokens(config)
@@ -114,7 +118,13 @@ def show_console(daemon: ScheduledDaemon) -> Iterator[None]:
         return find_next_cycles(daemon.running_schedule)
 
     config = daemon.config
-    with serve_console(config, open_database, daemon.connection_lock, find_next_runs) as console:
+    with serve_console(
+        config,
+        open_database,
+        daemon.connection_lock,
+        find_next_runs,
+        list_intake=daemon.prometheus.list_intake,
+    ) as console:
         if console is not None:
             log_message(logging.INFO, "console", host=config.serve.host, port=console.port)
         daemon.console = console

@@ -258,6 +258,24 @@ class PrometheusMetrics:
         for result, count in results.items():
             self._source_rows.labels(collection, source, result).inc(count)
 
+    def list_intake(self, collection: str) -> list[tuple[str, str, int]]:
+        """Return whence rows of feedback came since the start, their result, and how many, sorted.
+
+        Rows sent over HTTP come from their kind ("search", "event", "traces"), fetched ones from
+        their source; results without a row are left out.
+        """
+        counts = []
+        for counter, way in ((self._feedback_rows, "kind"), (self._source_rows, "source")):
+            for metric in counter.collect():
+                counts += [
+                    (sample.labels[way], sample.labels["result"], int(sample.value))
+                    for sample in metric.samples
+                    if sample.name.endswith("_total")
+                    and sample.labels["collection"] == collection
+                    and sample.value
+                ]
+        return sorted(counts)
+
     def record_ranking(self, collection: str, arm: str, fallback: str) -> None:
         """Count a list by its arm and by why it is not the arm's own; both may be ""."""
         self._rankings.labels(collection, arm, fallback).inc()

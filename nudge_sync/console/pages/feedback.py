@@ -45,6 +45,8 @@ def show_feedback(
         searches_chart=_draw_days(view, "searches"),
         events_chart=_draw_days(view, "events"),
         titles=find_titles(console, name, _list_points(view)),
+        has_daemon=console.list_intake is not None,
+        intake=console.list_intake(name) if console.list_intake is not None else [],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -87,6 +88,36 @@ def test_the_daemon_shows_it_beside_its_cycles(workspace):
             assert time.monotonic() < end_time, page
             status, page = read_page(f"http://127.0.0.1:{port}/", READ_TOKEN)
             assert status == 200
+    finally:
+        assert end(process) == 0
+        workspace.write_config()
+
+
+def test_the_daemon_shows_what_it_took_and_refused(workspace):
+    workspace.write_config("[serve]\nport = 0\nconsole_port = 0\nfeedback_port = 0")
+    process = workspace.start_process(
+        "serve", **{**NO_TOKENS, "NUDGE_SYNC_CONSOLE_TOKEN": READ_TOKEN}
+    )
+    try:
+        lines = iter(process.stderr.readline, "")
+        ports = {}
+        while len(ports) < 2:
+            if found := re.search(r"(console|taking feedback) .*port=(\d+)", next(lines)):
+                ports[found[1]] = found[2]
+        address = f"http://127.0.0.1:{ports['console']}/c/docs/feedback"
+        assert "Nothing yet, over HTTP" in read_page(address, READ_TOKEN)[1]
+        rows = [
+            {"query_id": "q1", "point": 3, "action": "click"},
+            {"query_id": "q1", "point": "nowhere", "action": "click"},
+        ]
+        events = f"http://127.0.0.1:{ports['taking feedback']}/v1/events?partial=true"
+        sent = Request(
+            events, json.dumps(rows).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        with urlopen(sent, timeout=TIMEOUT_SECONDS) as answer:
+            assert answer.status == 200
+        page = " ".join(re.sub(r"<[^>]*>", " ", read_page(address, READ_TOKEN)[1]).split())
+        assert "events over HTTP accepted 1 events over HTTP unknown point 1" in page
     finally:
         assert end(process) == 0
         workspace.write_config()
