@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nudge_sync.feedback.agreement import Agreement
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Log
@@ -23,6 +24,8 @@ class FeedbackStats:
     judgements: Judgements
     points: int
     """How many points the collection has."""
+    agreement: Agreement | None = None
+    """Of what models judge with what people say; None where no model judged."""
 
     @property
     def judged_points(self) -> int:
@@ -45,6 +48,7 @@ class FeedbackStats:
             "set_aside": self.judgements.suspected_bots,
             "pushed": self.judgements.promoted_points,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
+            "agreement": self.agreement.summary() if self.agreement is not None else None,
         }
 
 

@@ -11,6 +11,7 @@ from nudge_sync.connector.secrets import (
 from nudge_sync.connector.settings import Section, validate_settings
 from nudge_sync.errors import SourceError, SourceUnreachable
 from nudge_sync.source.contract import (
+    MACHINE_PREFIX,
     MAX_CURSOR_LENGTH,
     MAX_PAGE_ROWS,
     FeedbackSource,
@@ -28,6 +29,7 @@ from nudge_sync.source.entry_points import (
 )
 
 __all__ = [
+    "MACHINE_PREFIX",
     "MAX_CURSOR_LENGTH",
     "MAX_PAGE_ROWS",
     "SOURCE_ENTRY_POINT_GROUP",

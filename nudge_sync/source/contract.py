@@ -22,6 +22,9 @@ UnknownField: TypeAlias = Literal[
     "query_vector", "text", "shown", "rank", "time", "session", "client"
 ]
 """What a source may be unable to say of a search or an event."""
+MACHINE_PREFIX = "machine_"
+"""Begins the actions of what models and programs judge, apart from people's: `machine_relevant` of
+a document, `machine_thumb` of an answer."""
 MAX_PAGE_ROWS = 10_000
 """The most rows in a page."""
 MAX_CURSOR_LENGTH = 10_000

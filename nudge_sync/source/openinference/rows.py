@@ -4,7 +4,8 @@ A RETRIEVER span is a search. Its vector stands on an EMBEDDING span of the same
 An opinion on a document of it is a label; a point that an answer cites is an event `cited`; an
 opinion on an answer becomes an event `thumb`, with the opinion as its grade, on each point that the
 answer cites. An opinion on an answer that cites nothing tells of no point: it is handed over as
-`uncited_thumb`, which the import counts and leaves out.
+`uncited_thumb`, which the import counts and leaves out. What models and programs judge has actions
+of its own, `machine_relevant` and `machine_thumb`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.connector import PointId
-from nudge_sync.source import Row
+from nudge_sync.source import MACHINE_PREFIX, Row
 from nudge_sync.source.openinference.settings import TraceSettings, compile_expression
 from nudge_sync.source.openinference.spans import Opinion, Span
 
@@ -131,9 +132,7 @@ class TraceReader:
             if opinion.document is not None or opinion.point is not None:
                 yield from self._build_label(note, opinion, grade)
             elif note.cited:
-                yield from self._build_events(
-                    note, _Act("thumb", grade, opinion.time, opinion.client)
-                )
+                yield from self._build_events(note, _build_act("thumb", opinion, grade))
             else:
                 yield from self._build_uncited(note, opinion)
 
@@ -178,7 +177,7 @@ class TraceReader:
         return {name: value for name, value in row.items() if value is not None}
 
     def _build_label(self, note: _SpanNote, opinion: Opinion, grade: float) -> Iterator[Row]:
-        act = _Act("relevant", grade, opinion.time, opinion.client)
+        act = _build_act("relevant", opinion, grade)
         searches = [note.search] if note.search else self._searches.get(note.trace_id, [])[:1]
         for search in searches:
             point = opinion.point
@@ -202,6 +201,11 @@ class TraceReader:
                 "action": "uncited_thumb",
                 "time": opinion.time or None,
             }
+
+
+def _build_act(action: str, opinion: Opinion, grade: float) -> _Act:
+    name = action if opinion.annotator == "HUMAN" else f"{MACHINE_PREFIX}{action}"
+    return _Act(name, grade, opinion.time, opinion.client)
 
 
 def is_search(span: Span) -> bool:

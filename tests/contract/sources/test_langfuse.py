@@ -92,14 +92,15 @@ def test_only_the_scores_that_are_named(world):
     assert list_grades(read_events(world), "thumb") == [("p0", 1.0)]
 
 
-def test_evaluations_count_where_the_table_asks_for_them(world):
+def test_evaluations_come_where_the_table_asks_for_them_as_a_models(world):
     world.section |= {"cited": "metadata.cited", "annotators": ["LLM"]}
     [search] = make_searches(1, days_ago=1)
     world.log_searches([search])
     trace_id = world.logged[search.text]["trace"]
     world.add_evaluation({"name": "relevance", "value": 0.75, "trace_id": trace_id})
     world.log_thumb(search, 0.0)
-    assert list_grades(read_events(world), "thumb") == [("p0", 0.75)]
+    assert list_grades(read_events(world), "machine_thumb") == [("p0", 0.75)]
+    assert list_grades(read_events(world), "thumb") == []
 
 
 def test_a_score_of_a_session_is_left_out(world):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from nudge_sync.errors import SourceError
 from nudge_sync.testing.source_conformance import SourceConformance
-from nudge_sync.testing.sources import freeze, list_rows, make_searches, select_events
+from nudge_sync.testing.sources import (
+    freeze,
+    list_rows,
+    make_opinions,
+    make_searches,
+    select_events,
+)
 from tests.support.sources.phoenix_world import PhoenixWorld
 
 
@@ -41,6 +48,22 @@ def test_a_thumb_on_an_answer_counts_for_what_it_cites(phoenix_url):
     thumbs = [(event["point"], event["grade"]) for event in events if event["action"] == "thumb"]
     assert cited == [search.shown[0] for search in searches]
     assert sorted(thumbs) == [(search.shown[0], 1.0) for search in searches[:2]]
+
+
+def test_what_models_judge_comes_under_a_name_of_its_own(phoenix_url):
+    with closing(PhoenixWorld(phoenix_url)) as world:
+        world.section["annotators"] = ["HUMAN", "LLM"]
+        searches = make_searches(2, days_ago=1)
+        world.log_searches(searches)
+        human, model = make_opinions(searches)
+        world.log_opinions([human, replace(model, is_from_model=True)])
+        with closing(world.open()) as source:
+            events = select_events(list_rows(source.read_pages()))
+    by_action = {event["action"]: (event["point"], event["grade"]) for event in events}
+    assert by_action == {
+        "relevant": (human.point, human.grade),
+        "machine_relevant": (model.point, model.grade),
+    }
 
 
 def test_a_thumb_on_an_answer_that_cites_nothing_is_on_no_point(phoenix_url):
