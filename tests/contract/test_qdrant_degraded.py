@@ -13,7 +13,7 @@ from httpx import Headers
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from nudge_sync.connector import Record, Replication, connect
-from nudge_sync.errors import DatabaseError, Unreachable
+from nudge_sync.errors import DatabaseError, DiskFull, Unreachable
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, UPDATE_MODE_RELEASE
 from nudge_sync_qdrant.errors import ReplicaUnavailable, translate_error
 from nudge_sync_qdrant_common import record_codec
@@ -207,7 +207,10 @@ def test_a_node_that_is_down_is_waited_for_over_rest_and_grpc(text):
     ],
 )
 def test_what_will_not_go_away_is_not_waited_for(text):
-    assert type(translate_error(Rpc(text), '"docs"', None)) is DatabaseError
+    expected = DiskFull if "No space left" in text else DatabaseError
+    translated = translate_error(Rpc(text), '"docs"', None)
+    assert type(translated) is expected
+    assert not translated.transient
 
 
 class Rpc(grpc.RpcError):

@@ -147,7 +147,7 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch):
 def test_a_folder_needs_vectors_of_its_queries(tmp_path):
     workspace = make_workspace(tmp_path)
     message = workspace.run("feedback", "import", "--beir", str(tmp_path), code=2)
-    assert "--beir and folders them, or --embed" in message
+    assert "--beir and folders need those, or --embed" in message
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ SUPPORT = Path(__file__).parents[2] / "support" / "sources"
 
 def run_program(environment: str, name: str, target: Path) -> None:
     """Let a tool in an environment of its own write the questions."""
+    # -P: what stands beside the program must not be taken for packages of those names.
+    python = str(find_or_make_environment(environment) / "python")
     done = subprocess.run(
-        [str(find_or_make_environment(environment) / "python"), str(SUPPORT / name), str(target)],
+        [python, "-P", str(SUPPORT / name), str(target)],
         input=json.dumps(QUESTIONS),
         capture_output=True,
         text=True,

@@ -30,7 +30,7 @@ class MlflowClient:
         self.url = url
         python = str(find_or_make_environment("mlflow") / "python")
         self.process = subprocess.Popen(
-            [python, str(PROGRAM), url],
+            [python, "-P", str(PROGRAM), url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

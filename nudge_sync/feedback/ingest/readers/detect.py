@@ -154,16 +154,16 @@ def _detect_text(lines: Sequence[str], suffix: str) -> DetectedFormat:
             "this is a TREC run: what a system returned, which nobody judged. Import the qrels "
             "with --qrels, or what people were shown as searches with `shown`"
         )
+    if counts <= set(_QRELS_COLUMNS) and _NUMBER.fullmatch(columns[0][-1]):
+        return DetectedFormat(QRELS, QRELS)
+    if counts == {2} and "\t" in lines[0] and suffix != ".csv":
+        return DetectedFormat(QUERIES, QUERIES)
     if _are_preferences(lines):
         raise InputError(
             "this is a file of TREC preference judgements: which of two documents is better, "
             "without a grade for each. Import qrels, whose lines are query id, 0, document id, "
             "grade"
         )
-    if counts <= set(_QRELS_COLUMNS) and _NUMBER.fullmatch(columns[0][-1]):
-        return DetectedFormat(QRELS, QRELS)
-    if counts == {2} and "\t" in lines[0] and suffix != ".csv":
-        return DetectedFormat(QUERIES, QUERIES)
     return _guess_by_suffix(suffix)
 
 
@@ -190,8 +190,10 @@ def _is_special(lines: Sequence[str]) -> bool:
 def _are_preferences(lines: Sequence[str]) -> bool:
     """Return whether lines have trec_eval's five columns: query, group, judge, document, value."""
     rows = [line.split() for line in lines if not is_comment(line)]
-    return {len(row) for row in rows[: max(1, len(rows) - 1)]} == {_PREFERENCE_COLUMNS} and all(
-        _NUMBER.fullmatch(row[4]) for row in rows[: max(1, len(rows) - 1)]
+    # The last line may be cut.
+    rows = rows[: max(1, len(rows) - 1)]
+    return {len(row) for row in rows} == {_PREFERENCE_COLUMNS} and all(
+        row[2].isdecimal() and _NUMBER.fullmatch(row[4]) for row in rows
     )
 
 
