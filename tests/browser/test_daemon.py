@@ -37,7 +37,7 @@ def test_a_plan_is_applied_and_taken_back_beside_the_cycles(chromium, tmp_path):
         visit.page.get_by_role("button", name="Write back").click()
         visit.page.wait_for_selector("text=Done")
         visit.open("/c/docs/feedback")
-        assert visit.page.get_by_text("Taken since the daemon started").count() == 1
+        assert visit.page.get_by_text("What came in since the daemon started").count() == 1
         assert visit.find_faults() == []
         assert visit.complaints == []
     finally:

@@ -15,6 +15,7 @@ from nudge_sync.connector.secrets import read_secret
 from nudge_sync.errors import InputError, SourceUnreachable
 from nudge_sync.feedback.embedding.embedder import EmbeddingFunction, TextsRefused
 from nudge_sync.settings.embed import EMBED_KEY_VARIABLE, EmbedSettings
+from nudge_sync.source.http import read_retry_after
 
 _TIMEOUT_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.5
@@ -64,7 +65,8 @@ class _Endpoint:
             answer, reason = self._try_once(body)
             if answer is not None and not reason:
                 return answer
-            pause = _read_retry_after(answer) or delay
+            asked = answer.headers.get("retry-after", "") if answer is not None else ""
+            pause = read_retry_after(asked) if asked else delay
             if waited + pause > _MAX_WAIT_SECONDS:
                 raise SourceUnreachable(
                     f"the embedding endpoint {self._host} does not answer: {reason} for "
@@ -116,9 +118,3 @@ class _Endpoint:
 
     def _hide_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
-
-
-def _read_retry_after(answer: httpx.Response | None) -> float:
-    """Return the seconds that a server asks to wait; 0 where it does not say so."""
-    value = answer.headers.get("retry-after", "") if answer is not None else ""
-    return float(value) if value.isdecimal() else 0.0
