@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nudge_sync.connector import Record
 from nudge_sync.feedback.embedding.embedder import Embedder
 from nudge_sync.feedback.embedding.rows import embed_source
 from nudge_sync.feedback.embedding.stored_vectors import StoredVectors
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
+from nudge_sync.feedback.schema.records import EMBEDDED_BY_FIELD, Search, to_search_record
 from tests.support.feedback_files import DIMENSION
 
 
@@ -54,6 +56,15 @@ WINGS = {"query_id": "a", "text": "wings"}
 def test_a_search_that_comes_again_is_not_embedded_again(destination, model, name):
     import_texts(destination, model, name, WINGS)
     assert import_texts(destination, model, name, WINGS).unchanged == 1
+    assert model.asked == ["wings"]
+
+
+def test_half_a_surrogate_in_a_stored_text_stops_nothing(destination, model):
+    half = Search("h", np.ones(DIMENSION, np.float32), "wing\ud83e")
+    record = to_search_record(half)
+    embedded = {**record.document, EMBEDDED_BY_FIELD: "fastembed:small"}
+    destination.queries.put([Record(record.key, embedded, record.vector)])
+    import_texts(destination, model, "fastembed:small", WINGS)
     assert model.asked == ["wings"]
 
 
