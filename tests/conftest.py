@@ -28,6 +28,7 @@ __all__ = [
     "qdrant_binary",
     "qdrant_server",
     "root",
+    "same_environment",
     "sample_collection",
     "shared_cases",
     "shared_data",
@@ -53,6 +54,18 @@ def skip_or_fail(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_environment() -> Iterator[None]:
+    """Fail where a module leaves other environment variables behind: later tests would get them."""
+    before = _copy_environment()
+    yield
+    assert _copy_environment() == before
+
+
+def _copy_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
 @pytest.fixture(scope="session")

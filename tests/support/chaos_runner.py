@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from nudge_sync.canary.review import review, stop
 from nudge_sync.connector import Database, Float32
@@ -241,6 +243,9 @@ def _choose_connector(engine: str, folder: Path, server: Any) -> tuple[str, dict
 def _preload_processes() -> multiprocessing.context.ForkServerContext:
     """Return a context whose processes start at once, with everything imported and nothing open."""
     context = multiprocessing.get_context("forkserver")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     context.set_forkserver_preload(["tests.support.chaos_process"])
+    path = os.pathsep.join(path for path in sys.path if path)
+    # Only for the server: a path left behind would reach every program that later tests start.
+    with mock.patch.dict(os.environ, {"PYTHONPATH": path}):
+        forkserver.ensure_running()
     return context

@@ -70,7 +70,12 @@ def _get_cache() -> Path:
 
 def _install(folder: Path, requirements: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    # Our own constraints are not meant for other projects.
-    variables = {name: value for name, value in os.environ.items() if "CONSTRAINT" not in name}
+    # Our own constraints are not meant for other projects, and pip would leave out what it finds
+    # on our path.
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if "CONSTRAINT" not in name and name != "PYTHONPATH"
+    }
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements]
     subprocess.run(pip, check=True, env=variables)
