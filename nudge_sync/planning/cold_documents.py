@@ -29,6 +29,9 @@ from nudge_sync.solve.selection.document_folds import DOCUMENT_FOLDS, hash_rows
 from nudge_sync.solve.selection.strata import Strata, report_cold
 from nudge_sync.solve.task import SolverTask, apply_method, mask_judgements
 
+MIN_FOLDS = 2
+"""Folds of documents that are hidden in turn at least: one could be unlike all others."""
+
 
 def resolve_cold_share(settings: SolverSettings, estimate: ColdShare) -> ColdShare | None:
     """Return how much cold answers count by the settings; None where they are not looked at.
@@ -63,9 +66,10 @@ def measure_cold_documents(
     """Return what the chosen method gains over the originals on warm and on cold answers.
 
     Only held-out queries score, which chose nothing, and the folds are other ones than those that
-    method and settings were chosen by. Each query counts once on warm answers, and on cold ones
-    once for each fold that holds an answer of it. Queries with the same first answer count as one
-    observation in the intervals, whose confidence is the gate's.
+    method and settings were chosen by. Each query counts once for each fold on the answers of
+    either kind. Queries with the same first answer count as one observation in the intervals, whose
+    confidence is the gate's. Each fold costs a solve: after two of them the rest are spared once
+    all of the interval on cold answers lies above a loss of `gate.max_cold_loss`.
     """
     if choice.method == "nothing":
         return ColdOutcome(share, None)
@@ -84,8 +88,12 @@ def measure_cold_documents(
         progress("hide documents", fold, DOCUMENT_FOLDS)
         with limit_threads(solver.threads):
             scores += _score_fold(task, dataset.held_out_queries, choice, fold)
+        report = _report(scores, share, settings.gate.confidence)
+        # Only what looks harmless ends early: a refusal rests on all folds.
+        if fold + 1 >= MIN_FOLDS and report.cold.low > -settings.gate.max_cold_loss:
+            break
     progress("hide documents", DOCUMENT_FOLDS, DOCUMENT_FOLDS)
-    return ColdOutcome(share, _report(scores, share, settings.gate.confidence))
+    return ColdOutcome(share, report)
 
 
 def _report(scores: list[_FoldScores], share: ColdShare, confidence: float) -> ColdReport:
@@ -121,8 +129,7 @@ def _score_fold(
     moved = apply_method(task, train, choice.method, choice.parameters, hidden)
     has_training = np.zeros(len(hidden), np.bool_)
     has_training[task.attraction.indices] = True
-    rows = np.arange(len(held_out)) % DOCUMENT_FOLDS == fold
-    warm = _keep_answers(held_out.select(np.flatnonzero(rows)), has_training & ~hidden)
+    warm = _keep_answers(held_out, has_training & ~hidden)
     cold = _keep_answers(held_out, hidden)
     return [
         _FoldScores(

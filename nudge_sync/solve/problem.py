@@ -46,10 +46,6 @@ class JudgedQueries:
             self.vectors[rows], self.relevance[rows], self.unjudged[rows], excluded
         )
 
-    def count_excluded(self) -> int:
-        """Return the largest number of points excluded from the ranking of one query."""
-        return 0 if self.excluded is None else int(np.diff(self.excluded.indptr).max(initial=0))
-
 
 @dataclass(frozen=True)
 class GainEstimate:

@@ -21,14 +21,18 @@ def metric_values(
     """
     parsed = metrics.parse_metric(metric)
     values = np.zeros(len(queries))
-    depth = min(parsed.depth + queries.count_excluded(), max(len(points), 1))
+    depth = min(parsed.depth, max(len(points), 1))
     unjudged = queries.unjudged[:, : parsed.depth].astype(np.float32)
     floor = np.nextafter(unjudged[:, -1], np.float32(-np.inf))
-    top = find_top_k(queries.vectors, points, depth, similarity=similarity, floor=floor)
+    top = find_top_k(
+        queries.vectors,
+        points,
+        depth,
+        similarity=similarity,
+        floor=floor,
+        excluded=queries.excluded,
+    )
     query, column = np.nonzero(top.rows >= 0)
-    if queries.excluded is not None:
-        stays = look_up_judgements(queries.excluded, query, top.rows[query, column]) == 0
-        query, column = query[stays], column[stays]
     score, row = top.scores[query, column], top.rows[query, column]
     # Unjudged points of the same score rank first: a tie is never counted as a gain.
     rank = (unjudged[query] >= score[:, None]).sum(axis=1) + index_in_group(query)

@@ -12,6 +12,7 @@ from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.chunks import list_chunks
@@ -49,18 +50,26 @@ def find_top_k(
     skip: Rows | None = None,
     similarity: Similarity = "cosine",
     floor: Float32 | None = None,
+    excluded: csr_matrix | None = None,
 ) -> TopK:
     """Return the `k` best of `documents`, (n, d), for each of `queries`, (q, d), unit rows.
 
     documents may be a memory-mapped array of any float type; it is read in blocks.
     skip: rows to leave out, ascending.  floor: (q,); a document that scores at or below its
-    query's floor is left out.  Documents that are not finite are left out.
+    query's floor is left out.  excluded: (q, n); a document is left out for the queries that have
+    a nonzero entry for it.  Documents that are not finite are left out.
     """
     left_out = np.zeros(len(documents), np.bool_)
     left_out[skip if skip is not None else []] = True
     parts = list_chunks(len(queries), _QUERIES_PER_BLOCK)
     tables = [
-        _TopKTable(queries[part], k, None if floor is None else floor[part]) for part in parts
+        _TopKTable(
+            queries[part],
+            k,
+            None if floor is None else floor[part],
+            None if excluded is None else _transpose(excluded[part]),
+        )
+        for part in parts
     ]
     blocks = list_chunks(len(documents), _DOCUMENTS_PER_BLOCK)
     remaining_blocks = iter(blocks)
@@ -79,6 +88,13 @@ def find_top_k(
         np.concatenate([result.scores for result in results]),
         np.concatenate([result.rows for result in results]),
     )
+
+
+def _transpose(excluded: csr_matrix) -> csr_matrix:
+    """Return the nonzero entries, (n, q)."""
+    transposed = csr_matrix(excluded.T)
+    transposed.eliminate_zeros()
+    return transposed
 
 
 def _prepare_block(
@@ -101,8 +117,12 @@ def _prepare_block(
 class _TopKTable:
     """The best documents so far of a block of queries; several threads may add to it."""
 
-    def __init__(self, queries: Float32, k: int, floor: Float32 | None) -> None:
+    def __init__(
+        self, queries: Float32, k: int, floor: Float32 | None, excluded: csr_matrix | None
+    ) -> None:
         self.queries, self.k = queries, k
+        self.excluded = excluded
+        """(n, q), without zeros."""
         self.floor = np.full(len(queries), LOWEST_SCORE, np.float32)
         """(q,): the least score with which a document can still be among the k best."""
         if floor is not None:
@@ -121,7 +141,7 @@ class _TopKTable:
 
         first: the row of the block's first document.  memory: scratch space for the scores.
         """
-        scores = self._score_block(documents, left_out, memory)
+        scores = self._score_block(documents, left_out, first, memory)
         group_best = scores.max(axis=1)
         group, query = np.nonzero(group_best >= self.floor)
         if len(query) > self.max_pending:
@@ -133,7 +153,7 @@ class _TopKTable:
         self._add_pending(query[pair], row, group_scores[pair, offset])
 
     def _score_block(
-        self, documents: Float32, left_out: NDArray[np.bool_], memory: Float32
+        self, documents: Float32, left_out: NDArray[np.bool_], first: int, memory: Float32
     ) -> Float32:
         """Return the scores, (groups, group size, q), in `memory`; -inf for what does not count."""
         count, width = len(documents), len(self.queries)
@@ -142,6 +162,10 @@ class _TopKTable:
         np.matmul(documents, self.queries.T, out=table[:count])
         table[count:] = -np.inf
         table[:count][left_out] = -np.inf
+        if self.excluded is not None:
+            starts = self.excluded.indptr[first : first + count + 1]
+            rows = np.repeat(np.arange(count), np.diff(starts))
+            table[rows, self.excluded.indices[starts[0] : starts[-1]]] = -np.inf
         return table.reshape(groups, self.group_size, width)
 
     def _raise_floor(self, floor: Float32) -> None:

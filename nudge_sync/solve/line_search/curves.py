@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.chunks import list_chunks
@@ -116,23 +117,23 @@ def _build_judged_curves(
     """Build the curves of the judged points that can enter the top of the queries `part`."""
     floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
     floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.shrinks else 1))
-    floor_depth = metric.depth + queries.count_excluded()
+    excluded = None if queries.excluded is None else csc_matrix(queries.excluded)
 
     def block(rows: slice) -> Curves:
         start_scores = queries.vectors @ paths.start[rows].T
         end_scores = queries.vectors @ paths.end[rows].T
+        if excluded is not None:
+            excluded_pairs = excluded[:, rows].nonzero()
+            start_scores[excluded_pairs] = end_scores[excluded_pairs] = -np.inf
         best_scores, low = np.maximum(start_scores, end_scores), floor
         query, column = _find_above(best_scores, _required_end_score(low, limit))
         if (
             len(query) > MAX_SURVIVING_SHARE * best_scores.size
-            and best_scores.shape[1] > floor_depth
+            and best_scores.shape[1] > metric.depth
         ):
-            low = np.maximum(low, _block_floor(start_scores, end_scores, floor_depth, limit))
+            low = np.maximum(low, _block_floor(start_scores, end_scores, metric.depth, limit))
             query, column = _find_above(best_scores, _required_end_score(low, limit))
         point = column + rows.start
-        if queries.excluded is not None:
-            stays = look_up_judgements(queries.excluded, query, point) == 0
-            query, column, point = query[stays], column[stays], point[stays]
         start, end = (
             scores[query, column].astype(np.float64) for scores in (start_scores, end_scores)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from nudge_sync.solve import topk
 from nudge_sync.solve.geometry import unit
@@ -23,17 +24,26 @@ def test_the_best_are_those_of_a_full_sort(seed, k, similarity, kind):
     documents = random.normal(size=(n, 6)).astype(kind)
     queries = unit(random.normal(size=(q, 6))).astype(np.float32)
     skip = np.flatnonzero(random.random(n) < 0.3)
-    found = topk.find_top_k(queries, documents, k, skip=skip, similarity=similarity)
+    is_excluded = random.random((q, n)) < random.choice([0, 0.01, 0.5])
+    # Zeros that are stored exclude nothing.
+    excluded = csr_matrix(np.where(is_excluded, 2.0, 1.0))
+    excluded.data -= 1
+    found = topk.find_top_k(
+        queries, documents, k, skip=skip, similarity=similarity, excluded=excluded
+    )
     known = documents.astype(np.float32)
     if similarity == "cosine":
         known = unit(known).astype(np.float32)
     scores = queries @ known.T
     scores[:, skip] = -np.inf
+    scores[is_excluded] = -np.inf
     expected = -np.sort(-scores, axis=1)[:, :k]
     expected = np.pad(expected, ((0, 0), (0, k - expected.shape[1])), constant_values=-np.inf)
     np.testing.assert_allclose(found.scores, expected, rtol=1e-5, atol=1e-6)
     assert ((found.rows < 0) == ~np.isfinite(found.scores)).all()
     assert not np.isin(found.rows, skip).any()
+    query, column = np.nonzero(found.rows >= 0)
+    assert not is_excluded[query, found.rows[query, column]].any()
 
 
 def test_a_mapped_read_only_file_is_read_in_place(tmp_path):
