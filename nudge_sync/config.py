@@ -93,13 +93,16 @@ class ScheduleSettings(Section):
     """Five fields, as in crontab(5): minute, hour, day, month, weekday."""
     every: str | None = None
     """An interval, such as 30m, 6h, 1d or 1d12h."""
+    spread: str | None = None
+    """With `every`: collections begin up to so much later, such as 1h, each by a time of its own
+    that is always the same, so that not all of them begin at once."""
     drill_every: str | None = None
     """How often a sample of originals and history is restored and compared; such as 7d."""
     timezone: str = "UTC"
     misfire_grace_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
     """How long after its time a run may still start; later, it is left out."""
 
-    @field_validator("every", "drill_every")
+    @field_validator("every", "spread", "drill_every")
     @classmethod
     def _check_duration(cls, duration: str | None) -> str | None:
         if duration is not None:
@@ -149,6 +152,8 @@ class ServeSettings(Section):
     """The port of the probes and metrics; 0: any free one, which the log names."""
     feedback_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port that takes POST /v1/searches and /v1/events; none if absent."""
+    max_parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many collections are worked on at once; each takes memory and processors of its own."""
     webhook_url_file: Path | None = None
     """A file that holds the address to post decisions to, readable by its owner alone; the
     environment variable NUDGE_SYNC_WEBHOOK_URL comes first."""

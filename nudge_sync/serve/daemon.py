@@ -195,7 +195,11 @@ class Daemon:
         run_at_start: every collection also runs at once.
         """
         schedule = Schedule(
-            self.schedules, self.review_seconds, self.jobs.run, self.jobs.record_skipped
+            self.schedules,
+            self.review_seconds,
+            self.jobs.run,
+            self.jobs.record_skipped,
+            self.config.serve.max_parallel,
         )
         self.probe_database()
         with schedule.run(run_at_start=run_at_start) as running_schedule:

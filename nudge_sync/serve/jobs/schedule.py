@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -18,9 +19,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 from nudge_sync.base.times import parse_duration
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.errors import ConfigError
+from nudge_sync.serve.jobs.fair_pool import FairExecutor
+from nudge_sync.store.checksum import digest_bytes
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-_MAX_CONCURRENT_JOBS = 4
+_MAX_CONCURRENT_REVIEWS = 2
+_CYCLES, _REVIEWS = "cycles", "reviews"
+"""The executors: a canary that does harm must not wait for other collections' cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def refuse_idle_config(config: Config) -> None:
         raise ConfigError('no collection has a schedule; set every = "6h" in [schedule]')
 
 
-def build_cycle_trigger(settings: ScheduleSettings) -> BaseTrigger:
+def build_cycle_trigger(settings: ScheduleSettings, collection: str) -> BaseTrigger:
     """Return the times at which the cycles of a collection run. Raises ValueError if at none.
 
     An interval counts from a fixed moment rather than from the start of the process: a daemon
@@ -87,7 +92,19 @@ def build_cycle_trigger(settings: ScheduleSettings) -> BaseTrigger:
     if settings.cron:
         return CronTrigger.from_crontab(settings.cron, timezone=settings.timezone)
     interval_seconds = parse_duration(settings.every or "")
-    return IntervalTrigger(seconds=interval_seconds, start_date=_EPOCH, timezone=settings.timezone)
+    start = _EPOCH + timedelta(seconds=compute_offset(settings, collection))
+    return IntervalTrigger(seconds=interval_seconds, start_date=start, timezone=settings.timezone)
+
+
+def compute_offset(settings: ScheduleSettings, collection: str) -> float:
+    """Return by how many seconds a collection's cycles come later than those of others.
+
+    Below `settings.spread`, and always the same for a name.
+    """
+    if settings.spread is None:
+        return 0.0
+    share = int(digest_bytes(collection.encode("utf-8", "surrogatepass"))[:8], 16) / 16**8
+    return share * parse_duration(settings.spread)
 
 
 def build_drill_trigger(settings: ScheduleSettings) -> BaseTrigger | None:
@@ -115,6 +132,8 @@ class Schedule:
     """Called when a job is due, in one of the scheduler's threads."""
     report_skipped_job: Callable[[ScheduledJob, str], None]
     """Called with the reason where a job that was due did not start."""
+    max_parallel: int = 4
+    """How many collections are worked on at once, beside reviews."""
 
     @contextmanager
     def run(self, *, run_at_start: bool) -> Iterator[RunningSchedule]:
@@ -122,14 +141,25 @@ class Schedule:
 
         run_at_start: every cycle also runs at once.
         """
-        collections = self.settings.keys() | self.review_seconds.keys()
-        executor = ThreadPoolExecutor(min(max(len(collections), 1), _MAX_CONCURRENT_JOBS))
+        start_times: dict[str, float] = {}
+
+        def rank_job(job: Job) -> float:
+            return start_times.get(job.id, 0.0)
+
         scheduler = BackgroundScheduler(
-            executors={"default": executor},
+            executors={
+                _CYCLES: FairExecutor(self.max_parallel, rank_job),
+                _REVIEWS: FairExecutor(_MAX_CONCURRENT_REVIEWS, rank_job),
+            },
             job_defaults={"coalesce": True, "max_instances": 1},
             timezone=UTC,
         )
-        running = RunningSchedule(scheduler, self.run_job)
+
+        def run_job(job_id: str, job: ScheduledJob) -> None:
+            start_times[job_id] = time.monotonic()
+            self.run_job(job)
+
+        running = RunningSchedule(scheduler, run_job)
         running.replace_jobs(self.settings, self.review_seconds, run_at_start=run_at_start)
 
         def report_skipped(event: JobEvent) -> None:
@@ -151,7 +181,7 @@ def _list_jobs(
 ) -> Iterator[tuple[ScheduledJob, BaseTrigger, int | None]]:
     """Each job with its trigger and the seconds by which it may start late; None: any."""
     for name, settings in settings_by_collection.items():
-        yield CycleJob(name), build_cycle_trigger(settings), settings.misfire_grace_seconds
+        yield CycleJob(name), build_cycle_trigger(settings, name), settings.misfire_grace_seconds
         if drill_trigger := build_drill_trigger(settings):
             yield DrillJob(name), drill_trigger, settings.misfire_grace_seconds
     for name, seconds in review_seconds.items():
@@ -163,7 +193,8 @@ class RunningSchedule:
     """A schedule whose jobs run."""
 
     scheduler: BackgroundScheduler
-    run_job: Callable[[ScheduledJob], None]
+    run_job: Callable[[str, ScheduledJob], None]
+    """Called with the scheduler's id of a job that is due, and the job."""
     jobs: dict[str, ScheduledJob] = field(default_factory=dict)
     """The scheduler's id of a job -> the job."""
 
@@ -192,8 +223,9 @@ class RunningSchedule:
             self.scheduler.add_job(
                 self.run_job,
                 trigger,
-                [job],
+                [job_id, job],
                 id=job_id,
+                executor=_REVIEWS if isinstance(job, ReviewJob) else _CYCLES,
                 replace_existing=True,
                 misfire_grace_time=grace_seconds,
                 **(first_run if isinstance(job, CycleJob) else {}),

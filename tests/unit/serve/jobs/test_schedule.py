@@ -6,6 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from nudge_sync.config import ScheduleSettings
@@ -16,6 +17,7 @@ from nudge_sync.serve.jobs.schedule import (
     Schedule,
     build_cycle_trigger,
     build_drill_trigger,
+    compute_offset,
     has_cycles,
 )
 
@@ -65,15 +67,30 @@ def test_only_a_cron_line_or_an_interval_makes_cycles(settings, expected):
 
 
 def test_an_interval_does_not_start_anew_with_the_process():
-    trigger = build_cycle_trigger(ScheduleSettings(every="6h"))
+    trigger = build_cycle_trigger(ScheduleSettings(every="6h"), "docs")
     for minutes in (1, 100, 359):
         following = trigger.get_next_fire_time(None, NOON + timedelta(minutes=minutes))
         assert following == NOON + timedelta(hours=6)
 
 
 def test_a_cron_line_is_read_in_its_time_zone():
-    trigger = build_cycle_trigger(ScheduleSettings(cron="15 3 * * *", timezone="Asia/Tokyo"))
+    settings = ScheduleSettings(cron="15 3 * * *", timezone="Asia/Tokyo", spread="1h")
+    trigger = build_cycle_trigger(settings, "docs")
     assert trigger.get_next_fire_time(None, NOON) == datetime(2026, 5, 1, 18, 15, tzinfo=UTC)
+
+
+def test_a_spread_gives_each_collection_a_time_of_its_own():
+    settings = ScheduleSettings(every="6h", spread="2h")
+    offsets = {name: compute_offset(settings, name) for name in map(str, range(200))}
+    assert all(0 <= offset < 7200 for offset in offsets.values())
+    # As even as chance makes it: a sixth of the names in each sixth of the time.
+    counts = np.histogram(list(offsets.values()), bins=6, range=(0, 7200))[0]
+    assert counts.min() >= 15
+    for name in ("0", "1"):
+        trigger = build_cycle_trigger(settings, name)
+        due = trigger.get_next_fire_time(None, NOON + timedelta(seconds=1))
+        late = timedelta(seconds=offsets[name])
+        assert abs(due - NOON - late) < timedelta(milliseconds=1)
 
 
 def test_drills_are_half_an_interval_off_the_cycles():
@@ -126,6 +143,39 @@ def test_a_run_before_that_has_not_ended_leaves_the_next_one_out():
         wait_until(lambda: recorder.skipped)
         block.set()
     assert recorder.skipped[0] == (CycleJob("docs"), "the run before has not ended")
+
+
+def test_who_waited_longest_is_next():
+    """Of three collections for which there is not enough time, none is left behind."""
+    names = ("a", "b", "c")
+    slow = Recorder()
+
+    def run_slowly(job):
+        slow.jobs.append(job.collection)
+        time.sleep(0.6)
+
+    settings = dict.fromkeys(names, ScheduleSettings(every="2s", misfire_grace_seconds=1))
+    schedule = Schedule(settings, {}, run_slowly, slow.report_skipped_job, max_parallel=1)
+    with schedule.run(run_at_start=False):
+        wait_until(lambda: len(slow.jobs) >= 6)
+    assert slow.jobs[:6] == [*names, *names]
+
+
+def test_reviews_do_not_wait_for_cycles():
+    block = threading.Event()
+    recorder = Recorder()
+
+    def run_job(job):
+        recorder.run_job(job)
+        if isinstance(job, CycleJob):
+            assert block.wait(DEADLINE_SECONDS)
+
+    settings = dict.fromkeys(("a", "b"), ScheduleSettings(every="1d"))
+    schedule = Schedule(settings, {"a": 1.0}, run_job, recorder.report_skipped_job, max_parallel=1)
+    with schedule.run(run_at_start=True):
+        wait_until(lambda: ReviewJob("a") in recorder.jobs)
+        assert sum(isinstance(job, CycleJob) for job in recorder.jobs) == 1
+        block.set()
 
 
 def test_leaving_waits_for_the_job_under_way():
