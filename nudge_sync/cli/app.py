@@ -69,7 +69,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NUDGE_SYNC"},
     help="Moves the vectors of a live Qdrant or Milvus collection towards the queries they "
     "answered, and puts every bit back. Exit codes: 0 done, 1 failed, 2 usage or configuration, "
-    "3 refused by the gate, on hold, or left to a canary.",
+    "3 refused by the gate, on hold, or left to a canary. Any option may come from the "
+    "environment instead: NUDGE_SYNC_EVALUATE_SEEDS=3 is evaluate --seeds 3.",
 )
 feedback_app = typer.Typer(
     cls=VerbGroup, no_args_is_help=True, help="What people found: import it, count it."

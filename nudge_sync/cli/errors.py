@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 import typer
@@ -27,6 +28,8 @@ INTERRUPTED_EXIT_CODE = 130
 """128 + SIGINT."""
 JSON_VARIABLE = "NUDGE_SYNC_JSON"
 """What also asks for JSON, for every verb."""
+_MIN_VARIABLE_COLUMNS = 100
+"""Columns of a terminal in which every environment variable fits into a table of options."""
 _TRUE_VALUES = {"1", "true", "t", "yes", "y", "on"}
 _JSON_KEY, _REPORTED_KEY = "nudge_sync.json", "nudge_sync.reported"
 """Where a run keeps whether JSON was asked for, and whether its error is printed already."""
@@ -46,6 +49,18 @@ class VerbGroup(TyperGroup):
         except typer.TyperException as error:
             _print_usage_error(ctx, error)
             raise
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the verb of a name. Its help leaves out the environment variables that follow from
+        the names of verb and option where the terminal is too narrow to show them whole.
+        """
+        command: Any = super().get_command(ctx, cmd_name)
+        is_narrow = get_terminal_size().columns < _MIN_VARIABLE_COLUMNS
+        for parameter in command.params if command is not None and is_narrow else ():
+            derived_name = f"_{cmd_name}_{parameter.name}".upper()
+            if str(parameter.envvar or derived_name).endswith(derived_name):
+                parameter.show_envvar = False
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb. Raises typer.Exit in place of a NudgeSyncError, unless in debug mode."""

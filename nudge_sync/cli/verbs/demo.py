@@ -69,7 +69,7 @@ def _print_demo(summary: dict[str, Any], demo_result: DemoResult) -> None:
     comparison = summary["rolled_back"]
     typer.echo(
         f"\nrolled back: {comparison['identical']} of {comparison['points']} vectors are bit for "
-        f"bit what they were (largest difference {comparison['max_abs_difference']:g}); "
+        f"bit what they were (largest difference {comparison['max_abs_difference']:g}).\n"
         f"{summary['seconds']} s in all"
     )
 
@@ -89,7 +89,7 @@ def _print_canary(demo_result: DemoResult) -> None:
     ]
     columns = ("visitors", "effect", "interval", "")
     print_table(
-        "canary: nothing is written; visitors see the plan's results among today's, and click",
+        "canary: nothing is written; visitors see its results among today's, and click",
         columns,
         rows,
     )

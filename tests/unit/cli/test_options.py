@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from nudge_sync.cli.errors import GLOBAL_OPTIONS
@@ -23,6 +27,16 @@ def test_every_option_has_help_and_its_variable(words, command):
         variable = variable if isinstance(variable, str) else variable[0]
         assert variable.startswith("NUDGE_SYNC_"), parameter.name
         assert variable in shown.output.replace("\n", ""), parameter.name
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "serve"])
+def test_help_cuts_nothing_off_on_a_narrow_terminal(verb):
+    # A process of its own: the width is looked up once.
+    variables = {**os.environ, "COLUMNS": "80"}
+    command = [sys.executable, "-m", "nudge_sync", verb, "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
+    assert "…" not in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
 
 
 def test_a_variable_means_the_same_option_everywhere():

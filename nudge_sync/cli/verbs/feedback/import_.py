@@ -78,7 +78,7 @@ EmbedOption = Annotated[
         envvar="NUDGE_SYNC_FEEDBACK_EMBED",
         help="What embeds searches without a vector: openai:MODEL, fastembed:MODEL, "
         "sentence-transformers:MODEL, or module:function of yours, looked for in the current "
-        "directory first; default: `embed` of [feedback].",
+        "directory first; default: the key `embed` of the file.",
         show_default=False,
     ),
 ]
