@@ -94,6 +94,9 @@ class FeedbackSettings(Section):
     history_days: Annotated[float, Field(gt=0)] | None = None
     """Age in days beyond which searches and events, labels included, are not read at all; those
     without a date always are."""
+    block_days: Annotated[float, Field(ge=0, le=366)] = 1.0
+    """How many days of the log are kept together as one block of columns, once they are over, so
+    that later cycles need not read their records; 0: none are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20
