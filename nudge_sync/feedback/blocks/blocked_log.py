@@ -27,6 +27,7 @@ EARLIEST_DATED = 1.0
 """Seconds since 1970; a time below it means undated."""
 END_OF_TIME = LAST_MOMENT / 1000
 LogPart: TypeAlias = list[Record] | EventBlock | SearchBlock
+MIN_RECORDS = 20_000
 _SECONDS_PER_DAY = 86_400
 
 
@@ -36,16 +37,18 @@ class BlockRules:
 
     length: int
     """Seconds that a block covers."""
+    min_records: int
+    """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
     settling_ms: int = 3_600_000
     """How long records must have been stored: longer than clocks differ and writes take."""
-    min_records: int = 20_000
-    """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
     version: int = BLOCK_VERSION
 
 
 def build_block_rules(block_days: float) -> BlockRules | None:
     """Return the rules for blocks of so many days; None for 0, which is to have none."""
-    return BlockRules(max(1, round(block_days * _SECONDS_PER_DAY))) if block_days else None
+    if not block_days:
+        return None
+    return BlockRules(max(1, round(block_days * _SECONDS_PER_DAY)), MIN_RECORDS)
 
 
 @dataclass(slots=True)

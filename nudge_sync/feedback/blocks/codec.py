@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zlib
 from dataclasses import fields
+from tokenize import TokenError
 from typing import Any, TypeVar
 from zipfile import BadZipFile
 
@@ -16,6 +18,12 @@ from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 BLOCK_VERSION = 1
 """To be raised with every change of the form, and of which records count as searches and events."""
 _Block = TypeVar("_Block", EventBlock, SearchBlock)
+_DECODING_ERRORS = (
+    *(ValueError, TypeError, KeyError, EOFError, OSError, ArithmeticError, MemoryError),
+    *(BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError),
+    # What NumPy's parser of an array's header lets through.
+    *(TokenError, SyntaxError),
+)
 _LISTS = "lists"
 """The array that holds, as JSON, everything that is no array."""
 
@@ -46,7 +54,7 @@ def decode_block(kind: type[_Block], data: bytes) -> _Block:
         others = json.loads(arrays.pop(_LISTS).tobytes())
         block = kind(**others, **arrays)
         rows = [(getattr(block, name), getattr(block, of)) for name, of in kind.LISTS.items()]
-    except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile, zlib.error) as error:
+    except _DECODING_ERRORS as error:
         raise ValueError(f"no block: {error}") from error
     for column, distinct in rows:
         if column.size and not 0 <= column.min() <= column.max() < len(distinct):

@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 from nudge_sync.connector import Record
 from nudge_sync.errors import Unauthorised
 from nudge_sync.feedback.blocks.block_store import BlockStore, drop_blocks
-from nudge_sync.feedback.blocks.blocked_log import BlockedLog, BlockRules, build_block_rules
+from nudge_sync.feedback.blocks.blocked_log import (
+    MIN_RECORDS,
+    BlockedLog,
+    BlockRules,
+    build_block_rules,
+)
 from nudge_sync.feedback.erase import FeedbackSelector, delete_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.feedback import DEFAULT_ACTIONS, FeedbackSettings
+from nudge_sync.store import checksum
 from nudge_sync.store.embedding_space import EmbeddingSpace
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.stamped_records import StampedRecords
@@ -338,7 +344,7 @@ def test_whoever_may_not_read_blocks_reads_the_records(world, monkeypatch):
 
 def test_no_days_is_no_blocks():
     assert build_block_rules(0) is None
-    assert build_block_rules(0.5) == BlockRules(DAY // 2)
+    assert build_block_rules(0.5) == BlockRules(DAY // 2, MIN_RECORDS)
 
 
 TIMES = st.one_of(
@@ -389,3 +395,42 @@ def test_any_history_of_a_log_gives_the_same_bits(steps):
                 world.read(writes=name == "cycle", history_days=what)
     world.read(writes=True)
     world.read()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 100),
+    st.dictionaries(
+        st.sampled_from(
+            ["part", "kind", "start", "end", "count", "data", "digest", "seal", "size", "at"]
+        ),
+        st.sampled_from([None, 0, -1, 2**70, 1.5, "", "head", "survey", "AAAA", [], {}, True]),
+        min_size=1,
+    ),
+    st.booleans(),
+)
+def test_no_record_beside_the_log_changes_what_it_says(at, changes, sealed):
+    world = World()
+    world.fill(days=2, per_day=3)
+    world.read(writes=True)
+    keys = sorted(world.database.store.records["docs__nudge_blocks"])
+    (record,) = world.blocks.get([keys[at % len(keys)]])
+    document = {**record.document, **changes}
+    if sealed:
+        document.pop("seal", None)
+        (record,) = [checksum.add_checksum(record.key, document)]
+        document = record.document
+    world.blocks.put([Record(record.key, document)])
+    world.read()
+    world.read(writes=True)
+    assert world.read(writes=True).records_read == 0
+
+
+@pytest.mark.parametrize("stored_at", [None, "x", True, -1, 0, 1e300, [], 2**63, "1"])
+def test_a_time_of_storing_that_is_none_keeps_its_day_from_having_a_block(world, stored_at):
+    (record,) = world.raw_events.get(
+        [next(iter(world.database.store.records["docs__nudge_events"]))]
+    )
+    world.raw_events.put([replace(record, document={**record.document, "stored_at": stored_at})])
+    for _ in range(2):
+        assert world.read(writes=True).unsettled == 1
