@@ -66,7 +66,7 @@ def make_plan(
     inputs_digest = _digest_inputs(inputs, points.select(rows))
     repeated = _repeat_head(target, points, entries, inputs, inputs_digest)
     if repeated is not None and not model.refusal:
-        return replace(repeated, model=model)
+        return replace(repeated, model=model, block_counts=judgements.block_counts)
     dataset = build_dataset(
         target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
     )

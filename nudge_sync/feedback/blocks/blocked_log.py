@@ -39,6 +39,8 @@ class BlockRules:
     """Seconds that a block covers."""
     min_records: int
     """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
+    min_block_records: int = 20
+    """Days with fewer have no block."""
     settling_ms: int = 3_600_000
     """How long records must have been stored: longer than clocks differ and writes take."""
     version: int = BLOCK_VERSION
@@ -134,6 +136,7 @@ class BlockedLog:
             self.rules.length,
             self.rules.settling_ms,
             self._surveyed_at,
+            min_records=self.rules.min_block_records,
             splits=self.writes,
         )
         first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
@@ -188,11 +191,13 @@ class BlockedLog:
         self, kind: BlockKind, survey: Survey, span: Span, known: AbstractSet[int]
     ) -> Iterator[LogPart]:
         """Yield the records of a time, as a new block where one may be made."""
-        block = self._make_block(kind, survey, span, known) if self.writes else None
-        if block is not None:
-            yield block
-            return
-        self.counts.unsettled += self.writes
+        is_block_long = span.end - span.start == self.rules.length
+        if self.writes and is_block_long and span.count >= self.rules.min_block_records:
+            block = self._make_block(kind, survey, span, known)
+            if block is not None:
+                yield block
+                return
+            self.counts.unsettled += 1
         yield from self._scan(survey.records, [span.to_filter()])
 
     def _make_block(

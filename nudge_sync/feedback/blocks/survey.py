@@ -14,6 +14,8 @@ from nudge_sync.connector import Records, Where
 from nudge_sync.store.schema import BlockHead
 from nudge_sync.store.stamped_records import STORED_AT_FIELD
 
+_SPARSE_RECORDS = 1000
+"""Fewer are read at once, however long the time is that they are spread over."""
 _EARLIEST_STAMP = 1.0
 """Milliseconds since 1970."""
 
@@ -43,8 +45,10 @@ class Survey:
     """How far the clock of whoever stores a record may be behind."""
     surveyed_at: int
     """When all blocks were last found to hold, in milliseconds since 1970; 0: not known."""
+    min_records: int
+    """Days with fewer are not worth a block."""
     splits: bool
-    """Whether times without a block are split until each span is one block long."""
+    """Whether times without a block are split until each span is one block long, or sparse."""
     valid: list[BlockHead] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
 
@@ -61,7 +65,9 @@ class Survey:
             return
         if self._hold(Span(start, end, count), heads):
             self.valid.extend(heads)
-        elif end - start == self.length or not (heads or self.splits):
+        elif end - start == self.length or not (
+            heads or self._is_worth_splitting(start, end, count)
+        ):
             self.spans.append(Span(start, end, count))
         else:
             middle = start + (end - start) // self.length // 2 * self.length
@@ -75,6 +81,10 @@ class Survey:
         """
         where = {**span.to_filter(), STORED_AT_FIELD: (_EARLIEST_STAMP, float(before_ms))}
         return self.records.count(where) == span.count
+
+    def _is_worth_splitting(self, start: int, end: int, count: int) -> bool:
+        enough = self.min_records * (end - start) // self.length
+        return self.splits and count >= min(enough, _SPARSE_RECORDS)
 
     def _hold(self, span: Span, heads: Sequence[BlockHead]) -> bool:
         """Return whether blocks that cover all of a span hold what its records hold."""

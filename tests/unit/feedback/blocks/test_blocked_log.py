@@ -34,7 +34,7 @@ DIMENSION, DAY, HOUR_MS = 4, 86_400, 3_600_000
 TODAY = now_ms() // 1000 // DAY * DAY
 FIRST_DAY = TODAY - 12 * DAY
 VECTORS = np.random.default_rng(0).normal(size=(6, DIMENSION)).astype(np.float32)
-RULES = BlockRules(DAY, min_records=0)
+RULES = BlockRules(DAY, min_records=0, min_block_records=0)
 
 
 @dataclass
@@ -331,6 +331,26 @@ def test_a_small_log_has_no_blocks(world):
     world.rules = replace(RULES, min_records=41)
     world.read(writes=True)
     assert world.blocks.count() == 0
+
+
+def test_days_with_few_records_have_no_block_and_are_read_together(world):
+    world.now -= 2 * HOUR_MS
+    for number in range(1200):
+        world.click(1000 + number, FIRST_DAY + DAY + 1.0 * number)
+    world.now += 2 * HOUR_MS
+    world.rules = replace(RULES, min_block_records=20)
+    scans = []
+    scan = world.events.scan
+
+    def list_scans(where=None, **how):
+        scans.append(where)
+        return scan(where, **how)
+
+    world.events.scan = list_scans
+    assert (counts := world.read(writes=True)).made == 1
+    assert (counts.unsettled, counts.records_read) == (0, 1208 + 32 + 40)
+    assert len(scans) < 12
+    assert world.read(writes=True).records_in_blocks == 1208
 
 
 def test_whoever_may_not_read_blocks_reads_the_records(world, monkeypatch):
