@@ -30,7 +30,7 @@ from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, compute_vector_digest
 from nudge_sync.settings.feedback import FeedbackSettings
-from nudge_sync.store.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
 from nudge_sync.store.target import Target, open_companion, open_target
 
 COLLECTION, DIMENSION, POINTS, SHOWN, CLICKS = "docs", 384, 100_000, 10, 2

@@ -9,11 +9,11 @@ from typing import Any
 
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
-from nudge_sync.feedback.blocks.block_store import drop_blocks
 from nudge_sync.feedback.log.external import FeedbackRecords
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
 from nudge_sync.feedback.schema.values import BadRow, parse_timestamp
 from nudge_sync.store import erasure
+from nudge_sync.store.feedback.block_store import drop_blocks
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from nudge_sync.connector import CollectionFacts, Database, Records, open_records_beside
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.store import checksum
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD, StampedRecords
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.retry import (
@@ -18,7 +19,6 @@ from nudge_sync.store.retry import (
     retry_transient,
 )
 from nudge_sync.store.shadow import Shadow
-from nudge_sync.store.stamped_records import STORED_AT_FIELD, StampedRecords
 
 Companion: TypeAlias = Literal[
     "originals", "history", "candidate", "revisions", "queries", "events", "blocks"

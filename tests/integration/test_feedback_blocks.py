@@ -8,14 +8,14 @@ import pytest
 
 from nudge_sync import cycle
 from nudge_sync.feedback.blocks import blocked_log, survey
-from nudge_sync.feedback.blocks.block_store import BlockStore
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
 from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.feedback.stats import summarise_log
+from nudge_sync.store.feedback.block_store import BlockStore
+from nudge_sync.store.feedback.stamped_records import StampedRecords
 from nudge_sync.store.ledger import now_ms
-from nudge_sync.store.stamped_records import StampedRecords
 from nudge_sync.store.target import Companion, Target, open_companion
 from tests.support.feedback_store import list_columns
 from tests.support.sample_collection import SETTINGS, SampleCollection

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.errors import DamagedRecord, Unauthorised
-from nudge_sync.feedback.blocks.block_store import BlockDraft, BlockKind, BlockStore
 from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode_block
 from nudge_sync.feedback.blocks.columns import (
     EventBlock,
@@ -19,7 +18,8 @@ from nudge_sync.feedback.blocks.columns import (
     SearchBlockBuilder,
 )
 from nudge_sync.feedback.blocks.counts import BlockCounts
-from nudge_sync.feedback.blocks.survey import Span, Survey
+from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
+from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.schema import LAST_MOMENT, BlockHead
 
@@ -143,8 +143,8 @@ class BlockedLog:
         survey.compare(low, first, ())
         survey.compare(first, last, usable)
         survey.compare(last, high, ())
-        held = {head.start for head in survey.valid}
-        self._discard([head for head in heads if head.start not in held])
+        unchanged = {head.start for head in survey.valid}
+        self._discard([head for head in heads if head.start not in unchanged])
         known = {head.start for head in heads}
         for head in survey.valid:
             block = self._read_block(head)
@@ -153,7 +153,9 @@ class BlockedLog:
                 continue
             self.counts.damaged += 1
             self._discard([head])
-            yield from self._read_span(kind, survey, Span(head.start, head.end, head.count), known)
+            yield from self._read_span(
+                kind, survey, TimeSpan(head.start, head.end, head.count), known
+            )
         for span in survey.spans:
             yield from self._read_span(kind, survey, span, known)
 
@@ -188,7 +190,7 @@ class BlockedLog:
         return block
 
     def _read_span(
-        self, kind: BlockKind, survey: Survey, span: Span, known: AbstractSet[int]
+        self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
     ) -> Iterator[LogPart]:
         """Yield the records of a time, as a new block where one may be made."""
         is_block_long = span.end - span.start == self.rules.length
@@ -201,7 +203,7 @@ class BlockedLog:
         yield from self._scan(survey.records, [span.to_filter()])
 
     def _make_block(
-        self, kind: BlockKind, survey: Survey, span: Span, known: AbstractSet[int]
+        self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
     ) -> EventBlock | SearchBlock | None:
         read_at = self.clock()
         settled_ms = read_at - self.rules.settling_ms

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nudge_sync.connector import Records, Where
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
 from nudge_sync.store.schema import BlockHead
-from nudge_sync.store.stamped_records import STORED_AT_FIELD
 
 _SPARSE_RECORDS = 1000
 """Fewer are read at once, however long the time is that they are spread over."""
@@ -21,7 +21,7 @@ _EARLIEST_STAMP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimeSpan:
     """A time whose records have to be read, with how many there are."""
 
     start: int
@@ -50,7 +50,7 @@ class Survey:
     splits: bool
     """Whether times without a block are split until each span is one block long, or sparse."""
     valid: list[BlockHead] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
+    spans: list[TimeSpan] = field(default_factory=list)
 
     def compare(self, start: int, end: int, heads: Sequence[BlockHead]) -> None:
         """Sort the time from `start` to `end` into `valid` and `spans`.
@@ -60,21 +60,19 @@ class Survey:
         """
         if start >= end:
             return
-        count = self.records.count(Span(start, end, 0).to_filter())
+        count = self.records.count(TimeSpan(start, end, 0).to_filter())
         if not count:
             return
-        if self._hold(Span(start, end, count), heads):
+        if self._hold(TimeSpan(start, end, count), heads):
             self.valid.extend(heads)
-        elif end - start == self.length or not (
-            heads or self._is_worth_splitting(start, end, count)
-        ):
-            self.spans.append(Span(start, end, count))
+        elif end - start == self.length or not (heads or self._is_dense(start, end, count)):
+            self.spans.append(TimeSpan(start, end, count))
         else:
             middle = start + (end - start) // self.length // 2 * self.length
             self.compare(start, middle, [head for head in heads if head.start < middle])
             self.compare(middle, end, [head for head in heads if head.start >= middle])
 
-    def is_settled(self, span: Span, before_ms: int) -> bool:
+    def is_settled(self, span: TimeSpan, before_ms: int) -> bool:
         """Return whether just the span's count of records was stored before a time.
 
         before_ms: milliseconds since 1970.
@@ -82,11 +80,11 @@ class Survey:
         where = {**span.to_filter(), STORED_AT_FIELD: (_EARLIEST_STAMP, float(before_ms))}
         return self.records.count(where) == span.count
 
-    def _is_worth_splitting(self, start: int, end: int, count: int) -> bool:
+    def _is_dense(self, start: int, end: int, count: int) -> bool:
         enough = self.min_records * (end - start) // self.length
         return self.splits and count >= min(enough, _SPARSE_RECORDS)
 
-    def _hold(self, span: Span, heads: Sequence[BlockHead]) -> bool:
+    def _hold(self, span: TimeSpan, heads: Sequence[BlockHead]) -> bool:
         """Return whether blocks that cover all of a span hold what its records hold."""
         # Beside a gap, what came into it could make up for what left a block.
         is_covered = sum(head.end - head.start for head in heads) == span.end - span.start

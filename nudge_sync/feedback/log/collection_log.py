@@ -8,13 +8,13 @@ from dataclasses import replace
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import Unauthorised
-from nudge_sync.feedback.blocks.block_store import BlockStore
 from nudge_sync.feedback.blocks.blocked_log import BlockedLog, build_block_rules
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import read_space
+from nudge_sync.store.feedback.block_store import BlockStore
 from nudge_sync.store.target import Target
 
 
