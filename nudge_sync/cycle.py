@@ -86,6 +86,7 @@ class CycleReport:
         return {
             **self.plan.summary(),
             "model": self.plan.summarise_model(),
+            "blocks": self.plan.summarise_blocks(),
             "revision": self.revision,
             "written": self.written,
             **summarise_ids(
@@ -146,7 +147,7 @@ def apply(
         refuse_running_canary(writer)
         refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
-        judgements = load_judgements(target, settings, writer.progress)
+        judgements = load_judgements(target, settings, writer.progress, keep_blocks=True)
         model = examine_model(target, settings, judgements, writer.ledger)
         _refuse_changed_model(writer, model)
         ids_without_feedback = find_points_without_feedback(target, judgements)

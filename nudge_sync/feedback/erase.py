@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from nudge_sync.connector import Record, Records, Scalar, Where
@@ -12,6 +13,7 @@ from nudge_sync.feedback.log.external import FeedbackRecords
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
 from nudge_sync.feedback.schema.values import BadRow, parse_timestamp
 from nudge_sync.store import erasure
+from nudge_sync.store.feedback.block_store import drop_blocks
 from nudge_sync.store.target import Target
 
 _BATCH_SIZE = 1000
@@ -111,15 +113,21 @@ def erase_feedback(
     """Erase what the selector matches, and have the next cycle take it out of the vectors.
 
     The request for that is stored before anything is erased, so that a crash in between loses
-    nothing. Raises LeaseLost, DamagedRecord, DatabaseError.
+    nothing. Blocks that hold the same go first, and once more at the end, because a cycle may just
+    be making them. Raises LeaseLost, DamagedRecord, DatabaseError.
     """
+    erased_times: set[float] = set()
 
-    def request_erasure() -> None:
+    def request_erasure(times: set[float]) -> None:
         erasure.request_erasure(target)
+        drop_blocks(target.blocks, times)
+        erased_times.update(times)
 
-    return delete_feedback(
+    counts = delete_feedback(
         target.queries, target.events, selector, query_ids, before_delete=request_erasure
     )
+    drop_blocks(target.blocks, erased_times)
+    return counts
 
 
 def delete_feedback(
@@ -128,19 +136,33 @@ def delete_feedback(
     selector: FeedbackSelector,
     query_ids: Collection[str] = (),
     *,
-    before_delete: Callable[[], None] | None = None,
+    before_delete: Callable[[set[float]], None] | None = None,
 ) -> ErasedCounts:
     """Erase what the selector matches, events first, so that the same call after a crash finds the
     rest.
 
-    before_delete: called before anything is erased, if there is anything to erase.
+    before_delete: called with the times of what will be erased, in seconds since 1970, before
+    anything is, if there is anything to erase.
     """
-    search_keys, event_keys = _collect_keys(scan_feedback(queries, events, selector, query_ids))
+    search_keys: list[str] = []
+    event_keys: list[str] = []
+    times: set[float] = set()
+    for batch in scan_feedback(queries, events, selector, query_ids):
+        is_search = "shown" in batch[0].document
+        (search_keys if is_search else event_keys).extend(record.key for record in batch)
+        times.update(_list_times(batch))
     if before_delete is not None and (search_keys or event_keys):
-        before_delete()
+        before_delete(times)
     _delete_in_batches(events, event_keys)
     _delete_in_batches(queries, search_keys)
     return ErasedCounts(len(search_keys), len(event_keys))
+
+
+def _list_times(records: Sequence[Record]) -> Iterator[float]:
+    for record in records:
+        time = record.document.get("timestamp")
+        if isinstance(time, int | float) and isfinite(time):
+            yield time
 
 
 def export_rows(
@@ -155,15 +177,6 @@ def export_rows(
                 row["query_vector"] = record.vector.tolist()
             row.pop(VECTOR_DIGEST_FIELD, None)
             yield row
-
-
-def _collect_keys(batches: Iterator[list[Record]]) -> tuple[list[str], list[str]]:
-    search_keys: list[str] = []
-    event_keys: list[str] = []
-    for batch in batches:
-        is_search = "shown" in batch[0].document
-        (search_keys if is_search else event_keys).extend(record.key for record in batch)
-    return search_keys, event_keys
 
 
 def _delete_in_batches(records: Records, keys: Sequence[str]) -> None:

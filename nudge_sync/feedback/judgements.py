@@ -14,6 +14,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId, Records
+from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
 from nudge_sync.feedback.cold_share import ColdShare, estimate_cold_share
@@ -77,6 +78,8 @@ class Judgements:
     """Searches left out because their vectors are of a former embedding space."""
     cold_share: ColdShare = field(default_factory=ColdShare)
     """How much answers on points without feedback count, as far as the log tells."""
+    block_counts: BlockCounts | None = field(default=None, compare=False)
+    """How much of the log was read as blocks; None where blocks are not used."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
@@ -84,15 +87,21 @@ class Judgements:
 
 @traced("nudge_sync.read")
 def load_judgements(
-    target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
+    target: Target,
+    settings: CollectionSettings,
+    progress: Progress = ignore_progress,
+    *,
+    keep_blocks: bool = False,
 ) -> Judgements:
     """Return the judgements of a collection, from all its feedback, by its own settings.
 
+    keep_blocks: see `load_collection_log`.
     Searches of a former embedding space are left out, unless `gate.max_drifted_share` is 1.
     Raises ConfigError where the application's log cannot be read as configured, DatabaseError,
     DamagedRecord.
     """
-    return build_judgements(load_collection_log(target, settings, progress), settings.feedback)
+    log = load_collection_log(target, settings, progress, keep_blocks=keep_blocks)
+    return build_judgements(log, settings.feedback)
 
 
 def read_judgements(
@@ -228,4 +237,5 @@ def _assemble_judgements(
         promoted_points=list(promoted_points),
         former_searches=log.former_searches,
         cold_share=estimate_cold_share(log.searches, has_feedback),
+        block_counts=log.block_counts,
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nudge_sync.feedback.agreement import Agreement
+from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Log
@@ -24,6 +25,8 @@ class FeedbackStats:
     judgements: Judgements
     points: int
     """How many points the collection has."""
+    blocks: BlockCounts | None = None
+    """How the log was read; None where blocks are not used."""
     agreement: Agreement | None = None
     """Of what models judge with what people say; None where no model judged."""
 
@@ -48,6 +51,7 @@ class FeedbackStats:
             "set_aside": self.judgements.suspected_bots,
             "pushed": self.judgements.promoted_points,
             "funnel": [asdict(stage) for stage in self.judgements.funnel],
+            "blocks": self.blocks.summary() if self.blocks is not None else None,
             "agreement": self.agreement.summary() if self.agreement is not None else None,
         }
 
@@ -64,4 +68,5 @@ def summarise_log(log: Log, settings: FeedbackSettings, points: int) -> Feedback
         actions=dict(sorted(log.action_counts.items())),
         judgements=build_judgements(log, settings),
         points=points,
+        blocks=log.block_counts,
     )

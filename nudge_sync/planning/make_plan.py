@@ -66,7 +66,7 @@ def make_plan(
     inputs_digest = _digest_inputs(inputs, points.select(rows))
     repeated = _repeat_head(target, points, entries, inputs, inputs_digest)
     if repeated is not None and not model.refusal:
-        return replace(repeated, model=model)
+        return replace(repeated, model=model, block_counts=judgements.block_counts)
     dataset = build_dataset(
         target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
     )
@@ -91,6 +91,7 @@ def make_plan(
             points, planned_vectors, _add_unsettled_rows(target, points, differing_rows, entries)
         ),
         model=model,
+        block_counts=judgements.block_counts,
         **_list_lost_points(points),
     )
 
@@ -231,8 +232,8 @@ def _digest_settings(settings: CollectionSettings) -> str:
     relevant_settings = settings.model_dump(
         mode="json",
         include={"solver", "gate", "feedback", "vector"},
-        # Where feedback comes from changes no plan; what came does.
-        exclude={"feedback": {"sources"}},
+        # Where feedback comes from, and how it is read, changes no plan; what came does.
+        exclude={"feedback": {"sources", "block_days"}},
     )
     return checksum.digest_json(relevant_settings)
 

@@ -10,6 +10,7 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.errors import StalePlan
+from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.model_change import ModelReport
 
@@ -127,10 +128,16 @@ class Plan:
     """Points that no longer exist."""
     model: ModelReport | None = None
     """Whether documents and feedback are of one embedding model; None for a plan from a file."""
+    block_counts: BlockCounts | None = None
+    """How the log was read; None for a plan from a file, and where blocks are not used."""
 
     def summarise_model(self) -> dict[str, Any] | None:
         """Return the `model` field of `plan` and `apply --json`; a plan file does not keep it."""
         return None if self.model is None else self.model.summary()
+
+    def summarise_blocks(self) -> dict[str, int] | None:
+        """Return the `blocks` field of `plan` and `apply --json`; a plan file does not keep it."""
+        return None if self.block_counts is None else self.block_counts.summary()
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of `plan --json` that the plan alone decides."""

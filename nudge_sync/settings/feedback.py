@@ -11,6 +11,8 @@ from nudge_sync.settings.embed import EmbedSettings
 from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.settings.traces import TraceIntakeSettings
 
+_SHORTEST_BLOCK = 1 / 24
+"""In days."""
 DEFAULT_ACTIONS = {
     "relevant": 1.0,
     "not_relevant": -1.0,
@@ -94,6 +96,9 @@ class FeedbackSettings(Section):
     history_days: Annotated[float, Field(gt=0)] | None = None
     """Age in days beyond which searches and events, labels included, are not read at all; those
     without a date always are."""
+    block_days: Annotated[float, Field(ge=0, le=366)] = 1.0
+    """How many days of the log are kept together as one block of columns, once they are over, so
+    that later cycles need not read their records; 0: none are."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20
@@ -106,6 +111,13 @@ class FeedbackSettings(Section):
     """Clients this many deviations more active than the median are left out as bots."""
     negatives: bool = False
     """Whether points that people skipped to click further down are moved away from the query."""
+
+    @field_validator("block_days")
+    @classmethod
+    def _check_block_days(cls, days: float) -> float:
+        if 0 < days < _SHORTEST_BLOCK:
+            raise ValueError("blocks hold an hour at least; 0 has none")
+        return days
 
     @field_validator("sources")
     @classmethod

@@ -7,7 +7,7 @@ by hand. Each field's type and range is checked here, so that whoever reads a re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -64,6 +64,32 @@ class HistoryDocument(_StoredDocument):
     def expected_key(self) -> str:
         """The key that the record must have."""
         return f"{self.revision}:{self.id}"
+
+
+class BlockHead(_StoredDocument):
+    """The document of a record in `docs__nudge_blocks` that says what a block is."""
+
+    part: Literal["head"] = "head"
+    kind: Literal["searches", "events"]
+    start: Count
+    """Seconds since 1970, where the block's time begins."""
+    end: Count
+    version: Count
+    """Of the form in which the block is encoded."""
+    count: Count
+    """How many records were reduced."""
+    read_at: TimestampMs
+    """When it was begun to read them."""
+    size: Count
+    """Bytes of the block."""
+    digest: Digest
+    """Of the block's bytes."""
+    seal: Digest
+
+    @property
+    def expected_key(self) -> str:
+        """The key that the record must have."""
+        return f"{self.kind}:{self.start}"
 
 
 def validate_records(

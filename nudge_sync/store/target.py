@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from nudge_sync.connector import CollectionFacts, Database, Records, open_records_beside
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.store import checksum
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD, StampedRecords
 from nudge_sync.store.history import History
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.retry import (
@@ -20,7 +21,7 @@ from nudge_sync.store.retry import (
 from nudge_sync.store.shadow import Shadow
 
 Companion: TypeAlias = Literal[
-    "originals", "history", "candidate", "revisions", "queries", "events"
+    "originals", "history", "candidate", "revisions", "queries", "events", "blocks"
 ]
 """What a collection of the sidecar's own holds, which is also how its name ends."""
 
@@ -29,11 +30,22 @@ _INDEXED_FIELDS: dict[Companion, tuple[str, ...]] = {
     "history": ("revision",),
     "candidate": ("revision",),
     "revisions": ("kind",),
-    "queries": ("query_id", "timestamp", "client_id", "session_id", "experiment"),
-    "events": ("query_id", "timestamp", "client_id", "session_id"),
+    "queries": (
+        "query_id",
+        "timestamp",
+        "client_id",
+        "session_id",
+        "experiment",
+        STORED_AT_FIELD,
+    ),
+    "events": ("query_id", "timestamp", "client_id", "session_id", STORED_AT_FIELD),
+    "blocks": ("part", "kind", "start"),
 }
 """The document fields of each companion that a `Where` names."""
-_WITHOUT_VECTORS: tuple[Companion, ...] = ("revisions", "events")
+_WITHOUT_VECTORS: tuple[Companion, ...] = ("revisions", "events", "blocks")
+_OF_FEEDBACK: tuple[Companion, ...] = ("queries", "events", "blocks")
+"""Companions that belong to the name that the application uses."""
+_STAMPED: tuple[Companion, ...] = ("queries", "events")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
@@ -42,8 +54,8 @@ class Target:
     """One vector of one collection, with everything the sidecar keeps beside it.
 
     `shadow`, `history` and the ledger belong to the real collection behind an alias, since that
-    is what holds the vectors; `queries` and `events` belong to the name that the application
-    uses, since feedback outlives a re-indexing.
+    is what holds the vectors; `queries`, `events` and `blocks` belong to the name that the
+    application uses, since feedback outlives a re-indexing.
     """
 
     name: str
@@ -56,6 +68,8 @@ class Target:
     """The ledger's own records: one a revision, the lease, and the state of erasure."""
     queries: Records
     events: Records
+    blocks: Records
+    """What closed days of `queries` and `events` hold, as columns; see `feedback.blocks`."""
     patience: float = PATIENCE_SECONDS
     """Seconds for which a request is tried again after a transient error."""
 
@@ -93,7 +107,7 @@ def list_companions(target: Target) -> dict[Companion, str]:
     state_prefix = target.prefix
     feedback_prefix = format_prefix(target.name, target.facts.vector)
     prefixes: dict[Companion, str] = dict.fromkeys(_INDEXED_FIELDS, state_prefix)
-    prefixes |= {"queries": feedback_prefix, "events": feedback_prefix}
+    prefixes |= dict.fromkeys(_OF_FEEDBACK, feedback_prefix)
     return {each: format_companion_name(prefix, each) for each, prefix in prefixes.items()}
 
 
@@ -139,7 +153,11 @@ def open_target(
     feedback_prefix = format_prefix(name, facts.vector)
 
     def open_records(prefix: str, companion: Companion) -> Records:
-        return RetryingRecords(open_companion(database, prefix, companion, facts), patience)
+        records = open_companion(database, prefix, companion, facts)
+        if companion in _STAMPED:
+            # Within the retries, so that each attempt is stamped with its own time.
+            records = StampedRecords(records)
+        return RetryingRecords(records, patience)
 
     return Target(
         name=name,
@@ -156,6 +174,7 @@ def open_target(
         ledger_records=open_records(state_prefix, "revisions"),
         queries=open_records(feedback_prefix, "queries"),
         events=open_records(feedback_prefix, "events"),
+        blocks=open_records(feedback_prefix, "blocks"),
         patience=patience,
     )
 

@@ -107,7 +107,7 @@ def test_a_wrong_key_and_a_key_to_read_with(
 
 def grant(user: str, own: str) -> dict[str, str]:
     """Return rights to the collection, and to the sidecar's own."""
-    names = ("originals", "history", "revisions", "queries", "events", "candidate")
+    names = ("originals", "history", "revisions", "queries", "events", "candidate", "blocks")
     return {"docs": user, **{f"docs__nudge_{name}": own for name in names}}
 
 

@@ -15,6 +15,8 @@ Begin with the model that holds what the test is about:
   shadow, history or digests, and says what each point may hold.
 - `collection_state_machine.CollectionStateMachine`: any mix of cycle, crash, rollback and
   application write, drawn by Hypothesis and compared with that model after each step.
+- `clocked_log.ClockedLog`: a log, the blocks of its days, and a clock that a test moves. For what
+  is read of feedback, and from where.
 - `workspace.Workspace`: a folder with shards, a configuration and a file of feedback. For the
   command line.
 

@@ -16,6 +16,7 @@ from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.qrels import open_beir_texts
 from nudge_sync.feedback.ingest.report import ImportReport
+from nudge_sync.feedback.log.columns import Log
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
@@ -98,4 +99,22 @@ def read_trial(report: ImportReport, destination: Destination) -> Trial:
         report,
         {search["query_id"]: (search["text"], search["shown"]) for search in searches},
         sorted((tuple(event[name] for name in names) for event in events), key=str),
+    )
+
+
+def list_columns(log: Log) -> tuple[Any, ...]:
+    """Return all that a log holds, so that two are equal if they are bit for bit."""
+    parts = (log.searches, log.behaviour, log.labels)
+    arrays = [
+        getattr(part, name) for part in parts for name in part.__slots__ if name != "query_ids"
+    ]
+    names = [list(some) for some in (log.searches.query_ids, log.session_ids, log.client_ids)]
+    return (
+        [None if array is None else array.tobytes() for array in (*arrays, log.query_vectors)],
+        names,
+        log.point_ids,
+        log.unreadable_records,
+        log.former_searches,
+        dict(log.action_counts),
+        log.unweighted_events,
     )

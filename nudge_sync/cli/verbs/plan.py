@@ -49,6 +49,7 @@ def plan(
         return {
             **new_plan.summary(),
             "model": new_plan.summarise_model(),
+            "blocks": new_plan.summarise_blocks(),
             "hold": hold.summary() if hold else None,
         }
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float32, Int32
+from nudge_sync.base.arrays import Float32, Float64, Int32
 from nudge_sync.connector import PointId, Records
+from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.log.id_encoding import (
     IdEncoder,
@@ -50,6 +51,17 @@ class EncodedColumn:
         self._pending.extend(values)
         if len(self._pending) >= _FLUSH_SIZE:
             self.flush()
+
+    def extend_rows(self, values: Sequence[Any], rows: Int32) -> None:
+        """Append `values[row]` for each of the rows, (n,); a value without a row is not encoded."""
+        self.flush()
+        is_used = np.zeros(len(values), np.bool_)
+        is_used[rows] = True
+        used = np.flatnonzero(is_used)
+        if len(used):
+            numbers = np.zeros(len(values), np.int32)
+            numbers[used] = self._encode([values[row] for row in used.tolist()])
+            self._numbers.frombytes(numbers[rows].tobytes())
 
     def take(self) -> array[int]:
         """Return the numbers of all flushed values, and forget them."""
@@ -110,6 +122,26 @@ class EventsBuilder:
         is_label = {name: self._is_label(name) for name in set(batch.action_name)}
         self.is_label.extend(map(is_label.__getitem__, batch.action_name))
 
+    def add_block(self, block: EventBlock) -> None:
+        """Take the events of a block as `add_batch` takes them one by one."""
+        names = block.action_names
+        counts = np.bincount(block.action, minlength=len(names)).tolist()
+        self.action_counts.update(dict(zip(names, counts, strict=True)))
+        has_weight = np.array([name in self._action_weights for name in names], np.bool_)
+        keep = has_weight[block.action]
+        self.unweighted_events += len(keep) - int(keep.sum())
+        action = block.action[keep]
+        self.search.extend_rows(block.query_ids, block.query[keep])
+        self.point.extend_rows(block.point_ids, block.point[keep])
+        self.session.extend_rows(block.session_ids, block.session[keep])
+        self.client.extend_rows(block.client_ids, block.client[keep])
+        weight = np.array([self._action_weights.get(name, nan) for name in names], np.float64)
+        self.weight.frombytes(_apply_grades(weight[action], block.grade[keep]).tobytes())
+        self.time.frombytes(block.time[keep].tobytes())
+        self.rank.frombytes(block.rank[keep].tobytes())
+        is_label = [name in self._action_weights and self._is_label(name) for name in names]
+        self.is_label.frombytes(np.array(is_label, np.int8)[action].tobytes())
+
     def flush(self) -> None:
         """Encode the values of all columns that still wait."""
         for column in (self.search, self.point, self.session, self.client):
@@ -130,6 +162,13 @@ def _apply_grade(weight: float, grade: float | None) -> float:
         return weight
     # A negative action with a negative grade stays negative.
     return weight * grade if grade > 0 else -abs(weight * grade)
+
+
+def _apply_grades(weights: Float64, grades: Float64) -> Float64:
+    """Return what `_apply_grade` gives for each event, (n,); a grade of NaN is none."""
+    products = weights * grades
+    graded = np.where(grades > 0, products, -np.abs(products))
+    return np.where(np.isnan(grades), weights, graded)
 
 
 class SearchesBuilder:
@@ -182,6 +221,25 @@ class SearchesBuilder:
         self.time.extend(batch.timestamp)
         return True
 
+    def add_block(self, block: SearchBlock) -> None:
+        """Take the searches of a block, whose vectors are recognised by their digests."""
+        numbers = self._query_id_interner.look_up(hash_strings(block.query_ids))
+        hashes = np.array(list(map(hash, block.digests)), np.int64)
+        self.vector_hash.frombytes(hashes[block.digest].tobytes())
+        searched = np.flatnonzero(numbers >= 0)
+        digests, first = np.unique(block.digest[searched], return_index=True)
+        for digest, row in zip(digests.tolist(), searched[first].tolist(), strict=True):
+            named = block.digests[digest], block.query_ids[row]
+            self._missing_vectors.setdefault(hash(named[0]), named)
+        self.query_ids.add(block.query_ids)
+        self.query_number.frombytes(numbers.tobytes())
+        self.session.extend_rows(block.session_ids, block.session)
+        self.client.extend_rows(block.client_ids, block.client)
+        self.shown.extend_rows(block.point_ids, block.shown)
+        self.shown_count.frombytes(block.shown_count.tobytes())
+        self.time.frombytes(block.time.tobytes())
+        self._add_block_propensities(block)
+
     def fetch_vectors(self, queries: Records) -> bool:
         """Read one vector for each digest. Return False where one does not match its digest."""
         missing = list(self._missing_vectors.items())
@@ -212,6 +270,17 @@ class SearchesBuilder:
         if self.propensities is not None:
             for logged, shown in zip(propensities, shown_lists, strict=True):
                 self.propensities.extend(logged or [nan] * len(shown))
+
+    def _add_block_propensities(self, block: SearchBlock) -> None:
+        if self.propensities is None and len(block.propensities):
+            self.propensities = array("f", [nan]) * self._shown_total
+        self._shown_total += len(block.shown)
+        if self.propensities is None:
+            return
+        logged = block.propensities
+        if not len(logged):
+            logged = np.full(len(block.shown), nan, np.float32)
+        self.propensities.frombytes(logged.tobytes())
 
     def _add_digests(self, digests: list[str | None], query_ids: list[str], numbers: Int32) -> bool:
         hashes = list(map(hash, digests))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.connector import PointId
+from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.log.strings import PackedStrings
 
 Strings: TypeAlias = list[str] | PackedStrings
@@ -133,3 +134,5 @@ class Log:
     """Records left out because they are no searches or events as this version knows them."""
     former_searches: int = 0
     """Searches left out because their vectors are of a former embedding space."""
+    block_counts: BlockCounts | None = field(default=None, compare=False)
+    """How much of it was read as blocks; None where blocks are not used."""

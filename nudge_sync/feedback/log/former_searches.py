@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from nudge_sync.connector import Record
+from nudge_sync.feedback.blocks.columns import SearchBlock
 from nudge_sync.feedback.schema.records import SPACE_FIELD
 from nudge_sync.store.embedding_space import EmbeddingSpace
 
@@ -20,15 +19,21 @@ class FormerSearches:
         self._space = space or EmbeddingSpace()
         self.count = 0
 
-    def leave_out(self, batches: Iterator[list[Record]]) -> Iterator[list[Record]]:
-        """Yield the batches without the searches of former spaces."""
+    def leave_out(self, batch: list[Record]) -> list[Record]:
+        """Return the batch without the searches of former spaces."""
         if not self._space.since:
-            yield from batches
-            return
-        for batch in batches:
-            kept = [record for record in batch if not self._is_former(record)]
-            self.count += len(batch) - len(kept)
-            yield kept
+            return batch
+        kept = [record for record in batch if not self._is_former(record)]
+        self.count += len(batch) - len(kept)
+        return kept
+
+    def leave_out_of_block(self, block: SearchBlock) -> SearchBlock:
+        """Return the block without the searches of former spaces."""
+        if not self._space.since:
+            return block
+        is_former = block.find_former(self._space.number, self._space.since)
+        self.count += int(is_former.sum())
+        return block.select(~is_former)
 
     def _is_former(self, record: Record) -> bool:
         document = record.document

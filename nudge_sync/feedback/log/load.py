@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import time
 
 from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Record, Records, Where
+from nudge_sync.feedback.blocks.blocked_log import (
+    EARLIEST_DATED,
+    BlockedLog,
+    LogPart,
+    list_time_ranges,
+)
+from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.former_searches import FormerSearches
@@ -16,14 +23,11 @@ from nudge_sync.feedback.log.freeze import freeze_log
 from nudge_sync.feedback.log.validation import RecordValidator
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace
-from nudge_sync.store.schema import LAST_MOMENT
 
 EVENTS_STAGE, SEARCHES_STAGE = "events", "searches"
 """The stages of `load_log` that `progress` hears of. Its total is 0, unknown: an application's log
 can only be counted by reading it."""
 _SECONDS_PER_DAY = 86_400.0
-_EARLIEST_DATED = 1.0
-"""Seconds since 1970; a time below it means undated."""
 
 
 def load_log(
@@ -35,25 +39,30 @@ def load_log(
     *,
     searches_where: Where | None = None,
     space: EmbeddingSpace | None = None,
+    blocks: BlockedLog | None = None,
 ) -> Log:
     """Return the log that the records hold, read in batches: events first, then searches.
 
     searches_where: what the searches have to match; events on other searches stay, without one.
     space: what documents are embedded with now; searches of a former space are left out. None: all
     are taken.
+    blocks: of these queries and events; gives the same log, bit for bit, for fewer records read.
+    Not together with `searches_where`.
     With `history_days` the database is asked only for records of that time and for undated ones.
     Raises what the records raise, and what `progress` raises.
     """
     with pause_gc():
         encoders, validator = Encoders(), RecordValidator()
         events_builder = EventsBuilder(settings.actions, encoders)
-        time_ranges = _list_time_ranges(settings.history_days)
-        records_read = 0
-        for batch in _scan(events, time_ranges, vectors=False):
-            events_builder.add_batch(validator.validate_events(batch))
-            records_read += len(batch)
-            progress(EVENTS_STAGE, records_read, 0)
-        events_builder.flush()
+        start = _find_start(settings.history_days)
+        if blocks is not None:
+            blocks.begin()
+        parts = (
+            _scan(events, list_time_ranges(start), vectors=False)
+            if blocks is None
+            else blocks.read("events", start)
+        )
+        _read_events(parts, events_builder, validator, progress)
         unreadable_events = validator.unreadable_records
         for reads_vectors in (False, True):
             former_searches = FormerSearches(space)
@@ -62,13 +71,18 @@ def load_log(
                 unreadable_events,
             )
             where: list[Where] = [
-                {**time_range, **(searches_where or {})} for time_range in time_ranges
+                {**time_range, **(searches_where or {})} for time_range in list_time_ranges(start)
             ]
-            batches = former_searches.leave_out(
-                _scan(queries, where, vectors=searches_builder.reads_vectors)
+            parts = (
+                _scan(queries, where, vectors=reads_vectors)
+                if blocks is None or reads_vectors
+                else blocks.read("searches", start)
             )
-            if _read_searches(queries, batches, searches_builder, validator, progress):
+            readers = _SearchesReader(searches_builder, validator, former_searches)
+            if readers.read(parts, progress) and searches_builder.fetch_vectors(queries):
                 break
+        if blocks is not None:
+            blocks.finish()
         return replace(
             freeze_log(events_builder, searches_builder, encoders),
             unreadable_records=validator.unreadable_records,
@@ -76,32 +90,55 @@ def load_log(
         )
 
 
-def _read_searches(
-    queries: Records,
-    batches: Iterator[list[Record]],
-    searches_builder: SearchesBuilder,
+def _read_events(
+    parts: Iterator[LogPart],
+    builder: EventsBuilder,
     validator: RecordValidator,
     progress: Progress,
-) -> bool:
-    """Read all searches; return False where they have to be read again, with their vectors."""
+) -> None:
     records_read = 0
-    for batch in batches:
-        if not searches_builder.add_batch(validator.validate_searches(batch)):
-            return False
-        records_read += len(batch)
-        progress(SEARCHES_STAGE, records_read, 0)
-    searches_builder.flush()
-    return searches_builder.fetch_vectors(queries)
+    for part in parts:
+        if isinstance(part, EventBlock):
+            builder.add_block(part)
+            validator.unreadable_records += part.unreadable_records
+        elif isinstance(part, list):
+            builder.add_batch(validator.validate_events(part))
+        records_read += len(part)
+        progress(EVENTS_STAGE, records_read, 0)
+    builder.flush()
 
 
-def _list_time_ranges(history_days: float | None) -> list[Where]:
+@dataclass(frozen=True, slots=True)
+class _SearchesReader:
+    builder: SearchesBuilder
+    validator: RecordValidator
+    former_searches: FormerSearches
+
+    def read(self, parts: Iterator[LogPart], progress: Progress) -> bool:
+        """Read all searches; return False where they have to be read again, with their vectors."""
+        records_read = 0
+        for part in parts:
+            if isinstance(part, SearchBlock):
+                self.builder.add_block(self.former_searches.leave_out_of_block(part))
+            elif isinstance(part, list) and not self._add_batch(part):
+                return False
+            records_read += len(part)
+            progress(SEARCHES_STAGE, records_read, 0)
+        self.builder.flush()
+        return True
+
+    def _add_batch(self, records: list[Record]) -> bool:
+        kept = self.former_searches.leave_out(records)
+        return self.builder.add_batch(self.validator.validate_searches(kept))
+
+
+def _find_start(history_days: float | None) -> float:
+    """Return the seconds since 1970 from which on records are read; 0: all are."""
     if history_days is None:
-        return [{}]
+        return 0.0
     # A midnight in UTC, so that all cycles of a day read the same records.
     today = time() // _SECONDS_PER_DAY * _SECONDS_PER_DAY
-    start = max(today - history_days * _SECONDS_PER_DAY, _EARLIEST_DATED)
-    undated, dated = (0.0, _EARLIEST_DATED), (start, LAST_MOMENT / 1000)
-    return [{"timestamp": undated}, {"timestamp": dated}]
+    return max(today - history_days * _SECONDS_PER_DAY, EARLIEST_DATED)
 
 
 def _scan(records: Records, conditions: list[Where], *, vectors: bool) -> Iterator[list[Record]]:

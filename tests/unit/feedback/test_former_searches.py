@@ -51,7 +51,7 @@ def import_search(
 
 def count_former(*records: Record, space: EmbeddingSpace = SPACE) -> int:
     former = FormerSearches(space)
-    kept = [record for batch in former.leave_out(iter([list(records)])) for record in batch]
+    kept = former.leave_out(list(records))
     assert len(kept) + former.count == len(records)
     return former.count
 

@@ -14,6 +14,7 @@ from nudge_sync.feedback.schema.records import (
     to_search_record,
 )
 from nudge_sync.settings.feedback import FeedbackSettings
+from tests.support.feedback_store import list_columns
 
 DIMENSION = 4
 
@@ -45,20 +46,6 @@ class InBatches:
 
     def scan(self, where=None, *, vectors=True):
         return self.records.scan(where, vectors=vectors, batch_size=self.size)
-
-
-def list_columns(log):
-    parts = (log.searches, log.behaviour, log.labels)
-    arrays = [
-        getattr(part, name) for part in parts for name in part.__slots__ if name != "query_ids"
-    ]
-    names = [list(some) for some in (log.searches.query_ids, log.session_ids, log.client_ids)]
-    return (
-        [None if array is None else array.tobytes() for array in (*arrays, log.query_vectors)],
-        names,
-        log.point_ids,
-        log.unreadable_records,
-    )
 
 
 def test_a_log_is_the_same_however_many_values_are_encoded_at_a_time(records, monkeypatch):

@@ -1,0 +1,266 @@
+"""Reading the log by blocks where they hold, and by records elsewhere; and making new blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nudge_sync.connector import Record, Records, Where
+from nudge_sync.errors import DamagedRecord, Unauthorised
+from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode_block
+from nudge_sync.feedback.blocks.columns import (
+    EventBlock,
+    EventBlockBuilder,
+    SearchBlock,
+    SearchBlockBuilder,
+)
+from nudge_sync.feedback.blocks.counts import BlockCounts
+from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
+from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
+from nudge_sync.store.ledger import now_ms
+from nudge_sync.store.schema import LAST_MOMENT, BlockHead
+
+EARLIEST_DATED = 1.0
+"""Seconds since 1970; a time below it means undated."""
+END_OF_TIME = LAST_MOMENT / 1000
+LogPart: TypeAlias = list[Record] | EventBlock | SearchBlock
+MIN_RECORDS = 20_000
+_SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRules:
+    """What is kept as blocks."""
+
+    length: int
+    """Seconds that a block covers."""
+    min_records: int
+    """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
+    min_block_records: int = 20
+    """Days with fewer have no block."""
+    settling_ms: int = 3_600_000
+    """How long records must have been stored: longer than clocks differ and writes take."""
+    version: int = BLOCK_VERSION
+
+
+def build_block_rules(block_days: float) -> BlockRules | None:
+    """Return the rules for blocks of so many days; None for 0, which is to have none."""
+    if not block_days:
+        return None
+    return BlockRules(max(1, round(block_days * _SECONDS_PER_DAY)), MIN_RECORDS)
+
+
+@dataclass(slots=True)
+class BlockedLog:
+    """The searches and events of a collection, and their blocks.
+
+    writes: whether blocks are made, made again and deleted; for whoever holds the lease.
+    """
+
+    queries: Records
+    events: Records
+    blocks: Records
+    rules: BlockRules
+    writes: bool = False
+    clock: Callable[[], int] = now_ms
+    counts: BlockCounts = field(default_factory=BlockCounts)
+    _begun_at: int = 0
+    _surveyed: set[BlockKind] = field(default_factory=set)
+    _surveyed_at: int = 0
+    _heads: list[BlockHead] | None = None
+    """None where the blocks may not be read."""
+
+    def begin(self) -> None:
+        """Find out which blocks there are. To be called before anything is read."""
+        self._begun_at = self.clock()
+        self._surveyed.clear()
+        self.counts = BlockCounts()
+        try:
+            self._heads = self._store.list_heads()
+            self._surveyed_at = self._store.read_survey_time(self._heads)
+        except Unauthorised:
+            self._heads = None
+        except DamagedRecord:
+            self._heads, self._surveyed_at = [], 0
+            if self.writes:
+                self.blocks.drop()
+
+    def read(self, kind: BlockKind, start: float) -> Iterator[LogPart]:
+        """Yield all undated records, and those from `start` on, as blocks or batches of records.
+
+        start: seconds since 1970; 0: everything, whatever it is.
+        """
+        records = self.events if kind == "events" else self.queries
+        low = int(-(-max(start, EARLIEST_DATED) // self.rules.length)) * self.rules.length
+        closed = (self._begun_at - self.rules.settling_ms) // 1000
+        high = closed // self.rules.length * self.rules.length
+        if self._heads is None or low >= high or self._is_better_read_whole(records, start):
+            self._discard(self._list_heads(kind))
+            yield from self._scan(records, list_time_ranges(start))
+        else:
+            undated, early = (0.0, EARLIEST_DATED), (max(start, EARLIEST_DATED), float(low))
+            yield from self._scan(records, [{"timestamp": undated}, {"timestamp": early}])
+            yield from self._read_closed(kind, records, low, high)
+            yield from self._scan(records, [{"timestamp": (float(high), END_OF_TIME)}])
+        self._surveyed.add(kind)
+
+    def finish(self) -> None:
+        """Tidy up, and store that all blocks hold, where both kinds were read to their end."""
+        if self.writes and self._heads is not None and self._surveyed == {"events", "searches"}:
+            with self._while_allowed():
+                self._store.sweep(self._heads)
+                if self._heads:
+                    self._store.write_survey_time(self._heads, self._begun_at)
+
+    @property
+    def _store(self) -> BlockStore:
+        return BlockStore(self.blocks)
+
+    def _is_better_read_whole(self, records: Records, start: float) -> bool:
+        """Return whether there are few records, or some that no range of times finds."""
+        count = records.count()
+        if count < self.rules.min_records:
+            return True
+        return not start and count != records.count({"timestamp": (0.0, END_OF_TIME)})
+
+    def _read_closed(
+        self, kind: BlockKind, records: Records, low: int, high: int
+    ) -> Iterator[LogPart]:
+        heads = self._list_heads(kind)
+        usable = [head for head in heads if self._is_usable(head, low, high)]
+        survey = Survey(
+            records,
+            self.rules.length,
+            self.rules.settling_ms,
+            self._surveyed_at,
+            min_records=self.rules.min_block_records,
+            splits=self.writes,
+        )
+        first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
+        survey.compare(low, first, ())
+        survey.compare(first, last, usable)
+        survey.compare(last, high, ())
+        unchanged = {head.start for head in survey.valid}
+        self._discard([head for head in heads if head.start not in unchanged])
+        known = {head.start for head in heads}
+        for head in survey.valid:
+            block = self._read_block(head)
+            if block is not None:
+                yield block
+                continue
+            self.counts.damaged += 1
+            self._discard([head])
+            yield from self._read_span(
+                kind, survey, TimeSpan(head.start, head.end, head.count), known
+            )
+        for span in survey.spans:
+            yield from self._read_span(kind, survey, span, known)
+
+    def _list_heads(self, kind: BlockKind) -> list[BlockHead]:
+        return [head for head in self._heads or () if head.kind == kind]
+
+    def _is_usable(self, head: BlockHead, low: int, high: int) -> bool:
+        return (
+            head.version == self.rules.version
+            and head.end - head.start == self.rules.length
+            and head.start % self.rules.length == 0
+            and low <= head.start
+            and head.end <= high
+        )
+
+    def _read_block(self, head: BlockHead) -> EventBlock | SearchBlock | None:
+        data = self._store.read(head)
+        if data is None:
+            return None
+        block: EventBlock | SearchBlock
+        try:
+            if head.kind == "events":
+                block = decode_block(EventBlock, data)
+            else:
+                block = decode_block(SearchBlock, data)
+        except ValueError:
+            return None
+        if len(block) != head.count:
+            return None
+        self.counts.reused += 1
+        self.counts.records_in_blocks += len(block)
+        return block
+
+    def _read_span(
+        self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
+    ) -> Iterator[LogPart]:
+        """Yield the records of a time, as a new block where one may be made."""
+        is_block_long = span.end - span.start == self.rules.length
+        if self.writes and is_block_long and span.count >= self.rules.min_block_records:
+            block = self._make_block(kind, survey, span, known)
+            if block is not None:
+                yield block
+                return
+            self.counts.unsettled += 1
+        yield from self._scan(survey.records, [span.to_filter()])
+
+    def _make_block(
+        self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
+    ) -> EventBlock | SearchBlock | None:
+        read_at = self.clock()
+        settled_ms = read_at - self.rules.settling_ms
+        if not survey.is_settled(span, settled_ms):
+            return None
+        builder = EventBlockBuilder() if kind == "events" else SearchBlockBuilder()
+        for batch in self._scan(survey.records, [span.to_filter()]):
+            builder.add(batch)
+        block = builder.build()
+        if block is None or len(block) != span.count:
+            return None
+        draft = BlockDraft(
+            kind, span.start, span.end, self.rules.version, span.count, read_at=read_at
+        )
+        with self._while_allowed():
+            head = self._store.write(draft, encode_block(block))
+            # Whoever erases records deletes their blocks once before and once afterwards: either
+            # this block was there by then, or what it holds is gone by now.
+            is_unchanged = survey.records.count(span.to_filter()) == span.count
+            if not (is_unchanged and survey.is_settled(span, settled_ms)):
+                self._store.delete(head.kind, head.start)
+                return None
+            self._heads = [*(self._heads or ()), head]
+            self.counts.remade += span.start in known
+            self.counts.made += span.start not in known
+        return block
+
+    def _discard(self, heads: list[BlockHead]) -> None:
+        """Delete blocks that do not hold, or are too old to be read."""
+        if not self.writes or not heads:
+            return
+        with self._while_allowed():
+            for head in heads:
+                self._store.delete(head.kind, head.start)
+        seals = {head.seal for head in heads}
+        self._heads = [head for head in self._heads or () if head.seal not in seals]
+
+    @contextmanager
+    def _while_allowed(self) -> Iterator[None]:
+        """Stop to write blocks where that is not allowed: a cycle needs none."""
+        try:
+            yield
+        except Unauthorised:
+            self.writes = False
+
+    def _scan(self, records: Records, conditions: list[Where]) -> Iterator[list[Record]]:
+        for where in conditions:
+            for batch in records.scan(where or None, vectors=False):
+                self.counts.records_read += len(batch)
+                yield batch
+
+
+def list_time_ranges(start: float) -> list[Where]:
+    """Return the filters for undated records and those from `start` on; for 0, of all records."""
+    if not start:
+        return [{}]
+    return [
+        {"timestamp": (0.0, EARLIEST_DATED)},
+        {"timestamp": (max(start, EARLIEST_DATED), END_OF_TIME)},
+    ]

@@ -1,0 +1,94 @@
+"""Which blocks still are what their records are, found by counting alone.
+
+A block was made of records that had all been stored for a while. So it holds as long as its time
+has the same number of records, and each of them was stored before the block was read: nobody can
+replace one, or put another in place of one that is gone, without storing it now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nudge_sync.connector import Records, Where
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.schema import BlockHead
+
+_SPARSE_RECORDS = 1000
+"""Fewer are read at once, however long the time is that they are spread over."""
+_EARLIEST_STAMP = 1.0
+"""Milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """A time whose records have to be read, with how many there are."""
+
+    start: int
+    """Seconds since 1970."""
+    end: int
+    count: int
+
+    def to_filter(self) -> Where:
+        """Return the filter of its records."""
+        return {"timestamp": (float(self.start), float(self.end))}
+
+
+@dataclass(slots=True)
+class Survey:
+    """Counts records of one kind until it is known which blocks hold."""
+
+    records: Records
+    length: int
+    """Seconds of a block."""
+    settling_ms: int
+    """How far the clock of whoever stores a record may be behind."""
+    surveyed_at: int
+    """When all blocks were last found to hold, in milliseconds since 1970; 0: not known."""
+    min_records: int
+    """Days with fewer are not worth a block."""
+    splits: bool
+    """Whether times without a block are split until each span is one block long, or sparse."""
+    valid: list[BlockHead] = field(default_factory=list)
+    spans: list[TimeSpan] = field(default_factory=list)
+
+    def compare(self, start: int, end: int, heads: Sequence[BlockHead]) -> None:
+        """Sort the time from `start` to `end` into `valid` and `spans`.
+
+        start, end: seconds since 1970, multiples of `length`.  heads: of the blocks in that time,
+        in its order. Times without a record are in neither.
+        """
+        if start >= end:
+            return
+        count = self.records.count(TimeSpan(start, end, 0).to_filter())
+        if not count:
+            return
+        if self._hold(TimeSpan(start, end, count), heads):
+            self.valid.extend(heads)
+        elif end - start == self.length or not (heads or self._is_dense(start, end, count)):
+            self.spans.append(TimeSpan(start, end, count))
+        else:
+            middle = start + (end - start) // self.length // 2 * self.length
+            self.compare(start, middle, [head for head in heads if head.start < middle])
+            self.compare(middle, end, [head for head in heads if head.start >= middle])
+
+    def is_settled(self, span: TimeSpan, before_ms: int) -> bool:
+        """Return whether just the span's count of records was stored before a time.
+
+        before_ms: milliseconds since 1970.
+        """
+        where = {**span.to_filter(), STORED_AT_FIELD: (_EARLIEST_STAMP, float(before_ms))}
+        return self.records.count(where) == span.count
+
+    def _is_dense(self, start: int, end: int, count: int) -> bool:
+        enough = self.min_records * (end - start) // self.length
+        return self.splits and count >= min(enough, _SPARSE_RECORDS)
+
+    def _hold(self, span: TimeSpan, heads: Sequence[BlockHead]) -> bool:
+        """Return whether blocks that cover all of a span hold what its records hold."""
+        # Beside a gap, what came into it could make up for what left a block.
+        is_covered = sum(head.end - head.start for head in heads) == span.end - span.start
+        if not is_covered or span.count != sum(head.count for head in heads):
+            return False
+        read_at = min(max(head.read_at, self.surveyed_at) for head in heads)
+        return self.is_settled(span, read_at - self.settling_ms)

@@ -1,0 +1,1 @@
+"""How searches and events are stored, and their blocks."""
