@@ -49,6 +49,8 @@ from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
 """Bytes assumed for a row's key and the message around it."""
+_PARALLEL_WRITES = 4
+"""Calls of `write` under way at once: each waits for the server's clock to tick, twice."""
 _MAX_PENDING_SHARE = 0.1
 """Of the rows: with more that wait to be indexed, the collection is not ready."""
 _MAX_PENDING_ROWS = 10_000
@@ -125,6 +127,7 @@ class MilvusCollection:
                 *list_problems(layout, self._support),
                 *list_index_problems(layout, index, is_loaded=is_loaded),
             ),
+            parallel_writes=1 if self._connection.is_lite else _PARALLEL_WRITES,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

@@ -36,6 +36,9 @@ from nudge_sync_qdrant.layout import resolve_layout
 from nudge_sync_qdrant.query import PointReader, parse_filter
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
 
+_PARALLEL_WRITES = 2
+"""Calls of `write` under way at once, so that the server has work while one of them ends."""
+
 
 class QdrantCollection:
     """See `nudge_sync.connector.Collection`.
@@ -76,6 +79,7 @@ class QdrantCollection:
             precision=layout.precision,
             rescales=self._rescales,
             problems=layout.problems,
+            parallel_writes=1 if self._connection.is_local else _PARALLEL_WRITES,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:
