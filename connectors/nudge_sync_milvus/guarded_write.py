@@ -33,10 +33,10 @@ from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
 from nudge_sync_milvus.query import FetchedRows, compute_row_limit, read_rows, to_ref
 
-_WRITE_BATCH_ROWS = 2_000
+_WRITE_BATCH_ROWS = 1_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
 _PARALLEL_CHUNKS = 2
-"""Chunks that a server works on at once."""
+"""Chunks of one call that a server works on at once."""
 _PARALLEL_PARTITIONS = 8
 """Partitions that are read at once."""
 _ROW_OVERHEAD_BYTES = 2_048
