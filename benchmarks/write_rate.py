@@ -6,9 +6,9 @@
 
 `write` compares before, and reads back after. Both run in one process, in turns, on one collection
 and with the same batches; the median of the rounds counts. The bare client sends a batch as one
-request, and then the next; `write` may divide it, and on a Qdrant server works at two parts at
-once. An engine is a module `write_rate_<name>.py` here with a function
-`open_engine(points, dimension) -> Engine`.
+request, and then the next; of `write` as many calls are under way as the collection allows, as in
+a cycle, and each may divide its batch. An engine is a module `write_rate_<name>.py` here with a
+function `open_engine(points, dimension) -> Engine`.
 """
 
 from __future__ import annotations

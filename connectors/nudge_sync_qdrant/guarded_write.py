@@ -18,11 +18,12 @@ from qdrant_client.models import (
 )
 
 from nudge_sync.connector import Float32, PointId, Points, WriteReport
-from nudge_sync_qdrant import grpc_points, rest_points
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.consistency import update_in_order
 from nudge_sync_qdrant.errors import PointNotFound
+from nudge_sync_qdrant.grpc_points import build_update, send_updates
 from nudge_sync_qdrant.query import PointReader
+from nudge_sync_qdrant.rest_points import build_json_update, send_json_updates
 from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
 from nudge_sync_qdrant_common.ids import select_possible_ids
 
@@ -64,8 +65,8 @@ class GuardedWrite:
         if self._connection.is_local:
             return _build_local_update
         if self._connection.uses_grpc:
-            return grpc_points.build_update
-        return rest_points.build_update
+            return build_update
+        return build_json_update
 
     def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
@@ -115,7 +116,7 @@ class _Batch:
                     self._name, updates, ordering=ordering, update_filter=condition
                 )
             if self._connection.uses_grpc:
-                return grpc_points.send_updates(
+                return send_updates(
                     client,
                     self._name,
                     updates,
@@ -123,7 +124,7 @@ class _Batch:
                     condition=condition,
                     timeout=self._connection.settings.timeout,
                 )
-            return rest_points.send_updates(
+            return send_json_updates(
                 client, self._name, updates, ordering=ordering, condition=condition
             )
 

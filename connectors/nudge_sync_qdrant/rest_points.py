@@ -23,7 +23,7 @@ class UpdateAnswer(BaseModel):
     result: UpdateResult
 
 
-def build_update(point_id: PointId, row: Float32, vector: str) -> dict[str, Any]:
+def build_json_update(point_id: PointId, row: Float32, vector: str) -> dict[str, Any]:
     """Return what a request says of one point that gets a new vector.
 
     vector: its name; "" is the default one.
@@ -31,7 +31,7 @@ def build_update(point_id: PointId, row: Float32, vector: str) -> dict[str, Any]
     return {"id": point_id, "vector": {vector: row} if vector else row}
 
 
-def send_updates(
+def send_json_updates(
     client: QdrantClient,
     name: str,
     updates: Sequence[Any],

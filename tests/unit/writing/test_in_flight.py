@@ -1,3 +1,5 @@
+"""Several calls at once, no more than allowed, their results in order, and none left behind."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
