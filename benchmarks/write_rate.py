@@ -6,9 +6,9 @@
 
 `write` compares before, and reads back after. Both run in one process, in turns, on one collection
 and with the same batches; the median of the rounds counts. The bare client sends a batch as one
-request, and then the next; `write` may divide it, and on a Qdrant server works at two parts at
-once. An engine is a module `write_rate_<name>.py` here with a function
-`open_engine(points, dimension) -> Engine`.
+request, and then the next; of `write` as many calls are under way as the collection allows, as in
+a cycle, and each may divide its batch. An engine is a module `write_rate_<name>.py` here with a
+function `open_engine(points, dimension) -> Engine`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from nudge_sync.connector import Collection, Float32, Points  # noqa: E402
+from nudge_sync.connector import Collection, Float32, PointId, Points  # noqa: E402
+from nudge_sync.writing.in_flight import keep_in_flight  # noqa: E402
 from tests.support.unit_vectors import make_unit_rows  # noqa: E402
 
 
@@ -67,10 +69,18 @@ def measure_round(engine: Engine, ids: Sequence[int], dimension: int, seed: int)
     live = [engine.collection.read(chosen).vectors for _, chosen in batches]
     read = time.perf_counter() - started
     started = time.perf_counter()
-    for (part, chosen), expected in zip(batches, live, strict=True):
-        report = engine.collection.write(Points(chosen, new_vectors[part]), expected)
-        assert len(report.written) == len(chosen)
-    return Round(bare, read, time.perf_counter() - started)
+    written: list[PointId] = []
+    keep_in_flight(
+        (
+            partial(engine.collection.write, Points(chosen, new_vectors[part]), expected)
+            for (part, chosen), expected in zip(batches, live, strict=True)
+        ),
+        engine.collection.describe().parallel_writes,
+        lambda report: written.extend(report.written),
+    )
+    write = time.perf_counter() - started
+    assert len(written) == len(ids)
+    return Round(bare, read, write)
 
 
 def _split_batches(ids: Sequence[int], size: int) -> Iterator[tuple[slice, list[int]]]:

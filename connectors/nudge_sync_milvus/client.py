@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import grpc
@@ -32,6 +33,10 @@ _CHANNEL_OPTIONS = (
 )
 """No limit on messages here (Milvus has its own), no hidden retries, and a dead peer is noticed."""
 
+_OPEN_WINDOWS = 2
+"""Chunks that may be between compare and upsert at once: more would slow each other down, and a
+row is open to being overwritten meanwhile. Other chunks are read back at the same time."""
+
 
 class Connection:
     """One gRPC channel to Milvus, through the messages that pymilvus generates.
@@ -50,6 +55,8 @@ class Connection:
         token = settings.read_token()
         self._metadata = _build_metadata(settings, token)
         self._redactor = SecretRedactor(token)
+        self.windows = BoundedSemaphore(_OPEN_WINDOWS)
+        """Held by each chunk of rows from its compare to its upsert."""
         self._is_open = True
 
     def call(self, method: str, request: Any) -> Any:

@@ -49,6 +49,9 @@ from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
 """Bytes assumed for a row's key and the message around it."""
+_PARALLEL_WRITES = 2
+"""Calls of `write` under way at once: while one reads back, and waits for the server's clock to
+tick, the other compares and upserts."""
 _MAX_PENDING_SHARE = 0.1
 """Of the rows: with more that wait to be indexed, the collection is not ready."""
 _MAX_PENDING_ROWS = 10_000
@@ -58,8 +61,9 @@ _MAX_PENDING_ROWS = 10_000
 class MilvusCollection:
     """See `nudge_sync.connector.Collection`: one FLOAT_VECTOR field of one Milvus collection.
 
-    **The window of `write`.** Milvus has no conditional write. Rows go in chunks of at most 2,000:
-    read (Strong), compared, upserted, read back; on a server two chunks at a time, since each read
+    **The window of `write`.** Milvus has no conditional write. Rows go in chunks of at most 1,000:
+    read (Strong), compared, upserted, read back. On a server two chunks at a time are between
+    their read and the end of their upsert, and others are read back meanwhile, since each read
     waits for the server's clock to tick. Between a chunk's read and its upsert, 0.1 to 0.5 s on an
     idle server, an application's own write to one of its rows is not seen: its vector is
     overwritten and, before Milvus 2.6.2, so are its other fields, because the upsert then carries
@@ -125,6 +129,7 @@ class MilvusCollection:
                 *list_problems(layout, self._support),
                 *list_index_problems(layout, index, is_loaded=is_loaded),
             ),
+            parallel_writes=1 if self._connection.is_lite else _PARALLEL_WRITES,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

@@ -33,10 +33,10 @@ from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
 from nudge_sync_milvus.query import FetchedRows, compute_row_limit, read_rows, to_ref
 
-_WRITE_BATCH_ROWS = 2_000
+_WRITE_BATCH_ROWS = 1_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
 _PARALLEL_CHUNKS = 2
-"""Chunks that a server works on at once."""
+"""Chunks of one call that a server works on at once."""
 _PARALLEL_PARTITIONS = 8
 """Partitions that are read at once."""
 _ROW_OVERHEAD_BYTES = 2_048
@@ -128,6 +128,19 @@ class GuardedWrite:
         return merge_reports(reports)
 
     def _write_chunk(self, chunk: WriteChunk) -> WriteReport:
+        with self._connection.windows:
+            sent, timestamp, report = self._upsert_pending(chunk)
+        reports = [report]
+        if sent:
+            reports.append(self._verify(sent, chunk, timestamp))
+        return chunk.sort_report(merge_reports(reports))
+
+    def _upsert_pending(self, chunk: WriteChunk) -> tuple[list[FetchedRows], int, WriteReport]:
+        """Compare the rows, and upsert those that may be.
+
+        Returns the rows that were sent, as they were before; the timestamp from which on a read
+        sees all of them; and a report on the others.
+        """
         live_parts = self._read_live(chunk.ids)
         key_counts = Counter(key for _, live in live_parts for key in live.keys)
         duplicate_keys = {key for key, count in key_counts.items() if count > 1}
@@ -143,10 +156,8 @@ class GuardedWrite:
             self._upsert(partition, pending, chunk.select_new_vectors(pending.keys))
             for partition, pending in pending_parts
         ]
-        if pending_parts:
-            sent = [pending for _, pending in pending_parts]
-            reports.append(self._verify(sent, chunk, max(timestamps)))
-        return chunk.sort_report(merge_reports(reports))
+        sent = [pending for _, pending in pending_parts]
+        return sent, max(timestamps, default=0), merge_reports(reports)
 
     def _read_live(self, ids: Sequence[PointId]) -> list[tuple[str, FetchedRows]]:
         """Return the rows as they are now, each part with the partition that it was read from."""

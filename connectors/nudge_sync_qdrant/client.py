@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from threading import RLock
+from threading import BoundedSemaphore, RLock
 from typing import Any
 
 from qdrant_client import QdrantClient, grpc
@@ -26,6 +26,9 @@ CONDITIONAL_UPDATE_RELEASE = (1, 16)
 UPDATE_MODE_RELEASE = (1, 17)
 """Since when an upsert can be told to insert only or to update only; older servers ignore it."""
 
+_OPEN_WINDOWS = 2
+"""Batches that may be between compare and update at once: more would slow each other down, and a
+row is open to being overwritten meanwhile. Other batches are read back at the same time."""
 _TELEMETRY_LEVEL = 2
 """Of detail; a server asks the other nodes for no less."""
 _GRPC_PROBE_SECONDS = 2.0
@@ -41,6 +44,8 @@ class Connection:
         self.settings = settings
         self.lock = RLock()
         """Held by each request in local mode, and by what has to be one step in this process."""
+        self.windows = BoundedSemaphore(_OPEN_WINDOWS)
+        """Held by each batch of rows from its compare to its update."""
         self._api_key = settings.read_api_key()
         with self.translate_errors("the database"):
             self.client: QdrantClient = _create_client(settings, self._api_key)

@@ -36,15 +36,19 @@ from nudge_sync_qdrant.layout import resolve_layout
 from nudge_sync_qdrant.query import PointReader, parse_filter
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
 
+_PARALLEL_WRITES = 2
+"""Calls of `write` under way at once: while one reads back, the other compares and updates."""
+
 
 class QdrantCollection:
     """See `nudge_sync.connector.Collection`.
 
     **The window of `write`.** Rows go 200 at a time; between their compare and their write lies
-    one round trip. An application's write that lands in it is overwritten, unless `payload_mark`
-    is set: rows are then marked in their payload before the compare, and written on the condition
-    that the mark is still there, which an upsert takes away (`update_vectors` by the application
-    does not). The mark is removed afterwards; a crash may leave it, and it does no harm.
+    one round trip. Two such batches at a time are in it, and others are read back meanwhile. An
+    application's write that lands in it is overwritten, unless `payload_mark` is set: rows are then
+    marked in their payload before the compare, and written on the condition that the mark is still
+    there, which an upsert takes away (`update_vectors` by the application does not). The mark is
+    removed afterwards; a crash may leave it, and it does no harm.
     """
 
     def __init__(self, connection: Connection, name: str, vector: str) -> None:
@@ -76,6 +80,7 @@ class QdrantCollection:
             precision=layout.precision,
             rescales=self._rescales,
             problems=layout.problems,
+            parallel_writes=1 if self._connection.is_local else _PARALLEL_WRITES,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

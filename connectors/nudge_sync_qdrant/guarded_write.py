@@ -23,6 +23,7 @@ from nudge_sync_qdrant.consistency import update_in_order
 from nudge_sync_qdrant.errors import PointNotFound
 from nudge_sync_qdrant.grpc_points import build_update, send_updates
 from nudge_sync_qdrant.query import PointReader
+from nudge_sync_qdrant.rest_points import build_json_update, send_json_updates
 from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
 from nudge_sync_qdrant_common.ids import select_possible_ids
 
@@ -60,10 +61,16 @@ class GuardedWrite:
         threads = 1 if self._connection.is_local else _WRITE_THREADS
         return write_batches(points, expected, batch_rows, self._write_batch, threads)
 
+    def _select_builder(self) -> BuildUpdate:
+        if self._connection.is_local:
+            return _build_local_update
+        if self._connection.uses_grpc:
+            return build_update
+        return build_json_update
+
     def _write_batch(self, points: Points, expected: Float32) -> WriteReport:
         # Made before the compare, so that an update follows it at once.
-        build = build_update if self._connection.uses_grpc else _build_rest_update
-        updates = _build_updates(points, self._vector, build)
+        updates = _build_updates(points, self._vector, self._select_builder())
         batch = _Batch(self._connection, self._name, updates)
 
         def update(pending: Points, pending_expected: Float32) -> None:
@@ -85,6 +92,7 @@ class GuardedWrite:
             update=update,
             subject=f'"{self._name}"',
             rescales=self._rescales,
+            window=self._connection.windows,
         )
 
 
@@ -101,22 +109,23 @@ class _Batch:
         """Send the new vectors of these points; rows that do not meet the condition stay."""
 
         def send(ordering: WriteOrdering) -> UpdateResult:
+            client = self._connection.client
             updates = [self._updates[point_id] for point_id in ids]
+            if self._connection.is_local:
+                return client.update_vectors(
+                    self._name, updates, ordering=ordering, update_filter=condition
+                )
             if self._connection.uses_grpc:
                 return send_updates(
-                    self._connection.client,
+                    client,
                     self._name,
                     updates,
                     ordering=ordering,
                     condition=condition,
                     timeout=self._connection.settings.timeout,
                 )
-            return self._connection.client.update_vectors(
-                self._name,
-                updates,
-                wait=True,
-                ordering=ordering,
-                update_filter=condition,
+            return send_json_updates(
+                client, self._name, updates, ordering=ordering, condition=condition
             )
 
         # Where a point is gone, others of the batch may have been written: the read-back sorts
@@ -172,5 +181,5 @@ def _build_updates(points: Points, vector: str, build: BuildUpdate) -> dict[Poin
     }
 
 
-def _build_rest_update(point_id: PointId, row: Float32, vector: str) -> PointVectors:
+def _build_local_update(point_id: PointId, row: Float32, vector: str) -> PointVectors:
     return PointVectors(id=point_id, vector={vector: row.tolist()} if vector else row.tolist())

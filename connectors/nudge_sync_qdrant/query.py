@@ -30,6 +30,7 @@ from nudge_sync_qdrant_common.ids import (
     to_point_id,
 )
 from nudge_sync_qdrant_common.layout import Layout
+from nudge_sync_qdrant_common.stored_points import collect_points
 
 ReadCopies: TypeAlias = Callable[[Connection, str, Callable[[Consistency], Points]], Points]
 """Asks as many copies as it takes; see `consistency`."""
@@ -220,17 +221,7 @@ class PointReader:
         return self._to_points(stored)
 
     def _to_points(self, stored: Sequence[StoredPoint]) -> Points:
-        ids: list[PointId] = []
-        vectors: list[Any] = []
-        for point in stored:
-            vector: Any = point.vector
-            if isinstance(vector, dict):
-                vector = vector.get(self._layout.vector)
-            if vector:
-                ids.append(to_point_id(point.id))
-                vectors.append(vector)
-        shape = (-1, self._layout.dimension)
-        return Points(ids, np.array(vectors, dtype=np.float32).reshape(shape))
+        return collect_points(stored, self._layout.vector, self._layout.dimension)
 
     def _vector_selector(self) -> bool | list[str]:
         return [self._layout.vector] if self._layout.vector else True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
@@ -100,30 +101,34 @@ def compare_and_write(
     update: UpdatePoints,
     subject: str,
     rescales: bool = False,
+    window: AbstractContextManager[object] | None = None,
 ) -> WriteReport:
     """Compare the rows with what is stored, update those that may be, and read them back.
 
     update: may leave out rows, which the read-back shows; they are tried again, up to five times.
+    window: held from the compare to the end of the update, and not while rows are read back.
     Raises WriteNotVerified where the engine altered a row, or kept the old vector.
     """
-    comparison = compare_rows(points, expected, read(points.ids), rescales=rescales)
-    reports = [_to_report(points, comparison)]
-    for _ in range(_MAX_ROUNDS):
-        if not comparison.pending:
+    with window or nullcontext():
+        comparison = compare_rows(points, expected, read(points.ids), rescales=rescales)
+        reports = [_to_report(points, comparison)]
+        points, expected = _select_rows(points, expected, comparison.pending)
+        if len(points):
+            update(points, expected)
+    for attempt in range(_MAX_ROUNDS):
+        if not len(points):
             break
-        rows = comparison.pending
-        points = Points([points.ids[row] for row in rows], points.vectors[rows])
-        expected = expected[rows]
-        update(points, expected)
+        if attempt:
+            update(points, expected)
         live = read(points.ids)
         comparison = compare_rows(points, expected, live, rescales=rescales)
         _refuse_altered(points, live, comparison, subject)
         reports.append(_to_report(points, comparison))
-    if comparison.pending:
+        points, expected = _select_rows(points, expected, comparison.pending)
+    if len(points):
         raise WriteNotVerified(
-            f"{len(comparison.pending)} points of {subject}, such as "
-            f"{points.ids[comparison.pending[0]]}, still hold their old vector after the update "
-            "was acknowledged; try again"
+            f"{len(points)} points of {subject}, such as {points.ids[0]}, still hold their old "
+            "vector after the update was acknowledged; try again"
         )
     return merge_reports(reports)
 
@@ -178,6 +183,10 @@ def update_marked(
             engine.update_marked([points.ids[row] for row in comparison.pending], token)
     finally:
         engine.remove_mark(points.ids)
+
+
+def _select_rows(points: Points, expected: Float32, rows: Sequence[int]) -> tuple[Points, Float32]:
+    return Points([points.ids[row] for row in rows], points.vectors[rows]), expected[rows]
 
 
 def _to_report(points: Points, comparison: Comparison) -> WriteReport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from struct import Struct
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from nudge_sync_qdrant_common.ids import (
     to_point_id,
 )
 from nudge_sync_qdrant_common.layout import Layout
+from nudge_sync_qdrant_common.stored_points import collect_points
 from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.errors import translate_errors
 
@@ -156,21 +156,7 @@ class PointReader:
         return bool(uuids)
 
     def _to_points(self, stored: Sequence[EdgePoint]) -> Points:
-        dimension = self._layout.dimension
-        ids: list[PointId] = []
-        pack = Struct(f"={dimension}f").pack_into
-        row_bytes = 4 * dimension
-        # Four times faster than an array from the lists, and only one row's floats live at a time.
-        buffer = bytearray(row_bytes * len(stored))
-        for point in stored:
-            vector: Any = point.vector
-            if isinstance(vector, dict):
-                vector = vector.get(self._layout.vector)
-            if vector:
-                pack(buffer, row_bytes * len(ids), *vector)
-                ids.append(to_point_id(point.id))
-        matrix = np.frombuffer(buffer, dtype=np.float32).reshape(-1, dimension)
-        return Points(ids, matrix[: len(ids)])
+        return collect_points(stored, self._layout.vector, self._layout.dimension)
 
     def _build_query(
         self, row: Float32, k: int, *, exact: bool, filter_: Filter | None = None

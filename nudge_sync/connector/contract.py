@@ -72,6 +72,8 @@ class CollectionFacts:
     """Whether a write may change the last bits (about 1e-7) even of a unit-length vector."""
     problems: tuple[str, ...] = ()
     """Each a sentence on what stands in the way of a safe write, and what would work instead."""
+    parallel_writes: int = 1
+    """How many calls of `write`, each for other points, may be under way at once, in threads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nudge_sync.connector import Float32, Health, Metric, PointId, Points, WriteReport
 from nudge_sync.errors import CollectionNotFound, InputError, UnsupportedCollection
@@ -283,6 +285,21 @@ class CollectionConformance:
         assert sorted(map(str, report.written)) == sorted(map(str, case.ids))
         assert len(report.missing) == len(absent_ids)
         assert case.same(case.stored(case.ids), new[1200 : 1200 + POINTS])
+
+    def test_writes_that_are_under_way_at_once(self, case: Case) -> None:
+        limit = case.facts.parallel_writes
+        new = unit_rows(POINTS, seed=24)
+        parts = np.array_split(np.arange(POINTS), 2 * limit)
+
+        def write(rows: NDArray[np.intp]) -> WriteReport:
+            ids = [case.ids[row] for row in rows]
+            return case.collection.write(Points(ids, new[rows]), case.vectors[rows])
+
+        with ThreadPoolExecutor(limit) as pool:
+            reports = list(pool.map(write, parts))
+        for rows, report in zip(parts, reports, strict=True):
+            assert set(report.written) == {case.ids[row] for row in rows}
+        assert case.same(case.stored(case.ids), new)
 
     def test_any_length_where_the_metric_allows(self, case: Case) -> None:
         if case.metric == "cosine":

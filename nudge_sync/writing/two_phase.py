@@ -7,10 +7,10 @@ in phase two leaves everything that is needed to finish in the database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pendin
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
 from nudge_sync.store.rights import refuse_missing_rights
 from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.writing.in_flight import keep_in_flight
 from nudge_sync.writing.pacing import Pacer
 
 _RESERVE_BYTES = 32 * 2**20
@@ -84,6 +85,11 @@ class Tally:
     drifted: list[PointId] = field(default_factory=list)
     missing: list[PointId] = field(default_factory=list)
 
+    @property
+    def row_count(self) -> int:
+        """How many rows were counted."""
+        return self.written + len(self.drifted) + len(self.missing)
+
     def add(self, report: WriteReport) -> None:
         """Count one batch."""
         self.written += len(report.written)
@@ -117,8 +123,16 @@ class Writer:
 
     def write(self, points: Points, expected: Float32) -> WriteReport:
         """Call `Collection.write` as long as this process holds the lease. Raises LeaseLost."""
+        return self.prepare_write(points, expected)()
+
+    def prepare_write(self, points: Points, expected: Float32) -> Callable[[], WriteReport]:
+        """Return the call of `Collection.write`, to be made at once, in any thread.
+
+        Raises LeaseLost, as does a call that is tried again without the lease.
+        """
         self.lease.renew()
-        return self.target.collection.guard_writes(self.lease.confirm).write(points, expected)
+        guarded = self.target.collection.guard_writes(self.lease.confirm)
+        return partial(guarded.write, points, expected)
 
 
 @contextmanager
@@ -194,14 +208,22 @@ def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
 
 def commit(writer: Writer, write_set: WriteSet) -> Tally:
     """Write a staged write set to the user's collection: phase two."""
-    tally, done = Tally(), 0
+    tally = Tally()
+
+    def receive(report: WriteReport) -> None:
+        tally.add(report)
+        writer.progress("write", tally.row_count, len(write_set))
+
+    keep_in_flight(_list_writes(writer, write_set), writer.target.facts.parallel_writes, receive)
+    return tally
+
+
+def _list_writes(writer: Writer, write_set: WriteSet) -> Iterator[Callable[[], WriteReport]]:
+    """Yield the call that writes each batch, once the rate, the index and the lease allow it."""
     for batch in write_set.batches(writer.settings.write.batch_size):
         writer.pacer.wait(len(batch))
         require_room_for_rows(writer, len(batch))
-        tally.add(writer.write(Points(batch.ids, batch.vectors), batch.live_vectors))
-        done += len(batch)
-        writer.progress("write", done, len(write_set))
-    return tally
+        yield writer.prepare_write(Points(batch.ids, batch.vectors), batch.live_vectors)
 
 
 def supersede_older_revisions(writer: Writer, entry: Revision) -> None:

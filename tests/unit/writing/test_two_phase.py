@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
 
 from nudge_sync.base.progress import ignore_progress
-from nudge_sync.errors import DamagedRecord, LeaseHeld, LeaseLost, UnsupportedCollection
+from nudge_sync.config import CollectionSettings, WriteSettings
+from nudge_sync.connector import Collection, Float32, PointId, Points, WriteReport
+from nudge_sync.errors import (
+    DamagedRecord,
+    DatabaseError,
+    LeaseHeld,
+    LeaseLost,
+    UnsupportedCollection,
+)
 from nudge_sync.store.lease import break_lease, hold_lease
 from nudge_sync.store.ledger import Revision, find_pending_revisions
 from nudge_sync.store.provenance import classify_points
+from nudge_sync.store.retry import RetryingCollection
 from nudge_sync.writing.two_phase import (
     Writer,
     WriteSet,
@@ -151,3 +161,55 @@ def test_only_who_holds_the_lease_of_a_sound_collection_writes(
         open_writer(quantised, SETTINGS, ignore_progress),
     ):
         pass
+
+
+class MeetingCollection(RetryingCollection):
+    """A collection to which two calls of `write` go on only together; one of them may fail."""
+
+    def __init__(self, collection: Collection, failing_point: PointId | None = None) -> None:
+        super().__init__(collection)
+        self._barrier = Barrier(2, timeout=30)
+        self._failing_point = failing_point
+
+    def write(self, points: Points, expected: Float32) -> WriteReport:
+        self._barrier.wait()
+        if self._failing_point in points.ids:
+            raise DatabaseError("the server said no")
+        return super().write(points, expected)
+
+
+def make_meeting_writer(writer: Writer, failing_point: PointId | None = None) -> Writer:
+    target, write = writer.target, WriteSettings(batch_size=5)
+    collection = RetryingCollection(MeetingCollection(target.collection.wrapped, failing_point))
+    facts = replace(target.facts, parallel_writes=2)
+    return replace(
+        writer,
+        target=replace(target, collection=collection, facts=facts),
+        settings=CollectionSettings(write=write),
+    )
+
+
+def test_as_many_batches_are_under_way_as_the_collection_allows(
+    tracked_collection: TrackedCollection, writer: Writer
+) -> None:
+    write_set = make_write_set(writer)
+    stage(writer, add_entry(writer, write_set), write_set)
+    # One batch alone would wait for the other until the barrier breaks.
+    assert commit(make_meeting_writer(writer), write_set).written == POINTS
+    assert tracked_collection.read_vectors().tobytes() == ROWS.tobytes()
+
+
+def test_a_batch_that_fails_waits_for_the_other_and_both_are_finished_later(
+    tracked_collection: TrackedCollection, writer: Writer
+) -> None:
+    write_set = make_write_set(writer)
+    entry = add_entry(writer, write_set)
+    with pytest.raises(DatabaseError, match="said no"):
+        write_revision(make_meeting_writer(writer, failing_point=0), entry, write_set)
+    live_vectors = tracked_collection.read_vectors()
+    assert live_vectors[:5].tobytes() == tracked_collection.originals[:5].tobytes()
+    assert live_vectors[5:].tobytes() == ROWS[5:].tobytes()
+    left = find_pending_revisions(tracked_collection.target().open_ledger().entries())
+    assert [each.state for each in left] == ["writing"]
+    roll_forward(writer, left[0])
+    assert tracked_collection.read_vectors().tobytes() == ROWS.tobytes()
