@@ -77,6 +77,9 @@ class Judgements:
     """Searches left out because their vectors are of a former embedding space."""
     cold_share: ColdShare = field(default_factory=ColdShare)
     """How much answers on points without feedback count, as far as the log tells."""
+    query_times: Float64 | None = None
+    """(q,): when each query was first acted on, in seconds since 1970, 0 where undated; None where
+    nobody knows."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
@@ -228,4 +231,5 @@ def _assemble_judgements(
         promoted_points=list(promoted_points),
         former_searches=log.former_searches,
         cold_share=estimate_cold_share(log.searches, has_feedback),
+        query_times=log.searches.time[searches],
     )
