@@ -17,6 +17,8 @@ explore    the application shows at rank 10, in every search, one of the ranks 2
 shuffled   the application shows the 20 documents in random order, and `bias = "ipw"`; with -logged
            it logs as propensity how likely each document was to be examined, which is the mean
            over the 20 ranks; with -pbm `bias = "pbm"`, which needs none.
+cascade, dcm, trust
+           people who do not behave as the product's click model says: see `click_behaviours.py`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from click_behaviours import Behaviour, draw_clicks
 
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
 
@@ -39,6 +40,7 @@ class Case:
     logs_propensities: bool = False
     """It logs how likely each document was to be examined, over all orders it might have drawn."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
+    behaviour: Behaviour = "pbm"
 
 
 CASES = {
@@ -63,6 +65,9 @@ CASES = {
     ),
     "shuffled-pbm": Case(shuffle=True),
     "shuffled-steep-pbm": Case(shuffle=True, examination_decay=2.0),
+    "cascade": Case(behaviour="cascade"),
+    "dcm": Case(behaviour="dcm"),
+    "trust": Case(behaviour="trust"),
 }
 Grades = list[dict[int, float]]
 
@@ -115,11 +120,13 @@ def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tu
         ]
     if case.shuffle:
         shown = rng.permuted(shown, axis=1)
-    chance = np.where(
-        corpus.is_relevant(query, shown), case.relevant_click_rate, case.irrelevant_click_rate
+    clicked = ~vandal[:, None] & draw_clicks(
+        case.behaviour,
+        corpus.is_relevant(query, shown),
+        (case.irrelevant_click_rate, case.relevant_click_rate),
+        case.examination_decay,
+        rng,
     )
-    chance = chance / np.arange(1, DEPTH + 1) ** case.examination_decay
-    clicked = (rng.random(chance.shape) < chance) & ~vandal[:, None]
     if case.forged:
         for row in np.flatnonzero(vandal):
             rest = [d for d in shown[row] if d not in promoted]

@@ -79,7 +79,8 @@ MethodsOption = Annotated[
         "--method",
         "-m",
         envvar="NUDGE_SYNC_EVALUATE_METHOD",
-        help="nothing, nudge-m, nudge-n, nudge-c, auto or adaptor; may be repeated. Default: all.",
+        help="nothing, nudge-m, nudge-n, nudge-h, nudge-c, auto or adaptor; may be repeated. "
+        "Default: all.",
         show_default=False,
     ),
 ]
@@ -89,7 +90,9 @@ ProtocolsOption = Annotated[
         "--protocol",
         "-p",
         envvar="NUDGE_SYNC_EVALUATE_PROTOCOL",
-        help="random, grouped or out-of-distribution; may be repeated. Default: all.",
+        help="random, grouped, out-of-distribution (these by default), cold-documents, "
+        "leave-cluster-out, time, cold-start, label-noise, small-log or document-frequency; may "
+        "be repeated.",
         show_default=False,
     ),
 ]

@@ -12,10 +12,9 @@ from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
-from nudge_sync.evaluate.protocol import QuerySplit, split_task
-from nudge_sync.evaluate.score import score_queries
+from nudge_sync.evaluate.split import QuerySplit
 from nudge_sync.evaluate.statistics import RESAMPLING_SEED, bootstrap_intervals
-from nudge_sync.evaluate.study import Study
+from nudge_sync.evaluate.study import Study, list_seeds
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import METRIC_NAMES
 
@@ -67,34 +66,33 @@ class JudgementBin:
 def measure_gain_by_angle(study: Study, progress: Progress = ignore_progress) -> list[GainCurve]:
     """Measure the gain by fixed angles, for the methods of the study that take one."""
     methods = [method for method in ANGLE_METHODS if method in study.settings.methods]
-    seeds = study.settings.seeds[:MAX_CURVE_SEEDS]
+    seeds = list_seeds(study.settings.protocols[0], study.settings)[:MAX_CURVE_SEEDS]
     counter = count(1)
     total = len(methods) * len(seeds) * len(CURVE_ANGLES)
     progress("angles", 0, total)
     return [
-        _measure_curve(study, method, seeds, lambda: progress("angles", next(counter), total))
+        _measure_curve(study, method, lambda: progress("angles", next(counter), total))
         for method in methods
     ]
 
 
 def _measure_curve(
-    study: Study, method: MethodName, seeds: Sequence[int], report_progress: Callable[[], None]
+    study: Study, method: MethodName, report_progress: Callable[[], None]
 ) -> GainCurve:
     protocol = study.settings.protocols[0]
     part = study.part_names(protocol)[0]
+    metric_column = METRIC_NAMES.index(study.settings.metric)
     totals = np.zeros((len(study.baseline), len(CURVE_ANGLES)))
     counts = np.zeros(len(study.baseline))
-    for seed in seeds:
-        parts = split_task(study.task, protocol, seed)
-        rows = parts.tests[part]
-        counts[rows] += 1
+    trials = study.select_trials(protocol, method, part)
+    for trial in trials[:MAX_CURVE_SEEDS]:
+        split, scores = study.find_split(trial), trial.tests[part]
+        counts[scores.rows] += 1
         for column, angle in enumerate(CURVE_ANGLES):
-            totals[rows, column] += _measure_gain(study, parts, rows, method, angle)
+            values = _score_angle(study, split, part, method, angle)
+            totals[scores.rows, column] += (values - scores.baseline)[:, metric_column]
             report_progress()
-    chosen_angles = [
-        trial.parameters.get("angle", trial.parameters.get("cap"))
-        for trial in study.select_trials(protocol, method)
-    ]
+    chosen_angles = [trial.parameters.get("angle", trial.parameters.get("cap")) for trial in trials]
     return GainCurve(
         method,
         CURVE_ANGLES,
@@ -103,16 +101,11 @@ def _measure_curve(
     )
 
 
-def _measure_gain(
-    study: Study, parts: QuerySplit, rows: RowNumbers, method: MethodName, angle: float
+def _score_angle(
+    study: Study, split: QuerySplit, part: str, method: MethodName, angle: float
 ) -> Float64:
-    column = METRIC_NAMES.index(study.settings.metric)
-    trained = move_documents(study.task, parts, method, study.settings.metric, angle)
-    scores = score_queries(
-        trained.documents, trained.queries[rows], study.task.select_judgements(rows)
-    )
-    gains: Float64 = scores[:, column] - study.baseline[rows, column]
-    return gains
+    trained = move_documents(study.task, split, method, study.settings.metric, angle)
+    return study.score_part(split, part, trained.documents, trained.queries)
 
 
 def _estimate_intervals(study: Study, totals: Float64, counts: Float64) -> GainIntervals:
@@ -139,14 +132,14 @@ def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
     column = METRIC_NAMES.index(study.settings.metric)
     totals = np.zeros((len(BIN_EDGES) + 2, len(study.baseline), len(methods)))
     counts = np.zeros((len(BIN_EDGES) + 2, len(study.baseline)))
-    for number, seed in enumerate(study.settings.seeds):
-        parts = split_task(study.task, protocol, seed)
-        rows = parts.tests[part]
-        bin_index = _assign_bins(count_training_judgements(study.task, parts.train, rows))
+    trials = [study.select_trials(protocol, method, part) for method in methods]
+    for same_split in zip(*trials, strict=True):
+        split, rows = study.find_split(same_split[0]), same_split[0].tests[part].rows
+        counted = count_training_judgements(study.task, split.train, rows, split.task)
+        bin_index = _assign_bins(counted)
         counts[bin_index, rows] += 1
-        for index, method in enumerate(methods):
-            values = study.select_trials(protocol, method)[number].tests[part][1]
-            totals[bin_index, rows, index] += values[:, column] - study.baseline[rows, column]
+        for index, trial in enumerate(same_split):
+            totals[bin_index, rows, index] += trial.tests[part].gains[:, column]
     return [
         _build_bin(study, label, totals[bin_index], counts[bin_index], methods)
         for bin_index, label in enumerate(_bin_labels())
@@ -154,13 +147,19 @@ def measure_gain_by_judgements(study: Study) -> list[JudgementBin]:
     ]
 
 
-def count_training_judgements(task: EvaluationTask, train: RowNumbers, rows: RowNumbers) -> Float64:
+def count_training_judgements(
+    task: EvaluationTask,
+    train: RowNumbers,
+    rows: RowNumbers,
+    learned: EvaluationTask | None = None,
+) -> Float64:
     """Return how many training queries attract an answer, on average over each query's answers.
 
-    train, rows: training queries and test queries. Returns (rows,).
+    train, rows: training queries and test queries.  learned: the task with the judgements that
+    were learned from, where these are others. Returns (rows,).
     """
     training_counts = np.zeros(len(task.documents))
-    for documents in task.list_attracted(train):
+    for documents in (learned or task).list_attracted(train):
         training_counts[documents] += 1
     return np.array([training_counts[documents].mean() for documents in task.list_answers(rows)])
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from nudge_sync.base.arrays import Float64
 from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
+from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS
 from nudge_sync.evaluate.summary import SummaryLine
 from nudge_sync.metrics import MetricName
 
@@ -46,6 +47,7 @@ _PLOT_STYLE: dict[Any, Any] = {
     "ytick.color": "#222222",
 }
 _HISTOGRAM_BINS = 40
+_MAX_PANELS_PER_ROW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,14 @@ def draw_gain_per_method(
     parts = list(dict.fromkeys((line.protocol, line.part) for line in moving))
     methods = list(dict.fromkeys(line.method for line in moving))
     with mpl.rc_context({**_PLOT_STYLE, "svg.hashsalt": "per-method"}):
-        figure = Figure(figsize=(9.6, 1.3 + 0.36 * len(methods)), layout="constrained")
-        panels = figure.subplots(1, len(parts), sharex=True, sharey=True, squeeze=False)[0]
-        for panel, part in zip(panels, parts, strict=True):
+        columns = min(len(parts), _MAX_PANELS_PER_ROW)
+        rows = -(-len(parts) // columns)
+        size = (9.6, rows * (1.3 + 0.36 * len(methods)))
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for panel in panels[len(parts) :]:
+            panel.set_axis_off()
+        for panel, part in zip(panels, parts, strict=False):
             part_lines = [line for line in moving if (line.protocol, line.part) == part]
             _draw_forest_panel(panel, part_lines, methods, metric)
         figure.supxlabel(f"gain in {METRIC_LABELS[metric]}, points", fontsize=11)
@@ -97,7 +104,9 @@ def _draw_forest_panel(
             capsize=3,
             markersize=7,
         )
+    is_named = lines[0].protocol in ROBUSTNESS_PROTOCOLS
     title = lines[0].protocol if lines[0].part == "test" else lines[0].part
+    title = f"{lines[0].protocol}\n{title}" if is_named else title
     panel.set_title(f"{title}\n{lines[0].queries:,} queries")
     panel.set_yticks(range(len(methods)), methods)
     panel.set_ylim(len(methods) - 0.4, -0.6)

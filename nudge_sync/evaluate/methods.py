@@ -12,7 +12,7 @@ import numpy as np
 from nudge_sync.base.arrays import Float32
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate import adaptor
-from nudge_sync.evaluate.protocol import QuerySplit
+from nudge_sync.evaluate.split import QuerySplit
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import MetricName
 from nudge_sync.tuning.finetune import FinetuneOptions, finetune_documents
@@ -53,9 +53,10 @@ def train_method(
 ) -> TrainedMethod:
     """Train a method on the training queries; its settings are chosen on the validation queries.
 
+    task: what is tested; the split says where methods learn from other judgements.
     metric: what the settings are chosen by. seed: of the adaptor's draws.
     """
-    started = time.perf_counter()
+    started, task = time.perf_counter(), split.task or task
     if method == "adaptor":
         trained = _train_adaptor(task, split, metric, seed)
     else:
@@ -77,6 +78,7 @@ def move_documents(
     angle: float | None = None,
 ) -> TrainedMethod:
     """Move the documents as `finetune` does; by a fixed angle, in radians, if one is given."""
+    task = split.task or task
     fit = finetune_documents(
         task.documents,
         _select_queries(task, split.train),

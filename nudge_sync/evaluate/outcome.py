@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
+from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS
 from nudge_sync.evaluate.study import Study
-from nudge_sync.evaluate.summary import SummaryLine, count_comparisons
+from nudge_sync.evaluate.summary import Gain, SummaryLine, count_comparisons
 
 METRIC_LABELS = {
     "ndcg@10": "NDCG@10",
@@ -59,16 +60,18 @@ def _line_to_dict(line: SummaryLine) -> dict[str, Any]:
         "method": line.method,
         "queries": line.queries,
         "values": dict(line.values),
-        "gains": {
-            name: {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p}
-            for name, gain in line.gains.items()
-        },
+        "gains": {name: _gain_to_dict(gain) for name, gain in line.gains.items()},
         "p_corrected": line.p_corrected,
+        "over_nudge_n": None if line.over_nudge_n is None else _gain_to_dict(line.over_nudge_n),
         "better": line.better,
         "worse": line.worse,
         "seconds": round(line.seconds, 3),
         "parameters": [dict(chosen) for chosen in line.parameters],
     }
+
+
+def _gain_to_dict(gain: Gain) -> dict[str, float]:
+    return {"mean": gain.mean, "low": gain.low, "high": gain.high, "p": gain.p}
 
 
 def _bin_to_dict(bin_: JudgementBin) -> dict[str, dict[str, float]]:
@@ -92,28 +95,68 @@ def _curve_to_dict(curve: GainCurve) -> dict[str, Any]:
     }
 
 
-def build_tables(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Return title, columns and rows of a table for each test part of `study_to_dict`'s result."""
+Table: TypeAlias = tuple[str, list[str], list[list[str]]]
+"""A table for the terminal: title, columns and rows."""
+
+
+def build_tables(result: dict[str, Any]) -> list[Table]:
+    """Return the tables of `study_to_dict`'s result.
+
+    One for each test part; of a protocol that compares with NUDGE-N, one for all its parts.
+    """
     metric = result["metric"]
     others = [name for name in METRIC_LABELS if name != metric]
-    level = f"{result['confidence']:.0%} interval"
-    columns = ["method", METRIC_LABELS[metric], "gain", level, "p", "better/worse"]
+    columns = ["method", METRIC_LABELS[metric], "gain", _format_level(result), "p", "better/worse"]
     columns += [METRIC_LABELS[name] for name in others]
-    parts = dict.fromkeys((entry["protocol"], entry["part"]) for entry in result["results"])
-    tables = []
-    for protocol, part in parts:
-        part_results = [
-            entry
-            for entry in result["results"]
-            if (entry["protocol"], entry["part"]) == (protocol, part)
-        ]
-        heading = protocol if part == "test" else f"{protocol}: {part}"
-        queries, seeds = part_results[0]["queries"], len(result["seeds"])
-        title = f"{heading}, {queries:,} test queries over {seeds} seed(s)"
-        tables.append(
-            (title, columns, [_build_row(entry, metric, others) for entry in part_results])
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in result["results"]:
+        is_joined = entry["protocol"] in ROBUSTNESS_PROTOCOLS
+        key = entry["protocol"], "" if is_joined else entry["part"]
+        groups.setdefault(key, []).append(entry)
+    return [
+        (
+            f"{protocol if part == 'test' else f'{protocol}: {part}'}, {_format_extent(entries)}",
+            columns,
+            [_build_row(entry, metric, others) for entry in entries],
         )
-    return tables
+        if part
+        else _build_joined_table(protocol, entries, result)
+        for (protocol, part), entries in groups.items()
+    ]
+
+
+def _build_joined_table(
+    protocol: str, entries: Sequence[dict[str, Any]], result: dict[str, Any]
+) -> Table:
+    """Return a table of all test parts of a protocol: each a line of its own, then its methods."""
+    metric = result["metric"]
+    columns = ["tested on", METRIC_LABELS[metric], "gain", _format_level(result), "p"]
+    columns += ["over N", "p"] if any(entry["over_nudge_n"] for entry in entries) else []
+    rows: list[list[str]] = []
+    for part in dict.fromkeys(entry["part"] for entry in entries):
+        rows.append([part, *[""] * (len(columns) - 1)])
+        for entry in entries:
+            if entry["part"] == part:
+                cells = [*_build_row(entry, metric, [])[:5], *_format_over_nudge_n(entry)]
+                rows.append([f"  {cells[0]}", *cells[1 : len(columns)]])
+    return f"{protocol}, {_format_extent(entries)}", columns, rows
+
+
+def _format_over_nudge_n(entry: dict[str, Any]) -> list[str]:
+    over = entry["over_nudge_n"]
+    return [_format_points(over["mean"]), format_p_value(over["p"])] if over else ["", ""]
+
+
+def _format_extent(entries: Sequence[dict[str, Any]]) -> str:
+    """Say how many different queries a table is about, and how many seeds."""
+    counts = sorted({entry["queries"] for entry in entries})
+    queries = " to ".join(f"{count:,}" for count in (counts[0], counts[-1])[: len(counts)])
+    seeds = max(len(entry["parameters"]) for entry in entries)
+    return f"{queries} test queries over {seeds} seed(s)"
+
+
+def _format_level(result: dict[str, Any]) -> str:
+    return f"{result['confidence']:.0%} interval"
 
 
 def _build_row(entry: dict[str, Any], metric: str, others: Sequence[str]) -> list[str]:
@@ -143,8 +186,15 @@ def format_p_value(p: float) -> str:
 
 def format_footnote(result: dict[str, Any]) -> str:
     """Return what the columns of the tables mean."""
-    return (
+    text = (
         "Points of 100, means over all tested queries. Intervals: bootstrap over queries. p: "
         "paired permutation test against nothing, Holm-corrected for "
         f"{result['comparisons']} comparisons."
+    )
+    over_count = sum(entry["over_nudge_n"] is not None for entry in result["results"])
+    if not over_count:
+        return text
+    return (
+        f"{text} over N: gain over nudge-n, and its p by the same test, corrected for "
+        f"{over_count} comparisons."
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -11,16 +10,45 @@ from scipy.cluster.vq import kmeans2
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.errors import InputError
+from nudge_sync.evaluate import robustness
+from nudge_sync.evaluate.robustness import MIN_QUERIES
+from nudge_sync.evaluate.split import (
+    MAX_PART_SIZE,
+    TEST_PART,
+    TRAIN_END,
+    VALIDATION_END,
+    QuerySplit,
+    cut_parts,
+    split_randomly,
+)
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 
-ProtocolName: TypeAlias = Literal["random", "grouped", "out-of-distribution"]
+ProtocolName: TypeAlias = Literal[
+    "random",
+    "grouped",
+    "out-of-distribution",
+    "cold-documents",
+    "leave-cluster-out",
+    "time",
+    "cold-start",
+    "label-noise",
+    "small-log",
+    "document-frequency",
+]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
-TEST_PART = "test"
+DEFAULT_PROTOCOLS: tuple[ProtocolName, ...] = ("random", "grouped", "out-of-distribution")
+"""What runs where no protocol is named."""
+ROBUSTNESS_PROTOCOLS: Mapping[ProtocolName, Callable[[EvaluationTask, int], list[QuerySplit]]] = {
+    "cold-documents": robustness.split_by_cold_documents,
+    "leave-cluster-out": robustness.split_by_left_out_cluster,
+    "time": robustness.split_by_time,
+    "cold-start": robustness.split_by_judgements_per_document,
+    "label-noise": robustness.split_by_label_noise,
+    "small-log": robustness.split_by_log_size,
+    "document-frequency": robustness.split_by_document_frequency,
+}
+"""The protocols that compare methods with NUDGE-N too, and how each splits a task for a seed."""
 SAME_CLUSTER_PART, OTHER_CLUSTER_PART = "same cluster", "other cluster"
-TRAIN_END, VALIDATION_END = 0.7, 0.8
-MAX_PART_SIZE = 10_000
-"""The most validation queries, and the most test queries, as in the paper; the rest is unused."""
-_MIN_QUERIES = 10
 
 PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
     "random": (
@@ -36,39 +64,55 @@ PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
         "part is the same cluster, all queries of the second are the other cluster. Even seeds "
         "train on the larger cluster, odd seeds on the smaller one."
     ),
+    "cold-documents": (
+        "What happens to documents without feedback? A random split in which 30 % of the judged "
+        "documents lose every judgement in training (cold); a query's other answers leave the "
+        "ranking where warm or cold ones are scored alone."
+    ),
+    "leave-cluster-out": (
+        "What is gained on topics that nobody asked about? k-means puts the query vectors into k "
+        "clusters; one is left out of training and only tests, the rest is split 70 / 10 / 20."
+    ),
+    "time": (
+        "What do tomorrow's searches gain? The earliest 70 % of the queries train, the next 10 % "
+        "validate, the latest test. There is one such split, whatever the seeds."
+    ),
+    "cold-start": (
+        "How much feedback does a document need? A random split in which each document keeps at "
+        "most 1, 3 or 10 training judgements."
+    ),
+    "label-noise": (
+        "How wrong may feedback be? A random split in which 10 or 30 % of the answers that "
+        "training and validation know are replaced by random judged documents."
+    ),
+    "small-log": (
+        "How many queries does it take? A random split of whose training and validation queries "
+        "only 20, 50 or 200 are known; an eighth of them validates."
+    ),
+    "document-frequency": (
+        "Who gains, often or rarely judged documents? A random split, tested on answers by how "
+        "many training queries judge them; a query's other answers leave the ranking."
+    ),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class QuerySplit:
-    """Query rows by what they are used for; no row is in two parts."""
-
-    train: RowNumbers
-    validation: RowNumbers
-    tests: Mapping[str, RowNumbers]
-    """By name: one part, or two where the split is out of distribution."""
-
-
-def split_task(task: EvaluationTask, protocol: ProtocolName, seed: int) -> QuerySplit:
-    """Split the queries of `task` by a protocol, for a seed.
+def split_task(task: EvaluationTask, protocol: ProtocolName, seed: int) -> list[QuerySplit]:
+    """Split the queries of `task` by a protocol, for a seed: one split for each condition.
 
     Raises InputError where there are too few queries to have one in every part.
     """
-    if len(task.queries) < _MIN_QUERIES:
+    if len(task.queries) < MIN_QUERIES:
         raise InputError(
             f"{task.name}: {len(task.queries)} judged queries; evaluation needs at least "
-            f"{_MIN_QUERIES}"
+            f"{MIN_QUERIES}"
         )
+    if protocol in ROBUSTNESS_PROTOCOLS:
+        return ROBUSTNESS_PROTOCOLS[protocol](task, seed)
     if protocol == "random":
-        return split_randomly(len(task.queries), seed)
+        return [split_randomly(len(task.queries), seed)]
     if protocol == "grouped":
-        return split_by_answers(task.list_answers(np.arange(len(task.queries))), seed)
-    return split_by_cluster(task.queries, seed)
-
-
-def split_randomly(query_count: int, seed: int) -> QuerySplit:
-    """Split a permutation by `numpy.random.default_rng(seed)` into 70 / 10 / 20 percent."""
-    return _cut_parts(np.random.default_rng(seed).permutation(query_count))
+        return [split_by_answers(task.list_answers(np.arange(len(task.queries))), seed)]
+    return [split_by_cluster(task.queries, seed)]
 
 
 def split_by_answers(answers: Sequence[Iterable[int]], seed: int) -> QuerySplit:
@@ -114,28 +158,17 @@ def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
     rng = np.random.default_rng(seed)
     _, label = kmeans2(scale_to_unit(queries).astype(np.float64), 2, minit="++", rng=rng)
     sizes = np.bincount(label, minlength=2)
-    if sizes.min() < _MIN_QUERIES:
+    if sizes.min() < MIN_QUERIES:
         raise InputError(
             f"the smaller of two clusters of queries has {sizes.min()}, which is too few for an "
             "out-of-distribution split"
         )
     larger = int(np.argmax(sizes))
     train_cluster = larger if seed % 2 == 0 else 1 - larger
-    inner_split = _cut_parts(rng.permutation(np.flatnonzero(label == train_cluster)))
+    inner_split = cut_parts(rng.permutation(np.flatnonzero(label == train_cluster)))
     outer_rows = rng.permutation(np.flatnonzero(label != train_cluster))[:MAX_PART_SIZE]
     return QuerySplit(
         inner_split.train,
         inner_split.validation,
         {SAME_CLUSTER_PART: inner_split.tests[TEST_PART], OTHER_CLUSTER_PART: outer_rows},
-    )
-
-
-def _cut_parts(order: RowNumbers) -> QuerySplit:
-    """Cut into the first 70 %, the next 10 % and the rest."""
-    train = int(TRAIN_END * len(order))
-    validation = int(VALIDATION_END * len(order))
-    return QuerySplit(
-        order[:train],
-        order[train:validation][:MAX_PART_SIZE],
-        {TEST_PART: order[validation:][:MAX_PART_SIZE]},
     )

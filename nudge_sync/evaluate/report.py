@@ -99,6 +99,8 @@ def _build_context(
         "headline": pick_headline(study, lines),
         "pictures": _draw_pictures(study, lines, bins, curves),
         "comparisons": count_comparisons(lines),
+        "compared_with_nudge_n": protocol.ROBUSTNESS_PROTOCOLS,
+        "over_nudge_n_count": sum(line.over_nudge_n is not None for line in lines),
         "versions": {name: version(name) for name in ("nudge-sync", "numpy", "scipy")},
     }
 
@@ -139,10 +141,13 @@ def _draw_pictures(
 def _collect_angles(study: Study) -> list[tuple[str, Float64]]:
     """Return the angles of each method that moved documents, from the first protocol's seeds."""
     protocol_name = study.settings.protocols[0]
+    part = study.part_names(protocol_name)[0]
     angles_by_method = [
         (
             method,
-            np.concatenate([trial.angles for trial in study.select_trials(protocol_name, method)]),
+            np.concatenate(
+                [trial.angles for trial in study.select_trials(protocol_name, method, part)]
+            ),
         )
         for method in study.settings.methods
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.evaluate.task import Grades, RowNumbers
@@ -15,13 +17,42 @@ from nudge_sync.solve.topk import find_top_k
 from nudge_sync.tuning.qrels import build_relevance_matrix
 
 
-def score_queries(documents: Float32, queries: Float32, judgements: Sequence[Grades]) -> Float64:
+def score_queries(
+    documents: Float32,
+    queries: Float32,
+    judgements: Sequence[Grades],
+    counted: NDArray[np.bool_] | None = None,
+) -> Float64:
     """Search exactly by dot product, and return every metric for every query.
 
-    Returns (q, metrics), columns in the order of `METRIC_NAMES`.
+    counted: (n,), the documents whose answers count; a query's other answers leave its ranking.
+    None: all do. Returns (q, metrics), columns in the order of `METRIC_NAMES`.
     """
-    run = find_top_k(queries, documents, RANKING_DEPTH, similarity="dot").rows
-    return score_run(run, judgements)
+    if counted is None:
+        run = find_top_k(queries, documents, RANKING_DEPTH, similarity="dot").rows
+        return score_run(run, judgements)
+    left_out = [
+        {row for row, grade in grades.items() if grade > 0 and not counted[row]}
+        for grades in judgements
+    ]
+    depth = RANKING_DEPTH + max(map(len, left_out), default=0)
+    run = find_top_k(queries, documents, depth, similarity="dot").rows
+    return score_run(
+        _remove_documents(run, left_out),
+        [
+            {row: grade for row, grade in grades.items() if row not in others}
+            for grades, others in zip(judgements, left_out, strict=True)
+        ],
+    )
+
+
+def _remove_documents(run: RowNumbers, left_out: Sequence[AbstractSet[int]]) -> RowNumbers:
+    """Return the first ranks of each query without some documents: (q, RANKING_DEPTH)."""
+    shortened = np.full((len(run), RANKING_DEPTH), -1, run.dtype)
+    for number, (ranked, others) in enumerate(zip(run.tolist(), left_out, strict=True)):
+        kept = [row for row in ranked if row not in others][:RANKING_DEPTH]
+        shortened[number, : len(kept)] = kept
+    return shortened
 
 
 def score_run(run: RowNumbers, judgements: Sequence[Grades]) -> Float64:

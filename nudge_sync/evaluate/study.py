@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, TrainedMethod, train_method
-from nudge_sync.evaluate.protocol import PROTOCOLS, ProtocolName, split_task
+from nudge_sync.evaluate.protocol import DEFAULT_PROTOCOLS, ProtocolName, split_task
 from nudge_sync.evaluate.score import score_queries
+from nudge_sync.evaluate.split import QuerySplit
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import MetricName
@@ -26,7 +27,7 @@ class StudySettings:
     """What is compared, on which splits, and how gains are tested."""
 
     methods: tuple[EvaluatedMethod, ...] = METHODS
-    protocols: tuple[ProtocolName, ...] = PROTOCOLS
+    protocols: tuple[ProtocolName, ...] = DEFAULT_PROTOCOLS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     metric: MetricName = "ndcg@10"
     """What methods choose their settings by, and what gains are tested by."""
@@ -37,14 +38,32 @@ class StudySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PartScores:
+    """What the queries of a test part score."""
+
+    rows: RowNumbers
+    """Of the task's queries."""
+    values: Float64
+    """(rows, metrics)."""
+    baseline: Float64
+    """(rows, metrics): with the vectors as they are."""
+
+    @property
+    def gains(self) -> Float64:
+        """What each query gains over the vectors as they are, (rows, metrics)."""
+        return self.values - self.baseline
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One method on one split."""
 
     protocol: ProtocolName
     seed: int
+    condition: str
+    """What sets the split apart from the others of its protocol and seed; "" where it is alone."""
     method: EvaluatedMethod
-    tests: Mapping[str, tuple[RowNumbers, Float64]]
-    """Name of a test part -> its query rows, and what each scores: (rows, metrics)."""
+    tests: Mapping[str, PartScores]
     angles: Float64
     """How far each document that moved turned, in radians."""
     parameters: dict[str, Any]
@@ -61,15 +80,25 @@ class Study:
     """(q, metrics): what each query scores with the vectors as they are."""
     trials: list[Trial] = field(default_factory=list)
 
-    def select_trials(self, protocol: ProtocolName, method: EvaluatedMethod) -> list[Trial]:
-        """Return the trials of a method under a protocol, in the order of the seeds."""
+    def select_trials(
+        self, protocol: ProtocolName, method: EvaluatedMethod, part: str
+    ) -> list[Trial]:
+        """Return the trials of a method that have a test part, in the order of the seeds."""
         return [
-            trial for trial in self.trials if (trial.protocol, trial.method) == (protocol, method)
+            trial
+            for trial in self.trials
+            if (trial.protocol, trial.method) == (protocol, method) and part in trial.tests
         ]
 
     def part_names(self, protocol: ProtocolName) -> list[str]:
         """Return the names of a protocol's test parts."""
-        return list(next(trial for trial in self.trials if trial.protocol == protocol).tests)
+        trials = (trial for trial in self.trials if trial.protocol == protocol)
+        return list(dict.fromkeys(name for trial in trials for name in trial.tests))
+
+    def find_split(self, trial: Trial) -> QuerySplit:
+        """Return the split that a trial was made on."""
+        splits = split_task(self.task, trial.protocol, trial.seed)
+        return next(split for split in splits if split.condition == trial.condition)
 
     def sum_gains(
         self, protocol: ProtocolName, part: str, method: EvaluatedMethod
@@ -80,11 +109,26 @@ class Study:
         """
         totals = np.zeros_like(self.baseline)
         counts = np.zeros(len(self.baseline))
-        for trial in self.select_trials(protocol, method):
-            rows, values = trial.tests[part]
-            totals[rows] += values - self.baseline[rows]
-            counts[rows] += 1
+        for trial in self.select_trials(protocol, method, part):
+            scores = trial.tests[part]
+            totals[scores.rows] += scores.gains
+            counts[scores.rows] += 1
         return totals, counts
+
+    def score_part(
+        self, split: QuerySplit, part: str, documents: Float32, queries: Float32
+    ) -> Float64:
+        """Return what the queries of a test part score: (rows, metrics).
+
+        documents: (n, d).  queries: (q, d), all of the task's.
+        """
+        rows = split.tests[part]
+        is_baseline = documents is self.task.documents and queries is self.task.queries
+        if is_baseline and part not in split.counted:
+            return self.baseline[rows]
+        return score_queries(
+            documents, queries[rows], self.task.select_judgements(rows), split.counted.get(part)
+        )
 
 
 def restrict_settings(
@@ -132,31 +176,46 @@ def run_study(
     Only the seconds differ. Raises InputError where the task is too small for a protocol.
     """
     splits = [
-        (protocol, seed, split_task(task, protocol, seed))
+        (protocol, seed, split)
         for protocol in settings.protocols
-        for seed in settings.seeds
+        for seed in list_seeds(protocol, settings)
+        for split in split_task(task, protocol, seed)
     ]
     jobs = list(product(splits, settings.methods))
     study = Study(task, settings, score_queries(task.documents, task.queries, task.judgements))
-    for index, ((protocol, seed, parts), method) in enumerate(jobs):
+    for index, ((protocol, seed, split), method) in enumerate(jobs):
         progress("evaluate", index, len(jobs))
-        trained = train_method(task, parts, method, settings.metric, seed)
-        tests = {
-            name: (rows, _score_trained(study, trained, rows)) for name, rows in parts.tests.items()
-        }
+        trained = train_method(task, split, method, settings.metric, seed)
+        tests = {part: _score_trained(study, trained, split, part) for part in split.tests}
         turned = angles(task.documents[trained.moved], trained.documents[trained.moved])
         study.trials.append(
-            Trial(protocol, seed, method, tests, turned, trained.parameters, trained.seconds)
+            Trial(
+                protocol,
+                seed,
+                split.condition,
+                method,
+                tests,
+                turned,
+                trained.parameters,
+                trained.seconds,
+            )
         )
     progress("evaluate", len(jobs), len(jobs))
     return study
 
 
-def _score_trained(study: Study, trained: TrainedMethod, rows: RowNumbers) -> Float64:
-    """Score the queries `rows`; the baseline is the answer where training changed nothing."""
-    same_queries = trained.queries is study.task.queries
-    if same_queries and not len(trained.moved):
-        return study.baseline[rows]
-    return score_queries(
-        trained.documents, trained.queries[rows], study.task.select_judgements(rows)
-    )
+def list_seeds(protocol: ProtocolName, settings: StudySettings) -> tuple[int, ...]:
+    """Return the seeds that a protocol is run with: one where all would give the same split."""
+    return settings.seeds[:1] if protocol == "time" else settings.seeds
+
+
+def _score_trained(
+    study: Study, trained: TrainedMethod, split: QuerySplit, part: str
+) -> PartScores:
+    """Score a test part; the baseline is the answer where training changed nothing."""
+    task, rows = study.task, split.tests[part]
+    baseline = study.score_part(split, part, task.documents, task.queries)
+    if trained.queries is task.queries and not len(trained.moved):
+        return PartScores(rows, baseline, baseline)
+    values = study.score_part(split, part, trained.documents, trained.queries)
+    return PartScores(rows, values, baseline)

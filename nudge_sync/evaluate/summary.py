@@ -10,7 +10,7 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.evaluate.methods import EvaluatedMethod
-from nudge_sync.evaluate.protocol import ProtocolName
+from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS, ProtocolName
 from nudge_sync.evaluate.statistics import (
     RESAMPLING_SEED,
     bootstrap_intervals,
@@ -26,13 +26,13 @@ _GAIN_TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What a method adds to the mean of a metric."""
+    """What a method adds to the mean of a metric over another, "nothing" if none is named."""
 
     mean: float
     low: float
     high: float
     p: float
-    """By the paired permutation test against "nothing", uncorrected."""
+    """By the paired permutation test, uncorrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,12 @@ class SummaryLine:
     parameters: tuple[Mapping[str, Any], ...]
     """What each seed chose."""
     p_corrected: float = 1.0
-    """The p value of the chosen metric, corrected for all comparisons of the study."""
+    """The p value of the chosen metric, corrected for all comparisons with "nothing"."""
+    over_nudge_n: Gain | None = None
+    """The gain over NUDGE-N in the chosen metric, its p corrected for all comparisons with NUDGE-N;
+    None where the method is not compared with it."""
+    condition: str = ""
+    """Of the split; see `Trial`."""
 
     def shows_difference(self, confidence: float) -> bool:
         """Return whether the chosen metric differs from "nothing", all comparisons considered."""
@@ -75,7 +80,19 @@ def summarise_study(study: Study) -> list[SummaryLine]:
     corrected = holm([lines[index].gains[study.settings.metric].p for index in tested_indices])
     for index, p in zip(tested_indices, corrected, strict=True):
         lines[index] = replace(lines[index], p_corrected=p)
-    return lines
+    return _correct_over_nudge_n(lines)
+
+
+def _correct_over_nudge_n(lines: Sequence[SummaryLine]) -> list[SummaryLine]:
+    """Correct the p values of all comparisons with NUDGE-N for their number."""
+    p_values = [line.over_nudge_n.p for line in lines if line.over_nudge_n is not None]
+    corrected = iter(holm(p_values))
+    return [
+        line
+        if line.over_nudge_n is None
+        else replace(line, over_nudge_n=replace(line.over_nudge_n, p=next(corrected)))
+        for line in lines
+    ]
 
 
 def count_comparisons(lines: Sequence[SummaryLine]) -> int:
@@ -91,12 +108,32 @@ def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[Sum
     rows = np.flatnonzero(counts)
     totals = [method_totals[rows] for method_totals, _ in sums]
     gains = _estimate_gains(study, np.column_stack(totals), counts[rows])
-    return [
+    lines = [
         _build_line(
             study, (protocol, part, method), totals[index], gains[index * len(METRIC_NAMES) :]
         )
         for index, method in enumerate(methods)
     ]
+    if protocol not in ROBUSTNESS_PROTOCOLS:
+        return lines
+    return _compare_with_nudge_n(study, lines, totals, counts[rows])
+
+
+def _compare_with_nudge_n(
+    study: Study, lines: list[SummaryLine], totals: Sequence[Float64], counts: Float64
+) -> list[SummaryLine]:
+    """Add the gain over NUDGE-N to the lines of the other methods that move or map anything."""
+    column = METRIC_NAMES.index(study.settings.metric)
+    methods = [line.method for line in lines]
+    others = [index for index, one in enumerate(methods) if one not in ("nothing", "nudge-n")]
+    if "nudge-n" not in methods or not others:
+        return lines
+    reference = totals[methods.index("nudge-n")][:, column]
+    differences = np.column_stack([totals[index][:, column] - reference for index in others])
+    compared = list(lines)
+    for index, gain in zip(others, _estimate_gains(study, differences, counts), strict=True):
+        compared[index] = replace(lines[index], over_nudge_n=gain)
+    return compared
 
 
 def _estimate_gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
@@ -117,8 +154,8 @@ def _build_line(
     gains: Sequence[Gain],
 ) -> SummaryLine:
     protocol, part, method = key
-    trials = study.select_trials(protocol, method)
-    values = np.concatenate([trial.tests[part][1] for trial in trials]).mean(axis=0)
+    trials = study.select_trials(protocol, method, part)
+    values = np.concatenate([trial.tests[part].values for trial in trials]).mean(axis=0)
     metric_totals = totals[:, METRIC_NAMES.index(study.settings.metric)]
     return SummaryLine(
         protocol=protocol,
@@ -131,4 +168,5 @@ def _build_line(
         worse=int((metric_totals < -_GAIN_TOLERANCE).sum()),
         seconds=float(np.mean([trial.seconds for trial in trials])),
         parameters=tuple(trial.parameters for trial in trials),
+        condition=trials[0].condition,
     )

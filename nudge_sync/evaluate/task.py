@@ -9,7 +9,7 @@ from typing import TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.errors import InputError
 from nudge_sync.solve.geometry import lengths
 from nudge_sync.solve.problem import Similarity
@@ -46,6 +46,8 @@ class EvaluationTask:
     cold_share: float | None = None
     """How much documents without feedback count in the choice of methods and settings, 0 to 1; None
     where they do not."""
+    query_times: Float64 | None = None
+    """(q,): when each query was asked, in seconds since 1970; 0 where nobody knows."""
 
     def select_judgements(self, rows: RowNumbers) -> list[Grades]:
         """Return the judgements of the queries `rows`, in their order."""
@@ -105,6 +107,7 @@ def drop_unanswered_queries(task: EvaluationTask) -> EvaluationTask:
         judgements=task.select_judgements(rows),
         weights=task.select_weights(rows),
         query_ids=[task.query_ids[row] for row in rows],
+        query_times=None if task.query_times is None else task.query_times[rows],
         notes=(*task.notes, f"{unanswered_count} queries without an answer were left out"),
     )
 

@@ -21,8 +21,11 @@ PRIOR_SEARCHES = 20.0
 """How many searches the assumed share counts for beside those of the log."""
 SHARE_STEP = 0.05
 """Estimates are multiples of this, so that a few more searches do not move every point."""
-MIN_SHARE, MAX_SHARE = 0.05, 0.95
-"""Bounds of an estimate: neither kind of answer is ever left out of the choice."""
+MIN_SHARE, MAX_SHARE = SUGGESTED_COLD_SHARE, 0.95
+"""Bounds of an estimate. Lists never lower it below what is assumed without them: points that moved
+towards feedback fill the lists, and people ask for what they know to be there, so a low share says
+that cold points are shown little, not that they matter little. Were it believed, the next plan
+would spare them less and show them less still."""
 _SEARCHES_PER_CHUNK = 65_536
 
 

@@ -80,6 +80,9 @@ class Judgements:
     """How much answers on points without feedback count, as far as the log tells."""
     block_counts: BlockCounts | None = field(default=None, compare=False)
     """How much of the log was read as blocks; None where blocks are not used."""
+    query_times: Float64 | None = None
+    """(q,): when each query was first acted on, in seconds since 1970, 0 where undated; None where
+    nobody knows."""
 
     def __len__(self) -> int:
         return len(self.point_ids)
@@ -238,4 +241,5 @@ def _assemble_judgements(
         former_searches=log.former_searches,
         cold_share=estimate_cold_share(log.searches, has_feedback),
         block_counts=log.block_counts,
+        query_times=log.searches.time[searches],
     )

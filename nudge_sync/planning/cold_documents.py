@@ -27,7 +27,7 @@ from nudge_sync.solve.relevance import find_first_answers, has_answer
 from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.selection.document_folds import DOCUMENT_FOLDS, hash_rows
 from nudge_sync.solve.selection.strata import Strata, report_cold
-from nudge_sync.solve.task import SolverTask, apply_method, mask_judgements
+from nudge_sync.solve.task import SolverTask, apply_method, build_attraction, mask_judgements
 
 MIN_FOLDS = 2
 """Folds of documents that are hidden in turn at least: one could be unlike all others."""
@@ -66,10 +66,11 @@ def measure_cold_documents(
     """Return what the chosen method gains over the originals on warm and on cold answers.
 
     Only held-out queries score, which chose nothing, and the folds are other ones than those that
-    method and settings were chosen by. Each query counts once for each fold on the answers of
-    either kind. Queries with the same first answer count as one observation in the intervals, whose
-    confidence is the gate's. Each fold costs a solve: after two of them the rest are spared once
-    all of the interval on cold answers lies above a loss of `gate.max_cold_loss`.
+    method and settings were chosen by. Each query counts once for each fold on warm answers, and on
+    cold ones where the fold holds an answer of it that attracts. Queries with the same first answer
+    count as one observation in the intervals, whose confidence is the gate's. Each fold costs a
+    solve: after two of them the rest are spared once all of the interval on cold answers lies above
+    a loss of `gate.max_cold_loss`.
     """
     if choice.method == "nothing":
         return ColdOutcome(share, None)
@@ -83,11 +84,13 @@ def measure_cold_documents(
         solver.max_angle,
         share.share,
     )
+    held_out = dataset.held_out_queries
+    attraction = build_attraction(held_out.relevance, dataset.held_out_weights)
     scores: list[_FoldScores] = []
     for fold in range(DOCUMENT_FOLDS):
         progress("hide documents", fold, DOCUMENT_FOLDS)
         with limit_threads(solver.threads):
-            scores += _score_fold(task, dataset.held_out_queries, choice, fold)
+            scores += _score_fold(task, held_out, attraction, choice, fold)
         report = _report(scores, share, settings.gate.confidence)
         # Only what looks harmless ends early: a refusal rests on all folds.
         if fold + 1 >= MIN_FOLDS and report.cold.low > -settings.gate.max_cold_loss:
@@ -121,16 +124,21 @@ class _FoldScores:
 
 
 def _score_fold(
-    task: SolverTask, held_out: JudgedQueries, choice: Choice, fold: int
+    task: SolverTask, held_out: JudgedQueries, attraction: csr_matrix, choice: Choice, fold: int
 ) -> list[_FoldScores]:
-    """Solve without the judgements of one fold of the points, and score warm and cold answers."""
+    """Solve without the judgements of one fold of the points, and score warm and cold answers.
+
+    attraction: (q, n), how strongly each answer of the held-out queries would attract. Queries
+    whose hidden answers are all too doubtful for that are not scored on them: see `hide_documents`.
+    """
     hidden = _assign_folds(task.points) == fold
     train = np.ones(len(task.queries), np.bool_)
     moved = apply_method(task, train, choice.method, choice.parameters, hidden)
     has_training = np.zeros(len(hidden), np.bool_)
     has_training[task.attraction.indices] = True
     warm = _keep_answers(held_out, has_training & ~hidden)
-    cold = _keep_answers(held_out, hidden)
+    has_cold = has_answer(mask_judgements(attraction, ~hidden))
+    cold = _keep_answers(held_out.select(np.flatnonzero(has_cold)), hidden)
     return [
         _FoldScores(
             is_cold,

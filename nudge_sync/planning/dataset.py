@@ -47,6 +47,8 @@ class PlanDataset:
     folds: Int64
     """(q,): the tenth, 0 to 9, that each training query always falls into."""
     held_out_queries: JudgedQueries
+    held_out_weights: csr_matrix | None
+    """(q, n): how surely each judgement of the held-out queries would attract; None for 1 each."""
     bystanders: NDArray[np.bool_]
     """(q,): the held-out queries that share no relevant point with any training query."""
     is_judged: NDArray[np.bool_]
@@ -120,6 +122,7 @@ def build_dataset(
         weights=matrices.select(~is_held_out).train_weights,
         folds=_assign_folds(query_hashes[~is_held_out]),
         held_out_queries=held_out_queries,
+        held_out_weights=matrices.select(is_held_out).train_weights,
         bystanders=_find_bystanders(train_queries, held_out_queries),
         is_judged=np.isin(np.arange(len(points.ids)), matrices.weights.indices),
         live_scores=measure_live_scores(

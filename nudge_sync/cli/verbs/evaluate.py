@@ -57,7 +57,9 @@ def evaluate(
     chosen_similarity = parse_choice(similarity, SIMILARITIES)
     chosen_metric = parse_choice(metric, METRIC_NAMES)
     chosen_methods = parse_choices(method, methods.METHODS)
-    chosen_protocols = parse_choices(protocol, protocols.PROTOCOLS)
+    chosen_protocols = parse_choices(
+        protocol or list(protocols.DEFAULT_PROTOCOLS), protocols.PROTOCOLS
+    )
     source = sources.choose_source(
         sources.FileSource(directory, documents, document_ids, queries, query_ids, qrels),
         sources.DatasetSource(dataset, model, cache) if dataset is not None else None,

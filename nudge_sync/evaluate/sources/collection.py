@@ -101,6 +101,7 @@ def _build_task(
             query_ids=judgements.query_ids,
             similarity=similarity,
             notes=tuple(notes),
+            query_times=judgements.query_times,
         )
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.npy import memory_map_npy
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import (
@@ -22,7 +22,7 @@ from nudge_sync.evaluate.task import (
 from nudge_sync.feedback.ingest.formats import open_labels
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.schema.rows import get_query_id
-from nudge_sync.feedback.schema.values import BadRow, parse_grade, parse_point_id
+from nudge_sync.feedback.schema.values import BadRow, parse_grade, parse_point_id, parse_timestamp
 from nudge_sync.solve.problem import Similarity
 
 
@@ -37,10 +37,15 @@ class TaskFiles:
     """None: row numbers are the ids."""
     query_ids: Path | None = None
     """None: row numbers are the ids."""
+    query_times: Path | None = None
+    """When each query was asked, one time a line; None: nobody knows."""
 
     @classmethod
     def from_folder(cls, path: Path) -> TaskFiles:
-        """Return the usual names in a folder: documents.npy/.txt, queries.npy/.txt, qrels.tsv."""
+        """Return the usual names in a folder.
+
+        documents.npy/.txt, queries.npy/.txt, qrels.tsv, and times.txt.
+        """
         documents, queries = path / "documents.npy", path / "queries.npy"
         return cls(
             documents=documents,
@@ -48,6 +53,7 @@ class TaskFiles:
             qrels=path / "qrels.tsv",
             document_ids=_path_if_present(documents.with_suffix(".txt")),
             query_ids=_path_if_present(queries.with_suffix(".txt")),
+            query_times=_path_if_present(path / "times.txt"),
         )
 
 
@@ -68,7 +74,15 @@ def read_task(files: TaskFiles, name: str, similarity: Similarity = "dot") -> Ev
     query_ids = _read_ids(files.query_ids, files.queries, len(queries))
     judgements, notes = read_task_judgements(files.qrels, query_ids, document_ids)
     task = EvaluationTask(
-        name, documents, queries, judgements, document_ids, query_ids, similarity, notes
+        name,
+        documents,
+        queries,
+        judgements,
+        document_ids,
+        query_ids,
+        similarity,
+        notes,
+        query_times=_read_times(files.query_times, len(queries)),
     )
     return drop_unanswered_queries(task)
 
@@ -133,6 +147,22 @@ def _load_vectors(path: Path, similarity: Similarity) -> Float32:
             vectors = vectors.astype(np.float32)
     check_rows(vectors, str(path))
     return scale_to_unit(vectors) if similarity == "cosine" else vectors
+
+
+def _read_times(path: Path | None, count: int) -> Float64 | None:
+    """Return the times in `path`, (count,), in seconds since 1970; an empty line is 0."""
+    if path is None:
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) != count:
+        raise InputError(f"{path}: {len(lines)} lines for {count} queries; one time a line")
+    times = np.zeros(count)
+    for number, line in enumerate(lines):
+        try:
+            times[number] = parse_timestamp(line) if line.strip() else 0.0
+        except BadRow as bad:
+            raise InputError(f"{path} line {number + 1}: {bad}") from None
+    return times
 
 
 def _read_ids(path: Path | None, vectors: Path, count: int) -> list[str]:

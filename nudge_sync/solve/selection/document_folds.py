@@ -41,21 +41,23 @@ def hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[Vali
 
     A single split is repeated with other folds until enough documents have been hidden.
     Queries validate on their warm answers where they do so in `splits`. On cold answers validate
-    the same queries, and those that cannot train since all their answers are hidden. Splits that
-    leave nothing to train on, or nothing to validate on, are left out.
+    the same queries, and those that cannot train since all their answers are hidden; but only where
+    a hidden answer attracts. One that is too doubtful for that is mostly none, and nearly every
+    result that people saw is such a one: they would outnumber the answers, and hide what those
+    lose. Splits that leave nothing to train on, or nothing to validate on, are left out.
     """
     folds = hash_rows(task.points) % DOCUMENT_FOLDS
-    relevance = task.queries.relevance
+    relevance, attraction = task.queries.relevance, task.attraction
     hidden_splits = []
     needed = -(-MIN_HIDDEN_DOCUMENTS * DOCUMENT_FOLDS // max(1, len(folds)))
     rounds = max(len(splits), min(DOCUMENT_FOLDS, needed)) if splits else 0
     for number in range(rounds):
         split = splits[number % len(splits)]
         hidden = folds == number % DOCUMENT_FOLDS
-        has_warm = has_answer(mask_judgements(relevance, hidden))
-        has_cold = has_answer(mask_judgements(relevance, ~hidden))
+        has_warm = has_answer(mask_judgements(attraction, hidden))
+        has_cold = has_answer(mask_judgements(attraction, ~hidden))
         train = split.train & ~(has_cold & ~has_warm)
-        validation = split.validation & has_warm
+        validation = split.validation & has_answer(mask_judgements(relevance, hidden))
         if (train & has_warm).any() and validation.any():
             cold_validation = has_cold & (split.validation | ~has_warm)
             hidden_splits.append(ValidationSplit(train, validation, hidden, cold_validation))

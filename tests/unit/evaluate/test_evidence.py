@@ -20,7 +20,10 @@ def test_queries_are_sorted_by_how_often_their_answers_were_judged(finished_stud
     assert tested >= 0.9 * len(
         np.unique(
             np.concatenate(
-                [t.tests["test"][0] for t in finished_study.select_trials("random", "nudge-n")]
+                [
+                    trial.tests["test"].rows
+                    for trial in finished_study.select_trials("random", "nudge-n", "test")
+                ]
             )
         )
     )

@@ -11,14 +11,12 @@ from nudge_sync.errors import InputError
 from nudge_sync.evaluate.protocol import (
     OTHER_CLUSTER_PART,
     SAME_CLUSTER_PART,
-    TEST_PART,
-    QuerySplit,
     group_by_answers,
     split_by_answers,
     split_by_cluster,
-    split_randomly,
     split_task,
 )
+from nudge_sync.evaluate.split import TEST_PART, QuerySplit, split_randomly
 from nudge_sync.evaluate.task import EvaluationTask
 
 

@@ -63,7 +63,8 @@ def test_gains_are_summed_over_the_seeds_that_test_a_query(finished_study):
 
     assert counts.sum() == 2 * 40
     assert not totals[counts == 0].any()
-    first = finished_study.select_trials("random", "nudge-n")[0]
-    rows, values = first.tests["test"]
-    once = counts[rows] == 1
-    np.testing.assert_allclose(totals[rows[once]], (values - finished_study.baseline[rows])[once])
+    scores = finished_study.select_trials("random", "nudge-n", "test")[0].tests["test"]
+    once = counts[scores.rows] == 1
+    np.testing.assert_allclose(
+        totals[scores.rows[once]], (scores.values - finished_study.baseline[scores.rows])[once]
+    )

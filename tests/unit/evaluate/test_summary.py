@@ -12,13 +12,14 @@ from nudge_sync.metrics import METRIC_NAMES
 def test_means_and_gains_are_those_of_the_tested_queries(finished_study, lines):
     column = METRIC_NAMES.index("ndcg@10")
     line = next(one for one in lines if (one.protocol, one.method) == ("random", "nudge-n"))
-    tested = [trial.tests["test"] for trial in finished_study.select_trials("random", "nudge-n")]
-    values = np.concatenate([found[:, column] for _, found in tested])
-    base = np.concatenate([finished_study.baseline[rows, column] for rows, _ in tested])
+    trials = finished_study.select_trials("random", "nudge-n", "test")
+    tested = [trial.tests["test"] for trial in trials]
+    values = np.concatenate([scores.values[:, column] for scores in tested])
+    base = np.concatenate([finished_study.baseline[scores.rows, column] for scores in tested])
 
     assert line.values["ndcg@10"] == pytest.approx(values.mean())
     assert line.gains["ndcg@10"].mean == pytest.approx((values - base).mean())
-    assert line.queries == len(set(np.concatenate([rows for rows, _ in tested]).tolist()))
+    assert line.queries == len(set(np.concatenate([scores.rows for scores in tested]).tolist()))
     assert line.better + line.worse <= line.queries
 
 

@@ -51,15 +51,21 @@ def test_few_searches_hardly_change_what_is_assumed():
     # One list that is all warm: (0 + 20 * 0.5) / 21 = 0.476.
     has_feedback = np.ones(POINTS, bool)
     assert estimate_cold_share(make_searches([[0, 1]]), has_feedback) == ColdShare(0.5, "log")
-    # Eighty of them: 10 / 100.
-    assert estimate_cold_share(make_searches([[0, 1]] * 80), has_feedback) == ColdShare(0.1, "log")
+    # Eighty that are all cold: (80 + 10) / 100.
+    cold = estimate_cold_share(make_searches([[0, 1]] * 80), ~has_feedback)
+    assert cold == ColdShare(0.9, "log")
+
+
+def test_lists_without_a_cold_point_do_not_say_that_cold_points_matter_less():
+    estimate = estimate_cold_share(make_searches([[0, 1]] * 1000), np.ones(POINTS, bool))
+    assert estimate == ColdShare(SUGGESTED_COLD_SHARE, "log")
 
 
 def test_only_the_ranks_that_metrics_look_at_count():
     has_feedback = np.arange(POINTS) == 0
-    warm_then_cold = [0] * 10 + [1] * 5
-    estimate = estimate_cold_share(make_searches([warm_then_cold] * 80), has_feedback)
-    assert estimate.share == 0.1
+    cold_then_warm = [1] * 10 + [0] * 5
+    estimate = estimate_cold_share(make_searches([cold_then_warm] * 80), has_feedback)
+    assert estimate.share == 0.9
 
 
 @pytest.mark.parametrize("lists", [[], [[], []]])

@@ -48,6 +48,16 @@ def test_the_latest_label_wins(destination):
     assert load_judgements(destination).weights.tolist() == [-1.0, 3.0, 4.0]
 
 
+def test_a_query_has_the_time_of_its_search(destination):
+    searches = [search("a", 1, 0, 0, timestamp=5.0), search("b", 0, 1, 0)]
+    put(destination, searches, [Event("b", "relevant", 1), Event("a", "relevant", 2)])
+
+    judgements = load_judgements(destination)
+
+    assert judgements.query_ids == ["a", "b"]
+    assert judgements.query_times.tolist() == [5.0, 0.0]
+
+
 def test_queries_of_another_dimension_and_unknown_ones_are_counted(destination):
     events = [Event(name, "relevant", 1) for name in ("here", "short", "nowhere")]
     put(destination, [search("here", 1, 0, 0), search("short", 1, 0)], events)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
@@ -132,6 +133,21 @@ def test_judgements_of_a_hidden_point_do_not_count(dataset):
     )
     assert full.mean == less.mean
     assert full.queries == len(asks_for_it)
+
+
+def test_a_hidden_answer_that_would_not_attract_tells_nothing(dataset):
+    """People saw it, and it may be an answer; nearly all of these are none."""
+    relevance = dataset.held_out_queries.relevance
+    is_sure = np.arange(relevance.shape[0]) % 2 == 0
+    doubtful = replace(
+        dataset, held_out_weights=csr_matrix(relevance.multiply(is_sure[:, None]) > 0, dtype=float)
+    )
+    choice = choose(dataset)
+    every_answer, sure_answers = (
+        measure(one, choice).report.cold.queries for one in (dataset, doubtful)
+    )
+    assert every_answer == relevance.shape[0]
+    assert sure_answers == is_sure.sum()
 
 
 def test_an_answer_that_never_trained_is_no_warm_one(dataset):

@@ -33,6 +33,21 @@ def test_a_folder_is_a_task(folder):
     assert (task.count_judgements(), task.count_judged_documents()) == (3, 3)
 
 
+def test_times_of_queries_are_read_and_may_be_missing(folder):
+    assert task_in(folder).query_times is None
+
+    (folder / "times.txt").write_text("2024-01-02T00:00:00Z\n\n")
+    assert task_in(folder).query_times.tolist() == [1_704_153_600.0, 0.0]
+
+    (folder / "times.txt").write_text("1704153600\nyesterday\n")
+    with pytest.raises(InputError, match=r"times\.txt line 2: .*unparsable time"):
+        task_in(folder)
+
+    (folder / "times.txt").write_text("1704153600\n")
+    with pytest.raises(InputError, match="1 lines for 2 queries"):
+        task_in(folder)
+
+
 def test_documents_stay_on_disk(folder):
     assert isinstance(task_in(folder).documents, np.memmap)
 

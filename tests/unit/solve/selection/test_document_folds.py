@@ -73,6 +73,24 @@ def test_who_trains_and_who_validates():
         assert not (split.train & (split.validation | split.cold_validation)).any()
 
 
+def test_an_answer_too_doubtful_to_attract_makes_no_cold_query():
+    task, splits = build_cold_task()
+    first_answers = task.queries.relevance.tolil()
+    for row, answers in enumerate(first_answers.rows):
+        first_answers[row, answers[1:]] = 0
+    sure = csr_matrix(first_answers)
+    sure.eliminate_zeros()
+    queries = task.queries
+    doubtful = build_task(
+        task.points, queries, sure, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE, task.cold_share
+    )
+    for split in hide_documents(doubtful, splits):
+        has_cold = has_answer(sure[:, split.hidden])
+        assert (has_answer(queries.relevance[:, split.hidden]) & ~has_cold).any()
+        np.testing.assert_array_equal(split.cold_validation, has_cold)
+        assert not (split.train & has_cold).any()
+
+
 def test_a_query_is_scored_on_one_kind_of_answer_with_the_others_taken_out():
     task, splits = build_cold_task()
     (split, *_), grades = hide_documents(task, splits), task.queries.relevance.toarray()
