@@ -13,6 +13,9 @@ from nudge_sync.base.arrays import Float64
 from nudge_sync.config import GateSettings
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 
+TYPICAL_GAIN_DEVIATION = 0.2
+"""Standard deviation of a query's gain, assumed where there is no plan yet to measure it by;
+`benchmarks/calibration.py` prints that of real collections."""
 _FEWEST_DRIFTED = 20
 """Drifted points that are too few to say what happened."""
 
@@ -115,6 +118,17 @@ def confidence_interval(values: Float64, confidence: float) -> tuple[float, floa
     quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
     half_width = float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
     return _mean(values) - half_width, _mean(values) + half_width
+
+
+def estimate_smallest_gain(query_count: int, confidence: float) -> float | None:
+    """Return about the smallest mean gain whose interval lies above zero; None below two queries.
+
+    That is Student's t s / sqrt(n) for n held-out queries and s = `TYPICAL_GAIN_DEVIATION`.
+    """
+    if query_count < 2:  # noqa: PLR2004
+        return None
+    quantile = float(stdtrit(query_count - 1, (1 + confidence) / 2))
+    return min(quantile * TYPICAL_GAIN_DEVIATION / float(np.sqrt(query_count)), 1.0)
 
 
 def _mean(values: Float64) -> float:

@@ -10,11 +10,13 @@ from scipy import stats
 
 from nudge_sync.config import GateSettings
 from nudge_sync.planning.gate import (
+    TYPICAL_GAIN_DEVIATION,
     Drift,
     Gate,
     HeldOutScores,
     check_gate,
     confidence_interval,
+    estimate_smallest_gain,
 )
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 
@@ -157,3 +159,19 @@ def test_a_kinder_plan_is_never_refused_where_a_harsher_one_passes(
         looser = judge_cold(make_cold_report(mean, margin), max_cold_loss + more_allowed)
         assert kinder.passed
         assert looser.passed
+
+
+def test_the_smallest_gain_that_so_many_queries_can_show():
+    assert estimate_smallest_gain(1, 0.95) is None
+    # Student's t with 99 degrees of freedom is 1.9842 at 95 %: 1.9842 * 0.2 / 10.
+    assert estimate_smallest_gain(100, 0.95) == pytest.approx(0.039684, abs=1e-6)
+    assert estimate_smallest_gain(400, 0.95) < estimate_smallest_gain(100, 0.95) / 1.9
+    assert estimate_smallest_gain(2, 0.999) == 1.0
+
+
+def test_a_gain_just_above_the_smallest_passes_where_gains_scatter_as_assumed():
+    gains = np.random.default_rng(0).normal(size=200)
+    gains = TYPICAL_GAIN_DEVIATION * (gains - gains.mean()) / gains.std(ddof=1)
+    smallest = estimate_smallest_gain(200, 0.95)
+    assert confidence_interval(gains + 1.001 * smallest, 0.95)[0] > 0
+    assert confidence_interval(gains + 0.999 * smallest, 0.95)[0] < 0

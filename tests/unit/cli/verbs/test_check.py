@@ -49,3 +49,19 @@ def test_how_much_answers_without_feedback_count_is_said(untouched_workspace: Wo
     blind = json.loads(invoke("check", "--config", str(path), "--json").stdout)
     assert blind["collections"]["docs"]["cold"] is None
     assert any('solver.cold_share is "off"' in note for note in blind["notes"])
+
+
+def test_the_smallest_gain_that_the_feedback_can_show_is_said(
+    untouched_workspace: Workspace, tmp_path
+):
+    empty = untouched_workspace.run("check")["collections"]["docs"]
+    assert empty["held_out"] == {"queries": 0, "smallest_gain": None}
+
+    workspace = untouched_workspace.copy_to(tmp_path / "judged")
+    workspace.run("feedback", "import", str(workspace.feedback_path))
+    result = workspace.run("check")
+    held_out = result["collections"]["docs"]["held_out"]
+    assert held_out["queries"] == workspace.run("plan")["queries"]["held"]
+    assert 0 < held_out["smallest_gain"] < 1
+    points = f"about {100 * held_out['smallest_gain']:.1f} points or more"
+    assert any(points in note for note in result["notes"])
