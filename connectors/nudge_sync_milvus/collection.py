@@ -49,9 +49,9 @@ from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
 """Bytes assumed for a row's key and the message around it."""
-_PARALLEL_WRITES = 2
-"""Calls of `write` under way at once: while one reads back, and waits for the server's clock to
-tick, the other compares and upserts."""
+_PARALLEL_WRITES = 3
+"""Calls of `write` under way at once: while some read back, and wait for the server's clock to
+tick, others compare and upsert."""
 _MAX_PENDING_SHARE = 0.1
 """Of the rows: with more that wait to be indexed, the collection is not ready."""
 _MAX_PENDING_ROWS = 10_000

@@ -43,7 +43,7 @@ _PARALLEL_WRITES = 2
 class QdrantCollection:
     """See `nudge_sync.connector.Collection`.
 
-    **The window of `write`.** Rows go 200 at a time; between their compare and their write lies
+    **The window of `write`.** Rows go 150 at a time; between their compare and their write lies
     one round trip. Two such batches at a time are in it, and others are read back meanwhile. An
     application's write that lands in it is overwritten, unless `payload_mark` is set: rows are then
     marked in their payload before the compare, and written on the condition that the mark is still

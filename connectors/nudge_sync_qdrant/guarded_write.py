@@ -27,12 +27,11 @@ from nudge_sync_qdrant.rest_points import build_json_update, send_json_updates
 from nudge_sync_qdrant_common.guarded_write import compare_and_write, update_marked, write_batches
 from nudge_sync_qdrant_common.ids import select_possible_ids
 
-_WRITE_BATCH_ROWS = 200
-"""Few, because a row is open to being overwritten from its batch's read to its batch's update, and
-the client takes longer to turn vectors into JSON than the server to store them.
-"""
+_WRITE_BATCH_ROWS = 150
+"""Few, because a row is open to being overwritten from its batch's read to its batch's update."""
 _WRITE_THREADS = 2
-"""Batches under way at once: the client works on one while the server works on the other."""
+"""Batches of one call under way at once: the client works on one while the server works on the
+other."""
 BuildUpdate: TypeAlias = Callable[[PointId, Float32, str], Any]
 """Makes what a request says of one point, from its id, its new vector and the vector's name."""
 
