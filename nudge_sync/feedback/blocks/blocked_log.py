@@ -28,6 +28,7 @@ EARLIEST_DATED = 1.0
 END_OF_TIME = LAST_MOMENT / 1000
 LogPart: TypeAlias = list[Record] | EventBlock | SearchBlock
 MIN_RECORDS = 20_000
+_COUNTING_ATTEMPTS = 3
 _SECONDS_PER_DAY = 86_400
 
 
@@ -97,9 +98,12 @@ class BlockedLog:
         low = int(-(-max(start, EARLIEST_DATED) // self.rules.length)) * self.rules.length
         closed = (self._begun_at - self.rules.settling_ms) // 1000
         high = closed // self.rules.length * self.rules.length
-        if self._heads is None or low >= high or self._is_better_read_whole(records, start):
+        if low >= high or records.count() < self.rules.min_records:
             self._discard(self._list_heads(kind))
             yield from self._scan(records, list_time_ranges(start))
+        elif self._heads is None or (not start and _has_timeless_records(records)):
+            yield from self._scan(records, list_time_ranges(start))
+            return
         else:
             undated, early = (0.0, EARLIEST_DATED), (max(start, EARLIEST_DATED), float(low))
             yield from self._scan(records, [{"timestamp": undated}, {"timestamp": early}])
@@ -118,13 +122,6 @@ class BlockedLog:
     @property
     def _store(self) -> BlockStore:
         return BlockStore(self.blocks)
-
-    def _is_better_read_whole(self, records: Records, start: float) -> bool:
-        """Return whether there are few records, or some that no range of times finds."""
-        count = records.count()
-        if count < self.rules.min_records:
-            return True
-        return not start and count != records.count({"timestamp": (0.0, END_OF_TIME)})
 
     def _read_closed(
         self, kind: BlockKind, records: Records, low: int, high: int
@@ -254,6 +251,18 @@ class BlockedLog:
             for batch in records.scan(where or None, vectors=False):
                 self.counts.records_read += len(batch)
                 yield batch
+
+
+def _has_timeless_records(records: Records) -> bool:
+    """Return whether there are records that no range of times finds.
+
+    What is stored between two counts makes the second one larger, and must not look like that; what
+    is erased between them does, but not each time.
+    """
+    return all(
+        records.count() > records.count({"timestamp": (0.0, END_OF_TIME)})
+        for _ in range(_COUNTING_ATTEMPTS)
+    )
 
 
 def list_time_ranges(start: float) -> list[Where]:

@@ -144,6 +144,23 @@ def test_a_record_that_no_range_of_times_finds_is_read_all_the_same(clocked):
     assert clocked.read(writes=True).reused == 5
 
 
+def test_what_is_stored_while_records_are_counted_costs_no_block(clocked):
+    clocked.read(writes=True)
+    count, numbers = clocked.events.count, iter(range(1000, 2000))
+
+    def count_in_traffic(where=None):
+        result = count(where)
+        clocked.click(next(numbers), clocked.now / 1000)
+        return result
+
+    clocked.events.count = count_in_traffic
+    blocked = clocked.open(writes=True)
+    load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
+    assert (blocked.counts.reused, blocked.counts.made) == (10, 0)
+    clocked.events.count = count
+    assert clocked.read().reused == 10
+
+
 def test_searches_that_only_records_can_tell_of_get_no_block(clocked):
     clocked.queries.put(
         [
