@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cold_trial import drop_zeros, unit_rows
+from common.cold_trial import drop_zeros, unit_rows
+from common.solver_protocol import Dataset, load_dataset
 from scipy.stats import t as student
-from solver_protocol import Dataset, load_dataset
 
 from nudge_sync import finetune
 from nudge_sync.config import GateSettings

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from common.simulated_feedback import DEPTH, RELEVANT_CLICK_RATE, Case, Corpus, build_log
 from feedback_simulation import Trial, make_trial, measure_bounds, to_grades
-from simulated_feedback import DEPTH, RELEVANT_CLICK_RATE, Case, Corpus, build_log
 
 from nudge_sync.feedback.judgements import build_judgements
 from nudge_sync.feedback.log.columns import Log

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from click_behaviours import draw_clicks
-from cold_trial import ColdTrial, unit_rows
-from simulated_feedback import DEPTH, Case
-from solver_protocol import SETS, Dataset, load_dataset
+from common.click_behaviours import draw_clicks
+from common.cold_trial import ColdTrial, unit_rows
+from common.simulated_feedback import DEPTH, Case
+from common.solver_protocol import SETS, Dataset, load_dataset
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, SolverSettings

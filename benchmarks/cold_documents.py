@@ -17,9 +17,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from cold_trial import KINDS, ColdResult, ColdTrial, unit_rows
+from common.cold_trial import KINDS, ColdResult, ColdTrial, unit_rows
+from common.solver_protocol import SETS, Dataset, load_dataset
 from scipy.stats import t as student
-from solver_protocol import SETS, Dataset, load_dataset
 
 from nudge_sync.solve.selection.document_folds import SUGGESTED_COLD_SHARE
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from common.solver_protocol import SETS, Dataset, load_dataset
 from qdrant_edge import Point, UpdateOperation
 from scipy.sparse import csr_matrix
-from solver_protocol import SETS, Dataset, load_dataset
 
 import nudge_sync_qdrant_edge
 from nudge_sync import cycle, finetune

@@ -34,8 +34,7 @@ from typing import Any
 
 import numpy as np
 import ville
-from scipy.stats import norm
-from simulated_canaries import (
+from common.simulated_canaries import (
     DEMO,
     Canaries,
     World,
@@ -46,6 +45,7 @@ from simulated_canaries import (
     simulate_split,
     split_chunks,
 )
+from scipy.stats import norm
 
 from nudge_sync.experiment.evidence.decision import decide, weigh_evidence
 from nudge_sync.experiment.evidence.sample_ratio import MISMATCH_ALPHA, compute_ratio_evidence

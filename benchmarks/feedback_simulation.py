@@ -29,7 +29,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from simulated_feedback import (
+from common.simulated_feedback import (
     CASES,
     DEPTH,
     SETS,

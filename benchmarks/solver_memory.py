@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from solver_protocol import normalise_rows
+from common.solver_protocol import normalise_rows
 
 from nudge_sync import finetune
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from solver_protocol import (
+from common.solver_protocol import (
     METRICS,
     SETS,
     load_dataset,

@@ -10,8 +10,8 @@ import contextlib
 import io
 
 import numpy as np
+from common.solver_protocol import load_dataset, normalise_rows, split_queries
 from nudge import NUDGEM, NUDGEN
-from solver_protocol import load_dataset, normalise_rows, split_queries
 
 from nudge_sync import finetune, nudge_ft
 

@@ -12,7 +12,7 @@ import time
 
 import faiss
 import numpy as np
-from solver_protocol import normalise_rows
+from common.solver_protocol import normalise_rows
 
 from nudge_sync import finetune
 from nudge_sync.solve.topk import find_top_k

@@ -7,7 +7,7 @@
 `write` compares before, and reads back after. Both run in one process, in turns, on one collection
 and with the same batches; the median of the rounds counts. The bare client sends a batch as one
 request, and then the next; of `write` as many calls are under way as the collection allows, as in
-a cycle, and each may divide its batch. An engine is a module `write_rate_<name>.py` here with a
+a cycle, and each may divide its batch. An engine is a module `common/write_rate_<name>.py` with a
 function `open_engine(points, dimension) -> Engine`.
 """
 
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    module = importlib.import_module(f"write_rate_{given.engine}")
+    module = importlib.import_module(f"common.write_rate_{given.engine}")
     engine: Engine = module.open_engine(given.points, given.dimension)
     try:
         ids = np.random.default_rng(0).permutation(given.points)[: given.rows].tolist()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from click_behaviours import Behaviour, draw_clicks
 
+from common.click_behaviours import Behaviour, draw_clicks
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
 
-SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[2] / "shared")) / "data"
+SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[3] / "shared")) / "data"
 SETS = ("metatool-minilm", "nfcorpus-minilm")
 DEPTH, EXPLORATION_DEPTH, PROMOTED_DOCUMENTS, RELEVANT_CLICK_RATE = 20, 60, 5, 0.9
 EXPLORED_INDEX = 9

@@ -31,7 +31,7 @@ class Dataset:
 
 
 def find_data_folder() -> Path:
-    beside = Path(__file__).resolve().parents[2] / "shared"
+    beside = Path(__file__).resolve().parents[3] / "shared"
     return Path(os.environ.get("NUDGE_SYNC_SHARED", beside)) / "data"
 
 

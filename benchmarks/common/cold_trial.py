@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from solver_protocol import Dataset
-from transport import transport_neighbours
 
+from common.solver_protocol import Dataset
+from common.transport import transport_neighbours
 from nudge_sync import finetune
 
 KINDS = ("all", "warm", "cold")

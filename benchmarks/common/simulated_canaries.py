@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from simulated_feedback import SHARED, load_corpus
 
+from common.simulated_feedback import SHARED, load_corpus
 from nudge_sync import cycle, finetune
 from nudge_sync.config import CollectionSettings
 from nudge_sync.demo.demo_cycle import import_requests

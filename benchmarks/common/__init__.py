@@ -1,0 +1,1 @@
+"""What several benchmarks share: data, trials, simulated people, engines of a write rate."""
