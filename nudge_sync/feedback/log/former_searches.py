@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.connector import Record
 from nudge_sync.feedback.schema.records import SPACE_FIELD
 from nudge_sync.store.embedding_space import EmbeddingSpace
@@ -29,6 +30,17 @@ class FormerSearches:
             kept = [record for record in batch if not self._is_former(record)]
             self.count += len(batch) - len(kept)
             yield kept
+
+    def leave_out_rows(self, rows: Int64, times: Float64) -> Int64:
+        """Return the rows without the searches of former spaces, none of them embedded again.
+
+        rows: (r,). times: of each row there is, (n,), in seconds since 1970.
+        """
+        if not self._space.since:
+            return rows
+        kept = rows[times[rows] * 1000 >= self._space.since]
+        self.count += len(rows) - len(kept)
+        return kept
 
     def _is_former(self, record: Record) -> bool:
         document = record.document

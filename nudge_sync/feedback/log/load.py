@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import time
 
@@ -13,6 +13,7 @@ from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBui
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.former_searches import FormerSearches
 from nudge_sync.feedback.log.freeze import freeze_log
+from nudge_sync.feedback.log.joined_records import split_events, split_searches
 from nudge_sync.feedback.log.validation import RecordValidator
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace
@@ -49,12 +50,20 @@ def load_log(
         events_builder = EventsBuilder(settings.actions, encoders)
         time_ranges = _list_time_ranges(settings.history_days)
         records_read = 0
+        events, event_table = split_events(events)
         for batch in _scan(events, time_ranges, vectors=False):
             events_builder.add_batch(validator.validate_events(batch))
             records_read += len(batch)
             progress(EVENTS_STAGE, records_read, 0)
+        if event_table is not None:
+            tell = _tell_rows(progress, EVENTS_STAGE, records_read)
+            validator.unreadable_records += event_table.add_to(
+                events_builder, encoders, time_ranges, tell
+            )
         events_builder.flush()
         unreadable_events = validator.unreadable_records
+        # No column of a table is one that a filter of searches names.
+        queries, search_table = (queries, None) if searches_where else split_searches(queries)
         for reads_vectors in (False, True):
             former_searches = FormerSearches(space)
             searches_builder, validator.unreadable_records = (
@@ -67,8 +76,19 @@ def load_log(
             batches = former_searches.leave_out(
                 _scan(queries, where, vectors=searches_builder.reads_vectors)
             )
-            if _read_searches(queries, batches, searches_builder, validator, progress):
-                break
+            if not _read_searches(queries, batches, searches_builder, validator, progress):
+                continue
+            if search_table is not None:
+                tell = _tell_rows(progress, SEARCHES_STAGE, len(searches_builder.time))
+                validator.unreadable_records += search_table.add_to(
+                    searches_builder,
+                    encoders,
+                    time_ranges,
+                    own=queries,
+                    former_searches=former_searches,
+                    progress=tell,
+                )
+            break
         return replace(
             freeze_log(events_builder, searches_builder, encoders),
             unreadable_records=validator.unreadable_records,
@@ -92,6 +112,15 @@ def _read_searches(
         progress(SEARCHES_STAGE, records_read, 0)
     searches_builder.flush()
     return searches_builder.fetch_vectors(queries)
+
+
+def _tell_rows(progress: Progress, stage: str, records_read: int) -> Callable[[int], None]:
+    """Return what is told of the rows of a table that come after some records."""
+
+    def tell(rows_read: int) -> None:
+        progress(stage, records_read + rows_read, 0)
+
+    return tell
 
 
 def _list_time_ranges(history_days: float | None) -> list[Where]:
