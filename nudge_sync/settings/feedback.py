@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nudge_sync.connector.settings import Section
 from nudge_sync.settings.embed import EmbedSettings
+from nudge_sync.settings.log_place import LogPlace
 from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.settings.traces import TraceIntakeSettings
 
@@ -23,32 +24,36 @@ DEFAULT_ACTIONS = {
 }
 
 
-class SearchLog(Section):
-    """A collection of the application's own that holds searches, and the names of its fields.
+class SearchLog(LogPlace):
+    """Where an application keeps its searches, and the names of their fields.
 
     Dots lead into nested fields; "" means that the log has no such field.
     """
 
-    collection: str
     query_id: str = ""
-    """The field of the query's id; "": the point's own id."""
+    """The field of the query's id; "": the point's own id. Files and tables need it."""
     vector: str = ""
-    """The name of the query's vector; "" is the default vector."""
+    """The name of the query's vector; "" is the default vector. Files and tables need it."""
     text: str = ""
     time: str = ""
     shown: str = ""
     session: str = ""
     client: str = ""
 
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if self.is_table and not (self.query_id and self.vector):
+            raise ValueError("files and tables need query_id and vector, the names of two columns")
+        return self
 
-class EventLog(Section):
-    """A collection of the application's own that holds events, and the names of its fields.
 
-    Each of its points is one event, or a search with the list of the points clicked. Dots lead into
-    nested fields; "" means that the log has no such field.
+class EventLog(LogPlace):
+    """Where an application keeps its events, and the names of their fields.
+
+    Each of its points or rows is one event, or a search with the list of the points clicked. Dots
+    lead into nested fields; "" means that the log has no such field.
     """
 
-    collection: str
     query_id: str
     point: str
     """The field of the point's id, or of a list of ids."""
@@ -65,9 +70,9 @@ class FeedbackSettings(Section):
     """How events become judgements."""
 
     searches: SearchLog | None = None
-    """Searches that the application logs in a collection of its own; only read."""
+    """Searches that the application logs in a place of its own; only read."""
     events: EventLog | None = None
-    """Events that the application logs in a collection of its own; only read."""
+    """Events that the application logs in a place of its own; only read."""
     embed: EmbedSettings | None = None
     """What embeds texts of queries: of searches that come without a vector, and of those that are
     tried in the console."""

@@ -16,8 +16,9 @@ from math import nan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float32, Float64, Int32
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
@@ -63,6 +64,11 @@ class EncodedColumn:
             numbers[used] = self._encode([values[row] for row in used.tolist()])
             self._numbers.frombytes(numbers[rows].tobytes())
 
+    def extend_numbers(self, numbers: Int32) -> None:
+        """Append values that the encoder has turned into numbers already."""
+        self.flush()
+        self._numbers.frombytes(numbers.tobytes())
+
     def take(self) -> array[int]:
         """Return the numbers of all flushed values, and forget them."""
         numbers, self._numbers = self._numbers, array("i")
@@ -88,6 +94,21 @@ class Encoders:
     def encode_query_ids(self, query_ids: list[str]) -> Int32:
         """Return the numbers of query ids that events name, new ones where needed, (n,)."""
         return self.query_ids.encode(hash_strings(query_ids))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """Events with a weighted action as columns of n values each; see `EventsBuilder`."""
+
+    search: Int32
+    """The numbers that the encoders gave, as of the next three."""
+    point: Int32
+    session: Int32
+    client: Int32
+    weight: Float64
+    time: Float64
+    rank: Int32
+    is_label: NDArray[np.bool_]
 
 
 class EventsBuilder:
@@ -122,25 +143,45 @@ class EventsBuilder:
         is_label = {name: self._is_label(name) for name in set(batch.action_name)}
         self.is_label.extend(map(is_label.__getitem__, batch.action_name))
 
+    def count_actions(
+        self, names: Sequence[str], counts: Int64
+    ) -> tuple[Float64, NDArray[np.bool_]]:
+        """Count events by their action; return the weight of each action, NaN where it has none,
+        (a,), and whether it is a label, (a,).
+        """
+        for name, count in zip(names, counts.tolist(), strict=True):
+            if count:
+                self.action_counts[name] += count
+        weights = np.array([self._action_weights.get(name, nan) for name in names], np.float64)
+        self.unweighted_events += int(counts[np.isnan(weights)].sum())
+        is_label = [name in self._action_weights and self._is_label(name) for name in names]
+        return weights, np.array(is_label, np.bool_)
+
     def add_block(self, block: EventBlock) -> None:
         """Take the events of a block as `add_batch` takes them one by one."""
-        names = block.action_names
-        counts = np.bincount(block.action, minlength=len(names)).tolist()
-        self.action_counts.update(dict(zip(names, counts, strict=True)))
-        has_weight = np.array([name in self._action_weights for name in names], np.bool_)
-        keep = has_weight[block.action]
-        self.unweighted_events += len(keep) - int(keep.sum())
+        counts = np.bincount(block.action, minlength=len(block.action_names))
+        weights, is_label = self.count_actions(block.action_names, counts)
+        keep = ~np.isnan(weights)[block.action]
         action = block.action[keep]
         self.search.extend_rows(block.query_ids, block.query[keep])
         self.point.extend_rows(block.point_ids, block.point[keep])
         self.session.extend_rows(block.session_ids, block.session[keep])
         self.client.extend_rows(block.client_ids, block.client[keep])
-        weight = np.array([self._action_weights.get(name, nan) for name in names], np.float64)
-        self.weight.frombytes(_apply_grades(weight[action], block.grade[keep]).tobytes())
+        self.weight.frombytes(_apply_grades(weights[action], block.grade[keep]).tobytes())
         self.time.frombytes(block.time[keep].tobytes())
         self.rank.frombytes(block.rank[keep].tobytes())
-        is_label = [name in self._action_weights and self._is_label(name) for name in names]
-        self.is_label.frombytes(np.array(is_label, np.int8)[action].tobytes())
+        self.is_label.frombytes(is_label[action].tobytes())
+
+    def add_columns(self, columns: EventColumns) -> None:
+        """Take events whose actions are counted already and have a weight."""
+        self.search.extend_numbers(columns.search)
+        self.point.extend_numbers(columns.point)
+        self.session.extend_numbers(columns.session)
+        self.client.extend_numbers(columns.client)
+        self.weight.frombytes(columns.weight.tobytes())
+        self.time.frombytes(columns.time.tobytes())
+        self.rank.frombytes(columns.rank.tobytes())
+        self.is_label.frombytes(columns.is_label.tobytes())
 
     def flush(self) -> None:
         """Encode the values of all columns that still wait."""
@@ -169,6 +210,23 @@ def _apply_grades(weights: Float64, grades: Float64) -> Float64:
     products = weights * grades
     graded = np.where(grades > 0, products, -np.abs(products))
     return np.where(np.isnan(grades), weights, graded)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchColumns:
+    """Searches as columns of n values each; see `SearchesBuilder`."""
+
+    query_ids: Sequence[str]
+    query_number: Int32
+    """Their numbers among the query ids that events name, or -1."""
+    session: Int32
+    """The numbers that the encoders gave, as of the next."""
+    client: Int32
+    shown: Int32
+    """The numbers of the points shown, one search after the other."""
+    shown_count: Int32
+    time: Float64
+    vector_hash: Int64
 
 
 class SearchesBuilder:
@@ -205,7 +263,7 @@ class SearchesBuilder:
         again, with their vectors.
         """
         query_ids = [record.key for record in batch.records]
-        numbers = self._query_id_interner.look_up(hash_strings(query_ids))
+        numbers = self.look_up_query_ids(query_ids)
         if self.reads_vectors:
             self._add_vectors([record.vector for record in batch.records], numbers)
         elif not self._add_digests(batch.digest, query_ids, numbers):
@@ -239,6 +297,28 @@ class SearchesBuilder:
         self.shown_count.frombytes(block.shown_count.tobytes())
         self.time.frombytes(block.time.tobytes())
         self._add_block_propensities(block)
+
+    def add_columns(self, columns: SearchColumns) -> None:
+        """Take searches without propensities, whose vectors are in `vector_by_hash` already."""
+        self.query_ids.add(columns.query_ids)
+        self.query_number.frombytes(columns.query_number.tobytes())
+        self.session.extend_numbers(columns.session)
+        self.client.extend_numbers(columns.client)
+        self.shown.extend_numbers(columns.shown)
+        self.shown_count.frombytes(columns.shown_count.tobytes())
+        self.time.frombytes(columns.time.tobytes())
+        self.vector_hash.frombytes(columns.vector_hash.tobytes())
+        self._shown_total += len(columns.shown)
+        if self.propensities is not None:
+            self.propensities.extend([nan] * len(columns.shown))
+
+    def look_up_query_ids(self, query_ids: Sequence[str]) -> Int32:
+        """Return the numbers of query ids among those that events name, or -1, (n,)."""
+        return self._query_id_interner.look_up(hash_strings(query_ids))
+
+    def add_vector(self, vector_hash: int, vector: Float32) -> None:
+        """Take a vector of `dimension` numbers under the hash that stands for it."""
+        self.vector_by_hash[vector_hash] = compute_vector_digest(vector), unit_vector(vector)
 
     def fetch_vectors(self, queries: Records) -> bool:
         """Read one vector for each digest. Return False where one does not match its digest."""
@@ -305,10 +385,7 @@ class SearchesBuilder:
                 and vector_hash != NO_VECTOR
                 and vector is not None
             ):
-                self.vector_by_hash[vector_hash] = (
-                    compute_vector_digest(vector),
-                    unit_vector(vector),
-                )
+                self.add_vector(vector_hash, vector)
 
     def _hash_vector(self, vector: Float32 | None) -> int:
         if vector is None or vector.shape != self._vector_shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.connector import Record
 from nudge_sync.feedback.blocks.columns import SearchBlock
 from nudge_sync.feedback.schema.records import SPACE_FIELD
@@ -34,6 +35,17 @@ class FormerSearches:
         is_former = block.find_former(self._space.number, self._space.since)
         self.count += int(is_former.sum())
         return block.select(~is_former)
+
+    def leave_out_rows(self, rows: Int64, times: Float64) -> Int64:
+        """Return the rows without the searches of former spaces, none of them embedded again.
+
+        rows: (r,). times: of each row there is, (n,), in seconds since 1970.
+        """
+        if not self._space.since:
+            return rows
+        kept = rows[times[rows] * 1000 >= self._space.since]
+        self.count += len(rows) - len(kept)
+        return kept
 
     def _is_former(self, record: Record) -> bool:
         document = record.document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import time
 
@@ -20,6 +20,7 @@ from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBui
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.former_searches import FormerSearches
 from nudge_sync.feedback.log.freeze import freeze_log
+from nudge_sync.feedback.log.joined_records import split_events, split_searches
 from nudge_sync.feedback.log.validation import RecordValidator
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace
@@ -55,15 +56,25 @@ def load_log(
         encoders, validator = Encoders(), RecordValidator()
         events_builder = EventsBuilder(settings.actions, encoders)
         start = _find_start(settings.history_days)
+        time_ranges = list_time_ranges(start)
+        events, event_table = split_events(events)
         if blocks is not None:
             blocks.begin()
         parts = (
-            _scan(events, list_time_ranges(start), vectors=False)
+            _scan(events, time_ranges, vectors=False)
             if blocks is None
             else blocks.read("events", start)
         )
-        _read_events(parts, events_builder, validator, progress)
+        records_read = _read_events(parts, events_builder, validator, progress)
+        if event_table is not None:
+            tell = _tell_rows(progress, EVENTS_STAGE, records_read)
+            validator.unreadable_records += event_table.add_to(
+                events_builder, encoders, time_ranges, tell
+            )
+        events_builder.flush()
         unreadable_events = validator.unreadable_records
+        # No column of a table is one that a filter of searches names.
+        queries, search_table = (queries, None) if searches_where else split_searches(queries)
         for reads_vectors in (False, True):
             former_searches = FormerSearches(space)
             searches_builder, validator.unreadable_records = (
@@ -71,16 +82,27 @@ def load_log(
                 unreadable_events,
             )
             where: list[Where] = [
-                {**time_range, **(searches_where or {})} for time_range in list_time_ranges(start)
+                {**time_range, **(searches_where or {})} for time_range in time_ranges
             ]
             parts = (
                 _scan(queries, where, vectors=reads_vectors)
                 if blocks is None or reads_vectors
                 else blocks.read("searches", start)
             )
-            readers = _SearchesReader(searches_builder, validator, former_searches)
-            if readers.read(parts, progress) and searches_builder.fetch_vectors(queries):
-                break
+            reader = _SearchesReader(searches_builder, validator, former_searches)
+            if not (reader.read(parts, progress) and searches_builder.fetch_vectors(queries)):
+                continue
+            if search_table is not None:
+                tell = _tell_rows(progress, SEARCHES_STAGE, len(searches_builder.time))
+                validator.unreadable_records += search_table.add_to(
+                    searches_builder,
+                    encoders,
+                    time_ranges,
+                    own=queries,
+                    former_searches=former_searches,
+                    progress=tell,
+                )
+            break
         if blocks is not None:
             blocks.finish()
         return replace(
@@ -95,7 +117,8 @@ def _read_events(
     builder: EventsBuilder,
     validator: RecordValidator,
     progress: Progress,
-) -> None:
+) -> int:
+    """Read all events, and return how many records that were."""
     records_read = 0
     for part in parts:
         if isinstance(part, EventBlock):
@@ -105,7 +128,7 @@ def _read_events(
             builder.add_batch(validator.validate_events(part))
         records_read += len(part)
         progress(EVENTS_STAGE, records_read, 0)
-    builder.flush()
+    return records_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +153,15 @@ class _SearchesReader:
     def _add_batch(self, records: list[Record]) -> bool:
         kept = self.former_searches.leave_out(records)
         return self.builder.add_batch(self.validator.validate_searches(kept))
+
+
+def _tell_rows(progress: Progress, stage: str, records_read: int) -> Callable[[int], None]:
+    """Return what is told of the rows of a table that come after some records."""
+
+    def tell(rows_read: int) -> None:
+        progress(stage, records_read + rows_read, 0)
+
+    return tell
 
 
 def _find_start(history_days: float | None) -> float:

@@ -33,9 +33,10 @@ class PointIdResolver:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._has_integer_ids = collection.describe().integer_ids
+        self.has_integer_ids = collection.describe().integer_ids
+        """Whether every id that is a number stands for that integer, looked up or not."""
         self._resolved_ids: dict[PointId, PointId | None] = {}
-        self._number_type: type[int | str] | None = int if self._has_integer_ids else None
+        self._number_type: type[int | str] | None = int if self.has_integer_ids else None
 
     def look_up(self, raw_ids: Iterable[PointId]) -> None:
         """Read those of `raw_ids` that were not looked up yet from the collection, in batches."""
@@ -80,8 +81,7 @@ class PointIdResolver:
 
     def _look_up_batch(self, raw_ids: Sequence[PointId]) -> None:
         candidates = {
-            raw_id: _list_candidates(raw_id, integer_ids=self._has_integer_ids)
-            for raw_id in raw_ids
+            raw_id: _list_candidates(raw_id, integer_ids=self.has_integer_ids) for raw_id in raw_ids
         }
         all_candidates = sort_ids(chain.from_iterable(candidates.values()))
         present = set(self._collection.read(all_candidates).ids)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.connector import PointId
 from nudge_sync.errors import InputError
 from nudge_sync.store.schema import LAST_MOMENT
@@ -24,19 +24,22 @@ MAX_GRADE = 1e6
 MAX_POSITION = 1_000_000
 MILLISECONDS_THRESHOLD = 1e11
 """A timestamp from here on is in milliseconds since 1970; in seconds this is the year 5138."""
-_MICROSECONDS_THRESHOLD = float(LAST_MOMENT)
+MICROSECONDS_THRESHOLD = float(LAST_MOMENT)
 """The first moment that is none in milliseconds; in microseconds it lies in 1978."""
-_NANOSECONDS_THRESHOLD = 1000 * _MICROSECONDS_THRESHOLD
-_END_OF_TIME = LAST_MOMENT / 1000
+NANOSECONDS_THRESHOLD = 1000 * MICROSECONDS_THRESHOLD
+"""The first moment that is none in microseconds."""
+END_OF_TIME = LAST_MOMENT / 1000
 """Seconds since 1970."""
-_MAX_CLOCK_SKEW = 86_400.0
+MAX_CLOCK_SKEW = 86_400.0
+"""Seconds that a moment may lie ahead of this machine's clock."""
 _ID_LIMIT = 2**64
 _DECIMAL = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _EPOCH = re.compile(r"[0-9]{9,19}(\.[0-9]*)?")
 _COMPACT_MOMENT = re.compile(r"(19|20)[0-9]{12}")
 _ZONE_NAME = re.compile(r"\s*(UTC|GMT)$")
 _LOG_MOMENT = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:")
-_OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
+OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
+"""Where an entry of a list of ids is an object, the keys that may hold its id, likeliest first."""
 _LIST_SEPARATORS = re.compile(r"\s*[|;,]\s*|\s+")
 
 
@@ -98,7 +101,7 @@ def parse_timestamp(value: Any) -> float:
         number = _parse_moment(value.strip()) if isinstance(value, str) else _scale(float(value))
     except (ValueError, TypeError, OverflowError):
         raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
-    if isinstance(value, bool) or not 0 <= number < _END_OF_TIME:
+    if isinstance(value, bool) or not 0 <= number < END_OF_TIME:
         raise BadRow("unparsable time", "outside the years 1970 to 9999")
     return number
 
@@ -107,18 +110,34 @@ def parse_past_timestamp(value: Any) -> float:
     """Return what `parse_timestamp` does. Raises BadRow also over a day ahead of the clock."""
     moment = parse_timestamp(value)
     # Behaviour ages from the newest search on: one in the future would make all other old.
-    if moment > time.time() + _MAX_CLOCK_SKEW:
+    if moment > time.time() + MAX_CLOCK_SKEW:
         raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
     return moment
+
+
+def parse_past_timestamps(numbers: Float64) -> tuple[Float64, NDArray[np.bool_]]:
+    """Return what `parse_past_timestamp` does for each number, (n,), and which are a time, (n,)."""
+    divisors = np.select(
+        [
+            numbers < MILLISECONDS_THRESHOLD,
+            numbers < MICROSECONDS_THRESHOLD,
+            numbers < NANOSECONDS_THRESHOLD,
+        ],
+        [1.0, 1e3, 1e6],
+        1e9,
+    )
+    times = numbers / divisors
+    latest = time.time() + MAX_CLOCK_SKEW
+    return times, (times >= 0) & (times < END_OF_TIME) & (times <= latest)
 
 
 def _scale(number: float) -> float:
     """Return a time since 1970 in seconds, whose unit its magnitude tells."""
     if number < MILLISECONDS_THRESHOLD:
         return number
-    if number < _MICROSECONDS_THRESHOLD:
+    if number < MICROSECONDS_THRESHOLD:
         return number / 1e3
-    return number / (1e6 if number < _NANOSECONDS_THRESHOLD else 1e9)
+    return number / (1e6 if number < NANOSECONDS_THRESHOLD else 1e9)
 
 
 def _parse_moment(text: str) -> float:
@@ -228,7 +247,7 @@ def parse_point_ids(value: Any, name: str) -> tuple[PointId, ...]:
 
 
 def _get_object_id(entry: Mapping[str, Any]) -> Any:
-    return next((entry[key] for key in _OBJECT_ID_KEYS if entry.get(key) is not None), None)
+    return next((entry[key] for key in OBJECT_ID_KEYS if entry.get(key) is not None), None)
 
 
 def parse_list(text: str) -> list[Any]:

@@ -56,8 +56,9 @@ def test_every_line_that_the_template_comments_out_is_the_default(connector, tmp
             examples = {"rate", "history_days", *tables_of_feedback, *files, *ports}
             assert value == default or name in examples, name
     external = FeedbackSettings.model_validate(tables["feedback"])
-    assert external.searches.model_fields_set == SearchLog.model_fields.keys()
-    assert external.events.model_fields_set == EventLog.model_fields.keys()
+    other_places = {"files", "database", "table"}
+    assert external.searches.model_fields_set | other_places == SearchLog.model_fields.keys()
+    assert external.events.model_fields_set | other_places == EventLog.model_fields.keys()
     path = tmp_path / "nudge-sync.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     assert load_config(path).collections["docs"].schedule.every == "6h"

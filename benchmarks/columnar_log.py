@@ -1,0 +1,208 @@
+"""A log in Parquet files read into columns, beside a bare group-by of DuckDB over the same columns.
+
+python benchmarks/columnar_log.py [--events 1000000] [--queries 10000] [--shown 10]
+                                  [--dimension 384] [--folder FOLDER] [--no-records]
+
+Makes up searches and clicks, two a search, as Parquet files, unless the folder has them already.
+Then three processes, so that each has a peak of its own: DuckDB alone, which groups the clicks by
+query, point and action and reads every column of the searches; `load_log`, column by column; and
+`load_log` record by record, of the first files alone (not with `--no-records`).
+Prints seconds, rows a second, their ratio to DuckDB alone, and the peak memory of each process
+above what it had before reading, also for each event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from nudge_sync.base.threads import count_cores
+from nudge_sync.feedback.log.external import open_feedback
+from nudge_sync.feedback.log.load import load_log
+from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
+from nudge_sync.store.target import open_target
+from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
+
+CLICKS, POINTS, BLOCK = 2, 100_000, 500_000
+CLICK_ROWS = """
+    SELECT format('search {:012d}', number) AS query_id, point, 'click' AS action, rank AS position,
+        make_timestamp(1700000000000000 + number * 1000000) AS time,
+        format('session {}', number // 3) AS session, format('client {}', number // 9) AS client
+    FROM clicks
+"""
+SEARCH_ROWS = """
+    SELECT format('search {:012d}', number) AS query_id, vector, shown,
+        make_timestamp(1700000000000000 + number * 1000000) AS time,
+        format('session {}', number // 3) AS session, format('client {}', number // 9) AS client
+    FROM searches
+"""
+GROUP_CLICKS = """
+    SELECT count(*), sum(clicks), max(newest), sum(positions), max(session), max(client) FROM (
+        SELECT query_id, point, action, count(*) AS clicks, max(time) AS newest,
+            sum(position) AS positions, max(session) AS session, max(client) AS client
+        FROM read_parquet('{}/events-*.parquet') GROUP BY query_id, point, action)
+"""
+READ_SEARCHES = """
+    SELECT count(query_id), max(time), max(session), max(client), sum(list_sum(shown)),
+        bit_xor(hash(vector)) FROM read_parquet('{}/searches-*.parquet')
+"""
+
+
+def write_log(folder: Path, events: int, queries: int, shown: int, dimension: int) -> None:
+    """Write searches and clicks in files of `BLOCK` clicks each."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(queries, dimension)).astype(np.float32)
+    lists = rng.integers(0, POINTS, (queries, shown))
+    for start in range(0, events, BLOCK):
+        number = np.arange(start, min(start + BLOCK, events)) // CLICKS
+        search = np.unique(number)
+        query = rng.integers(0, queries, len(search))
+        rank = rng.integers(0, shown, len(number))
+        point = lists[query[number - search[0]], rank]
+        clicks = pa.table({"number": number, "point": point, "rank": rank + 1})
+        searches = pa.table(
+            {
+                "number": search,
+                "vector": pa.FixedSizeListArray.from_arrays(vectors[query].ravel(), dimension),
+                "shown": pa.FixedSizeListArray.from_arrays(lists[query].ravel(), shown),
+            }
+        )
+        with duckdb.connect() as connection:
+            for name, rows, query_text in (
+                ("events", clicks, CLICK_ROWS),
+                ("searches", searches, SEARCH_ROWS),
+            ):
+                connection.register("clicks" if name == "events" else "searches", rows)
+                connection.execute(f"COPY ({query_text}) TO '{folder}/{name}-{start:012d}.parquet'")
+
+
+def group_by(folder: str) -> None:
+    with duckdb.connect(config={"threads": min(count_cores(), 4)}) as connection:
+        for query in (GROUP_CLICKS, READ_SEARCHES):
+            connection.execute(query.format(folder)).fetchall()
+
+
+class RecordByRecord:
+    """Records of a log, which are read one by one even where it is a table."""
+
+    def __init__(self, records: Any) -> None:
+        self.scan, self.get = records.scan, records.get
+
+
+def read_log(folder: str, dimension: int, *, by_columns: bool, files: str = "*") -> None:
+    store = MemoryStore()
+    store.create("docs", dimension)
+    target = open_target(MemoryDatabase(store), "docs")
+    names = {name: name for name in ("query_id", "time", "session", "client")}
+    settings = FeedbackSettings(
+        searches=SearchLog(
+            files=f"{folder}/searches-{files}.parquet", **names, vector="vector", shown="shown"
+        ),
+        events=EventLog(
+            files=f"{folder}/events-{files}.parquet",
+            **names,
+            point="point",
+            action="action",
+            position="position",
+        ),
+    )
+    feedback = open_feedback(target, settings)
+    records: Any = (feedback.queries, feedback.events)
+    if not by_columns:
+        records = tuple(map(RecordByRecord, records))
+    log = load_log(*records, settings, dimension)
+    print(f"{len(log.behaviour)} events, {len(log.searches.time)} searches", file=sys.stderr)
+
+
+def read_peak_mb() -> float:
+    # Not from getrusage, whose peak a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
+
+
+def measure(route: str, folder: str, dimension: int) -> None:
+    """Run one route in this process, and print its figures as JSON."""
+    baseline, start, busy = read_peak_mb(), time.perf_counter(), time.process_time()
+    if route == "duckdb":
+        group_by(folder)
+    else:
+        by_columns = route == "columns"
+        read_log(folder, dimension, by_columns=by_columns, files="*" if by_columns else "0" * 12)
+    seconds, processor = time.perf_counter() - start, time.process_time() - busy
+    print(json.dumps({"seconds": seconds, "cpu": processor, "mb": read_peak_mb() - baseline}))
+
+
+def run(route: str, folder: Path, dimension: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--route", route, "--folder", str(folder)]
+    done = subprocess.run(
+        [*command, "--dimension", str(dimension)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def compare(folder: Path, args: argparse.Namespace) -> None:
+    if not list(folder.glob("events-*.parquet")):
+        write_log(folder, args.events, args.queries, args.shown, args.dimension)
+    baseline = run("duckdb", folder, args.dimension)
+    rows = args.events + args.events // CLICKS
+    print(f"{args.events} events, {args.events // CLICKS} searches, {args.queries} queries")
+    report("DuckDB alone", baseline, baseline, args.events, rows)
+    report("by columns", run("columns", folder, args.dimension), baseline, args.events, rows)
+    if args.records:
+        first = min(BLOCK, args.events)
+        figures = run("records", folder, args.dimension)
+        report(f"record by record, {first} events", figures, None, first, first + first // CLICKS)
+
+
+def report(
+    name: str,
+    figures: dict[str, float],
+    baseline: dict[str, float] | None,
+    events: int,
+    rows: int,
+) -> None:
+    ratio = ""
+    if baseline:
+        clock, busy = figures["seconds"] / baseline["seconds"], figures["cpu"] / baseline["cpu"]
+        ratio = f", {clock:.1f} x DuckDB alone ({busy:.1f} x its processor time)"
+    bytes_an_event = figures["mb"] * 2**20 / events
+    print(
+        f"{name}: {figures['seconds']:.1f} s on the clock, {figures['cpu']:.1f} s of processor, "
+        f"{rows / figures['seconds']:.0f} rows/s{ratio}; "
+        f"peak {figures['mb']:.0f} MB, {bytes_an_event:.0f} bytes an event"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=10_000)
+    parser.add_argument("--shown", type=int, default=10)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--records", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--route", choices=("duckdb", "columns", "records"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.route:
+        measure(args.route, str(args.folder), args.dimension)
+    elif args.folder:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        compare(args.folder, args)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), args)
+
+
+if __name__ == "__main__":
+    main()
