@@ -19,13 +19,14 @@ from nudge_sync.feedback.blocks.columns import (
 )
 from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
+from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
 from nudge_sync.store.ledger import now_ms
-from nudge_sync.store.schema import LAST_MOMENT, BlockHead
+from nudge_sync.store.schema import BlockHead
 
 EARLIEST_DATED = 1.0
 """Seconds since 1970; a time below it means undated."""
-END_OF_TIME = LAST_MOMENT / 1000
+
 LogPart: TypeAlias = list[Record] | EventBlock | SearchBlock
 MIN_RECORDS = 20_000
 _COUNTING_ATTEMPTS = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nudge_sync.connector import DocumentReader, Records, Where
 from nudge_sync.errors import ConfigError
-from nudge_sync.feedback.log.columnar.table import Table
+from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.external_log import ExternalEvents, ExternalSearches, is_document_match
 from nudge_sync.feedback.log.joined_records import JoinedRecords
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
@@ -74,9 +74,9 @@ def open_feedback(target: Target, settings: FeedbackSettings) -> FeedbackRecords
 
 def _open_reader(
     target: Target, fields: SearchLog | EventLog, section: str
-) -> DocumentReader | Table:
+) -> DocumentReader | LogTable:
     if fields.is_table:
-        return Table(fields, section)
+        return LogTable(fields, section)
     if not isinstance(target.database, DocumentReader):
         raise ConfigError("this connector reads no logs: take out [feedback.searches] and .events")
     return target.database

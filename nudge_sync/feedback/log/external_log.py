@@ -15,7 +15,7 @@ from nudge_sync.connector import DocumentReader, Record, Records, Where
 from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.log.columnar.events import TableEvents
 from nudge_sync.feedback.log.columnar.searches import TableSearches
-from nudge_sync.feedback.log.columnar.table import Table
+from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.columnar.vectors import refuse_vector_sizes
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.records import (
@@ -41,7 +41,7 @@ class ExternalLog:
     """One collection or table of the application's log, read as records of searches or events."""
 
     def __init__(
-        self, reader: DocumentReader | Table, fields: SearchLog | EventLog, section: str
+        self, reader: DocumentReader | LogTable, fields: SearchLog | EventLog, section: str
     ) -> None:
         self._reader = reader
         self._section = section
@@ -69,7 +69,7 @@ class ExternalLog:
         """
         documents = (
             self._reader.find_documents(where, query_ids, vectors=vectors)
-            if isinstance(self._reader, Table)
+            if isinstance(self._reader, LogTable)
             else self._read_documents({}, vectors=vectors)
         )
         return self._read_records(documents, vectors=vectors)
@@ -101,7 +101,7 @@ class ExternalLog:
 
     def _read_documents(self, where: Where, *, vectors: bool) -> Iterator[list[Record]]:
         """Yield documents in batches, among them all of records that match."""
-        if isinstance(self._reader, Table):
+        if isinstance(self._reader, LogTable):
             return self._reader.find_documents(where, vectors=vectors)
         return self._scan_collection(self._reader, self._get_vector(vectors=vectors))
 
@@ -122,7 +122,7 @@ class ExternalLog:
     def _check_fields(self, batch: Sequence[Record], *, vectors: bool) -> None:
         """Raise ConfigError for a field that no record of the batch has."""
         del vectors
-        if isinstance(self._reader, Table):
+        if isinstance(self._reader, LogTable):
             return
         for name, field in self._fields.items():
             if name in _OPTIONAL_FIELDS or any(
@@ -153,14 +153,14 @@ class ExternalSearches(ExternalLog):
 
     def __init__(
         self,
-        reader: DocumentReader | Table,
+        reader: DocumentReader | LogTable,
         fields: SearchLog,
         resolver: PointIdResolver,
         dimension: int,
     ) -> None:
         super().__init__(reader, fields, "searches")
         self.table = (
-            TableSearches(reader, resolver, dimension) if isinstance(reader, Table) else None
+            TableSearches(reader, resolver, dimension) if isinstance(reader, LogTable) else None
         )
         self._vector = fields.vector
         self._resolver = resolver
@@ -220,10 +220,10 @@ class ExternalEvents(ExternalLog):
     """Events of the application's log, one for each point that a document names."""
 
     def __init__(
-        self, reader: DocumentReader | Table, fields: EventLog, resolver: PointIdResolver
+        self, reader: DocumentReader | LogTable, fields: EventLog, resolver: PointIdResolver
     ) -> None:
         super().__init__(reader, fields, "events")
-        self.table = TableEvents(reader, resolver) if isinstance(reader, Table) else None
+        self.table = TableEvents(reader, resolver) if isinstance(reader, LogTable) else None
         self._resolver = resolver
 
     def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:

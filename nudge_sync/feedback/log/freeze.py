@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Int32, Int64, pair_key
-from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, EventsBuilder, SearchesBuilder
+from nudge_sync.feedback.log.builder import Encoders, EventsBuilder
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
+from nudge_sync.feedback.log.searches_builder import NO_VECTOR, SearchesBuilder
 from nudge_sync.feedback.log.strings import PackedStrings
 
 _LIST_BATCH_SIZE = 2**17

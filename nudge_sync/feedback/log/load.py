@@ -16,11 +16,12 @@ from nudge_sync.feedback.blocks.blocked_log import (
     list_time_ranges,
 )
 from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
-from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder
+from nudge_sync.feedback.log.builder import Encoders, EventsBuilder
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.former_searches import FormerSearches
 from nudge_sync.feedback.log.freeze import freeze_log
 from nudge_sync.feedback.log.joined_records import split_events, split_searches
+from nudge_sync.feedback.log.searches_builder import SearchesBuilder
 from nudge_sync.feedback.log.validation import RecordValidator
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace

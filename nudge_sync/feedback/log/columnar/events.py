@@ -19,7 +19,7 @@ from nudge_sync.feedback.log.columnar.distinct import (
     read_times,
 )
 from nudge_sync.feedback.log.columnar.points import encode_points, look_up_points, read_point_ids
-from nudge_sync.feedback.log.columnar.table import Table
+from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.columnar.time_ranges import find_earliest, mark_in_ranges
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.values import (
@@ -35,7 +35,7 @@ _DEFAULT_ACTION = "click"
 class TableEvents:
     """The events of a table. Each row is one, or one for each point of a list."""
 
-    def __init__(self, table: Table, resolver: PointIdResolver) -> None:
+    def __init__(self, table: LogTable, resolver: PointIdResolver) -> None:
         self._table = table
         self._resolver = resolver
 

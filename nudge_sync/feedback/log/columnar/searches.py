@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Int64
 from nudge_sync.connector import Records, Where
-from nudge_sync.feedback.log.builder import NO_VECTOR, Encoders, SearchColumns, SearchesBuilder
+from nudge_sync.feedback.log.builder import Encoders
 from nudge_sync.feedback.log.columnar.distinct import (
     DistinctValues,
     parse_client,
@@ -21,7 +21,7 @@ from nudge_sync.feedback.log.columnar.distinct import (
 from nudge_sync.feedback.log.columnar.own_query_ids import OwnQueryIds
 from nudge_sync.feedback.log.columnar.points import encode_points
 from nudge_sync.feedback.log.columnar.shown import read_shown
-from nudge_sync.feedback.log.columnar.table import VECTOR, Table
+from nudge_sync.feedback.log.columnar.table import VECTOR, LogTable
 from nudge_sync.feedback.log.columnar.time_ranges import find_earliest, mark_in_ranges
 from nudge_sync.feedback.log.columnar.vectors import (
     VectorRegister,
@@ -29,6 +29,7 @@ from nudge_sync.feedback.log.columnar.vectors import (
     refuse_vector_sizes,
 )
 from nudge_sync.feedback.log.former_searches import FormerSearches
+from nudge_sync.feedback.log.searches_builder import NO_VECTOR, SearchColumns, SearchesBuilder
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.values import parse_query_id
 
@@ -42,7 +43,7 @@ _FIRST_ROWS = 1000
 class TableSearches:
     """The searches of a table, one a row."""
 
-    def __init__(self, table: Table, resolver: PointIdResolver, dimension: int) -> None:
+    def __init__(self, table: LogTable, resolver: PointIdResolver, dimension: int) -> None:
         self._table = table
         self._resolver = resolver
         self._batch_rows = min(max(1, _BATCH_NUMBERS // dimension), _MAX_BATCH_ROWS)

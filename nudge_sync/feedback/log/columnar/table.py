@@ -22,7 +22,7 @@ VECTOR = "vector"
 _BATCH_SIZE = 1000
 
 
-class Table:
+class LogTable:
     """A log in files or in a table of a database, which is never written.
 
     It is looked at when it is first read: ConfigError then names a place that is not there, a

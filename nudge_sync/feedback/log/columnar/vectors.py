@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.errors import ConfigError
-from nudge_sync.feedback.log.builder import NO_VECTOR, SearchesBuilder
 from nudge_sync.feedback.log.id_encoding import IntegerInterner
+from nudge_sync.feedback.log.searches_builder import NO_VECTOR, SearchesBuilder
 from nudge_sync.feedback.schema.records import compute_vector_digest
 from nudge_sync.feedback.schema.values import BadRow, parse_vector
 

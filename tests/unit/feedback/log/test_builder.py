@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nudge_sync.connector import Record
-from nudge_sync.feedback.log.builder import Encoders, EventsBuilder, SearchesBuilder, unit_vector
+from nudge_sync.feedback.log.builder import Encoders, EventsBuilder
+from nudge_sync.feedback.log.searches_builder import SearchesBuilder, unit_vector
 from nudge_sync.feedback.log.validation import RecordValidator
 
 DIMENSION = 2
