@@ -101,6 +101,9 @@ class ScheduleSettings(Section):
     timezone: str = "UTC"
     misfire_grace_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
     """How long after its time a run may still start; later, it is left out."""
+    skip_idle: bool = True
+    """Whether a cycle ends at once where no feedback, setting, revision or point came or went since
+    the last one on the same day (UTC)."""
 
     @field_validator("every", "spread", "drill_every")
     @classmethod

@@ -21,8 +21,10 @@ from nudge_sync.canary.start import run_cycle
 from nudge_sync.config import Config
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import Interrupted, NudgeSyncError
+from nudge_sync.serve.jobs.idle import IdleCollections, read_state, update_revisions
 from nudge_sync.serve.jobs.job_progress import build_job_progress
 from nudge_sync.serve.jobs.outcomes import (
+    IDLE_LINE,
     SUCCESSFUL_OUTCOMES,
     CycleOutcome,
     describe_drill,
@@ -37,6 +39,7 @@ from nudge_sync.serve.jobs.source_fetches import fetch_sources
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.notices.notifier import Notifier
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.retry import retry_transient
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.upkeep.restore_drill import DrillReport, run_drill
@@ -55,6 +58,7 @@ class CollectionJobs:
     and batches are turned away while it works."""
     unreachable_reasons: dict[str, str] = field(default_factory=dict)
     """Collection -> why its database did not answer last time."""
+    idle: IdleCollections = field(default_factory=IdleCollections)
 
     def run(self, job: ScheduledJob) -> None:
         """Run one job, and record what came of it."""
@@ -95,7 +99,7 @@ class CollectionJobs:
     def _attempt_cycle(self, name: str) -> CycleOutcome:
         SPANS.set_attributes({"db.collection.name": name})
         try:
-            report = self._apply_cycle(name)
+            done = self._apply_cycle(name)
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
             SPANS.set_attributes({"error.type": type(error).__name__})
@@ -105,14 +109,17 @@ class CollectionJobs:
                 self.unreachable_reasons[name] = str(error)
             line.write(name)
         else:
-            self.prometheus.record_plan(name, report.summary())
-            outcome, line = describe_report(report)
+            if not isinstance(done, cycle.CycleReport):
+                return done
+            self.prometheus.record_plan(name, done.summary())
+            outcome, line = describe_report(done)
             line.write(name)
         SPANS.set_attributes({"nudge_sync.outcome": outcome})
         self.notifier.report_cycle(name, outcome, line)
         return outcome
 
-    def _apply_cycle(self, name: str) -> cycle.CycleReport:
+    def _apply_cycle(self, name: str) -> cycle.CycleReport | CycleOutcome:
+        """Run a cycle; where nothing is new, return how the last one ended."""
         self.stop.raise_if_requested()
         settings = self.config.collections[name]
         with self._open_target(name) as target:
@@ -120,7 +127,17 @@ class CollectionJobs:
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
             fetch_sources(target, settings.feedback, self.prometheus, progress)
-            return run_cycle(target, settings, progress)
+            if not settings.schedule.skip_idle:
+                return run_cycle(target, settings, progress)
+            began_at, state = now_ms(), read_state(target, self.config, settings)
+            outcome = self.idle.find_outcome(name, state)
+            if outcome is not None and not self.idle.has_new_feedback(name, target):
+                IDLE_LINE.write(name)
+                return "refused" if outcome == "refused" else "unchanged"
+            report = run_cycle(target, settings, progress)
+            state = update_revisions(state, target)
+            self.idle.remember(name, state, began_at, describe_report(report)[0])
+            return report
 
     def run_review(self, name: str) -> None:
         """Review the experiment of the collection `name` once; raises nothing."""

@@ -84,6 +84,8 @@ class LogLine:
         log_message(self.level, self.message, collection=collection, **self.details)
 
 
+IDLE_LINE = LogLine(logging.INFO, "nothing new since the last cycle")
+"""The log line of a cycle that ended at once."""
 _LEFT_ALONE: dict[type[NudgeSyncError], tuple[CycleOutcome, int, str]] = {
     OnHold: ("on hold", logging.WARNING, "on hold, nothing written"),
     ModelChanged: ("model changed", logging.WARNING, "another embedding model, nothing written"),

@@ -1,0 +1,126 @@
+"""Collections in which nothing is new since the last cycle, found by counting instead of reading.
+
+What a cycle does follows from the feedback, the settings, the ledger and the vectors. Vectors that
+somebody wrote in place change no count: a full cycle, one a day at least, finds those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from nudge_sync.config import CollectionSettings, Config
+from nudge_sync.connector import CollectionFacts
+from nudge_sync.serve.jobs.outcomes import CycleOutcome
+from nudge_sync.store.checksum import digest_json
+from nudge_sync.store.erasure import read_erasure_state
+from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.hold import read_hold
+from nudge_sync.store.ledger import find_candidate, find_pending_revisions, now_ms
+from nudge_sync.store.schema import LAST_MOMENT
+from nudge_sync.store.target import Target
+
+REPEATABLE_OUTCOMES: frozenset[CycleOutcome] = frozenset({"applied", "unchanged", "refused"})
+"""Those after which another cycle over the same would write nothing."""
+_SETTLING_MS = 3_600_000
+_MS_PER_DAY = 86_400_000
+_EARLIEST_STAMP = 1.0
+"""Milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionState:
+    """All that a cycle depends on and that counting shows; equal before and after: nothing new."""
+
+    settings: str
+    """A digest of the collection's settings and of the database's address."""
+    facts: CollectionFacts
+    day: int
+    """Days since 1970: what `feedback.history_days` and half-lives leave out changes with it."""
+    revisions: tuple[tuple[int, str, int], ...]
+    """Number, state and generation of each."""
+    erasures: int
+    searches: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class _LastCycle:
+    state: CollectionState
+    began_at: int
+    """Milliseconds since 1970."""
+    outcome: CycleOutcome
+
+
+@dataclass
+class IdleCollections:
+    """Remembers the last cycle of each collection while the process runs."""
+
+    settling_ms: int = _SETTLING_MS
+    """How far the clock of whoever stores feedback may be behind."""
+    _last_cycles: dict[str, _LastCycle] = field(default_factory=dict)
+
+    def find_outcome(self, name: str, state: CollectionState | None) -> CycleOutcome | None:
+        """Return how the last cycle ended if nothing but feedback can be new since; else None."""
+        last = self._last_cycles.get(name)
+        return last.outcome if last is not None and state == last.state else None
+
+    def has_new_feedback(self, name: str, target: Target) -> bool:
+        """Return whether a search or an event was stored since the last cycle began, or not long
+        before. It may have taken the place of one with the same key, which no other count shows.
+        """
+        since = float(self._last_cycles[name].began_at - self.settling_ms)
+        where = {STORED_AT_FIELD: (since, float(LAST_MOMENT))}
+        return bool(target.queries.count(where) or target.events.count(where))
+
+    def remember(
+        self, name: str, state: CollectionState | None, began_at: int, outcome: CycleOutcome
+    ) -> None:
+        """Keep how a cycle ended.
+
+        state: with what was counted before the cycle, and the ledger as it left it.
+        """
+        self._last_cycles.pop(name, None)
+        if state is not None and outcome in REPEATABLE_OUTCOMES:
+            self._last_cycles[name] = _LastCycle(state, began_at, outcome)
+
+
+def read_state(
+    target: Target, config: Config, settings: CollectionSettings
+) -> CollectionState | None:
+    """Return the state of a collection; None where counting does not show it, or work waits.
+
+    An application's own log can only be read, and a record without the time at which it was stored
+    may have changed. Raises DatabaseError, DamagedRecord.
+    """
+    if settings.feedback.searches is not None or settings.feedback.events is not None:
+        return None
+    erasure = read_erasure_state(target)
+    if erasure.is_pending or read_hold(target) is not None:
+        return None
+    entries = target.open_ledger().entries()
+    if find_pending_revisions(entries) or find_candidate(entries) is not None:
+        return None
+    counts = [records.count() for records in (target.queries, target.events)]
+    stamped = {STORED_AT_FIELD: (_EARLIEST_STAMP, float(LAST_MOMENT))}
+    if counts != [records.count(stamped) for records in (target.queries, target.events)]:
+        return None
+    return CollectionState(
+        settings=digest_json([config.database, settings.model_dump(mode="json")]),
+        facts=target.facts,
+        day=now_ms() // _MS_PER_DAY,
+        revisions=_list_revisions(target),
+        erasures=erasure.asked,
+        searches=counts[0],
+        events=counts[1],
+    )
+
+
+def update_revisions(state: CollectionState | None, target: Target) -> CollectionState | None:
+    """Return the state with the ledger as it is now."""
+    return None if state is None else replace(state, revisions=_list_revisions(target))
+
+
+def _list_revisions(target: Target) -> tuple[tuple[int, str, int], ...]:
+    return tuple(
+        (entry.number, entry.state, entry.generation) for entry in target.open_ledger().entries()
+    )
