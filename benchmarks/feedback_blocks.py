@@ -6,9 +6,10 @@ Stores searches, each of one of `queries` vectors and with two clicks, over some
 collection of qdrant-edge, and reads them as cycles do: without blocks, with the first cycle making
 them, once more with 1 % new searches and clicks, and once more with nothing new. Prints, for each,
 seconds on the clock and of the processor, how many records were read and how many blocks stood for,
-and what the click model takes after that; and whether the log is the same, bit for bit, as without
-blocks. Without `--folder` the collection is in a temporary one; name one in memory (/dev/shm) to
-leave the disk out of it.
+and what the click model takes after that; whether the log is the same, bit for bit, as without
+blocks; and how long the daemon counts to find that nothing is new, instead of a cycle. Without
+`--folder` the collection is in a temporary one; name one in memory (/dev/shm) to leave the disk out
+of it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from typing import Any
 import numpy as np
 
 import nudge_sync_qdrant_edge
-from nudge_sync.config import CollectionSettings
+from nudge_sync.config import CollectionSettings, Config
 from nudge_sync.connector import Record, connect
 from nudge_sync.feedback.judgements import build_judgements
 from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD, compute_vector_digest
+from nudge_sync.serve.jobs.idle import IdleCollections, read_state
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.target import Target, open_companion, open_target
 
 COLLECTION, DIMENSION, POINTS, SHOWN, CLICKS = "docs", 384, 100_000, 10, 2
@@ -134,6 +137,19 @@ def is_same(log: Log, other: Log) -> bool:
     )
 
 
+def measure_idle(target: Target, settings: CollectionSettings) -> float:
+    """Return the seconds in which the daemon finds whether anything is new."""
+    config = Config(database={"connector": "qdrant-edge"}, collections={COLLECTION: settings})
+    idle = IdleCollections()
+    idle.remember(COLLECTION, read_state(target, config, settings), now_ms(), "unchanged")
+    start = time.perf_counter()
+    state = read_state(target, config, settings)
+    if idle.find_outcome(COLLECTION, state) is None:
+        raise SystemExit("counting does not find the same twice")
+    idle.has_new_feedback(COLLECTION, target)
+    return time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
@@ -166,6 +182,7 @@ def run(folder: str, searches: int, queries: int, days: int) -> None:
     store_log(target, log, searches, np.linspace(now - 3000, now - 60, new))
     measure("1 % new", target, blocks, keeps=True)
     again = measure("nothing new", target, blocks, keeps=True)
+    print(f"found to be idle by counting: {measure_idle(target, blocks):.2f} s")
     whole = measure("without blocks", target, plain, keeps=False)
     print(f"the same log, bit for bit: {is_same(again, whole)}")
     bytes_kept = sum(
