@@ -52,7 +52,7 @@ class GateSettings(Section):
     max_loss: Share = 0.01
     """Largest mean loss of the metric that is accepted: against what is live, on queries that share
     no judged point with the others, and on the live index after the write."""
-    max_cold_loss: Share = 0.01
+    max_cold_loss: Share = 0.005
     """Largest mean loss of the metric that is accepted on answers without feedback, as far as it is
     shown; not looked at where `solver.cold_share` is "off"."""
     max_moved_share: Share = 1.0
