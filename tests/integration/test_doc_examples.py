@@ -122,11 +122,17 @@ def test_the_embedded_collection_is_made_and_filled(tmp_path: Path, monkeypatch)
     database.close()
 
 
-def test_the_mapped_log_is_a_configuration(tmp_path: Path):
-    [block] = find_blocks(HOW_TO, "toml")
+def test_the_mapped_logs_are_configurations(tmp_path: Path):
     path = tmp_path / "nudge-sync.toml"
-    path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
-    feedback = load_config(path).collections["docs"].feedback
-    assert feedback.searches is not None
-    assert feedback.events is not None
-    assert (feedback.searches.client, feedback.events.point) == ("user.id", "doc")
+    logs = []
+    for block in find_blocks(HOW_TO, "toml"):
+        path.write_text('[database]\nconnector = "qdrant"\n[collections.docs]\n' + block)
+        feedback = load_config(path).collections["docs"].feedback
+        assert feedback.searches is not None
+        assert feedback.events is not None
+        logs.append((feedback.searches, feedback.events))
+    (in_collections, in_tables) = logs
+    assert [log.is_table for log in in_collections] == [False, False]
+    assert (in_collections[0].client, in_collections[1].point) == ("user.id", "doc")
+    assert [log.is_table for log in in_tables] == [True, True]
+    assert (in_tables[0].shown, in_tables[1].table) == ("hits", "app.clicks")
