@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,24 +34,13 @@ def score_queries(
         {row for row, grade in grades.items() if grade > 0 and not counted[row]}
         for grades in judgements
     ]
-    depth = RANKING_DEPTH + max(map(len, left_out), default=0)
-    run = find_top_k(queries, documents, depth, similarity="dot").rows
-    return score_run(
-        _remove_documents(run, left_out),
-        [
-            {row: grade for row, grade in grades.items() if row not in others}
-            for grades, others in zip(judgements, left_out, strict=True)
-        ],
-    )
-
-
-def _remove_documents(run: RowNumbers, left_out: Sequence[AbstractSet[int]]) -> RowNumbers:
-    """Return the first ranks of each query without some documents: (q, RANKING_DEPTH)."""
-    shortened = np.full((len(run), RANKING_DEPTH), -1, run.dtype)
-    for number, (ranked, others) in enumerate(zip(run.tolist(), left_out, strict=True)):
-        kept = [row for row in ranked if row not in others][:RANKING_DEPTH]
-        shortened[number, : len(kept)] = kept
-    return shortened
+    excluded = build_relevance_matrix(left_out, len(queries), len(documents), "judgements")
+    run = find_top_k(queries, documents, RANKING_DEPTH, similarity="dot", excluded=excluded).rows
+    kept = [
+        {row: grade for row, grade in grades.items() if row not in others}
+        for grades, others in zip(judgements, left_out, strict=True)
+    ]
+    return score_run(run, kept)
 
 
 def score_run(run: RowNumbers, judgements: Sequence[Grades]) -> Float64:

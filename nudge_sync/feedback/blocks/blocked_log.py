@@ -21,6 +21,7 @@ from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
 from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
+from nudge_sync.store.feedback.stamped_records import SETTLING_MS
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.schema import BlockHead
 
@@ -43,8 +44,7 @@ class BlockRules:
     """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
     min_block_records: int = 20
     """Days with fewer have no block."""
-    settling_ms: int = 3_600_000
-    """How long records must have been stored: longer than clocks differ and writes take."""
+    settling_ms: int = SETTLING_MS
     version: int = BLOCK_VERSION
 
 

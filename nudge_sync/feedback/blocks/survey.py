@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nudge_sync.connector import Records, Where
-from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.feedback.stamped_records import EARLIEST_STAMP, STORED_AT_FIELD
 from nudge_sync.store.schema import BlockHead
 
 _SPARSE_RECORDS = 1000
 """Fewer are read at once, however long the time is that they are spread over."""
-_EARLIEST_STAMP = 1.0
-"""Milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Survey:
 
         before_ms: milliseconds since 1970.
         """
-        where = {**span.to_filter(), STORED_AT_FIELD: (_EARLIEST_STAMP, float(before_ms))}
+        where = {**span.to_filter(), STORED_AT_FIELD: (EARLIEST_STAMP, float(before_ms))}
         return self.records.count(where) == span.count
 
     def _is_dense(self, start: int, end: int, count: int) -> bool:

@@ -160,7 +160,7 @@ class EventsBuilder:
         self.point.extend_rows(block.point_ids, block.point[keep])
         self.session.extend_rows(block.session_ids, block.session[keep])
         self.client.extend_rows(block.client_ids, block.client[keep])
-        self.weight.frombytes(_apply_grades(weights[action], block.grade[keep]).tobytes())
+        self.weight.frombytes(apply_grades(weights[action], block.grade[keep]).tobytes())
         self.time.frombytes(block.time[keep].tobytes())
         self.rank.frombytes(block.rank[keep].tobytes())
         self.is_label.frombytes(is_label[action].tobytes())
@@ -198,8 +198,11 @@ def _apply_grade(weight: float, grade: float | None) -> float:
     return weight * grade if grade > 0 else -abs(weight * grade)
 
 
-def _apply_grades(weights: Float64, grades: Float64) -> Float64:
-    """Return what `_apply_grade` gives for each event, (n,); a grade of NaN is none."""
+def apply_grades(weights: Float64, grades: Float64) -> Float64:
+    """Return the weights of actions times their grades, (n,); a grade of NaN is none.
+
+    A negative action with a negative grade stays negative.
+    """
     products = weights * grades
     graded = np.where(grades > 0, products, -np.abs(products))
     return np.where(np.isnan(grades), weights, graded)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from nudge_sync.connector import DocumentReader, Record, Records, Where
+from nudge_sync.connector import DocumentReader, Record, Records, Where, is_match
 from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync.feedback.log.columnar.events import TableEvents
 from nudge_sync.feedback.log.columnar.searches import TableSearches
@@ -298,13 +298,6 @@ def _get_nested(document: Mapping[str, Any], field: str) -> Any:
 
 def is_document_match(document: Mapping[str, Any], where: Where) -> bool:
     """Return whether a document has what `where` asks for; an unreadable one by its time alone."""
-    for name, wanted in where.items():
-        value = document.get(name)
-        if name == "timestamp" and value is None:
-            value = document.get(_ROW_TIME)
-        if isinstance(wanted, tuple):
-            if not isinstance(value, int | float) or not wanted[0] <= value < wanted[1]:
-                return False
-        elif value != wanted:
-            return False
-    return True
+    if document.get("timestamp") is None:
+        document = {**document, "timestamp": document.get(_ROW_TIME)}
+    return is_match(document, where)

@@ -6,6 +6,7 @@ somebody wrote in place change no count: a full cycle, one a day at least, finds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nudge_sync.config import CollectionSettings, Config
@@ -13,18 +14,15 @@ from nudge_sync.connector import CollectionFacts
 from nudge_sync.serve.jobs.outcomes import CycleOutcome
 from nudge_sync.store.checksum import digest_json
 from nudge_sync.store.erasure import read_erasure_state
-from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
+from nudge_sync.store.feedback.stamped_records import EARLIEST_STAMP, SETTLING_MS, STORED_AT_FIELD
 from nudge_sync.store.hold import read_hold
-from nudge_sync.store.ledger import find_candidate, find_pending_revisions, now_ms
+from nudge_sync.store.ledger import Revision, find_candidate, find_pending_revisions, now_ms
 from nudge_sync.store.schema import LAST_MOMENT
 from nudge_sync.store.target import Target
 
 REPEATABLE_OUTCOMES: frozenset[CycleOutcome] = frozenset({"applied", "unchanged", "refused"})
 """Those after which another cycle over the same would write nothing."""
-_SETTLING_MS = 3_600_000
 _MS_PER_DAY = 86_400_000
-_EARLIEST_STAMP = 1.0
-"""Milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,7 @@ class _LastCycle:
 class IdleCollections:
     """Remembers the last cycle of each collection while the process runs."""
 
-    settling_ms: int = _SETTLING_MS
-    """How far the clock of whoever stores feedback may be behind."""
+    settling_ms: int = SETTLING_MS
     _last_cycles: dict[str, _LastCycle] = field(default_factory=dict)
 
     def find_outcome(self, name: str, state: CollectionState | None) -> CycleOutcome | None:
@@ -101,14 +98,14 @@ def read_state(
     if find_pending_revisions(entries) or find_candidate(entries) is not None:
         return None
     counts = [records.count() for records in (target.queries, target.events)]
-    stamped = {STORED_AT_FIELD: (_EARLIEST_STAMP, float(LAST_MOMENT))}
+    stamped = {STORED_AT_FIELD: (EARLIEST_STAMP, float(LAST_MOMENT))}
     if counts != [records.count(stamped) for records in (target.queries, target.events)]:
         return None
     return CollectionState(
         settings=digest_json([config.database, settings.model_dump(mode="json")]),
         facts=target.facts,
         day=now_ms() // _MS_PER_DAY,
-        revisions=_list_revisions(target),
+        revisions=_list_revisions(entries),
         erasures=erasure.asked,
         searches=counts[0],
         events=counts[1],
@@ -117,10 +114,10 @@ def read_state(
 
 def update_revisions(state: CollectionState | None, target: Target) -> CollectionState | None:
     """Return the state with the ledger as it is now."""
-    return None if state is None else replace(state, revisions=_list_revisions(target))
+    if state is None:
+        return None
+    return replace(state, revisions=_list_revisions(target.open_ledger().entries()))
 
 
-def _list_revisions(target: Target) -> tuple[tuple[int, str, int], ...]:
-    return tuple(
-        (entry.number, entry.state, entry.generation) for entry in target.open_ledger().entries()
-    )
+def _list_revisions(entries: Sequence[Revision]) -> tuple[tuple[int, str, int], ...]:
+    return tuple((entry.number, entry.state, entry.generation) for entry in entries)

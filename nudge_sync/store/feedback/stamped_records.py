@@ -11,6 +11,11 @@ from nudge_sync.store.ledger import now_ms
 STORED_AT_FIELD = "stored_at"
 """Field of the document of a search or an event: milliseconds since 1970 by the writer's clock.
 Whoever stored it without one was an older version, or not nudge-sync."""
+SETTLING_MS = 3_600_000
+"""How long records must have been stored before they count as settled: longer than clocks differ
+and writes take."""
+EARLIEST_STAMP = 1.0
+"""The least `STORED_AT_FIELD` that a filter for stamped records names."""
 
 
 class StampedRecords(Records):

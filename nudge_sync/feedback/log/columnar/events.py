@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64
 from nudge_sync.connector import Where
-from nudge_sync.feedback.log.builder import Encoders, EventColumns, EventsBuilder
+from nudge_sync.feedback.log.builder import (
+    Encoders,
+    EventColumns,
+    EventsBuilder,
+    apply_grades,
+)
 from nudge_sync.feedback.log.columnar.distinct import (
-    DistinctValues,
     parse_client,
     parse_session,
     read_column,
@@ -118,28 +121,20 @@ class _EventBatch:
             self.action.values, np.bincount(self.action.codes[rows], minlength=len(self.action))
         )
         rows = rows[~np.isnan(weights[self.action.codes[rows]])]
-
         action_codes = self.action.codes[rows]
+        grades = self.grade.to_numbers(np.nan, np.float64)[self.grade.codes[rows]]
         builder.add_columns(
             EventColumns(
                 search=self.query_id.encode(rows, encoders.encode_query_ids),
                 point=self.point.encode(rows, lambda ids: encode_points(ids, encoders, resolver)),
                 session=self.session.encode(rows, encoders.sessions.encode),
                 client=self.client.encode(rows, encoders.clients.encode),
-                weight=_apply_grades(weights[action_codes], self.grade, rows),
+                weight=apply_grades(weights[action_codes], grades),
                 time=self.times[rows],
                 rank=self.position.to_numbers(0, np.int32)[self.position.codes[rows]],
                 is_label=is_label[action_codes],
             )
         )
-
-
-def _apply_grades(weights: Float64, grade: DistinctValues, rows: Any) -> Float64:
-    """Return the weights of actions times their grades, where they have one, (n,)."""
-    grades = grade.to_numbers(np.nan, np.float64)[grade.codes[rows]]
-    graded = weights * grades
-    # As in the builder: a negative action with a negative grade stays negative.
-    return np.where(np.isnan(grades), weights, np.where(grades > 0, graded, -np.abs(graded)))
 
 
 def _drop_empty(sql: str) -> str:

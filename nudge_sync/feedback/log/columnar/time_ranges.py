@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.connector import Where
-
-_UNDATED_LIMIT = 1.0
-"""Seconds since 1970; a time below it means undated."""
+from nudge_sync.feedback.blocks.blocked_log import EARLIEST_DATED
 
 
 def find_earliest(time_ranges: Sequence[Where]) -> float:
@@ -20,7 +18,7 @@ def find_earliest(time_ranges: Sequence[Where]) -> float:
     time_ranges: filters that name nothing but "timestamp".
     """
     bounds = list(_list_bounds(time_ranges))
-    dated = [low for low, _ in bounds if low >= _UNDATED_LIMIT]
+    dated = [low for low, _ in bounds if low >= EARLIEST_DATED]
     return min(dated, default=0.0) if len(bounds) == len(time_ranges) else 0.0
 
 
