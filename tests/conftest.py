@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +32,7 @@ __all__ = [
     "qdrant_binary",
     "qdrant_server",
     "root",
-    "same_environment",
+    "same_process",
     "sample_collection",
     "shared_cases",
     "shared_data",
@@ -57,15 +61,23 @@ def skip_or_fail(reason: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def same_environment() -> Iterator[None]:
-    """Fail where a module leaves other environment variables behind: later tests would get them."""
-    before = _copy_environment()
+def same_process() -> Iterator[None]:
+    """Fail where a module leaves the process other than it was: later modules would run in it."""
+    before = _describe_process()
     yield
-    assert _copy_environment() == before
+    assert _describe_process() == before
 
 
-def _copy_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+def _describe_process() -> dict[str, Any]:
+    own = [name for name in os.environ if not name.startswith("PYTEST_")]
+    return {
+        "environment": {name: os.environ[name] for name in own},
+        "folder": Path.cwd(),
+        "path": list(sys.path),
+        "a loop runs": asyncio._get_running_loop() is not None,
+        "signals": {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)},
+        "logging": logging.root.manager.disable,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from playwright.sync_api import sync_playwright
 from tests.conftest import skip_or_fail
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop in the thread of the test for as long as it lives: a module long,
+# since the next module of this worker may want a loop of its own.
+@pytest.fixture(scope="module")
 def chromium():
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
