@@ -13,9 +13,14 @@ import logging
 import signal
 import sys
 
+import dask
 from distributed import LocalCluster
 from distributed.security import Security
 
+MAX_LOSSES = 3
+"""How many workers a task may lose before it is given up: it may be the task that kills them."""
+SILENCE = logging.CRITICAL + 1
+"""The level of a log that says nothing: what goes wrong is told by whoever waits for results."""
 CREDENTIALS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 """Fields of `Security` that a client needs; they hold PEM, not names of files."""
 
@@ -29,17 +34,25 @@ def main(worker_count: int, folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Anybody on this machine can connect to a port, and who is let in can run code.
     security = Security.temporary()
+    dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": MAX_LOSSES - 1,
+            # Scheduler and workers answer HTTP in any case: let there be nothing to ask for.
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
+        }
+    )
     with LocalCluster(
         n_workers=worker_count,
         threads_per_worker=1,
         host="127.0.0.1",
         protocol="tls://",
         security=security,
-        dashboard_address=None,
-        worker_dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
         memory_limit=0,
         local_directory=folder,
-        silence_logs=logging.CRITICAL,
+        silence_logs=SILENCE,
     ) as cluster:
         credentials = {name: getattr(security, name) for name in CREDENTIALS}
         sys.stdout.write(json.dumps({"address": cluster.scheduler_address, **credentials}) + "\n")

@@ -66,7 +66,7 @@ def connect_to_cluster(address: str, security: Security | None = None) -> Iterat
     Raises ComputeFailed where it does not answer.
     """
     # What goes wrong is told by an exception; Dask's own lines would stand between those of a log.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     try:
         client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError) as error:

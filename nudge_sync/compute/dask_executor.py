@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from distributed import Client, Future, wait
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from nudge_sync.base.progress import Progress
@@ -21,10 +21,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAX_LOSSES = 3
-"""How often a task is sent again whose worker was lost."""
+"""How often a task is sent again that was lost with what it needs; where only its worker was lost,
+Dask runs it elsewhere, as often as its own `allowed-failures` says."""
 WAIT_SECONDS = 60.0
 """How long to wait for a worker where the cluster has none."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.02
+_LOOK_SECONDS = 1.0
+"""How often the scheduler is asked whether it has workers."""
 _PROGRESS_STAGE = "tasks on workers"
 
 
@@ -88,18 +91,17 @@ class DaskExecutor:
 
     def _is_there(self, future: Future, number: int, count: int) -> bool:
         """Wait for a result, and return whether it came; False where it was lost on the way."""
-        idle_since = time.monotonic()
+        last_look = last_worker = time.monotonic()
         while not future.done():
             self._progress(_PROGRESS_STAGE, number, count)
-            try:
-                wait([future], timeout=_POLL_SECONDS)
-            except TimeoutError:
-                pass
-            except CancelledError:
-                return False
+            time.sleep(_POLL_SECONDS)
+            now = time.monotonic()
+            if now - last_look < _LOOK_SECONDS:
+                continue
+            last_look = now
             if self._count_workers():
-                idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > WAIT_SECONDS:
+                last_worker = now
+            elif now - last_worker > WAIT_SECONDS:
                 raise self._describe_silence("it has no worker left")
         if future.status == "error":
             self._raise_error(future.exception(), number)

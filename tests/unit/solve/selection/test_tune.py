@@ -31,10 +31,11 @@ def test_no_angle_of_a_grid_scores_higher_than_the_one_tuned(task_and_splits):
     task, splits = task_and_splits
     tuned = tune.prepare_nudge_n(task, splits).run(task)
     for angle in np.linspace(0, DEFAULT_MAX_ANGLE, 20):
-        assert tune.prepare_fixed_angle(task, splits, "nudge-n", angle).run(task).mean <= tuned.mean + 1e-9
-    again = tune.prepare_fixed_angle(
-        task, splits, "nudge-n", tuned.parameters["angle"]
-    ).run(task)
+        assert (
+            tune.prepare_fixed_angle(task, splits, "nudge-n", angle).run(task).mean
+            <= tuned.mean + 1e-9
+        )
+    again = tune.prepare_fixed_angle(task, splits, "nudge-n", tuned.parameters["angle"]).run(task)
     np.testing.assert_allclose(again.values, tuned.values, atol=1e-12)
 
 
