@@ -17,15 +17,15 @@ import dask
 from distributed import LocalCluster
 from distributed.security import Security
 
-MAX_LOSSES = 3
+MAX_LOST_WORKERS = 3
 """How many workers a task may lose before it is given up: it may be the task that kills them."""
-SILENCE = logging.CRITICAL + 1
+SILENT_LEVEL = logging.CRITICAL + 1
 """The level of a log that says nothing: what goes wrong is told by whoever waits for results."""
 CREDENTIALS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 """Fields of `Security` that a client needs; they hold PEM, not names of files."""
 
 
-def main(worker_count: int, folder: str) -> None:
+def keep_cluster(worker_count: int, folder: str) -> None:
     """Keep a cluster of so many worker processes open until standard input ends.
 
     folder: where Dask may leave files.
@@ -36,7 +36,7 @@ def main(worker_count: int, folder: str) -> None:
     security = Security.temporary()
     dask.config.set(
         {
-            "distributed.scheduler.allowed-failures": MAX_LOSSES - 1,
+            "distributed.scheduler.allowed-failures": MAX_LOST_WORKERS - 1,
             # Scheduler and workers answer HTTP in any case: let there be nothing to ask for.
             "distributed.scheduler.http.routes": [],
             "distributed.worker.http.routes": [],
@@ -52,7 +52,7 @@ def main(worker_count: int, folder: str) -> None:
         worker_dashboard_address="127.0.0.1:0",
         memory_limit=0,
         local_directory=folder,
-        silence_logs=SILENCE,
+        silence_logs=SILENT_LEVEL,
     ) as cluster:
         credentials = {name: getattr(security, name) for name in CREDENTIALS}
         sys.stdout.write(json.dumps({"address": cluster.scheduler_address, **credentials}) + "\n")
@@ -61,4 +61,4 @@ def main(worker_count: int, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    keep_cluster(int(sys.argv[1]), sys.argv[2])

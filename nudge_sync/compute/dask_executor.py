@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
+from nudge_sync.base.executor import Shared
 from nudge_sync.base.progress import Progress
-from nudge_sync.base.threads import limit_threads
+from nudge_sync.base.threads import Item, Result, limit_threads
 from nudge_sync.compute.tasks import Task, describe_environment, run_task
 from nudge_sync.errors import ComputeFailed, NudgeSyncError
-
-Shared = TypeVar("Shared")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 MAX_LOSSES = 3
 """How often a task is sent again that was lost with what it needs; where only its worker was lost,

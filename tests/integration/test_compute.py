@@ -14,13 +14,13 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.planning.plan import Plan
 from nudge_sync.settings.compute import ComputeSettings
-from tests.support.compute_tasks import list_children, wait_until_gone
 from tests.support.judged_collection import (
     JudgedCollection,
     make_clicked_collection,
     make_labelled_collection,
 )
 from tests.support.operations.running_daemon import start_daemon, stop_daemon, wait_until
+from tests.support.workers.worker_tasks import list_children, wait_until_gone
 from tests.support.workspace import make_workspace
 
 

@@ -17,7 +17,7 @@ from nudge_sync.solve.task import SolverTask, ValidationSplit, apply_method
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SplitTrial:
     """A method with given settings on one split, or at every angle up to a limit."""
 
     method: str
@@ -27,7 +27,7 @@ class Trial:
     """Radians; None for the settings alone."""
 
 
-def run_trial(task: SolverTask, trial: Trial) -> StepFunction:
+def run_trial(task: SolverTask, trial: SplitTrial) -> StepFunction:
     """Return the metric of each validation query by the angle; constant where settings were given.
 
     The method is trained on the training queries of the split.

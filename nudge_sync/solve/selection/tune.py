@@ -15,7 +15,7 @@ from nudge_sync.solve.line_search.step_function import StepFunction
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
 from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
 from nudge_sync.solve.selection.strata import Strata, build_strata
-from nudge_sync.solve.selection.trials import Trial, run_trial
+from nudge_sync.solve.selection.trials import SplitTrial, run_trial
 from nudge_sync.solve.task import SolverTask, ValidationSplit
 
 SIGNIFICANCE_Z = 1.645
@@ -78,7 +78,7 @@ class MethodCandidate:
 class Tuning:
     """The trials by which the settings of a method are found, and what follows from them."""
 
-    trials: list[Trial]
+    trials: list[SplitTrial]
     conclude: Callable[[list[StepFunction]], MethodCandidate]
     """Takes the results of the trials, in their order."""
 
@@ -112,7 +112,7 @@ def prepare_measurement(
         values = np.concatenate([np.empty(0), *(result.initial for result in results)])
         return MethodCandidate(method, dict(parameters), values, build_strata(task, splits))
 
-    return Tuning([Trial(method, parameters, split) for split in splits], conclude)
+    return Tuning([SplitTrial(method, parameters, split) for split in splits], conclude)
 
 
 def prepare_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> Tuning:
@@ -127,7 +127,7 @@ def prepare_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> Tuning:
         )
         return replace(candidate, parameters={"angle": angle}, reason=reason)
 
-    return Tuning([Trial("nudge-n", {}, split, task.max_angle) for split in splits], conclude)
+    return Tuning([SplitTrial("nudge-n", {}, split, task.max_angle) for split in splits], conclude)
 
 
 def prepare_nudge_h(
@@ -151,7 +151,7 @@ def prepare_nudge_h(
         return replace(best, reason=reason)
 
     trials = [
-        Trial("nudge-h", {"neighbours": count}, split, task.max_angle)
+        SplitTrial("nudge-h", {"neighbours": count}, split, task.max_angle)
         for split in splits
         for count in neighbour_counts
     ]
@@ -172,7 +172,7 @@ def prepare_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> Tuning:
         )
         return replace(candidate, parameters={"step": step}, reason=reason)
 
-    return Tuning([Trial("nudge-m", {}, split, limit) for split in splits], conclude)
+    return Tuning([SplitTrial("nudge-m", {}, split, limit) for split in splits], conclude)
 
 
 def _pick_angle(

@@ -15,8 +15,8 @@ from nudge_sync.base.progress import ignore_progress
 from nudge_sync.compute import dask_cluster
 from nudge_sync.compute.dask_executor import DaskExecutor
 from nudge_sync.errors import ComputeFailed
-from tests.support import compute_tasks as tasks
 from tests.support.source_code import ROOT
+from tests.support.workers import worker_tasks as tasks
 
 _KEEP_OPEN = """
 import sys

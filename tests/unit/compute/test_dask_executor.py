@@ -14,8 +14,8 @@ import pytest
 from nudge_sync.base.executor import LOCAL
 from nudge_sync.compute.dask_executor import DaskExecutor
 from nudge_sync.errors import ComputeFailed, InputError, Interrupted
-from tests.support import compute_tasks as tasks
 from tests.support.timeouts import TIMEOUT_SECONDS
+from tests.support.workers import worker_tasks as tasks
 
 
 @pytest.fixture(scope="module")
