@@ -7,6 +7,8 @@ Every judgement of the set is a label in a collection in memory. Each plan is co
 made here, bit for bit. `start` is until the workers of the cluster are there, which each cycle
 waits for; `solve` is the rest of what an engine changes. Each task computes on `--threads` threads:
 so many workers times so many threads at once, which has to be seen beside the cores that are named.
+`busy` is what all of it took of processors, the rest of the plan included; workers that had to be
+killed in the middle of a task are not counted.
 `--made-up` takes random points, each with a few queries near it, instead of a set.
 `--tasks` lists the tasks of the choice and the fit, one after the other: seconds, and bytes that go
 to a worker and come back. The longest of a round is the least that the round takes.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +53,6 @@ QUERY_NOISE = 1.2
 """Length of the noise between a made-up point and a query that it answers."""
 COLD_SHARE = 0.5
 WORTH_EVENTS, WORTH_QUERIES, WORTH_POINTS = 200_000, 10_000, 16_000
-HERE = "here"
 
 
 def make_dataset(point_count: int, query_count: int) -> Dataset:
@@ -108,25 +110,33 @@ def list_contents(plan: Plan) -> list[Any]:
     ]
 
 
+def read_busy_seconds() -> float:
+    """Return the seconds of processor that this process and its ended children have used."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def compare_plans(target: Target, threads: int, worker_counts: list[int]) -> None:
     print(f"{count_cores()} cores, {threads} threads a task")
-    print(f"{'engine':16}{'plan s':>9}{'start s':>9}{'solve s':>9}{'here / it':>11}  equal")
+    titles = ("plan s", "start s", "solve s", "here / it", "busy s")
+    print(f"{'engine':16}{''.join(f'{title:>11}' for title in titles)}  equal")
     expected: list[Any] = []
     solve_here = 0.0
     for workers in (0, *worker_counts):
         compute = ComputeSettings(engine="dask", workers=workers) if workers else ComputeSettings()
         settings = CollectionSettings(solver=SolverSettings(threads=threads), compute=compute)
-        clock, start = StageClock(), time.perf_counter()
+        clock, start, busy = StageClock(), time.perf_counter(), read_busy_seconds()
         plan = cycle.plan(target, settings, clock)
-        end = time.perf_counter()
+        end, busy = time.perf_counter(), read_busy_seconds() - busy
         solve = end - clock.workers_started
         expected = expected or list_contents(plan)
         solve_here = solve_here or solve
+        begin = clock.workers_started - clock.solve_began
+        figures = (end - start, begin, solve, solve_here / solve, busy)
+        name = f"dask, {workers} workers" if workers else "here"
+        is_equal = list_contents(plan) == expected
         print(
-            f"{f'dask, {workers} workers' if workers else HERE:16}{end - start:9.1f}"
-            f"{clock.workers_started - clock.solve_began:9.1f}{solve:9.1f}"
-            f"{solve_here / solve:11.2f}  {list_contents(plan) == expected}",
-            flush=True,
+            f"{name:16}{''.join(f'{figure:11.2f}' for figure in figures)}  {is_equal}", flush=True
         )
 
 

@@ -10,6 +10,7 @@ answers are then *cold*, and on points that still have training judgements, whos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def measure_cold_documents(
     count as one observation in the intervals, whose confidence is the gate's. Each fold costs a
     solve: after two of them the rest are spared once all of the interval on cold answers lies above
     a loss of `gate.max_cold_loss`.
-    executor: runs the solves; one that begins all at once gives up those that turn out spared.
+    executor: runs the solves: the first two side by side, then the others.
     """
     if choice.method == "nothing":
         return ColdOutcome(share, None)
@@ -93,7 +94,9 @@ def measure_cold_documents(
     setting = _FoldSetting(task, held_out, attraction, choice.method, choice.parameters)
     scores: list[_FoldScores] = []
     progress("hide documents", 0, DOCUMENT_FOLDS)
-    results = executor.map(_score_fold, setting, range(DOCUMENT_FOLDS))
+    # The first folds side by side, the others only once it is known that they are needed.
+    rounds = range(MIN_FOLDS), range(MIN_FOLDS, DOCUMENT_FOLDS)
+    results = chain.from_iterable(executor.map(_score_fold, setting, folds) for folds in rounds)
     with limit_threads(solver.threads):
         for fold, fold_scores in enumerate(results, 1):
             progress("hide documents", fold, DOCUMENT_FOLDS)
