@@ -93,18 +93,17 @@ def measure_cold_documents(
     attraction = build_attraction(held_out.relevance, dataset.held_out_weights)
     setting = _FoldSetting(task, held_out, attraction, choice.method, choice.parameters)
     scores: list[_FoldScores] = []
-    progress("hide documents", 0, DOCUMENT_FOLDS)
     # The first folds side by side, the others only once it is known that they are needed.
     rounds = range(MIN_FOLDS), range(MIN_FOLDS, DOCUMENT_FOLDS)
     results = chain.from_iterable(executor.map(_score_fold, setting, folds) for folds in rounds)
-    with limit_threads(solver.threads):
-        for fold, fold_scores in enumerate(results, 1):
-            progress("hide documents", fold, DOCUMENT_FOLDS)
-            scores += fold_scores
-            report = _report(scores, share, settings.gate.confidence)
-            # Only what looks harmless ends early: a refusal rests on all folds.
-            if fold >= MIN_FOLDS and report.cold.low > -settings.gate.max_cold_loss:
-                break
+    for fold in range(DOCUMENT_FOLDS):
+        progress("hide documents", fold, DOCUMENT_FOLDS)
+        with limit_threads(solver.threads):
+            scores += next(results)
+        report = _report(scores, share, settings.gate.confidence)
+        # Only what looks harmless ends early: a refusal rests on all folds.
+        if fold + 1 >= MIN_FOLDS and report.cold.low > -settings.gate.max_cold_loss:
+            break
     progress("hide documents", DOCUMENT_FOLDS, DOCUMENT_FOLDS)
     return ColdOutcome(share, report)
 
