@@ -5,12 +5,14 @@ The solver's threads are set, so that a machine with many cores does the same as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nudge_sync import cycle
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.planning.plan import Plan
 from nudge_sync.settings.compute import ComputeSettings
@@ -20,17 +22,22 @@ from tests.support.judged_collection import (
     make_labelled_collection,
 )
 from tests.support.operations.running_daemon import start_daemon, stop_daemon, wait_until
-from tests.support.workers.worker_tasks import list_children, wait_until_gone
+from tests.support.workers.worker_tasks import find_workers, list_children, wait_until_gone
 from tests.support.workspace import make_workspace
 
 
-def make_plan(collection: JudgedCollection, compute: ComputeSettings, threads: int) -> Plan:
+def make_plan(
+    collection: JudgedCollection,
+    compute: ComputeSettings,
+    threads: int,
+    progress: Progress = ignore_progress,
+) -> Plan:
     settings = CollectionSettings(
         gate=GateSettings(min_queries=20),
         solver=SolverSettings(threads=threads),
         compute=compute,
     )
-    return cycle.plan(collection.target, settings)
+    return cycle.plan(collection.target, settings, progress)
 
 
 def list_contents(plan: Plan) -> dict[str, Any]:
@@ -55,6 +62,20 @@ def test_workers_make_the_plan_that_is_made_here(
     here = make_plan(collection, ComputeSettings(), threads)
     there = make_plan(collection, ComputeSettings(engine="dask", workers=workers), threads)
     assert here.rows.ids
+    assert list_contents(there) == list_contents(here)
+
+
+def test_a_plan_whose_worker_was_killed_is_the_same():
+    collection, killed = make_labelled_collection(), []
+
+    def kill_once(stage: str, done: int, total: int) -> None:
+        if stage == "tasks on workers" and not killed:
+            killed.append(find_workers(os.getpid())[0])
+            killed[0].kill()
+
+    here = make_plan(collection, ComputeSettings(), 1)
+    there = make_plan(collection, ComputeSettings(engine="dask", workers=2), 1, kill_once)
+    assert killed
     assert list_contents(there) == list_contents(here)
 
 

@@ -89,6 +89,11 @@ def list_children(parent: int) -> set[psutil.Process]:
     return set(psutil.Process(parent).children(recursive=True))
 
 
+def find_workers(parent: int) -> list[psutil.Process]:
+    """Return the worker processes of the clusters that `parent` started."""
+    return [child for child in list_children(parent) if "spawn_main" in " ".join(child.cmdline())]
+
+
 def wait_until_gone(processes: Collection[psutil.Process]) -> None:
     """Return once all have ended; fail where one does not in time."""
     _, alive = psutil.wait_procs(processes, timeout=TIMEOUT_SECONDS)
