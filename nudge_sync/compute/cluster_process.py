@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 import sys
 
@@ -28,7 +29,7 @@ CREDENTIALS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 def keep_cluster(worker_count: int, folder: str) -> None:
     """Keep a cluster of so many worker processes open until standard input ends.
 
-    folder: where Dask may leave files.
+    folder: where Dask may leave files; removed at the end, since who made it may be gone.
     """
     # Whoever started this closes the pipe; Ctrl+C reaches all processes of a terminal at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -37,6 +38,7 @@ def keep_cluster(worker_count: int, folder: str) -> None:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": MAX_LOST_WORKERS - 1,
+            "temporary-directory": folder,
             # Scheduler and workers answer HTTP in any case: let there be nothing to ask for.
             "distributed.scheduler.http.routes": [],
             "distributed.worker.http.routes": [],
@@ -58,6 +60,7 @@ def keep_cluster(worker_count: int, folder: str) -> None:
         sys.stdout.write(json.dumps({"address": cluster.scheduler_address, **credentials}) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,12 @@ if __name__ == "__main__":
 """
 
 
-def test_a_cluster_ends_although_whoever_started_it_was_killed():
+def test_a_cluster_ends_although_whoever_started_it_was_killed(tmp_path: Path):
     with subprocess.Popen(
-        [sys.executable, "-c", _KEEP_OPEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _KEEP_OPEN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"started\n"
@@ -39,6 +42,7 @@ def test_a_cluster_ends_although_whoever_started_it_was_killed():
         parent.send_signal(signal.SIGKILL)
     assert len(processes) >= 2
     tasks.wait_until_gone(processes)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nobody_without_its_certificates_can_use_it(monkeypatch):
