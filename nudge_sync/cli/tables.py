@@ -103,7 +103,7 @@ def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
     )
     kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
     rows = [
-        (kind, f"{gain['mean']:+.4f}", _format_interval(gain), gain["queries"])
+        (kind, f"{gain['mean']:+z.4f}", _format_interval(gain), gain["queries"])
         for kind, gain in kinds
         if gain is not None
     ]
@@ -114,4 +114,4 @@ def _format_interval(gain: Mapping[str, Any]) -> str:
     """Return the interval of a gain; "unknown" where too few queries tell."""
     if gain["low"] is None or gain["high"] is None:
         return "unknown"
-    return f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    return f"{gain['low']:+z.4f} to {gain['high']:+z.4f}"
