@@ -8,10 +8,10 @@ often, each time by somebody new, and the product's own cycle runs on the whole 
 plan, gate, write. The next visitors see what it left.
 
 A line says, after so many asks of each: clicks on an answer (median and mean of the lists), how
-many lists begin with an answer now, with Wilson's 95 % interval, and how many have one among the
-first three. Then, by McNemar's exact test, whether `auto` puts more of them right than nothing
-does, and than NUDGE-N does. The lists are the same for every method; after the first cycle, the
-clicks are not.
+many lists begin with an answer now, with Wilson's 95 % interval, how many have one among the first
+three, and what became of the cycle. Then, by McNemar's exact test, whether `auto` puts more of
+them right than nothing does, and than NUDGE-N does. The lists are the same for every method; after
+the first cycle, the clicks are not.
 """
 
 from __future__ import annotations
@@ -72,15 +72,17 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
         for _ in range(asks - done):
             clicks += application.ask(lists, number)
         done = asks
+        outcome = ""
         if method != "nothing":
-            cycle.apply(application.target, settings)
+            outcome = cycle.apply(application.target, settings).outcome
         right = rank_answers(application, lists)
         corrected.append(right[:, 0])
         interval = binomtest(int(right[:, 0].sum()), len(lists)).proportion_ci(method="wilson")
-        few = right[:, :FIRST_FEW].any(axis=1).mean()
+        shares = right[:, 0].mean(), right[:, :FIRST_FEW].any(axis=1).mean()
         print(
             f"{method:9} {asks:5} {np.median(clicks):6.0f} {clicks.mean():6.1f} "
-            f"{right[:, 0].mean():8.0%} [{interval.low:.0%}, {interval.high:.0%}] {few:10.0%}",
+            f"{shares[0]:8.0%} [{interval.low:.0%}, {interval.high:.0%}] {shares[1]:10.0%} "
+            f"{outcome}",
             flush=True,
         )
     return corrected
