@@ -37,8 +37,8 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
-from nudge_sync.planning.unjudged_points import rank_unjudged, scan_others
-from nudge_sync.planning.unjudged_search import choose_first_width, search_unjudged
+from nudge_sync.planning.unjudged.points import rank_unjudged, scan_others
+from nudge_sync.planning.unjudged.search import choose_first_width, search_unjudged
 from nudge_sync.store.target import Target, open_companion, open_target
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_qdrant_common.record_codec import encode_record, hash_key

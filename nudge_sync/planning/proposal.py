@@ -16,13 +16,28 @@ from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import format_lost_revision
 from nudge_sync.planning.model_change import ModelReport
-from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, round_figures
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.plan import (
+    ColdFigures,
+    GainFigures,
+    PlanFigures,
+    RecallFigures,
+    round_figures,
+)
+from nudge_sync.planning.unjudged.index_recall import IndexRecall
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.problem import Choice, GainEstimate
 from nudge_sync.solve.score import metric_values
 from nudge_sync.store.ledger import Revision
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
+
+_RECALL_WARNING = (
+    "the index finds {share:.0%} of the unjudged points near a query, and "
+    "solver.min_index_recall is {least:.0%}: the plan does not know the rivals that it "
+    "misses, and its scores come out too high. Let searches visit more of the index (hnsw_ef in "
+    "[database] for Qdrant, ef or search_params for Milvus), build it anew with a larger "
+    "ef_construct or m, or set solver.exact = true"
+)
 
 
 class Proposal:
@@ -104,6 +119,9 @@ class Proposal:
             originals=round_figures(_average_scores(self._original_scores)),
             found=dataset.live_scores,
             cold=None if cold is None else _describe_cold_outcome(cold),
+            index_recall=describe_recall(
+                dataset.index_recall, self._settings.solver.min_index_recall
+            ),
         )
 
     def _score(self, vectors: Float32) -> QueryScores:
@@ -145,6 +163,18 @@ class Proposal:
         if self._erasure_pending or (len(gain) and float(np.mean(gain)) < 0):
             return points.originals
         return np.where(self._dataset.is_judged[:, None], points.live_vectors, points.originals)
+
+
+def describe_recall(recall: IndexRecall | None, min_share: float) -> RecallFigures | None:
+    """Return the index's recall as it is shown and kept.
+
+    min_share: with a smaller recall, the figures warn and say what to do.
+    """
+    if recall is None:
+        return None
+    share = round(recall.share, 6)
+    warning = "" if share >= min_share else _RECALL_WARNING.format(share=share, least=min_share)
+    return RecallFigures(share, recall.queries, recall.reference, warning)
 
 
 def _average_scores(scores: QueryScores) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.connector import LARGEST_ANSWER
-from nudge_sync.planning.unjudged_search import (
+from nudge_sync.planning.unjudged.search import (
     QUERIES_PER_SEARCH,
     choose_similarity,
     search_unjudged,
