@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from common.solver_protocol import SETS, Dataset, load_dataset
+from common.stage_clock import StageClock
 from qdrant_edge import Point, UpdateOperation
 from scipy.sparse import csr_matrix
 
@@ -46,20 +47,6 @@ from nudge_sync_qdrant_common.record_codec import encode_record, hash_key
 COLLECTION = "docs"
 BARE_BATCH = 1000
 """Points that the bare engine is given at once, and keeps on the disk before the next."""
-
-
-class StageClock:
-    """A `Progress` that sums up the seconds between its calls, by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        del done, total
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
 
 
 @contextmanager

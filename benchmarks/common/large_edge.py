@@ -21,7 +21,7 @@ _MAX_SEGMENT_KB = 32 * 2**20
 def open_engine(folder: Path, corpus: MadeUpCorpus, graph: Graph) -> LargeEngine:
     if not (folder / NAME).is_dir():
         _build(folder, corpus, graph)
-    database = connect("qdrant-edge", {"path": str(folder)})
+    database = connect("qdrant-edge", {"path": str(folder), "hnsw_ef": graph.ef})
     shard = database.shard(NAME)  # type: ignore[attr-defined]
 
     def update(ids: Sequence[int], vectors: Float32) -> None:

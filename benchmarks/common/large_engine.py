@@ -11,10 +11,11 @@ from nudge_sync.connector import Database, Float32
 
 @dataclass(frozen=True)
 class Graph:
-    """How an HNSW index is built."""
+    """How an HNSW index is built, and searched."""
 
     m: int
     ef_construct: int
+    ef: int
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 Vectors lie in topics, on few directions of falling weight as those of embedding models do: a point
 is its topic's centre and a part of its own in `LATENT` directions, and a little noise in all. The
-judged points come in groups of four on one subject, spread evenly over the ids; each query asks for
-two of a group, in words that differ from the documents' in a way that the whole group shares, which
-is what nudging learns. Judged points and queries are the same whatever the collection's size.
+judged points come in groups of four on one subject, spread evenly over the ids; four queries ask
+for each group, in words that differ from the documents' in a way that these queries share, which is
+what nudging learns. Judged points and queries are the same whatever the collection's size.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ BLOCK = 20_000
 """Points that are drawn at a time."""
 _TOPIC_SHARE, _SUBJECT_SHARE = 0.5, 0.7
 """Of a point's variance that its topic has, and of what is left that its subject has."""
-_WORDING = 1.2
+_WORDING = 1.8
 """Length of what is peculiar to the words of a group's queries, beside vectors of length 1."""
-_ASKING = 0.6
+_ASKING = 0.8
 """Length of what is peculiar to one query."""
 _NOISE = 0.1
 """Length of the noise outside the latent directions."""
@@ -58,21 +58,19 @@ class MadeUpCorpus:
 
     @cached_property
     def queries(self) -> Float32:
-        """(judged, dimension): query j asks for the points of rows j and `find_partner(j)`."""
+        """(judged, dimension): query j asks for the points of the rows `find_answers(j)`."""
         random = np.random.default_rng(2)
-        rows = np.arange(self.judged)
-        pairs = self.judged_vectors[rows] + self.judged_vectors[self.find_partners()]
-        wording = self._embed(random, self._draw_latent(random, -(-self.judged // GROUP)))
-        asking = self._embed(random, self._draw_latent(random, self.judged))
-        drawn = unit_rows(pairs) + _WORDING * wording[rows // GROUP] + _ASKING * asking
+        groups = np.arange(self.judged) // GROUP
+        subjects = np.add.reduceat(self.judged_vectors, np.arange(0, self.judged, GROUP))
+        wording = self._draw_directions(random, len(subjects))
+        asking = self._draw_directions(random, self.judged)
+        drawn = unit_rows(subjects)[groups] + _WORDING * wording[groups] + _ASKING * asking
         return unit_rows(drawn)
 
-    def find_partners(self) -> np.ndarray:
-        """Return (judged,): the row of the second answer of each query, of the same group."""
-        rows = np.arange(self.judged)
-        first = rows - rows % GROUP
-        size = np.minimum(GROUP, self.judged - first)
-        return first + (rows - first + 1) % size
+    def find_answers(self, row: int) -> range:
+        """Return the rows of `judged_vectors` that answer a query: those of its group."""
+        first = row - row % GROUP
+        return range(first, min(first + GROUP, self.judged))
 
     def blocks(self) -> Iterator[tuple[range, Float32]]:
         """Yield the ids and the vectors of all points, in order."""
@@ -104,6 +102,10 @@ class MadeUpCorpus:
         weights = (1 / np.sqrt(np.arange(1, LATENT + 1))).astype(np.float32)
         drawn = random.standard_normal((count, LATENT), np.float32) * weights
         return drawn / np.linalg.norm(weights)
+
+    def _draw_directions(self, random: np.random.Generator, count: int) -> Float32:
+        """Return (count, dimension) of length 1, along no latent direction more than another."""
+        return unit_rows(random.standard_normal((count, LATENT), np.float32) @ self._directions)
 
     def _draw_topic_points(self, random: np.random.Generator, count: int) -> Float32:
         topics = self._topics[random.integers(0, TOPICS, count)]
