@@ -3,7 +3,7 @@
     python benchmarks/million_points.py [--engine qdrant-edge|milvus|qdrant] [--points 1000000]
         [--judged 20000] [--m 16] [--ef-construct 64] [--ef 256] [--folder DIR] [--json FILE]
 
-The collection is made up (`common/made_up_corpus.py` says how), with 384 numbers a vector. Each
+The collection is made up (`common/large/corpus.py` says how), with 384 numbers a vector. Each
 size runs in a process of its own: the index is built, or found in the folder of an earlier run;
 feedback is stored, a label for each of four answers of each of `--judged` queries; `apply` runs one
 whole cycle, is measured part by part, and runs again, when nothing is new. Then the bare client
@@ -31,8 +31,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from common.large_engine import Graph, LargeEngine  # noqa: E402
-from common.made_up_corpus import MadeUpCorpus  # noqa: E402
+from common.large.corpus import MadeUpCorpus  # noqa: E402
+from common.large.engine import Graph, LargeEngine  # noqa: E402
 from common.memory import watch_memory  # noqa: E402
 from common.stage_clock import StageClock  # noqa: E402
 
@@ -48,7 +48,7 @@ from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.testing.counted import Counted  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
 
-MODULES = {"qdrant-edge": "large_edge", "milvus": "large_milvus", "qdrant": "large_qdrant"}
+MODULES = {"qdrant-edge": "edge", "milvus": "milvus", "qdrant": "qdrant"}
 BARE_BATCH = 1000
 """Points of one update by the bare client."""
 FEEDBACK_BATCH = 5000
@@ -82,10 +82,18 @@ def measure(engine: LargeEngine, corpus: MadeUpCorpus) -> dict[str, Any]:
     store_feedback(target, corpus)
     indexed, counts = engine.count_indexed(), database.counts
     counts.read_rows = counts.scanned = 0
+    read_to_plan = []
     clock, start, cpu = StageClock(), time.perf_counter(), time.process_time()
     with watch_memory() as peak:
         before = peak.anonymous
-        report = cycle.apply(target, settings, progress=clock)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            clock(stage, done, total)
+            if stage == "hide documents" and done == total:
+                # The last thing that a plan does.
+                read_to_plan.append(counts.read_rows)
+
+        report = cycle.apply(target, settings, progress=tell)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     summary, rows = report.summary(), report.plan.rows
     figures = {
@@ -99,7 +107,8 @@ def measure(engine: LargeEngine, corpus: MadeUpCorpus) -> dict[str, Any]:
         "index recall": summary["index_recall"] and summary["index_recall"]["share"],
         "vectors scanned": counts.scanned,
         "distinct vectors read": len(counts.read),
-        "vectors read, of the collection": counts.read_rows / target.facts.points,
+        "read to plan, of the collection": read_to_plan[0] / target.facts.points,
+        "read and written, of it": (counts.read_rows + report.written) / target.facts.points,
         "own memory before, MiB": before,
         "own memory at most, MiB": peak.anonymous,
         "resident at most, MiB": peak.resident,
@@ -127,7 +136,7 @@ def measure(engine: LargeEngine, corpus: MadeUpCorpus) -> dict[str, Any]:
 
 def run_size(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     corpus = MadeUpCorpus(given.points, given.judged)
-    module = importlib.import_module(f"common.{MODULES[given.engine]}")
+    module = importlib.import_module(f"common.large.{MODULES[given.engine]}")
     start = time.perf_counter()
     engine: LargeEngine = module.open_engine(
         folder / f"{given.engine}-{given.points}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-_INTERVAL_SECONDS = 0.05
+_INTERVAL_SECONDS = 0.01
 
 
 @dataclass

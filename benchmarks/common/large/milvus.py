@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pymilvus import DataType, MilvusClient
 
-from common.large_engine import Graph, LargeEngine
-from common.made_up_corpus import MadeUpCorpus
+from common.large.corpus import MadeUpCorpus
+from common.large.engine import Graph, LargeEngine
 from nudge_sync.connector import Float32
 from nudge_sync_milvus import connect
 from tests.support.milvus_server import find_or_start_milvus

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient, models
 
-from common.large_engine import Graph, LargeEngine
-from common.made_up_corpus import MadeUpCorpus
+from common.large.corpus import MadeUpCorpus
+from common.large.engine import Graph, LargeEngine
 from nudge_sync.connector import Float32
 from nudge_sync_qdrant import connect
 from tests.support.qdrant_server.address import find_or_start_qdrant, open_client

@@ -8,8 +8,8 @@ from pathlib import Path
 import qdrant_edge
 from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Point, UpdateOperation
 
-from common.large_engine import Graph, LargeEngine
-from common.made_up_corpus import MadeUpCorpus
+from common.large.corpus import MadeUpCorpus
+from common.large.engine import Graph, LargeEngine
 from nudge_sync.connector import Float32, connect
 
 NAME = "docs"
