@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector.vectors import is_same_vector
-from nudge_sync.metrics import METRIC_NAMES, MetricName
+from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.dataset import PlanDataset
 from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
@@ -26,7 +26,7 @@ from nudge_sync.planning.plan import (
 from nudge_sync.planning.unjudged.index_recall import IndexRecall
 from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.problem import Choice, GainEstimate
-from nudge_sync.solve.score import metric_values
+from nudge_sync.solve.score import score_metrics
 from nudge_sync.store.ledger import Revision
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
@@ -62,7 +62,10 @@ class Proposal:
         self._lost_revision = lost_revision
         self._model = model
         self._live_scores = self._score(dataset.points.live_vectors)
-        self._original_scores = self._score(dataset.points.originals)
+        is_unmoved = np.array_equal(dataset.points.live_vectors, dataset.points.originals)
+        self._original_scores = (
+            self._live_scores if is_unmoved else self._score(dataset.points.originals)
+        )
 
     def pass_gate(self, choice: Choice, cold: ColdOutcome | None) -> tuple[Gate, Float32]:
         """Return the gate's verdict, and the vectors (n, d) that all points in play shall hold."""
@@ -126,14 +129,10 @@ class Proposal:
 
     def _score(self, vectors: Float32) -> QueryScores:
         """Return every metric of the held-out queries if the dataset's points held `vectors`."""
-        return {name: self._score_by(name, vectors) for name in METRIC_NAMES}
-
-    def _score_by(self, metric: MetricName, vectors: Float32) -> Float64:
-        held_out, similarity = (
-            self._dataset.held_out_queries,
-            choose_similarity(self._target.facts.metric),
-        )
-        return metric_values(vectors, held_out, metric, similarity=similarity)
+        similarity = choose_similarity(self._target.facts.metric)
+        queries = self._dataset.held_out_queries
+        scores = score_metrics(vectors, queries, METRIC_NAMES, similarity=similarity)
+        return {name: scores[name] for name in METRIC_NAMES}
 
     def _compare(self, vectors: Float32) -> HeldOutScores:
         metric = self._settings.solver.metric
@@ -141,7 +140,7 @@ class Proposal:
         return HeldOutScores(
             self._original_scores[metric],
             reference[metric],
-            self._score_by(metric, vectors),
+            self._score(vectors)[metric],
             self._dataset.bystanders,
         )
 
