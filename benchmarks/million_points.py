@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +38,7 @@ from common.memory import watch_memory  # noqa: E402
 from common.stage_clock import StageClock  # noqa: E402
 
 from nudge_sync import cycle  # noqa: E402
+from nudge_sync.base.progress import ignore_progress  # noqa: E402
 from nudge_sync.config import CollectionSettings  # noqa: E402
 from nudge_sync.feedback.schema.records import (  # noqa: E402
     Event,
@@ -44,6 +46,8 @@ from nudge_sync.feedback.schema.records import (  # noqa: E402
     to_event_record,
     to_search_record,
 )
+from nudge_sync.planning.unjudged.search import search_unjudged  # noqa: E402
+from nudge_sync.store.retry import RetryingCollection  # noqa: E402
 from nudge_sync.store.target import Target, open_target  # noqa: E402
 from nudge_sync.testing.counted import Counted  # noqa: E402
 from nudge_sync.writing.rollback import roll_back  # noqa: E402
@@ -52,6 +56,7 @@ MODULES = {"qdrant-edge": "edge", "milvus": "milvus", "qdrant": "qdrant"}
 BARE_BATCH = 1000
 """Points of one update by the bare client."""
 FEEDBACK_BATCH = 5000
+TIMED_QUERIES, DEPTH, ROUNDS = 2000, 10, 3
 SMALL_SHARE = 10
 """How many times smaller the other collection is."""
 
@@ -76,12 +81,41 @@ def put_batches(put: Callable[[list[Any]], None], records: list[Any]) -> None:
         put(records[start : start + FEEDBACK_BATCH])
 
 
+def time_calls(target: Target, corpus: MadeUpCorpus) -> dict[str, float]:
+    """Time reads of the judged points and searches, one call after the other and several at once.
+
+    Empty where the engine takes one call at a time.
+    """
+    if target.facts.parallel_calls == 1:
+        return {}
+    alone = replace(
+        target,
+        collection=RetryingCollection(target.collection.wrapped),
+        facts=replace(target.facts, parallel_calls=1),
+    )
+    asked = corpus.queries[:TIMED_QUERIES]
+    seconds: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for name, caller in (("one call at a time", alone), ("several at once", target)):
+            start = time.perf_counter()
+            caller.collection.read(corpus.judged_ids)
+            read = time.perf_counter()
+            search_unjudged(caller, asked, set(), DEPTH, exact=False, progress=ignore_progress)
+            parts = {"reads": read - start, "searches": time.perf_counter() - read}
+            for part, spent in parts.items():
+                label = f"{part}, {name}, s"
+                seconds[label] = min(spent, seconds.get(label, spent))
+    return seconds
+
+
 def measure(engine: LargeEngine, corpus: MadeUpCorpus) -> dict[str, Any]:
     database, settings = Counted(engine.database), CollectionSettings()
     target = open_target(database, engine.collection)
     store_feedback(target, corpus)
+    call_seconds = time_calls(target, corpus)
     indexed, counts = engine.count_indexed(), database.counts
     counts.read_rows = counts.scanned = 0
+    counts.read.clear()
     read_to_plan = []
     clock, start, cpu = StageClock(), time.perf_counter(), time.process_time()
     with watch_memory() as peak:
@@ -99,6 +133,7 @@ def measure(engine: LargeEngine, corpus: MadeUpCorpus) -> dict[str, Any]:
     figures = {
         "points": target.facts.points,
         "in the index": indexed,
+        **call_seconds,
         "outcome": report.outcome,
         "reason": report.reason,
         "moved": summary["moved"],

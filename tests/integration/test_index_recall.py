@@ -35,6 +35,7 @@ from nudge_sync.planning.plan_file import load_plan, save_plan
 from nudge_sync.planning.unjudged.index_recall import IndexRecall, measure_index_recall
 from nudge_sync.planning.unjudged.search import search_unjudged
 from nudge_sync.store.target import Target, open_target
+from tests.support.operations.running_daemon import wait_until
 from tests.support.qdrant_server.address import open_client
 from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
@@ -122,7 +123,7 @@ def test_on_a_qdrant_server_it_is_what_brute_force_says(qdrant_server, vectors, 
     client.create_collection(
         "recall",
         vectors_config=models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE),
-        hnsw_config=models.HnswConfigDiff(m=4, ef_construct=8, full_scan_threshold=1),
+        hnsw_config=models.HnswConfigDiff(m=4, ef_construct=8, full_scan_threshold=10),
         optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1),
         quantization_config=(
             models.ScalarQuantization(
@@ -134,6 +135,7 @@ def test_on_a_qdrant_server_it_is_what_brute_force_says(qdrant_server, vectors, 
     )
     client.upload_collection("recall", vectors, ids=range(POINTS), wait=True)
     try:
+        wait_until(lambda: client.get_collection("recall").indexed_vectors_count == POINTS)
         shares = []
         for ef in (LAZY, THOROUGH):
             database = connect("qdrant", {**qdrant_server, "hnsw_ef": ef})

@@ -17,7 +17,9 @@ from tests.support.qdrant_server.address import find_or_start_qdrant, open_clien
 
 NAME = "nudge_million_points"
 _BATCH = 1000
-_POLL_SECONDS = 2.0
+_INDEXED_FROM_KB = 100
+"""A segment smaller than this is not indexed; a small collection has to be, too."""
+_POLL_SECONDS, _BUILD_SECONDS = 2.0, 7200.0
 
 
 def open_engine(folder: Path, corpus: MadeUpCorpus, graph: Graph) -> LargeEngine:
@@ -67,9 +69,12 @@ def _build(client: QdrantClient, corpus: MadeUpCorpus, graph: Graph) -> None:
             client.upsert(NAME, batch, wait=True)
         print(f"  stored {ids.stop:,} of {corpus.count:,}", flush=True)
     client.update_collection(
-        NAME, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=10_000)
+        NAME, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=_INDEXED_FROM_KB)
     )
+    deadline = time.monotonic() + _BUILD_SECONDS
     while not _is_indexed(client, corpus.count):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the index is not built after {_BUILD_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
 
 
