@@ -33,8 +33,9 @@ PATIENCE_SECONDS = 30.0
 SWAP_DELAYS = (*DELAYS, 15.0, 15.0, 15.0)
 """Seconds between attempts of a swap: on Milvus the claim of a process that died in one stands for
 a minute."""
-READ_BATCH = 2000
-"""Points that one of several reads under way at once asks for."""
+READ_BATCH, LARGEST_READ_BATCH = 1000, 10_000
+"""Points that one of several reads under way at once asks for, at least and at most: on Milvus each
+read waits for the server's clock, so that many small ones would wait longer than one."""
 _Answer = TypeVar("_Answer")
 
 
@@ -80,8 +81,10 @@ class RetryingCollection(Collection):
         if self._parallel_calls == 1 or len(ids) <= READ_BATCH:
             return self._read_batch(ids)
         batches: list[Points] = []
-        starts = range(0, len(ids), READ_BATCH)
-        reads = (partial(self._read_batch, ids[start : start + READ_BATCH]) for start in starts)
+        share = -(-len(ids) // self._parallel_calls)
+        size = min(LARGEST_READ_BATCH, max(READ_BATCH, share))
+        starts = range(0, len(ids), size)
+        reads = (partial(self._read_batch, ids[start : start + size]) for start in starts)
         keep_in_flight(reads, self._parallel_calls, batches.append)
         return Points(
             [point for batch in batches for point in batch.ids],

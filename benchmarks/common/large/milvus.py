@@ -61,9 +61,15 @@ def _build(client: MilvusClient, corpus: MadeUpCorpus, graph: Graph) -> None:
         params={"M": graph.m, "efConstruction": graph.ef_construct},
     )
     client.create_index(NAME, index)
-    while _count_indexed(client) < corpus.count:
-        time.sleep(_POLL_SECONDS)
+    _wait_until_indexed(client, corpus.count)
     client.load_collection(NAME)
+    # Segments that were merged meanwhile are indexed once more.
+    _wait_until_indexed(client, corpus.count)
+
+
+def _wait_until_indexed(client: MilvusClient, count: int) -> None:
+    while _count_indexed(client) < count:
+        time.sleep(_POLL_SECONDS)
 
 
 def _count_indexed(client: MilvusClient) -> int:
