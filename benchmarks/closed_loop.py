@@ -91,7 +91,14 @@ class Application:
 
     def receive_visitors(self, count: int, number: int) -> None:
         """Let visitors search and click, and log it. number: of the cycle, from 0."""
-        rows = self.rng.choice(self.asked, count, p=self.popularity)
+        self.ask(self.rng.choice(self.asked, count, p=self.popularity), number)
+
+    def ask(self, rows: Any, number: int) -> Any:
+        """Let one visitor ask each of the queries `rows`, click, and log it.
+
+        Returns whether anybody clicked what is right, (len(rows),).
+        """
+        count = len(rows)
         shown = rank_documents(self.data.queries[rows], self.read_vectors())
         is_relevant = np.take_along_axis(self.data.relevance[rows].toarray() > 0, shown, axis=1)
         rates = (self.case.irrelevant_click_rate, self.case.relevant_click_rate)
@@ -134,6 +141,7 @@ class Application:
                 for visitor, index in np.argwhere(clicked)
             ]
         )
+        return (clicked & is_relevant).any(axis=1)
 
 
 def rank_documents(queries: Any, documents: Any) -> Any:

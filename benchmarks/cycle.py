@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from common.solver_protocol import SETS, Dataset, load_dataset
+from common.stage_clock import StageClock
 from qdrant_edge import Point, UpdateOperation
 from scipy.sparse import csr_matrix
 
@@ -37,8 +38,8 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import build_judgement_source
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
-from nudge_sync.planning.unjudged_points import rank_unjudged, scan_others
-from nudge_sync.planning.unjudged_search import choose_first_width, search_unjudged
+from nudge_sync.planning.unjudged.points import rank_unjudged, scan_others
+from nudge_sync.planning.unjudged.search import choose_first_width, search_unjudged
 from nudge_sync.store.target import Target, open_companion, open_target
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_qdrant_common.record_codec import encode_record, hash_key
@@ -46,20 +47,6 @@ from nudge_sync_qdrant_common.record_codec import encode_record, hash_key
 COLLECTION = "docs"
 BARE_BATCH = 1000
 """Points that the bare engine is given at once, and keeps on the disk before the next."""
-
-
-class StageClock:
-    """A `Progress` that sums up the seconds between its calls, by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        del done, total
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
 
 
 @contextmanager

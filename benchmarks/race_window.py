@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 import nudge_sync_qdrant_edge  # noqa: E402
+from nudge_sync.base.in_flight import keep_in_flight  # noqa: E402
 from nudge_sync.connector import Collection, Database, Float32, Points  # noqa: E402
-from nudge_sync.writing.in_flight import keep_in_flight  # noqa: E402
 from tests.support.applications import create_application  # noqa: E402
 from tests.support.milvus_server import find_or_start_milvus  # noqa: E402
 from tests.support.qdrant_server.address import find_or_start_qdrant  # noqa: E402
@@ -126,7 +126,7 @@ def write_during_upsert(
         partial(collection.write, Points(ids[part], new_vectors[part]), live_vectors[part])
         for part in parts
     ]
-    limit = collection.describe().parallel_writes
+    limit = collection.describe().parallel_calls
     timer = Timer(pause, upsert)
     timer.start()
     started = time.perf_counter()

@@ -1,41 +1,21 @@
 """Measure the peak memory of `finetune` above its inputs, with documents in a mapped file.
 
 .bench/bin/python benchmarks/solver_memory.py [--documents 1000000] [--method nudge-n]
-Anonymous memory is counted (RssAnon): pages of the mapped file are the input.
+Anonymous memory is counted: pages of the mapped file are the input.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
+from common.memory import watch_memory
 from common.solver_protocol import normalise_rows
 
 from nudge_sync import finetune
-
-
-def read_anonymous_mb() -> float:
-    """Return how many megabytes of this process no file backs."""
-    match = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(match[1]) / 1024 if match else 0.0
-
-
-class PeakMemory(threading.Thread):
-    """A thread that keeps the highest anonymous memory of this process."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.highest_mb, self.running = 0.0, True
-
-    def run(self) -> None:
-        while self.running:
-            self.highest_mb = max(self.highest_mb, read_anonymous_mb())
-            time.sleep(0.002)
 
 
 def write_documents(path, count, dimension):
@@ -72,25 +52,22 @@ def main() -> None:
         queries = make_queries(documents, answers, random)
         relevant = [[int(row)] for row in answers]
         train_count = given.train
-        baseline_mb, peak = read_anonymous_mb(), PeakMemory()
-        peak.start()
-        start = time.perf_counter()
-        fit = finetune(
-            documents,
-            queries[:train_count],
-            relevant[:train_count],
-            queries[train_count:],
-            relevant[train_count:],
-            given.method,
-        )
-        moved = fit.documents
-        seconds = time.perf_counter() - start
-        peak.running = False
-        peak.join()
+        with watch_memory() as peak:
+            baseline, start = peak.anonymous, time.perf_counter()
+            fit = finetune(
+                documents,
+                queries[:train_count],
+                relevant[:train_count],
+                queries[train_count:],
+                relevant[train_count:],
+                given.method,
+            )
+            moved = fit.documents
+            seconds = time.perf_counter() - start
         size = documents.nbytes / 2**20
         print(f"{fit.method}, {fit.parameters}")
         print(f"{given.method}: {len(fit.moved)} of {len(moved)} documents ({size:.0f} MB) moved")
-        print(f"peak above the inputs {peak.highest_mb - baseline_mb:.0f} MB, {seconds:.1f} s")
+        print(f"peak above the inputs {peak.anonymous - baseline:.0f} MB, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+from nudge_sync.base.in_flight import keep_in_flight  # noqa: E402
 from nudge_sync.connector import Collection, Float32, PointId, Points  # noqa: E402
-from nudge_sync.writing.in_flight import keep_in_flight  # noqa: E402
 from tests.support.unit_vectors import make_unit_rows  # noqa: E402
 
 
@@ -75,7 +75,7 @@ def measure_round(engine: Engine, ids: Sequence[int], dimension: int, seed: int)
             partial(engine.collection.write, Points(chosen, new_vectors[part]), expected)
             for (part, chosen), expected in zip(batches, live, strict=True)
         ),
-        engine.collection.describe().parallel_writes,
+        engine.collection.describe().parallel_calls,
         lambda report: written.extend(report.written),
     )
     write = time.perf_counter() - started

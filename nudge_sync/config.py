@@ -39,6 +39,9 @@ class SolverSettings(Section):
     as the log says; "off", or 0: neither the choice nor the gate looks at them."""
     exact: bool = False
     """Whether to search the unjudged points exactly instead of through the index."""
+    min_index_recall: Share = 0.9
+    """Least share of the unjudged points near a query that the index has to find; a plan warns
+    where it finds fewer."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processor cores to use; 0: all."""
 

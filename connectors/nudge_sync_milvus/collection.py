@@ -49,9 +49,9 @@ from nudge_sync_milvus.settings import MilvusSettings
 
 _ROW_OVERHEAD_BYTES = 512
 """Bytes assumed for a row's key and the message around it."""
-_PARALLEL_WRITES = 3
-"""Calls of `write` under way at once: while some read back, and wait for the server's clock to
-tick, others compare and upsert."""
+_PARALLEL_CALLS = 3
+"""Calls of `write`, `read` or `search` under way at once: while some read back, and wait for the
+server's clock to tick, others compare and upsert."""
 _MAX_PENDING_SHARE = 0.1
 """Of the rows: with more that wait to be indexed, the collection is not ready."""
 _MAX_PENDING_ROWS = 10_000
@@ -129,7 +129,8 @@ class MilvusCollection:
                 *list_problems(layout, self._support),
                 *list_index_problems(layout, index, is_loaded=is_loaded),
             ),
-            parallel_writes=1 if self._connection.is_lite else _PARALLEL_WRITES,
+            parallel_calls=1 if self._connection.is_lite else _PARALLEL_CALLS,
+            exact_search=index.kind == "FLAT",
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

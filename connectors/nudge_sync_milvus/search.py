@@ -29,6 +29,9 @@ _MIN_EF = 512
 """How many neighbours HNSW visits at least."""
 _MAX_EF = 32_768
 """How many Milvus lets it visit."""
+_THOROUGH_HITS = 4096
+"""Hits for which an IVF index goes through all its lists: whoever asks for so many wants the best
+of them for certain."""
 _FULL_PRECISION_INDEXES = frozenset({"FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX", "DISKANN", ""})
 """Indexes whose scores come from the stored vectors."""
 
@@ -98,7 +101,8 @@ def choose_search_params(
 ) -> dict[str, Any]:
     """Return how thoroughly to search: Milvus's own defaults lose most of the neighbours.
 
-    HNSW visits at least 512 and four times k (or `ef`), an IVF index an eighth of its lists.
+    HNSW visits at least 512 and four times k (or `ef`), an IVF index an eighth of its lists, or all
+    of them for a very wide answer.
     overrides: the index's own parameters, which win.
     """
     kind = index.kind
@@ -106,7 +110,8 @@ def choose_search_params(
         params: dict[str, Any] = {"ef": min(_MAX_EF, max(k, ef or max(_MIN_EF, 4 * k)))}
     elif kind.startswith("IVF") or kind == "SCANN":
         lists = int(index.params.get("nlist", "128"))
-        params = {"nprobe": max(1, min(lists, max(16, lists // 8)))}
+        share = lists if k >= _THOROUGH_HITS else max(16, lists // 8)
+        params = {"nprobe": max(1, min(lists, share))}
         if kind == "SCANN":
             params["reorder_k"] = 4 * k
     elif kind == "DISKANN":

@@ -36,8 +36,9 @@ from nudge_sync_qdrant.layout import resolve_layout
 from nudge_sync_qdrant.query import PointReader, parse_filter
 from nudge_sync_qdrant_common.cosine import refuse_rescaled
 
-_PARALLEL_WRITES = 2
-"""Calls of `write` under way at once: while one reads back, the other compares and updates."""
+_PARALLEL_CALLS = 2
+"""Calls of `write`, `read` or `search` under way at once: while one reads back, the other compares
+and updates."""
 
 
 class QdrantCollection:
@@ -80,7 +81,8 @@ class QdrantCollection:
             precision=layout.precision,
             rescales=self._rescales,
             problems=layout.problems,
-            parallel_writes=1 if self._connection.is_local else _PARALLEL_WRITES,
+            parallel_calls=1 if self._connection.is_local else _PARALLEL_CALLS,
+            exact_search=True,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

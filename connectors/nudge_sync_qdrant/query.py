@@ -29,7 +29,7 @@ from nudge_sync_qdrant_common.ids import (
     select_possible_ids,
     to_point_id,
 )
-from nudge_sync_qdrant_common.layout import Layout
+from nudge_sync_qdrant_common.layout import OVERSAMPLING, Layout
 from nudge_sync_qdrant_common.stored_points import collect_points
 
 ReadCopies: TypeAlias = Callable[[Connection, str, Callable[[Consistency], Points]], Points]
@@ -228,10 +228,13 @@ class PointReader:
 
     def _build_query(self, row: Float32, k: int, *, exact: bool) -> QueryRequest:
         # Local mode is always exact, and warns of parameters.
-        rescored = QuantizationSearchParams(rescore=True)
-        params = (
-            None if self._connection.is_local else SearchParams(exact=exact, quantization=rescored)
-        )
+        params = None
+        if not self._connection.is_local:
+            params = SearchParams(
+                exact=exact,
+                hnsw_ef=self._connection.settings.hnsw_ef,
+                quantization=QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+            )
         return QueryRequest(
             query=row.tolist(),
             using=self._layout.vector or None,

@@ -29,7 +29,7 @@ from nudge_sync_qdrant.record_codec import (
     to_point,
     to_record,
 )
-from nudge_sync_qdrant_common.record_codec import hash_key
+from nudge_sync_qdrant_common.record_codec import STORED_FIELDS, hash_key
 
 _SWAP_MARK_FIELD = "swap"
 """The payload's field of the last swap's own mark, which tells whether that swap won."""
@@ -109,7 +109,7 @@ class QdrantRecords:
                         scroll_filter=build_filter(where or {}),
                         limit=batch_size,
                         offset=offset,
-                        with_payload=not by_id,
+                        with_payload=False if by_id else [*STORED_FIELDS],
                         with_vectors=vectors and not by_id,
                     )
             except CollectionNotFound:
@@ -214,7 +214,7 @@ class QdrantRecords:
                 return self._connection.client.retrieve(
                     self._name,
                     [*ids],
-                    with_payload=True,
+                    with_payload=[*STORED_FIELDS, _SWAP_MARK_FIELD],
                     with_vectors=vectors,
                     consistency=consistency,
                 )

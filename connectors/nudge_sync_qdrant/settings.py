@@ -45,6 +45,9 @@ class QdrantSettings(Section):
     """PEM file, where the server asks for one; with `client_key`."""
     client_key: Path | None = None
     """PEM file of the client certificate's key."""
+    hnsw_ef: Annotated[int, Field(ge=1)] | None = None
+    """How many points a search of the index visits; as many as the index was built with
+    (`ef_construct`), or are asked for, if absent. More find more, and take longer."""
     replication_factor: Annotated[int, Field(ge=1)] | None = None
     """Copies of the sidecar's own collections; as many as yours has if absent."""
     write_consistency_factor: Annotated[int, Field(ge=1)] | None = None

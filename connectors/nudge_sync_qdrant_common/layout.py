@@ -12,6 +12,9 @@ from nudge_sync.errors import UnsupportedCollection
 
 _METRICS: dict[str, Metric] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "euclid"}
 """Qdrant's distances that nudge-sync knows."""
+OVERSAMPLING = 2.0
+"""How many times as many points as asked for a quantised index finds, to be scored again from the
+stored vectors."""
 _FULL_PRECISION = "float32"
 """The one datatype that keeps a float32 bit for bit; Qdrant's default."""
 

@@ -38,11 +38,18 @@ class EdgeCollection:
     harm.
     """
 
-    def __init__(self, shards: Shards, name: str, vector: str, mark: str | None = None) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        name: str,
+        vector: str,
+        mark: str | None = None,
+        hnsw_ef: int | None = None,
+    ) -> None:
         self._shards = shards
         self._name = name
         self._layout = resolve_layout(name, vector, shards.read_config(name))
-        self._reader = PointReader(shards, name, self._layout)
+        self._reader = PointReader(shards, name, self._layout, hnsw_ef=hnsw_ef)
         self._mark = mark
 
     def describe(self) -> CollectionFacts:
@@ -61,6 +68,7 @@ class EdgeCollection:
             precision=self._layout.precision,
             rescales=False,
             problems=self._layout.problems,
+            exact_search=True,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

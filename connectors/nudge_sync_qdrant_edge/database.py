@@ -33,7 +33,9 @@ def connect(
     path = settings.path.expanduser()
     if path.exists() and not path.is_dir():
         raise ConfigError(f"database.path: {path} is a file; name the folder of the shards")
-    return EdgeDatabase(path, shards, sync=settings.sync, mark=settings.payload_mark)
+    return EdgeDatabase(
+        path, shards, sync=settings.sync, mark=settings.payload_mark, hnsw_ef=settings.hnsw_ef
+    )
 
 
 class EdgeDatabase:
@@ -49,10 +51,12 @@ class EdgeDatabase:
         *,
         sync: bool = True,
         mark: str | None = None,
+        hnsw_ef: int | None = None,
     ) -> None:
         self.path = path
         self._shards = Shards(path, shards or {}, sync=sync)
         self._mark = mark
+        self._hnsw_ef = hnsw_ef
 
     def describe(self) -> DatabaseFacts:
         """See `Database.describe`. A swap is atomic because the engine lets one process in."""
@@ -65,7 +69,7 @@ class EdgeDatabase:
 
     def collection(self, name: str, vector: str = "") -> EdgeCollection:
         """See `Database.collection`."""
-        return EdgeCollection(self._shards, name, vector, self._mark)
+        return EdgeCollection(self._shards, name, vector, self._mark, self._hnsw_ef)
 
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> EdgeRecords:
         """See `Database.records`."""

@@ -27,7 +27,7 @@ from nudge_sync_qdrant_common.ids import (
     select_possible_ids,
     to_point_id,
 )
-from nudge_sync_qdrant_common.layout import Layout
+from nudge_sync_qdrant_common.layout import OVERSAMPLING, Layout
 from nudge_sync_qdrant_common.stored_points import collect_points
 from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.errors import translate_errors
@@ -41,10 +41,13 @@ _MAX_REQUEST_QUERIES = 64
 class PointReader:
     """Reads one vector of the points of a shard; see `EdgeCollection`."""
 
-    def __init__(self, shards: Shards, name: str, layout: Layout) -> None:
+    def __init__(
+        self, shards: Shards, name: str, layout: Layout, *, hnsw_ef: int | None = None
+    ) -> None:
         self._shards = shards
         self._name = name
         self._layout = layout
+        self._hnsw_ef = hnsw_ef
 
     def read(self, ids: Sequence[PointId]) -> Points:
         """See `Collection.read`."""
@@ -164,7 +167,11 @@ class PointReader:
         return QueryRequest(
             limit=k,
             query=Query.Nearest(row.tolist(), self._layout.vector or None),
-            params=SearchParams(exact=exact, quantization=QuantizationSearchParams(rescore=True)),
+            params=SearchParams(
+                exact=exact,
+                hnsw_ef=self._hnsw_ef,
+                quantization=QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+            ),
             with_vector=False,
             with_payload=False,
             filter=filter_,

@@ -9,7 +9,7 @@ from uuid import UUID
 from qdrant_edge import CountRequest, EdgeShard, ScrollRequest, UpdateOperation
 
 from nudge_sync.connector import Record, Where, check_records, has_generation
-from nudge_sync_qdrant_common.record_codec import hash_key
+from nudge_sync_qdrant_common.record_codec import STORED_FIELDS, hash_key
 from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.create import ensure_records_collection, refuse_other_dimension
 from nudge_sync_qdrant_edge.errors import translate_errors
@@ -63,7 +63,7 @@ class EdgeRecords:
         with translate_errors(self._name):
             for start in range(0, len(ids), MAX_REQUEST_ROWS):
                 batch = ids[start : start + MAX_REQUEST_ROWS]
-                points = shard.retrieve(batch, with_payload=True, with_vector=vectors)
+                points = shard.retrieve(batch, with_payload=[*STORED_FIELDS], with_vector=vectors)
                 stored |= {item.key: item for item in map(to_record, points)}
         return [stored[key] for key in keys if key in stored]
 
@@ -78,7 +78,7 @@ class EdgeRecords:
                 offset=offset,
                 limit=batch_size,
                 filter=condition,
-                with_payload=True,
+                with_payload=[*STORED_FIELDS],
                 with_vector=vectors,
             )
             with translate_errors(self._name):

@@ -18,6 +18,9 @@ class EdgeSettings(Section):
     sync: bool = True
     """Flush to disk (about 0.1 s) before a record counts as stored. False: records still survive
     a killed process, but not a power cut."""
+    hnsw_ef: Annotated[int, Field(ge=1)] | None = None
+    """How many points a search of the index visits; as many as the index was built with
+    (`ef_construct`), or are asked for, if absent. More find more, and take longer."""
     payload_mark: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """A payload key of no other use, such as _nudge_sync, where threads of this process upsert
     while the sidecar writes: rows are marked while they are written, so that an upsert that lands

@@ -100,7 +100,7 @@ def _format_cell(cell: Any) -> str:
 
 def format_difference(before: float | None, after: float | None, digits: int = 4) -> str:
     """Return `after - before` with its sign; "" where one of the two is not known."""
-    return "" if before is None or after is None else f"{after - before:+.{digits}f}"
+    return "" if before is None or after is None else f"{after - before:+z.{digits}f}"
 
 
 def print_pairs(title: str, values: Mapping[str, Any]) -> None:

@@ -17,7 +17,13 @@ from nudge_sync.cli.output import (
 
 _SCORE_FIELDS = ("before", "after")
 _COUNTED_FIELDS = ("drifted", "missing")
-_OMITTED_FIELDS = {"cold", "model", *_SCORE_FIELDS, *(f"{name}_ids" for name in _COUNTED_FIELDS)}
+_OMITTED_FIELDS = {
+    "cold",
+    "model",
+    "index_recall",
+    *_SCORE_FIELDS,
+    *(f"{name}_ids" for name in _COUNTED_FIELDS),
+}
 _SETTLED_NOTE = (
     "nothing to write: every point holds already what this plan says. What the gate says is gained "
     "is gained over the originals"
@@ -27,6 +33,7 @@ _SHARE_SOURCES = {
     "assumed": "assumed, since no search logged what it showed",
     "settings": "as solver.cold_share says",
 }
+_REFERENCES = {"exact": "an exact search", "wide": "a much wider search"}
 
 
 def print_and_exit(result: Any, exit_code: int, as_json: bool) -> NoReturn:
@@ -45,6 +52,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     print_scores(summary)
     if summary.get("cold"):
         _print_cold(summary["cold"], str(summary["metric"]))
+    if summary.get("index_recall"):
+        typer.echo(format_recall(summary["index_recall"]))
     if summary.get("hold") and "released" not in summary:
         typer.echo("on hold: no cycle writes to this collection until `nudge-sync release`")
 
@@ -103,15 +112,25 @@ def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
     )
     kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
     rows = [
-        (kind, f"{gain['mean']:+.4f}", _format_interval(gain), gain["queries"])
+        (kind, f"{gain['mean']:+z.4f}", _format_interval(gain), gain["queries"])
         for kind, gain in kinds
         if gain is not None
     ]
     print_table(title, ("answers", f"{metric} change", "interval", "held-out queries"), rows)
 
 
+def format_recall(recall: Mapping[str, Any]) -> str:
+    """Return how much the index finds, and the warning where that is too little."""
+    if recall["warning"]:
+        return f"\nwarning: {recall['warning']}"
+    return (
+        f"\nthe index finds {recall['share']:.1%} of the unjudged points near a query: "
+        f"{recall['queries']} queries compared with {_REFERENCES[recall['reference']]}"
+    )
+
+
 def _format_interval(gain: Mapping[str, Any]) -> str:
     """Return the interval of a gain; "unknown" where too few queries tell."""
     if gain["low"] is None or gain["high"] is None:
         return "unknown"
-    return f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    return f"{gain['low']:+z.4f} to {gain['high']:+z.4f}"

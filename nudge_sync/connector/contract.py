@@ -72,8 +72,12 @@ class CollectionFacts:
     """Whether a write may change the last bits (about 1e-7) even of a unit-length vector."""
     problems: tuple[str, ...] = ()
     """Each a sentence on what stands in the way of a safe write, and what would work instead."""
-    parallel_writes: int = 1
-    """How many calls of `write`, each for other points, may be under way at once, in threads."""
+    parallel_calls: int = 1
+    """How many calls of `read` or `search`, or of `write` for other points each, may be under way
+    at once, in threads."""
+    exact_search: bool = False
+    """Whether the database itself answers `search(exact=True)`; elsewhere that reads every vector,
+    or goes through the index all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def build_gain_chart(rows: Sequence[GainRow]) -> GainChart:
             scale.place(row.gain),
             scale.place(row.low),
             scale.place(row.high),
-            f"{row.label}: {row.gain:+.2f} points, {row.low:+.2f} to {row.high:+.2f}",
+            f"{row.label}: {row.gain:+z.2f} points, {row.low:+z.2f} to {row.high:+z.2f}",
         )
         for index, row in enumerate(rows)
     ]

@@ -106,9 +106,9 @@ def format_change(value: float | None) -> str:
     """Return a difference of a metric in points of 100, with its sign; a dash if not known."""
     if value is None:
         return UNKNOWN
-    text = f"{100 * value:+.1f}"
+    text = f"{100 * value:+z.1f}"
     # A true minus sign is as wide as a plus.
-    return "0.0" if text in {"+0.0", "-0.0"} else text.replace("-", "\N{MINUS SIGN}")
+    return "0.0" if text == "+0.0" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def format_degrees(value: float | None) -> str:

@@ -20,7 +20,7 @@ from nudge_sync.feedback.schema.records import parse_search_record
 from nudge_sync.planning.dataset import read_points_in_play
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
 from nudge_sync.planning.judgement_matrices import JudgementMatrices, build_judgement_matrices
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.task import build_attraction
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.store.provenance import ClassifiedPoints

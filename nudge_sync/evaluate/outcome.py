@@ -176,7 +176,7 @@ def _build_row(entry: dict[str, Any], metric: str, others: Sequence[str]) -> lis
 
 
 def _format_points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+    return f"{100 * value:+z.2f}"
 
 
 def format_p_value(p: float) -> str:

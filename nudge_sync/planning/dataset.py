@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.progress import Progress
-from nudge_sync.connector import PointId
+from nudge_sync.connector import LARGEST_ANSWER, PointId
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
@@ -23,7 +23,8 @@ from nudge_sync.planning.held_out import (
     select_held_out,
 )
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
-from nudge_sync.planning.unjudged_points import find_unjudged
+from nudge_sync.planning.unjudged.index_recall import IndexRecall, measure_index_recall
+from nudge_sync.planning.unjudged.points import find_unjudged
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.store.ledger import Ledger
@@ -56,7 +57,9 @@ class PlanDataset:
     live_scores: dict[str, float]
     """The mean of each metric over the held-out queries, through the index as it is now."""
     excluded_counts: dict[str, int]
-    """How many judgements and queries were left out, by reason."""
+    """How many judgements and queries were left out, or are not known in full, by reason."""
+    index_recall: IndexRecall | None
+    """How much the index finds of the unjudged points; None where it was not asked."""
 
 
 def read_points_in_play(
@@ -104,8 +107,9 @@ def build_dataset(
     matrices = build_judgement_matrices(judgements, points.ids, points.originals)
     is_answered = has_answer(matrices.relevance)
     matrices, query_vectors = matrices.select(is_answered), judgements.query_vectors[is_answered]
+    ids_in_play = {*points.ids}
     unjudged = find_unjudged(
-        target, query_vectors, {*points.ids}, RANKING_DEPTH, exact=exact, progress=progress
+        target, query_vectors, ids_in_play, RANKING_DEPTH, exact=exact, progress=progress
     )
     queries = JudgedQueries(query_vectors, matrices.relevance, unjudged.scores)
     query_hashes = hash_queries(query_vectors)
@@ -114,6 +118,7 @@ def build_dataset(
     excluded_counts = {
         "judgements on points that are gone or zero": matrices.missing_count,
         "queries without a usable answer": int((~is_answered).sum()),
+        f"queries with unjudged points beyond the nearest {LARGEST_ANSWER}": unjudged.bounded_count,
     }
     return PlanDataset(
         rows=rows,
@@ -129,6 +134,14 @@ def build_dataset(
             target.collection, select_held_out(judgements), exact=exact, progress=progress
         ),
         excluded_counts={reason: count for reason, count in excluded_counts.items() if count},
+        index_recall=measure_index_recall(
+            target,
+            query_vectors,
+            unjudged,
+            ids_in_play,
+            depth=RANKING_DEPTH,
+            progress=progress,
+        ),
     )
 
 

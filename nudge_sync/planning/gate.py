@@ -136,7 +136,7 @@ def _mean(values: Float64) -> float:
 
 
 def _format_points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+    return f"{100 * value:+z.2f}"
 
 
 def _check_query_count(query_count: int, settings: GateSettings) -> str:

@@ -25,7 +25,7 @@ from nudge_sync.metrics import (
     RankingMetric,
     parse_metric,
 )
-from nudge_sync.planning.unjudged_search import QUERIES_PER_SEARCH
+from nudge_sync.planning.unjudged.search import QUERIES_PER_SEARCH
 from nudge_sync.solve.relevance import ideal_scores
 
 HELD_OUT_SHARE = 0.2

@@ -29,7 +29,7 @@ from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
 from nudge_sync.planning.proposal import Proposal
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice
 from nudge_sync.store import checksum
@@ -241,8 +241,9 @@ def _digest_settings(settings: CollectionSettings) -> str:
     relevant_settings = settings.model_dump(
         mode="json",
         include={"solver", "gate", "feedback", "vector"},
-        # Where feedback comes from, and how it is read, changes no plan; what came does.
-        exclude={"feedback": {"sources", "block_days"}},
+        # Where feedback comes from, and how it is read, changes no plan; what came does. Neither
+        # does a warning.
+        exclude={"feedback": {"sources", "block_days"}, "solver": {"min_index_recall"}},
     )
     return checksum.digest_json(relevant_settings)
 

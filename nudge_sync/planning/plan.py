@@ -66,6 +66,20 @@ class ColdFigures:
 
 
 @dataclass(frozen=True)
+class RecallFigures:
+    """How much of what is near a query the database's index finds."""
+
+    share: float
+    """Of the best unjudged points of a query, how many it found; the mean over the sample."""
+    queries: int
+    """How many queries were sampled."""
+    reference: str
+    """What it was compared with: an "exact" search, or the best of a "wide" one."""
+    warning: str
+    """What is wrong and what to do, a sentence or two; "" where nothing is."""
+
+
+@dataclass(frozen=True)
 class PlanFigures:
     """What a plan says about itself; the ledger keeps it too, under these names."""
 
@@ -81,7 +95,7 @@ class PlanFigures:
     judged: int
     """Points with at least one judgement."""
     queries: dict[str, int]
-    """How many queries chose, were held out, or were left out and why."""
+    """How many queries chose, were held out, were left out and why, or are not known in full."""
     before: dict[str, float]
     after: dict[str, float]
     originals: dict[str, float]
@@ -91,6 +105,8 @@ class PlanFigures:
     """Means of every metric through the live index, when the plan was made."""
     cold: ColdFigures | None = None
     """None where answers without feedback were not looked at."""
+    index_recall: RecallFigures | None = None
+    """None where the index was not asked for unjudged points."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,9 @@ class Plan:
             "largest_angle": max(self.rows.angles, default=0.0),
             "gate": self.gate.summary(),
             "cold": None if figures.cold is None else asdict(figures.cold),
+            "index_recall": (
+                None if figures.index_recall is None else asdict(figures.index_recall)
+            ),
             **summarise_ids(drifted=self.drifted, missing=self.missing),
         }
 

@@ -23,12 +23,14 @@ from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import MetricName
 from nudge_sync.planning.gate import Gate
-from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures
+from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, RecallFigures
 from nudge_sync.store.schema import Count, Digest
 
-PLAN_FORMAT = "nudge-sync plan 2"
-READABLE_FORMATS = ("nudge-sync plan 1", PLAN_FORMAT)
-"""Format 1 has no `cold`."""
+PLAN_FORMAT = "nudge-sync plan 3"
+READABLE_FORMATS = ("nudge-sync plan 1", "nudge-sync plan 2", PLAN_FORMAT)
+"""Format 1 has no `cold`, and neither it nor format 2 has `index_recall`."""
+_FIRST_FORMATS = {"cold": 2, "index_recall": 3}
+"""The format that each of the later fields came with."""
 MAX_PLAN_ROWS = 20_000_000
 MAX_HEADER_BYTES = 64 * 2**20
 """Room for the ids of a million drifted points."""
@@ -120,6 +122,19 @@ class StoredCold(_StrictModel):
         return ColdFigures(self.share, self.source, warm, cold)
 
 
+class StoredRecall(_StrictModel):
+    """The header's `index_recall`."""
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    queries: Count
+    reference: Literal["exact", "wide"]
+    warning: Sentence
+
+    def to_figures(self) -> RecallFigures:
+        """Return it as the program uses it."""
+        return RecallFigures(self.share, self.queries, self.reference, self.warning)
+
+
 class StoredFigures(_StrictModel):
     """What a plan file and the ledger keep of what a plan says about itself."""
 
@@ -136,18 +151,22 @@ class StoredFigures(_StrictModel):
     found: MeanScores
     gate: StoredGate
     cold: StoredCold | None = None
+    index_recall: StoredRecall | None = None
 
     def to_figures(self) -> PlanFigures:
         """Return them as the program uses them, without the gate."""
-        names = [field.name for field in fields(PlanFigures) if field.name != "cold"]
-        kept = {name: getattr(self, name) for name in names}
-        return PlanFigures(**kept, cold=None if self.cold is None else self.cold.to_figures())
+        names = [field.name for field in fields(PlanFigures) if field.name not in _FIRST_FORMATS]
+        return PlanFigures(
+            **{name: getattr(self, name) for name in names},
+            cold=None if self.cold is None else self.cold.to_figures(),
+            index_recall=None if self.index_recall is None else self.index_recall.to_figures(),
+        )
 
 
 class PlanHeader(StoredFigures):
     """The first line."""
 
-    format: Literal["nudge-sync plan 1", "nudge-sync plan 2"]
+    format: Literal["nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 3"]
     rows: Annotated[int, Field(ge=0, le=MAX_PLAN_ROWS)]
     digest: Digest
     collection: ShortText
@@ -159,9 +178,12 @@ class PlanHeader(StoredFigures):
     missing: PlanPointIds
 
     @model_validator(mode="after")
-    def _check_cold(self) -> Self:
-        if ("cold" in self.model_fields_set) != (self.format == PLAN_FORMAT):
-            raise ValueError(f"cold has to stand in {PLAN_FORMAT!r} and nowhere else")
+    def _check_later_fields(self) -> Self:
+        number = READABLE_FORMATS.index(self.format) + 1
+        for name, first_format in _FIRST_FORMATS.items():
+            if (name in self.model_fields_set) != (number >= first_format):
+                since = READABLE_FORMATS[first_format - 1]
+                raise ValueError(f"{name} has to stand in {since!r} and later, and nowhere else")
         return self
 
 

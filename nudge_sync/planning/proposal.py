@@ -6,23 +6,38 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector.vectors import is_same_vector
-from nudge_sync.metrics import METRIC_NAMES, MetricName
+from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.dataset import PlanDataset
 from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import format_lost_revision
 from nudge_sync.planning.model_change import ModelReport
-from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, round_figures
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.plan import (
+    ColdFigures,
+    GainFigures,
+    PlanFigures,
+    RecallFigures,
+    round_figures,
+)
+from nudge_sync.planning.unjudged.index_recall import IndexRecall
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.problem import Choice, GainEstimate
-from nudge_sync.solve.score import metric_values
+from nudge_sync.solve.score import score_metrics
 from nudge_sync.store.ledger import Revision
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
+
+_RECALL_WARNING = (
+    "the index finds {share:.0%} of the unjudged points near a query, and "
+    "solver.min_index_recall is {least:.0%}: the plan does not know the rivals that it "
+    "misses, and its scores come out too high. Let searches visit more of the index (hnsw_ef in "
+    "[database] for Qdrant, ef or search_params for Milvus), build it anew with a larger "
+    "ef_construct or m, or set solver.exact = true"
+)
 
 
 class Proposal:
@@ -47,7 +62,10 @@ class Proposal:
         self._lost_revision = lost_revision
         self._model = model
         self._live_scores = self._score(dataset.points.live_vectors)
-        self._original_scores = self._score(dataset.points.originals)
+        is_unmoved = np.array_equal(dataset.points.live_vectors, dataset.points.originals)
+        self._original_scores = (
+            self._live_scores if is_unmoved else self._score(dataset.points.originals)
+        )
 
     def pass_gate(self, choice: Choice, cold: ColdOutcome | None) -> tuple[Gate, Float32]:
         """Return the gate's verdict, and the vectors (n, d) that all points in play shall hold."""
@@ -104,18 +122,17 @@ class Proposal:
             originals=round_figures(_average_scores(self._original_scores)),
             found=dataset.live_scores,
             cold=None if cold is None else _describe_cold_outcome(cold),
+            index_recall=describe_recall(
+                dataset.index_recall, self._settings.solver.min_index_recall
+            ),
         )
 
     def _score(self, vectors: Float32) -> QueryScores:
         """Return every metric of the held-out queries if the dataset's points held `vectors`."""
-        return {name: self._score_by(name, vectors) for name in METRIC_NAMES}
-
-    def _score_by(self, metric: MetricName, vectors: Float32) -> Float64:
-        held_out, similarity = (
-            self._dataset.held_out_queries,
-            choose_similarity(self._target.facts.metric),
-        )
-        return metric_values(vectors, held_out, metric, similarity=similarity)
+        similarity = choose_similarity(self._target.facts.metric)
+        queries = self._dataset.held_out_queries
+        scores = score_metrics(vectors, queries, METRIC_NAMES, similarity=similarity)
+        return {name: scores[name] for name in METRIC_NAMES}
 
     def _compare(self, vectors: Float32) -> HeldOutScores:
         metric = self._settings.solver.metric
@@ -123,7 +140,7 @@ class Proposal:
         return HeldOutScores(
             self._original_scores[metric],
             reference[metric],
-            self._score_by(metric, vectors),
+            self._score(vectors)[metric],
             self._dataset.bystanders,
         )
 
@@ -145,6 +162,18 @@ class Proposal:
         if self._erasure_pending or (len(gain) and float(np.mean(gain)) < 0):
             return points.originals
         return np.where(self._dataset.is_judged[:, None], points.live_vectors, points.originals)
+
+
+def describe_recall(recall: IndexRecall | None, min_share: float) -> RecallFigures | None:
+    """Return the index's recall as it is shown and kept.
+
+    min_share: with a smaller recall, the figures warn and say what to do.
+    """
+    if recall is None:
+        return None
+    share = round(recall.share, 6)
+    warning = "" if share >= min_share else _RECALL_WARNING.format(share=share, least=min_share)
+    return RecallFigures(share, recall.queries, recall.reference, warning)
 
 
 def _average_scores(scores: QueryScores) -> dict[str, float]:

@@ -77,6 +77,11 @@ class PrometheusMetrics:
         self._cold_share = self._create_gauge(
             "cold_share", "How much cold answers counted in the last plan; NaN if not at all."
         )
+        self._index_recall = self._create_gauge(
+            "index_recall",
+            "Share of the unjudged points near a query that the index found for the last plan; "
+            "NaN if it was not asked.",
+        )
         self._points = self._create_gauge("points", "Points in the collection when a cycle began.")
         self._judged = self._create_gauge("judged_points", "Points with evidence in the last plan.")
         self._feedback_batches = self._create_counter(
@@ -147,6 +152,7 @@ class PrometheusMetrics:
             self._points,
             self._judged,
             self._cold_share,
+            self._index_recall,
             self._next_run,
         ):
             with suppress(KeyError):
@@ -216,6 +222,8 @@ class PrometheusMetrics:
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
         self._record_cold(collection, summary.get("cold") or {})
+        recall = summary.get("index_recall") or {}
+        self._index_recall.labels(collection).set(recall.get("share", math.nan))
 
     def _record_cold(self, collection: str, cold: Mapping[str, Any]) -> None:
         """Set the share of cold answers, and what they and warm ones gain: the `cold` field."""

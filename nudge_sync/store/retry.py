@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, repeat
 from typing import TypeVar
 
+import numpy as np
+
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.in_flight import keep_in_flight
 from nudge_sync.connector import (
     Collection,
     CollectionFacts,
@@ -29,6 +33,9 @@ PATIENCE_SECONDS = 30.0
 SWAP_DELAYS = (*DELAYS, 15.0, 15.0, 15.0)
 """Seconds between attempts of a swap: on Milvus the claim of a process that died in one stands for
 a minute."""
+READ_BATCH, LARGEST_READ_BATCH = 1000, 10_000
+"""Points that one of several reads under way at once asks for, at least and at most: on Milvus each
+read waits for the server's clock, so that many small ones would wait longer than one."""
 _Answer = TypeVar("_Answer")
 
 
@@ -43,29 +50,46 @@ class RetryingCollection(Collection):
         collection: Collection,
         before_retry: Callable[[], None] | None = None,
         patience: float = PATIENCE_SECONDS,
+        parallel_calls: int = 1,
     ) -> None:
         """Wrap `collection`; `before_retry` is called before a write is tried again.
 
         patience: seconds that all pauses of one request may take together.
+        parallel_calls: how many reads may be under way at once; see `CollectionFacts`.
         """
         self.wrapped = collection
         self._before_retry = before_retry
         self._patience = patience
+        self._parallel_calls = parallel_calls
 
     def guard_writes(self, before_retry: Callable[[], None]) -> RetryingCollection:
         """Return the collection with a check before a write is tried again.
 
         before_retry: raises where the write must not be repeated any more.
         """
-        return RetryingCollection(self.wrapped, before_retry, self._patience)
+        return RetryingCollection(self.wrapped, before_retry, self._patience, self._parallel_calls)
 
     def describe(self) -> CollectionFacts:
         """See `Collection.describe`."""
         return self._retry(self.wrapped.describe)
 
     def read(self, ids: Sequence[PointId]) -> Points:
-        """See `Collection.read`."""
-        return self._retry(lambda: self.wrapped.read(ids))
+        """See `Collection.read`; in batches, as many at once as the collection allows.
+
+        Each batch is tried again by itself.
+        """
+        if self._parallel_calls == 1 or len(ids) <= READ_BATCH:
+            return self._read_batch(ids)
+        batches: list[Points] = []
+        share = -(-len(ids) // self._parallel_calls)
+        size = min(LARGEST_READ_BATCH, max(READ_BATCH, share))
+        starts = range(0, len(ids), size)
+        reads = (partial(self._read_batch, ids[start : start + size]) for start in starts)
+        keep_in_flight(reads, self._parallel_calls, batches.append)
+        return Points(
+            [point for batch in batches for point in batch.ids],
+            np.concatenate([batch.vectors for batch in batches]),
+        )
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:
         """See `Collection.scan`."""
@@ -84,6 +108,9 @@ class RetryingCollection(Collection):
     def health(self) -> Health:
         """See `Collection.health`."""
         return self._retry(self.wrapped.health)
+
+    def _read_batch(self, ids: Sequence[PointId]) -> Points:
+        return self._retry(lambda: self.wrapped.read(ids))
 
     def _retry(self, request: Callable[[], _Answer]) -> _Answer:
         return retry_transient(request, patience=self._patience)

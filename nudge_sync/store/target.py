@@ -149,6 +149,9 @@ def open_target(
         collection = open_collection(facts.collection)
         facts = collection.describe()
     facts = replace(facts, name=name)
+    collection = RetryingCollection(
+        collection.wrapped, patience=patience, parallel_calls=facts.parallel_calls
+    )
     state_prefix = format_prefix(facts.collection, facts.vector)
     feedback_prefix = format_prefix(name, facts.vector)
 

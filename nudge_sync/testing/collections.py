@@ -287,7 +287,7 @@ class CollectionConformance:
         assert case.same(case.stored(case.ids), new[1200 : 1200 + POINTS])
 
     def test_writes_that_are_under_way_at_once(self, case: Case) -> None:
-        limit = case.facts.parallel_writes
+        limit = case.facts.parallel_calls
         new = unit_rows(POINTS, seed=24)
         parts = np.array_split(np.arange(POINTS), 2 * limit)
 

@@ -30,6 +30,8 @@ class Counts:
     """Calls, by the name of the method."""
     read: set[PointId] = field(default_factory=set)
     """Ids that were read."""
+    read_rows: int = 0
+    """Rows that reads asked for; an id that was read twice counts twice."""
     written: set[PointId] = field(default_factory=set)
     """Ids that were to be written."""
     scanned: int = 0
@@ -74,6 +76,7 @@ class CountedCollection:
         """See `Collection.read`."""
         self._counts.calls["read"] += 1
         self._counts.read.update(ids)
+        self._counts.read_rows += len(ids)
         return self._collection.read(ids)
 
     def scan(self, batch_size: int = 1000) -> Iterator[Points]:

@@ -143,6 +143,7 @@ class MemoryCollection:
             points=len(stored.payloads),
             precision="float32",
             rescales=table.rescales,
+            exact_search=True,
         )
 
     def read(self, ids: Sequence[PointId]) -> Points:

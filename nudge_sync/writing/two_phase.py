@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.in_flight import keep_in_flight
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
@@ -29,7 +30,6 @@ from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pendin
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
 from nudge_sync.store.rights import refuse_missing_rights
 from nudge_sync.store.target import Target, refuse_unsupported_collection
-from nudge_sync.writing.in_flight import keep_in_flight
 from nudge_sync.writing.pacing import Pacer
 
 _RESERVE_BYTES = 32 * 2**20
@@ -214,7 +214,7 @@ def commit(writer: Writer, write_set: WriteSet) -> Tally:
         tally.add(report)
         writer.progress("write", tally.row_count, len(write_set))
 
-    keep_in_flight(_list_writes(writer, write_set), writer.target.facts.parallel_writes, receive)
+    keep_in_flight(_list_writes(writer, write_set), writer.target.facts.parallel_calls, receive)
     return tally
 
 

@@ -79,6 +79,8 @@ def test_the_page_names_every_field(root):
 
 
 GAIN = {"mean": 0.1, "low": 0.0, "high": None, "queries": 7}
+RECALL = {"share": 0.5, "queries": 3, "reference": "exact", "warning": ""}
+RECALL_MISTAKES = ({"share": 1.5}, {"queries": -1}, {"reference": "all"}, {"x": 1})
 HEADER_VALUES: dict[str, list[Any]] = {
     "collection": [None, 3, "", ["docs"], "x" * 1025, {"a": 1}],
     "head": [-1, 1.5, "0", None, True, 2**63],
@@ -124,7 +126,8 @@ HEADER_VALUES: dict[str, list[Any]] = {
         {"share": 0.5, "source": "log", "warm": None, "cold": GAIN | {"queries": -1}},
         {"share": 0.5, "source": "log", "warm": None, "cold": 0.1},
     ],
-    "format": ["nudge-sync plan 1", "nudge-sync plan 3", "", None, 1],
+    "index_recall": [{**RECALL, **wrong} for wrong in RECALL_MISTAKES],
+    "format": ["nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 4", "", None, 1],
     "__class__": ["os.system"],
     "extra": [1],
 }
@@ -188,15 +191,19 @@ def test_no_field_of_a_row_may_be_missing(tmp_path, name):
     )
 
 
-def test_a_file_of_the_first_format_is_read_and_says_nothing_of_cold_answers(tmp_path):
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_file_of_an_older_format_is_read_without_what_came_later(tmp_path, number):
+    missing = ["cold", "index_recall"][number - 1 :]
+
     def make_old(lines: Lines) -> None:
-        lines[0].pop("cold")
-        lines[0]["format"] = "nudge-sync plan 1"
+        for name in missing:
+            lines[0].pop(name)
+        lines[0]["format"] = f"nudge-sync plan {number}"
 
     loaded = load_plan(forge_plan_file(tmp_path / "plan", make_old))
     made = make_fake_plan()
-    assert loaded.figures == replace(made.figures, cold=None)
-    assert loaded.summary()["cold"] is None
+    assert loaded.figures == replace(made.figures, **dict.fromkeys(missing))
+    assert [loaded.summary()[name] for name in missing] == [None] * len(missing)
     save_plan(loaded, tmp_path / "again")
     assert load_plan(tmp_path / "again").figures == loaded.figures
 
@@ -223,7 +230,7 @@ DAMAGES: list[Callable[[bytes], bytes]] = [
     lambda text: b"\n",
     lambda text: b"null\n",
     lambda text: b"[]\n",
-    lambda text: b'"nudge-sync plan 2"\n',
+    lambda text: b'"nudge-sync plan 3"\n',
     lambda text: b"\xff\xfe" + text,
     lambda text: b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
     lambda text: b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,13 +14,15 @@ TimeSpan = tuple[float, float]
 
 
 class WriteWindows:
-    """Listens on the connection of a sidecar that works in one thread, one chunk at a time.
+    """Listens on the connection of a sidecar, several of whose writes may be under way at once.
 
-    A window lasts from the start of the last read before an upsert to that upsert's answer.
+    A point's window lasts from the start of the last read of it before an upsert to that upsert's
+    answer. No two writes are of the same point.
     """
 
     def __init__(self, connection: Any, collection: str) -> None:
-        self._send, self._collection, self._last_read = connection.call, collection, 0.0
+        self._send, self._collection = connection.call, collection
+        self._last_reads: dict[int, float] = {}
         self.by_point: dict[int, list[TimeSpan]] = defaultdict(list)
         """The windows in which each point was."""
         self.read_starts = Semaphore(0)
@@ -37,10 +40,10 @@ class WriteWindows:
             return self._send(method, request)
         finally:
             if method == "Query":
-                self._last_read = began
+                self._last_reads |= dict.fromkeys(_list_queried_ids(request), began)
             if method == "Upsert":
                 for point in _list_point_ids(request):
-                    self.by_point[point].append((self._last_read, time.monotonic()))
+                    self.by_point[point].append((self._last_reads[point], time.monotonic()))
 
     def covers(self, point: int, write: TimeSpan) -> bool:
         """Return whether an application's write of the point overlaps a window of that point."""
@@ -50,6 +53,11 @@ class WriteWindows:
         """Return how long the longest window lasted, in seconds; 0 where there was none."""
         spans = [span for point_spans in self.by_point.values() for span in point_spans]
         return max((end - start for start, end in spans), default=0.0)
+
+
+def _list_queried_ids(request: Any) -> Iterable[int]:
+    listed = re.search(r"\bin \[([\d,]*)\]", request.expr)
+    return [int(key) for key in listed[1].split(",")] if listed and listed[1] else ()
 
 
 def _list_point_ids(request: Any) -> Iterable[int]:

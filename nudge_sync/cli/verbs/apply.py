@@ -86,5 +86,5 @@ def _format_question(name: str, summary: dict[str, Any]) -> str:
     )
     cold = (summary.get("cold") or {}).get("cold")
     if cold is not None:
-        gains += f"; answers without feedback {cold['mean']:+.4f}"
+        gains += f"; answers without feedback {cold['mean']:+z.4f}"
     return f"{name!r}: {summary['method']} moves {summary['moved']} vectors ({gains}). Write?"

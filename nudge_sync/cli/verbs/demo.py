@@ -81,8 +81,8 @@ def _print_canary(demo_result: DemoResult) -> None:
     rows = [
         (
             each.visitors,
-            f"{each.effect:+.2f}",
-            f"{each.low:+.2f} to {each.high:+.2f}",
+            f"{each.effect:+z.2f}",
+            f"{each.low:+z.2f} to {each.high:+z.2f}",
             each.reason if each.step == "none" else each.step,
         )
         for each in reviews

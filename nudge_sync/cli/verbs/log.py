@@ -69,7 +69,7 @@ def _format_field(summary: dict[str, Any], name: str) -> Any:
         return _format_method(summary)
     if name == "cold":
         change = _look_up(summary, "plan", "cold", "cold", "mean")
-        return f"{change:+.4f}" if isinstance(change, float | int) else ""
+        return f"{change:+z.4f}" if isinstance(change, float | int) else ""
     if name == "planned_at" and isinstance(summary.get(name), int):
         return format_time(summary[name])[: len("2026-01-01 00:00")]
     return format_value(name, summary.get(name))

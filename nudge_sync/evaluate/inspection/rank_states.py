@@ -15,7 +15,7 @@ from nudge_sync.evaluate.inspection.search_changes import place_planned_vectors
 from nudge_sync.evaluate.sources.collection import find_near_points, read_points
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.planning.plan import Plan
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.geometry import to_float32, unit
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.store.provenance import classify_points

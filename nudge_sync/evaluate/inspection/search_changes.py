@@ -23,7 +23,7 @@ from nudge_sync.planning.dataset import read_points_in_play
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries, score_ranked_grades
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
 from nudge_sync.planning.plan import Plan
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.relevance import has_answer, look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.store.target import Target

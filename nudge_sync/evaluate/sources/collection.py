@@ -19,8 +19,8 @@ from nudge_sync.planning.dataset import (
     select_dataset_rows,
 )
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
-from nudge_sync.planning.unjudged_points import find_unjudged, join_points, scan_others
-from nudge_sync.planning.unjudged_search import choose_similarity
+from nudge_sync.planning.unjudged.points import find_unjudged, join_points, scan_others
+from nudge_sync.planning.unjudged.search import choose_similarity
 from nudge_sync.solve.geometry import lengths
 from nudge_sync.store.provenance import ClassifiedPoints
 from nudge_sync.store.target import Target

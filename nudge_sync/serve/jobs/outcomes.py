@@ -67,6 +67,7 @@ _LOGGED_FIELDS = (
     "before",
     "after",
     "cold",
+    "index_recall",
     "blocks",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from nudge_sync.console.context import Console
 from nudge_sync.console.opener import DatabaseOpener
 from nudge_sync.console.shield import SECURITY_HEADERS
 from nudge_sync.errors import Unreachable
+from nudge_sync.planning.plan import RecallFigures
 from nudge_sync.store.hold import read_hold
 from tests.support.console.console_site import (
     ACTION_TOKEN,
@@ -145,6 +147,20 @@ def test_the_plan_says_what_the_command_line_says(memory_sample, memory_site):
     page = client.get("/c/docs/plan").text
     assert "The gate lets this plan pass" in page
     assert f"<dd>{len(plan.rows)}</dd>" in page
+    assert "The index finds" not in page
+
+
+@pytest.mark.parametrize("warning", ["", "the index finds <few>"])
+def test_the_plan_says_how_much_the_index_finds(memory_site, warning):
+    client = memory_site.browse(READ_TOKEN)
+    memory_site.compute_plan(client)
+    view = memory_site.console.plans.get("docs")
+    recall = RecallFigures(0.875, 32, "exact", warning)
+    figures = replace(view.plan.figures, index_recall=recall)
+    memory_site.console.plans.put("docs", replace(view, plan=replace(view.plan, figures=figures)))
+    page = client.get("/c/docs/plan").text
+    assert ("The index finds 87.5 % of the points near a search" in page) == (not warning)
+    assert ("<strong>Warning:</strong> <bdi>the index finds &lt;few&gt;" in page) == bool(warning)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/openapi.json", "/jobs/x/events", "/c/docs/do/apply"])

@@ -80,3 +80,22 @@ def test_of_a_plan_that_moves_nothing_only_the_share_is_told(capsys):
     out = print_cold(capsys, warm=None, cold=None, source="assumed")
     assert "assumed, since no search logged what it showed" in out
     assert "with feedback" not in out.replace("without feedback count", "")
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"), [("exact", "an exact search"), ("wide", "a much wider search")]
+)
+def test_how_much_the_index_finds_is_told_and_what_to_do_where_that_is_little(
+    capsys, reference, words
+):
+    recall = {"share": 0.96875, "queries": 32, "reference": reference, "warning": ""}
+    with pytest.raises(typer.Exit):
+        print_and_exit({**SUMMARY, "index_recall": recall}, 0, as_json=False)
+    out = capsys.readouterr().out
+    told = f"finds 96.9% of the unjudged points near a query: 32 queries compared with {words}"
+    assert told in out
+    with pytest.raises(typer.Exit):
+        print_and_exit(
+            {**SUMMARY, "index_recall": {**recall, "warning": "raise ef"}}, 0, as_json=False
+        )
+    assert "warning: raise ef" in capsys.readouterr().out

@@ -65,6 +65,15 @@ def test_what_happens_to_answers_without_feedback_is_told_as_far_as_it_is_known(
     assert math.isnan(later[gain % ("warm", "mean")])
 
 
+def test_the_recall_of_the_index_is_that_of_the_last_plan_which_asked_it():
+    metrics = PrometheusMetrics()
+    recall = {"share": 0.875, "queries": 32, "reference": "exact", "warning": ""}
+    metrics.record_plan("docs", {**SUMMARY, "index_recall": recall})
+    assert read_series(metrics)['nudge_sync_index_recall{collection="docs"}'] == 0.875
+    metrics.record_plan("docs", {**SUMMARY, "index_recall": None})
+    assert math.isnan(read_series(metrics)['nudge_sync_index_recall{collection="docs"}'])
+
+
 def test_cycles_are_counted_by_their_outcome_and_timed():
     metrics = PrometheusMetrics()
     metrics.record_cycle("docs", "applied", 3.0)

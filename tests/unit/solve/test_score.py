@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from nudge_sync import metrics
 from nudge_sync.solve.geometry import unit
 from nudge_sync.solve.problem import JudgedQueries
-from nudge_sync.solve.score import metric_values
+from nudge_sync.solve.score import metric_values, score_metrics
 
 
 def score_by_sorting(points, queries, name, excluded):
@@ -55,3 +55,16 @@ def test_an_unjudged_point_of_the_same_score_ranks_first():
     ahead = JudgedQueries(points, csr_matrix([[1.0]]), np.array([[0.5]], np.float32))
     assert metric_values(points, tied, "recall@1").tolist() == [0.0]
     assert metric_values(points, ahead, "recall@1").tolist() == [1.0]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_one_ranking_gives_every_metric(similarity):
+    random = np.random.default_rng(5)
+    points = random.normal(size=(40, 6)).astype(np.float32)
+    relevance = csr_matrix(np.where(random.random((30, 40)) < 0.1, 1.0, 0.0))
+    unjudged = -np.sort(-random.normal(size=(30, 10)), axis=1).astype(np.float32)
+    queries = JudgedQueries(random.normal(size=(30, 6)).astype(np.float32), relevance, unjudged)
+    scores = score_metrics(points, queries, metrics.METRIC_NAMES, similarity=similarity)
+    for name in metrics.METRIC_NAMES:
+        alone = metric_values(points, queries, name, similarity=similarity)
+        np.testing.assert_array_equal(scores[name], alone)

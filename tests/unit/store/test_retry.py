@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nudge_sync.connector import Points
+from nudge_sync.connector import Collection, PointId, Points
 from nudge_sync.errors import DatabaseError, LeaseLost, Unreachable
 from nudge_sync.store import retry
 from nudge_sync.store.checksum import add_checksum
@@ -165,3 +167,43 @@ def test_records_are_stored_and_deleted_again(database: MemoryDatabase) -> None:
     faults.calls.clear()
     records.delete(["0", "1", "2"])
     assert records.count() == 1
+
+
+class MeetingReads:
+    """A collection in which each read waits for another one."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._barrier = Barrier(2, timeout=30)
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        self._barrier.wait()
+        return self._collection.read(ids)
+
+
+class ReadsOnce:
+    """A collection that fails the first read of each point."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._failed: set[PointId] = set()
+
+    def read(self, ids: Sequence[PointId]) -> Points:
+        if not self._failed.issuperset(ids):
+            self._failed.update(ids)
+            raise Unreachable
+        return self._collection.read(ids)
+
+
+@pytest.mark.parametrize("wrapper", [MeetingReads, ReadsOnce])
+def test_many_points_are_read_in_batches_under_way_at_once_and_each_is_tried_again(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch, wrapper: Any
+) -> None:
+    monkeypatch.setattr(retry, "READ_BATCH", 2)
+    ids = [3, 0, 7, 1, 2, 5, 5, 3]
+    collection = database.collection("docs")
+
+    points = RetryingCollection(wrapper(collection), parallel_calls=2).read(ids)
+
+    assert points.ids == collection.read(ids).ids == [point for point in ids if point in IDS]
+    assert points.vectors.tobytes() == collection.read(ids).vectors.tobytes()

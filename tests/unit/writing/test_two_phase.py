@@ -181,7 +181,7 @@ class MeetingCollection(RetryingCollection):
 def make_meeting_writer(writer: Writer, failing_point: PointId | None = None) -> Writer:
     target, write = writer.target, WriteSettings(batch_size=5)
     collection = RetryingCollection(MeetingCollection(target.collection.wrapped, failing_point))
-    facts = replace(target.facts, parallel_writes=2)
+    facts = replace(target.facts, parallel_calls=2)
     return replace(
         writer,
         target=replace(target, collection=collection, facts=facts),

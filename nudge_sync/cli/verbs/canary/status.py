@@ -57,8 +57,8 @@ def _print_status(summary: dict[str, Any]) -> None:
         rows = [
             (
                 label,
-                f"{summary[name]['estimate']:+.4f}",
-                f"{summary[name]['interval'][0]:+.4f} to {summary[name]['interval'][1]:+.4f}",
+                f"{summary[name]['estimate']:+z.4f}",
+                f"{summary[name]['interval'][0]:+z.4f} to {summary[name]['interval'][1]:+z.4f}",
                 summary[name]["sessions_needed"],
             )
             for name, label in _EFFECTS.items()

@@ -46,7 +46,33 @@ def test_what_json_cannot_hold(document):
         record_codec.encode_record(Record("key", document))
 
 
-@pytest.mark.parametrize("stored", [{}, {"key": '"a"'}, {"key": "{", "document": "{}"}])
+@given(st.text(alphabet='ab"\\ \x07\x7f\u00e9[]{}1', max_size=6))
+def test_a_key_is_what_json_says_or_damaged(text):
+    for stored in (text, f'"{text}"'):
+        try:
+            key = json.loads(stored)
+        except ValueError:
+            key = None
+        if isinstance(key, str):
+            payload = {"key": stored, "document": "{}"}
+            assert record_codec.decode_record(payload, None) == Record(key, {})
+        else:
+            with pytest.raises(DamagedRecord):
+                record_codec.decode_record({"key": stored, "document": "{}"}, None)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"key": '"a"'},
+        {"key": "{", "document": "{}"},
+        {"key": ["a"], "document": "{}"},
+        {"key": '"a"', "document": None},
+        {"key": '"a"', "document": "{} {}"},
+        {"key": '"a"', "document": "[]"},
+    ],
+)
 def test_damaged_payloads_are_named(stored):
     with pytest.raises(DamagedRecord):
         record_codec.decode_record(stored, None)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from nudge_sync.base.progress import ignore_progress
-from nudge_sync.planning.unjudged_points import (
+from nudge_sync.planning.unjudged.points import (
     MAX_UNJUDGED_READ,
     find_unjudged,
     is_reading_cheaper,
     rank_unjudged,
     scan_others,
 )
-from nudge_sync.planning.unjudged_search import search_unjudged
+from nudge_sync.planning.unjudged.search import search_unjudged
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.counted import Counted
 from nudge_sync.testing.memory import MemoryDatabase

@@ -9,7 +9,7 @@ import numpy as np
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import LARGEST_ANSWER, PointId, Points
-from nudge_sync.planning.unjudged_search import (
+from nudge_sync.planning.unjudged.search import (
     UnjudgedPoints,
     choose_first_width,
     choose_similarity,

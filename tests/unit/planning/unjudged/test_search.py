@@ -7,7 +7,7 @@ import pytest
 
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.connector import LARGEST_ANSWER
-from nudge_sync.planning.unjudged_search import (
+from nudge_sync.planning.unjudged.search import (
     QUERIES_PER_SEARCH,
     choose_similarity,
     search_unjudged,
@@ -57,6 +57,7 @@ def test_ids_and_scores_are_those_of_a_scan(metric, judged_count, depth):
 
     ids, scores = scan_unjudged(vectors, queries, ids_in_play, depth)
     assert found.ids == ids.tolist()
+    assert (found.bounded_count, found.is_approximate) == (0, True)
     np.testing.assert_allclose(found.scores, scores, atol=1e-5)
 
 
@@ -84,6 +85,7 @@ def test_where_the_limit_ends_the_search_the_last_score_bounds_the_rest():
     scores = (query @ vectors.T)[0]
     np.testing.assert_allclose(found.scores[0, :2], scores[reached[[100, 9000]]], atol=1e-6)
     np.testing.assert_allclose(found.scores[0, 2:], scores[reached[-1]], atol=1e-6)
+    assert found.bounded_count == 1
     assert (found.scores[0, 2:] >= scores[order[LARGEST_ANSWER:]].max() - 1e-6).all()
 
 

@@ -8,7 +8,7 @@ from threading import Barrier, Event, Lock
 
 import pytest
 
-from nudge_sync.writing.in_flight import keep_in_flight
+from nudge_sync.base.in_flight import keep_in_flight
 
 PATIENCE_SECONDS = 30
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.in_flight import keep_in_flight
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import LARGEST_ANSWER, Metric, PointId
 from nudge_sync.solve.problem import Similarity
@@ -32,6 +35,10 @@ class UnjudgedPoints:
     more such points. If the widest search did not reach them, the rest is a bound: the score of
     the last point that was found, which no unjudged point beyond it exceeds.
     """
+    bounded_count: int = 0
+    """How many queries have such a bound in their row."""
+    is_approximate: bool = False
+    """Whether the database's index found them, and may have missed some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +65,78 @@ def search_unjudged(
     exact: bypass the approximate index where the database can.
     Raises DatabaseError.
     """
-    answers: list[_Answer] = []
-    for start in range(0, len(queries), QUERIES_PER_SEARCH):
-        progress("search", start, len(queries))
-        batch = queries[start : start + QUERIES_PER_SEARCH]
-        answers += _widen_search(target, batch, ids_in_play, depth, exact=exact)
-    progress("search", len(queries), len(queries))
-    scores = [np.empty((0, depth), np.float32), *(answer.scores[None] for answer in answers)]
-    return UnjudgedPoints([answer.ids for answer in answers], np.concatenate(scores))
+    parts: list[UnjudgedPoints] = []
+    starts = range(0, len(queries), QUERIES_PER_SEARCH)
+    searches = (
+        partial(
+            search_batch,
+            target,
+            queries[start : start + QUERIES_PER_SEARCH],
+            ids_in_play,
+            depth,
+            exact=exact,
+        )
+        for start in starts
+    )
+
+    def receive(part: UnjudgedPoints) -> None:
+        parts.append(part)
+        progress("search", min(len(parts) * QUERIES_PER_SEARCH, len(queries)), len(queries))
+
+    progress("search", 0, len(queries))
+    keep_in_flight(searches, target.facts.parallel_calls, receive)
+    return UnjudgedPoints(
+        [ids for part in parts for ids in part.ids],
+        np.concatenate([np.empty((0, depth), np.float32), *(part.scores for part in parts)]),
+        sum(part.bounded_count for part in parts),
+        is_approximate=not exact,
+    )
 
 
-def _widen_search(
+def search_batch(
     target: Target,
     queries: Float32,
     ids_in_play: AbstractSet[PointId],
     depth: int,
     *,
     exact: bool,
-) -> list[_Answer]:
-    """Ask for more and more points, until each query has enough unjudged ones or has them all."""
+    widths: Sequence[int] = (),
+) -> UnjudgedPoints:
+    """Return the best `depth` points outside `ids_in_play` for each of a few `queries`, (q, d).
+
+    More and more points are asked for, until each query has enough unjudged ones or has them all.
+    widths: how many points to ask for, one search after the other; more and more if absent.
+    exact: bypass the approximate index where the database can. Raises DatabaseError.
+    """
     answers: dict[int, _Answer] = {}
     rows = list(range(len(queries)))
-    width = choose_first_width(depth)
-    while rows:
+    for width in widths or list_widths(depth):
         hits = target.collection.search(queries[rows], width, exact=exact)
         for row, ids, scores in zip(rows, hits.ids, hits.scores, strict=True):
             similarities = to_similarity(scores, target.facts.metric)
             answers[row] = _drop_points_in_play(
                 ids, similarities, ids_in_play, depth, is_whole=len(ids) < width
             )
-        if width >= LARGEST_ANSWER:
-            break
         rows = [row for row in rows if not answers[row].is_complete]
-        width = min(width * 4, LARGEST_ANSWER)
-    return [answers[row] for row in range(len(queries))]
+        if not rows:
+            break
+    return UnjudgedPoints(
+        [answers[row].ids for row in range(len(queries))],
+        np.array([answers[row].scores for row in range(len(queries))], np.float32),
+        len(rows),
+        is_approximate=not exact,
+    )
+
+
+def list_widths(depth: int) -> list[int]:
+    """Return how many points are asked for, one search after the other, to find `depth`.
+
+    The last is the most that every database returns.
+    """
+    widths = [choose_first_width(depth)]
+    while widths[-1] < LARGEST_ANSWER:
+        widths.append(min(widths[-1] * 4, LARGEST_ANSWER))
+    return widths
 
 
 def choose_first_width(depth: int) -> int:

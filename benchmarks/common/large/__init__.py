@@ -1,0 +1,1 @@
+"""A large made-up collection on each engine, for million_points.py."""
