@@ -25,6 +25,8 @@ WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0
 """How often the scheduler is asked whether it has workers."""
+_LOST_ON_THE_WAY = (OSError, TimeoutError, CancelledError)
+"""What Dask raises where a worker is lost while something is sent to it or fetched from it."""
 _PROGRESS_STAGE = "tasks on workers"
 
 
@@ -57,37 +59,45 @@ class DaskExecutor:
         return self._collect(shared, tasks, self._send(shared, tasks) if tasks else [])
 
     def _send(self, shared: Any, tasks: Sequence[Task]) -> list[Future]:
-        self._wait_for_worker()
-        try:
-            # In a list: parts of a tuple would be sent one by one.
-            [shared_data] = self._client.scatter([shared], broadcast=True, hash=False)
-            return [self._client.submit(run_task, shared_data, task, pure=False) for task in tasks]
-        except (OSError, TimeoutError, CancelledError) as error:
-            raise self._describe_silence(error) from error
+        """Send what the tasks share, and the tasks; again, where a worker is lost meanwhile."""
+        started = time.monotonic()
+        while True:
+            self._wait_for_worker(started)
+            try:
+                # In a list: parts of a tuple would be sent one by one.
+                [data] = self._client.scatter([shared], broadcast=True, hash=False)
+                return [self._client.submit(run_task, data, task, pure=False) for task in tasks]
+            except _LOST_ON_THE_WAY as error:
+                if time.monotonic() - started > WAIT_SECONDS:
+                    raise self._describe_silence(error) from error
 
     def _collect(self, shared: Any, tasks: list[Task], futures: list[Future]) -> Iterator[Any]:
         losses = [0] * len(tasks)
         try:
             for number in range(len(tasks)):
-                while not self._is_there(futures[number], number, len(tasks)):
-                    lost = [row for row in range(number, len(tasks)) if _is_lost(futures[row])]
-                    for row in lost:
-                        losses[row] += 1
+                while True:
+                    self._wait_for_result(futures[number], number, len(tasks))
+                    try:
+                        result = futures[number].result()
+                        break
+                    except _LOST_ON_THE_WAY:
+                        losses[number] += 1
                     if losses[number] > MAX_LOSSES:
                         raise self._describe_loss(number)
+                    lost = [row for row in range(number, len(tasks)) if _is_lost(futures[row])]
+                    lost = sorted({number, *lost})
                     again = self._send(shared, [tasks[row] for row in lost])
                     for row, future in zip(lost, again, strict=True):
                         futures[row] = future
-                result = futures[number].result()
                 futures[number].release()
                 yield result
         finally:
             # Where the scheduler is gone there is nothing to give up.
-            with suppress(OSError, TimeoutError, CancelledError):
+            with suppress(*_LOST_ON_THE_WAY):
                 self._client.cancel(futures, force=True)
 
-    def _is_there(self, future: Future, number: int, count: int) -> bool:
-        """Wait for a result, and return whether it came; False where it was lost on the way."""
+    def _wait_for_result(self, future: Future, number: int, count: int) -> None:
+        """Return once a task has ended or was lost. Raises what it raised."""
         last_look = last_worker = time.monotonic()
         while not future.done():
             self._progress(_PROGRESS_STAGE, number, count)
@@ -102,9 +112,11 @@ class DaskExecutor:
                 raise self._describe_silence("it has no worker left")
         if future.status == "error":
             self._raise_error(future.exception(), number)
-        return bool(future.status == "finished")
 
     def _raise_error(self, error: BaseException, number: int) -> None:
+        """Raise what a task ended with, unless it is that something was lost."""
+        if isinstance(error, _LOST_ON_THE_WAY):
+            return
         if isinstance(error, KilledWorker):
             raise self._describe_loss(number) from error
         if isinstance(error, NudgeSyncError):
@@ -116,8 +128,7 @@ class DaskExecutor:
             ) from error
         raise error
 
-    def _wait_for_worker(self) -> None:
-        started = time.monotonic()
+    def _wait_for_worker(self, started: float) -> None:
         while not self._count_workers():
             self._progress("wait for workers", 0, 1)
             if time.monotonic() - started > WAIT_SECONDS:
@@ -127,7 +138,7 @@ class DaskExecutor:
     def _count_workers(self) -> int:
         try:
             return len(self._client.scheduler_info()["workers"])
-        except (OSError, TimeoutError, CancelledError) as error:
+        except _LOST_ON_THE_WAY as error:
             raise self._describe_silence(error) from error
 
     def _describe_silence(self, reason: object) -> ComputeFailed:
