@@ -1,7 +1,7 @@
 """A log in Parquet files read into columns, beside a bare group-by of DuckDB over the same columns.
 
 python benchmarks/columnar_log.py [--events 1000000] [--queries 10000] [--shown 10]
-                                  [--dimension 384] [--folder FOLDER] [--no-records]
+                                  [--dimension 384] [--folder FOLDER] [--no-records] [--groups]
 
 Makes up searches and clicks, two a search, as Parquet files, unless the folder has them already.
 Then three processes, so that each has a peak of its own: DuckDB alone, which groups the clicks by
@@ -9,6 +9,8 @@ query, point and action and reads every column of the searches; `load_log`, colu
 `load_log` record by record, of the first files alone (not with `--no-records`).
 Prints seconds, rows a second, their ratio to DuckDB alone, and the peak memory of each process
 above what it had before reading, also for each event.
+`--groups` asks instead what a log would shrink to if DuckDB counted its clicks: one row for each
+query vector, point, rank and client that a click has, and the same without clients.
 """
 
 from __future__ import annotations
@@ -52,6 +54,12 @@ GROUP_CLICKS = """
             sum(position) AS positions, max(session) AS session, max(client) AS client
         FROM read_parquet('{}/events-*.parquet') GROUP BY query_id, point, action)
 """
+COUNT_GROUPS = """
+    SELECT count(*) FROM (SELECT DISTINCT vector, point, position{clients} FROM
+        read_parquet('{folder}/events-*.parquet') AS clicks JOIN (
+            SELECT query_id, hash(vector) AS vector
+            FROM read_parquet('{folder}/searches-*.parquet')) AS searches USING (query_id))
+"""
 READ_SEARCHES = """
     SELECT count(query_id), max(time), max(session), max(client), sum(list_sum(shown)),
         bit_xor(hash(vector)) FROM read_parquet('{}/searches-*.parquet')
@@ -90,6 +98,15 @@ def group_by(folder: str) -> None:
     with duckdb.connect(config={"threads": min(count_cores(), 4)}) as connection:
         for query in (GROUP_CLICKS, READ_SEARCHES):
             connection.execute(query.format(folder)).fetchall()
+
+
+def count_groups(folder: Path, args: argparse.Namespace) -> None:
+    """Print how many rows are left of the clicks, grouped with the client and without."""
+    with duckdb.connect(config={"threads": 1, "preserve_insertion_order": False}) as connection:
+        for name, clients in (("client", ", clicks.client"), ("any client", "")):
+            query_text = COUNT_GROUPS.format(folder=folder, clients=clients)
+            [(left,)] = connection.execute(query_text).fetchall()
+            print(f"by query, point, rank and {name}: {left} rows of {args.events} events")
 
 
 class RecordByRecord:
@@ -154,6 +171,9 @@ def run(route: str, folder: Path, dimension: int) -> dict[str, float]:
 def compare(folder: Path, args: argparse.Namespace) -> None:
     if not list(folder.glob("events-*.parquet")):
         write_log(folder, args.events, args.queries, args.shown, args.dimension)
+    if args.groups:
+        count_groups(folder, args)
+        return
     baseline = run("duckdb", folder, args.dimension)
     rows = args.events + args.events // CLICKS
     print(f"{args.events} events, {args.events // CLICKS} searches, {args.queries} queries")
@@ -192,6 +212,7 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--records", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--groups", action="store_true")
     parser.add_argument("--route", choices=("duckdb", "columns", "records"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.route:

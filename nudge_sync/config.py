@@ -16,6 +16,7 @@ from nudge_sync.connector.settings import Section, SettingsModel, SettingsTable,
 from nudge_sync.errors import ConfigError
 from nudge_sync.metrics import MetricName
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.settings.compute import ComputeSettings
 from nudge_sync.settings.console import ConsoleSettings
 from nudge_sync.settings.feedback import FeedbackSettings
 
@@ -139,6 +140,7 @@ class CollectionSettings(Section):
     vector: str = ""
     schedule: ScheduleSettings = ScheduleSettings()
     solver: SolverSettings = SolverSettings()
+    compute: ComputeSettings = ComputeSettings()
     gate: GateSettings = GateSettings()
     write: WriteSettings = WriteSettings()
     feedback: FeedbackSettings = FeedbackSettings()
@@ -249,6 +251,7 @@ class Config(Section):
 _SHARED_SECTIONS: dict[str, type[Section]] = {
     "schedule": ScheduleSettings,
     "solver": SolverSettings,
+    "compute": ComputeSettings,
     "gate": GateSettings,
     "write": WriteSettings,
     "feedback": FeedbackSettings,
@@ -261,8 +264,9 @@ _TRIGGER_KEYS = frozenset({"cron", "every"})
 def load_config(path: Path) -> Config:
     """Return the configuration in the TOML file at `path`.
 
-    Top-level [solver], [gate], [write], [feedback], [canary], [console] and [schedule] hold for
-    every collection; a collection's own table overrides them key by key. Raises ConfigError.
+    Top-level [solver], [compute], [gate], [write], [feedback], [canary], [console] and [schedule]
+    hold for every collection; a collection's own table overrides them key by key.
+    Raises ConfigError.
     """
     tables = _read_tables(path)
     shared = {name: tables.pop(name) for name in _SHARED_SECTIONS if name in tables}

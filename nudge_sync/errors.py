@@ -13,6 +13,7 @@ NudgeSyncError
 │   └── WriteNotVerified        what was read back is not what was written
 ├── SourceError                 what a feedback source raises
 │   └── SourceUnreachable       no answer, or none in time (transient)
+├── ComputeFailed               the engine of [compute] does not answer, or lost its workers
 ├── LeaseHeld                   another process works on this collection
 ├── LeaseLost                   this process no longer holds its lease
 ├── OnHold                      a person stopped the cycles of this collection
@@ -91,6 +92,10 @@ class SourceUnreachable(SourceError):
     """A feedback source does not answer."""
 
     transient = True
+
+
+class ComputeFailed(NudgeSyncError):
+    """The engine of [compute] does not answer, or lost its workers; nothing was written."""
 
 
 class LeaseHeld(NudgeSyncError):

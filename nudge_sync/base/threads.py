@@ -36,6 +36,11 @@ def count_cores() -> int:
     )
 
 
+def count_threads() -> int:
+    """Return how many threads work may use here: the limit of `limit_threads`, or all cores."""
+    return _thread_limit.get() or count_cores()
+
+
 @contextmanager
 def limit_threads(threads: int) -> Iterator[None]:
     """Compute on at most `threads` threads while inside; 0: on as many as outside.
@@ -55,7 +60,7 @@ def limit_threads(threads: int) -> Iterator[None]:
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return `work(item)` for each item, in their order, computed on as many threads as allowed."""
-    thread_count = min(_thread_limit.get() or count_cores(), len(items))
+    thread_count = min(count_threads(), len(items))
     if thread_count <= 1:
         return [work(item) for item in items]
     results: dict[int, Result] = {}

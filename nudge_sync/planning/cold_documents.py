@@ -10,12 +10,15 @@ answers are then *cold*, and on points that still have training judgements, whos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
+from nudge_sync.base.executor import LOCAL, Executor
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.config import CollectionSettings, SolverSettings
@@ -62,6 +65,7 @@ def measure_cold_documents(
     *,
     similarity: Similarity,
     progress: Progress,
+    executor: Executor = LOCAL,
 ) -> ColdOutcome:
     """Return what the chosen method gains over the originals on warm and on cold answers.
 
@@ -71,6 +75,7 @@ def measure_cold_documents(
     count as one observation in the intervals, whose confidence is the gate's. Each fold costs a
     solve: after two of them the rest are spared once all of the interval on cold answers lies above
     a loss of `gate.max_cold_loss`.
+    executor: runs the solves: the first two side by side, then the others.
     """
     if choice.method == "nothing":
         return ColdOutcome(share, None)
@@ -86,11 +91,15 @@ def measure_cold_documents(
     )
     held_out = dataset.held_out_queries
     attraction = build_attraction(held_out.relevance, dataset.held_out_weights)
+    setting = _FoldSetting(task, held_out, attraction, choice.method, choice.parameters)
     scores: list[_FoldScores] = []
+    # The first folds side by side, the others only once it is known that they are needed.
+    rounds = range(MIN_FOLDS), range(MIN_FOLDS, DOCUMENT_FOLDS)
+    results = chain.from_iterable(executor.map(_score_fold, setting, folds) for folds in rounds)
     for fold in range(DOCUMENT_FOLDS):
         progress("hide documents", fold, DOCUMENT_FOLDS)
         with limit_threads(solver.threads):
-            scores += _score_fold(task, held_out, attraction, choice, fold)
+            scores += next(results)
         report = _report(scores, share, settings.gate.confidence)
         # Only what looks harmless ends early: a refusal rests on all folds.
         if fold + 1 >= MIN_FOLDS and report.cold.low > -settings.gate.max_cold_loss:
@@ -123,17 +132,28 @@ class _FoldScores:
     """(q,): the first answer of each query."""
 
 
-def _score_fold(
-    task: SolverTask, held_out: JudgedQueries, attraction: csr_matrix, choice: Choice, fold: int
-) -> list[_FoldScores]:
+@dataclass(frozen=True, slots=True)
+class _FoldSetting:
+    """What all folds have in common."""
+
+    task: SolverTask
+    held_out: JudgedQueries
+    attraction: csr_matrix
+    """(q, n): how strongly each answer of the held-out queries would attract."""
+    method: str
+    parameters: dict[str, Any]
+
+
+def _score_fold(setting: _FoldSetting, fold: int) -> list[_FoldScores]:
     """Solve without the judgements of one fold of the points, and score warm and cold answers.
 
-    attraction: (q, n), how strongly each answer of the held-out queries would attract. Queries
-    whose hidden answers are all too doubtful for that are not scored on them: see `hide_documents`.
+    Queries whose hidden answers are all too doubtful to attract are not scored on them: see
+    `hide_documents`.
     """
+    task, held_out, attraction = setting.task, setting.held_out, setting.attraction
     hidden = _assign_folds(task.points) == fold
     train = np.ones(len(task.queries), np.bool_)
-    moved = apply_method(task, train, choice.method, choice.parameters, hidden)
+    moved = apply_method(task, train, setting.method, setting.parameters, hidden)
     has_training = np.zeros(len(hidden), np.bool_)
     has_training[task.attraction.indices] = True
     warm = _keep_answers(held_out, has_training & ~hidden)

@@ -9,6 +9,7 @@ from typing import Any
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.tracing import traced
+from nudge_sync.compute.open import open_executor
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector.vectors import angles
 from nudge_sync.feedback.judgements import Judgements
@@ -124,25 +125,33 @@ def _solve(
     similarity = choose_similarity(target.facts.metric)
     cold_share = resolve_cold_share(settings.solver, judgements.cold_share)
     progress("solve", 0, 1)
-    choice = fit(
-        dataset.points.originals,
-        dataset.train_queries,
-        dataset.folds,
-        method=settings.solver.method,
-        metric=settings.solver.metric,
-        similarity=similarity,
-        angle=settings.solver.angle,
-        max_angle=settings.solver.max_angle,
-        weights=dataset.weights,
-        cold_share=None if cold_share is None else cold_share.share,
-        threads=settings.solver.threads,
-    )
-    progress("solve", 1, 1)
-    if cold_share is None:
-        return choice, None
-    return choice, measure_cold_documents(
-        dataset, choice, settings, cold_share, similarity=similarity, progress=progress
-    )
+    with open_executor(settings.compute, settings.solver.threads, progress) as executor:
+        choice = fit(
+            dataset.points.originals,
+            dataset.train_queries,
+            dataset.folds,
+            method=settings.solver.method,
+            metric=settings.solver.metric,
+            similarity=similarity,
+            angle=settings.solver.angle,
+            max_angle=settings.solver.max_angle,
+            weights=dataset.weights,
+            cold_share=None if cold_share is None else cold_share.share,
+            threads=settings.solver.threads,
+            executor=executor,
+        )
+        progress("solve", 1, 1)
+        if cold_share is None:
+            return choice, None
+        return choice, measure_cold_documents(
+            dataset,
+            choice,
+            settings,
+            cold_share,
+            similarity=similarity,
+            progress=progress,
+            executor=executor,
+        )
 
 
 def _build_rows(points: ClassifiedPoints, planned_vectors: Float32, rows: list[int]) -> PlanRows:

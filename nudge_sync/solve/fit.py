@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.executor import LOCAL, Executor
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
@@ -56,6 +57,7 @@ def fit(
     weights: csr_matrix | NDArray[Any] | None = None,
     cold_share: float | None = None,
     threads: int = 0,
+    executor: Executor = LOCAL,
 ) -> Choice:
     """Choose a method on validation queries, then fit it to all queries.
 
@@ -67,6 +69,7 @@ def fit(
     of nudge-m.  threads: at most so many; 0 for one per core.
     cold_share: weight, 0 to 1, of answers without feedback in the choice of method and settings;
     None to leave them out (`document_folds`). Queries without judgements serve nudge-h.
+    executor: runs the methods on the splits, and the fit; it keeps to `threads` by itself.
     Equal input gives equal bits on one machine. Raises InputError.
     """
     queries = merge_judgements(queries)
@@ -75,7 +78,7 @@ def fit(
     all_queries = np.ones(len(queries), np.bool_)
     with limit_threads(threads):
         return choose_and_fit(
-            task, build_splits(buckets, queries.relevance), all_queries, method, angle
+            task, build_splits(buckets, queries.relevance), all_queries, method, angle, executor
         )
 
 
@@ -111,6 +114,7 @@ def choose_and_fit(
     train: NDArray[np.bool_],
     method: Method,
     angle: float | None,
+    executor: Executor = LOCAL,
 ) -> Choice:
     """Tune `method` (for "auto": all methods) on the splits, then fit it to the queries `train`.
 
@@ -130,9 +134,9 @@ def choose_and_fit(
             task, train, {}, ["too few queries with an answer to hold some out"]
         )
     if method == "auto":
-        return _choose_method(task, splits, train, angle)
+        return _choose_method(task, splits, train, angle, executor)
     scored_splits = _hide_documents(task, splits)
-    candidate = _try_method(task, scored_splits, method, angle)
+    candidate = _prepare_method(task, scored_splits, method, angle).run(task, executor)
     scores, cold = {}, None
     if splits:
         baseline_values = candidate.baseline_values
@@ -142,7 +146,7 @@ def choose_and_fit(
         scores = {"nothing": baseline_mean, candidate.method: candidate.mean}
         cold = _report_cold(candidate, baseline_values)
     reasons = [_describe_queries(task, splits), *([candidate.reason] if candidate.reason else [])]
-    return choose.build_choice(task, candidate, train, scores, reasons, cold)
+    return choose.build_choice(task, candidate, train, scores, reasons, cold, executor)
 
 
 def _hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[ValidationSplit]:
@@ -158,7 +162,11 @@ def _report_cold(candidate: tune.MethodCandidate, baseline_values: Float64) -> C
 
 
 def _choose_method(
-    task: SolverTask, splits: list[ValidationSplit], train: NDArray[np.bool_], angle: float | None
+    task: SolverTask,
+    splits: list[ValidationSplit],
+    train: NDArray[np.bool_],
+    angle: float | None,
+    executor: Executor,
 ) -> Choice:
     """Pick the best method and fit it; a given `angle` holds for all methods but nudge-m."""
     baseline = tune.measure_method(task, splits, "nothing", {})
@@ -169,12 +177,13 @@ def _choose_method(
     scored_splits = _hide_documents(task, splits)
     if scored_splits is not splits:
         baseline = tune.measure_method(task, scored_splits, "nothing", {})
-    candidates = [
-        tune.tune_nudge_h(task, scored_splits, NEIGHBOUR_COUNTS[:1])
+    tunings = [
+        tune.prepare_nudge_h(task, scored_splits, NEIGHBOUR_COUNTS[:1])
         if method == "nudge-h" and angle is None
-        else _try_method(task, scored_splits, method, None if method == "nudge-m" else angle)
+        else _prepare_method(task, scored_splits, method, None if method == "nudge-m" else angle)
         for method in _list_methods(task)
     ]
+    candidates = tune.run_tunings(task, tunings, executor)
     leader, reason = choose.pick_candidate([baseline, *candidates])
     return choose.build_choice(
         task,
@@ -183,6 +192,7 @@ def _choose_method(
         {candidate.method: candidate.mean for candidate in (baseline, *candidates)},
         [*reasons, *(candidate.reason for candidate in candidates), reason],
         _report_cold(leader, baseline.values),
+        executor,
     )
 
 
@@ -217,18 +227,18 @@ def _describe_queries(task: SolverTask, splits: list[ValidationSplit]) -> str:
     )
 
 
-def _try_method(
+def _prepare_method(
     task: SolverTask, splits: list[ValidationSplit], method: Method, angle: float | None
-) -> tune.MethodCandidate:
-    """Measure one method, at the given angle or at the best one."""
+) -> tune.Tuning:
+    """Prepare to measure one method, at the given angle or at the best one."""
     if method == "nothing":
-        return tune.measure_method(task, splits, "nothing", {})
+        return tune.prepare_measurement(task, splits, "nothing", {})
     if angle is not None:
-        return tune.try_fixed_angle(task, splits, method, angle)
-    tuners = {
-        "nudge-n": tune.tune_nudge_n,
-        "nudge-h": tune.tune_nudge_h,
-        "nudge-m": tune.tune_nudge_m,
-        "nudge-c": tune.tune_nudge_c,
+        return tune.prepare_fixed_angle(task, splits, method, angle)
+    preparations = {
+        "nudge-n": tune.prepare_nudge_n,
+        "nudge-h": tune.prepare_nudge_h,
+        "nudge-m": tune.prepare_nudge_m,
+        "nudge-c": tune.prepare_nudge_c,
     }
-    return tuners[method](task, splits)
+    return preparations[method](task, splits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,10 @@ class SolverTask:
     max_angle: float
     cold_share: float | None = None
     """Weight of cold answers in the choice, 0 to 1; None where they have no say."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the caches out of a pickle."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def precise_queries(self) -> Float64:

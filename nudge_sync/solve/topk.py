@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.chunks import list_chunks
-from nudge_sync.base.threads import count_cores, map_in_threads
+from nudge_sync.base.threads import count_threads, map_in_threads
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, to_float32
 from nudge_sync.solve.problem import Rows, Similarity
 from nudge_sync.solve.relevance import index_in_group
@@ -82,7 +82,7 @@ def find_top_k(
             for table in tables:
                 table.add(block, missing, rows.start, memory)
 
-    map_in_threads(search, blocks[: count_cores()])
+    map_in_threads(search, blocks[: count_threads()])
     results = [table.collect() for table in tables] or [_empty_top_k(0, k)]
     return TopK(
         np.concatenate([result.scores for result in results]),

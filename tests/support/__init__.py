@@ -34,6 +34,7 @@ What happens to them:
   are signed in.
 - `operations`: the daemon as a process, a Prometheus that scrapes it, and the tools that check what
   `deploy/` holds.
+- `workers.worker_tasks`: processes of a real cluster, and tasks for them that last, fail or kill.
 - `broken_collections` and `broken_records`: connectors that each break one promise of the
   contract, for the conformance kit to find.
 - `sources`: products that keep traces and searches, filled by their own clients. Phoenix, MLflow

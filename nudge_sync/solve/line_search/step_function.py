@@ -47,6 +47,12 @@ class StepFunction:
     """(s,): by how much; negative for a fall."""
 
     @classmethod
+    def constant(cls, values: Float64) -> StepFunction:
+        """Return the function without steps: the metric of each query, (q,), at every angle."""
+        no_rows = np.empty(0, np.int64)
+        return cls(values, np.empty(0), no_rows, np.empty(0))
+
+    @classmethod
     def concatenate(cls, parts: Sequence[StepFunction]) -> StepFunction:
         """Return one step function over the queries of all `parts`, in the order given."""
         shift = np.cumsum([0, *(len(part.initial) for part in parts)])

@@ -7,15 +7,19 @@ explains.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.chunks import list_chunks
+from nudge_sync.base.executor import LOCAL, Executor
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.solve.problem import Choice, ColdReport, JudgedQueries, Rows
 from nudge_sync.solve.selection.strata import build_strata
-from nudge_sync.solve.selection.tune import SIGNIFICANCE_Z, MethodCandidate, score_points
+from nudge_sync.solve.selection.trials import score_points
+from nudge_sync.solve.selection.tune import SIGNIFICANCE_Z, MethodCandidate
 from nudge_sync.solve.task import (
     SolverTask,
     ValidationSplit,
@@ -73,15 +77,27 @@ def build_choice(
     scores: dict[str, float],
     reasons: list[str],
     cold: ColdReport | None = None,
+    executor: Executor = LOCAL,
 ) -> Choice:
     """Apply the chosen method, trained on the queries `train`, and report the result."""
-    vectors = apply_method(task, train, candidate.method, candidate.parameters)
+    if candidate.method == "nothing":
+        vectors = task.points
+    else:
+        settings = (train, candidate.method, candidate.parameters)
+        (vectors,) = executor.map(_apply_settings, task, [settings])
     moved, largest_angle = _find_moved_rows(task.points, vectors)
     reasons = [
         *reasons,
         f"{len(moved)} of {len(vectors)} judged points move, at most {largest_angle:.3f} rad",
     ]
     return Choice(vectors, moved, candidate.method, candidate.parameters, scores, reasons, cold)
+
+
+def _apply_settings(
+    task: SolverTask, settings: tuple[NDArray[np.bool_], str, dict[str, Any]]
+) -> Float32:
+    """Return the points as a method moves them.  settings: training queries, method, parameters."""
+    return apply_method(task, *settings)
 
 
 def _find_moved_rows(old: Float32, new: Float32) -> tuple[Rows, float]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float32, Float64
-from nudge_sync.solve.line_search.curves import build_curves
-from nudge_sync.solve.line_search.paths import PathMethod, PointPulls, build_paths
-from nudge_sync.solve.line_search.step_function import StepFunction, build_step_function
+from nudge_sync.base.arrays import Float64
+from nudge_sync.base.executor import LOCAL, Executor
+from nudge_sync.solve.line_search.step_function import StepFunction
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
 from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
-from nudge_sync.solve.problem import JudgedQueries
-from nudge_sync.solve.relevance import ideal_scores
-from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.selection.strata import Strata, build_strata
-from nudge_sync.solve.task import (
-    SolverTask,
-    ValidationSplit,
-    apply_method,
-    iterate_validation_queries,
-)
+from nudge_sync.solve.selection.trials import SplitTrial, run_trial
+from nudge_sync.solve.task import SolverTask, ValidationSplit
 
 SIGNIFICANCE_Z = 1.645
 """Standard errors by which a method has to beat doing nothing: a one-sided test at 5 %."""
@@ -81,97 +74,105 @@ class MethodCandidate:
         return self.strata.is_ahead(self.unbiased_values, leader.unbiased_values, errors)
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """The trials by which the settings of a method are found, and what follows from them."""
+
+    trials: list[SplitTrial]
+    conclude: Callable[[list[StepFunction]], MethodCandidate]
+    """Takes the results of the trials, in their order."""
+
+    def run(self, task: SolverTask, executor: Executor = LOCAL) -> MethodCandidate:
+        """Run the trials, and return the method with the settings found."""
+        return self.conclude(list(executor.map(run_trial, task, self.trials)))
+
+
+def run_tunings(
+    task: SolverTask, tunings: Sequence[Tuning], executor: Executor
+) -> list[MethodCandidate]:
+    """Run the trials of all tunings side by side, and return the candidate of each."""
+    trials = [trial for tuning in tunings for trial in tuning.trials]
+    results = executor.map(run_trial, task, trials)
+    return [tuning.conclude(list(islice(results, len(tuning.trials)))) for tuning in tunings]
+
+
 def measure_method(
     task: SolverTask, splits: list[ValidationSplit], method: str, parameters: Mapping[str, Any]
 ) -> MethodCandidate:
     """Measure a method with given settings, trained on the training queries of each split."""
-    values = [np.empty(0)]
-    for split, validation in iterate_validation_queries(task, splits):
-        vectors = apply_method(task, split.train, method, parameters, split.hidden)
-        values.append(score_points(task, vectors, validation))
-    strata = build_strata(task, splits)
-    return MethodCandidate(method, dict(parameters), np.concatenate(values), strata)
+    return prepare_measurement(task, splits, method, parameters).run(task)
 
 
-def score_points(task: SolverTask, vectors: Float32, queries: JudgedQueries) -> Float64:
-    """Return the task's metric of each query, (q,), with the points at `vectors`, (n, d)."""
-    return metric_values(vectors, queries, str(task.metric), similarity=task.similarity)
+def prepare_measurement(
+    task: SolverTask, splits: list[ValidationSplit], method: str, parameters: Mapping[str, Any]
+) -> Tuning:
+    """Prepare to measure a method with given settings on each split."""
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        values = np.concatenate([np.empty(0), *(result.initial for result in results)])
+        return MethodCandidate(method, dict(parameters), values, build_strata(task, splits))
+
+    return Tuning([SplitTrial(method, parameters, split) for split in splits], conclude)
 
 
-def build_steps(
-    task: SolverTask,
-    pulls: PointPulls,
-    validation: JudgedQueries,
-    method: PathMethod,
-    limit: float,
-) -> StepFunction:
-    """Compute each validation query's metric as an exact function of the angle, 0 to `limit`."""
-    point_paths = build_paths(
-        task.points, pulls, method=method, similarity=task.similarity, limit=limit
-    )
-    score_curves = build_curves(point_paths, validation, task.metric, limit)
-    ideal = ideal_scores(validation.relevance, task.metric)
-    return build_step_function(score_curves, ideal, task.metric, limit)
+def prepare_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> Tuning:
+    """Prepare to find the angle of NUDGE-N with the highest mean validation metric."""
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        step_function = StepFunction.concatenate(results)
+        angle, candidate = _pick_angle(task, splits, "nudge-n", step_function, task.max_angle)
+        reason = (
+            f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest "
+            f"{_describe_metric(task)} ({candidate.mean:.4f})"
+        )
+        return replace(candidate, parameters={"angle": angle}, reason=reason)
+
+    return Tuning([SplitTrial("nudge-n", {}, split, task.max_angle) for split in splits], conclude)
 
 
-def measure_step_function(
-    task: SolverTask, splits: list[ValidationSplit], method: PathMethod, limit: float
-) -> StepFunction:
-    """Join the step functions of all splits, for NUDGE-N or NUDGE-M up to the angle `limit`."""
-    return StepFunction.concatenate(
-        [
-            build_steps(task, task.get_pulls(split.train, split.hidden), validation, method, limit)
-            for split, validation in iterate_validation_queries(task, splits)
-        ]
-    )
-
-
-def tune_nudge_n(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
-    """Find the angle of NUDGE-N with the highest mean validation metric."""
-    step_function = measure_step_function(task, splits, "nudge-n", task.max_angle)
-    angle, candidate = _pick_angle(task, splits, "nudge-n", step_function, task.max_angle)
-    reason = (
-        f"nudge-n: of all angles up to {task.max_angle:.3f}, {angle:g} gives the highest "
-        f"{_describe_metric(task)} ({candidate.mean:.4f})"
-    )
-    return replace(candidate, parameters={"angle": angle}, reason=reason)
-
-
-def tune_nudge_h(
+def prepare_nudge_h(
     task: SolverTask,
     splits: list[ValidationSplit],
     neighbour_counts: tuple[int, ...] = NEIGHBOUR_COUNTS,
-) -> MethodCandidate:
-    """Find the number of neighbours and the angle of NUDGE-H with the highest mean metric."""
-    steps: dict[int, list[StepFunction]] = {count: [] for count in neighbour_counts}
-    for split, validation in iterate_validation_queries(task, splits):
-        for count, parts in steps.items():
-            pulls = task.get_hub_free_pulls(split.train, split.hidden, count)
-            parts.append(build_steps(task, pulls, validation, "nudge-n", task.max_angle))
-    tried = []
-    for count, parts in steps.items():
-        step_function = StepFunction.concatenate(parts)
-        angle, candidate = _pick_angle(task, splits, "nudge-h", step_function, task.max_angle)
-        tried.append(replace(candidate, parameters={"angle": angle, "neighbours": count}))
-    best = max(tried, key=lambda candidate: candidate.mean)
-    reason = (
-        f"nudge-h: {_describe_metric(task)} by number of neighbours, each at its best angle up to "
-        f"{task.max_angle:.3f}: {_list_means(tried, 'neighbours')}"
-    )
-    return replace(best, reason=reason)
+) -> Tuning:
+    """Prepare to find the number of neighbours and the angle of NUDGE-H with the highest mean."""
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        tried = []
+        for number, count in enumerate(neighbour_counts):
+            step_function = StepFunction.concatenate(results[number :: len(neighbour_counts)])
+            angle, candidate = _pick_angle(task, splits, "nudge-h", step_function, task.max_angle)
+            tried.append(replace(candidate, parameters={"angle": angle, "neighbours": count}))
+        best = max(tried, key=lambda candidate: candidate.mean)
+        reason = (
+            f"nudge-h: {_describe_metric(task)} by number of neighbours, each at its best angle up "
+            f"to {task.max_angle:.3f}: {_list_means(tried, 'neighbours')}"
+        )
+        return replace(best, reason=reason)
+
+    trials = [
+        SplitTrial("nudge-h", {"neighbours": count}, split, task.max_angle)
+        for split in splits
+        for count in neighbour_counts
+    ]
+    return Tuning(trials, conclude)
 
 
-def tune_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> MethodCandidate:
-    """Find the step of NUDGE-M with the highest mean validation metric."""
+def prepare_nudge_m(task: SolverTask, splits: list[ValidationSplit]) -> Tuning:
+    """Prepare to find the step of NUDGE-M with the highest mean validation metric."""
     limit = float(np.arctan(MAX_STEP))
-    step_function = measure_step_function(task, splits, "nudge-m", limit)
-    angle, candidate = _pick_angle(task, splits, "nudge-m", step_function, limit)
-    step = float(np.tan(angle))
-    reason = (
-        f"nudge-m: of all steps up to {MAX_STEP:g}, {step:.4g} gives the highest "
-        f"{_describe_metric(task)} ({candidate.mean:.4f})"
-    )
-    return replace(candidate, parameters={"step": step}, reason=reason)
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        step_function = StepFunction.concatenate(results)
+        angle, candidate = _pick_angle(task, splits, "nudge-m", step_function, limit)
+        step = float(np.tan(angle))
+        reason = (
+            f"nudge-m: of all steps up to {MAX_STEP:g}, {step:.4g} gives the highest "
+            f"{_describe_metric(task)} ({candidate.mean:.4f})"
+        )
+        return replace(candidate, parameters={"step": step}, reason=reason)
+
+    return Tuning([SplitTrial("nudge-m", {}, split, limit) for split in splits], conclude)
 
 
 def _pick_angle(
@@ -195,16 +196,33 @@ def _pick_angle(
     )
 
 
-def tune_nudge_c(
+def prepare_nudge_c(
     task: SolverTask, splits: list[ValidationSplit], cap: float | None = None
-) -> MethodCandidate:
-    """Find the settings of NUDGE-C: the default ones unless another strength of the original wins.
+) -> Tuning:
+    """Prepare to find the settings of NUDGE-C: the default ones unless another prior wins.
 
     cap: radians; the task's largest angle if None.
     Where cold answers count, the default ones are measured and no others: with a split for each
     fold of documents, every further strength costs more.
     """
-    default = measure_method(task, splits, "nudge-c", build_nudge_c_parameters(task, cap))
+    default = build_nudge_c_parameters(task, cap)
+    priors = (DEFAULT_PRIOR,) if task.cold_share is not None else (DEFAULT_PRIOR, *PRIOR_TRIALS)
+    measurements = [
+        prepare_measurement(task, splits, "nudge-c", {**default, "prior": prior})
+        for prior in priors
+    ]
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        remaining = iter(results)
+        tried = [one.conclude(list(islice(remaining, len(splits)))) for one in measurements]
+        return _pick_prior(task, tried)
+
+    return Tuning([trial for one in measurements for trial in one.trials], conclude)
+
+
+def _pick_prior(task: SolverTask, tried: list[MethodCandidate]) -> MethodCandidate:
+    """Return the first candidate of NUDGE-C, or a later one that is significantly ahead of it."""
+    default = tried[0]
     if task.cold_share is not None:
         weight = default.parameters["cold_answers"]
         reason = (
@@ -212,7 +230,6 @@ def tune_nudge_c(
             f"weighs {weight:g} of a known one"
         )
         return replace(default, reason=reason)
-    tried = [default, *_try_settings(task, splits, default, "prior", PRIOR_TRIALS)]
     leader = default
     for candidate in tried[1:]:
         if leader.strata.is_ahead(candidate.values, leader.values, SIGNIFICANCE_Z):
@@ -220,20 +237,6 @@ def tune_nudge_c(
     listed = _list_means(tried, "prior")
     reason = f"nudge-c: {_describe_metric(task)} by strength of the original: {listed}"
     return replace(leader, reason=reason)
-
-
-def _try_settings(
-    task: SolverTask,
-    splits: list[ValidationSplit],
-    default: MethodCandidate,
-    name: str,
-    values: tuple[float, ...],
-) -> list[MethodCandidate]:
-    """Measure a candidate with other values of one setting."""
-    return [
-        measure_method(task, splits, default.method, {**default.parameters, name: value})
-        for value in values
-    ]
 
 
 def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict[str, Any]:
@@ -258,22 +261,26 @@ def weigh_cold_answers(cold_share: float) -> float:
     return round(min(weight, MAX_COLD_ANSWERS), 3)
 
 
-def try_fixed_angle(
+def prepare_fixed_angle(
     task: SolverTask, splits: list[ValidationSplit], method: str, angle: float
-) -> MethodCandidate:
-    """Measure a method at a given angle: the step of NUDGE-M, the cap of NUDGE-C.
+) -> Tuning:
+    """Prepare to measure a method at a given angle: the step of NUDGE-M, the cap of NUDGE-C.
 
     Without splits the candidate is unmeasured: its values are empty.
     """
     if method == "nudge-c" and splits:
-        return tune_nudge_c(task, splits, cap=angle)
+        return prepare_nudge_c(task, splits, cap=angle)
     parameters: dict[str, Any] = {"step" if method == "nudge-m" else "angle": angle}
     if method == "nudge-c":
         parameters = build_nudge_c_parameters(task, angle)
     elif method == "nudge-h":
         parameters["neighbours"] = NEIGHBOUR_COUNTS[0]
-    candidate = measure_method(task, splits, method, parameters)
-    return replace(candidate, reason=f"{method}: the angle was given")
+    measurement = prepare_measurement(task, splits, method, parameters)
+
+    def conclude(results: list[StepFunction]) -> MethodCandidate:
+        return replace(measurement.conclude(results), reason=f"{method}: the angle was given")
+
+    return Tuning(measurement.trials, conclude)
 
 
 def _describe_metric(task: SolverTask) -> str:

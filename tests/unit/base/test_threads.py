@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nudge_sync.base.threads import limit_threads, map_in_threads
+from nudge_sync.base.threads import count_cores, count_threads, limit_threads, map_in_threads
 
 
 def list_threads_used(threads, items=40):
@@ -47,3 +47,11 @@ def test_work_that_fails_raises():
 
 def test_nothing_to_do_is_nothing_done():
     assert map_in_threads(lambda one: one, []) == []
+
+
+def test_the_threads_to_use_are_the_limit_or_all_cores():
+    assert count_threads() == count_cores()
+    with limit_threads(3):
+        assert count_threads() == 3
+        with limit_threads(0):
+            assert count_threads() == 3

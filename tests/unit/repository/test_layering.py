@@ -33,7 +33,7 @@ LAYERS = (
     {"connector"},
     {"settings", "source"},
     {"config"},
-    {"solve"},
+    {"solve", "compute"},
     {"store"},
     {"tuning"},
     {"feedback"},

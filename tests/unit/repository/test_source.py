@@ -32,6 +32,10 @@ DANGEROUS_OPTIONS = {
     "verify": False,
     "check_hostname": False,
 }
+ALLOWED = {
+    # One program, of nudge-sync's own, whose arguments are a number and a folder made for it.
+    "nudge_sync/compute/dask_cluster.py": {"imports subprocess"},
+}
 RECORD_READ = re.compile(r"\b(ledger_records|(shadow|history|ledger|self)\.records)\.(get|scan)$")
 
 
@@ -63,7 +67,8 @@ def find_call_faults(call: ast.Call) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", list_modules(*SHIPPED), ids=show_path)
 def test_the_source_does_none_of_it(path: Path) -> None:
-    assert [*find_faults(parse_module(path))] == []
+    faults = {*find_faults(parse_module(path))}
+    assert faults == ALLOWED.get(show_path(path), set())
 
 
 @pytest.mark.parametrize(

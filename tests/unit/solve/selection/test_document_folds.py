@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.selection.document_folds import hash_rows, hide_documents
-from nudge_sync.solve.selection.tune import build_nudge_c_parameters, score_points
+from nudge_sync.solve.selection.trials import score_points
+from nudge_sync.solve.selection.tune import build_nudge_c_parameters
 from nudge_sync.solve.task import apply_method, build_splits, iterate_validation_queries
 from tests.support.solver_problems import make_learnable_problem
 

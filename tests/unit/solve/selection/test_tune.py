@@ -8,6 +8,7 @@ import pytest
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
 from nudge_sync.solve.selection import tune
 from nudge_sync.solve.selection.document_folds import hide_documents
+from nudge_sync.solve.selection.trials import score_points
 from nudge_sync.solve.task import apply_method, build_splits, iterate_validation_queries
 from tests.support.solver_problems import make_gap_problem, make_learnable_problem
 
@@ -28,17 +29,20 @@ def cold_task_and_splits():
 
 def test_no_angle_of_a_grid_scores_higher_than_the_one_tuned(task_and_splits):
     task, splits = task_and_splits
-    tuned = tune.tune_nudge_n(task, splits)
+    tuned = tune.prepare_nudge_n(task, splits).run(task)
     for angle in np.linspace(0, DEFAULT_MAX_ANGLE, 20):
-        assert tune.try_fixed_angle(task, splits, "nudge-n", angle).mean <= tuned.mean + 1e-9
-    again = tune.try_fixed_angle(task, splits, "nudge-n", tuned.parameters["angle"])
+        assert (
+            tune.prepare_fixed_angle(task, splits, "nudge-n", angle).run(task).mean
+            <= tuned.mean + 1e-9
+        )
+    again = tune.prepare_fixed_angle(task, splits, "nudge-n", tuned.parameters["angle"]).run(task)
     np.testing.assert_allclose(again.values, tuned.values, atol=1e-12)
 
 
 def test_no_angle_weighs_up_cold_answers_better_than_the_one_tuned(cold_task_and_splits):
     task, splits = cold_task_and_splits
-    for tuner, method in ((tune.tune_nudge_n, "nudge-n"), (tune.tune_nudge_h, "nudge-h")):
-        tuned = tuner(task, splits)
+    for prepare, method in ((tune.prepare_nudge_n, "nudge-n"), (tune.prepare_nudge_h, "nudge-h")):
+        tuned = prepare(task, splits).run(task)
         assert tuned.strata.is_cold.any()
         for angle in np.linspace(0, DEFAULT_MAX_ANGLE, 10):
             parameters = {**tuned.parameters, "angle": angle}
@@ -50,9 +54,9 @@ def test_no_angle_weighs_up_cold_answers_better_than_the_one_tuned(cold_task_and
 
 def test_a_method_is_measured_on_queries_that_did_not_train_it(task_and_splits):
     task, splits = task_and_splits
-    candidate = tune.tune_nudge_c(task, splits)
+    candidate = tune.prepare_nudge_c(task, splits).run(task)
     expected = [
-        tune.score_points(
+        score_points(
             task, apply_method(task, split.train, "nudge-c", candidate.parameters), held_out
         )
         for split, held_out in iterate_validation_queries(task, splits)
@@ -62,16 +66,18 @@ def test_a_method_is_measured_on_queries_that_did_not_train_it(task_and_splits):
 
 def test_a_given_angle_caps_nudge_c_with_and_without_splits(task_and_splits):
     task, splits = task_and_splits
-    measured = tune.try_fixed_angle(task, splits, "nudge-c", 0.3)
-    unmeasured = tune.try_fixed_angle(task, [], "nudge-c", 0.3)
+    measured = tune.prepare_fixed_angle(task, splits, "nudge-c", 0.3).run(task)
+    unmeasured = tune.prepare_fixed_angle(task, [], "nudge-c", 0.3).run(task)
     assert measured.parameters["cap"] == unmeasured.parameters["cap"] == 0.3
     assert measured.parameters.keys() == unmeasured.parameters.keys()
     assert len(unmeasured.values) == 0
 
 
 def test_cold_answers_are_expected_only_where_they_count(task_and_splits, cold_task_and_splits):
-    assert "cold_answers" not in tune.tune_nudge_c(*task_and_splits).parameters
-    tuned = tune.tune_nudge_c(*cold_task_and_splits)
+    task, splits = task_and_splits
+    assert "cold_answers" not in tune.prepare_nudge_c(task, splits).run(task).parameters
+    task, splits = cold_task_and_splits
+    tuned = tune.prepare_nudge_c(task, splits).run(task)
     assert tuned.parameters["cold_answers"] == 0.35
     assert "weighs 0.35 of a known one" in tuned.reason
 
@@ -84,6 +90,7 @@ def test_the_more_cold_answers_count_the_more_they_are_expected():
 
 
 def test_nudge_h_tries_the_numbers_of_neighbours_it_is_given(cold_task_and_splits):
-    tuned = tune.tune_nudge_h(*cold_task_and_splits, (10,))
+    task, splits = cold_task_and_splits
+    tuned = tune.prepare_nudge_h(task, splits, (10,)).run(task)
     assert tuned.parameters["neighbours"] == 10
-    assert tuned.mean <= tune.tune_nudge_h(*cold_task_and_splits).mean
+    assert tuned.mean <= tune.prepare_nudge_h(task, splits).run(task).mean

@@ -1,0 +1,1 @@
+"""Worker processes of a real cluster, and tasks for them that last, fail or kill."""
