@@ -53,6 +53,7 @@ def _build(client: MilvusClient, corpus: MadeUpCorpus, graph: Graph) -> None:
             client.insert(NAME, [{"id": key, "vector": row} for key, row in part])
         print(f"  stored {ids.stop:,} of {corpus.count:,}", flush=True)
     client.flush(NAME)
+    _merge_segments(client)
     index = client.prepare_index_params()
     index.add_index(
         "vector",
@@ -63,8 +64,13 @@ def _build(client: MilvusClient, corpus: MadeUpCorpus, graph: Graph) -> None:
     client.create_index(NAME, index)
     _wait_until_indexed(client, corpus.count)
     client.load_collection(NAME)
-    # Segments that were merged meanwhile are indexed once more.
-    _wait_until_indexed(client, corpus.count)
+
+
+def _merge_segments(client: MilvusClient) -> None:
+    """Merge them before they are indexed: else the server does so later, and indexes them again."""
+    job = client.compact(NAME)
+    while client.get_compaction_state(job) != "Completed":
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait_until_indexed(client: MilvusClient, count: int) -> None:
