@@ -7,7 +7,8 @@ Of the judged documents 30 % lose every judgement of the training and validation
 queries are scored on all answers, on warm answers alone and on cold answers alone, NDCG@10. A
 query's other answers leave the ranking, so that a right answer in front is no loss. Queries that
 lose all their answers are left out of training, unless --unlabelled hands them over as queries
-without judgements (a log has many of those). --data reads sets from a folder of your own, as
+without judgements (a log has many of those). --frontier tries several cold shares, and --plot FILE
+draws what each gains on warm and on cold answers. --data reads sets from a folder of your own, as
 `benchmarks/unseen/build.py` writes them.
 """
 
@@ -29,7 +30,8 @@ FRONTIER_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 """Cold shares that --frontier tries."""
 
 
-def print_set(name: str, given) -> None:
+def print_set(name: str, given) -> dict[str, list[ColdResult]]:
+    """Print a line a method, and return the results of all its seeds."""
     data = load_dataset(name, given.data)
     data = Dataset(unit_rows(data.documents), unit_rows(data.queries), data.relevance)
     seeds = [int(one) for one in given.seeds.split(",")]
@@ -47,6 +49,40 @@ def print_set(name: str, given) -> None:
         for seed, one in zip(seeds, results[label], strict=True):
             if one.chosen and given.verbose:
                 print(f"      seed {seed}: {one.chosen}{describe_report(one.report)}")
+    return results
+
+
+def plot_frontiers(path: Path, results: dict[str, dict[str, list[ColdResult]]]) -> None:
+    """Draw the gains on warm and cold answers of every cold share, a panel a set."""
+    import matplotlib as mpl  # noqa: PLC0415
+
+    mpl.use("svg" if path.suffix == ".svg" else "agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, panels = plt.subplots(
+        1, len(results), figsize=(4 * len(results), 3.4), squeeze=False, layout="constrained"
+    )
+    for panel, (name, by_label) in zip(panels[0], results.items(), strict=True):
+        baseline = mean_scores(by_label["nothing"])
+        shares = {
+            label: mean_scores(each) - baseline
+            for label, each in by_label.items()
+            if label.startswith("auto-cold")
+        }
+        panel.plot(*np.array(list(shares.values()))[:, 1:].T, marker="o", label="cold share")
+        for label, gain in shares.items():
+            panel.annotate(
+                label.removeprefix("auto-cold "),
+                gain[1:],
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        panel.plot(*(mean_scores(by_label["auto"]) - baseline)[1:], "s", label="none considered")
+        panel.axhline(0, linewidth=0.5, color="grey")
+        panel.set(title=name, xlabel="gain on warm answers", ylabel="gain on cold answers")
+    panels[0][0].legend(fontsize=8)
+    figure.savefig(path)
 
 
 def list_methods(given) -> list[tuple[str, float | None]]:
@@ -106,10 +142,14 @@ def main() -> None:
     options.add_argument("--frontier", action="store_true")
     options.add_argument("--shares")
     options.add_argument("--unlabelled", action="store_true")
+    options.add_argument("--plot", type=Path)
     options.add_argument("--verbose", action="store_true")
     given = options.parse_args()
-    for name in given.sets.split(","):
-        print_set(name, given)
+    if given.plot is not None and not given.frontier:
+        options.error("--plot draws what --frontier measures; add --frontier")
+    results = {name: print_set(name, given) for name in given.sets.split(",")}
+    if given.plot is not None:
+        plot_frontiers(given.plot, results)
 
 
 if __name__ == "__main__":

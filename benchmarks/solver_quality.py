@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from common.result_cache import ResultCache
 from common.solver_protocol import (
     METRICS,
     SETS,
@@ -90,23 +90,6 @@ def run_trial(data, protocol, seed, method):
     seconds = time.perf_counter() - start
     scores = measure_metrics(documents, data.queries[test], data.relevance[test])
     return {"scores": scores, "chosen": settings, "seconds": round(seconds, 2)}
-
-
-class ResultCache:
-    """Results by key, kept in a file of JSON lines if one is given."""
-
-    def __init__(self, path: str | None) -> None:
-        self.path = Path(path) if path else None
-        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
-        self.results = dict(map(json.loads, lines))
-
-    def get(self, key, compute):
-        if key not in self.results:
-            self.results[key] = compute()
-            if self.path:
-                with self.path.open("a") as file:
-                    file.write(json.dumps([key, self.results[key]]) + "\n")
-        return self.results[key]
 
 
 def print_table(name, protocol, results, seeds):

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from nudge_sync.experiment.experiment import Experiment
     from nudge_sync.feedback_log import FeedbackLog
     from nudge_sync.tuning.finetune import Fit, finetune
+    from nudge_sync.tuning.query_adapter import QueryAdapter
 
-__all__ = ["Experiment", "FeedbackLog", "Fit", "finetune"]
+__all__ = ["Experiment", "FeedbackLog", "Fit", "QueryAdapter", "finetune"]
 
 _HOMES = {
     "Experiment": "nudge_sync.experiment.experiment",
     "FeedbackLog": "nudge_sync.feedback_log",
     "Fit": "nudge_sync.tuning.finetune",
+    "QueryAdapter": "nudge_sync.tuning.query_adapter",
     "finetune": "nudge_sync.tuning.finetune",
 }
 

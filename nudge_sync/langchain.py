@@ -18,6 +18,7 @@ from pydantic import model_validator
 
 from nudge_sync.experiment.experiment import Experiment
 from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
+from nudge_sync.tuning.query_adapter import QueryAdapter
 
 _DEFAULT_K = 4
 """How many documents LangChain's stores return if nothing else is said."""
@@ -40,11 +41,14 @@ class LoggedRetriever(VectorStoreRetriever):
     With an `experiment`, made with the same log, a plain similarity search returns the list of the
     session's arm. Points that only the arm has are fetched by the store's `get_by_ids`; where it
     has none, or the search has a filter, they are left out and counted.
+    With a `query_adapter` the search is by the adapted vector, and the log keeps the model's own.
+    That takes a search by one vector, without an experiment; ValueError is raised otherwise.
     """
 
     log: FeedbackLog
     experiment: Experiment | None = None
     embeddings: Embeddings | None = None
+    query_adapter: QueryAdapter | None = None
     id_key: str = ""
     """Metadata key of the point's id; without it `_id` and `pk` are tried, then `Document.id`."""
 
@@ -52,6 +56,10 @@ class LoggedRetriever(VectorStoreRetriever):
     def _check_embedder(self) -> LoggedRetriever:
         if not isinstance(self._get_embedder(), Embeddings):
             raise ValueError("the store has no embedding model of its own: name one, embeddings=")  # noqa: TRY004
+        if self.query_adapter is not None and not self._is_vector_search():
+            raise ValueError("query_adapter= takes a search by one dense vector, and no threshold")
+        if self.query_adapter is not None and self.experiment is not None:
+            raise ValueError("an experiment ranks by the vector that is logged: no query_adapter=")
         return self
 
     def _get_relevant_documents(
@@ -68,10 +76,12 @@ class LoggedRetriever(VectorStoreRetriever):
             return self._search_arm(query, vector, search_options, run_manager.metadata)
         if self.search_type == "mmr":
             documents = self.vectorstore.max_marginal_relevance_search_by_vector(
-                vector, **search_options
+                self._adapt(vector), **search_options
             )
         else:
-            documents = self.vectorstore.similarity_search_by_vector(vector, **search_options)
+            documents = self.vectorstore.similarity_search_by_vector(
+                self._adapt(vector), **search_options
+            )
         return self._log_search(query, vector, documents, run_manager.metadata)
 
     async def _aget_relevant_documents(
@@ -92,13 +102,16 @@ class LoggedRetriever(VectorStoreRetriever):
             )
         if self.search_type == "mmr":
             documents = await self.vectorstore.amax_marginal_relevance_search_by_vector(
-                vector, **search_options
+                self._adapt(vector), **search_options
             )
         else:
             documents = await self.vectorstore.asimilarity_search_by_vector(
-                vector, **search_options
+                self._adapt(vector), **search_options
             )
         return self._log_search(query, vector, documents, run_manager.metadata)
+
+    def _adapt(self, vector: list[float]) -> list[float]:
+        return vector if self.query_adapter is None else self.query_adapter([*vector])
 
     def _is_vector_search(self) -> bool:
         """Return whether the store would search by one dense vector and nothing else."""

@@ -30,6 +30,7 @@ from nudge_sync.cli.verbs.init import init
 from nudge_sync.cli.verbs.log import log
 from nudge_sync.cli.verbs.mcp.mcp import mcp
 from nudge_sync.cli.verbs.plan import plan
+from nudge_sync.cli.verbs.query_adapter import query_adapter
 from nudge_sync.cli.verbs.resume import resume
 from nudge_sync.cli.verbs.rollback import rollback
 from nudge_sync.cli.verbs.serve import serve
@@ -54,6 +55,7 @@ VERBS = (
     gc,
     evaluate,
     explain,
+    query_adapter,
     console,
     serve,
     mcp,

@@ -110,7 +110,15 @@ def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
         f"\nanswers without feedback count {cold['share']:.0%} in the choice, "
         f"{_SHARE_SOURCES.get(cold['source'], cold['source'])}"
     )
-    kinds = (("with feedback", cold["warm"]), ("without feedback", cold["cold"]))
+    print_answer_gains(title, cold, metric)
+
+
+def print_answer_gains(title: str, gains: Mapping[str, Any], metric: str) -> None:
+    """Print what answers with and without feedback gain.
+
+    gains: `warm` and `cold`, each with `mean`, `low`, `high` and `queries`, or null.
+    """
+    kinds = (("with feedback", gains["warm"]), ("without feedback", gains["cold"]))
     rows = [
         (kind, f"{gain['mean']:+z.4f}", _format_interval(gain), gain["queries"])
         for kind, gain in kinds

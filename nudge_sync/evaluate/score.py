@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.evaluate.task import Grades, RowNumbers
@@ -21,26 +22,38 @@ def score_queries(
     queries: Float32,
     judgements: Sequence[Grades],
     counted: NDArray[np.bool_] | None = None,
+    rank: Callable[[Float32, csr_matrix | None], RowNumbers] | None = None,
 ) -> Float64:
     """Search exactly by dot product, and return every metric for every query.
 
     counted: (n,), the documents whose answers count; a query's other answers leave its ranking.
-    None: all do. Returns (q, metrics), columns in the order of `METRIC_NAMES`.
+    None: all do.  rank: what ranks instead; see `RankDocuments`.
+    Returns (q, metrics), columns in the order of `METRIC_NAMES`.
     """
     if counted is None:
-        run = find_top_k(queries, documents, RANKING_DEPTH, similarity="dot").rows
-        return score_run(run, judgements)
+        return score_run(_rank(queries, documents, None, rank), judgements)
     left_out = [
         {row for row, grade in grades.items() if grade > 0 and not counted[row]}
         for grades in judgements
     ]
     excluded = build_relevance_matrix(left_out, len(queries), len(documents), "judgements")
-    run = find_top_k(queries, documents, RANKING_DEPTH, similarity="dot", excluded=excluded).rows
+    run = _rank(queries, documents, excluded, rank)
     kept = [
         {row: grade for row, grade in grades.items() if row not in others}
         for grades, others in zip(judgements, left_out, strict=True)
     ]
     return score_run(run, kept)
+
+
+def _rank(
+    queries: Float32,
+    documents: Float32,
+    excluded: csr_matrix | None,
+    rank: Callable[[Float32, csr_matrix | None], RowNumbers] | None,
+) -> RowNumbers:
+    if rank is not None:
+        return rank(queries, excluded)
+    return find_top_k(queries, documents, RANKING_DEPTH, similarity="dot", excluded=excluded).rows
 
 
 def score_run(run: RowNumbers, judgements: Sequence[Grades]) -> Float64:

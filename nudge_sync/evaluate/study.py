@@ -13,7 +13,13 @@ from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.evaluate.methods import METHODS, EvaluatedMethod, TrainedMethod, train_method
+from nudge_sync.evaluate.baselines.baseline import RankDocuments
+from nudge_sync.evaluate.methods import (
+    DEFAULT_METHODS,
+    EvaluatedMethod,
+    TrainedMethod,
+    train_method,
+)
 from nudge_sync.evaluate.protocol import DEFAULT_PROTOCOLS, ProtocolName, split_task
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.evaluate.split import QuerySplit
@@ -26,7 +32,7 @@ from nudge_sync.metrics import MetricName
 class StudySettings:
     """What is compared, on which splits, and how gains are tested."""
 
-    methods: tuple[EvaluatedMethod, ...] = METHODS
+    methods: tuple[EvaluatedMethod, ...] = DEFAULT_METHODS
     protocols: tuple[ProtocolName, ...] = DEFAULT_PROTOCOLS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     metric: MetricName = "ndcg@10"
@@ -116,18 +122,27 @@ class Study:
         return totals, counts
 
     def score_part(
-        self, split: QuerySplit, part: str, documents: Float32, queries: Float32
+        self,
+        split: QuerySplit,
+        part: str,
+        documents: Float32,
+        queries: Float32,
+        rank: RankDocuments | None = None,
     ) -> Float64:
         """Return what the queries of a test part score: (rows, metrics).
 
-        documents: (n, d).  queries: (q, d), all of the task's.
+        documents: (n, d).  queries: (q, d), all of the task's.  rank: see `RankDocuments`.
         """
         rows = split.tests[part]
         is_baseline = documents is self.task.documents and queries is self.task.queries
-        if is_baseline and part not in split.counted:
+        if is_baseline and rank is None and part not in split.counted:
             return self.baseline[rows]
         return score_queries(
-            documents, queries[rows], self.task.select_judgements(rows), split.counted.get(part)
+            documents,
+            queries[rows],
+            self.task.select_judgements(rows),
+            split.counted.get(part),
+            rank,
         )
 
 
@@ -187,7 +202,9 @@ def run_study(
         progress("evaluate", index, len(jobs))
         trained = train_method(task, split, method, settings.metric, seed)
         tests = {part: _score_trained(study, trained, split, part) for part in split.tests}
-        turned = angles(task.documents[trained.moved], trained.documents[trained.moved])
+        # A baseline may have added a column to the documents.
+        after = trained.documents[trained.moved, : task.documents.shape[1]]
+        turned = angles(task.documents[trained.moved], after)
         study.trials.append(
             Trial(
                 protocol,
@@ -215,7 +232,7 @@ def _score_trained(
     """Score a test part; the baseline is the answer where training changed nothing."""
     task, rows = study.task, split.tests[part]
     baseline = study.score_part(split, part, task.documents, task.queries)
-    if trained.queries is task.queries and not len(trained.moved):
+    if trained.queries is task.queries and not len(trained.moved) and trained.rank is None:
         return PartScores(rows, baseline, baseline)
-    values = study.score_part(split, part, trained.documents, trained.queries)
+    values = study.score_part(split, part, trained.documents, trained.queries, trained.rank)
     return PartScores(rows, values, baseline)

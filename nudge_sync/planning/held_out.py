@@ -101,6 +101,17 @@ def measure_live_scores(
 
     exact: bypass the approximate index where the database can.
     """
+    scores = score_live_queries(collection, held_out, exact=exact, progress=progress)
+    return average_scores(scores)
+
+
+def score_live_queries(
+    collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
+) -> QueryScores:
+    """Search for the held-out queries, and return what each scores.
+
+    exact: bypass the approximate index where the database can.
+    """
     runs: list[list[PointId]] = []
     for start in range(0, len(held_out), QUERIES_PER_SEARCH):
         progress("measure", start, len(held_out))
@@ -108,7 +119,7 @@ def measure_live_scores(
             held_out.vectors[start : start + QUERIES_PER_SEARCH], RANKING_DEPTH, exact=exact
         ).ids
     progress("measure", len(held_out), len(held_out))
-    return score_runs(held_out, dict(enumerate(runs)))
+    return _score_each_run(held_out, dict(enumerate(runs)))
 
 
 def score_runs(held_out: HeldOutQueries, runs: Mapping[int, Sequence[PointId]]) -> dict[str, float]:
@@ -117,16 +128,22 @@ def score_runs(held_out: HeldOutQueries, runs: Mapping[int, Sequence[PointId]]) 
     runs: by row of `held_out`, the ids that were found, best first; a query without a run scores
     0.
     """
+    return average_scores(_score_each_run(held_out, runs))
+
+
+def average_scores(scores: QueryScores) -> dict[str, float]:
+    """Return the mean of each metric over the queries; 0 where there is none."""
+    return {name: _mean(values) for name, values in scores.items()}
+
+
+def _score_each_run(held_out: HeldOutQueries, runs: Mapping[int, Sequence[PointId]]) -> QueryScores:
     grades = np.zeros((len(held_out), RANKING_DEPTH))
     column_of = {point: column for column, point in enumerate(held_out.point_ids)}
     for row, ids in runs.items():
         grades[row, : len(ids[:RANKING_DEPTH])] = _look_up_grades(
             held_out.relevance, row, ids[:RANKING_DEPTH], column_of
         )
-    return {
-        name: _mean(values)
-        for name, values in score_ranked_grades(grades, held_out.relevance).items()
-    }
+    return score_ranked_grades(grades, held_out.relevance)
 
 
 def _look_up_grades(

@@ -33,13 +33,16 @@ STORY = [
     ("gc",),
     ("forget", "--client", "nobody", "--yes"),
 ]
-ELSEWHERE = {"init", "log", "console", "serve", "mcp", "demo", "feedback export", "feedback pull"}
+ELSEWHERE = {
+    *("init", "log", "console", "serve", "mcp", "demo"),
+    *("feedback export", "feedback pull", "query-adapter"),
+}
 
 
 def read_promised_fields() -> dict[str, set[str]]:
     """Return verb -> the fields of its JSON object."""
     table = find_table(read_page("README.md"), "| verb | does |")
-    rows = re.findall(r"^\| `([a-z ]+)` \|.*\| (.*?) ?\|$", table, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z -]+)` \|.*\| (.*?) ?\|$", table, re.MULTILINE)
     return {verb: set(re.findall(r"`(\w+)`", fields)) for verb, fields in rows}
 
 

@@ -11,6 +11,8 @@ Begin with the model that holds what the test is about:
   a test damages. For what must be refused by name.
 - `cold.hub_collection`: documents in topics, and queries that all lie off them in one direction.
   For what nudging does to documents without feedback.
+- `turned_collection`: queries that are all turned away from their answers by one rotation. For
+  query adapters.
 - `collection_model.CollectionModel`: a collection in plain dictionaries that knows nothing of
   shadow, history or digests, and says what each point may hold.
 - `collection_state_machine.CollectionStateMachine`: any mix of cycle, crash, rollback and

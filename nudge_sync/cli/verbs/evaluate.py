@@ -56,7 +56,7 @@ def evaluate(
         report.require_writable(html)
     chosen_similarity = parse_choice(similarity, SIMILARITIES)
     chosen_metric = parse_choice(metric, METRIC_NAMES)
-    chosen_methods = parse_choices(method, methods.METHODS)
+    chosen_methods = parse_choices(method or list(methods.DEFAULT_METHODS), methods.METHODS)
     chosen_protocols = parse_choices(
         protocol or list(protocols.DEFAULT_PROTOCOLS), protocols.PROTOCOLS
     )

@@ -92,16 +92,19 @@ def report_cold(
     """Report the gain of `values` over `baseline_values`, (v,) each, on warm and cold answers."""
     gains = values - baseline_values
     warm, cold = (
-        _estimate_gain(gains[kind], strata.cluster[kind], confidence)
+        estimate_gain(gains[kind], strata.cluster[kind], confidence)
         for kind in (~strata.is_cold, strata.is_cold)
     )
     return ColdReport(strata.cold_share, warm, cold)
 
 
-def _estimate_gain(gains: Float64, cluster: Int64, confidence: float) -> GainEstimate:
+def estimate_gain(
+    gains: Float64, cluster: Int64, confidence: float = DEFAULT_CONFIDENCE
+) -> GainEstimate:
     """Return the mean gain with Student's interval, cut to what a gain can be.
 
-    A single cluster says nothing of others: its interval is all of -1 to 1.
+    gains, cluster: (v,); gains of one cluster count as one observation. A single cluster says
+    nothing of others: its interval is all of -1 to 1.
     """
     error, cluster_count = _estimate_error(gains, cluster)
     mean = float(gains.mean()) if len(gains) else 0.0

@@ -14,7 +14,7 @@ def test_the_verbs_stand_in_the_order_of_an_operators_day():
     assert [
         *("init", "check", "plan", "apply", "rollback", "hold", "release", "resume", "forget"),
         *("log", "show", "verify", "unlock", "gc", "evaluate", "explain"),
-        *("console", "serve", "mcp", "demo"),
+        *("query-adapter", "console", "serve", "mcp", "demo"),
         *("feedback import", "feedback pull", "feedback stats"),
         *("feedback judgements", "feedback export"),
         *("canary start", "canary status", "canary promote", "canary stop"),

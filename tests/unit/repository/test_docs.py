@@ -104,7 +104,7 @@ def test_the_rows_of_feedback_are_what_import_takes(page, dimension):
 
 def test_the_table_of_verbs_is_complete():
     table = find_table(README, "| verb | does |")
-    listed = re.findall(r"^\| `([a-z ]+)`", table, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z -]+)`", table, re.MULTILINE)
     group = get_command(app)
     known = [
         f"{name} {inner}" if inner else name

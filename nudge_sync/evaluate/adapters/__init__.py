@@ -1,0 +1,1 @@
+"""Query adapters: learned from a task, and proven on a collection."""

@@ -1,0 +1,1 @@
+"""Methods of other people, as baselines: each with settings chosen on the validation queries."""
