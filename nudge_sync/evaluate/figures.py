@@ -30,6 +30,13 @@ METHOD_STYLES = {
     "nudge-c": ("#D55E00", "^"),
     "auto": ("#009E73", "D"),
     "adaptor": ("#CC79A7", "v"),
+    "query-adapter": ("#A69900", "X"),
+    # Beyond those colours, in shades that are as far apart.
+    "auto+query-adapter": ("#117733", "*"),
+    "pefa-xs": ("#882255", "<"),
+    "pefa-xl": ("#AA4499", ">"),
+    "rocchio": ("#332288", "h"),
+    "nnn": ("#999933", "p"),
 }
 _PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nudge_sync.cli.app import app
-from nudge_sync.evaluate.methods import METHODS
+from nudge_sync.evaluate.methods import DEFAULT_METHODS
 from tests.support.sample_collection import JUDGED_POINTS, POINTS, make_synthetic_data
 from tests.support.workspace import Workspace, make_workspace
 
@@ -71,8 +71,8 @@ def test_a_folder_under_every_protocol_by_every_method(all_results):
     result, _ = all_results
 
     assert (result["documents"], result["queries"], result["judgements"]) == (POINTS, 300, 300)
-    assert len(result["results"]) == 4 * len(METHODS)
-    assert result["comparisons"] == 4 * (len(METHODS) - 1)
+    assert len(result["results"]) == 4 * len(DEFAULT_METHODS)
+    assert result["comparisons"] == 4 * (len(DEFAULT_METHODS) - 1)
     line = find_result_line(result, "random", "nudge-n")
     gain = line["gains"]["ndcg@10"]
     assert 0 < gain["low"] < gain["mean"] < gain["high"]
@@ -88,7 +88,7 @@ def test_the_report_holds_every_figure_and_needs_nothing_else(all_results):
     for name in ("per-method", "angle", "evidence", "turned"):
         assert f'<figure id="{name}">' in text
     assert text.count("<svg role=") == 4
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         assert f">{method}</th>" in text
     assert "src=" not in text
     assert "@import" not in text

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.evaluate import evidence
+from nudge_sync.evaluate.methods import METHODS
 
 figures = pytest.importorskip("nudge_sync.evaluate.figures", exc_type=ImportError)
 
@@ -46,3 +47,9 @@ def test_the_histogram_says_what_the_median_angle_is():
     picture = figures.draw_angle_histogram([("nudge-n", np.radians([1.0, 2.0, 6.0]))])
 
     assert "median 2.0°" in picture.svg
+
+
+def test_every_method_has_a_style_of_its_own():
+    assert set(figures.METHOD_STYLES) == set(METHODS)
+    assert len(set(figures.METHOD_STYLES.values())) == len(METHODS)
+    assert len({marker for _, marker in figures.METHOD_STYLES.values()}) == len(METHODS)
