@@ -69,18 +69,23 @@ def plot_frontiers(path: Path, results: dict[str, dict[str, list[ColdResult]]]) 
             for label, each in by_label.items()
             if label.startswith("auto-cold")
         }
-        panel.plot(*np.array(list(shares.values()))[:, 1:].T, marker="o", label="cold share")
+        panel.plot(*np.array(list(shares.values()))[:, 1:].T, marker="o", label="by cold share")
         for label, gain in shares.items():
             panel.annotate(
                 label.removeprefix("auto-cold "),
                 gain[1:],
-                xytext=(4, 4),
+                xytext=(-6, -2),
                 textcoords="offset points",
+                horizontalalignment="right",
+                verticalalignment="top",
                 fontsize=8,
             )
-        panel.plot(*(mean_scores(by_label["auto"]) - baseline)[1:], "s", label="none considered")
+        panel.plot(
+            *(mean_scores(by_label["auto"]) - baseline)[1:], "s", label="cold answers not looked at"
+        )
         panel.axhline(0, linewidth=0.5, color="grey")
-        panel.set(title=name, xlabel="gain on warm answers", ylabel="gain on cold answers")
+        panel.margins(x=0.1)
+        panel.set(title=name, xlabel="points gained on warm answers", ylabel="on cold answers")
     panels[0][0].legend(fontsize=8)
     figure.savefig(path)
 
