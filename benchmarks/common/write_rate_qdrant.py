@@ -39,4 +39,4 @@ def open_engine(points: int, dimension: int) -> Engine:
         client.update_vectors(NAME, rows, wait=True, ordering=WriteOrdering.STRONG)
 
     name = f"qdrant, {'gRPC' if prefer_grpc else 'REST'}"
-    return Engine(name, 0.50, database.collection(NAME), update, stack.close)
+    return Engine(name, 0.70, database.collection(NAME), update, stack.close)
