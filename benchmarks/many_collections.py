@@ -7,7 +7,8 @@
 random points, and searches with a label each on a point nearby. First cycles of a few collections
 run in a loop, each on a connection of its own: the bare operation. Then the daemon runs a round
 over the others, and two more; feedback of the last hour counts as new, so those run whole too.
-Memory is this process's, after each round; an embedded engine's counts.
+Memory is this process's, after each round; an embedded engine's counts. That lies in a temporary
+folder on a disk (TMPDIR names another): 100 MB a collection, mostly empty.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,6 @@ from nudge_sync.feedback.schema.records import (  # noqa: E402
 from nudge_sync.serve.daemon import Daemon  # noqa: E402
 from nudge_sync.store.target import open_target  # noqa: E402
 from tests.support.qdrant_server.address import find_or_start_qdrant  # noqa: E402
-from tests.support.ram_disk import ram_folder  # noqa: E402
 from tests.support.unit_vectors import make_unit_rows, normalise_rows  # noqa: E402
 
 DIMENSION = 64
@@ -122,8 +123,8 @@ def open_section(engine: str) -> Iterator[dict[str, Any]]:
         with find_or_start_qdrant() as server:
             yield {"connector": engine, **server}
         return
-    with ram_folder() as folder:
-        yield {"connector": engine, "path": str(folder)}
+    with TemporaryDirectory() as folder:
+        yield {"connector": engine, "path": folder}
 
 
 def main() -> None:
