@@ -62,9 +62,6 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
     case = Case(examination_decay=given.decay, behaviour=given.behaviour)
     application = Application.open(data, seed, case, given.popularity, 0.0)
     lists = choose_wrong_lists(application, given.lists)
-    settings = CollectionSettings(
-        solver=SolverSettings(method="auto" if method == "nothing" else method, threads=1)
-    )
     application.receive_visitors(given.searches, 0)
     clicks = np.zeros(len(lists), np.intp)
     done, corrected = 0, []
@@ -74,6 +71,7 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
         done = asks
         outcome = ""
         if method != "nothing":
+            settings = CollectionSettings(solver=SolverSettings(method=method, threads=1))
             outcome = cycle.apply(application.target, settings).outcome
         right = rank_answers(application, lists)
         corrected.append(right[:, 0])
@@ -91,11 +89,8 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
 def compare_pairs(better: Any, worse: Any) -> float:
     """Return McNemar's exact p for two methods that put the same lists right or not."""
     only_better, only_worse = int((better & ~worse).sum()), int((~better & worse).sum())
-    return (
-        float(binomtest(only_better, only_better + only_worse).pvalue)
-        if (only_better + only_worse)
-        else 1.0
-    )
+    differing = only_better + only_worse
+    return float(binomtest(only_better, differing).pvalue) if differing else 1.0
 
 
 def main() -> None:

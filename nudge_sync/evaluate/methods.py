@@ -13,10 +13,11 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate import adaptor
 from nudge_sync.evaluate.adapters.adapter_task import build_adapter_task
-from nudge_sync.evaluate.baselines.baseline import Baseline, RankDocuments, choose_baseline
+from nudge_sync.evaluate.baselines.baseline import Baseline, choose_baseline
 from nudge_sync.evaluate.baselines.nearest_neighbour_normalisation import list_normalised
 from nudge_sync.evaluate.baselines.pefa import list_pefa_xl, list_pefa_xs
 from nudge_sync.evaluate.baselines.rocchio import list_rocchio
+from nudge_sync.evaluate.score import RankDocuments
 from nudge_sync.evaluate.split import QuerySplit
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import MetricName

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,22 @@ from nudge_sync.solve.relevance import look_up_judgements
 from nudge_sync.solve.topk import find_top_k
 from nudge_sync.tuning.qrels import build_relevance_matrix
 
+RankDocuments: TypeAlias = Callable[[Float32, csr_matrix | None], RowNumbers]
+"""Ranks the documents for queries (q, d) without excluded (q, n) ones: (q, RANKING_DEPTH) rows,
+best first, -1 for none."""
+
 
 def score_queries(
     documents: Float32,
     queries: Float32,
     judgements: Sequence[Grades],
     counted: NDArray[np.bool_] | None = None,
-    rank: Callable[[Float32, csr_matrix | None], RowNumbers] | None = None,
+    rank: RankDocuments | None = None,
 ) -> Float64:
     """Search exactly by dot product, and return every metric for every query.
 
     counted: (n,), the documents whose answers count; a query's other answers leave its ranking.
-    None: all do.  rank: what ranks instead; see `RankDocuments`.
+    None: all do.  rank: what ranks instead.
     Returns (q, metrics), columns in the order of `METRIC_NAMES`.
     """
     if counted is None:
@@ -49,7 +54,7 @@ def _rank(
     queries: Float32,
     documents: Float32,
     excluded: csr_matrix | None,
-    rank: Callable[[Float32, csr_matrix | None], RowNumbers] | None,
+    rank: RankDocuments | None,
 ) -> RowNumbers:
     if rank is not None:
         return rank(queries, excluded)

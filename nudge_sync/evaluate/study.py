@@ -13,7 +13,6 @@ from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector.vectors import angles
 from nudge_sync.errors import ConfigError, InputError
-from nudge_sync.evaluate.baselines.baseline import RankDocuments
 from nudge_sync.evaluate.methods import (
     DEFAULT_METHODS,
     EvaluatedMethod,
@@ -21,7 +20,7 @@ from nudge_sync.evaluate.methods import (
     train_method,
 )
 from nudge_sync.evaluate.protocol import DEFAULT_PROTOCOLS, ProtocolName, split_task
-from nudge_sync.evaluate.score import score_queries
+from nudge_sync.evaluate.score import RankDocuments, score_queries
 from nudge_sync.evaluate.split import QuerySplit
 from nudge_sync.evaluate.statistics import RESAMPLES
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers

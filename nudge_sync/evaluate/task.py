@@ -8,11 +8,14 @@ from typing import TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.errors import InputError
 from nudge_sync.solve.geometry import lengths
 from nudge_sync.solve.problem import Similarity
+from nudge_sync.solve.task import build_attraction
+from nudge_sync.tuning.qrels import build_relevance_matrix
 
 RowNumbers: TypeAlias = NDArray[np.intp]
 Grades: TypeAlias = Mapping[int, float]
@@ -56,6 +59,16 @@ class EvaluationTask:
     def select_weights(self, rows: RowNumbers) -> list[Grades] | None:
         """Return the weights of the queries `rows`, in their order; None where there are none."""
         return None if self.weights is None else [self.weights[row] for row in rows]
+
+    def build_matrices(self, rows: RowNumbers) -> tuple[csr_matrix, csr_matrix]:
+        """Return the grades of the queries `rows`, and how strongly answers attract: (rows, n)."""
+        shape, weights = (len(rows), len(self.documents)), self.select_weights(rows)
+        relevance = build_relevance_matrix(self.select_judgements(rows), *shape, "judgements")
+        if weights is None:
+            return relevance, build_attraction(relevance, None)
+        return relevance, build_attraction(
+            relevance, build_relevance_matrix(weights, *shape, "weights")
+        )
 
     def list_attracted(self, rows: RowNumbers) -> list[list[int]]:
         """Return the documents that training moves towards each of the queries `rows`."""

@@ -79,7 +79,13 @@ def query_adapter(
 
 
 def _print_proof(summary: Mapping[str, Any]) -> None:
-    print_pairs(str(summary["collection"]), select_shown_fields(summary))
+    shown = select_shown_fields(summary)
+    if not summary["gate"]["passed"]:
+        # The gate says it, and why no map was kept is one of its reasons.
+        shown.pop("error", None)
+        if summary["reason"] in summary["gate"]["reasons"]:
+            del shown["reason"]
+    print_pairs(str(summary["collection"]), shown)
     rows = [
         (name, value, summary["after"][name], format_difference(value, summary["after"][name]))
         for name, value in summary["before"].items()

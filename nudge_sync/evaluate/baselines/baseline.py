@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.evaluate.score import score_queries, score_run
+from nudge_sync.evaluate.score import RankDocuments, score_queries, score_run
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import METRIC_NAMES, RANKING_DEPTH, MetricName
-from nudge_sync.tuning.qrels import build_relevance_matrix
-
-RankDocuments: TypeAlias = Callable[[Float32, csr_matrix | None], RowNumbers]
-"""Ranks the documents for queries (q, d) without excluded (q, n) ones: (q, RANKING_DEPTH) rows,
-best first, -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +43,6 @@ def choose_baseline(
         return float(values[:, column].mean())
 
     return max(tried, key=score)
-
-
-def build_answers(task: EvaluationTask, rows: RowNumbers) -> csr_matrix:
-    """Return how strongly each of the queries `rows` attracts each document: (rows, n)."""
-    weights = task.select_weights(rows) or [
-        {document: 1.0 for document, grade in task.judgements[row].items() if grade > 0}
-        for row in rows
-    ]
-    answers = build_relevance_matrix(weights, len(rows), len(task.documents), "weights")
-    return csr_matrix(answers.maximum(0))
 
 
 def sort_scores(scores: Float32, excluded: csr_matrix | None) -> RowNumbers:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.evaluate.baselines.baseline import Baseline, build_answers, sort_scores
+from nudge_sync.evaluate.baselines.baseline import Baseline, sort_scores
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 from nudge_sync.solve.geometry import unit
 from nudge_sync.solve.topk import find_top_k
@@ -30,7 +30,7 @@ def list_pefa_xs(task: EvaluationTask, train: RowNumbers) -> Iterator[Baseline]:
 
     A document that answers none keeps lambda v, as in the paper: it falls behind by that factor.
     """
-    answers = build_answers(task, train)
+    _, answers = task.build_matrices(train)
     queries = scale_to_unit(task.queries[train])
     answered = unit(np.asarray(answers.T @ queries, np.float64)).astype(np.float32)
     for weight in LAMBDAS[::-1]:
@@ -43,7 +43,7 @@ def list_pefa_xl(task: EvaluationTask, train: RowNumbers) -> Iterator[Baseline]:
 
     It searches the logged queries as well as the documents, for each query anew.
     """
-    answers = build_answers(task, train)
+    _, answers = task.build_matrices(train)
     answers.data = np.ones_like(answers.data)
     logged = scale_to_unit(task.queries[train])
     for count in PEFA_NEIGHBOURS:

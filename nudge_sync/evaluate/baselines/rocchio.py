@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from nudge_sync.evaluate.baselines.baseline import Baseline, build_answers
+from nudge_sync.evaluate.baselines.baseline import Baseline
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 from nudge_sync.solve.geometry import unit
 from nudge_sync.solve.topk import find_top_k
@@ -26,7 +26,7 @@ def list_rocchio(task: EvaluationTask, train: RowNumbers) -> Iterator[Baseline]:
 
     a_j: the mean answer of logged query j. q, q_j and the documents count at unit length.
     """
-    answers = build_answers(task, train)
+    _, answers = task.build_matrices(train)
     totals = np.maximum(np.asarray(answers.sum(axis=1)).ravel(), 1e-12)
     means = np.asarray(answers @ unit(task.documents)) / totals[:, None]
     logged, queries = scale_to_unit(task.queries[train]), scale_to_unit(task.queries)

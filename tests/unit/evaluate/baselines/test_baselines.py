@@ -52,7 +52,8 @@ def test_pefa_xs_mixes_a_document_with_the_queries_that_it_answers(weight):
 
 
 def test_pefa_xs_counts_an_answer_by_its_weight():
-    weighted = replace(TASK, weights=[{0: 3.0}, {0: 1.0}, *TASK.judgements[2:]])
+    judgements = [{0: 1.0}, {0: 1.0}, *TASK.judgements[2:]]
+    weighted = replace(TASK, judgements=judgements, weights=[{0: 3.0}, *judgements[1:]])
     documents = pick(list_pefa_xs(weighted, np.arange(2)), **{"lambda": 0.0}).documents
     expected = 3 * TASK.queries[0] + TASK.queries[1]
     np.testing.assert_allclose(documents[0], expected / np.linalg.norm(expected), atol=1e-6)
