@@ -62,7 +62,10 @@ def build_collection_task(
                 f"the points in play and the {NEAR_POINTS_PER_QUERY} others that the index ranks "
                 "first for each query; --exact reads the whole collection"
             ),
-            "the adaptor moves queries, so documents that are not near now are missing for it",
+            (
+                "adaptor and query-adapter move queries: documents that are not near now are "
+                "missing for them"
+            ),
         ]
     return _build_task(target, judgements, points, others, notes)
 
