@@ -35,6 +35,7 @@ that it does not answer is pushed back. Not published elsewhere, as far as is kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,16 +43,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.solve.dense_softmax import QueryBlock, cut_blocks, sum_all_responsibilities
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
 from nudge_sync.solve.problem import Similarity
-from nudge_sync.solve.sparse_softmax import (
-    MAX_DENSE_PAIRS,
-    NearPairs,
-    find_near_pairs,
-    join_scores,
-    sum_responsibilities,
-)
+from nudge_sync.solve.softmax.cells import PointCells, build_cells, update_cells
+from nudge_sync.solve.softmax.dense import cut_blocks, sum_all_responsibilities
+from nudge_sync.solve.softmax.joint_scores import join_scores
+from nudge_sync.solve.softmax.sampled import Competition, sum_cell_responsibilities
 
 CURVATURE_SHARE = 0.125
 """Share of a point's responsibility mass that bounds the curvature in practice: 1/4 holds for any
@@ -67,6 +64,8 @@ SHARPNESS_PER_DEVIATION = 1.8
 """The softmax's sharpness, times the standard deviation of the scores."""
 MIN_DEVIATION = 0.01
 """Least standard deviation of scores assumed: a single point has none."""
+MAX_DENSE_PAIRS = 200_000_000
+"""Most pairs of a point and a query for which all are scored: a step over more takes seconds."""
 SAMPLED_QUERIES, SAMPLED_POINTS = 512, 2048
 """Sizes of the samples that estimate the deviation."""
 
@@ -186,12 +185,13 @@ def _climb(
         return points.copy()
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
     attracting_sum = np.asarray(inputs.positive_weights.T @ inputs.queries)
-    blocks = _cut_if_few(len(points), inputs)
+    responsibilities = _prepare_responsibilities(inputs, norms, settings.tau)
     current, previous = original, None
     for _ in range(settings.iterations):
-        # Looked up again in each iteration: other points have moved near.
-        pairs = _find_near_pairs(current, norms, inputs) if blocks is None else blocks
-        ascent = _compute_ascent(original, current, norms, attracting_sum, inputs, pairs, settings)
+        responsibility_sum, mass = responsibilities(current)
+        ascent = _compute_ascent(
+            original, current, norms, attracting_sum - responsibility_sum, mass, settings
+        )
         curvature = _estimate_curvature(ascent, previous)
         step = np.where(movable[:, None], ascent.gradient / curvature[:, None], 0)
         previous, current = ascent, _project_to_cap(current + step, original, settings.cap)
@@ -200,26 +200,34 @@ def _climb(
     return _restore_lengths(points, original, current)
 
 
-def _cut_if_few(count: int, inputs: NudgeCInputs) -> list[QueryBlock] | None:
-    """Cut the queries into blocks, or return None where all pairs are too many.
+def _prepare_responsibilities(
+    inputs: NudgeCInputs, norms: Float32 | None, tau: float
+) -> Callable[[Float32], tuple[Float32, Float32]]:
+    """Return what gives sum_i r_ij q_i, (n, d), and sum_i r_ij, (n,), of points at (n, d).
 
-    count: of points.
+    norms: (n,), the lengths that scale scores on a dot-product collection. Where all pairs are too
+    many, the sums are estimated, with cells that are brought up to date each time they are asked.
     """
-    if count * len(inputs.queries) > MAX_DENSE_PAIRS:
-        return None
-    return cut_blocks(
+    asked = (
         inputs.queries,
         inputs.positive_weights,
         inputs.negative_weights,
         inputs.unjudged_scores,
         inputs.cold_weights,
     )
+    if np.prod(inputs.positive_weights.shape, dtype=np.int64) <= MAX_DENSE_PAIRS:
+        blocks = cut_blocks(*asked)
+        return lambda vectors: sum_all_responsibilities(vectors, norms, blocks, tau)
+    competition = Competition(*asked)
+    cells: PointCells | None = None
 
+    def estimate(vectors: Float32) -> tuple[Float32, Float32]:
+        nonlocal cells
+        scored = vectors if norms is None else vectors * norms[:, None]
+        cells = build_cells(scored) if cells is None else update_cells(scored, cells)
+        return sum_cell_responsibilities(scored, competition, cells, tau)
 
-def _find_near_pairs(vectors: Float32, norms: Float32 | None, inputs: NudgeCInputs) -> NearPairs:
-    """Find the pairs for the sparse softmax.  norms: (n,), lengths that scale scores, or None."""
-    scored = vectors if norms is None else vectors * norms[:, None]
-    return find_near_pairs(inputs.queries, scored, inputs.positive_weights, inputs.negative_weights)
+    return estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,29 +246,16 @@ def _compute_ascent(
     original: Float32,
     vectors: Float32,
     norms: Float32 | None,
-    attracting_sum: Float32,
-    inputs: NudgeCInputs,
-    pairs: NearPairs | list[QueryBlock],
+    pull: Float32,
+    mass: Float32,
     settings: NudgeCSettings,
 ) -> _Ascent:
     """Compute the gradient at `vectors`, (n, d), and a bound of the curvature.
 
     norms: (n,), the lengths that scale scores on a dot-product collection.
-    pairs: those of the sparse softmax, or the blocks of all queries.
+    pull: (n, d), sum_i (y_ij - r_ij) q_i.  mass: (n,), m_j.
     """
-    if isinstance(pairs, list):
-        responsibility_sum, mass = sum_all_responsibilities(vectors, norms, pairs, settings.tau)
-    else:
-        scored = vectors if norms is None else vectors * norms[:, None]
-        responsibility_sum, mass = sum_responsibilities(
-            scored,
-            inputs.queries,
-            pairs,
-            inputs.unjudged_scores,
-            settings.tau,
-            inputs.cold_weights,
-        )
-    gradient = settings.tau * (attracting_sum - responsibility_sum)
+    gradient = settings.tau * pull
     curvature = settings.tau**2 * CURVATURE_SHARE * mass
     if norms is not None:
         gradient, curvature = gradient * norms[:, None], curvature * norms**2

@@ -16,6 +16,7 @@ from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import RankingMetric
+from nudge_sync.solve.draw import draw_rows
 from nudge_sync.solve.line_search.paths import PointPulls, compute_pulls, move_points
 from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
 from nudge_sync.solve.nudge_h import (
@@ -30,6 +31,10 @@ ROWS_PER_COPY = 4096
 """Rows converted at once: enough that a thread's start costs nothing beside them."""
 MIN_QUERIES_FOR_ONE_SPLIT = 1500
 """Answered queries from which one split is enough; with fewer, each query validates once."""
+MAX_VALIDATION_QUERIES = 5000
+"""Most queries that validate in a split, of each kind: their mean is known well enough by then."""
+MAX_BANK_QUERIES = 16_384
+"""Most queries among which NUDGE-H looks for those that a point does not answer."""
 FOLDS = 5
 """Number of folds; with one split, the inverse of the share of queries that validate."""
 
@@ -128,19 +133,22 @@ class SolverTask:
         train: a mask, (q,), or row numbers.  hidden: (n,), points whose judgements do not count.
         """
         known, key = self._neighbour_cache, _make_key(train, hidden)
+        is_train = np.zeros(len(self.queries), np.bool_)
+        is_train[train] = True
+        bank = np.flatnonzero(keep_some(is_train, MAX_BANK_QUERIES))
         if key not in known or known[key].shape[1] < neighbour_count:
             known.clear()
-            answered = mask_judgements(self.queries.relevance > 0, hidden)[train].T
+            answered = mask_judgements(self.queries.relevance > 0, hidden)[bank].T
             known[key] = find_unanswered_neighbours(
                 self.points,
-                self.queries.vectors[train],
+                self.queries.vectors[bank],
                 csr_matrix(answered),
                 max(neighbour_count, *NEIGHBOUR_COUNTS),
             )
         return remove_hub_pull(
             self.points,
             self.get_pulls(train, hidden),
-            self.precise_queries[train],
+            self.precise_queries[bank],
             known[key][:, :neighbour_count],
         )
 
@@ -163,6 +171,14 @@ class SolverTask:
 def _make_key(train: NDArray[np.bool_] | Rows, hidden: NDArray[np.bool_] | None) -> bytes:
     """Return a key for results that depend on the training queries and on what is hidden."""
     return train.tobytes() + (b"" if hidden is None else hidden.tobytes())
+
+
+def keep_some(mask: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """Return the mask with at most `count` of its rows, always the same ones of the same mask."""
+    rows = np.flatnonzero(mask)
+    kept = np.zeros_like(mask)
+    kept[rows[draw_rows(len(rows), count)]] = True
+    return kept
 
 
 def mask_judgements(judgements: csr_matrix, hidden: NDArray[np.bool_] | None) -> csr_matrix:
@@ -213,15 +229,18 @@ def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[Vali
     """Split the queries into training and validation: five folds, or one split of many queries.
 
     buckets: (q,), 0 to BUCKET_COUNT - 1, a hash of each query.  relevance: (q, n).
-    Only queries with an answer validate. Splits that leave no answered query on either side are
-    left out, so the list may be empty.
+    Only queries with an answer validate, `MAX_VALIDATION_QUERIES` of a split at most. Splits that
+    leave no answered query on either side are left out, so the list may be empty.
     """
     counts = has_answer(relevance)
     if counts.sum() >= MIN_QUERIES_FOR_ONE_SPLIT:
         groups = [buckets < BUCKET_COUNT // FOLDS]
     else:
         groups = [buckets % FOLDS == fold for fold in range(FOLDS)]
-    splits = [ValidationSplit(~group, group & counts) for group in groups]
+    splits = [
+        ValidationSplit(~group, keep_some(group & counts, MAX_VALIDATION_QUERIES))
+        for group in groups
+    ]
     return [split for split in splits if split.validation.any() and (split.train & counts).any()]
 
 

@@ -12,7 +12,13 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.solve.relevance import has_answer
-from nudge_sync.solve.task import SolverTask, ValidationSplit, mask_judgements
+from nudge_sync.solve.task import (
+    MAX_VALIDATION_QUERIES,
+    SolverTask,
+    ValidationSplit,
+    keep_some,
+    mask_judgements,
+)
 
 SUGGESTED_COLD_SHARE = 0.5
 """Weight of cold answers where nothing is known of their share: both kinds count alike. Feedback
@@ -59,6 +65,7 @@ def hide_documents(task: SolverTask, splits: list[ValidationSplit]) -> list[Vali
         train = split.train & ~(has_cold & ~has_warm)
         validation = split.validation & has_answer(mask_judgements(relevance, hidden))
         if (train & has_warm).any() and validation.any():
-            cold_validation = has_cold & (split.validation | ~has_warm)
+            asked = has_cold & (split.validation | ~has_warm)
+            cold_validation = keep_some(asked, MAX_VALIDATION_QUERIES)
             hidden_splits.append(ValidationSplit(train, validation, hidden, cold_validation))
     return hidden_splits

@@ -8,12 +8,14 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
+from nudge_sync.solve.nudge_h import find_unanswered_neighbours, remove_hub_pull
 from nudge_sync.solve.task import (
     MIN_QUERIES_FOR_ONE_SPLIT,
     apply_method,
     build_attraction,
     build_rejection,
     build_splits,
+    keep_some,
 )
 from tests.support.solver_problems import make_learnable_problem
 
@@ -54,11 +56,41 @@ def test_few_queries_validate_once_each_and_many_in_one_split():
     assert split.validation.sum() == count // 5
 
 
+def test_of_very_many_queries_some_validate_always_the_same(monkeypatch):
+    monkeypatch.setattr("nudge_sync.solve.task.MAX_VALIDATION_QUERIES", 50)
+    count = MIN_QUERIES_FOR_ONE_SPLIT
+    many = csr_matrix((np.ones(count), (np.arange(count), np.zeros(count, int))))
+    (split,) = build_splits(np.arange(count) % 10, many)
+    assert split.validation.sum() == 50
+    assert split.train.sum() == count * 4 // 5
+    assert not (split.train & split.validation).any()
+    (again,) = build_splits(np.arange(count) % 10, many)
+    np.testing.assert_array_equal(again.validation, split.validation)
+
+
 def test_a_query_without_an_answer_trains_but_does_not_validate():
     relevance = csr_matrix(np.diag([1.0] * 9 + [0.0]))
     splits = build_splits(np.arange(10), relevance)
     assert not any(split.validation[9] for split in splits)
     assert build_splits(np.zeros(3, int), csr_matrix(np.eye(3))) == []
+
+
+def test_of_very_many_queries_some_tell_what_a_point_does_not_answer(monkeypatch):
+    task, _ = build_learnable_task()
+    everyone = np.ones(len(task.queries), np.bool_)
+    whole = task.get_hub_free_pulls(everyone, None, 10)
+    monkeypatch.setattr("nudge_sync.solve.task.MAX_BANK_QUERIES", 30)
+    task, _ = build_learnable_task()
+    some = task.get_hub_free_pulls(everyone, None, 10)
+    bank = np.flatnonzero(keep_some(everyone, 30))
+    answered = csr_matrix((task.queries.relevance > 0)[bank].T)
+    queries = task.queries.vectors[bank]
+    nearest = find_unanswered_neighbours(task.points, queries, answered, 10)
+    expected = remove_hub_pull(
+        task.points, task.get_pulls(everyone), queries.astype(np.float64), nearest
+    )
+    np.testing.assert_array_equal(some.pull, expected.pull)
+    assert np.abs(some.pull - whole.pull).max() > 1e-3
 
 
 @pytest.mark.parametrize(

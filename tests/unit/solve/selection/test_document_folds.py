@@ -113,3 +113,12 @@ def test_a_query_is_scored_on_one_kind_of_answer_with_the_others_taken_out():
         best = gains[np.argsort(-scores, kind="stable")][:10] @ discounts
         ideal = -np.sort(-gains)[:10] @ discounts
         assert value == pytest.approx(best / ideal)
+
+
+def test_of_very_many_cold_queries_some_validate(monkeypatch):
+    task, splits = build_cold_task()
+    whole = hide_documents(task, splits)
+    monkeypatch.setattr("nudge_sync.solve.selection.document_folds.MAX_VALIDATION_QUERIES", 10)
+    for some, all_of_them in zip(hide_documents(task, splits), whole, strict=True):
+        assert some.cold_validation.sum() == 10
+        assert not (some.cold_validation & ~all_of_them.cold_validation).any()

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.base.chunks import list_chunks
-from nudge_sync.solve.sparse_softmax import MIN_EXPONENT
+from nudge_sync.solve.softmax.joint_scores import MIN_EXPONENT
 
 _QUERIES_PER_BLOCK, _SCORES_PER_BLOCK = 512, 1 << 23
 """Queries, and scores, held at once: at most 32 MB of them."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from nudge_sync.solve import dense_softmax
-from nudge_sync.solve.dense_softmax import cut_blocks, sum_all_responsibilities
+from nudge_sync.solve.softmax import dense
+from nudge_sync.solve.softmax.dense import cut_blocks, sum_all_responsibilities
 from tests.support.solver_problems import make_contrast_problem
 
 
@@ -32,8 +32,8 @@ def sum_by_double_loop(vectors, queries, grades, rivals, tau, cold):
 @pytest.mark.parametrize("block", [512, 7])
 @pytest.mark.parametrize("cold_weight", [None, 0.7])
 def test_all_pairs_are_summed_as_by_a_double_loop(block, cold_weight, monkeypatch):
-    monkeypatch.setattr(dense_softmax, "_QUERIES_PER_BLOCK", block)
-    monkeypatch.setattr(dense_softmax, "_MIN_QUERIES_PER_BLOCK", 1)
+    monkeypatch.setattr(dense, "_QUERIES_PER_BLOCK", block)
+    monkeypatch.setattr(dense, "_MIN_QUERIES_PER_BLOCK", 1)
     points, queries, grades, rivals = make_contrast_problem(5)
     cold = None if cold_weight is None else np.full(len(queries), cold_weight, np.float32)
     positive, negative = (csr_matrix(rows.astype(np.float32)) for rows in (grades > 0, grades < 0))
