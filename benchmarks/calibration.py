@@ -1,22 +1,26 @@
 """How far the gate's interval can be trusted: coverage, false accepts, false refusals.
 
-    python benchmarks/calibration.py [--sets cranfield,metatool,nfcorpus] [--splits 200]
+    python benchmarks/calibration.py [--sets cranfield,metatool,nfcorpus,squad] [--splits 200]
+        [--logs 50,100,250,500] [--method nudge-n] [--cold-share 0.5]
 
-Each split draws three groups of queries: those that choose (--choosing; an eighth validates), up to
-200 that are held out, and all others, which come later. A method learns from the first; the gate
-(`nudge_sync.planning.gate`, as `plan` asks it) decides by the first 20, 50, 100 and 200 held-out
-queries; what comes true is the mean gain of the queries that come later. NDCG@10, in points.
+Each split draws a log of queries, and all others (1,000 at most) come later. The log falls into five
+fifths; a method chooses its settings and moves documents by four of them. The gate
+(`nudge_sync.planning.gate`, as `plan` asks it) decides in two ways: by the fifth alone that chose
+nothing, and by all fifths held out in turn, as `plan` does with fewer than 100 queries in the
+fifth. What comes true is the mean gain of the later queries with the vectors that the first fifth
+chose nothing of, which are the ones that would be written. NDCG@10, in points.
 
-covered     of the splits in which documents move: those whose gain that comes true lies in the 95 %
-            interval. due: what an exact interval would cover, since the mean of m later queries is
-            uncertain itself; of n held-out ones P(|t| < t(95 %) / sqrt(1 + n / m)).
-refused     of the splits that gain on later queries: those that the gate refuses.
-shuffled    splits accepted with judgements dealt out anew to the queries that choose and those held
-            out: what is then learned, such as which documents are popular, answers no query.
-smallest    half the interval's width: a smaller mean gain cannot be shown by so many queries.
-deviation   standard deviation of a query's gain.
-
-`gate.min_queries` is left out of account, since the table is to show what it should be.
+queries     the mean number that the gate goes by: only fifths count whose choice moves documents.
+decided     of the splits, those in which documents move and there are --least queries at least.
+covered     of these, the splits whose gain that comes true lies in the 95 % interval, widened by the
+            error of the later queries' own mean (the root of the sum of squares), so that an exact
+            interval covers 95 %.
+above       of these, the splits whose widened interval lies above what comes true.
+refused     of the splits whose vectors gain on later queries: those that the gate refuses.
+harmed      points that later queries lose on average by what is accepted, all splits taken together.
+shuffled    splits accepted with the judgements of the log dealt out anew: what is then learned, such
+            as which documents are popular, answers no query.
+width       half the interval's width: a smaller mean gain cannot be shown by so many queries.
 """
 
 from __future__ import annotations
@@ -29,34 +33,46 @@ from typing import Any
 import numpy as np
 from common.cold_trial import drop_zeros, unit_rows
 from common.solver_protocol import Dataset, load_dataset
-from scipy.stats import t as student
 
-from nudge_sync import finetune
+from nudge_sync import Fit, finetune
 from nudge_sync.config import GateSettings
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.metrics import METRIC_NAMES
-from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import CrossFittedGains, Gate, HeldOutScores, check_gate
+from nudge_sync.planning.query_split import FIFTH_COUNT, MIN_HELD_OUT
 
-HELD_OUT_COUNTS = (20, 50, 100, 200)
 MAX_LATER = 1000
 """Most queries that come later; more would only cost time."""
-SETTINGS = GateSettings(min_queries=1)
+NORMAL_QUANTILE = 1.96
 _COLUMN = METRIC_NAMES.index("ndcg@10")
 
 
 @dataclass(frozen=True)
+class Fifth:
+    """What the queries of one fifth gain by the vectors that the others chose."""
+
+    fit: Fit
+    gains: Any
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What the gate said of one split by some of the held-out queries, and what came true."""
+    """What one gate said of one split, and what came true."""
 
     gate: Gate
-    later_gain: float
-    deviation: float
-    """Standard deviation of the held-out gains."""
     moved: bool
+    later_gain: float
+    later_error: float
 
     @property
-    def is_covered(self) -> bool:
-        return self.gate.interval[0] <= self.later_gain <= self.gate.interval[1]
+    def half_width(self) -> float:
+        return (self.gate.interval[1] - self.gate.interval[0]) / 2
+
+    @property
+    def excess(self) -> float:
+        """The gain that was shown less the one that came true, in widened half widths."""
+        widened = np.hypot(self.half_width, NORMAL_QUANTILE * self.later_error)
+        return float((sum(self.gate.interval) / 2 - self.later_gain) / max(widened, 1e-12))
 
 
 @dataclass(frozen=True)
@@ -79,112 +95,142 @@ class Collection:
         """Return what the queries `rows` score, (rows,), judged by `judgements`, one entry each."""
         return score_queries(documents, self.data.queries[rows], judgements)[:, _COLUMN]
 
-    def run_split(self, seed: int, choosing: int, method: str, *, shuffle: bool) -> list[Outcome]:
-        """Return what the gate says by 20, 50, 100 and 200 held-out queries, if there are so many.
+    def run_split(
+        self, seed: int, size: int, given: argparse.Namespace, *, shuffle: bool
+    ) -> tuple[Outcome, Outcome]:
+        """Return what the gate says by the first fifth, and by all of them held out in turn.
 
-        shuffle: deal the judgements of the queries that choose and that are held out anew.
+        size: of the log.  shuffle: deal the judgements of the log out anew.
         """
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, size])
         order = rng.permutation(len(self.judgements))
-        most = max(self.list_counts(choosing))
-        logged, later = order[: choosing + most], order[choosing + most :][:MAX_LATER]
-        source = rng.permutation(logged) if shuffle else logged
-        judgements = [self.judgements[row] for row in source]
-        cut = choosing // 8
-        moved = finetune(
-            self.data.documents,
-            self.data.queries[logged[cut:choosing]],
-            judgements[cut:choosing],
-            self.data.queries[logged[:cut]],
-            judgements[:cut],
-            method,
-        )
-        before, after = (
-            self.score(vectors, logged[choosing:], judgements[choosing:])
-            for vectors in (self.data.documents, moved.documents)
-        )
-        gains = after - before
-        truth = self.score(moved.documents, later, [self.judgements[row] for row in later])
-        later_gain = float((truth - self.baseline[later]).mean())
-        return [
+        log, later = order[:size], order[size:][:MAX_LATER]
+        source = rng.permutation(log) if shuffle else log
+        in_turn = size < FIFTH_COUNT * MIN_HELD_OUT
+        fifths = [
+            self.solve_fifth(log, source, fifth, given)
+            for fifth in range(FIFTH_COUNT if in_turn else 1)
+        ]
+        later_gains = np.zeros(len(later))
+        if len(fifths[0].fit.moved) and not shuffle:
+            judgements = [self.judgements[row] for row in later]
+            later_gains = self.score(fifths[0].fit.documents, later, judgements)
+            later_gains = later_gains - self.baseline[later]
+        error = later_gains.std(ddof=1) / np.sqrt(len(later_gains))
+        alone, all_of_them = (
             Outcome(
-                ask_gate(gains[:count], moved.method, len(moved.moved)),
-                later_gain,
-                float(gains[:count].std(ddof=1)),
-                bool(len(moved.moved)),
+                ask_gate(fifths[:count], least),
+                bool(len(fifths[0].fit.moved)),
+                float(later_gains.mean()),
+                float(error),
             )
-            for count in self.list_counts(choosing)
-        ]
+            for count, least in ((1, 1), (FIFTH_COUNT, given.least))
+        )
+        return alone, all_of_them
 
-    def list_counts(self, choosing: int) -> list[int]:
-        """Return the numbers of held-out queries that leave as many to come later."""
-        left = len(self.judgements) - choosing
-        return [count for count in HELD_OUT_COUNTS if 2 * count <= left]
+    def solve_fifth(self, log: Any, source: Any, fifth: int, given: argparse.Namespace) -> Fifth:
+        """Fit by the other fifths of a log, and measure on this one.
+
+        source: (size,), whose judgements each query of the log has.
+        """
+        is_held_out = np.arange(len(log)) % FIFTH_COUNT == fifth
+        judgements = [self.judgements[row] for row in source]
+        train, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+        fit = finetune(
+            self.data.documents,
+            self.data.queries[log[train]],
+            [judgements[row] for row in train],
+            method=given.method,
+            cold_share=given.cold_share,
+        )
+        own = [judgements[row] for row in held_out]
+        before, after = (
+            self.score(vectors, log[held_out], own)
+            for vectors in (self.data.documents, fit.documents)
+        )
+        return Fifth(fit, after - before)
 
 
-def ask_gate(gains: Any, method: str, moved: int) -> Gate:
-    """Return the gate's decision on held-out gains over originals that are live, (q,)."""
-    nothing = np.zeros(len(gains))
-    scores = HeldOutScores(nothing, nothing, gains, np.zeros(len(gains), np.bool_))
-    return check_gate(scores, SETTINGS, method=method, moved_count=moved, point_count=moved)
+def ask_gate(fifths: list[Fifth], least: int) -> Gate:
+    """Return the gate's decision on a plan that nothing is live of yet.
+
+    fifths: the first is that of the plan.  least: `gate.min_queries`.
+    """
+    first = fifths[0]
+    nothing = np.zeros(len(first.gains))
+    nobody = np.zeros(len(first.gains), np.bool_)
+    telling = [one.gains for one in fifths if len(one.fit.moved)]
+    cross_fitted = None
+    if len(first.fit.moved) and len(telling) > 1:
+        gains = np.concatenate(telling)
+        cross_fitted = CrossFittedGains(gains, np.zeros(len(gains), np.bool_), len(telling))
+    return check_gate(
+        HeldOutScores(nothing, nothing, first.gains, nobody),
+        GateSettings(min_queries=least),
+        method=first.fit.method if len(first.fit.moved) else "nothing",
+        moved_count=len(first.fit.moved),
+        point_count=len(first.fit.original),
+        cross_fitted=cross_fitted,
+    )
 
 
-def print_set(name: str, given: argparse.Namespace) -> None:
-    collection = Collection.load(name, given.data)
-    choosing = min(given.choosing, len(collection.judgements) // 2)
+def print_log(collection: Collection, size: int, given: argparse.Namespace) -> None:
+    """Print both gates for logs of one size."""
     true, shuffled = (
-        [
-            collection.run_split(seed, choosing, given.method, shuffle=shuffle)
-            for seed in range(given.splits)
-        ]
+        [collection.run_split(seed, size, given, shuffle=shuffle) for seed in range(given.splits)]
         for shuffle in (False, True)
     )
-    gain = 100 * np.mean([one[0].later_gain for one in true])
-    print(
-        f"\n{name}: {given.splits} splits, {choosing} queries choose, {given.method}; "
-        f"later queries gain {gain:+.2f} points on average"
-    )
-    print(
-        f"{'held out':>8} {'covered':>8} {'due':>6} {'refused':>8} {'shuffled':>9} {'smallest':>9} "
-        f"{'deviation':>10}"
-    )
-    for column, count in enumerate(collection.list_counts(choosing)):
-        later = len(collection.judgements) - choosing - max(collection.list_counts(choosing))
-        later = min(later, MAX_LATER)
+    gates = ("a fifth", "in turn") if size < FIFTH_COUNT * MIN_HELD_OUT else ("a fifth",)
+    for column, name in enumerate(gates):
         outcomes = [one[column] for one in true]
-        moving = [one for one in outcomes if one.moved]
-        covered, refused, accepted = (
-            np.mean(flags or [np.nan])
-            for flags in (
-                [one.is_covered for one in moving],
+        least = (1, given.least)[column]
+        decided = [one for one in outcomes if one.moved and one.gate.queries >= least]
+        queries, covered, above, refused, accepted, width = (
+            np.mean(values or [np.nan])
+            for values in (
+                [one.gate.queries for one in decided],
+                [abs(one.excess) <= 1 for one in decided],
+                [one.excess > 1 for one in decided],
                 [not one.gate.passed for one in outcomes if one.later_gain > 0],
                 [one[column].gate.passed for one in shuffled],
+                [one.half_width for one in decided],
             )
         )
-        width = np.mean([one.gate.interval[1] - one.gate.interval[0] for one in moving])
-        deviation = np.mean([one.deviation for one in moving])
+        harm = sum(min(one.later_gain, 0.0) for one in outcomes if one.gate.passed) / len(outcomes)
+        gain = np.mean([one.later_gain for one in outcomes])
         print(
-            f"{count:8} {covered:8.1%} {due_coverage(count, later):6.1%} {refused:8.1%} "
-            f"{accepted:9.1%} {50 * width:9.2f} {100 * deviation:10.1f}",
+            f"{size:5} {name:8} {100 * gain:+7.2f} {queries:8.0f} {len(decided) / len(true):8.1%} "
+            f"{covered:8.1%} {above:6.1%} {refused:8.1%} {100 * harm:7.3f} {accepted:9.1%} "
+            f"{100 * width:6.2f}",
             flush=True,
         )
 
 
-def due_coverage(held_out: int, later: int) -> float:
-    """Return how often an exact 95 % interval covers the mean of so many later queries."""
-    quantile = student.ppf((1 + SETTINGS.confidence) / 2, held_out - 1)
-    return float(2 * student.cdf(quantile / np.sqrt(1 + held_out / later), held_out - 1) - 1)
+def print_set(name: str, given: argparse.Namespace) -> None:
+    collection = Collection.load(name, given.data)
+    cold = "" if given.cold_share is None else f", cold share {given.cold_share:g}"
+    print(f"\n{name}: {given.splits} splits, {given.method}{cold}")
+    print(
+        f"{'log':>5} {'gate':8} {'gain':>7} {'queries':>8} {'decided':>8} {'covered':>8} "
+        f"{'above':>6} {'refused':>8} {'harmed':>7} {'shuffled':>9} {'width':>6}",
+        flush=True,
+    )
+    for size in (int(one) for one in given.logs.split(",")):
+        if size <= 2 * len(collection.judgements) / 3:
+            print_log(collection, size, given)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--sets", default="cranfield,metatool,nfcorpus")
+    options.add_argument("--sets", default="cranfield,metatool,nfcorpus,squad")
     options.add_argument("--data", type=Path)
     options.add_argument("--splits", type=int, default=200)
-    options.add_argument("--choosing", type=int, default=400)
+    options.add_argument("--logs", default="50,100,150,250,500")
     options.add_argument("--method", default="nudge-n")
+    options.add_argument("--cold-share", type=float)
+    options.add_argument("--least", type=int, default=GateSettings().min_queries)
     given = options.parse_args()
     for name in given.sets.split(","):
         print_set(name, given)
