@@ -12,10 +12,10 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.planning.cold_documents import resolve_cold_share
+from nudge_sync.planning.fifths import count_evidence
 from nudge_sync.planning.gate import estimate_smallest_gain
 from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.point_quality import inspect_judged_points
-from nudge_sync.planning.query_split import count_evidence
 from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold

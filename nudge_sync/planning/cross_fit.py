@@ -16,8 +16,8 @@ from nudge_sync.base.executor import LOCAL, Executor
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import SolverSettings
 from nudge_sync.planning.dataset import PlanDataset
+from nudge_sync.planning.fifths import FifthSplit
 from nudge_sync.planning.gate import CrossFittedGains
-from nudge_sync.planning.query_split import QuerySplit
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice, Similarity
 from nudge_sync.solve.score import metric_values
@@ -25,7 +25,7 @@ from nudge_sync.solve.score import metric_values
 
 def solve_split(
     originals: Float32,
-    split: QuerySplit,
+    split: FifthSplit,
     settings: SolverSettings,
     cold_share: float | None,
     *,
@@ -91,7 +91,7 @@ def cross_fit(
 
 
 def _pool(
-    originals: Float32, pairs: list[tuple[QuerySplit, Choice]], metric: str, similarity: Similarity
+    originals: Float32, pairs: list[tuple[FifthSplit, Choice]], metric: str, similarity: Similarity
 ) -> CrossFittedGains:
     """Score the held-out queries of each split by the vectors that were chosen without them."""
     gains = [

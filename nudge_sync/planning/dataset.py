@@ -15,9 +15,9 @@ from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.metrics import RANKING_DEPTH
+from nudge_sync.planning.fifths import FifthSplit, hold_out_in_turn
 from nudge_sync.planning.held_out import hash_queries, measure_live_scores, select_held_out
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
-from nudge_sync.planning.query_split import QuerySplit, split_in_turn
 from nudge_sync.planning.unjudged.index_recall import IndexRecall, measure_index_recall
 from nudge_sync.planning.unjudged.points import find_unjudged
 from nudge_sync.solve.problem import JudgedQueries
@@ -31,15 +31,15 @@ EUCLID_LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class PlanDataset(QuerySplit):
+class PlanDataset(FifthSplit):
     """Everything a plan is made from, one row a point that is judged or is not at its original.
 
     As a split of the queries it is the one whose first fifth is held out.
     """
 
-    other_splits: list[QuerySplit]
-    """The same queries with another fifth held out, each in turn; empty where the first fifth has
-    queries enough."""
+    other_splits: list[FifthSplit]
+    """One for each other fifth, which is held out instead; empty where the first fifth has queries
+    enough."""
     rows: NDArray[np.intp]
     """(n,): the rows of these points among all points in play."""
     points: ClassifiedPoints
@@ -103,7 +103,7 @@ def build_dataset(
         target, query_vectors, ids_in_play, RANKING_DEPTH, exact=exact, progress=progress
     )
     queries = JudgedQueries(query_vectors, matrices.relevance, unjudged.scores)
-    first, *other_splits = split_in_turn(queries, matrices, hash_queries(query_vectors))
+    first, *other_splits = hold_out_in_turn(queries, matrices, hash_queries(query_vectors))
     excluded_counts = {
         "judgements on points that are gone or zero": matrices.missing_count,
         "queries without a usable answer": int((~is_answered).sum()),

@@ -11,8 +11,8 @@ from scipy.special import stdtrit
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.config import GateSettings
+from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.held_out import HELD_OUT_SHARE
-from nudge_sync.planning.query_split import FIFTH_COUNT
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 
 TYPICAL_GAIN_DEVIATION = 0.2

@@ -22,9 +22,9 @@ from pydantic import (
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import MetricName
+from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, RecallFigures
-from nudge_sync.planning.query_split import FIFTH_COUNT
 from nudge_sync.store.schema import Count, Digest
 
 PLAN_FORMAT = "nudge-sync plan 4"

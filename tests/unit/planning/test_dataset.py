@@ -12,7 +12,6 @@ from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.dataset import (
     PlanDataset,
-    build_dataset,
     find_points_without_feedback,
     read_points_in_play,
     select_dataset_rows,

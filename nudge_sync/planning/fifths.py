@@ -23,7 +23,7 @@ turn."""
 
 
 @dataclass(frozen=True)
-class QuerySplit:
+class FifthSplit:
     """The queries of which one fifth is held out, while the others train and choose."""
 
     train_queries: JudgedQueries
@@ -38,9 +38,9 @@ class QuerySplit:
     """(q,): the held-out queries that share no relevant point with any training query."""
 
 
-def split_queries(
+def hold_out_fifth(
     queries: JudgedQueries, matrices: JudgementMatrices, query_hashes: Float64, fifth: int
-) -> QuerySplit:
+) -> FifthSplit:
     """Hold out the queries whose hash falls into one fifth, 0 to 4.
 
     query_hashes: (q,), from 0 to 1. Fifth 0 is the one that every cycle holds out.
@@ -49,7 +49,7 @@ def split_queries(
     positions = (query_hashes - fifth * HELD_OUT_SHARE) % 1.0
     is_held_out = positions < HELD_OUT_SHARE
     train_queries, held_out_queries = queries.select(~is_held_out), queries.select(is_held_out)
-    return QuerySplit(
+    return FifthSplit(
         train_queries,
         matrices.select(~is_held_out).train_weights,
         _assign_folds(positions[~is_held_out]),
@@ -59,15 +59,15 @@ def split_queries(
     )
 
 
-def split_in_turn(
+def hold_out_in_turn(
     queries: JudgedQueries, matrices: JudgementMatrices, query_hashes: Float64
-) -> list[QuerySplit]:
+) -> list[FifthSplit]:
     """Hold out each fifth in turn where the first has too few queries; else the first alone."""
-    first = split_queries(queries, matrices, query_hashes, 0)
+    first = hold_out_fifth(queries, matrices, query_hashes, 0)
     if len(first.held_out_queries) >= MIN_HELD_OUT:
         return [first]
     others = range(1, FIFTH_COUNT)
-    return [first, *(split_queries(queries, matrices, query_hashes, fifth) for fifth in others)]
+    return [first, *(hold_out_fifth(queries, matrices, query_hashes, fifth) for fifth in others)]
 
 
 def count_evidence(judgements: Judgements) -> tuple[int, int]:

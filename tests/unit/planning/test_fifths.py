@@ -1,4 +1,4 @@
-"""Each query is held out once, the first fifth is the one of every cycle, and large logs have one."""
+"""Each query is held out once, the first fifth is that of every cycle, and large logs have one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
-from nudge_sync.planning.judgement_matrices import JudgementMatrices
-from nudge_sync.planning.query_split import (
+from nudge_sync.planning.fifths import (
     FIFTH_COUNT,
     MIN_HELD_OUT,
     count_evidence,
-    split_in_turn,
-    split_queries,
+    hold_out_fifth,
+    hold_out_in_turn,
 )
+from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
+from nudge_sync.planning.judgement_matrices import JudgementMatrices
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from tests.support.judged_collection import make_labelled_collection
 
@@ -32,7 +32,7 @@ def make_queries(count: int) -> tuple[JudgedQueries, JudgementMatrices, np.ndarr
 
 def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
     queries, matrices, hashes = make_queries(300)
-    splits = split_in_turn(queries, matrices, hashes)
+    splits = hold_out_in_turn(queries, matrices, hashes)
     assert len(splits) == FIFTH_COUNT
     held_out = np.concatenate([split.held_out_queries.vectors[:, 0] for split in splits])
     assert sorted(held_out.tolist()) == list(range(300))
@@ -46,7 +46,7 @@ def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
 
 def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
     queries, matrices, hashes = make_queries(300)
-    first = split_in_turn(queries, matrices, hashes)[0]
+    first = hold_out_in_turn(queries, matrices, hashes)[0]
     expected = np.flatnonzero(hashes < HELD_OUT_SHARE)
     assert first.held_out_queries.vectors[:, 0].tolist() == expected.tolist()
 
@@ -54,7 +54,7 @@ def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
 @pytest.mark.parametrize("fifth", range(FIFTH_COUNT))
 def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None:
     queries, matrices, hashes = make_queries(4000)
-    split = split_queries(queries, matrices, hashes, fifth)
+    split = hold_out_fifth(queries, matrices, hashes, fifth)
     counts = np.bincount(split.folds, minlength=BUCKET_COUNT)
     assert len(counts) == BUCKET_COUNT
     # The standard deviation of each count is about 17.
@@ -63,7 +63,7 @@ def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None
 
 def test_with_queries_enough_one_fifth_is_held_out_alone() -> None:
     queries, matrices, hashes = make_queries(1000)
-    (only,) = split_in_turn(queries, matrices, hashes)
+    (only,) = hold_out_in_turn(queries, matrices, hashes)
     assert len(only.held_out_queries) >= MIN_HELD_OUT
 
 
