@@ -7,16 +7,16 @@
 Each split draws a log of queries, and all others (1,000 at most) come later. The log falls into
 five fifths; a method chooses its settings and moves documents by four of them. The gate
 (`nudge_sync.planning.gate`, as `plan` asks it) decides by the fifth alone that chose nothing ("a
-fifth"), and by all fifths held out in turn ("in turn"), as `plan` does with fewer than 100 queries
-in the fifth; "pooled" is that without widening the interval for what the fifths share. What comes
-true is the mean gain of the later queries with the vectors that the first fifth chose nothing of,
-which are the ones that would be written. NDCG@10, in points.
+fifth"), and by all fifths held out in turn ("in turn"), as `plan` does with fewer queries than
+gate.min_queries (--least) in the first; "pooled" is that without widening the interval for what the
+fifths share. What comes true is the mean gain of the later queries with the vectors that the first
+fifth chose nothing of, which are the ones that would be written. NDCG@10, in points.
 
 gain        what comes true, mean of the splits.
 queries     the mean number that the gate goes by: only fifths count without which documents move.
 decided     of the splits, those in which documents move, and with fifths in turn there are
-            gate.min_queries queries (--least). That is left out of account for the fifth alone,
-            where it asks for 250 queries: the table shows what it could do with fewer.
+            gate.min_queries queries. That is left out of account for the fifth alone, where it asks
+            for 250 queries: the table shows what it could do with fewer.
 covered     of these, the splits whose gain that comes true lies in the 95 % interval, widened by
             the error of the later queries' own mean (the root of the sum of squares), so that an
             exact interval covers 95 %.
@@ -50,7 +50,7 @@ from nudge_sync import Fit, finetune
 from nudge_sync.config import GateSettings
 from nudge_sync.evaluate.score import score_queries
 from nudge_sync.metrics import METRIC_NAMES
-from nudge_sync.planning.fifths import FIFTH_COUNT, MIN_HELD_OUT
+from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.gate import CrossFittedGains, Gate, HeldOutScores, check_gate
 
 MAX_LATER = 1000
@@ -121,7 +121,7 @@ class Collection:
         order = rng.permutation(len(self.judgements))
         log, later = order[:size], order[size:][:MAX_LATER]
         source = rng.permutation(log) if shuffle else log
-        in_turn = size < FIFTH_COUNT * MIN_HELD_OUT
+        in_turn = size <= FIFTH_COUNT * given.least
         fifths = [
             self.solve_fifth(log, source, fifth, given)
             for fifth in range(FIFTH_COUNT if in_turn else 1)

@@ -43,8 +43,9 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     quality = inspect_judged_points(target, judgements)
     coverage = measure_coverage(judgements, target.facts.points)
     cold_share = resolve_cold_share(job.settings.solver, judgements.cold_share)
-    evidence_count, fifths = count_evidence(judgements)
-    smallest_gain = estimate_smallest_gain(evidence_count, job.settings.gate.confidence, fifths)
+    gate = job.settings.gate
+    evidence_count, fifths = count_evidence(judgements, gate.min_queries)
+    smallest_gain = estimate_smallest_gain(evidence_count, gate.confidence, fifths)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,

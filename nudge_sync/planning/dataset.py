@@ -86,12 +86,14 @@ def build_dataset(
     points: ClassifiedPoints,
     *,
     rows: NDArray[np.intp],
+    min_queries: int,
     exact: bool,
     progress: Progress,
 ) -> PlanDataset:
     """Find the unjudged points near each query, and hold a fifth of the queries out.
 
     points: all points in play. rows: those among them that `select_dataset_rows` returns.
+    min_queries: with fewer in the fifth, the others are held out too, each in turn.
     Nothing is written. Raises DatabaseError.
     """
     points = points.select(rows)
@@ -103,7 +105,9 @@ def build_dataset(
         target, query_vectors, ids_in_play, RANKING_DEPTH, exact=exact, progress=progress
     )
     queries = JudgedQueries(query_vectors, matrices.relevance, unjudged.scores)
-    first, *other_splits = hold_out_in_turn(queries, matrices, hash_queries(query_vectors))
+    first, *other_splits = hold_out_in_turn(
+        queries, matrices, hash_queries(query_vectors), min_queries
+    )
     excluded_counts = {
         "judgements on points that are gone or zero": matrices.missing_count,
         "queries without a usable answer": int((~is_answered).sum()),

@@ -17,10 +17,6 @@ from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 FIFTH_COUNT = 5
 """How many fifths there are; the first is the one that every cycle holds out."""
 
-MIN_HELD_OUT = 100
-"""Queries of the first fifth that are enough by themselves; with fewer, each fifth is held out in
-turn."""
-
 
 @dataclass(frozen=True)
 class FifthSplit:
@@ -60,27 +56,30 @@ def hold_out_fifth(
 
 
 def hold_out_in_turn(
-    queries: JudgedQueries, matrices: JudgementMatrices, query_hashes: Float64
+    queries: JudgedQueries, matrices: JudgementMatrices, query_hashes: Float64, min_queries: int
 ) -> list[FifthSplit]:
-    """Hold out each fifth in turn where the first has too few queries; else the first alone."""
+    """Hold out each fifth in turn where the first has too few queries; else the first alone.
+
+    min_queries: how many are enough (`gate.min_queries`).
+    """
     first = hold_out_fifth(queries, matrices, query_hashes, 0)
-    if len(first.held_out_queries) >= MIN_HELD_OUT:
+    if len(first.held_out_queries) >= min_queries:
         return [first]
     others = range(1, FIFTH_COUNT)
     return [first, *(hold_out_fifth(queries, matrices, query_hashes, fifth) for fifth in others)]
 
 
-def count_evidence(judgements: Judgements) -> tuple[int, int]:
+def count_evidence(judgements: Judgements, min_queries: int) -> tuple[int, int]:
     """Return how many queries with an answer the gate can go by, and of how many fifths.
 
-    Those of the first fifth where they are enough, else all.
+    Those of the first fifth where they are at least `min_queries`, else all.
     """
     gains = judgements.expected_gains
     is_answered = np.zeros(len(judgements.query_ids), np.bool_)
     is_answered[gains.query_rows[gains.gains > 0]] = True
     is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
     held_out_count = int((is_answered & is_held_out).sum())
-    if held_out_count >= MIN_HELD_OUT:
+    if held_out_count >= min_queries:
         return held_out_count, 1
     return int(is_answered.sum()), FIFTH_COUNT
 

@@ -64,7 +64,13 @@ def make_plan(
     if repeated is not None and not model.refusal:
         return replace(repeated, model=model, block_counts=judgements.block_counts)
     dataset = build_dataset(
-        target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
+        target,
+        judgements,
+        points,
+        rows=rows,
+        min_queries=settings.gate.min_queries,
+        exact=settings.solver.exact,
+        progress=progress,
     )
     solution = _solve(target, settings, judgements, dataset, progress)
     proposal = Proposal(

@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix
 
 from nudge_sync.planning.fifths import (
     FIFTH_COUNT,
-    MIN_HELD_OUT,
     count_evidence,
     hold_out_fifth,
     hold_out_in_turn,
@@ -32,7 +31,7 @@ def make_queries(count: int) -> tuple[JudgedQueries, JudgementMatrices, np.ndarr
 
 def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
     queries, matrices, hashes = make_queries(300)
-    splits = hold_out_in_turn(queries, matrices, hashes)
+    splits = hold_out_in_turn(queries, matrices, hashes, 100)
     assert len(splits) == FIFTH_COUNT
     held_out = np.concatenate([split.held_out_queries.vectors[:, 0] for split in splits])
     assert sorted(held_out.tolist()) == list(range(300))
@@ -46,7 +45,7 @@ def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
 
 def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
     queries, matrices, hashes = make_queries(300)
-    first = hold_out_in_turn(queries, matrices, hashes)[0]
+    first = hold_out_in_turn(queries, matrices, hashes, 100)[0]
     expected = np.flatnonzero(hashes < HELD_OUT_SHARE)
     assert first.held_out_queries.vectors[:, 0].tolist() == expected.tolist()
 
@@ -61,15 +60,19 @@ def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None
     assert counts.tolist() == pytest.approx([320] * BUCKET_COUNT, abs=80)
 
 
-def test_with_queries_enough_one_fifth_is_held_out_alone() -> None:
-    queries, matrices, hashes = make_queries(1000)
-    (only,) = hold_out_in_turn(queries, matrices, hashes)
-    assert len(only.held_out_queries) >= MIN_HELD_OUT
+def test_with_queries_enough_the_first_fifth_is_held_out_alone() -> None:
+    queries, matrices, hashes = make_queries(300)
+    enough = int((hashes < HELD_OUT_SHARE).sum())
+    (only,) = hold_out_in_turn(queries, matrices, hashes, enough)
+    assert len(only.held_out_queries) == enough
+    assert len(hold_out_in_turn(queries, matrices, hashes, enough + 1)) == FIFTH_COUNT
 
 
 def test_evidence_is_every_answered_query_of_a_small_log() -> None:
     judgements = make_labelled_collection().judgements
-    assert count_evidence(judgements) == (300, FIFTH_COUNT)
+    enough = int((hash_queries(judgements.query_vectors) < HELD_OUT_SHARE).sum())
+    assert count_evidence(judgements, enough) == (enough, 1)
+    assert count_evidence(judgements, enough + 1) == (300, FIFTH_COUNT)
     gains = judgements.expected_gains
     unanswered = replace(judgements, expected_gains=replace(gains, gains=-np.abs(gains.gains)))
-    assert count_evidence(unanswered) == (0, FIFTH_COUNT)
+    assert count_evidence(unanswered, 1) == (0, FIFTH_COUNT)
