@@ -112,3 +112,14 @@ def test_a_log_with_too_few_queries_in_all_is_refused(labelled) -> None:
     plan = cycle.plan(labelled.target, strict)
     assert not plan.gate.passed
     assert "only 300 queries, 5 of 5 fifths" in plan.gate.reasons[0]
+
+
+def test_a_small_log_is_written_and_its_revision_keeps_what_it_went_by() -> None:
+    target = make_labelled_collection().target
+    report = cycle.apply(target, SMALL_LOG)
+    assert report.outcome == "applied"
+    assert report.live_check is not None
+    assert not report.live_check.is_loss
+    again = cycle.plan(target, SMALL_LOG)
+    assert len(again.rows) == 0
+    assert (again.gate.queries, again.gate.fifths) == (300, 5)
