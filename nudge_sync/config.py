@@ -50,7 +50,8 @@ class GateSettings(Section):
     """When a change may be written."""
 
     min_queries: Annotated[int, Field(ge=1)] = 50
-    """Fewest held-out queries with an answer that a change can be judged by."""
+    """Fewest held-out queries with an answer that a change can be judged by; on a small log, where
+    each fifth is held out in turn, of all fifths together."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence of the interval of the held-out gain, which has to lie above zero."""
     max_loss: Share = 0.01

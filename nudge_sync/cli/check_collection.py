@@ -12,11 +12,10 @@ from nudge_sync.feedback.coverage import measure_coverage
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.planning.cold_documents import resolve_cold_share
+from nudge_sync.planning.fifths import count_evidence
 from nudge_sync.planning.gate import estimate_smallest_gain
-from nudge_sync.planning.held_out import select_held_out
 from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.point_quality import inspect_judged_points
-from nudge_sync.solve.relevance import has_answer
 from nudge_sync.store import lease
 from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold
@@ -44,15 +43,20 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     quality = inspect_judged_points(target, judgements)
     coverage = measure_coverage(judgements, target.facts.points)
     cold_share = resolve_cold_share(job.settings.solver, judgements.cold_share)
-    held_out_count = int(has_answer(select_held_out(judgements).relevance).sum())
-    smallest_gain = estimate_smallest_gain(held_out_count, job.settings.gate.confidence)
+    gate = job.settings.gate
+    evidence_count, fifths = count_evidence(judgements, gate.min_queries)
+    smallest_gain = estimate_smallest_gain(evidence_count, gate.confidence, fifths)
     facts = {key: value for key, value in asdict(target.facts).items() if key != "problems"}
     return {
         "facts": facts,
         "feedback": counts,
         "evidence": coverage.summary(),
         "cold": None if cold_share is None else asdict(cold_share),
-        "held_out": {"queries": held_out_count, "smallest_gain": smallest_gain},
+        "held_out": {
+            "queries": evidence_count,
+            "fifths": fifths,
+            "smallest_gain": smallest_gain,
+        },
         "originals": target.shadow.records.count(),
         "revision": find_head(entries),
         "unfinished": [entry.number for entry in find_pending_revisions(entries)],
@@ -64,7 +68,7 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "problems": [*_list_problems(job, copies), *([model.refusal] if model.refusal else [])],
         "notes": [
             str(coverage),
-            *_list_gain_notes(held_out_count, smallest_gain),
+            *_list_gain_notes(evidence_count, smallest_gain),
             *([format_refusal(target, hold)] if hold else []),
             *(copies.list_notes() if copies else []),
             *quality.list_notes(target.facts.metric),
@@ -74,11 +78,11 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
     }
 
 
-def _list_gain_notes(held_out_count: int, smallest_gain: float | None) -> list[str]:
+def _list_gain_notes(evidence_count: int, smallest_gain: float | None) -> list[str]:
     if smallest_gain is None:
         return []
     note = (
-        f"{held_out_count} held-out queries can show a mean gain of about "
+        f"{evidence_count} held-out queries can show a mean gain of about "
         f"{100 * smallest_gain:.1f} points or more; a smaller one is refused until there are more"
     )
     return [note]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from nudge_sync.base.arrays import Float32, Float64, Int64
+from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import LARGEST_ANSWER, PointId
 from nudge_sync.connector.vectors import is_same_vector
@@ -16,16 +15,12 @@ from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.metrics import RANKING_DEPTH
-from nudge_sync.planning.held_out import (
-    HELD_OUT_SHARE,
-    hash_queries,
-    measure_live_scores,
-    select_held_out,
-)
+from nudge_sync.planning.fifths import FifthSplit, hold_out_in_turn
+from nudge_sync.planning.held_out import hash_queries, measure_live_scores, select_held_out
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
 from nudge_sync.planning.unjudged.index_recall import IndexRecall, measure_index_recall
 from nudge_sync.planning.unjudged.points import find_unjudged
-from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
+from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.store.ledger import Ledger
 from nudge_sync.store.provenance import ClassifiedPoints, classify_points
@@ -36,22 +31,18 @@ EUCLID_LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class PlanDataset:
-    """Everything a plan is made from, one row a point that is judged or is not at its original."""
+class PlanDataset(FifthSplit):
+    """Everything a plan is made from, one row a point that is judged or is not at its original.
 
+    As a split of the queries it is the one whose first fifth is held out.
+    """
+
+    other_splits: list[FifthSplit]
+    """One for each other fifth, which is held out instead; empty where the first fifth has queries
+    enough."""
     rows: NDArray[np.intp]
     """(n,): the rows of these points among all points in play."""
     points: ClassifiedPoints
-    train_queries: JudgedQueries
-    weights: csr_matrix | None
-    """(q, n): how strongly each judgement of the training queries attracts; None for 1 each."""
-    folds: Int64
-    """(q,): the tenth, 0 to 9, that each training query always falls into."""
-    held_out_queries: JudgedQueries
-    held_out_weights: csr_matrix | None
-    """(q, n): how surely each judgement of the held-out queries would attract; None for 1 each."""
-    bystanders: NDArray[np.bool_]
-    """(q,): the held-out queries that share no relevant point with any training query."""
     is_judged: NDArray[np.bool_]
     """(n,): the points with at least one judgement."""
     live_scores: dict[str, float]
@@ -95,12 +86,14 @@ def build_dataset(
     points: ClassifiedPoints,
     *,
     rows: NDArray[np.intp],
+    min_queries: int,
     exact: bool,
     progress: Progress,
 ) -> PlanDataset:
     """Find the unjudged points near each query, and hold a fifth of the queries out.
 
     points: all points in play. rows: those among them that `select_dataset_rows` returns.
+    min_queries: with fewer in the fifth, the others are held out too, each in turn.
     Nothing is written. Raises DatabaseError.
     """
     points = points.select(rows)
@@ -112,23 +105,19 @@ def build_dataset(
         target, query_vectors, ids_in_play, RANKING_DEPTH, exact=exact, progress=progress
     )
     queries = JudgedQueries(query_vectors, matrices.relevance, unjudged.scores)
-    query_hashes = hash_queries(query_vectors)
-    is_held_out = query_hashes < HELD_OUT_SHARE
-    train_queries, held_out_queries = queries.select(~is_held_out), queries.select(is_held_out)
+    first, *other_splits = hold_out_in_turn(
+        queries, matrices, hash_queries(query_vectors), min_queries
+    )
     excluded_counts = {
         "judgements on points that are gone or zero": matrices.missing_count,
         "queries without a usable answer": int((~is_answered).sum()),
         f"queries with unjudged points beyond the nearest {LARGEST_ANSWER}": unjudged.bounded_count,
     }
     return PlanDataset(
+        **vars(first),
+        other_splits=other_splits,
         rows=rows,
         points=points,
-        train_queries=train_queries,
-        weights=matrices.select(~is_held_out).train_weights,
-        folds=_assign_folds(query_hashes[~is_held_out]),
-        held_out_queries=held_out_queries,
-        held_out_weights=matrices.select(is_held_out).train_weights,
-        bystanders=_find_bystanders(train_queries, held_out_queries),
         is_judged=np.isin(np.arange(len(points.ids)), matrices.weights.indices),
         live_scores=measure_live_scores(
             target.collection, select_held_out(judgements), exact=exact, progress=progress
@@ -143,12 +132,6 @@ def build_dataset(
             progress=progress,
         ),
     )
-
-
-def _assign_folds(query_hashes: Float64) -> Int64:
-    """Return the tenth that each hash falls into, of those that are not held out."""
-    positions = (query_hashes - HELD_OUT_SHARE) / (1 - HELD_OUT_SHARE)
-    return np.minimum((positions * BUCKET_COUNT).astype(np.int64), BUCKET_COUNT - 1)
 
 
 def select_dataset_rows(
@@ -180,13 +163,3 @@ def _refuse_unusable_lengths(originals: Float32, target: Target) -> None:
             f'"{target.name}" compares by Euclidean distance and holds vectors that are not of '
             "unit length; only unit-length vectors can be nudged there. Use cosine or dot product"
         )
-
-
-def _find_bystanders(
-    train_queries: JudgedQueries, held_out_queries: JudgedQueries
-) -> NDArray[np.bool_]:
-    train_points = np.unique(train_queries.relevance.indices[train_queries.relevance.data > 0])
-    shared = held_out_queries.relevance[:, train_points]
-    shared.data = (shared.data > 0).astype(np.float64)
-    is_bystander: NDArray[np.bool_] = np.asarray(shared.sum(axis=1)).ravel() == 0
-    return is_bystander

@@ -13,11 +13,8 @@ from nudge_sync.compute.open import open_executor
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector.vectors import angles
 from nudge_sync.feedback.judgements import Judgements
-from nudge_sync.planning.cold_documents import (
-    ColdOutcome,
-    measure_cold_documents,
-    resolve_cold_share,
-)
+from nudge_sync.planning.cold_documents import measure_cold_documents, resolve_cold_share
+from nudge_sync.planning.cross_fit import cross_fit, solve_split
 from nudge_sync.planning.dataset import (
     PlanDataset,
     build_dataset,
@@ -28,10 +25,8 @@ from nudge_sync.planning.lost_inputs import find_lost_revision
 from nudge_sync.planning.model_change import ModelReport, examine_model
 from nudge_sync.planning.plan import Plan, PlanInputs, PlanRows
 from nudge_sync.planning.plan_file_schema import parse_stored_figures
-from nudge_sync.planning.proposal import Proposal
+from nudge_sync.planning.proposal import Proposal, Solution
 from nudge_sync.planning.unjudged.search import choose_similarity
-from nudge_sync.solve.fit import fit
-from nudge_sync.solve.problem import Choice
 from nudge_sync.store import checksum
 from nudge_sync.store.erasure import ErasureState
 from nudge_sync.store.ledger import Ledger, Revision, find_head
@@ -69,9 +64,15 @@ def make_plan(
     if repeated is not None and not model.refusal:
         return replace(repeated, model=model, block_counts=judgements.block_counts)
     dataset = build_dataset(
-        target, judgements, points, rows=rows, exact=settings.solver.exact, progress=progress
+        target,
+        judgements,
+        points,
+        rows=rows,
+        min_queries=settings.gate.min_queries,
+        exact=settings.solver.exact,
+        progress=progress,
     )
-    choice, cold = _solve(target, settings, judgements, dataset, progress)
+    solution = _solve(target, settings, judgements, dataset, progress)
     proposal = Proposal(
         target,
         settings,
@@ -81,12 +82,12 @@ def make_plan(
         lost_revision=find_lost_revision(entries, inputs_digest),
         model=model,
     )
-    gate, planned_vectors = proposal.pass_gate(choice, cold)
+    gate, planned_vectors = proposal.pass_gate(solution)
     differing_rows = proposal.find_differing_rows(planned_vectors)
     return Plan(
         inputs=inputs,
         inputs_digest=inputs_digest,
-        figures=proposal.build_figures(choice, planned_vectors, cold),
+        figures=proposal.build_figures(solution, planned_vectors),
         gate=gate,
         rows=_build_rows(
             points, planned_vectors, _add_unsettled_rows(target, points, differing_rows, entries)
@@ -120,30 +121,34 @@ def _solve(
     judgements: Judgements,
     dataset: PlanDataset,
     progress: Progress,
-) -> tuple[Choice, ColdOutcome | None]:
-    """Choose a method and move the points by it, and measure what that does to cold answers."""
+) -> Solution:
+    """Choose a method, move the points by it, and measure what the gate goes by beside scores."""
     similarity = choose_similarity(target.facts.metric)
     cold_share = resolve_cold_share(settings.solver, judgements.cold_share)
+    share = None if cold_share is None else cold_share.share
     progress("solve", 0, 1)
     with open_executor(settings.compute, settings.solver.threads, progress) as executor:
-        choice = fit(
+        choice = solve_split(
             dataset.points.originals,
-            dataset.train_queries,
-            dataset.folds,
-            method=settings.solver.method,
-            metric=settings.solver.metric,
+            dataset,
+            settings.solver,
+            share,
             similarity=similarity,
-            angle=settings.solver.angle,
-            max_angle=settings.solver.max_angle,
-            weights=dataset.weights,
-            cold_share=None if cold_share is None else cold_share.share,
-            threads=settings.solver.threads,
             executor=executor,
         )
         progress("solve", 1, 1)
+        cross_fitted = cross_fit(
+            dataset,
+            choice,
+            settings.solver,
+            share,
+            similarity=similarity,
+            progress=progress,
+            executor=executor,
+        )
         if cold_share is None:
-            return choice, None
-        return choice, measure_cold_documents(
+            return Solution(choice, cross_fitted, None)
+        cold = measure_cold_documents(
             dataset,
             choice,
             settings,
@@ -152,6 +157,7 @@ def _solve(
             progress=progress,
             executor=executor,
         )
+        return Solution(choice, cross_fitted, cold)
 
 
 def _build_rows(points: ClassifiedPoints, planned_vectors: Float32, rows: list[int]) -> PlanRows:

@@ -22,15 +22,18 @@ from pydantic import (
 from nudge_sync.connector import Float32
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import MetricName
+from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.gate import Gate
 from nudge_sync.planning.plan import ColdFigures, GainFigures, PlanFigures, RecallFigures
 from nudge_sync.store.schema import Count, Digest
 
-PLAN_FORMAT = "nudge-sync plan 3"
-READABLE_FORMATS = ("nudge-sync plan 1", "nudge-sync plan 2", PLAN_FORMAT)
-"""Format 1 has no `cold`, and neither it nor format 2 has `index_recall`."""
+PLAN_FORMAT = "nudge-sync plan 4"
+READABLE_FORMATS = ("nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 3", PLAN_FORMAT)
+"""Format 1 has no `cold`, neither it nor format 2 has `index_recall`, and none before format 4 has
+`fifths` in its `gate`."""
 _FIRST_FORMATS = {"cold": 2, "index_recall": 3}
 """The format that each of the later fields came with."""
+_FIRST_FORMAT_WITH_FIFTHS = 4
 MAX_PLAN_ROWS = 20_000_000
 MAX_HEADER_BYTES = 64 * 2**20
 """Room for the ids of a million drifted points."""
@@ -89,10 +92,11 @@ class StoredGate(_StrictModel):
     queries: Count
     gain: FiniteNumber
     interval: tuple[FiniteNumber, FiniteNumber] = Field(strict=False)
+    fifths: Annotated[int, Field(ge=1, le=FIFTH_COUNT)] = 1
 
     def to_gate(self) -> Gate:
         """Return it as the program uses it."""
-        return Gate(self.passed, self.reasons, self.queries, self.gain, self.interval)
+        return Gate(self.passed, self.reasons, self.queries, self.gain, self.interval, self.fifths)
 
 
 class StoredGain(_StrictModel):
@@ -166,7 +170,9 @@ class StoredFigures(_StrictModel):
 class PlanHeader(StoredFigures):
     """The first line."""
 
-    format: Literal["nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 3"]
+    format: Literal[
+        "nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 3", "nudge-sync plan 4"
+    ]
     rows: Annotated[int, Field(ge=0, le=MAX_PLAN_ROWS)]
     digest: Digest
     collection: ShortText
@@ -180,8 +186,15 @@ class PlanHeader(StoredFigures):
     @model_validator(mode="after")
     def _check_later_fields(self) -> Self:
         number = READABLE_FORMATS.index(self.format) + 1
-        for name, first_format in _FIRST_FORMATS.items():
-            if (name in self.model_fields_set) != (number >= first_format):
+        later_fields = [
+            *(
+                (name, name in self.model_fields_set, first)
+                for name, first in _FIRST_FORMATS.items()
+            ),
+            ("gate.fifths", "fifths" in self.gate.model_fields_set, _FIRST_FORMAT_WITH_FIFTHS),
+        ]
+        for name, is_there, first_format in later_fields:
+            if is_there != (number >= first_format):
                 since = READABLE_FORMATS[first_format - 1]
                 raise ValueError(f"{name} has to stand in {since!r} and later, and nowhere else")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,13 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.planning.cold_documents import ColdOutcome
 from nudge_sync.planning.dataset import PlanDataset
-from nudge_sync.planning.gate import Drift, Gate, HeldOutScores, check_gate
+from nudge_sync.planning.gate import (
+    CrossFittedGains,
+    Drift,
+    Gate,
+    HeldOutScores,
+    check_gate,
+)
 from nudge_sync.planning.held_out import QueryScores
 from nudge_sync.planning.lost_inputs import format_lost_revision
 from nudge_sync.planning.model_change import ModelReport
@@ -38,6 +44,17 @@ _RECALL_WARNING = (
     "[database] for Qdrant, ef or search_params for Milvus), build it anew with a larger "
     "ef_construct or m, or set solver.exact = true"
 )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the solver chose, and what was measured of it."""
+
+    choice: Choice
+    cross_fitted: CrossFittedGains | None
+    """None where nothing moves, and where one fifth of the queries is enough."""
+    cold: ColdOutcome | None
+    """None where answers without feedback are not looked at."""
 
 
 class Proposal:
@@ -67,8 +84,9 @@ class Proposal:
             self._live_scores if is_unmoved else self._score(dataset.points.originals)
         )
 
-    def pass_gate(self, choice: Choice, cold: ColdOutcome | None) -> tuple[Gate, Float32]:
+    def pass_gate(self, solution: Solution) -> tuple[Gate, Float32]:
         """Return the gate's verdict, and the vectors (n, d) that all points in play shall hold."""
+        choice, cold = solution.choice, solution.cold
         scores = self._compare(choice.vectors)
         planned_vectors = self._place(choice.vectors)
         gate = check_gate(
@@ -80,6 +98,7 @@ class Proposal:
             point_count=self._target.facts.points,
             drift=_count_drift(self._points, self._model.seen.revision),
             cold_report=None if cold is None else cold.report,
+            cross_fitted=solution.cross_fitted,
         )
         if self._lost_revision is not None:
             gate = replace(gate, passed=False, reasons=[format_lost_revision(self._lost_revision)])
@@ -99,11 +118,9 @@ class Proposal:
         )
         return [int(row) for row in np.flatnonzero(~is_unchanged)]
 
-    def build_figures(
-        self, choice: Choice, planned_vectors: Float32, cold: ColdOutcome | None
-    ) -> PlanFigures:
+    def build_figures(self, solution: Solution, planned_vectors: Float32) -> PlanFigures:
         """Return the figures of a plan that writes `planned_vectors` (n, d)."""
-        dataset = self._dataset
+        dataset, choice, cold = self._dataset, solution.choice, solution.cold
         planned_scores = self._score(planned_vectors[dataset.rows])
         return PlanFigures(
             metric=self._settings.solver.metric,

@@ -81,6 +81,7 @@ def test_the_page_names_every_field(root):
 GAIN = {"mean": 0.1, "low": 0.0, "high": None, "queries": 7}
 RECALL = {"share": 0.5, "queries": 3, "reference": "exact", "warning": ""}
 RECALL_MISTAKES = ({"share": 1.5}, {"queries": -1}, {"reference": "all"}, {"x": 1})
+GATE = {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0], "fifths": 1}
 HEADER_VALUES: dict[str, list[Any]] = {
     "collection": [None, 3, "", ["docs"], "x" * 1025, {"a": 1}],
     "head": [-1, 1.5, "0", None, True, 2**63],
@@ -102,12 +103,10 @@ HEADER_VALUES: dict[str, list[Any]] = {
         None,
         {},
         {"passed": True},
-        {"passed": "yes", "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0]},
-        {"passed": True, "reasons": [], "queries": 0, "gain": float("nan"), "interval": [0, 0]},
-        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0]},
-        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0, 0]},
-        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": "ab"},
-        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0], "x": 1},
+        *(GATE | wrong for wrong in ({"passed": "yes"}, {"gain": float("nan")}, {"x": 1})),
+        *(GATE | {"interval": interval} for interval in ([0], [0, 0, 0], "ab")),
+        {"passed": True, "reasons": [], "queries": 0, "gain": 0.0, "interval": [0, 0]},
+        *(GATE | {"fifths": fifths} for fifths in (0, 6, "1", None, 1.5)),
     ],
     "drifted": [None, [None], [1.5], [True], [""], [[1]], "abc"],
     "missing": [{"a": 1}, [{}], [2**64]],
@@ -127,7 +126,7 @@ HEADER_VALUES: dict[str, list[Any]] = {
         {"share": 0.5, "source": "log", "warm": None, "cold": 0.1},
     ],
     "index_recall": [{**RECALL, **wrong} for wrong in RECALL_MISTAKES],
-    "format": ["nudge-sync plan 1", "nudge-sync plan 2", "nudge-sync plan 4", "", None, 1],
+    "format": [*(f"nudge-sync plan {number}" for number in (1, 2, 3, 5)), "", None, 1],
     "__class__": ["os.system"],
     "extra": [1],
 }
@@ -191,13 +190,14 @@ def test_no_field_of_a_row_may_be_missing(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_file_of_an_older_format_is_read_without_what_came_later(tmp_path, number):
     missing = ["cold", "index_recall"][number - 1 :]
 
     def make_old(lines: Lines) -> None:
         for name in missing:
             lines[0].pop(name)
+        lines[0]["gate"].pop("fifths")
         lines[0]["format"] = f"nudge-sync plan {number}"
 
     loaded = load_plan(forge_plan_file(tmp_path / "plan", make_old))
@@ -230,7 +230,7 @@ DAMAGES: list[Callable[[bytes], bytes]] = [
     lambda text: b"\n",
     lambda text: b"null\n",
     lambda text: b"[]\n",
-    lambda text: b'"nudge-sync plan 3"\n',
+    lambda text: b'"nudge-sync plan 4"\n',
     lambda text: b"\xff\xfe" + text,
     lambda text: b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
     lambda text: b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",

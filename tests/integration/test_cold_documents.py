@@ -91,7 +91,7 @@ def test_summaries_and_files_hold_numbers_and_null(target: Target, tmp_path: Pat
     assert json.loads(text)["cold"]["cold"].keys() == {"mean", "low", "high", "queries"}
     save_plan(plan, tmp_path / "plan.jsonl")
     header = (tmp_path / "plan.jsonl").read_text(encoding="utf-8").splitlines()[0]
-    assert json.loads(header, parse_constant=refuse_constant)["format"] == "nudge-sync plan 3"
+    assert json.loads(header, parse_constant=refuse_constant)["format"] == "nudge-sync plan 4"
     assert load_plan(tmp_path / "plan.jsonl").figures == plan.figures
 
 

@@ -79,9 +79,36 @@ def tools(shared_data: Path) -> SharedDataset:
     return load_dataset(shared_data / "metatool-minilm", every=4)
 
 
+@pytest.fixture(scope="module")
+def few(shared_data: Path) -> SharedDataset:
+    return load_dataset(shared_data / "metatool-minilm", every=25)
+
+
 def test_true_answers_pass(tools: SharedDataset) -> None:
     """Labels that are right pass, so the refusals below have a reason."""
     assert cycle.apply(make_target(tools, tools.answers), SETTINGS).written > 100
+
+
+def test_true_answers_of_a_small_log_pass(few: SharedDataset) -> None:
+    """Its fifth has fewer queries than the gate asks for; all fifths together have enough."""
+    report = cycle.apply(make_target(few, few.answers), SETTINGS)
+    assert report.outcome == "applied"
+    assert report.plan.gate.fifths > 1
+    held_out = report.plan.figures.queries["held"]
+    assert held_out < SETTINGS.gate.min_queries <= report.plan.gate.queries
+
+
+def test_shuffled_judgements_of_a_small_log(few: SharedDataset) -> None:
+    """A method that is named does not ask whether judgements fit, so the gate has to."""
+    points = np.random.default_rng(0).permutation([point for _, point in few.answers])
+    shuffled = list(zip((query for query, _ in few.answers), points.tolist(), strict=True))
+    named = CollectionSettings(
+        solver=SolverSettings(method="nudge-n", cold_share="off", threads=1),
+        gate=GateSettings(max_drifted_share=1),
+    )
+    why = assert_refused(make_target(few, shuffled), few, named)
+    assert "5 of 5 fifths of the log held out in turn, gain" in why
+    assert "not shown to help" in why
 
 
 def test_a_collection_that_nudging_does_not_help(shared_data: Path) -> None:

@@ -28,7 +28,7 @@ from tests.support.sample_collection import (
 from tests.support.unit_vectors import normalise_rows
 
 FAILING_GATE = SETTINGS.model_copy(
-    update={"gate": SETTINGS.gate.model_copy(update={"min_queries": QUERIES})}
+    update={"gate": SETTINGS.gate.model_copy(update={"min_queries": QUERIES + 1})}
 )
 UNSUSPECTING = SETTINGS.model_copy(
     update={"gate": SETTINGS.gate.model_copy(update={"max_drifted_share": 1.0})}

@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
 from nudge_sync.connector import Float32, Metric
 from nudge_sync.feedback.judgements import Judgements, load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.planning.dataset import (
+    PlanDataset,
+    build_dataset,
+    read_points_in_play,
+    select_dataset_rows,
+)
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.sample_collection import SyntheticData, make_synthetic_data
@@ -79,3 +86,18 @@ def _make_target(metric: Metric) -> tuple[Target, SyntheticData]:
 def _store_events(target: Target, data: SyntheticData, events: list[Event]) -> JudgedCollection:
     target.events.put([to_event_record(event) for event in events])
     return JudgedCollection(target, data, load_judgements(target, SETTINGS))
+
+
+def build_plan_dataset(judged: JudgedCollection) -> PlanDataset:
+    """Return what a plan of the collection is made from."""
+    points = read_points_in_play(judged.target, judged.judgements, ignore_progress)
+    rows = select_dataset_rows(judged.target, judged.judgements, points)
+    return build_dataset(
+        judged.target,
+        judged.judgements,
+        points,
+        rows=rows,
+        min_queries=100,
+        exact=False,
+        progress=ignore_progress,
+    )

@@ -44,7 +44,13 @@ def dataset(tmp_path_factory) -> PlanDataset:
         points = read_points_in_play(target, judgements, ignore_progress)
         rows = select_dataset_rows(target, judgements, points)
         return build_dataset(
-            target, judgements, points, rows=rows, exact=False, progress=ignore_progress
+            target,
+            judgements,
+            points,
+            rows=rows,
+            min_queries=1,
+            exact=False,
+            progress=ignore_progress,
         )
 
 

@@ -12,7 +12,6 @@ from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.planning.dataset import (
     PlanDataset,
-    build_dataset,
     find_points_without_feedback,
     read_points_in_play,
     select_dataset_rows,
@@ -22,17 +21,10 @@ from nudge_sync.store.target import open_target
 from tests.support.judged_collection import (
     SETTINGS,
     JudgedCollection,
+    build_plan_dataset,
     make_clicked_collection,
     make_labelled_collection,
 )
-
-
-def build(judged: JudgedCollection) -> PlanDataset:
-    points = read_points_in_play(judged.target, judged.judgements, ignore_progress)
-    rows = select_dataset_rows(judged.target, judged.judgements, points)
-    return build_dataset(
-        judged.target, judged.judgements, points, rows=rows, exact=False, progress=ignore_progress
-    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,7 @@ def labelled() -> JudgedCollection:
 
 @pytest.fixture(scope="module")
 def dataset(labelled) -> PlanDataset:
-    return build(labelled)
+    return build_plan_dataset(labelled)
 
 
 def test_a_fifth_of_the_queries_is_held_out_and_the_rest_falls_into_tenths(labelled, dataset):
@@ -74,7 +66,7 @@ def test_bystanders_share_no_relevant_point_with_a_training_query(dataset):
 
 
 def test_labels_need_no_weights_and_clicks_bring_their_own(dataset):
-    clicked = build(make_clicked_collection())
+    clicked = build_plan_dataset(make_clicked_collection())
 
     assert dataset.weights is None
     assert clicked.weights.shape == clicked.train_queries.relevance.shape
@@ -94,7 +86,7 @@ def test_what_is_left_out_is_counted():
     gone = judged.data.answers[0]
     judged.target.database.store.delete("docs", [gone])
 
-    dataset = build(judged)
+    dataset = build_plan_dataset(judged)
 
     unanswered = judged.data.answers[:300].count(gone)
     assert dataset.excluded_counts == {
@@ -138,4 +130,4 @@ def test_vectors_that_cannot_be_moved_are_refused(metric, vector, words):
     judged.target.database.store.upsert("docs", [judged.data.answers[0]], vector[None])
 
     with pytest.raises(UnsupportedCollection, match=words):
-        build(judged)
+        build_plan_dataset(judged)

@@ -11,6 +11,7 @@ from scipy import stats
 from nudge_sync.config import GateSettings
 from nudge_sync.planning.gate import (
     TYPICAL_GAIN_DEVIATION,
+    CrossFittedGains,
     Drift,
     Gate,
     HeldOutScores,
@@ -97,6 +98,54 @@ def test_the_interval_is_students() -> None:
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     assert confidence_interval(values, 0.95) == pytest.approx(expected)
     assert confidence_interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)
+
+
+def judge_fifths(
+    scores: HeldOutScores, gains: np.ndarray, bystanders: np.ndarray | None = None, fifths: int = 5
+) -> Gate:
+    nobody = np.zeros(len(gains), bool)
+    cross_fitted = CrossFittedGains(gains, nobody if bystanders is None else bystanders, fifths)
+    return check_gate(
+        scores,
+        SETTINGS,
+        method="nudge-n",
+        moved_count=10,
+        point_count=100,
+        cross_fitted=cross_fitted,
+    )
+
+
+@pytest.mark.parametrize(("fifths", "factor"), [(5, 1.5), (4, np.sqrt(2)), (2, np.sqrt(1.5))])
+def test_fifths_that_chose_for_each_other_widen_the_interval(fifths: int, factor: float) -> None:
+    gains = np.random.default_rng(1).normal(0.05, 0.2, 80)
+    gate = judge_fifths(make_scores(0.1, queries=20), gains, fifths=fifths)
+    low, high = confidence_interval(gains, 0.95)
+    margin = factor * (high - low) / 2
+    assert gate.interval == pytest.approx((gains.mean() - margin, gains.mean() + margin))
+    assert (gate.queries, gate.fifths) == (80, fifths)
+    assert gate.gain == pytest.approx(gains.mean())
+    smallest = estimate_smallest_gain(80, 0.95, fifths)
+    assert smallest == pytest.approx(factor * estimate_smallest_gain(80, 0.95))
+
+
+def test_all_fifths_decide_but_the_first_alone_is_compared_with_what_is_live() -> None:
+    gains = np.tile([0.0, 0.2], 40)
+    assert judge_fifths(make_scores(0.1, queries=20), gains).passed
+    assert not judge_scores(make_scores(0.1, queries=20)).passed
+    (reason,) = judge_fifths(make_scores(0.1, queries=20, live_gain=0.2), gains).reasons
+    assert "against what is live now" in reason
+
+
+def test_too_few_queries_in_all_fifths_are_refused() -> None:
+    (reason,) = judge_fifths(make_scores(0.1, queries=10), np.tile([0.1, 0.2], 24)).reasons
+    assert "only 48 queries, 5 of 5 fifths of the log held out in turn, have an answer" in reason
+
+
+def test_bystanders_of_all_fifths_may_lose_no_more_than_is_accepted() -> None:
+    gains = np.concatenate([np.full(10, -0.02), np.tile([0.1, 0.2], 40)])
+    bystanders = np.arange(len(gains)) < 10
+    (reason,) = judge_fifths(make_scores(0.1, queries=20), gains, bystanders).reasons
+    assert "10 held-out queries that share no answer with the rest" in reason
 
 
 def make_cold_report(mean: float, margin: float) -> ColdReport:

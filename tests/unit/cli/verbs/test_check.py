@@ -55,13 +55,14 @@ def test_the_smallest_gain_that_the_feedback_can_show_is_said(
     untouched_workspace: Workspace, tmp_path
 ):
     empty = untouched_workspace.run("check")["collections"]["docs"]
-    assert empty["held_out"] == {"queries": 0, "smallest_gain": None}
+    assert empty["held_out"] == {"queries": 0, "fifths": 5, "smallest_gain": None}
 
     workspace = untouched_workspace.copy_to(tmp_path / "judged")
     workspace.run("feedback", "import", str(workspace.feedback_path))
     result = workspace.run("check")
     held_out = result["collections"]["docs"]["held_out"]
     assert held_out["queries"] == workspace.run("plan")["queries"]["held"]
+    assert held_out["fifths"] == workspace.run("plan")["gate"]["fifths"] == 1
     assert 0 < held_out["smallest_gain"] < 1
     points = f"about {100 * held_out['smallest_gain']:.1f} points or more"
     assert any(points in note for note in result["notes"])

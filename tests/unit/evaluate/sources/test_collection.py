@@ -44,7 +44,13 @@ def build_plan_dataset(judged: JudgedCollection):
     points = read_points_in_play(judged.target, judged.judgements, ignore_progress)
     rows = select_dataset_rows(judged.target, judged.judgements, points)
     return build_dataset(
-        judged.target, judged.judgements, points, rows=rows, exact=False, progress=ignore_progress
+        judged.target,
+        judged.judgements,
+        points,
+        rows=rows,
+        min_queries=1,
+        exact=False,
+        progress=ignore_progress,
     )
 
 

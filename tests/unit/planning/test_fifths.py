@@ -1,0 +1,78 @@
+"""Each query is held out once, the first fifth is that of every cycle, and large logs have one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from nudge_sync.planning.fifths import (
+    FIFTH_COUNT,
+    count_evidence,
+    hold_out_fifth,
+    hold_out_in_turn,
+)
+from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
+from nudge_sync.planning.judgement_matrices import JudgementMatrices
+from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
+from tests.support.judged_collection import make_labelled_collection
+
+
+def make_queries(count: int) -> tuple[JudgedQueries, JudgementMatrices, np.ndarray]:
+    """Return queries whose only number and only answer is their row."""
+    numbers = np.arange(count, dtype=np.float32)[:, None]
+    relevance = csr_matrix(np.eye(count))
+    queries = JudgedQueries(numbers, relevance, np.zeros((count, 10), np.float32))
+    matrices = JudgementMatrices(relevance, relevance, has_only_labels=False, missing_count=0)
+    return queries, matrices, hash_queries(numbers)
+
+
+def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
+    queries, matrices, hashes = make_queries(300)
+    splits = hold_out_in_turn(queries, matrices, hashes, 100)
+    assert len(splits) == FIFTH_COUNT
+    held_out = np.concatenate([split.held_out_queries.vectors[:, 0] for split in splits])
+    assert sorted(held_out.tolist()) == list(range(300))
+    for split in splits:
+        train = split.train_queries.vectors[:, 0].tolist()
+        assert sorted([*train, *split.held_out_queries.vectors[:, 0]]) == list(range(300))
+        assert split.weights is not None
+        assert (split.weights != split.train_queries.relevance).nnz == 0
+        assert split.bystanders.all()
+
+
+def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
+    queries, matrices, hashes = make_queries(300)
+    first = hold_out_in_turn(queries, matrices, hashes, 100)[0]
+    expected = np.flatnonzero(hashes < HELD_OUT_SHARE)
+    assert first.held_out_queries.vectors[:, 0].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("fifth", range(FIFTH_COUNT))
+def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None:
+    queries, matrices, hashes = make_queries(4000)
+    split = hold_out_fifth(queries, matrices, hashes, fifth)
+    counts = np.bincount(split.folds, minlength=BUCKET_COUNT)
+    assert len(counts) == BUCKET_COUNT
+    # The standard deviation of each count is about 17.
+    assert counts.tolist() == pytest.approx([320] * BUCKET_COUNT, abs=80)
+
+
+def test_with_queries_enough_the_first_fifth_is_held_out_alone() -> None:
+    queries, matrices, hashes = make_queries(300)
+    enough = int((hashes < HELD_OUT_SHARE).sum())
+    (only,) = hold_out_in_turn(queries, matrices, hashes, enough)
+    assert len(only.held_out_queries) == enough
+    assert len(hold_out_in_turn(queries, matrices, hashes, enough + 1)) == FIFTH_COUNT
+
+
+def test_evidence_is_every_answered_query_of_a_small_log() -> None:
+    judgements = make_labelled_collection().judgements
+    enough = int((hash_queries(judgements.query_vectors) < HELD_OUT_SHARE).sum())
+    assert count_evidence(judgements, enough) == (enough, 1)
+    assert count_evidence(judgements, enough + 1) == (300, FIFTH_COUNT)
+    gains = judgements.expected_gains
+    unanswered = replace(judgements, expected_gains=replace(gains, gains=-np.abs(gains.gains)))
+    assert count_evidence(unanswered, 1) == (0, FIFTH_COUNT)
