@@ -152,7 +152,7 @@ class IdEncoder:
         return -1 - self._other_ids.setdefault(id_, len(self._other_ids))
 
 
-def inverse_permutation(order: Int64) -> Int32:
+def inverse_permutation(order: Int32) -> Int32:
     """Return the position of each row in an order of all rows, (n,)."""
     inverse = np.empty(len(order), np.int32)
     inverse[order] = np.arange(len(order), dtype=np.int32)
