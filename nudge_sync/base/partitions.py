@@ -49,9 +49,28 @@ class Partitions:
 
     def read(self, partition: int) -> list[NDArray[Any]]:
         """Return the columns of a partition."""
-        bounds = [(int(each[partition]), int(each[partition + 1])) for each in self._bounds]
+        return self._read_ranges(self._list_ranges(partition))
+
+    def read_parts(self, partition: int) -> Iterator[list[NDArray[Any]]]:
+        """Yield the columns of a partition in parts of at most `ROWS_PER_PART` rows; what one call
+        of `add` gave it is one part at least.
+        """
+        ranges = self._list_ranges(partition)
+        while ranges:
+            taken = [ranges.pop(0)]
+            size = taken[0][1] - taken[0][0]
+            while ranges and size + ranges[0][1] - ranges[0][0] <= spooled.ROWS_PER_PART:
+                size += ranges[0][1] - ranges[0][0]
+                taken.append(ranges.pop(0))
+            yield self._read_ranges(taken)
+
+    def _list_ranges(self, partition: int) -> list[tuple[int, int]]:
+        ranges = ((int(each[partition]), int(each[partition + 1])) for each in self._bounds)
+        return [(start, stop) for start, stop in ranges if start < stop]
+
+    def _read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[NDArray[Any]]:
         return [
-            np.concatenate([np.zeros(0, column.dtype), *(column.read(*each) for each in bounds)])
+            np.concatenate([np.zeros(0, column.dtype), *(column.read(*each) for each in ranges)])
             for column in self._columns
         ]
 
