@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import IO, Any
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,7 @@ class SpooledColumn:
         with _explain_full_disk(), self._lock:
             if self._file is None:
                 self._file = _open_file()
+                finalize(self, self._file.close)
             self._file.seek(self._file_bytes)
             self._file.write(self._pending)
             self._file.flush()
