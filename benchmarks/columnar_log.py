@@ -2,7 +2,7 @@
 
 python benchmarks/columnar_log.py [--events 1000000] [--queries 10000] [--shown 10]
                                   [--dimension 384] [--folder FOLDER] [--no-records] [--digest]
-                                  [--groups]
+                                  [--whole] [--groups]
 
 Makes up searches and clicks, two a search, as Parquet files, unless the folder has them already.
 Then three processes, so that each has a peak of its own: DuckDB alone, which groups the clicks by
@@ -12,7 +12,7 @@ the click model after it; and the same record by record, of the first files alon
 Prints seconds, rows a second, their ratio to DuckDB alone, and the peak memory of each process
 above what it had before reading, also for each event: its own memory, and with the pages of mapped
 files, which the system takes back when it needs them. With `--digest` also a digest of every bit
-that the click model says.
+that the click model says. With `--whole` also the same log all in memory, in one part.
 `--groups` asks instead what a log would shrink to if DuckDB counted its clicks: one row for each
 query vector, point, rank and client that a click has, and the same without clients.
 """
@@ -36,6 +36,7 @@ import numpy as np
 import pyarrow as pa
 from common.memory import MemoryPeak, watch_memory
 
+from nudge_sync.base import spooled
 from nudge_sync.base.threads import count_cores
 from nudge_sync.feedback.clicks.pipeline import estimate_relevance
 from nudge_sync.feedback.clicks.relevance import PairRelevance
@@ -173,7 +174,9 @@ def measure(route: str, folder: str, dimension: int, *, with_digest: bool) -> No
         if route == "duckdb":
             group_by(folder)
         else:
-            by_columns = route == "columns"
+            by_columns = route != "records"
+            if route == "whole":
+                spooled.MEMORY_BYTES = spooled.ROWS_PER_PART = 2**62
             log, settings = read_log(
                 folder, dimension, by_columns=by_columns, files="*" if by_columns else "0" * 12
             )
@@ -217,6 +220,8 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
     print(f"{args.events} events, {args.events // CLICKS} searches, {args.queries} queries")
     report("", [baseline], None, args.events, rows)
     report("by columns, ", run("columns", folder, args), baseline, args.events, rows)
+    if args.whole:
+        report("in memory, ", run("whole", folder, args), baseline, args.events, rows)
     if args.records:
         first = min(BLOCK, args.events)
         steps = run("records", folder, args)
@@ -253,7 +258,10 @@ def main() -> None:
     parser.add_argument("--records", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--groups", action="store_true")
     parser.add_argument("--digest", action="store_true")
-    parser.add_argument("--route", choices=("duckdb", "columns", "records"), help=argparse.SUPPRESS)
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument(
+        "--route", choices=("duckdb", "columns", "whole", "records"), help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     if args.route:
         measure(args.route, str(args.folder), args.dimension, with_digest=args.digest)

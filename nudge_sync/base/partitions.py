@@ -85,8 +85,8 @@ def count_partitions(rows: int) -> int:
 
 def spread(numbers: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Return a partition for each number, (n,), the same for the same; `count` are filled alike."""
-    scattered = numbers.astype(np.uint64) * _MULTIPLIER >> np.uint64(32)
-    return np.asarray(scattered % np.uint64(count), np.int64)
+    mixed = numbers.astype(np.uint64) * _MULTIPLIER >> np.uint64(32)
+    return np.asarray(mixed % np.uint64(count), np.int64)
 
 
 def choose_bounds(keys: NDArray[Any], count: int) -> NDArray[Any]:

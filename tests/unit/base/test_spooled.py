@@ -69,9 +69,9 @@ def test_rows_lie_in_their_partition_in_the_order_in_which_they_came(batches, ro
 @given(st.lists(st.integers(0, 2**31 - 1), min_size=1), st.integers(1, 6))
 def test_partitions_hold_equal_numbers_together_and_bounds_keep_their_order(numbers, count):
     keys = np.array(numbers, np.int64)
-    scattered = spread(keys, count)
-    assert scattered.tolist() == spread(np.array(numbers, np.int32), count).tolist()
-    assert 0 <= scattered.min() <= scattered.max() < count
+    mixed = spread(keys, count)
+    assert mixed.tolist() == spread(np.array(numbers, np.int32), count).tolist()
+    assert 0 <= mixed.min() <= mixed.max() < count
     ordered = np.searchsorted(choose_bounds(keys, count), np.sort(keys), side="right")
     assert (np.diff(ordered) >= 0).all()
     assert ordered.max() < count
