@@ -27,6 +27,8 @@ ROWS_PER_PART = 2**20
 """Rows of a large column that are worked on at a time. The size changes no bit of any result."""
 _BLOCK_BYTES = 2**20
 _maps: WeakSet[mmap.mmap] = WeakSet()
+_maps_lock = Lock()
+"""Held while the set of maps is changed or gone through."""
 
 
 class SpooledColumn:
@@ -47,7 +49,8 @@ class SpooledColumn:
     def extend(self, values: Iterable[Any]) -> None:
         """Append the values. Raises DiskFull."""
         array = values if isinstance(values, np.ndarray) else np.array(list(values), self.dtype)
-        self._pending += np.ascontiguousarray(array, self.dtype).tobytes()
+        if len(array):
+            self._pending += memoryview(np.ascontiguousarray(array, self.dtype)).cast("B")
         limit = MEMORY_BYTES if self._file is None else _BLOCK_BYTES
         if len(self._pending) > limit:
             self._write()
@@ -70,7 +73,8 @@ class SpooledColumn:
             return _view(self._pending, self.dtype)
         self._write()
         mapped = mmap.mmap(self._file.fileno(), self._file_bytes, access=mmap.ACCESS_READ)
-        _maps.add(mapped)
+        with _maps_lock:
+            _maps.add(mapped)
         return _view(mapped, self.dtype)
 
     def tolist(self) -> list[Any]:
@@ -134,6 +138,8 @@ def compute_column(
 
 def release_pages() -> None:
     """Let go of the pages of all mapped files; they are read again when they are needed."""
-    for mapped in list(_maps):
+    with _maps_lock:
+        maps = list(_maps)
+    for mapped in maps:
         with suppress(OSError, ValueError, AttributeError):
             mapped.madvise(mmap.MADV_DONTNEED)
