@@ -11,8 +11,9 @@ the click model after it; and the same record by record, of the first files alon
 `--no-records`).
 Prints seconds, rows a second, their ratio to DuckDB alone, and the peak memory of each process
 above what it had before reading, also for each event: its own memory, and with the pages of mapped
-files, which the system takes back when it needs them. With `--digest` also a digest of every bit
-that the click model says. With `--whole` also the same log all in memory, in one part.
+files, which the system takes back when it needs them; and the size of temporary files. With
+`--digest` also a digest of every bit that the click model says. With `--whole` also the same log
+all in memory, in one part.
 `--groups` asks instead what a log would shrink to if DuckDB counted its clicks: one row for each
 query vector, point, rank and client that a click has, and the same without clients.
 """
@@ -27,8 +28,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
+from threading import Event, Thread
 from typing import Any
 
 import duckdb
@@ -195,11 +198,41 @@ def watch_step(name: str) -> Iterator[dict[str, Any]]:
     """Yield the figures of what is done inside; they are there once it is done."""
     step: dict[str, Any] = {"name": name}
     start, busy = time.perf_counter(), time.process_time()
-    with watch_memory() as peak:
+    with watch_memory() as peak, watch_files() as sizes:
         yield step
     step["seconds"], step["cpu"] = time.perf_counter() - start, time.process_time() - busy
     step["own"] = peak.anonymous - BEFORE.anonymous
     step["resident"] = peak.resident - BEFORE.resident
+    step["files"] = max(sizes)
+
+
+@contextmanager
+def watch_files() -> Iterator[list[float]]:
+    """Look all the time at how large the temporary files of this process are, in MiB."""
+    sizes, stop = [measure_files()], Event()
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            sizes.append(measure_files())
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def measure_files() -> float:
+    """Return the MiB of all open files without a name."""
+    sizes: dict[int, int] = {}
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            status = link.stat()
+            if S_ISREG(status.st_mode) and not status.st_nlink:
+                sizes[status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values()) / 2**20
 
 
 def run(route: str, folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -244,7 +277,8 @@ def report(
             f"{name}{step['name']}: {step['seconds']:.1f} s on the clock, {step['cpu']:.1f} s of "
             f"processor, {rows / step['seconds']:.0f} rows/s{ratio}; peak {step['own']:.0f} MB of "
             f"its own, {step['own'] * 2**20 / events:.1f} bytes an event, {step['resident']:.0f} "
-            f"MB with pages of files {step.get('digest', '')}"
+            f"MB with pages of files, {step['files']:.0f} MB in temporary files "
+            f"{step.get('digest', '')}"
         )
 
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.errors import DiskFull
 
-MEMORY_BYTES = 2**24
+MEMORY_BYTES = 2**22
 """What is longer lies in a file."""
-ROWS_PER_PART = 2**20
+ROWS_PER_PART = 2**19
 """Rows of a large column that are worked on at a time. The size changes no bit of any result."""
 _BLOCK_BYTES = 2**20
 _maps: WeakSet[mmap.mmap] = WeakSet()
@@ -49,8 +49,7 @@ class SpooledColumn:
     def extend(self, values: Iterable[Any]) -> None:
         """Append the values. Raises DiskFull."""
         array = values if isinstance(values, np.ndarray) else np.array(list(values), self.dtype)
-        if len(array):
-            self._pending += memoryview(np.ascontiguousarray(array, self.dtype)).cast("B")
+        self._pending += np.ascontiguousarray(array, self.dtype).view(np.uint8).data
         limit = MEMORY_BYTES if self._file is None else _BLOCK_BYTES
         if len(self._pending) > limit:
             self._write()

@@ -26,7 +26,7 @@ from nudge_sync.feedback.log.strings import PackedStrings
 
 _LIST_BATCH_SIZE = 2**17
 """Lists of shown points that are moved at a time."""
-_LISTS_SHARE = 16
+_LISTS_SHARE = 8
 """So many fewer searches than other rows are distributed at a time, since each has a list."""
 
 
