@@ -1,14 +1,19 @@
-"""A log in Parquet files read into columns, beside a bare group-by of DuckDB over the same columns.
+"""A log in Parquet files turned into judgements, beside a bare group-by of DuckDB over its columns.
 
 python benchmarks/columnar_log.py [--events 1000000] [--queries 10000] [--shown 10]
-                                  [--dimension 384] [--folder FOLDER] [--no-records] [--groups]
+                                  [--dimension 384] [--folder FOLDER] [--no-records] [--digest]
+                                  [--whole] [--groups]
 
 Makes up searches and clicks, two a search, as Parquet files, unless the folder has them already.
 Then three processes, so that each has a peak of its own: DuckDB alone, which groups the clicks by
-query, point and action and reads every column of the searches; `load_log`, column by column; and
-`load_log` record by record, of the first files alone (not with `--no-records`).
+query, point and action and reads every column of the searches; `load_log`, column by column, and
+the click model after it; and the same record by record, of the first files alone (not with
+`--no-records`).
 Prints seconds, rows a second, their ratio to DuckDB alone, and the peak memory of each process
-above what it had before reading, also for each event.
+above what it had before reading, also for each event: its own memory, and with the pages of mapped
+files, which the system takes back when it needs them; and the size of temporary files. With
+`--digest` also a digest of every bit that the click model says. With `--whole` also the same log
+all in memory, in one part.
 `--groups` asks instead what a log would shrink to if DuckDB counted its clicks: one row for each
 query vector, point, rank and client that a click has, and the same without clients.
 """
@@ -16,19 +21,30 @@ query vector, point, rank and client that a click has, and the same without clie
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
+from threading import Event, Thread
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+from common.memory import MemoryPeak, watch_memory
 
+from nudge_sync.base import spooled
 from nudge_sync.base.threads import count_cores
+from nudge_sync.feedback.clicks.pipeline import estimate_relevance
+from nudge_sync.feedback.clicks.relevance import PairRelevance
+from nudge_sync.feedback.judgements import build_judgements
+from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.external import open_feedback
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import EventLog, FeedbackSettings, SearchLog
@@ -36,6 +52,9 @@ from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
 
 CLICKS, POINTS, BLOCK = 2, 100_000, 500_000
+BEFORE = MemoryPeak()
+"""What this process has before it reads anything."""
+BEFORE.look()
 CLICK_ROWS = """
     SELECT format('search {:012d}', number) AS query_id, point, 'click' AS action, rank AS position,
         make_timestamp(1700000000000000 + number * 1000000) AS time,
@@ -116,7 +135,9 @@ class RecordByRecord:
         self.scan, self.get = records.scan, records.get
 
 
-def read_log(folder: str, dimension: int, *, by_columns: bool, files: str = "*") -> None:
+def read_log(
+    folder: str, dimension: int, *, by_columns: bool, files: str = "*"
+) -> tuple[Log, FeedbackSettings]:
     store = MemoryStore()
     store.create("docs", dimension)
     target = open_target(MemoryDatabase(store), "docs")
@@ -137,35 +158,88 @@ def read_log(folder: str, dimension: int, *, by_columns: bool, files: str = "*")
     records: Any = (feedback.queries, feedback.events)
     if not by_columns:
         records = tuple(map(RecordByRecord, records))
-    log = load_log(*records, settings, dimension)
-    print(f"{len(log.behaviour)} events, {len(log.searches.time)} searches", file=sys.stderr)
+    return load_log(*records, settings, dimension), settings
 
 
-def read_peak_mb() -> float:
-    # Not from getrusage, whose peak a process inherits from the one that started it.
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
+def digest_estimates(log: Log, settings: FeedbackSettings) -> str:
+    """Return a digest of every bit that the click model says of queries and points."""
+    estimates, digest = estimate_relevance(log, settings), hashlib.sha256()
+    columns = [getattr(estimates.pairs, name) for name in PairRelevance.__slots__]
+    for column in (*columns, estimates.weights, estimates.expected_gain):
+        digest.update(column.tobytes())
+    digest.update(repr((estimates.funnel, log.action_counts)).encode())
+    return digest.hexdigest()[:16]
 
 
-def measure(route: str, folder: str, dimension: int) -> None:
-    """Run one route in this process, and print its figures as JSON."""
-    baseline, start, busy = read_peak_mb(), time.perf_counter(), time.process_time()
-    if route == "duckdb":
-        group_by(folder)
-    else:
-        by_columns = route == "columns"
-        read_log(folder, dimension, by_columns=by_columns, files="*" if by_columns else "0" * 12)
-    seconds, processor = time.perf_counter() - start, time.process_time() - busy
-    print(json.dumps({"seconds": seconds, "cpu": processor, "mb": read_peak_mb() - baseline}))
+def measure(route: str, folder: str, dimension: int, *, with_digest: bool) -> None:
+    """Run one route in this process, and print the figures of each of its steps as JSON."""
+    with watch_step("DuckDB alone" if route == "duckdb" else "read") as step:
+        if route == "duckdb":
+            group_by(folder)
+        else:
+            by_columns = route != "records"
+            if route == "whole":
+                spooled.MEMORY_BYTES = spooled.ROWS_PER_PART = 2**62
+            log, settings = read_log(
+                folder, dimension, by_columns=by_columns, files="*" if by_columns else "0" * 12
+            )
+    print(json.dumps(step))
+    if route != "duckdb":
+        with watch_step("click model") as step:
+            judgements = build_judgements(log, settings)
+        print(f"{len(judgements)} judgements", file=sys.stderr)
+        if with_digest:
+            step["digest"] = digest_estimates(log, settings)
+        print(json.dumps(step))
 
 
-def run(route: str, folder: Path, dimension: int) -> dict[str, float]:
+@contextmanager
+def watch_step(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the figures of what is done inside; they are there once it is done."""
+    step: dict[str, Any] = {"name": name}
+    start, busy = time.perf_counter(), time.process_time()
+    with watch_memory() as peak, watch_files() as sizes:
+        yield step
+    step["seconds"], step["cpu"] = time.perf_counter() - start, time.process_time() - busy
+    step["own"] = peak.anonymous - BEFORE.anonymous
+    step["resident"] = peak.resident - BEFORE.resident
+    step["files"] = max(sizes)
+
+
+@contextmanager
+def watch_files() -> Iterator[list[float]]:
+    """Look all the time at how large the temporary files of this process are, in MiB."""
+    sizes, stop = [measure_files()], Event()
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            sizes.append(measure_files())
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def measure_files() -> float:
+    """Return the MiB of all open files without a name."""
+    sizes: dict[int, int] = {}
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            status = link.stat()
+            if S_ISREG(status.st_mode) and not status.st_nlink:
+                sizes[status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values()) / 2**20
+
+
+def run(route: str, folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, "--route", route, "--folder", str(folder)]
-    done = subprocess.run(
-        [*command, "--dimension", str(dimension)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
+    command += ["--dimension", str(args.dimension), *(["--digest"] if args.digest else [])]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return list(map(json.loads, done.stdout.splitlines()))
 
 
 def compare(folder: Path, args: argparse.Namespace) -> None:
@@ -174,34 +248,38 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
     if args.groups:
         count_groups(folder, args)
         return
-    baseline = run("duckdb", folder, args.dimension)
+    [baseline] = run("duckdb", folder, args)
     rows = args.events + args.events // CLICKS
     print(f"{args.events} events, {args.events // CLICKS} searches, {args.queries} queries")
-    report("DuckDB alone", baseline, baseline, args.events, rows)
-    report("by columns", run("columns", folder, args.dimension), baseline, args.events, rows)
+    report("", [baseline], None, args.events, rows)
+    report("by columns, ", run("columns", folder, args), baseline, args.events, rows)
+    if args.whole:
+        report("in memory, ", run("whole", folder, args), baseline, args.events, rows)
     if args.records:
         first = min(BLOCK, args.events)
-        figures = run("records", folder, args.dimension)
-        report(f"record by record, {first} events", figures, None, first, first + first // CLICKS)
+        steps = run("records", folder, args)
+        report(f"{first} events one by one, ", steps, None, first, first + first // CLICKS)
 
 
 def report(
     name: str,
-    figures: dict[str, float],
+    steps: list[dict[str, Any]],
     baseline: dict[str, float] | None,
     events: int,
     rows: int,
 ) -> None:
-    ratio = ""
-    if baseline:
-        clock, busy = figures["seconds"] / baseline["seconds"], figures["cpu"] / baseline["cpu"]
-        ratio = f", {clock:.1f} x DuckDB alone ({busy:.1f} x its processor time)"
-    bytes_an_event = figures["mb"] * 2**20 / events
-    print(
-        f"{name}: {figures['seconds']:.1f} s on the clock, {figures['cpu']:.1f} s of processor, "
-        f"{rows / figures['seconds']:.0f} rows/s{ratio}; "
-        f"peak {figures['mb']:.0f} MB, {bytes_an_event:.0f} bytes an event"
-    )
+    for step in steps:
+        ratio = ""
+        if baseline:
+            clock, busy = step["seconds"] / baseline["seconds"], step["cpu"] / baseline["cpu"]
+            ratio = f", {clock:.1f} x DuckDB alone ({busy:.1f} x its processor time)"
+        print(
+            f"{name}{step['name']}: {step['seconds']:.1f} s on the clock, {step['cpu']:.1f} s of "
+            f"processor, {rows / step['seconds']:.0f} rows/s{ratio}; peak {step['own']:.0f} MB of "
+            f"its own, {step['own'] * 2**20 / events:.1f} bytes an event, {step['resident']:.0f} "
+            f"MB with pages of files, {step['files']:.0f} MB in temporary files "
+            f"{step.get('digest', '')}"
+        )
 
 
 def main() -> None:
@@ -213,10 +291,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--records", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--groups", action="store_true")
-    parser.add_argument("--route", choices=("duckdb", "columns", "records"), help=argparse.SUPPRESS)
+    parser.add_argument("--digest", action="store_true")
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument(
+        "--route", choices=("duckdb", "columns", "whole", "records"), help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     if args.route:
-        measure(args.route, str(args.folder), args.dimension)
+        measure(args.route, str(args.folder), args.dimension, with_digest=args.digest)
     elif args.folder:
         args.folder.mkdir(parents=True, exist_ok=True)
         compare(args.folder, args)

@@ -9,7 +9,8 @@ NudgeSyncError
 │   ├── Unauthorised            the server refused the credentials
 │   ├── CollectionNotFound
 │   ├── UnsupportedCollection   a safe write is not possible; the message says what would work
-│   ├── DiskFull                too little room on the disk of an embedded database
+│   ├── DiskFull                too little room on the disk of an embedded database, or for
+│   │                           temporary files
 │   └── WriteNotVerified        what was read back is not what was written
 ├── SourceError                 what a feedback source raises
 │   └── SourceUnreachable       no answer, or none in time (transient)
@@ -77,7 +78,7 @@ class UnsupportedCollection(DatabaseError):
 
 
 class DiskFull(DatabaseError):
-    """The disk of the database has too little room for what is to be written."""
+    """The disk of the database, or that of temporary files, has too little room."""
 
 
 class WriteNotVerified(DatabaseError):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64
+from nudge_sync.base.spooled import release_pages
 from nudge_sync.feedback.log.columns import Searches
 from nudge_sync.metrics import RANKING_DEPTH
 from nudge_sync.solve.selection.document_folds import SUGGESTED_COLD_SHARE
@@ -55,6 +56,7 @@ def estimate_cold_share(searches: Searches, has_feedback: NDArray[np.bool_]) -> 
     for start in range(0, len(searches.shown_starts) - 1, _SEARCHES_PER_CHUNK):
         shares = _measure_lists(searches, has_feedback, start)
         cold_sum, list_count = cold_sum + float(shares.sum()), list_count + len(shares)
+        release_pages()
     if not list_count:
         return ColdShare()
     share = (cold_sum + PRIOR_SEARCHES * SUGGESTED_COLD_SHARE) / (list_count + PRIOR_SEARCHES)

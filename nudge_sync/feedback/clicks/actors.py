@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 
 from nudge_sync.base.arrays import Int32, Int64
+from nudge_sync.base.partitions import Partitions, count_partitions, spread
+from nudge_sync.base.spooled import read_parts
 from nudge_sync.feedback.clicks.stages import ClickContext
 from nudge_sync.feedback.log.columns import ANONYMOUS, ActionSelection, Log, Strings
-from nudge_sync.feedback.log.sorting import count_distinct
+from nudge_sync.feedback.log.sorting import order_rows
 
 
 def anonymous_code(names: Strings) -> int:
@@ -49,12 +51,15 @@ def number_assigned(log: Log, unit: Literal["session", "client"]) -> Int32:
 def count_searchers(context: ClickContext) -> Int64:
     """Return how many different people searched for each query group, (groups,)."""
     log, query_groups = context.log, context.query_groups
-    search_rows = np.flatnonzero(query_groups >= 0).astype(np.int32)
-    people = _number_people(
-        log, log.searches.client[search_rows], log.searches.session[search_rows], search_rows
-    )
     searchers = np.zeros(len(log.query_vectors), np.int64)
-    searchers[query_groups[search_rows]] = count_distinct([query_groups[search_rows]], people)
+    by_person = Partitions(count_partitions(len(query_groups)), [np.int32, np.int32])
+    for part in read_parts(len(query_groups)):
+        rows = part.start + np.flatnonzero(query_groups[part] >= 0).astype(np.int32)
+        people = _number_people(log, log.searches.client[rows], log.searches.session[rows], rows)
+        by_person.add(spread(people, len(by_person)), query_groups[rows], people)
+    for query_group, people in by_person:
+        order, is_new = order_rows([query_group, people])
+        searchers += np.bincount(query_group[order[is_new]], minlength=len(searchers))
     return searchers
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int32, Int64
+from nudge_sync.base.arrays import Int32
+from nudge_sync.base.partitions import Partitions, count_partitions, spread
+from nudge_sync.base.spooled import read_parts
 from nudge_sync.feedback.clicks.actors import anonymous_code, resolve_clients, resolve_sessions
 from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
-from nudge_sync.feedback.log.columns import ActionSelection
+from nudge_sync.feedback.log.columns import ActionSelection, Log, Strings
 from nudge_sync.feedback.log.sorting import mark_changes, order_rows
 
+_Resolve: TypeAlias = Callable[[Log, ActionSelection], Int32]
 _MIN_DEVIATION = 0.5
 """On the log scale: where all clients click alike, one may still click e times as much."""
 
@@ -23,24 +29,22 @@ def remove_bots(
     suspects: list[str] = []
     is_bot_search = np.zeros(len(context.query_groups), np.bool_)
     is_bot_click = np.zeros(len(clicks), np.bool_)
-    for kind, names, search_actors, click_actors in (
-        ("client", log.client_ids, log.searches.client, resolve_clients(log, clicks)),
-        ("session", log.session_ids, log.searches.session, resolve_sessions(log, clicks)),
+    for kind, names, search_actors, resolve in (
+        ("client", log.client_ids, log.searches.client, resolve_clients),
+        ("session", log.session_ids, log.searches.session, resolve_sessions),
     ):
-        is_known = click_actors != anonymous_code(names)
-        known_clicks = clicks.select(is_known)
-        bots = find_bots(
-            click_actors[is_known],
-            context.query_groups[known_clicks.search],
-            known_clicks.point,
-            limit,
-        )
+        bots = find_bots(_distribute(clicks, context, names, resolve), limit)
         suspects += [f"{kind} {names[code]}" for code in bots.tolist()]
-        is_bot_search |= np.isin(search_actors, bots)
-        is_bot_click |= np.isin(click_actors, bots)
+        if not len(bots):
+            continue
+        is_bot = np.zeros(len(names), np.bool_)
+        is_bot[bots] = True
+        is_bot_click |= _mark_clicks(clicks, log, resolve, is_bot)
+        for rows in read_parts(len(search_actors)):
+            is_bot_search[rows] |= is_bot[search_actors[rows]]
     return filter_clicks(
         clicks,
-        ~(is_bot_click | is_bot_search[clicks.search]),
+        ~(is_bot_click | clicks.mark(lambda part: is_bot_search[part.search])),
         "bots",
         "clients far outside the distribution",
         excluded_searches=is_bot_search,
@@ -48,14 +52,46 @@ def remove_bots(
     )
 
 
-def find_bots(actor: Int32, query_group: Int32, point: Int32, limit: float) -> Int32:
+def _distribute(
+    clicks: ActionSelection, context: ClickContext, names: Strings, resolve: _Resolve
+) -> Partitions:
+    """Return the clicks of known actors in partitions by actor, query group and point."""
+    partitions = Partitions(count_partitions(len(clicks)), [np.int32] * 3)
+    for part in clicks.split():
+        actor = resolve(context.log, part)
+        query_group, point = context.query_groups[part.search], part.point
+        is_known = actor != anonymous_code(names)
+        known = (column[is_known] for column in (actor, query_group, point))
+        partitions.add(spread(actor[is_known], len(partitions)), *known)
+    return partitions
+
+
+def _mark_clicks(
+    clicks: ActionSelection, log: Log, resolve: _Resolve, is_bot: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which clicks are those of bots, (e,)."""
+    return clicks.mark(lambda part: is_bot[resolve(log, part)])
+
+
+def find_bots(clicks: Iterable[Sequence[Int32]], limit: float) -> Int32:
     """Return the actors who click far more than others, or one point for far more queries.
 
-    actor, query_group, point: (e,), one row a click.  limit: see `is_outlier`.
+    clicks: parts of actor, query group and point, each (e,), one row a click; all of an actor in
+    one part.  limit: see `is_outlier`.
     The result is sorted and names each actor once.
     """
+    counts = [_count_clicks(*part) for part in clicks]
+    actor, click_counts, max_query_counts = map(np.concatenate, zip(*counts, strict=True))
+    is_bot = is_outlier(click_counts, limit) | is_outlier(max_query_counts, limit)
+    return np.asarray(np.sort(actor[is_bot]))
+
+
+def _count_clicks(actor: Int32, query_group: Int32, point: Int32) -> tuple[Int32, Int32, Int32]:
+    """Return each actor once, (a,), how often it clicked, (a,), and for how many different query
+    groups it clicked the point that it clicked for most of them, (a,).
+    """
     if not len(actor):
-        return actor
+        return actor, actor, actor
     order, is_new = order_rows([actor, point, query_group])
     sorted_actor = actor[order]
     starts = np.flatnonzero(mark_changes(sorted_actor))
@@ -66,12 +102,12 @@ def find_bots(actor: Int32, query_group: Int32, point: Int32, limit: float) -> I
     max_query_counts = np.maximum.reduceat(
         query_counts, np.flatnonzero(mark_changes(distinct_actor[pair_starts]))
     )
-    return np.asarray(
-        sorted_actor[starts][is_outlier(click_counts, limit) | is_outlier(max_query_counts, limit)]
-    )
+    return (
+        sorted_actor[starts], click_counts.astype(np.int32), max_query_counts.astype(np.int32)
+    )  # fmt: skip
 
 
-def is_outlier(counts: Int64, limit: float) -> NDArray[np.bool_]:
+def is_outlier(counts: NDArray[np.integer], limit: float) -> NDArray[np.bool_]:
     """Return which counts lie more than `limit` deviations above the median, on a log scale.
 
     A deviation is 1.4826 times the median absolute deviation of log(1 + count), which for normally

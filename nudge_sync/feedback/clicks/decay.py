@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nudge_sync.base.arrays import Float64
+from nudge_sync.base.spooled import compute_column, read_parts
 
 _SECONDS_PER_DAY = 86_400.0
 _NEWEST_QUANTILE = 0.99
@@ -19,9 +20,24 @@ def compute_decay_factors(times: Float64, half_life_days: float | None) -> Float
     Age is measured from the 99th percentile of the times rather than from a clock, so that the same
     log always gives the same factors and a single wrong clock cannot make all other times old.
     """
-    dated = times[times > 0]
-    if half_life_days is None or not dated.size:
-        return np.ones(len(times), np.float64)
-    newest = np.quantile(dated, _NEWEST_QUANTILE, method="higher")
-    age = np.clip((newest - times) / (half_life_days * _SECONDS_PER_DAY), 0, _MAX_HALF_LIVES)
-    return np.where(times > 0, np.exp2(-age), 1.0)
+    newest = find_newest(times)
+
+    def compute(part: slice) -> Float64:
+        if half_life_days is None or not newest:
+            return np.ones(part.stop - part.start)
+        age = (newest - times[part]) / (half_life_days * _SECONDS_PER_DAY)
+        factors = np.exp2(-np.clip(age, 0, _MAX_HALF_LIVES))
+        return np.where(times[part] > 0, factors, 1.0)
+
+    return compute_column(len(times), np.float64, compute)
+
+
+def find_newest(times: Float64) -> float:
+    """Return the 99th percentile of the times that are dated, itself one of them; 0 for none."""
+    dated = sum(int(np.count_nonzero(times[part] > 0)) for part in read_parts(len(times)))
+    # As many as np.quantile leaves above it with method="higher".
+    newer = dated - 1 - int(np.ceil(_NEWEST_QUANTILE * (dated - 1)))
+    newest = np.zeros(0)
+    for part in read_parts(len(times)):
+        newest = np.sort(np.concatenate([newest, times[part]]))[-1 - newer :]
+    return float(newest[0]) if dated else 0.0

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
+from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
-from nudge_sync.feedback.log.sorting import order_rows, sort_unique
-
-MAX_RANK = 100
-"""Lower ranks count as this one."""
-_CHUNK_IMPRESSIONS = 1_000_000
-"""Impressions that are summed at a time, before the sums of all chunks are added up: another size
-would change the last bits of the result."""
-_CHUNK_CLICKS = 1_000_000
-"""Clicks of which the ranks are looked up at a time; the size changes no bit of the result."""
-_CHUNK_INFERRED_PAIRS = 10_000
-"""Pairs of which the impressions without a list are made up at a time."""
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK, ImpressionRows, part_impressions
+from nudge_sync.feedback.log.columns import ActionSelection, Searches
+from nudge_sync.feedback.log.sorting import order_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,238 +55,65 @@ def sum_by_rank(ranks: Int64, values: Float64) -> Float64:
     return np.asarray(np.bincount(ranks, weights=values, minlength=MAX_RANK + 1), np.float64)
 
 
-def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> Int32:
-    """Return the rank of each click in its search's list, (e,), at most MAX_RANK.
-
-    -1 where the list does not hold the point. Where the search logged no list, the rank that the
-    click itself names, or 0.
-    """
-    rank = np.empty(len(clicks), np.int32)
-    search, point, logged_rank = clicks.search, clicks.point, clicks.rank
-    for start in range(0, len(clicks), _CHUNK_CLICKS):
-        block = slice(start, start + _CHUNK_CLICKS)
-        rank[block] = _find_ranks_in_lists(
-            searches, search[block], point[block], logged_rank[block]
-        )
-    return rank
-
-
-def _find_ranks_in_lists(
-    searches: Searches,
-    search: Int32,
-    point: Int32,
-    logged_rank: Int32,
-) -> Int32:
-    starts = searches.shown_starts[search]
-    lengths = searches.shown_starts[search + 1] - starts
-    rank = np.where(lengths > 0, -1, np.minimum(logged_rank, MAX_RANK)).astype(np.int32)
-    for offset in range(int(lengths.max(initial=0))):
-        rows = np.flatnonzero((rank == -1) & (lengths > offset))
-        is_match = searches.shown[starts[rows] + offset] == point[rows]
-        rank[rows[is_match]] = min(offset + 1, MAX_RANK)
-    return rank
-
-
 def collect_impressions(
     searches: Searches,
     query_groups: Int32,
-    clicks: Actions | ActionSelection,
+    clicks: ActionSelection,
     decay_factors: Float64,
 ) -> Impressions:
     """Return the impressions of every query group that has a click.
 
     query_groups: (s,), -1 for searches that do not count.  decay_factors: (s,).
     A search that logged no list is taken to have shown, at rank 0, every point that was clicked on
-    any search of its group that logged none.
+    any search of its group that logged none. Each count is summed one impression after the other,
+    in the order of the searches.
     """
-    has_click = np.zeros(int(query_groups.max(initial=-1)) + 2, np.bool_)
-    has_click[query_groups[clicks.search]] = True
-    has_click[-1] = False
-    rows = np.flatnonzero(has_click[query_groups])
-    lengths = np.diff(searches.shown_starts).astype(np.int32)
-    listed, unlisted = rows[lengths[rows] > 0], rows[lengths[rows] == 0]
-    # Sorted by group, so that few chunks hold a row of the same group, point and rank.
-    listed = listed[np.argsort(query_groups[listed], kind="stable")]
-    click_index = _ClickIndex.build(clicks, len(query_groups))
-    parts = [
-        *map_in_threads(
-            lambda chunk: _sum_impressions(
-                _expand_lists(searches, chunk, lengths[chunk], click_index),
-                query_groups,
-                decay_factors,
-            ),
-            _split_searches(listed, lengths),
-        ),
-        *(
-            _sum_impressions(impression_rows, query_groups, decay_factors)
-            for impression_rows in _infer_impressions(
-                unlisted, query_groups, clicks, lengths, click_index
-            )
-        ),
-    ]
-    return _merge_parts(parts)
+    parted = part_impressions(searches, query_groups, clicks)
+
+    def sum_partition(partition: int) -> Impressions:
+        listed = _concatenate([])
+        for rows in parted.read_listed(partition):
+            # The sums so far come first, so that the parts change no bit.
+            columns = _concatenate([listed, _list_columns(rows, query_groups, decay_factors)])
+            listed = _sum_by_key(columns)
+        inferred = [
+            _sum_by_key(_list_columns(rows, query_groups, decay_factors))
+            for rows in parted.infer_unlisted(partition, query_groups)
+        ]
+        return _sum_by_key(_concatenate([listed, *inferred])) if inferred else listed
+
+    return _concatenate(map_in_threads(sum_partition, range(len(parted))))
 
 
-@dataclass(frozen=True, slots=True)
-class _ClickIndex:
-    """The points that were clicked in each search."""
-
-    keys: Int64
-    """`pair_key(search, point)`, each once, ascending."""
-    starts: Int64
-    """(s + 1,): where each search's keys begin."""
-
-    @staticmethod
-    def build(clicks: Actions | ActionSelection, search_count: int) -> _ClickIndex:
-        keys = sort_unique(pair_key(clicks.search, clicks.point))
-        counts = np.bincount(keys >> 32, minlength=search_count)
-        return _ClickIndex(keys, np.concatenate([[0], np.cumsum(counts)]))
-
-    def find_points(self, rows: Int64) -> tuple[Int64, Int32]:
-        """Return the points clicked in the searches `rows`, and before them the index into `rows`
-        of the search of each.
-        """
-        begins = self.starts[rows]
-        sizes = self.starts[rows + 1] - begins
-        row_numbers = np.repeat(np.arange(len(rows)), sizes)
-        key_rows = np.arange(len(row_numbers)) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
-        return row_numbers, (self.keys[key_rows] & 0xFFFFFFFF).astype(np.int32)
-
-
-@dataclass(frozen=True, slots=True)
-class _ImpressionRows:
-    """One row for each single impression: a point shown in a search."""
-
-    search: Int32
-    point: Int32
-    rank: NDArray[np.int8]
-    clicked: NDArray[np.bool_]
-    skipped: NDArray[np.bool_]
-    """Not clicked although a lower rank of the same list was."""
-
-
-def _split_searches(rows: Int64, lengths: Int32) -> list[Int64]:
-    """Return the searches in chunks that show about `_CHUNK_IMPRESSIONS` points each."""
-    ends = np.cumsum(lengths[rows], dtype=np.int64)
-    parts, start = [], 0
-    while start < len(rows):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK_IMPRESSIONS)))
-        parts.append(rows[start:stop])
-        start = stop
-    return parts
-
-
-def _expand_lists(
-    searches: Searches,
-    rows: Int64,
-    sizes: Int32,
-    click_index: _ClickIndex,
-) -> _ImpressionRows:
-    begins = np.cumsum(sizes, dtype=np.int64) - sizes
-    offset = np.arange(int(sizes.sum())) - np.repeat(begins, sizes)
-    rank = np.minimum(offset + 1, MAX_RANK).astype(np.int8)
-    offset += np.repeat(searches.shown_starts[:-1][rows], sizes)
-    point = searches.shown[offset]
-    del offset
-    is_clicked = _find_clicked_rows(rows, point, begins, sizes, click_index)
-    last_clicked_rank = np.zeros(len(rows), np.int8)
-    # Where a list has several clicks, the assignment of the lowest rank comes last and stays.
-    clicked_rows = np.flatnonzero(is_clicked)
-    last_clicked_rank[np.searchsorted(begins, clicked_rows, side="right") - 1] = rank[clicked_rows]
-    skipped = ~is_clicked & (rank < np.repeat(last_clicked_rank, sizes))
-    return _ImpressionRows(
-        np.repeat(rows, sizes).astype(np.int32), point, rank, is_clicked, skipped
+def _list_columns(rows: ImpressionRows, query_groups: Int32, decay_factors: Float64) -> Impressions:
+    """Return the rows as impressions that are neither sorted nor summed."""
+    factor = decay_factors[rows.search]
+    return Impressions(
+        query_groups[rows.search].astype(np.int64),
+        rows.point.astype(np.int64),
+        rows.rank.astype(np.int64),
+        factor,
+        factor * rows.clicked,
+        factor * rows.skipped,
     )
 
 
-def _find_clicked_rows(
-    rows: Int64,
-    point: Int32,
-    begins: Int64,
-    sizes: Int32,
-    click_index: _ClickIndex,
-) -> NDArray[np.bool_]:
-    """Return which points of the lists were clicked; each one where a list has a point twice."""
-    row_numbers, clicked_points = click_index.find_points(rows)
-    is_clicked = np.zeros(len(point), np.bool_)
-    for offset in range(int(sizes[row_numbers].max(initial=0))):
-        long_enough = np.flatnonzero(sizes[row_numbers] > offset)
-        shown_rows = begins[row_numbers[long_enough]] + offset
-        is_clicked[shown_rows[point[shown_rows] == clicked_points[long_enough]]] = True
-    return is_clicked
-
-
-def _infer_impressions(
-    unlisted: Int64,
-    query_groups: Int32,
-    clicks: Actions | ActionSelection,
-    lengths: Int32,
-    click_index: _ClickIndex,
-) -> Iterator[_ImpressionRows]:
-    is_unlisted = lengths[clicks.search] == 0
-    if not is_unlisted.any():
-        return
-    query_group, point = query_groups[clicks.search[is_unlisted]], clicks.point[is_unlisted]
-    pair_keys = sort_unique(pair_key(query_group, point))
-    order = np.argsort(query_groups[unlisted], kind="stable")
-    searches, search_groups = unlisted[order], query_groups[unlisted][order]
-    starts, stops = (
-        np.searchsorted(search_groups, pair_keys >> 32),
-        np.searchsorted(search_groups, pair_keys >> 32, side="right"),
-    )
-    for start in range(0, len(pair_keys), _CHUNK_INFERRED_PAIRS):
-        block = slice(start, start + _CHUNK_INFERRED_PAIRS)
-        sizes = stops[block] - starts[block]
-        offset = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        search = searches[np.repeat(starts[block], sizes) + offset].astype(np.int32)
-        point_block = np.repeat(pair_keys[block] & 0xFFFFFFFF, sizes).astype(np.int32)
-        search_point_keys = pair_key(search, point_block)
-        key_rows = np.minimum(
-            np.searchsorted(click_index.keys, search_point_keys), len(click_index.keys) - 1
-        )
-        is_clicked = click_index.keys[key_rows] == search_point_keys
-        yield _ImpressionRows(
-            search,
-            point_block,
-            np.zeros(len(search), np.int8),
-            is_clicked,
-            np.zeros_like(is_clicked),
-        )
-
-
-def _sum_impressions(
-    impression_rows: _ImpressionRows,
-    query_groups: Int32,
-    decay_factors: Float64,
-) -> Impressions:
-    """Return the sums of the rows, each (query group, point, rank) once."""
-    factor = decay_factors[impression_rows.search]
-    return _sum_by_key(
-        (query_groups[impression_rows.search], impression_rows.point, impression_rows.rank),
-        (factor, factor * impression_rows.clicked, factor * impression_rows.skipped),
-    )
-
-
-def _sum_by_key(keys: tuple[NDArray[np.integer], ...], values: tuple[Float64, ...]) -> Impressions:
-    order, is_new = order_rows(keys)
+def _sum_by_key(rows: Impressions) -> Impressions:
+    """Return the sums of the rows, each (query group, point, rank) once; added in their order."""
+    order, is_new = order_rows([rows.query_group, rows.point, rows.rank])
     run = np.cumsum(is_new) - 1
     first_rows = order[is_new]
-    query_group, point, rank = (key[first_rows].astype(np.int64) for key in keys)
+    query_group, point, rank = (
+        key[first_rows] for key in (rows.query_group, rows.point, rows.rank)
+    )
     shown, clicked, skipped = (
         np.asarray(np.bincount(run, weights=value[order], minlength=len(first_rows)), np.float64)
-        for value in values
+        for value in (rows.shown, rows.clicked, rows.skipped)
     )
     return Impressions(query_group, point, rank, shown, clicked, skipped)
 
 
-def _merge_parts(parts: list[Impressions]) -> Impressions:
-    if len(parts) == 1:
-        return parts[0]
+def _concatenate(parts: Sequence[Impressions]) -> Impressions:
     empty: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * 3
-    part_columns = [
-        empty,
-        *([getattr(part, name) for name in Impressions.__slots__] for part in parts),
-    ]
-    columns = tuple(map(np.concatenate, zip(*part_columns, strict=True)))
-    return _sum_by_key(columns[:3], columns[3:])
+    part_columns = ([getattr(part, name) for name in Impressions.__slots__] for part in parts)
+    return Impressions(*map(np.concatenate, zip(empty, *part_columns, strict=True)))

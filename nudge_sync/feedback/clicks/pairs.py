@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nudge_sync.base.arrays import Float64, Int64
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impressions import Impressions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
-from nudge_sync.feedback.clicks.actors import count_searchers, identify_people
+from nudge_sync.base.spooled import compute_column
+from nudge_sync.feedback.clicks.actors import count_searchers
 from nudge_sync.feedback.clicks.bias.ipw import find_logged_clicks
 from nudge_sync.feedback.clicks.bots import remove_bots
 from nudge_sync.feedback.clicks.caps import apply_caps
 from nudge_sync.feedback.clicks.decay import compute_decay_factors
-from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions, find_ranks
+from nudge_sync.feedback.clicks.impression_rows import find_ranks
+from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions
 from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.posterior import Posterior, estimate_posterior
 from nudge_sync.feedback.clicks.promoted import drop_promoting_searches
@@ -32,7 +35,7 @@ from nudge_sync.feedback.clicks.stages import (
     run_stages,
 )
 from nudge_sync.feedback.log.columns import ActionSelection, Log
-from nudge_sync.feedback.log.sorting import count_distinct, mark_changes, sort_unique
+from nudge_sync.feedback.log.sorting import mark_changes, sort_unique
 from nudge_sync.settings.feedback import FeedbackSettings
 
 
@@ -99,8 +102,11 @@ def select_clicks(
 
     Bots, repeats, clicks on what was not shown, and what is beyond the caps are left out.
     """
-    ungrouped = ClickContext(log, settings, np.full(len(log.searches.query_ids), -1, np.int32))
-    clicks = ActionSelection(log.behaviour, np.arange(len(log.behaviour), dtype=np.int32))
+    no_groups = compute_column(
+        len(log.searches.time), np.int32, lambda part: np.full(part.stop - part.start, -1)
+    )
+    ungrouped = ClickContext(log, settings, no_groups)
+    clicks = ActionSelection.select_all(log.behaviour)
     clicks, reports = run_stages(STAGES_BEFORE_GROUPING, clicks, ungrouped)
     query_groups = assign_query_groups(log, clicks, settings.merge_cosine)
     grouped = replace(ungrouped, query_groups=query_groups)
@@ -113,18 +119,22 @@ def keep_searches_with_vector(
     clicks: ActionSelection, context: ClickContext
 ) -> tuple[ActionSelection, StageReport]:
     """Keep the clicks on searches that are stored with a usable query vector."""
-    search = clicks.search
-    kept = search >= 0
-    kept[kept] = context.log.searches.vector_row[search[kept]] >= 0
+
+    def has_vector(part: ActionSelection) -> NDArray[np.bool_]:
+        search = part.search
+        kept = search >= 0
+        kept[kept] = context.log.searches.vector_row[search[kept]] >= 0
+        return kept
+
     reason = "no search is stored, or its vector does not fit"
-    return filter_clicks(clicks, kept, "searches", reason)
+    return filter_clicks(clicks, clicks.mark(has_vector), "searches", reason)
 
 
 def keep_shown_points(
     clicks: ActionSelection, context: ClickContext
 ) -> tuple[ActionSelection, StageReport]:
     """Keep the clicks on points that the search showed, or that logged no list."""
-    was_shown = find_ranks(context.log.searches, clicks) >= 0
+    was_shown = clicks.mark(lambda part: find_ranks(context.log.searches, part) >= 0)
     return filter_clicks(clicks, was_shown, "showings", "the search did not show that point")
 
 
@@ -133,6 +143,11 @@ def keep_strongest_actions(
 ) -> tuple[ActionSelection, StageReport]:
     """Keep one action on each point of each search: the first of those with the largest weight."""
     del context
+    reason = "the strongest action on a point counts, once"
+    return filter_clicks(clicks, clicks.mark(_mark_strongest), "repeats", reason)
+
+
+def _mark_strongest(clicks: ActionSelection) -> NDArray[np.bool_]:
     is_new = mark_changes(clicks.search) | mark_changes(clicks.point)
     run = np.cumsum(is_new, dtype=np.int32) - 1
     last_rows = np.append(np.flatnonzero(is_new), len(clicks))[1:] - 1
@@ -141,8 +156,7 @@ def keep_strongest_actions(
     heaviest_rows = np.flatnonzero(weight == weight[last_rows][run])
     is_strongest = np.zeros(len(clicks), np.bool_)
     is_strongest[heaviest_rows[mark_changes(run[heaviest_rows])]] = True
-    reason = "the strongest action on a point counts, once"
-    return filter_clicks(clicks, is_strongest, "repeats", reason)
+    return is_strongest
 
 
 STAGES_BEFORE_GROUPING: tuple[ClickStage, ...] = (
@@ -162,18 +176,16 @@ def _build_pair_relevance(
     pairs: Pairs,
     posterior: Posterior,
 ) -> PairRelevance:
-    pair_rows = np.searchsorted(
-        pair_key(pairs.query_group, pairs.point),
-        pair_key(context.query_groups[clicks.search], clicks.point),
-    )
-    action_counts = np.bincount(pair_rows, minlength=len(pairs))
-    action_weight = np.bincount(
-        pair_rows, weights=clicks.weight, minlength=len(pairs)
-    ) / np.maximum(action_counts, 1)
-    people = np.zeros(len(pairs), np.int64)
-    people[pair_rows] = count_distinct(
-        [pair_rows.astype(np.int32)], identify_people(context.log, clicks)
-    )
+    pair_keys = pair_key(pairs.query_group, pairs.point)
+    action_weight, people = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
+    for part in clicks.split():
+        click_keys = pair_key(context.query_groups[part.search], part.point)
+        pair_rows = np.searchsorted(pair_keys, click_keys)
+        # One after the other, so that the parts change no bit of the sums.
+        np.add.at(action_weight, pair_rows, part.weight)
+        # The caps leave one click of each person on a pair.
+        people += np.bincount(pair_rows, minlength=len(pairs))
+    action_weight /= np.maximum(people, 1)
     return PairRelevance(
         search=_find_representative_searches(clicks, context)[pairs.query_group],
         point=pairs.point,
@@ -201,9 +213,15 @@ def _find_representative_searches(clicks: ActionSelection, context: ClickContext
     It stays the same when new searches come in.
     """
     query_groups, time = context.query_groups, context.log.searches.time
-    searches = sort_unique(clicks.search).astype(np.int64)
-    searches = searches[np.lexsort((searches, time[searches], query_groups[searches]))]
-    groups, first = np.unique(query_groups[searches], return_index=True)
     representatives = np.full(len(context.log.query_vectors), -1, np.int64)
-    representatives[groups] = searches[first]
+    earliest = np.full(len(representatives), np.inf)
+    for part in clicks.split():
+        searches = sort_unique(part.search).astype(np.int64)
+        searches = searches[np.lexsort((searches, time[searches], query_groups[searches]))]
+        groups, first = np.unique(query_groups[searches], return_index=True)
+        searches = searches[first]
+        # Later parts have later rows, so that of equally early searches the first one stays.
+        is_earlier = time[searches] < earliest[groups]
+        representatives[groups[is_earlier]] = searches[is_earlier]
+        earliest[groups[is_earlier]] = time[searches[is_earlier]]
     return representatives

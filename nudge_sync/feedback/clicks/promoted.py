@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
-from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.feedback.clicks.bias.pbm import ClickModel, compute_log_likelihood
 from nudge_sync.feedback.clicks.bots import is_outlier
-from nudge_sync.feedback.clicks.impressions import Impressions, find_ranks
+from nudge_sync.feedback.clicks.impression_rows import find_ranks
+from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pairs import Pairs
 from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
 from nudge_sync.feedback.log.columns import ActionSelection
@@ -32,16 +33,21 @@ def drop_promoting_searches(
     """Drop the clicks of searches that clicked a promoted point they did not show, and exclude
     these searches.
     """
-    log = context.log
-    was_shown = find_ranks(log.searches, clicks) >= 0
-    promoted_points = find_clicked_unshown(
-        clicks.point, was_shown, len(log.point_ids), context.settings.outliers
-    )
+    searches, point_count = context.log.searches, len(context.log.point_ids)
+    clicks_shown, clicks_unshown = np.zeros((2, point_count), np.int64)
+    for part in clicks.split():
+        point, was_shown = part.point, find_ranks(searches, part) >= 0
+        clicks_shown += np.bincount(point[was_shown], minlength=point_count)
+        clicks_unshown += np.bincount(point[~was_shown], minlength=point_count)
+    promoted_points = find_clicked_unshown(clicks_shown, clicks_unshown, context.settings.outliers)
     is_promoting = np.zeros(len(context.query_groups), np.bool_)
-    is_promoting[clicks.search[~was_shown & promoted_points[clicks.point]]] = True
+    if promoted_points.any():
+        for part in clicks.split():
+            was_shown = find_ranks(searches, part) >= 0
+            is_promoting[part.search[~was_shown & promoted_points[part.point]]] = True
     return filter_clicks(
         clicks,
-        ~is_promoting[clicks.search],
+        clicks.mark(lambda part: ~is_promoting[part.search]),
         "pushing",
         "the search pushes points that it did not show",
         excluded_searches=is_promoting,
@@ -50,16 +56,15 @@ def drop_promoting_searches(
 
 
 def find_clicked_unshown(
-    point: Int32, was_shown: NDArray[np.bool_], point_count: int, limit: float
+    clicks_shown: Int64, clicks_unshown: Int64, limit: float
 ) -> NDArray[np.bool_]:
     """Return which points are clicked far more than others in searches that did not show them, and
     more often there than where they were shown, (points,).
 
-    point, was_shown: (e,), one row a click.  limit: see `is_outlier`.
+    clicks_shown, clicks_unshown: (points,), the clicks in searches that did and did not show each.
+    limit: see `is_outlier`.
     """
-    unshown_clicks = np.bincount(point[~was_shown], minlength=point_count)
-    shown_clicks = np.bincount(point[was_shown], minlength=point_count)
-    return is_outlier(unshown_clicks, limit) & (unshown_clicks > shown_clicks)
+    return is_outlier(clicks_unshown, limit) & (clicks_unshown > clicks_shown)
 
 
 def estimate_promotion_rates(

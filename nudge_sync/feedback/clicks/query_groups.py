@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
+from nudge_sync.base.spooled import compute_column
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.feedback.log.columns import ActionSelection, Log
-from nudge_sync.feedback.log.sorting import sort_unique
 
 _LEAF_SIZE = 256
 """Up to this many rows are all compared with each other."""
@@ -21,11 +21,15 @@ def assign_query_groups(log: Log, clicks: ActionSelection, min_cosine: float) ->
 
     -1 where nobody clicked on any search with the same vector, or the vector is not usable.
     """
-    vector_rows = sort_unique(log.searches.vector_row[clicks.search]).astype(np.int64)
+    vector_row = log.searches.vector_row
     # The last element answers for vector_row -1.
+    is_clicked = np.zeros(len(log.query_vectors) + 1, np.bool_)
+    for part in clicks.split():
+        is_clicked[vector_row[part.search]] = True
+    vector_rows = np.flatnonzero(is_clicked[:-1])
     leader = np.full(len(log.query_vectors) + 1, -1, np.int32)
     leader[vector_rows] = group_queries(log.query_vectors, vector_rows, min_cosine)
-    return leader[log.searches.vector_row]
+    return compute_column(len(vector_row), np.int32, lambda part: leader[vector_row[part]])
 
 
 def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> Int64:

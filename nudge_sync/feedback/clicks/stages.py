@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Int32
+from nudge_sync.base.spooled import compute_column
 from nudge_sync.feedback.log.columns import ActionSelection, Log
 from nudge_sync.settings.feedback import FeedbackSettings
 
@@ -36,10 +37,15 @@ class ClickContext:
 
     def exclude_searches(self, reports: Sequence[StageReport]) -> ClickContext:
         """Return the context in which the searches that the reports exclude do not count."""
-        query_groups = self.query_groups.copy()
-        for report in reports:
-            if report.excluded_searches is not None:
-                query_groups[report.excluded_searches] = -1
+        masks = [each.excluded_searches for each in reports if each.excluded_searches is not None]
+
+        def exclude(part: slice) -> Int32:
+            query_groups = self.query_groups[part].copy()
+            for mask in masks:
+                query_groups[mask[part]] = -1
+            return query_groups
+
+        query_groups = compute_column(len(self.query_groups), np.int32, exclude)
         return replace(self, query_groups=query_groups)
 
 
@@ -74,7 +80,8 @@ def run_stages(
 
 def count_stage(name: str, kept: NDArray[np.bool_], reason: str) -> FunnelStage:
     """Return the funnel stage of a mask of the kept rows."""
-    return FunnelStage(name, int(kept.sum()), int((~kept).sum()), reason)
+    kept_count = int(np.count_nonzero(kept))
+    return FunnelStage(name, kept_count, len(kept) - kept_count, reason)
 
 
 def filter_clicks(

@@ -1,13 +1,13 @@
 """Encoders of names as numbers, and the builder that takes events as they are read.
 
-Memory: 37 bytes an event; 32 bytes a search, its query id, and 4 for each point shown, or 8 once a
-search logs propensities; each session and client name once; each distinct query vector once. Names
-are looked up by a hash of 64 bits, since a dictionary of them would take more than all the rest.
+Columns take 37 bytes an event; 32 bytes a search, its query id, and 4 for each point shown, or 8
+once a search logs propensities; and each session and client name once. Those that are large lie in
+temporary files. In memory stay 12 bytes for each query id that events name and for each name of a
+session or a client, which are looked up by a hash of 64 bits, and each distinct query vector.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
+from nudge_sync.base.spooled import SpooledColumn
 from nudge_sync.feedback.blocks.columns import EventBlock
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.log.id_encoding import (
@@ -37,7 +38,7 @@ class EncodedColumn:
 
     def __init__(self, encode: Callable[[list[Any]], Int32]) -> None:
         self._encode = encode
-        self._numbers = array("i")
+        self._numbers = SpooledColumn(np.int32)
         self._pending: list[Any] = []
 
     def extend(self, values: Iterable[Any]) -> None:
@@ -55,22 +56,22 @@ class EncodedColumn:
         if len(used):
             numbers = np.zeros(len(values), np.int32)
             numbers[used] = self._encode([values[row] for row in used.tolist()])
-            self._numbers.frombytes(numbers[rows].tobytes())
+            self._numbers.extend(numbers[rows])
 
     def extend_numbers(self, numbers: Int32) -> None:
         """Append values that the encoder has turned into numbers already."""
         self.flush()
-        self._numbers.frombytes(numbers.tobytes())
+        self._numbers.extend(numbers)
 
-    def take(self) -> array[int]:
+    def take(self) -> SpooledColumn:
         """Return the numbers of all flushed values, and forget them."""
-        numbers, self._numbers = self._numbers, array("i")
+        numbers, self._numbers = self._numbers, SpooledColumn(np.int32)
         return numbers
 
     def flush(self) -> None:
         """Encode the values that still wait."""
         if self._pending:
-            self._numbers.frombytes(self._encode(self._pending).tobytes())
+            self._numbers.extend(self._encode(self._pending))
             self._pending = []
 
 
@@ -112,8 +113,8 @@ class EventsBuilder:
         self.point = EncodedColumn(encoders.points.encode)
         self.session = EncodedColumn(encoders.sessions.encode)
         self.client = EncodedColumn(encoders.clients.encode)
-        self.weight, self.time = array("d"), array("d")
-        self.rank, self.is_label = array("i"), array("b")
+        self.weight, self.time = SpooledColumn(np.float64), SpooledColumn(np.float64)
+        self.rank, self.is_label = SpooledColumn(np.int32), SpooledColumn(np.bool_)
         self.unweighted_events = 0
         self.action_counts: Counter[str] = Counter()
         """How many events there are of each action, with a weight or without."""
@@ -160,10 +161,10 @@ class EventsBuilder:
         self.point.extend_rows(block.point_ids, block.point[keep])
         self.session.extend_rows(block.session_ids, block.session[keep])
         self.client.extend_rows(block.client_ids, block.client[keep])
-        self.weight.frombytes(apply_grades(weights[action], block.grade[keep]).tobytes())
-        self.time.frombytes(block.time[keep].tobytes())
-        self.rank.frombytes(block.rank[keep].tobytes())
-        self.is_label.frombytes(is_label[action].tobytes())
+        self.weight.extend(apply_grades(weights[action], block.grade[keep]))
+        self.time.extend(block.time[keep])
+        self.rank.extend(block.rank[keep])
+        self.is_label.extend(is_label[action])
 
     def add_columns(self, columns: EventColumns) -> None:
         """Take events whose actions are counted already and have a weight."""
@@ -171,10 +172,10 @@ class EventsBuilder:
         self.point.extend_numbers(columns.point)
         self.session.extend_numbers(columns.session)
         self.client.extend_numbers(columns.client)
-        self.weight.frombytes(columns.weight.tobytes())
-        self.time.frombytes(columns.time.tobytes())
-        self.rank.frombytes(columns.rank.tobytes())
-        self.is_label.frombytes(columns.is_label.tobytes())
+        self.weight.extend(columns.weight)
+        self.time.extend(columns.time)
+        self.rank.extend(columns.rank)
+        self.is_label.extend(columns.is_label)
 
     def flush(self) -> None:
         """Encode the values of all columns that still wait."""

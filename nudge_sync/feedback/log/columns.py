@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base import spooled
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
+from nudge_sync.base.spooled import SpooledColumn, compute_column, read_parts, release_pages
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.log.strings import PackedStrings
@@ -68,20 +71,66 @@ class Actions:
 
 
 class ActionSelection:
-    """Some rows of actions. Each column is copied when it is asked for, and not kept: copies of all
-    columns would take as much memory as the log.
+    """Some rows of actions, in their order. Each column is copied when it is asked for, and not
+    kept: copies of all columns would take as much memory as the log. Where there may be very many
+    rows, `split` gives them a part at a time.
     """
 
     def __init__(self, actions: Actions, rows: Int32) -> None:
+        """Select rows, which ascend, of actions that are sorted by their search."""
         self._actions = actions
         self._rows = rows
+
+    @staticmethod
+    def select_all(actions: Actions) -> ActionSelection:
+        """Return all rows."""
+        rows = compute_column(
+            len(actions), np.int32, lambda part: np.arange(part.start, part.stop, dtype=np.int32)
+        )
+        return ActionSelection(actions, rows)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def select(self, selection: NDArray[Any]) -> ActionSelection:
-        """Return the rows of a mask, or those listed, in that order."""
-        return ActionSelection(self._actions, self._rows[selection])
+    def select(self, mask: NDArray[np.bool_]) -> ActionSelection:
+        """Return the rows of a mask."""
+        rows = SpooledColumn(np.int32)
+        for part in read_parts(len(self)):
+            rows.extend(self._rows[part][mask[part]])
+        return ActionSelection(self._actions, rows.to_array())
+
+    def split(self) -> Iterator[ActionSelection]:
+        """Yield the rows in parts of about `ROWS_PER_PART`, without cutting through the actions of
+        one search; those whose search is not stored are no such actions.
+        """
+        start = 0
+        while start < len(self):
+            stop = self._find_end(start + spooled.ROWS_PER_PART)
+            yield ActionSelection(self._actions, self._rows[start:stop])
+            release_pages()
+            start = stop
+
+    def mark(self, choose: Callable[[ActionSelection], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Return the masks that `choose` gives for each part of `split`, end to end, (e,)."""
+        return np.concatenate([np.zeros(0, np.bool_), *map(choose, self.split())])
+
+    def select_searches(self, start: int, stop: int) -> ActionSelection:
+        """Return the actions on the searches from row `start` to before row `stop`."""
+        return ActionSelection(
+            self._actions, self._rows[self._find_search(start) : self._find_search(stop)]
+        )
+
+    def _find_end(self, stop: int) -> int:
+        if stop >= len(self):
+            return len(self)
+        search = int(self._actions.search[self._rows[stop - 1]])
+        return stop if search < 0 else self._find_search(search + 1)
+
+    def _find_search(self, search: int) -> int:
+        """Return how many rows come before the actions on a search."""
+        # Of the columns' own type, so that these are not converted, which would copy them.
+        row = np.searchsorted(self._actions.search, np.int32(search))
+        return int(np.searchsorted(self._rows, np.int32(row)))
 
     @property
     def search(self) -> Int32:

@@ -1,42 +1,51 @@
 """Freezing the builders into a `Log`, sorted so that the order of the records does not matter.
 
-Goes column by column and lets go of each as soon as it is used, since the log may fill the memory.
+Goes part by part: the rows are distributed over partitions by where they belong, and each partition
+is put in order in memory. Columns that are large come out of temporary files and go into others.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base import spooled
 from nudge_sync.base.arrays import Float32, Int32, Int64, pair_key
+from nudge_sync.base.chunks import list_chunks
+from nudge_sync.base.partitions import Partitions, choose_bounds, count_partitions
+from nudge_sync.base.spooled import SpooledColumn, list_parts, release_pages
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
+from nudge_sync.feedback.log.id_encoding import IntegerInterner, inverse_permutation
 from nudge_sync.feedback.log.searches_builder import NO_VECTOR, SearchesBuilder
 from nudge_sync.feedback.log.strings import PackedStrings
 
 _LIST_BATCH_SIZE = 2**17
 """Lists of shown points that are moved at a time."""
+_LISTS_SHARE = 8
+"""So many fewer searches than other rows are distributed at a time, since each has a list."""
 
 
 def freeze_log(
     events_builder: EventsBuilder, searches_builder: SearchesBuilder, encoders: Encoders
 ) -> Log:
-    """Return the log, and empty the builders and the encoders."""
+    """Return the log, and empty the builders and the encoders. Raises DiskFull."""
+    query_id_count, encoders.query_ids = len(encoders.query_ids), IntegerInterner()
     point_ids, point_rows = encoders.points.sort()
     session_ids, session_rows = encoders.sessions.take_sorted()
     client_ids, client_rows = encoders.clients.take_sorted()
-    vectors, vector_rows = _freeze_vectors(searches_builder)
     query_ids, order = searches_builder.query_ids.build().sort()
-    search_rows = _invert_numbers(
-        _to_array(searches_builder.query_number)[order], len(encoders.query_ids)
-    )
+    new_rows = inverse_permutation(order)
+    del order
+    search_rows = _find_search_rows(searches_builder.query_number, new_rows, query_id_count)
     rows = _RowMaps(search_rows, point_rows, session_rows, client_rows)
-    searches = _freeze_searches(searches_builder, query_ids, order, vector_rows, rows)
+    vectors, vector_hashes = _freeze_vectors(searches_builder)
+    searches = _freeze_searches(searches_builder, query_ids, new_rows, vector_hashes, rows)
+    del new_rows
     labels, behaviour = _freeze_actions(events_builder, rows)
     return Log(
         searches,
@@ -61,67 +70,164 @@ class _RowMaps:
     client: Int32
 
 
+def _find_search_rows(query_number: SpooledColumn, new_rows: Int32, count: int) -> Int32:
+    """Return for each query id that events name the row of its search, or -1, (count,).
+
+    Of several searches with one id it is the last that was read.
+    """
+    rows = np.full(count, -1, np.int32)
+    for part in list_parts(len(query_number)):
+        numbers = query_number.read(part.start, part.stop)
+        is_named = numbers >= 0
+        rows[numbers[is_named]] = new_rows[part][is_named]
+    return rows
+
+
 def _freeze_searches(
     builder: SearchesBuilder,
     query_ids: PackedStrings,
-    order: Int64,
-    vector_rows: Int32,
+    new_rows: Int32,
+    vector_hashes: Int64,
     rows: _RowMaps,
 ) -> Searches:
-    lengths = _to_array(builder.shown_count)
-    propensities, builder.propensities = builder.propensities, None
+    """Return the searches in the order of `new_rows`, (s,), the new row of each."""
+    partitions, entries = _distribute_searches(builder, new_rows, vector_hashes, rows)
+    columns = {name: SpooledColumn(dtype) for name, dtype in _SEARCH_COLUMNS.items()}
+    shown_starts = SpooledColumn(np.int64)
+    lists = [SpooledColumn(dtype) for dtype in entries.dtypes]
+    shown_starts.extend([0])
+    for number in range(len(partitions)):
+        row, length, *values = partitions.read(number)
+        order = np.argsort(row)
+        for column, value in zip(columns.values(), values, strict=True):
+            column.extend(value[order])
+        shown_starts.extend(len(lists[0]) + np.cumsum(length[order], dtype=np.int64))
+        for column, value in zip(lists, entries.read(number), strict=True):
+            column.extend(_reorder_lists(value, length, order))
+        release_pages()
     return Searches(
         query_ids=query_ids,
-        vector_row=vector_rows[order],
-        time=_to_array(builder.time)[order],
-        session=rows.session[_to_array(builder.session.take())[order]],
-        client=rows.client[_to_array(builder.client.take())[order]],
-        shown_starts=_compute_starts(lengths[order]),
-        shown=_reorder_lists(
-            _to_array(builder.shown.take()), lengths, order, rows.point.__getitem__
-        ),
-        propensities=None
-        if propensities is None
-        else _reorder_lists(_to_array(propensities), lengths, order),
+        **{name: column.to_array() for name, column in columns.items()},
+        shown_starts=shown_starts.to_array(),
+        shown=lists[0].to_array(),
+        propensities=lists[1].to_array() if len(lists) > 1 else None,
     )
+
+
+_SEARCH_COLUMNS = {
+    "vector_row": np.int32, "time": np.float64, "session": np.int32, "client": np.int32
+}  # fmt: skip
+
+
+def _distribute_searches(
+    builder: SearchesBuilder, new_rows: Int32, vector_hashes: Int64, rows: _RowMaps
+) -> tuple[Partitions, Partitions]:
+    """Return the searches by their new rows, and what they showed: by the same partitions.
+
+    The columns of the searches are the new row, how many points were shown, and `_SEARCH_COLUMNS`.
+    """
+    taken = (builder.time, builder.session.take(), builder.client.take())
+    shown, propensities = builder.shown.take(), builder.propensities
+    builder.time, builder.propensities = SpooledColumn(np.float64), None
+    count = count_partitions(max(len(new_rows), len(shown) // _LISTS_SHARE))
+    rows_each = max(1, -(-len(new_rows) // count))
+    partitions = Partitions(count, [np.int32, np.int32, *_SEARCH_COLUMNS.values()])
+    entries = Partitions(count, [np.int32] if propensities is None else [np.int32, np.float32])
+    begin = 0
+    for part in list_chunks(len(new_rows), max(1, spooled.ROWS_PER_PART // _LISTS_SHARE)):
+        bounds = part.start, part.stop
+        partition = new_rows[part] // rows_each
+        length = builder.shown_count.read(*bounds)
+        hashes = builder.vector_hash.read(*bounds)
+        time, session, client = (column.read(*bounds) for column in taken)
+        partitions.add(
+            partition,
+            new_rows[part],
+            length,
+            _find_rows(vector_hashes, hashes),
+            time,
+            rows.session[session],
+            rows.client[client],
+        )
+        end = begin + int(length.sum())
+        logged = [] if propensities is None else [propensities.read(begin, end)]
+        entry_points = rows.point[shown.read(begin, end)]
+        entries.add(np.repeat(partition, length), entry_points, *logged)
+        begin = end
+    return partitions, entries
 
 
 def _freeze_actions(builder: EventsBuilder, rows: _RowMaps) -> tuple[Actions, Actions]:
     """Return the labels and the behaviour, each sorted."""
-    is_label = _to_array(builder.is_label).astype(np.bool_)
-    columns: dict[str, NDArray[Any]] = {
-        "search": rows.search[_to_array(builder.search.take())],
-        "point": rows.point[_to_array(builder.point.take())],
-        "weight": _to_array(builder.weight),
-        "rank": _to_array(builder.rank),
-        "time": _to_array(builder.time),
-        "session": rows.session[_to_array(builder.session.take())],
-        "client": rows.client[_to_array(builder.client.take())],
-    }
-    label_rows = _sort_rows(columns, np.flatnonzero(is_label))
-    labels = Actions(*(columns[name][label_rows] for name in Actions.__slots__))
-    behaviour_rows = _sort_rows(columns, np.flatnonzero(~is_label))
-    builder.weight = builder.time = array("d")
-    behaviour = Actions(*(columns.pop(name)[behaviour_rows] for name in Actions.__slots__))
-    return labels, behaviour
+    partitions = _distribute_events(builder, rows)
+    labels, behaviour = (
+        [SpooledColumn(dtype) for dtype in _ACTION_DTYPES] for _ in ("labels", "behaviour")
+    )
+    for is_label, *values in partitions:
+        columns = dict(zip(Actions.__slots__, values, strict=True))
+        for kept, sorted_columns in ((is_label, labels), (~is_label, behaviour)):
+            sorted_rows = _sort_rows(columns, np.flatnonzero(kept))
+            for column, value in zip(sorted_columns, values, strict=True):
+                column.extend(value[sorted_rows])
+    return _to_actions(labels), _to_actions(behaviour)
 
 
-def _to_array(values: array[Any]) -> NDArray[Any]:
-    """Return the values as an array that shares their memory."""
-    return np.frombuffer(values, values.typecode) if values else np.zeros(0, values.typecode)
+_ACTION_DTYPES = (
+    np.int32, np.int32, np.float64, np.int32, np.float64, np.int32, np.int32
+)  # fmt: skip
+"""Of the columns of `Actions`, in their order."""
 
 
-def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int32]:
-    """Return the vectors in the order of their digests, (v, d), and the row of each search, (s,),
-    or -1.
+def _to_actions(columns: Sequence[SpooledColumn]) -> Actions:
+    return Actions(*(column.to_array() for column in columns))
+
+
+def _distribute_events(builder: EventsBuilder, rows: _RowMaps) -> Partitions:
+    """Return whether each event is a label, and its columns, in the order of searches and points.
+
+    Events on searches that are not stored come before all others.
     """
+    columns = (
+        builder.is_label, builder.search.take(), builder.point.take(), builder.weight,
+        builder.rank, builder.time, builder.session.take(), builder.client.take(),
+    )  # fmt: skip
+    builder.weight = builder.time = SpooledColumn(np.float64)
+    parts = list_parts(len(columns[0]))
+    step = max(1, len(parts))
+    keys = [
+        pair_key(
+            *(
+                to_row[column.read(part.start, part.stop)[::step]]
+                for to_row, column in zip((rows.search, rows.point), columns[1:3], strict=True)
+            )
+        )
+        for part in parts
+    ]
+    sample = np.concatenate([np.zeros(0, np.int64), *keys])
+    bounds = choose_bounds(sample, count_partitions(len(columns[0])))
+    partitions = Partitions(len(bounds) + 1, [np.bool_, *_ACTION_DTYPES])
+    for part in parts:
+        is_label, search, point, weight, rank, time, session, client = (
+            column.read(part.start, part.stop) for column in columns
+        )
+        search, point = rows.search[search], rows.point[point]
+        partitions.add(
+            np.searchsorted(bounds, pair_key(search, point), side="right"),
+            is_label, search, point, weight, rank, time, rows.session[session],
+            rows.client[client],
+        )  # fmt: skip
+    return partitions
+
+
+def _freeze_vectors(searches_builder: SearchesBuilder) -> tuple[Float32, Int64]:
+    """Return the vectors in the order of their digests, (v, d), and the hash of each, (v,)."""
     vector_by_hash = searches_builder.vector_by_hash
     hashes = sorted(vector_by_hash, key=lambda hash_: vector_by_hash[hash_][0])
     usable = [hash_ for hash_ in hashes if vector_by_hash[hash_][1].any()]
     matrix = np.zeros((len(usable), searches_builder.dimension), np.float32)
     for row, hash_ in enumerate(usable):
         matrix[row] = vector_by_hash.pop(hash_)[1]
-    return matrix, _find_rows(np.array(usable, np.int64), _to_array(searches_builder.vector_hash))
+    return matrix, np.array(usable, np.int64)
 
 
 def _find_rows(values: Int64, wanted: Int64) -> Int32:
@@ -135,29 +241,13 @@ def _find_rows(values: Int64, wanted: Int64) -> Int32:
     return np.where(hit, order[indices], -1).astype(np.int32)
 
 
-def _invert_numbers(numbers: Int32, count: int) -> Int32:
-    """Return for each number below `count` the row that has it, or -1, (count,)."""
-    rows = np.full(count, -1, np.int32)
-    numbered_rows = np.flatnonzero(numbers >= 0)
-    rows[numbers[numbered_rows]] = numbered_rows
-    return rows
-
-
-def _compute_starts(lengths: Int32) -> Int64:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-
-
-def _reorder_lists(
-    values: NDArray[Any],
-    lengths: Int32,
-    order: Int64,
-    convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
-) -> NDArray[Any]:
-    """Return lists laid end to end, converted, in another order.
+def _reorder_lists(values: NDArray[Any], lengths: Int32, order: Int64) -> NDArray[Any]:
+    """Return lists laid end to end in another order.
 
     values: (n,), the lists end to end.  lengths: (s,), of each list.  order: (s,), of the lists.
     """
-    begins, sizes = _compute_starts(lengths)[:-1][order], lengths[order]
+    begins = (np.cumsum(lengths, dtype=np.int64) - lengths)[order]
+    sizes = lengths[order]
     ends = np.cumsum(sizes, dtype=np.int64)
     result = np.empty(len(values), values.dtype)
     # All at once, the indices would take several times the memory of the lists.
@@ -167,7 +257,7 @@ def _reorder_lists(
         first = np.cumsum(chunk_sizes, dtype=np.int64) - chunk_sizes
         indices = np.arange(int(chunk_sizes.sum())) + np.repeat(begins[chunk] - first, chunk_sizes)
         last = int(ends[chunk][-1])
-        result[last - len(indices) : last] = convert(values[indices])
+        result[last - len(indices) : last] = values[indices]
     return result
 
 

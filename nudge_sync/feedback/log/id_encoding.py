@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from nudge_sync.base.arrays import Int32, Int64
+from nudge_sync.base.chunks import list_chunks
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.log.sorting import mark_changes
 from nudge_sync.feedback.log.strings import PackedStrings, PackedStringsBuilder
@@ -18,17 +19,21 @@ _DIRECT_ID_LIMIT = 2**24
 """Integer ids below this stand for themselves. The operating system gives the memory for so many
 only where ids are used."""
 
+_MAX_NEW_CODES, _NEW_SHARE = 2**18, 8
+"""New codes join the old ones once they are more than this, and than this part of the old ones."""
+_INSERTED_AT_A_TIME = 2**16
+
 
 class IntegerInterner:
     """A mapping of int64 codes to small numbers, at 12 bytes a code."""
 
     def __init__(self) -> None:
-        self._sorted_codes = np.zeros(0, np.int64)
-        """Ascending."""
-        self._numbers = np.zeros(0, np.int32)
+        self._old = _SortedCodes()
+        self._new = _SortedCodes()
+        """Those that came last, so that the many old ones are seldom moved."""
 
     def __len__(self) -> int:
-        return len(self._sorted_codes)
+        return len(self._old.codes) + len(self._new.codes)
 
     def encode(self, codes: Int64) -> tuple[Int32, Int64]:
         """Return the number of each code, (n,); and for each new number, in ascending order, a row
@@ -38,33 +43,55 @@ class IntegerInterner:
         sorted_codes = codes[order]
         is_first = mark_changes(sorted_codes)
         distinct_codes = sorted_codes[is_first]
-        numbers, positions = self._locate(distinct_codes)
-        new = numbers < 0
-        numbers[new] = np.arange(len(self), len(self) + int(new.sum()), dtype=np.int32)
-        self._sorted_codes = np.insert(self._sorted_codes, positions[new], distinct_codes[new])
-        self._numbers = np.insert(self._numbers, positions[new], numbers[new])
+        numbers = self.look_up(distinct_codes)
+        is_new = numbers < 0
+        new_count = int(np.count_nonzero(is_new))
+        numbers[is_new] = np.arange(len(self), len(self) + new_count, dtype=np.int32)
+        self._new.insert(distinct_codes[is_new], numbers[is_new])
+        if len(self._new.codes) > max(_MAX_NEW_CODES, len(self._old.codes) // _NEW_SHARE):
+            self._old.insert(self._new.codes, self._new.numbers)
+            self._new = _SortedCodes()
         result = np.empty(len(codes), np.int32)
         result[order] = numbers[np.cumsum(is_first) - 1]
-        return result, order[is_first][new]
+        return result, order[is_first][is_new]
 
     def look_up(self, codes: Int64) -> Int32:
         """Return the number of each code, (n,), or -1 where it has none."""
-        return self._locate(codes)[0]
+        return np.maximum(self._old.look_up(codes), self._new.look_up(codes))
 
     def codes(self) -> Int64:
         """Return the code of each number, in ascending order of the numbers."""
         result = np.empty(len(self), np.int64)
-        result[self._numbers] = self._sorted_codes
+        for part in (self._old, self._new):
+            result[part.numbers] = part.codes
         return result
 
-    def _locate(self, codes: Int64) -> tuple[Int32, Int64]:
-        """Return the number of each code, or -1, and its index in the sorted codes if inserted."""
-        if not len(self):
-            return np.full(len(codes), -1, np.int32), np.zeros(len(codes), np.int64)
-        insertion_points = np.searchsorted(self._sorted_codes, codes)
-        nearest = np.minimum(insertion_points, len(self) - 1)
-        hit = self._sorted_codes[nearest] == codes
-        return np.where(hit, self._numbers[nearest], np.int32(-1)), insertion_points
+
+class _SortedCodes:
+    """Codes, ascending, with the number of each."""
+
+    def __init__(self) -> None:
+        self.codes = np.zeros(0, np.int64)
+        self.numbers = np.zeros(0, np.int32)
+
+    def look_up(self, codes: Int64) -> Int32:
+        """Return the number of each code, (n,), or -1."""
+        if not len(self.codes):
+            return np.full(len(codes), -1, np.int32)
+        nearest = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return np.where(self.codes[nearest] == codes, self.numbers[nearest], np.int32(-1))
+
+    def insert(self, codes: Int64, numbers: Int32) -> None:
+        """Insert others, ascending, (n,), and their numbers, (n,)."""
+        places = np.append(np.searchsorted(self.codes, codes), len(self.codes))
+        for column, values in ((self.codes, codes), (self.numbers, numbers)):
+            # In place and from the end on, as two of such columns may be more than memory has.
+            column.resize(len(column) + len(values), refcheck=False)
+            for chunk in reversed(list_chunks(len(values), _INSERTED_AT_A_TIME)):
+                low, high = places[chunk.start], places[chunk.stop]
+                column[low + chunk.start : high + chunk.stop] = np.insert(
+                    column[low:high], places[chunk] - low, values[chunk]
+                )
 
 
 class StringInterner:
@@ -152,7 +179,7 @@ class IdEncoder:
         return -1 - self._other_ids.setdefault(id_, len(self._other_ids))
 
 
-def inverse_permutation(order: Int64) -> Int32:
+def inverse_permutation(order: Int32) -> Int32:
     """Return the position of each row in an order of all rows, (n,)."""
     inverse = np.empty(len(order), np.int32)
     inverse[order] = np.arange(len(order), dtype=np.int32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +10,7 @@ from math import nan
 import numpy as np
 
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
+from nudge_sync.base.spooled import SpooledColumn, list_parts
 from nudge_sync.connector import PointId, Records
 from nudge_sync.feedback.blocks.columns import SearchBlock
 from nudge_sync.feedback.log.builder import EncodedColumn, Encoders
@@ -50,15 +50,15 @@ class SearchesBuilder:
 
     def __init__(self, dimension: int, encoders: Encoders, *, reads_vectors: bool) -> None:
         self.query_ids = PackedStringsBuilder()
-        self.query_number = array("i")
+        self.query_number = SpooledColumn(np.int32)
         """The number of the search among the query ids that events name, or -1."""
         self.session = EncodedColumn(encoders.sessions.encode)
         self.client = EncodedColumn(encoders.clients.encode)
         self.shown = EncodedColumn(encoders.points.encode)
-        self.shown_count, self.time = array("i"), array("d")
-        self.propensities: array[float] | None = None
+        self.shown_count, self.time = SpooledColumn(np.int32), SpooledColumn(np.float64)
+        self.propensities: SpooledColumn | None = None
         """One for each shown point, NaN where none is logged; None until a search logs some."""
-        self.vector_hash = array("q")
+        self.vector_hash = SpooledColumn(np.int64)
         """A hash that stands for the vector, or NO_VECTOR."""
         self.vector_by_hash: dict[int, tuple[str, Float32]] = {}
         """Hash -> digest, and the vector with length 1; only of searches that events name."""
@@ -67,7 +67,7 @@ class SearchesBuilder:
         self._vector_shape = (dimension,)
         self._missing_vectors: dict[int, tuple[str, str]] = {}
         """Hash -> digest, and the key of a search that states it."""
-        self._query_id_interner = encoders.query_ids
+        self._encoders = encoders
         self._shown_total = 0
 
     def add_batch(self, batch: SearchBatch) -> bool:
@@ -81,7 +81,7 @@ class SearchesBuilder:
         elif not self._add_digests(batch.digest, query_ids, numbers):
             return False
         self.query_ids.add(query_ids)
-        self.query_number.frombytes(numbers.tobytes())
+        self.query_number.extend(numbers)
         self.session.extend(batch.session_id)
         self.client.extend(batch.client_id)
         shown_lists = [shown_ids or () for shown_ids in batch.shown]
@@ -93,40 +93,40 @@ class SearchesBuilder:
 
     def add_block(self, block: SearchBlock) -> None:
         """Take the searches of a block, whose vectors are recognised by their digests."""
-        numbers = self._query_id_interner.look_up(hash_strings(block.query_ids))
+        numbers = self._encoders.query_ids.look_up(hash_strings(block.query_ids))
         hashes = np.array(list(map(hash, block.digests)), np.int64)
-        self.vector_hash.frombytes(hashes[block.digest].tobytes())
+        self.vector_hash.extend(hashes[block.digest])
         searched = np.flatnonzero(numbers >= 0)
         digests, first = np.unique(block.digest[searched], return_index=True)
         for digest, row in zip(digests.tolist(), searched[first].tolist(), strict=True):
             named = block.digests[digest], block.query_ids[row]
             self._missing_vectors.setdefault(hash(named[0]), named)
         self.query_ids.add(block.query_ids)
-        self.query_number.frombytes(numbers.tobytes())
+        self.query_number.extend(numbers)
         self.session.extend_rows(block.session_ids, block.session)
         self.client.extend_rows(block.client_ids, block.client)
         self.shown.extend_rows(block.point_ids, block.shown)
-        self.shown_count.frombytes(block.shown_count.tobytes())
-        self.time.frombytes(block.time.tobytes())
+        self.shown_count.extend(block.shown_count)
+        self.time.extend(block.time)
         self._add_block_propensities(block)
 
     def add_columns(self, columns: SearchColumns) -> None:
         """Take searches without propensities, whose vectors are in `vector_by_hash` already."""
         self.query_ids.add(columns.query_ids)
-        self.query_number.frombytes(columns.query_number.tobytes())
+        self.query_number.extend(columns.query_number)
         self.session.extend_numbers(columns.session)
         self.client.extend_numbers(columns.client)
         self.shown.extend_numbers(columns.shown)
-        self.shown_count.frombytes(columns.shown_count.tobytes())
-        self.time.frombytes(columns.time.tobytes())
-        self.vector_hash.frombytes(columns.vector_hash.tobytes())
+        self.shown_count.extend(columns.shown_count)
+        self.time.extend(columns.time)
+        self.vector_hash.extend(columns.vector_hash)
         self._shown_total += len(columns.shown)
         if self.propensities is not None:
-            self.propensities.extend([nan] * len(columns.shown))
+            self.propensities.extend(np.full(len(columns.shown), nan))
 
     def look_up_query_ids(self, query_ids: Sequence[str]) -> Int32:
         """Return the numbers of query ids among those that events name, or -1, (n,)."""
-        return self._query_id_interner.look_up(hash_strings(query_ids))
+        return self._encoders.query_ids.look_up(hash_strings(query_ids))
 
     def add_vector(self, vector_hash: int, vector: Float32) -> None:
         """Take a vector of `dimension` numbers under the hash that stands for it."""
@@ -157,22 +157,28 @@ class SearchesBuilder:
         self, propensities: list[list[float] | None], shown_lists: Sequence[Collection[PointId]]
     ) -> None:
         if self.propensities is None and any(propensities):
-            self.propensities = array("f", [nan]) * self._shown_total
+            self._start_propensities()
         self._shown_total += sum(map(len, shown_lists))
         if self.propensities is not None:
             for logged, shown in zip(propensities, shown_lists, strict=True):
                 self.propensities.extend(logged or [nan] * len(shown))
 
+    def _start_propensities(self) -> None:
+        """Log none for all points that were shown so far."""
+        self.propensities = SpooledColumn(np.float32)
+        for part in list_parts(self._shown_total):
+            self.propensities.extend(np.full(part.stop - part.start, nan))
+
     def _add_block_propensities(self, block: SearchBlock) -> None:
         if self.propensities is None and len(block.propensities):
-            self.propensities = array("f", [nan]) * self._shown_total
+            self._start_propensities()
         self._shown_total += len(block.shown)
         if self.propensities is None:
             return
         logged = block.propensities
         if not len(logged):
             logged = np.full(len(block.shown), nan, np.float32)
-        self.propensities.frombytes(logged.tobytes())
+        self.propensities.extend(logged)
 
     def _add_digests(self, digests: list[str | None], query_ids: list[str], numbers: Int32) -> bool:
         hashes = list(map(hash, digests))

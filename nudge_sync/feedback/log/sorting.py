@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int32, Int64
+from nudge_sync.base.arrays import Int64
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -70,19 +70,6 @@ def mark_changes(values: NDArray[Any]) -> NDArray[np.bool_]:
     is_change = np.ones(len(values), np.bool_)
     is_change[1:] = values[1:] != values[:-1]
     return is_change
-
-
-def count_distinct(keys: Sequence[Int32], values: Int32) -> Int64:
-    """Return, for each row, how many different values the rows with the same keys have, (n,)."""
-    row_count = len(values)
-    if not row_count:
-        return np.zeros(0, np.int64)
-    order, is_new = order_rows([*keys, values])
-    is_new_key = np.logical_or.reduce([mark_changes(key[order]) for key in keys])
-    run = np.cumsum(is_new_key, dtype=np.int32) - 1
-    counts = np.empty(row_count, np.int64)
-    counts[order] = np.bincount(run[is_new])[run]
-    return counts
 
 
 def sort_unique(values: NDArray[_Value]) -> NDArray[_Value]:

@@ -1,13 +1,25 @@
-"""Millions of strings in one piece of memory, and how to sort them."""
+"""Millions of strings in one piece of memory or of a file, and how to sort them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int64
+from nudge_sync.base import spooled
+from nudge_sync.base.arrays import Int32, Int64
+from nudge_sync.base.partitions import Partitions, choose_bounds, count_partitions
+from nudge_sync.base.spooled import (
+    SpooledColumn,
+    compute_column,
+    list_parts,
+    read_parts,
+    release_pages,
+)
+
+Bytes: TypeAlias = NDArray[np.uint8]
 
 _WORD_BYTES = 8
 """How many bytes of a string are compared at a time."""
@@ -16,8 +28,11 @@ _WORD_BYTES = 8
 class PackedStrings:
     """An immutable sequence of strings that takes 12 bytes each beside their UTF-8."""
 
-    def __init__(self, data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> None:
-        """Take string i as the UTF-8 in `data[starts[i]:starts[i] + sizes[i]]`."""
+    def __init__(self, data: Bytes, starts: Int64, sizes: Int32) -> None:
+        """Take string i as the UTF-8 in `data[starts[i]:starts[i] + sizes[i]]`.
+
+        data: with `_WORD_BYTES` more bytes after the last string.
+        """
         self._data = data
         self._starts = starts
         self._sizes = sizes
@@ -26,43 +41,114 @@ class PackedStrings:
         return len(self._sizes)
 
     def __getitem__(self, row: int) -> str:
-        start = int(self._starts[row])
-        return _decode(self._data[start : start + int(self._sizes[row])])
+        return _decode(self._read(row))
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
 
-    def sort(self) -> tuple[PackedStrings, Int64]:
+    def sort(self) -> tuple[PackedStrings, Int32]:
         """Return the strings sorted, and the row that each had; equal ones keep their order."""
+        order = SpooledColumn(np.int32)
+        for rows in self._sort_rows(np.arange(len(self), dtype=np.int32)):
+            order.extend(rows)
+            release_pages()
+        rows = order.to_array()
+        starts = compute_column(len(self), np.int64, lambda part: self._starts[rows[part]])
+        sizes = compute_column(len(self), np.int32, lambda part: self._sizes[rows[part]])
+        return PackedStrings(self._data, starts, sizes), rows
+
+    def _sort_rows(self, rows: Int32) -> Iterator[Int32]:
+        """Yield the rows, which ascend, in the order of their strings, a part at a time."""
+        if len(rows) <= spooled.ROWS_PER_PART:
+            yield self._sort_part(rows)
+            return
+        for (part,) in self._distribute(rows):
+            # What has more of its beginning in common is distributed anew by what comes after it.
+            if len(part) < len(rows):
+                yield from self._sort_rows(part)
+            else:
+                yield self._sort_part(part)
+
+    def _sort_part(self, rows: Int32) -> Int32:
         # UTF-8 sorts by its bytes as Python sorts by code points.
-        order = _argsort_strings(self._data, self._starts, self._sizes)
-        return PackedStrings(self._data, self._starts[order], self._sizes[order]), order
+        prefix = self._measure_common_prefix(rows)
+        starts, sizes = self._starts[rows] + prefix, self._sizes[rows] - np.int32(prefix)
+        return rows[_argsort_strings(_view_words(self._data), starts, sizes)]
+
+    def _distribute(self, rows: Int32) -> Partitions:
+        """Return the rows in partitions, in the order of the first word in which strings differ."""
+        prefix = self._measure_common_prefix(rows)
+        words = compute_column(
+            len(rows), np.uint64, lambda part: self._read_words(rows[part], prefix)
+        )
+        bounds = choose_bounds(words, count_partitions(len(rows)))
+        partitions = Partitions(len(bounds) + 1, [np.int32])
+        for part in read_parts(len(rows)):
+            partitions.add(np.searchsorted(bounds, words[part], side="right"), rows[part])
+        return partitions
+
+    def _measure_common_prefix(self, rows: Int32) -> int:
+        """Return how many bytes the strings of some rows have in common at their beginning."""
+        if not len(rows):
+            return 0
+        first = self._read(int(rows[0]))
+        size = min(int(self._sizes[rows[part]].min()) for part in list_parts(len(rows)))
+        for part in list_parts(len(rows)):
+            for offset in range(0, size, _WORD_BYTES):
+                word = first[offset : offset + _WORD_BYTES].ljust(_WORD_BYTES, b"\0")
+                differing = self._read_words(rows[part], offset) ^ np.uint64(int.from_bytes(word))
+                if differing.any():
+                    bits = int(np.bitwise_or.reduce(differing)).bit_length()
+                    size = min(size, offset + (8 * _WORD_BYTES - bits) // 8)
+                    break
+        return size
+
+    def _read_words(self, rows: Int32, offset: int) -> NDArray[np.uint64]:
+        """Return the 8 bytes of each string from an offset on, zeros beyond its end, (n,)."""
+        starts, sizes = self._starts[rows] + offset, self._sizes[rows] - np.int32(offset)
+        return _read_words(_view_words(self._data), starts, sizes)
+
+    def _read(self, row: int) -> bytes:
+        start = int(self._starts[row])
+        return self._data[start : start + int(self._sizes[row])].tobytes()
 
 
 class PackedStringsBuilder:
     """Collects strings as they come in."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
-        self._sizes: list[NDArray[np.int32]] = []
+        self._data, self._sizes = SpooledColumn(np.uint8), SpooledColumn(np.int32)
 
     def add(self, texts: Sequence[str]) -> None:
         """Append `texts`."""
         joined = "".join(texts)
         if joined.isascii():
-            sizes = list(map(len, texts))
-            self._data += joined.encode()
+            sizes, data = list(map(len, texts)), joined.encode()
         else:
             encoded = list(map(_encode, texts))
-            sizes = list(map(len, encoded))
-            self._data += b"".join(encoded)
-        self._sizes.append(np.array(sizes, np.int32))
+            sizes, data = list(map(len, encoded)), b"".join(encoded)
+        self._data.extend(np.frombuffer(data, np.uint8))
+        self._sizes.extend(np.array(sizes, np.int32))
 
     def build(self) -> PackedStrings:
         """Return what was collected, and forget it."""
-        sizes = np.concatenate([np.zeros(0, np.int32), *self._sizes])
-        data, self._data, self._sizes = bytes(self._data), bytearray(), []
-        return PackedStrings(data, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
+        self._data.extend(np.zeros(_WORD_BYTES, np.uint8))
+        data, sizes = self._data.to_array(), self._sizes.to_array()
+        self._data, self._sizes = SpooledColumn(np.uint8), SpooledColumn(np.int32)
+        return PackedStrings(data, _compute_starts(sizes), sizes)
+
+
+def _compute_starts(sizes: Int32) -> Int64:
+    """Return where each string begins if they are laid end to end, (n,)."""
+    total = 0
+
+    def compute(part: slice) -> Int64:
+        nonlocal total
+        ends = total + np.cumsum(sizes[part], dtype=np.int64)
+        total = int(ends[-1])
+        return ends - sizes[part]
+
+    return compute_column(len(sizes), np.int64, compute)
 
 
 # A text of the application's may hold half a surrogate pair, which strict UTF-8 refuses.
@@ -74,12 +160,13 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> Int64:
+def _argsort_strings(words: NDArray[np.uint64], starts: Int64, sizes: Int32) -> Int64:
     """Return the rows in the order of their bytes, (n,).
+
+    words: of `_view_words`.
 
     Compares one word of 8 bytes at a time, and the next one only of rows that are still tied.
     """
-    words = _view_words(data)
     order = np.arange(len(sizes))
     unsettled = np.arange(len(sizes))
     """Indices of `order` whose rows are still tied with others."""
@@ -95,7 +182,7 @@ def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> In
             if offset >= max_size
             else _read_words(words, starts[rows] + offset, sizes[rows] - offset)
         )
-        permutation = np.lexsort((key, group_starts))
+        permutation = np.lexsort((key, group_starts)) if offset else np.argsort(key, kind="stable")
         order[unsettled] = rows[permutation]
         if offset >= max_size:
             break
@@ -112,15 +199,12 @@ def _argsort_strings(data: bytes, starts: Int64, sizes: NDArray[np.int32]) -> In
     return order
 
 
-def _view_words(data: bytes) -> NDArray[np.uint64]:
+def _view_words(data: Bytes) -> NDArray[np.uint64]:
     """Return the 8 bytes from each offset on as one big-endian number, without copying them."""
-    padded = np.frombuffer(data + bytes(_WORD_BYTES), np.uint8)
-    return np.ndarray((len(data) + 1,), ">u8", padded, strides=(1,))
+    return np.ndarray((len(data) - _WORD_BYTES + 1,), ">u8", data, strides=(1,))
 
 
-def _read_words(
-    words: NDArray[np.uint64], offsets: Int64, remaining: NDArray[np.int32]
-) -> NDArray[np.uint64]:
+def _read_words(words: NDArray[np.uint64], offsets: Int64, remaining: Int32) -> NDArray[np.uint64]:
     """Return the words at `offsets`, (n,), with all but the first `remaining` bytes set to zero."""
     result = words[np.minimum(offsets, len(words) - 1)].astype(np.uint64)
     unused_bits = 8 * (_WORD_BYTES - np.clip(remaining, 0, _WORD_BYTES)).astype(np.uint64)

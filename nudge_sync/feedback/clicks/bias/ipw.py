@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64, Int32, Int64, pair_key
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64, pair_key
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pairs import Pairs
-from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
+from nudge_sync.feedback.log.columns import ActionSelection, Searches
 
 MAX_INVERSE_PROPENSITY = 10.0
 """The most that one click may count for. Without it a single click on a result that hardly anybody
@@ -32,33 +33,52 @@ class LoggedClicks:
 def find_logged_clicks(
     searches: Searches,
     query_groups: Int32,
-    clicks: Actions | ActionSelection,
+    clicks: ActionSelection,
     decay_factors: Float64,
 ) -> LoggedClicks | None:
     """Return the clicked impressions with a logged propensity, or None where no search logged any.
 
     query_groups, decay_factors: (s,).  clicks: at most one for each search and point.
     """
-    if searches.propensities is None:
+    propensities = searches.propensities
+    if propensities is None:
         return None
-    starts, point = searches.shown_starts[clicks.search], clicks.point
-    lengths = searches.shown_starts[clicks.search + 1] - starts
+    empty = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64)
+    parts = [_find_cells(searches, propensities, part) for part in clicks.split()]
+    search, point, cell = map(np.concatenate, zip(empty, *parts, strict=True))
+    offset = cell - searches.shown_starts[search]
+    # The order in which they are summed.
+    order = np.argsort(offset, kind="stable")
+    search, point, cell, offset = search[order], point[order], cell[order], offset[order]
+    return LoggedClicks(
+        query_groups[search].astype(np.int64),
+        point.astype(np.int64),
+        np.minimum(offset + 1, MAX_RANK),
+        propensities[cell].astype(np.float64),
+        decay_factors[search],
+    )
+
+
+def _find_cells(
+    searches: Searches, propensities: Float32, clicks: ActionSelection
+) -> tuple[Int32, Int32, Int64]:
+    """Return the search and the point of each click with a logged propensity, and the row of
+    `Searches.shown` that was clicked, in the order of the clicks.
+    """
+    search, point = clicks.search, clicks.point
+    starts = searches.shown_starts[search]
+    lengths = searches.shown_starts[search + 1] - starts
     click_rows, cells = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for offset in range(int(lengths.max(initial=0))):
         rows = np.flatnonzero(lengths > offset)
         rows = rows[searches.shown[starts[rows] + offset] == point[rows]]
-        rows = rows[~np.isnan(searches.propensities[starts[rows] + offset])]
+        rows = rows[~np.isnan(propensities[starts[rows] + offset])]
         click_rows.append(rows)
         cells.append(starts[rows] + offset)
     rows, cell = np.concatenate(click_rows), np.concatenate(cells)
-    search = clicks.search[rows]
-    return LoggedClicks(
-        query_groups[search].astype(np.int64),
-        point[rows].astype(np.int64),
-        np.minimum(cell - starts[rows] + 1, MAX_RANK),
-        searches.propensities[cell].astype(np.float64),
-        decay_factors[search],
-    )
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    return search[rows], point[rows], cell[order]
 
 
 def compute_ipw_click_rate(

@@ -23,12 +23,8 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.feedback.clicks.impressions import (
-    MAX_RANK,
-    Impressions,
-    count_by_rank,
-    sum_by_rank,
-)
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank, sum_by_rank
 from nudge_sync.feedback.clicks.pairs import Pairs
 
 DEFAULT_PRIOR = 0.2

@@ -12,9 +12,10 @@ def test_a_client_that_clicks_one_point_for_every_query_is_a_bot():
     bot = np.full(60, 99, np.int32)
     group = np.concatenate([np.arange(150) % 40, np.arange(60)]).astype(np.int32)
     point = np.concatenate([np.arange(150) % 70, np.zeros(60, int)]).astype(np.int32)
-    assert find_bots(np.concatenate([people, bot]), group, point, 5.0).tolist() == [99]
-    nothing = np.zeros(0, np.int32)
-    assert not len(find_bots(nothing, nothing, nothing, 5.0))
+    columns = [np.concatenate([people, bot]), group, point]
+    parts = [[column[columns[0] % 2 == rest] for column in columns] for rest in range(2)]
+    assert find_bots([columns], 5.0).tolist() == find_bots(parts, 5.0).tolist() == [99]
+    assert not len(find_bots([[np.zeros(0, np.int32)] * 3], 5.0))
 
 
 def test_outliers_lie_above_the_median_on_a_log_scale():

@@ -1,8 +1,12 @@
 """Old behaviour counts less, whatever one wrong clock says."""
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nudge_sync.feedback.clicks.decay import compute_decay_factors
+from nudge_sync.base import spooled
+from nudge_sync.feedback.clicks.decay import compute_decay_factors, find_newest
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from tests.support.simulated_clicks import DIMENSION, read_click_judgements
 
@@ -22,6 +26,15 @@ def test_neither_a_wrong_clock_nor_great_age_takes_the_weight_of_the_others():
     factors = compute_decay_factors(times, 1.0)
     np.testing.assert_array_equal(factors[[0, 2, 479]], [1, 1, 1])
     assert 0 < factors[1] < 1e-20
+
+
+@given(st.lists(st.sampled_from([0.0, *range(1, 250)]), max_size=250), st.integers(1, 300))
+def test_the_newest_time_is_the_99th_percentile_of_the_dated_in_whatever_parts(times, rows):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spooled, "ROWS_PER_PART", rows)
+        newest = find_newest(np.array(times, np.float64))
+    dated = [time for time in times if time > 0]
+    assert newest == (np.quantile(dated, 0.99, method="higher") if dated else 0)
 
 
 def test_one_very_old_click_takes_nothing_from_the_others(click_log):

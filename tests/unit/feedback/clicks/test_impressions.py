@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from nudge_sync.feedback.clicks import impressions as impressions_module
+from nudge_sync.base import spooled
+from nudge_sync.feedback.clicks import impression_rows
+from nudge_sync.feedback.clicks.impression_rows import find_ranks
 from nudge_sync.feedback.clicks.impressions import (
     collect_impressions,
     count_by_rank,
-    find_ranks,
 )
-from nudge_sync.feedback.log.columns import Actions, Searches
+from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 
 LISTS = [(3, 5, 7), (5, 3, 7), (), (7, 3, 3), (9, 8, 7), ()]
 GROUPS = np.array([0, 0, 0, 1, -1, 0], np.int32)
@@ -36,7 +37,8 @@ def searches():
 def make_clicks(pairs, rank=0):
     search, point = np.array(pairs, np.int32).T
     zeros = np.zeros(len(search), np.int32)
-    return Actions(search, point, zeros + 1.0, zeros + rank, zeros + 0.0, zeros, zeros)
+    actions = Actions(search, point, zeros + 1.0, zeros + rank, zeros + 0.0, zeros, zeros)
+    return ActionSelection.select_all(actions)
 
 
 def count_one_by_one(decay_factors):
@@ -61,8 +63,8 @@ def count_one_by_one(decay_factors):
 
 @pytest.mark.parametrize("chunk", [2, 1_000_000])
 def test_impressions_are_counted_as_one_by_one(searches, monkeypatch, chunk):
-    monkeypatch.setattr(impressions_module, "_CHUNK_IMPRESSIONS", chunk)
-    monkeypatch.setattr(impressions_module, "_CHUNK_INFERRED_PAIRS", chunk)
+    monkeypatch.setattr(spooled, "ROWS_PER_PART", chunk)
+    monkeypatch.setattr(impression_rows, "_CHUNK_INFERRED_PAIRS", chunk)
     decay_factors = np.array([1.0, 0.5, 0.25, 1.0, 1.0, 0.125])
     found = collect_impressions(searches, GROUPS, make_clicks(CLICKS), decay_factors)
     expected = count_one_by_one(decay_factors)

@@ -23,7 +23,8 @@ def test_points_clicked_at_whatever_rank_are_told_from_relevant_ones():
 def test_a_point_clicked_mostly_where_it_was_not_shown_is_found():
     point = np.repeat(np.arange(3, dtype=np.int32), [400, 400, 20])
     was_shown = np.concatenate([np.zeros(400), np.arange(400) % 4 > 0, np.ones(20)]).astype(bool)
-    found = find_clicked_unshown(point, was_shown, 50, 5.0)
+    shown, unshown = (np.bincount(point[mask], minlength=50) for mask in (was_shown, ~was_shown))
+    found = find_clicked_unshown(shown, unshown, 5.0)
     assert np.flatnonzero(found).tolist() == [0]
 
 

@@ -55,7 +55,7 @@ def test_propensities_take_no_memory_until_a_search_logs_some(builder):
     add_searches(builder, {"shown": [4]}, {"shown": [5, 6], "propensities": [0.5, 1]}, {})
     add_searches(builder, {"shown": [7]})
     nan = np.nan
-    np.testing.assert_array_equal(builder.propensities, [nan, nan, nan, nan, 0.5, 1, nan])
+    np.testing.assert_array_equal(builder.propensities.tolist(), [nan, nan, nan, nan, 0.5, 1, nan])
 
 
 def test_a_search_that_states_no_digest_ends_reading_by_digest(builder):

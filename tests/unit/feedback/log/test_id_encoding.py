@@ -1,15 +1,24 @@
 """Ids and names as numbers, found again by them."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nudge_sync.feedback.log import id_encoding
 from nudge_sync.feedback.log.id_encoding import IdEncoder, IntegerInterner, StringInterner
 from nudge_sync.feedback.schema.point_ids import sort_ids
 
 
 @given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5), max_size=20)))
 def test_numbers_stay_the_same_as_more_codes_come(batches):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(id_encoding, "_MAX_NEW_CODES", 6)
+        patch.setattr(id_encoding, "_INSERTED_AT_A_TIME", 3)
+        check_numbers(batches)
+
+
+def check_numbers(batches):
     interner, expected = IntegerInterner(), {}
     for batch in batches:
         numbers, new_rows = interner.encode(np.array(batch, np.int64))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_sync.feedback.log.sorting import count_distinct, order_rows, sort_unique
+from nudge_sync.feedback.log.sorting import order_rows, sort_unique
 
 WIDE = st.lists(st.tuples(*[st.integers(-1, 2**31 - 1) | st.integers(0, 2)] * 4), max_size=40)
 
@@ -18,13 +18,6 @@ def test_rows_are_ordered_as_by_lexsort_however_wide_the_keys(rows):
     assert is_new.tolist() == [
         index == 0 or ordered[index - 1] != ordered[index] for index in range(len(rows))
     ]
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3)))
-def test_distinct_values_are_counted_among_the_rows_with_the_same_keys(rows):
-    first, second, values = np.array(rows, np.int32).reshape(-1, 3).T
-    expected = [len({v for a, b, v in rows if (a, b) == (x, y)}) for x, y, _ in rows]
-    assert count_distinct([first, second], values).tolist() == expected
 
 
 @given(st.lists(st.integers(-5, 5)))

@@ -8,8 +8,10 @@ from nudge_sync.feedback.clicks.bias.ipw import (
     compute_ipw_click_rate,
     find_logged_clicks,
 )
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, collect_impressions
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impressions import collect_impressions
 from nudge_sync.feedback.clicks.pairs import group_by_pair
+from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.feedback import FeedbackSettings
@@ -68,9 +70,13 @@ def test_logged_propensities_replace_the_examination_of_their_impressions(record
     log = load_log(*records, FeedbackSettings(), DIMENSION)
     groups = log.searches.vector_row.astype(np.int32)
     decay_factors = np.array([1.0, 0.5, 1.0, 0.25, 0.01, 0.125])
-    impressions = collect_impressions(log.searches, groups, log.behaviour, decay_factors)
+    impressions = collect_impressions(
+        log.searches, groups, ActionSelection.select_all(log.behaviour), decay_factors
+    )
     pairs = group_by_pair(impressions)
-    logged = find_logged_clicks(log.searches, groups, log.behaviour, decay_factors)
+    logged = find_logged_clicks(
+        log.searches, groups, ActionSelection.select_all(log.behaviour), decay_factors
+    )
     found = compute_ipw_click_rate(impressions, pairs, EXAMINATION, logged, max_inverse)
     query_of_group = {
         int(group): LISTS[name][0]
@@ -87,7 +93,12 @@ def test_a_log_without_propensities_has_no_logged_clicks(click_log):
     log = load_log(*click_log, FeedbackSettings(), DIMENSION)
     groups = log.searches.vector_row
     decay_factors = np.ones(len(groups))
-    assert find_logged_clicks(log.searches, groups, log.behaviour, decay_factors) is None
+    assert (
+        find_logged_clicks(
+            log.searches, groups, ActionSelection.select_all(log.behaviour), decay_factors
+        )
+        is None
+    )
 
 
 def test_relevant_points_have_higher_click_rates():

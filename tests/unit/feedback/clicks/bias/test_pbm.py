@@ -13,7 +13,8 @@ from nudge_sync.feedback.clicks.bias.pbm import (
     fit_click_model,
     maximise_likelihood,
 )
-from nudge_sync.feedback.clicks.impressions import MAX_RANK, Impressions
+from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from tests.support.simulated_clicks import simulate_impressions
 
