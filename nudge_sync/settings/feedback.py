@@ -86,8 +86,9 @@ class FeedbackSettings(Section):
     """Action -> what it is worth, which an event's own grade multiplies. Actions that are not named
     here are stored and counted, but not used."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
-    """How position bias is taken out of clicks: a position-based model with hidden relevance,
-    clicks over expected clicks, or inverse propensities. Labels have none."""
+    """How position bias is taken out of clicks: a position-based model with hidden relevance, which
+    also learns whether people stop after a click; clicks over expected clicks; or inverse
+    propensities. Labels have none."""
     min_belief: Annotated[float, Field(ge=0.25, lt=1)] = 0.3
     """How relevant a point must be to a query before behaviour moves it there. With "pbm" that is a
     probability, and 0.3 kept more of the gain in simulations than 0.5 did; the figures of "coec"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from nudge_sync.feedback.log.sorting import order_rows, sort_unique
 
 MAX_RANK = 100
 """Lower ranks count as this one."""
+LEAST_DISTANCES = (1, 2, 3, 5, 9, 17)
+"""The least distance, in ranks, from a result to the last click above it, of each class from 1 on;
+in class 0 nothing above was clicked."""
+DISTANCE_CLASS_COUNT = len(LEAST_DISTANCES) + 1
 _CHUNK_IMPRESSIONS = 1_000_000
 """Impressions that are summed at a time, before the sums of all chunks are added up: another size
 would change the last bits of the result."""
@@ -27,7 +31,7 @@ _CHUNK_INFERRED_PAIRS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Impressions:
-    """One row for each (query group, point, rank), sorted by these.
+    """One row for each (query group, point, rank, distance class), sorted by these.
 
     Counts are sums of decay factors, so that old behaviour counts for less.
     """
@@ -36,6 +40,8 @@ class Impressions:
     point: Int64
     rank: Int64
     """1 is the top; 0 where the search logged no list."""
+    distance_class: Int64
+    """How far above the last click of the same search is: see `LEAST_DISTANCES`."""
     shown: Float64
     """How often the point was shown at that rank."""
     clicked: Float64
@@ -45,6 +51,10 @@ class Impressions:
 
     def __len__(self) -> int:
         return len(self.query_group)
+
+    def ignore_order(self) -> Impressions:
+        """Return the same rows as if nothing had been clicked above any of them."""
+        return replace(self, distance_class=np.zeros_like(self.distance_class))
 
     def select(self, keep: NDArray[np.bool_]) -> Impressions:
         """Return the rows of a mask."""
@@ -169,6 +179,7 @@ class _ImpressionRows:
     search: Int32
     point: Int32
     rank: NDArray[np.int8]
+    distance_class: NDArray[np.int8]
     clicked: NDArray[np.bool_]
     skipped: NDArray[np.bool_]
     """Not clicked although a lower rank of the same list was."""
@@ -203,10 +214,26 @@ def _expand_lists(
     # Where a list has several clicks, the assignment of the lowest rank comes last and stays.
     clicked_rows = np.flatnonzero(is_clicked)
     last_clicked_rank[np.searchsorted(begins, clicked_rows, side="right") - 1] = rank[clicked_rows]
-    skipped = ~is_clicked & (rank < np.repeat(last_clicked_rank, sizes))
     return _ImpressionRows(
-        np.repeat(rows, sizes).astype(np.int32), point, rank, is_clicked, skipped
+        np.repeat(rows, sizes).astype(np.int32),
+        point,
+        rank,
+        distance_class=_classify_distances(is_clicked, np.repeat(begins, sizes)),
+        clicked=is_clicked,
+        skipped=~is_clicked & (rank < np.repeat(last_clicked_rank, sizes)),
     )
+
+
+def _classify_distances(is_clicked: NDArray[np.bool_], list_starts: Int64) -> NDArray[np.int8]:
+    """Return the class of the distance from each result to the last click above it, (m,).
+
+    is_clicked, list_starts: (m,), of each result, and the row of the first one of its list.
+    """
+    rows = np.arange(len(is_clicked))
+    last_clicked = np.full(len(rows), -1, np.int64)
+    last_clicked[1:] = np.maximum.accumulate(np.where(is_clicked, rows, -1))[:-1]
+    distance = np.where(last_clicked >= list_starts, rows - last_clicked, 0)
+    return np.searchsorted(LEAST_DISTANCES, distance, side="right").astype(np.int8)
 
 
 def _find_clicked_rows(
@@ -259,8 +286,9 @@ def _infer_impressions(
             search,
             point_block,
             np.zeros(len(search), np.int8),
-            is_clicked,
-            np.zeros_like(is_clicked),
+            distance_class=np.zeros(len(search), np.int8),
+            clicked=is_clicked,
+            skipped=np.zeros_like(is_clicked),
         )
 
 
@@ -269,33 +297,38 @@ def _sum_impressions(
     query_groups: Int32,
     decay_factors: Float64,
 ) -> Impressions:
-    """Return the sums of the rows, each (query group, point, rank) once."""
+    """Return the sums of the rows, each (query group, point, rank, distance class) once."""
     factor = decay_factors[impression_rows.search]
     return _sum_by_key(
-        (query_groups[impression_rows.search], impression_rows.point, impression_rows.rank),
+        (
+            query_groups[impression_rows.search],
+            impression_rows.point,
+            impression_rows.rank,
+            impression_rows.distance_class,
+        ),
         (factor, factor * impression_rows.clicked, factor * impression_rows.skipped),
     )
 
 
-def _sum_by_key(keys: tuple[NDArray[np.integer], ...], values: tuple[Float64, ...]) -> Impressions:
+def _sum_by_key(keys: tuple[NDArray[Any], ...], values: tuple[Float64, ...]) -> Impressions:
     order, is_new = order_rows(keys)
     run = np.cumsum(is_new) - 1
     first_rows = order[is_new]
-    query_group, point, rank = (key[first_rows].astype(np.int64) for key in keys)
+    query_group, point, rank, distance_class = (key[first_rows].astype(np.int64) for key in keys)
     shown, clicked, skipped = (
         np.asarray(np.bincount(run, weights=value[order], minlength=len(first_rows)), np.float64)
         for value in values
     )
-    return Impressions(query_group, point, rank, shown, clicked, skipped)
+    return Impressions(query_group, point, rank, distance_class, shown, clicked, skipped)
 
 
 def _merge_parts(parts: list[Impressions]) -> Impressions:
     if len(parts) == 1:
         return parts[0]
-    empty: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * 3
+    empty: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 4 + [np.zeros(0)] * 3
     part_columns = [
         empty,
         *([getattr(part, name) for name in Impressions.__slots__] for part in parts),
     ]
     columns = tuple(map(np.concatenate, zip(*part_columns, strict=True)))
-    return _sum_by_key(columns[:3], columns[3:])
+    return _sum_by_key(columns[:4], columns[4:])
