@@ -44,6 +44,8 @@ class Case:
     """It logs how likely each document was to be examined, over all orders it might have drawn."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
     behaviour: Behaviour = "pbm"
+    traffic_exponent: float = 0.5
+    """How much more the product counts a query that more people ask."""
 
 
 CASES = {
@@ -69,6 +71,9 @@ CASES = {
     "shuffled-pbm": Case(shuffle=True),
     "shuffled-steep-pbm": Case(shuffle=True, examination_decay=2.0),
     "zipf": Case(popularity=1.0),
+    "zipf-alike": Case(popularity=1.0, traffic_exponent=0.0),
+    "zipf-few": Case(popularity=1.0, sessions=5),
+    "zipf-few-alike": Case(popularity=1.0, sessions=5, traffic_exponent=0.0),
     "cascade": Case(behaviour="cascade"),
     "dcm": Case(behaviour="dcm"),
     "trust": Case(behaviour="trust"),

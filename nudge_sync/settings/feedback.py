@@ -105,6 +105,9 @@ class FeedbackSettings(Section):
     block_days: Annotated[float, Field(ge=0, le=366)] = 1.0
     """How many days of the log are kept together as one block of columns, once they are over, so
     that later cycles need not read their records; 0: none are."""
+    traffic_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How much more a query counts that more people ask: its weight grows with their number to this
+    power; 0: every query counts alike, 1: every person."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20

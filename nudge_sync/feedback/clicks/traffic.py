@@ -1,0 +1,53 @@
+"""How much more a query counts that many people ask."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nudge_sync.base.arrays import Float64, Int32
+from nudge_sync.feedback.clicks.actors import identify_people
+from nudge_sync.feedback.clicks.stages import ClickContext
+from nudge_sync.feedback.log.columns import ActionSelection
+from nudge_sync.feedback.log.sorting import order_rows
+
+MAX_TRAFFIC_WEIGHT = 5.0
+"""The most that a query may count for, where an average one counts 1: what somebody can gain who
+invents people."""
+
+
+def measure_traffic(
+    clicks: ActionSelection, context: ClickContext, decay_factors: Float64
+) -> Float64:
+    """Return the traffic of each query group, (groups,): how many different people acted on it.
+
+    clicks: what bots and caps left.  decay_factors: (s,). Each person counts with the factor of
+    their latest search; somebody who asks again and again counts once.
+    """
+    group = context.query_groups[clicks.search]
+    keys: tuple[Int32, Int32] = (group, identify_people(context.log, clicks))
+    traffic = np.zeros(len(context.log.query_vectors))
+    if len(clicks):
+        order, is_new = order_rows(keys)
+        starts = np.flatnonzero(is_new)
+        latest = np.maximum.reduceat(decay_factors[clicks.search][order], starts)
+        np.add.at(traffic, group[order][starts], latest)
+    return traffic
+
+
+def weigh_traffic(
+    traffic: Float64, query: NDArray[np.integer], counted: NDArray[np.bool_], exponent: float
+) -> Float64:
+    """Return what the traffic of its query multiplies the weight of each pair by, (p,).
+
+    traffic, query, counted: (p,), of each pair: that of its query, which query that is, and whether
+    the pair counts.
+    t^exponent over its mean among the queries with a pair that counts, at most MAX_TRAFFIC_WEIGHT:
+    the mean stays 1, so that points are held to their originals as firmly as without.
+    """
+    first_rows = np.unique(query[counted], return_index=True)[1]
+    if exponent == 0 or not len(first_rows):
+        return np.ones(len(traffic))
+    raised = traffic**exponent
+    mean = float(raised[counted][first_rows].mean())
+    return np.asarray(np.minimum(raised / mean, MAX_TRAFFIC_WEIGHT))
