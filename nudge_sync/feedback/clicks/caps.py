@@ -21,6 +21,8 @@ def apply_caps(
 
     A person counts once for each query group and point, at most `client_cap` times in all, and for
     at most `point_cap` query groups on one point; a known session at most `session_cap` times.
+    A search whose clicks are all beyond the caps does not count at all: else whoever finds the same
+    result day after day would have skipped it every day but the first.
     """
     log, settings = context.log, context.settings
     order = np.argsort(clicks.time, kind="stable").astype(np.int32)
@@ -33,8 +35,14 @@ def apply_caps(
     kept &= is_unknown | is_within_cap([session], settings.session_cap)
     kept_rows = np.flatnonzero(kept)
     kept[kept_rows] = is_within_cap([people[kept_rows], point[kept_rows]], settings.point_cap)
-    report = StageReport(count_stage("caps", kept, "beyond what one client or session may say"))
-    return clicks.select(np.sort(order[kept])), report
+    left = clicks.select(np.sort(order[kept]))
+    is_capped = np.zeros(len(context.query_groups), np.bool_)
+    is_capped[clicks.search] = True
+    is_capped[left.search] = False
+    return left, StageReport(
+        count_stage("caps", kept, "beyond what one client or session may say"),
+        excluded_searches=is_capped,
+    )
 
 
 def is_within_cap(keys: Sequence[Int32], cap: int) -> NDArray[np.bool_]:

@@ -66,6 +66,14 @@ def test_a_query_that_four_times_as_many_people_ask_counts_more(click_log, expon
     assert weights.mean() == pytest.approx(1.0, abs=0.02)
 
 
+def test_who_finds_the_same_answer_every_day_counts_once_and_not_against_it(click_log):
+    before = read_click_judgements(click_log)
+    ask_again(click_log, 3, ["c3 1"] * 300)
+    after = read_click_judgements(click_log, outliers=1000.0)
+    assert after.point_ids == before.point_ids
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-6)
+
+
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=30), st.floats(0, 1))
 def test_the_mean_query_keeps_its_weight_and_none_gets_more_than_the_most(traffic, exponent):
     queries = np.repeat(np.arange(len(traffic)), 2)  # the second pair of each does not count
