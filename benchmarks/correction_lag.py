@@ -73,7 +73,7 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
         outcome = ""
         if method != "nothing":
             settings = CollectionSettings(
-                solver=SolverSettings(method=method, threads=1),
+                solver=SolverSettings(method=method, cold_share=given.cold_share, threads=1),
                 feedback=FeedbackSettings(traffic_exponent=given.traffic_exponent),
             )
             outcome = cycle.apply(application.target, settings).outcome
@@ -110,6 +110,7 @@ def main() -> None:
     options.add_argument("--popularity", type=float, default=0.5)
     options.add_argument("--decay", type=float, default=1.0)
     options.add_argument("--behaviour", default="pbm")
+    options.add_argument("--cold-share", default="auto")
     options.add_argument("--traffic-exponent", type=float, default=0.5)
     given = options.parse_args()
     given.asks = sorted(int(each) for each in given.asks.split(","))

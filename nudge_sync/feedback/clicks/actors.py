@@ -46,13 +46,20 @@ def number_assigned(log: Log, unit: Literal["session", "client"]) -> Int32:
     return np.unique(numbers, return_inverse=True)[1].astype(np.int32)
 
 
-def count_searchers(context: ClickContext) -> Int64:
-    """Return how many different people searched for each query group, (groups,)."""
-    log, query_groups = context.log, context.query_groups
-    search_rows = np.flatnonzero(query_groups >= 0).astype(np.int32)
+def identify_searchers(context: ClickContext) -> tuple[Int32, Int32]:
+    """Return the searches that count, and one number for the person behind each, (n,) both."""
+    log = context.log
+    search_rows = np.flatnonzero(context.query_groups >= 0).astype(np.int32)
     people = _number_people(
         log, log.searches.client[search_rows], log.searches.session[search_rows], search_rows
     )
+    return search_rows, people
+
+
+def count_searchers(context: ClickContext) -> Int64:
+    """Return how many different people searched for each query group, (groups,)."""
+    log, query_groups = context.log, context.query_groups
+    search_rows, people = identify_searchers(context)
     searchers = np.zeros(len(log.query_vectors), np.int64)
     searchers[query_groups[search_rows]] = count_distinct([query_groups[search_rows]], people)
     return searchers

@@ -82,7 +82,7 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
         impressions,
         pairs,
         posterior,
-        traffic=measure_traffic(clicks, context, decay_factors),
+        traffic=measure_traffic(context, decay_factors),
     )
     weights, weight_funnel = compute_weights(pair_relevance, settings, posterior.click_signal)
     return BehaviourEstimates(

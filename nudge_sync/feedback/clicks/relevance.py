@@ -39,7 +39,7 @@ class PairRelevance:
     searchers: Int64
     """How many different people searched for the query."""
     traffic: Float64
-    """How many different people acted on any result of the query, each with a decay factor."""
+    """How many different people searched for the query, each with a decay factor."""
     shown: Float64
     clicked: Float64
     skipped: Float64

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float64, Int32
-from nudge_sync.feedback.clicks.actors import identify_people
+from nudge_sync.base.arrays import Float64
+from nudge_sync.feedback.clicks.actors import identify_searchers
 from nudge_sync.feedback.clicks.stages import ClickContext
-from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.sorting import order_rows
 
 MAX_TRAFFIC_WEIGHT = 5.0
@@ -16,21 +15,19 @@ MAX_TRAFFIC_WEIGHT = 5.0
 invents people."""
 
 
-def measure_traffic(
-    clicks: ActionSelection, context: ClickContext, decay_factors: Float64
-) -> Float64:
-    """Return the traffic of each query group, (groups,): how many different people acted on it.
+def measure_traffic(context: ClickContext, decay_factors: Float64) -> Float64:
+    """Return the traffic of each query group, (groups,): how many different people searched for it.
 
-    clicks: what bots and caps left.  decay_factors: (s,). Each person counts with the factor of
-    their latest search; somebody who asks again and again counts once.
+    decay_factors: (s,). Each person counts with the factor of their latest search that counts;
+    somebody who asks again and again counts once, and a bot not at all.
     """
-    group = context.query_groups[clicks.search]
-    keys: tuple[Int32, Int32] = (group, identify_people(context.log, clicks))
+    search_rows, people = identify_searchers(context)
+    group = context.query_groups[search_rows]
     traffic = np.zeros(len(context.log.query_vectors))
-    if len(clicks):
-        order, is_new = order_rows(keys)
+    if len(search_rows):
+        order, is_new = order_rows([group, people])
         starts = np.flatnonzero(is_new)
-        latest = np.maximum.reduceat(decay_factors[clicks.search][order], starts)
+        latest = np.maximum.reduceat(decay_factors[search_rows][order], starts)
         np.add.at(traffic, group[order][starts], latest)
     return traffic
 
