@@ -6,11 +6,12 @@ The plain ranking's top 20 is shown for each training and validation query; rank
 probability 1 / r^examination_decay; an examined document is clicked with 0.9 if it is relevant and
 with `irrelevant_click_rate` if not. Vandals (a share of sessions, each a client of its own) click
 five documents for every query, shown or not. The ceiling learns from the true judgements of what
-was shown. NUDGE-N throughout, its angle chosen on the validation queries by what each method
-believes about them; NDCG@10 on test queries by the true judgements. "places lost" is the mean
-change of rank of the promoted documents on test queries that they do not answer, "least" that of
-the one that gained most: below 0 is a gain. "asked" is the NDCG@10 of all searches of the log,
-"asked again" what they would find now; queries that are asked often weigh as much more.
+was shown, and "found" from those of what was clicked: no click model could know more. NUDGE-N
+throughout, its angle chosen on the validation queries by what each method believes about them, for
+"found" by the ceiling's judgements; NDCG@10 on test queries by the true judgements. "places lost"
+is the mean change of rank of the promoted documents on test queries that they do not answer,
+"least" that of the one that gained most: below 0 is a gain. "asked" is the NDCG@10 of all searches
+of the log, "asked again" what they would find now; queries that are asked often weigh as much more.
 
 noise      a relevant document is clicked like any other.
 explore    the application shows at rank 10, in every search, one of the ranks 21 to 60 instead:
@@ -161,11 +162,23 @@ def measure_bounds(name: str, seed: int, method: str) -> dict[str, float]:
 
 def measure_ceiling(trial: Trial, shown: Any) -> float:
     """Return the score that the true judgements of the documents shown for each query give."""
-    clean = [
-        {int(d): grades[int(d)] for d in row if int(d) in grades}
-        for grades, row in zip(trial.corpus.relevant, shown, strict=True)
-    ]
+    clean = select_judgements(trial.corpus, shown)
     return trial.score(trial.finetune_documents(clean, clean, use_weights=False))
+
+
+def measure_found(trial: Trial, clicked: Any) -> float:
+    """Return the score that the true judgements of the documents clicked for each query give."""
+    found = select_judgements(trial.corpus, clicked)
+    clean = select_judgements(trial.corpus, trial.corpus.ranking[:, :DEPTH])
+    return trial.score(trial.finetune_documents(found, clean, use_weights=False))
+
+
+def select_judgements(corpus: Corpus, documents: Any) -> Grades:
+    """Return the true judgements of these documents, an iterable for each query."""
+    return [
+        {int(d): grades[int(d)] for d in row if int(d) in grades}
+        for grades, row in zip(corpus.relevant, documents, strict=True)
+    ]
 
 
 def score_shown_lists(corpus: Corpus, log: Log) -> float:
@@ -202,6 +215,7 @@ def run_trial(name: str, case: Case, seed: int, method: str) -> dict[str, float]
     result = measure_bounds(name, seed, method) | {
         "raw": trial.score(trial.finetune_documents(click_counts, click_counts)),
         "pipeline": trial.score(mine),
+        "found": measure_found(trial, click_counts),
         "shown": score_shown_lists(corpus, log),
         "asked": trial.score_searches(corpus.documents, log),
         "asked again": trial.score_searches(mine, log),
@@ -228,6 +242,7 @@ def main() -> None:
         "nothing",
         "raw",
         "pipeline",
+        "found",
         "ceiling",
         "all",
         "shown",
