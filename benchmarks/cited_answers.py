@@ -79,7 +79,7 @@ def simulate_answers(
         actions.append([row, shown[row, index], weight * grades[action][row, index]])
     columns = [np.concatenate(column) for column in zip(*actions, strict=True)]
     case = Case(sessions=sessions)
-    return build_log(corpus, query_rows, case, query, shown=shown, actions=columns)
+    return build_log(corpus, case, query, shown=shown, actions=columns)
 
 
 def measure(trial: Trial, sessions: int, world: World, weights: Any, seed: int) -> float:

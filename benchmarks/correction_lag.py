@@ -29,6 +29,7 @@ from scipy.stats import binomtest
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, SolverSettings
+from nudge_sync.settings.feedback import FeedbackSettings
 
 METHODS = ("nothing", "nudge-n", "auto")
 FIRST_FEW = 3
@@ -71,7 +72,10 @@ def run_method(method: str, data: Dataset, seed: int, given: argparse.Namespace)
         done = asks
         outcome = ""
         if method != "nothing":
-            settings = CollectionSettings(solver=SolverSettings(method=method, threads=1))
+            settings = CollectionSettings(
+                solver=SolverSettings(method=method, cold_share=given.cold_share, threads=1),
+                feedback=FeedbackSettings(traffic_exponent=given.traffic_exponent),
+            )
             outcome = cycle.apply(application.target, settings).outcome
         right = rank_answers(application, lists)
         corrected.append(right[:, 0])
@@ -106,6 +110,8 @@ def main() -> None:
     options.add_argument("--popularity", type=float, default=0.5)
     options.add_argument("--decay", type=float, default=1.0)
     options.add_argument("--behaviour", default="pbm")
+    options.add_argument("--cold-share", default="auto")
+    options.add_argument("--traffic-exponent", type=float, default=0.5)
     given = options.parse_args()
     given.asks = sorted(int(each) for each in given.asks.split(","))
     for name in given.sets.split(","):

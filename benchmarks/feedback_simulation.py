@@ -6,10 +6,12 @@ The plain ranking's top 20 is shown for each training and validation query; rank
 probability 1 / r^examination_decay; an examined document is clicked with 0.9 if it is relevant and
 with `irrelevant_click_rate` if not. Vandals (a share of sessions, each a client of its own) click
 five documents for every query, shown or not. The ceiling learns from the true judgements of what
-was shown. NUDGE-N throughout, its angle chosen on the validation queries by what each method
-believes about them; NDCG@10 on test queries by the true judgements. "places lost" is the mean
-change of rank of the promoted documents on test queries that they do not answer, "least" that of
-the one that gained most: below 0 is a gain.
+was shown, and "found" from those of what was clicked: no click model could know more. NUDGE-N
+throughout, its angle chosen on the validation queries by what each method believes about them, for
+"found" by the ceiling's judgements; NDCG@10 on test queries by the true judgements. "places lost"
+is the mean change of rank of the promoted documents on test queries that they do not answer,
+"least" that of the one that gained most: below 0 is a gain. "asked" is the NDCG@10 of all searches
+of the log, "asked again" what they would find now; queries that are asked often weigh as much more.
 
 noise      a relevant document is clicked like any other.
 explore    the application shows at rank 10, in every search, one of the ranks 21 to 60 instead:
@@ -17,6 +19,8 @@ explore    the application shows at rank 10, in every search, one of the ranks 2
 shuffled   the application shows the 20 documents in random order, and `bias = "ipw"`; with -logged
            it logs as propensity how likely each document was to be examined, which is the mean
            over the 20 ranks; with -pbm `bias = "pbm"`, which needs none.
+zipf       the query of popularity rank r is asked in proportion to 1 / r, with few searches in all
+           (-few), or with every query counting alike (-alike).
 cascade, dcm, trust
            people who do not behave as the product's click model says: see `click_behaviours.py`.
 """
@@ -84,17 +88,26 @@ class Trial:
 
     def score(self, documents: Any) -> float:
         """Return the mean NDCG@10 of the test queries by the true judgements."""
+        return float(np.mean(self._score_queries(documents, self.test)))
+
+    def score_searches(self, documents: Any, log: Log) -> float:
+        """Return the mean NDCG@10 over the searches of the log, were they asked again."""
+        queries, counts = np.unique(log.searches.vector_row, return_counts=True)
+        return float(np.average(self._score_queries(documents, queries), weights=counts))
+
+    def _score_queries(self, documents: Any, queries: Any) -> list[float]:
+        """Return the NDCG@10 of each of the queries, by the true judgements."""
         k = 10
-        scores = self.corpus.queries[self.test] @ documents.T
+        scores = self.corpus.queries[queries] @ documents.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         discount = 1 / np.log2(np.arange(2, k + 2))
         values = []
-        for row, query in enumerate(self.test):
+        for row, query in enumerate(queries):
             grades = self.corpus.relevant[query]
             got = np.array([grades.get(int(d), 0.0) for d in best[row]])
             ideal = np.sort(list(grades.values()))[::-1][:k]
             values.append(float(got @ discount / (ideal @ discount[: len(ideal)])))
-        return float(np.mean(values))
+        return values
 
     def finetune_documents(
         self, weights: Grades, expected_gains: Grades, *, use_weights: bool = True
@@ -149,11 +162,23 @@ def measure_bounds(name: str, seed: int, method: str) -> dict[str, float]:
 
 def measure_ceiling(trial: Trial, shown: Any) -> float:
     """Return the score that the true judgements of the documents shown for each query give."""
-    clean = [
-        {int(d): grades[int(d)] for d in row if int(d) in grades}
-        for grades, row in zip(trial.corpus.relevant, shown, strict=True)
-    ]
+    clean = select_judgements(trial.corpus, shown)
     return trial.score(trial.finetune_documents(clean, clean, use_weights=False))
+
+
+def measure_found(trial: Trial, clicked: Any) -> float:
+    """Return the score that the true judgements of the documents clicked for each query give."""
+    found = select_judgements(trial.corpus, clicked)
+    clean = select_judgements(trial.corpus, trial.corpus.ranking[:, :DEPTH])
+    return trial.score(trial.finetune_documents(found, clean, use_weights=False))
+
+
+def select_judgements(corpus: Corpus, documents: Any) -> Grades:
+    """Return the true judgements of these documents, an iterable for each query."""
+    return [
+        {int(d): grades[int(d)] for d in row if int(d) in grades}
+        for grades, row in zip(corpus.relevant, documents, strict=True)
+    ]
 
 
 def score_shown_lists(corpus: Corpus, log: Log) -> float:
@@ -182,14 +207,18 @@ def run_trial(name: str, case: Case, seed: int, method: str) -> dict[str, float]
     corpus = trial.corpus
     query_rows = np.sort(np.concatenate([trial.train, trial.validation]))
     log, promoted = simulate_clicks(corpus, query_rows, case, np.random.default_rng(seed + 100))
-    judgements = build_judgements(log, FeedbackSettings(bias=case.bias))
+    settings = FeedbackSettings(bias=case.bias, traffic_exponent=case.traffic_exponent)
+    judgements = build_judgements(log, settings)
     weights, expected_gains = to_grades(judgements, len(corpus.queries))
     click_counts = count_clicks(log, len(corpus.queries))
     mine = trial.finetune_documents(weights, expected_gains)
     result = measure_bounds(name, seed, method) | {
         "raw": trial.score(trial.finetune_documents(click_counts, click_counts)),
         "pipeline": trial.score(mine),
+        "found": measure_found(trial, click_counts),
         "shown": score_shown_lists(corpus, log),
+        "asked": trial.score_searches(corpus.documents, log),
+        "asked again": trial.score_searches(mine, log),
     }
     if case.explore:
         result["ceiling"] = measure_ceiling(trial, list_shown_documents(corpus, log))
@@ -213,9 +242,12 @@ def main() -> None:
         "nothing",
         "raw",
         "pipeline",
+        "found",
         "ceiling",
         "all",
         "shown",
+        "asked",
+        "asked again",
         "places lost",
         "least",
         "believed",

@@ -27,7 +27,10 @@ class Case:
     examination_decay: float = 1.0
     """Rank r is examined with probability 1 / r^examination_decay."""
     sessions: int = 30
-    """Searches for each query."""
+    """Searches for each query, in the mean."""
+    popularity: float = 0.0
+    """Of all searches, the query of popularity rank r gets a share in proportion to
+    1 / r^popularity: 0 for all alike, 1 for Zipf's law."""
     irrelevant_click_rate: float = 0.1
     vandals: float = 0.05
     forged: bool = False
@@ -41,6 +44,8 @@ class Case:
     """It logs how likely each document was to be examined, over all orders it might have drawn."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
     behaviour: Behaviour = "pbm"
+    traffic_exponent: float = 0.5
+    """How much more the product counts a query that more people ask."""
 
 
 CASES = {
@@ -65,6 +70,10 @@ CASES = {
     ),
     "shuffled-pbm": Case(shuffle=True),
     "shuffled-steep-pbm": Case(shuffle=True, examination_decay=2.0),
+    "zipf": Case(popularity=1.0),
+    "zipf-alike": Case(popularity=1.0, traffic_exponent=0.0),
+    "zipf-few": Case(popularity=1.0, sessions=5),
+    "zipf-few-alike": Case(popularity=1.0, sessions=5, traffic_exponent=0.0),
     "cascade": Case(behaviour="cascade"),
     "dcm": Case(behaviour="dcm"),
     "trust": Case(behaviour="trust"),
@@ -107,11 +116,11 @@ def load_corpus(name: str) -> Corpus:
 
 
 def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tuple[Log, Any]:
-    """Return the log of `case.sessions` searches for each query, and the promoted documents."""
+    """Return the log of searches for the queries, and the promoted documents."""
     promoted = rng.choice(
         np.unique(corpus.ranking[query_rows, :DEPTH]), PROMOTED_DOCUMENTS, replace=False
     )
-    query = np.repeat(query_rows, case.sessions)
+    query = np.repeat(query_rows, draw_search_counts(len(query_rows), case, rng))
     shown = corpus.ranking[query, :DEPTH].astype(np.int32)
     vandal = rng.random(len(query)) < case.vandals
     if case.explore:
@@ -135,13 +144,19 @@ def simulate_clicks(corpus: Corpus, query_rows: Any, case: Case, rng: Any) -> tu
     search = np.concatenate([row, np.repeat(np.flatnonzero(vandal), PROMOTED_DOCUMENTS)])
     point = np.concatenate([shown[row, index], np.tile(promoted, int(vandal.sum()))])
     actions = (search, point, np.ones(len(search)))
-    return build_log(corpus, query_rows, case, query, shown=shown, actions=actions), promoted
+    return build_log(corpus, case, query, shown=shown, actions=actions), promoted
 
 
-def build_log(
-    corpus: Corpus, query_rows: Any, case: Case, query: Any, *, shown: Any, actions: Any
-) -> Log:
-    """Return the log of searches for `query`, (s,), that showed `shown`, (s, DEPTH).
+def draw_search_counts(query_count: int, case: Case, rng: Any) -> Any:
+    """Return how often each query is searched for, (query_count,)."""
+    if case.popularity == 0:
+        return np.full(query_count, case.sessions)
+    shares = rng.permutation(1 / np.arange(1, query_count + 1) ** case.popularity)
+    return rng.multinomial(query_count * case.sessions, shares / shares.sum())
+
+
+def build_log(corpus: Corpus, case: Case, query: Any, *, shown: Any, actions: Any) -> Log:
+    """Return the log of searches for `query`, (s,), ascending, that showed `shown`, (s, DEPTH).
 
     actions: search, document and weight of each, three arrays; a weight of 0 or below is a label.
     """
@@ -149,7 +164,7 @@ def build_log(
     count = len(query)
     people_codes = np.arange(1, count + 1, dtype=np.int32)
     searches = Searches(
-        query_ids=[f"{q:06d} {s:03d}" for q in query_rows for s in range(case.sessions)],
+        query_ids=[f"{query_row:06d} {row:08d}" for row, query_row in enumerate(query.tolist())],
         vector_row=query.astype(np.int32),
         time=np.zeros(count),
         session=people_codes,

@@ -86,8 +86,9 @@ class FeedbackSettings(Section):
     """Action -> what it is worth, which an event's own grade multiplies. Actions that are not named
     here are stored and counted, but not used."""
     bias: Literal["pbm", "coec", "ipw"] = "pbm"
-    """How position bias is taken out of clicks: a position-based model with hidden relevance,
-    clicks over expected clicks, or inverse propensities. Labels have none."""
+    """How position bias is taken out of clicks: a position-based model with hidden relevance, which
+    also learns whether people stop after a click; clicks over expected clicks; or inverse
+    propensities. Labels have none."""
     min_belief: Annotated[float, Field(ge=0.25, lt=1)] = 0.3
     """How relevant a point must be to a query before behaviour moves it there. With "pbm" that is a
     probability, and 0.3 kept more of the gain in simulations than 0.5 did; the figures of "coec"
@@ -104,6 +105,9 @@ class FeedbackSettings(Section):
     block_days: Annotated[float, Field(ge=0, le=366)] = 1.0
     """How many days of the log are kept together as one block of columns, once they are over, so
     that later cycles need not read their records; 0: none are."""
+    traffic_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How much more a query counts that more people ask: its weight grows with their number to this
+    power; 0: every query counts alike, 1: every person."""
     merge_cosine: Annotated[float, Field(gt=0, le=1)] = 0.995
     """Cosine from which on two queries share their evidence."""
     session_cap: Annotated[int, Field(ge=1)] = 20

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync.feedback.clicks.impressions import Impressions
+from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions
 from nudge_sync.feedback.judgements import read_judgements
+from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.settings.feedback import FeedbackSettings
 
@@ -33,12 +34,45 @@ def simulate_impressions(seed=0, groups=300, points=120, promoted=(), promotion_
         query_group=group,
         point=lists.ravel(),
         rank=index + 1,
+        distance_class=np.zeros(len(group), np.int64),
         shown=np.full(len(group), float(SESSIONS)),
         clicked=clicked.ravel(),
         skipped=np.zeros(len(group)),
     )
     order = np.lexsort((impressions.rank, impressions.point, impressions.query_group))
     return impressions.select(order), is_relevant.ravel()[order]
+
+
+def collect_from_lists(groups, clicked):
+    """Return the impressions of searches whose lists hold points of their own query group.
+
+    groups: (s,).  clicked: (s, k), which results of each list were clicked.
+    """
+    count, size = clicked.shape
+    zeros = np.zeros(count, np.int32)
+    points = (groups[:, None] * size + np.arange(size)).astype(np.int32)
+    searches = Searches(
+        query_ids=[f"{row:06d}" for row in range(count)],
+        vector_row=groups.astype(np.int32),
+        time=zeros.astype(np.float64),
+        session=zeros,
+        client=zeros,
+        shown_starts=np.arange(count + 1) * size,
+        shown=points.ravel(),
+    )
+    search, index = np.nonzero(clicked)
+    unused = np.zeros(len(search), np.int32)
+    actions = Actions(
+        search.astype(np.int32),
+        points[search, index],
+        weight=np.ones(len(search)),
+        rank=unused,
+        time=unused.astype(np.float64),
+        session=unused,
+        client=unused,
+    )
+    clicks = ActionSelection.select_all(actions)
+    return collect_impressions(searches, groups.astype(np.int32), clicks, np.ones(count))
 
 
 def replace_by_random_clicks(impressions, rate, seed=0):

@@ -48,14 +48,20 @@ def number_assigned(log: Log, unit: Literal["session", "client"]) -> Int32:
     return np.unique(numbers, return_inverse=True)[1].astype(np.int32)
 
 
+def number_searchers(context: ClickContext, part: slice) -> tuple[Int32, Int32]:
+    """Return the searches of a part that count, and one number for the person behind each, (n,)."""
+    log = context.log
+    rows = part.start + np.flatnonzero(context.query_groups[part] >= 0).astype(np.int32)
+    return rows, _number_people(log, log.searches.client[rows], log.searches.session[rows], rows)
+
+
 def count_searchers(context: ClickContext) -> Int64:
     """Return how many different people searched for each query group, (groups,)."""
     log, query_groups = context.log, context.query_groups
     searchers = np.zeros(len(log.query_vectors), np.int64)
     by_person = Partitions(count_partitions(len(query_groups)), [np.int32, np.int32])
     for part in read_parts(len(query_groups)):
-        rows = part.start + np.flatnonzero(query_groups[part] >= 0).astype(np.int32)
-        people = _number_people(log, log.searches.client[rows], log.searches.session[rows], rows)
+        rows, people = number_searchers(context, part)
         by_person.add(spread(people, len(by_person)), query_groups[rows], people)
     for query_group, people in by_person:
         order, is_new = order_rows([query_group, people])

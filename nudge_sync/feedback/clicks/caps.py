@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nudge_sync.base.arrays import Int32
 from nudge_sync.base.partitions import Partitions, count_partitions, spread
 from nudge_sync.feedback.clicks.actors import anonymous_code, identify_people, resolve_sessions
-from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
+from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, count_stage
 from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.sorting import order_rows
 
@@ -22,6 +22,8 @@ def apply_caps(
 
     A person counts once for each query group and point, at most `client_cap` times in all, and for
     at most `point_cap` query groups on one point; a known session at most `session_cap` times.
+    A search whose clicks are all beyond the caps does not count at all: else whoever finds the same
+    result day after day would have skipped it every day but the first.
     """
     settings, kept = context.settings, np.ones(len(clicks), np.bool_)
     by_person, by_session = _distribute(clicks, context)
@@ -36,7 +38,15 @@ def apply_caps(
         left = np.flatnonzero(is_kept)
         is_kept[left] = is_within_cap([people[left], points[left]], settings.point_cap)
         kept[rows] = is_kept
-    return filter_clicks(clicks, kept, "caps", "beyond what one client or session may say")
+    remaining = clicks.select(kept)
+    is_capped = np.zeros(len(context.query_groups), np.bool_)
+    for chosen, is_beyond in ((clicks, True), (remaining, False)):
+        for part in chosen.split():
+            is_capped[part.search] = is_beyond
+    return remaining, StageReport(
+        count_stage("caps", kept, "beyond what one client or session may say"),
+        excluded_searches=is_capped,
+    )
 
 
 def _distribute(clicks: ActionSelection, context: ClickContext) -> tuple[Partitions, Partitions]:

@@ -17,6 +17,10 @@ from nudge_sync.feedback.log.sorting import sort_unique
 
 MAX_RANK = 100
 """Lower ranks count as this one."""
+LEAST_DISTANCES = (1, 2, 3, 5, 9, 17)
+"""The least distance, in ranks, from a result to the last click above it, of each class from 1 on;
+in class 0 nothing above was clicked."""
+DISTANCE_CLASS_COUNT = len(LEAST_DISTANCES) + 1
 _CHUNK_CLICKS = 1_000_000
 """Clicks of which the ranks are looked up at a time; the size changes no bit of the result."""
 _CHUNK_INFERRED_PAIRS = 10_000
@@ -30,6 +34,8 @@ class ImpressionRows:
     search: Int32
     point: Int32
     rank: NDArray[np.int8]
+    distance_class: NDArray[np.int8]
+    """How far above the last click of the same search is: see `LEAST_DISTANCES`."""
     clicked: NDArray[np.bool_]
     skipped: NDArray[np.bool_]
     """Not clicked although a lower rank of the same list was."""
@@ -37,7 +43,7 @@ class ImpressionRows:
     @staticmethod
     def list_dtypes() -> list[type[np.generic]]:
         """Return the types of the columns, in their order."""
-        return [np.int32, np.int32, np.int8, np.bool_, np.bool_]
+        return [np.int32, np.int32, np.int8, np.int8, np.bool_, np.bool_]
 
 
 def find_ranks(searches: Searches, clicks: Actions | ActionSelection) -> Int32:
@@ -117,8 +123,9 @@ class PartedImpressions:
             keys = pair_key(search, point)
             key_rows = np.minimum(np.searchsorted(click_keys, keys), len(click_keys) - 1)
             is_clicked = click_keys[key_rows] == keys
+            nothing = np.zeros(len(search), np.int8)
             yield ImpressionRows(
-                search, point, np.zeros(len(search), np.int8), is_clicked, np.zeros_like(is_clicked)
+                search, point, nothing, nothing, is_clicked, np.zeros_like(is_clicked)
             )
 
 
@@ -232,7 +239,20 @@ def _expand_lists(
     last_clicked_rank[np.searchsorted(begins, clicked_rows, side="right") - 1] = rank[clicked_rows]
     skipped = ~is_clicked & (rank < np.repeat(last_clicked_rank, sizes))
     search = np.repeat((part.start + rows).astype(np.int32), sizes)
-    return ImpressionRows(search, point, rank, is_clicked, skipped)
+    distance_class = _classify_distances(is_clicked, np.repeat(begins, sizes))
+    return ImpressionRows(search, point, rank, distance_class, is_clicked, skipped)
+
+
+def _classify_distances(is_clicked: NDArray[np.bool_], list_starts: Int64) -> NDArray[np.int8]:
+    """Return the class of the distance from each result to the last click above it, (m,).
+
+    is_clicked, list_starts: (m,), of each result, and the row of the first one of its list.
+    """
+    rows = np.arange(len(is_clicked))
+    last_clicked = np.full(len(rows), -1, np.int64)
+    last_clicked[1:] = np.maximum.accumulate(np.where(is_clicked, rows, -1))[:-1]
+    distance = np.where(last_clicked >= list_starts, rows - last_clicked, 0)
+    return np.searchsorted(LEAST_DISTANCES, distance, side="right").astype(np.int8)
 
 
 def _find_clicked_rows(

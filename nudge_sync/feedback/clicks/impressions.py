@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from nudge_sync.feedback.log.sorting import order_rows
 
 @dataclass(frozen=True, slots=True)
 class Impressions:
-    """One row for each (query group, point, rank), sorted by these.
+    """One row for each (query group, point, rank, distance class), sorted by these.
 
     Counts are sums of decay factors, so that old behaviour counts for less.
     """
@@ -27,6 +27,8 @@ class Impressions:
     point: Int64
     rank: Int64
     """1 is the top; 0 where the search logged no list."""
+    distance_class: Int64
+    """How far above the last click of the same search is: see `LEAST_DISTANCES`."""
     shown: Float64
     """How often the point was shown at that rank."""
     clicked: Float64
@@ -36,6 +38,10 @@ class Impressions:
 
     def __len__(self) -> int:
         return len(self.query_group)
+
+    def ignore_order(self) -> Impressions:
+        """Return the same rows as if nothing had been clicked above any of them."""
+        return replace(self, distance_class=np.zeros_like(self.distance_class))
 
     def select(self, keep: NDArray[np.bool_]) -> Impressions:
         """Return the rows of a mask."""
@@ -92,6 +98,7 @@ def _list_columns(rows: ImpressionRows, query_groups: Int32, decay_factors: Floa
         query_groups[rows.search].astype(np.int64),
         rows.point.astype(np.int64),
         rows.rank.astype(np.int64),
+        rows.distance_class.astype(np.int64),
         factor,
         factor * rows.clicked,
         factor * rows.skipped,
@@ -99,21 +106,23 @@ def _list_columns(rows: ImpressionRows, query_groups: Int32, decay_factors: Floa
 
 
 def _sum_by_key(rows: Impressions) -> Impressions:
-    """Return the sums of the rows, each (query group, point, rank) once; added in their order."""
-    order, is_new = order_rows([rows.query_group, rows.point, rows.rank])
+    """Return the sums of the rows, each (query group, point, rank, distance class) once.
+
+    They are added in their order.
+    """
+    keys = (rows.query_group, rows.point, rows.rank, rows.distance_class)
+    order, is_new = order_rows(keys)
     run = np.cumsum(is_new) - 1
     first_rows = order[is_new]
-    query_group, point, rank = (
-        key[first_rows] for key in (rows.query_group, rows.point, rows.rank)
-    )
+    query_group, point, rank, distance_class = (key[first_rows] for key in keys)
     shown, clicked, skipped = (
         np.asarray(np.bincount(run, weights=value[order], minlength=len(first_rows)), np.float64)
         for value in (rows.shown, rows.clicked, rows.skipped)
     )
-    return Impressions(query_group, point, rank, shown, clicked, skipped)
+    return Impressions(query_group, point, rank, distance_class, shown, clicked, skipped)
 
 
 def _concatenate(parts: Sequence[Impressions]) -> Impressions:
-    empty: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)] * 3
+    empty: list[NDArray[Any]] = [np.zeros(0, np.int64)] * 4 + [np.zeros(0)] * 3
     part_columns = ([getattr(part, name) for name in Impressions.__slots__] for part in parts)
     return Impressions(*map(np.concatenate, zip(empty, *part_columns, strict=True)))

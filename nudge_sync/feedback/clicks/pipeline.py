@@ -34,6 +34,7 @@ from nudge_sync.feedback.clicks.stages import (
     filter_clicks,
     run_stages,
 )
+from nudge_sync.feedback.clicks.traffic import measure_traffic
 from nudge_sync.feedback.log.columns import ActionSelection, Log
 from nudge_sync.feedback.log.sorting import mark_changes, sort_unique
 from nudge_sync.settings.feedback import FeedbackSettings
@@ -78,7 +79,14 @@ def estimate_relevance(log: Log, settings: FeedbackSettings) -> BehaviourEstimat
         else None,
         settings=settings,
     )
-    pair_relevance = _build_pair_relevance(clicks, context, impressions, pairs, posterior)
+    pair_relevance = _build_pair_relevance(
+        clicks,
+        context,
+        impressions,
+        pairs,
+        posterior,
+        traffic=measure_traffic(context, decay_factors),
+    )
     weights, weight_funnel = compute_weights(pair_relevance, settings, posterior.click_signal)
     return BehaviourEstimates(
         query_groups=context.query_groups,
@@ -175,7 +183,10 @@ def _build_pair_relevance(
     impressions: Impressions,
     pairs: Pairs,
     posterior: Posterior,
+    *,
+    traffic: Float64,
 ) -> PairRelevance:
+    """Return what is known of each pair.  traffic: (groups,)."""
     pair_keys = pair_key(pairs.query_group, pairs.point)
     action_weight, people = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
     for part in clicks.split():
@@ -193,6 +204,7 @@ def _build_pair_relevance(
         action_weight=action_weight,
         people=people,
         searchers=count_searchers(context)[pairs.query_group],
+        traffic=traffic[pairs.query_group],
         shown=pairs.sum(impressions.shown),
         clicked=pairs.sum(impressions.clicked),
         skipped=pairs.sum(impressions.skipped),

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
-from nudge_sync.feedback.clicks.bias.coec import compute_coec
-from nudge_sync.feedback.clicks.bias.ipw import LoggedClicks, compute_ipw_click_rate
-from nudge_sync.feedback.clicks.bias.pbm import (
+from nudge_sync.feedback.clicks.bias.click_model import (
     DEFAULT_PRIOR,
     ClickModel,
     compute_log_likelihood_ratio,
     compute_prior_log_odds,
     compute_relevance_posterior,
-    fit_click_model,
 )
+from nudge_sync.feedback.clicks.bias.coec import compute_coec
+from nudge_sync.feedback.clicks.bias.ipw import LoggedClicks, compute_ipw_click_rate
+from nudge_sync.feedback.clicks.bias.pbm import fit_click_model
 from nudge_sync.feedback.clicks.bots import is_outlier
 from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features, fit_log_odds
@@ -30,7 +30,7 @@ from nudge_sync.settings.feedback import FeedbackSettings
 _COEC_PRIOR_STRENGTH = 2.0
 """The COEC ratio that is taken for a relevance of one half."""
 _RELEVANCE_THRESHOLD = 0.5
-_MAX_FITTED_IMPRESSIONS = 100_000
+_MAX_FITTED_IMPRESSIONS = 200_000
 """Rows of impressions that the click model is fitted to; more would hardly change it."""
 _NEIGHBOUR_ROUNDS = 2
 """How often the relevance of similar queries is fed back as neighbour features."""
@@ -73,15 +73,16 @@ def estimate_posterior(
         _count_clicked_queries(impressions, pairs, len(promoted_unshown)), settings.outliers
     )
     sample, sample_pairs = _sample_impressions(impressions, ~is_suspicious)
-    model = fit_click_model(sample, sample_pairs)
     if settings.bias == "ipw":
+        # A propensity is the probability that a rank is examined, whatever was clicked above.
+        model = fit_click_model(sample.ignore_order(), sample_pairs)
         click_rate = compute_ipw_click_rate(impressions, pairs, model.examination, logged_clicks)
         return Posterior(click_rate, promoted_unshown)
     return _estimate_by_click_model(
         vectors,
         impressions,
         pairs,
-        model,
+        fit_click_model(sample, sample_pairs),
         promoted_unshown=promoted_unshown,
         is_suspicious=is_suspicious,
         is_fitted=len(sample) > 0,

@@ -8,7 +8,7 @@ from scipy.special import log_expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.feedback.clicks.bias.pbm import ClickModel, compute_log_likelihood
+from nudge_sync.feedback.clicks.bias.click_model import ClickModel, compute_log_likelihood
 from nudge_sync.feedback.clicks.bots import is_outlier
 from nudge_sync.feedback.clicks.impression_rows import find_ranks
 from nudge_sync.feedback.clicks.impressions import Impressions

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.feedback.clicks.stages import FunnelStage
+from nudge_sync.feedback.clicks.traffic import weigh_traffic
 from nudge_sync.settings.feedback import FeedbackSettings
 
 _MIN_SKIPS = 3
@@ -37,6 +38,8 @@ class PairRelevance:
     """How many different people (clients, else sessions, else searches) acted on the pair."""
     searchers: Int64
     """How many different people searched for the query."""
+    traffic: Float64
+    """How many different people searched for the query, each with a decay factor."""
     shown: Float64
     clicked: Float64
     skipped: Float64
@@ -51,12 +54,13 @@ def compute_weights(
 ) -> tuple[Float64, list[FunnelStage]]:
     """Return the weight of each pair, (p,), and what each stage removed.
 
-    NaN where the pair does not count. Otherwise relevance * action_weight, or relevance - 1 for a
-    negative.
+    NaN where the pair does not count. Otherwise relevance * action_weight * what the traffic of the
+    query gives (`weigh_traffic`), or relevance - 1 for a negative.
     click_signal: the probability that clicks carry any relevance.
     """
     counted, funnel = _select_counted(pairs, settings, click_signal)
-    weights = np.where(counted, pairs.relevance * pairs.action_weight, np.nan)
+    traffic_weight = weigh_traffic(pairs.traffic, pairs.search, counted, settings.traffic_exponent)
+    weights = np.where(counted, pairs.relevance * pairs.action_weight * traffic_weight, np.nan)
     if settings.negatives:
         is_negative = (pairs.skipped >= _MIN_SKIPS) & (pairs.relevance <= _MAX_NEGATIVE_RELEVANCE)
         weights[is_negative] = pairs.relevance[is_negative] - 1

@@ -15,7 +15,7 @@ def explain(log, point, **settings):
 
 
 def test_a_point_that_counts_has_the_figures_it_counts_by(click_log):
-    (reason,) = explain(click_log, 103, half_life_days=None)
+    (reason,) = explain(click_log, 103, half_life_days=None, traffic_exponent=0.0)
     assert (reason.query_id, reason.people, reason.place) == ("3 00", 15, 2)
     assert (reason.shown, reason.clicked) == (20, 15)
     assert reason.weight == reason.belief > 0.9

@@ -166,7 +166,7 @@ def test_behaviour_that_counts_leaves_more_than_labels(noisy_log, labels):
 
 
 def test_behaviour_without_a_doubt_is_still_no_label(click_log):
-    judgements = read_click_judgements(click_log)
+    judgements = read_click_judgements(click_log, traffic_exponent=0.0)
     assert not judgements.only_labels
     assert compare_pull_and_worth(judgements)
 

@@ -1,17 +1,6 @@
-"""The position-based click model (PBM) with hidden relevance, fitted by expectation maximisation.
+"""The fit of the click model, by expectation maximisation (EM).
 
-A result shown at rank r is clicked if it is examined (E) and, once examined, attractive (A):
-
-    P(C = 1 | r, z) = P(E = 1 | r) P(A = 1 | z) = theta_r alpha_z
-
-theta_r is the examination of rank r, with theta_1 = 1; z is 1 if the point is relevant to the query
-and 0 if not, which nobody logs; alpha_1 and alpha_0 are the attractiveness of a relevant and of an
-irrelevant result; rho_r = P(z = 1) is the prior of pairs that are mostly shown at rank r, which
-never increases with r. All clicks on a pair (query group, point) share its one z.
-
-Without the hidden z, and with an attractiveness for each pair instead, this is the examination
-hypothesis of Richardson et al. 2007 and the PBM of Chuklin et al. 2015 (Click Models for Web
-Search, section 3.3). EM: Dempster et al. 1977. SQUAREM: Varadhan and Roland 2008.
+Dempster et al. 1977; accelerated by SQUAREM, Varadhan and Roland 2008.
 """
 
 from __future__ import annotations
@@ -23,49 +12,30 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.bias.click_model import (
+    DEFAULT_MODEL,
+    DEFAULT_PRIOR,
+    RANK_COUNT,
+    ClickModel,
+    compute_relevance_posterior,
+)
+from nudge_sync.feedback.clicks.impression_rows import DISTANCE_CLASS_COUNT
 from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank, sum_by_rank
 from nudge_sync.feedback.clicks.pairs import Pairs
 
-DEFAULT_PRIOR = 0.2
-"""The probability of relevance where nothing is known."""
 _MIN_PROBABILITY, _MAX_PROBABILITY = 1e-5, 0.98
 _MIN_EXAMINATION = 1e-4
+_FIRST_PERSISTENCE = 0.95
+"""Where the fit starts; at 1 it would stay."""
 _MIN_PRIOR, _MAX_PRIOR = 1e-4, 0.9
 _MIN_ATTRACTIVENESS_RATIO = 1.5
 """A relevant result is at least this many times as attractive as an irrelevant one, which keeps the
 two classes apart while the fit goes on."""
 _PRIOR_SMOOTHING = 10.0
 """Pairs at the overall rate that are added to each rank where the prior is estimated."""
-_RANK_COUNT = MAX_RANK + 1
 _MAX_STEP_LENGTH = 16.0
 _TOLERANCE = 1e-3
 """The largest change of a coordinate in a round at which the fit has converged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClickModel:
-    """The parameters of the click model, shared by all queries."""
-
-    examination: Float64
-    """(MAX_RANK + 1,), theta: the probability that each rank is examined, relative to rank 1. Rank
-    0 stands for an unknown rank and counts as examined."""
-    attractiveness_relevant: float
-    """alpha_1: the probability that a relevant result is clicked once it is examined."""
-    attractiveness_irrelevant: float
-    """alpha_0: the probability that an irrelevant result is clicked once it is examined."""
-    prior: Float64
-    """(MAX_RANK + 1,), rho: the probability, before any click, that a point which is mostly shown
-    at that rank is relevant."""
-
-
-DEFAULT_MODEL = ClickModel(
-    np.ones(_RANK_COUNT),
-    attractiveness_relevant=0.8,
-    attractiveness_irrelevant=0.1,
-    prior=np.full(_RANK_COUNT, DEFAULT_PRIOR),
-)
-"""The model that is assumed where no search logged its list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +48,10 @@ class Expectations:
     """(m,): the expected number of impressions in each row that are relevant and examined."""
     examined_irrelevant: Float64
     """(m,): the expected number of impressions in each row that are irrelevant and examined."""
+    looked: Float64
+    """(m,): the expected number at whose rank the searcher was willing to look."""
+    continued: Float64
+    """(m,): the expected number whose searcher wanted more after the last click above."""
 
 
 def fit_click_model(
@@ -118,9 +92,16 @@ def fit_click_model(
 
 
 def _to_coordinates(model: ClickModel) -> Float64:
-    """Return the model as an unbounded vector: log theta, logit rho, logit alpha_1 and alpha_0."""
+    """Return the model as an unbounded vector: log theta, log phi, logit rho, logit alpha_z."""
     attractiveness_logits = logit([model.attractiveness_relevant, model.attractiveness_irrelevant])
-    return np.concatenate([np.log(model.examination), logit(model.prior), attractiveness_logits])
+    return np.concatenate(
+        [
+            np.log(model.examination),
+            np.log(model.persistence),
+            logit(model.prior),
+            attractiveness_logits,
+        ]
+    )
 
 
 def _from_coordinates(coordinates: Float64) -> ClickModel:
@@ -128,68 +109,20 @@ def _from_coordinates(coordinates: Float64) -> ClickModel:
     attractiveness_relevant, attractiveness_irrelevant = np.clip(
         expit(coordinates[-2:]), _MIN_PROBABILITY, _MAX_PROBABILITY
     )
-    examination = np.exp(np.clip(coordinates[:_RANK_COUNT], np.log(_MIN_EXAMINATION), 0.0))
-    prior = np.clip(expit(coordinates[_RANK_COUNT:-2]), _MIN_PRIOR, _MAX_PRIOR)
+    first_prior = RANK_COUNT + DISTANCE_CLASS_COUNT
+    examination, persistence = np.split(
+        np.exp(np.clip(coordinates[:first_prior], np.log(_MIN_EXAMINATION), 0.0)), [RANK_COUNT]
+    )
+    prior = np.clip(expit(coordinates[first_prior:-2]), _MIN_PRIOR, _MAX_PRIOR)
     # Rank 0 means that no list was logged, so there is nothing to learn about it.
     examination[0], prior[0] = 1.0, DEFAULT_PRIOR
+    persistence[0] = 1.0
     return ClickModel(
         examination,
+        persistence,
         float(attractiveness_relevant),
         float(min(attractiveness_irrelevant, attractiveness_relevant)),
         prior,
-    )
-
-
-def compute_relevance_posterior(
-    impressions: Impressions, pairs: Pairs, model: ClickModel, promotion_rate: Float64 | None = None
-) -> Float64:
-    """Return q = P(z = 1 | clicks), the posterior relevance of each pair, (p,).
-
-    logit q = logit rho_r + sum over the pair's impressions of log P(C | r, 1) / P(C | r, 0)
-
-    promotion_rate: (m,), the probability that an impression is clicked by somebody who clicks the
-    point whatever was asked, or None for 0.
-    """
-    return np.asarray(
-        expit(
-            compute_prior_log_odds(pairs, model)
-            + pairs.sum(compute_log_likelihood_ratio(impressions, model, promotion_rate))
-        )
-    )
-
-
-def compute_prior_log_odds(pairs: Pairs, model: ClickModel) -> Float64:
-    """Return logit rho_r, the log odds of relevance of each pair before any click, (p,)."""
-    return np.asarray(np.log(model.prior / (1 - model.prior))[pairs.rank])
-
-
-def compute_log_likelihood_ratio(
-    impressions: Impressions, model: ClickModel, promotion_rate: Float64 | None = None
-) -> Float64:
-    """Return log P(C | r, 1) - log P(C | r, 0) of each row of the impressions, (m,)."""
-    return compute_log_likelihood(
-        impressions, model, model.attractiveness_relevant, promotion_rate
-    ) - compute_log_likelihood(impressions, model, model.attractiveness_irrelevant, promotion_rate)
-
-
-def compute_log_likelihood(
-    impressions: Impressions,
-    model: ClickModel,
-    attractiveness: float,
-    promotion_rate: Float64 | None = None,
-) -> Float64:
-    """Return the log likelihood of each row of the impressions at this attractiveness, (m,).
-
-    c log p + (n - c) log(1 - p), of c clicks on n impressions, with p = theta_r alpha, or with a
-    promotion rate t, by whose clicks the point is clicked as well, p = theta_r alpha (1 - t) + t.
-    """
-    click_probability = model.examination[impressions.rank] * attractiveness
-    if promotion_rate is not None:
-        click_probability = click_probability + promotion_rate - click_probability * promotion_rate
-    # Without a list there may be more clicks than impressions.
-    unclicked = np.maximum(impressions.shown - impressions.clicked, 0)
-    return np.asarray(
-        impressions.clicked * np.log(click_probability) + unclicked * np.log1p(-click_probability)
     )
 
 
@@ -201,39 +134,41 @@ def _guess_model(impressions: Impressions) -> ClickModel:
     top_rate = max(float(click_rates[1:].max(initial=0.0)), 1e-3)
     return ClickModel(
         examination=np.clip(click_rates / top_rate, 1e-3, 1.0),
+        persistence=np.full(DISTANCE_CLASS_COUNT, _FIRST_PERSISTENCE),
         attractiveness_relevant=min(max(2 * top_rate, 0.3), 0.9),
         attractiveness_irrelevant=min(max(0.2 * top_rate, 0.01), 0.2),
-        prior=np.full(_RANK_COUNT, DEFAULT_PRIOR),
+        prior=np.full(RANK_COUNT, DEFAULT_PRIOR),
     )
 
 
 def compute_expectations(impressions: Impressions, pairs: Pairs, model: ClickModel) -> Expectations:
     """Return what to expect of the hidden relevance and examination: the E step.
 
-    The posterior relevance q of a pair is that of `compute_relevance_posterior`. A clicked
-    impression was examined; one without a click was examined with probability
+    The posterior relevance q of a pair is that of `compute_relevance_posterior`. E = L G: somebody
+    looks as far down as rank r (L, theta_r) and goes on after the last click (G, phi_g). A clicked
+    impression had both; one without a click, with a = alpha_z, had each with probability
 
-        P(E = 1 | C = 0, r, z) = theta_r (1 - alpha_z) / (1 - theta_r alpha_z)
+        P(E = 1 | C = 0) = theta_r phi_g (1 - a) / (1 - theta_r phi_g a)
+        P(L = 1 | C = 0) = theta_r (1 - phi_g a) / (1 - theta_r phi_g a)
+        P(G = 1 | C = 0) = phi_g (1 - theta_r a) / (1 - theta_r phi_g a)
 
-    so that of n impressions at rank r with c clicks, P(z) (c + (n - c) P(E = 1 | C = 0, r, z)) are
+    so that of n impressions in a row with c clicks, P(z) (c + (n - c) P(E = 1 | C = 0)) are
     expected to be of class z and examined, where P(z) is q or 1 - q.
     """
     relevance = compute_relevance_posterior(impressions, pairs, model)
     impression_relevance = relevance[pairs.pair_of_impression]
-    return Expectations(
-        relevance,
-        impression_relevance * _count_examined(impressions, model, model.attractiveness_relevant),
-        (1 - impression_relevance)
-        * _count_examined(impressions, model, model.attractiveness_irrelevant),
-    )
-
-
-def _count_examined(impressions: Impressions, model: ClickModel, attractiveness: float) -> Float64:
-    """Return how many impressions of each row are expected to be examined, (m,), at one alpha_z."""
-    examination = model.examination[impressions.rank]
-    examined_if_unclicked = examination * (1 - attractiveness) / (1 - examination * attractiveness)
+    theta, phi = model.examination[impressions.rank], model.persistence[impressions.distance_class]
     unclicked = np.maximum(impressions.shown - impressions.clicked, 0)
-    return np.asarray(impressions.clicked + unclicked * examined_if_unclicked)
+    examined, looked, continued = [], np.zeros(len(unclicked)), np.zeros(len(unclicked))
+    for alpha, share in (
+        (model.attractiveness_relevant, impression_relevance),
+        (model.attractiveness_irrelevant, 1 - impression_relevance),
+    ):
+        per_unclicked = unclicked / (1 - theta * phi * alpha)
+        examined.append(share * (impressions.clicked + per_unclicked * theta * phi * (1 - alpha)))
+        looked += share * (impressions.clicked + per_unclicked * theta * (1 - phi * alpha))
+        continued += share * (impressions.clicked + per_unclicked * phi * (1 - theta * alpha))
+    return Expectations(relevance, examined[0], examined[1], looked, continued)
 
 
 def maximise_likelihood(
@@ -241,14 +176,13 @@ def maximise_likelihood(
 ) -> ClickModel:
     """Return the model under which the expectations are likeliest: the M step.
 
-    theta_r = examined impressions at rank r / impressions at rank r, smoothed, then scaled so that
-              theta_1 = 1
+    theta_r = impressions at rank r that somebody looked as far down as / impressions at rank r,
+              smoothed, then scaled so that theta_1 = 1
+    phi_g   = impressions of distance class g that somebody went on to / impressions of that class
     alpha_z = clicks of class z / examined impressions of class z, times the theta_1 before scaling
     rho_r   = mean posterior relevance of the pairs at rank r, made to fall with r
     """
-    examination = _estimate_examination(
-        impressions, expectations.examined_relevant + expectations.examined_irrelevant, smoothing
-    )
+    examination = _estimate_examination(impressions, expectations.looked, smoothing)
     relevance = expectations.relevance[pairs.pair_of_impression]
     attractiveness_relevant, attractiveness_irrelevant = (
         min(
@@ -269,6 +203,7 @@ def maximise_likelihood(
     )
     return ClickModel(
         examination=np.clip(examination / examination[1], _MIN_EXAMINATION, 1.0),
+        persistence=_estimate_persistence(impressions, expectations.continued, smoothing),
         attractiveness_relevant=max(attractiveness_relevant, min_attractiveness),
         attractiveness_irrelevant=attractiveness_irrelevant,
         prior=_estimate_prior(pairs, expectations.relevance),
@@ -279,16 +214,33 @@ def _estimate_attractiveness(clicked: Float64, examined: Float64) -> float:
     return (float(clicked.sum()) + 1e-3) / (float(examined.sum()) + 1e-2)
 
 
-def _estimate_examination(impressions: Impressions, examined: Float64, smoothing: float) -> Float64:
-    """Return the share of examined impressions at each rank, smoothed towards a power law."""
-    examined_at_rank = sum_by_rank(impressions.rank, examined)
+def _estimate_examination(impressions: Impressions, looked: Float64, smoothing: float) -> Float64:
+    """Return the share of impressions at each rank that were looked at, (MAX_RANK + 1,), smoothed
+    towards a power law.
+    """
+    looked_at_rank = sum_by_rank(impressions.rank, looked)
     shown = sum_by_rank(impressions.rank, impressions.shown)
-    power_law = _fit_power_law(examined_at_rank, shown)
+    power_law = _fit_power_law(looked_at_rank, shown)
     return np.asarray(
         np.clip(
-            (examined_at_rank + smoothing * power_law) / (shown + smoothing), _MIN_PROBABILITY, 1.0
+            (looked_at_rank + smoothing * power_law) / (shown + smoothing), _MIN_PROBABILITY, 1.0
         )
     )
+
+
+def _estimate_persistence(
+    impressions: Impressions, continued: Float64, smoothing: float
+) -> Float64:
+    """Return the share of impressions of each distance class that were gone on to, smoothed towards
+    1, (DISTANCE_CLASS_COUNT,).
+    """
+    continued_by_class, shown_by_class = (
+        np.bincount(impressions.distance_class, weights=values, minlength=DISTANCE_CLASS_COUNT)
+        for values in (continued, impressions.shown)
+    )
+    shares = (continued_by_class + smoothing) / (shown_by_class + smoothing)
+    shares[0] = 1.0
+    return np.asarray(np.clip(shares, _MIN_EXAMINATION, 1.0))
 
 
 def _fit_power_law(examined: Float64, shown: Float64) -> Float64:
@@ -297,11 +249,11 @@ def _fit_power_law(examined: Float64, shown: Float64) -> Float64:
     examined, shown: (MAX_RANK + 1,). A weighted least squares fit of the logarithms; rank 0 gets
     the mean rate.
     """
-    ranks = np.arange(1, _RANK_COUNT)
+    ranks = np.arange(1, RANK_COUNT)
     has_data = (shown[1:] > 0) & (examined[1:] > 0)
     mean_rate = float((examined.sum() + 1e-3) / (shown.sum() + 1e-2))
     if has_data.sum() < 2:  # noqa: PLR2004 - a line needs two points
-        return np.full(_RANK_COUNT, mean_rate)
+        return np.full(RANK_COUNT, mean_rate)
     x = np.log(ranks[has_data])
     y = np.log(examined[1:][has_data] / shown[1:][has_data])
     slope, intercept = np.polyfit(x, y, 1, w=np.sqrt(examined[1:][has_data]))

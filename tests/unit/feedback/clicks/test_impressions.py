@@ -7,11 +7,8 @@ import pytest
 
 from nudge_sync.base import spooled
 from nudge_sync.feedback.clicks import impression_rows
-from nudge_sync.feedback.clicks.impression_rows import find_ranks
-from nudge_sync.feedback.clicks.impressions import (
-    collect_impressions,
-    count_by_rank,
-)
+from nudge_sync.feedback.clicks.impression_rows import LEAST_DISTANCES, find_ranks
+from nudge_sync.feedback.clicks.impressions import collect_impressions, count_by_rank
 from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 
 LISTS = [(3, 5, 7), (5, 3, 7), (), (7, 3, 3), (9, 8, 7), ()]
@@ -42,7 +39,7 @@ def make_clicks(pairs, rank=0):
 
 
 def count_one_by_one(decay_factors):
-    """Return {(group, point, rank): [shown, clicked, skipped]}, one impression after the other."""
+    """Return [shown, clicked, skipped] by (group, point, rank, distance class)."""
     counts, unlisted = Counter(), {p for s, p in CLICKS if not LISTS[s] and GROUPS[s] == 0}
     for search, shown in enumerate(LISTS):
         group = int(GROUPS[search])
@@ -51,11 +48,14 @@ def count_one_by_one(decay_factors):
         if not shown:
             for point in unlisted:
                 factor, is_clicked = decay_factors[search], (search, point) in CLICKS
-                counts[group, point, 0] += np.array([factor, factor * is_clicked, 0])
+                counts[group, point, 0, 0] += np.array([factor, factor * is_clicked, 0])
         clicked = [(search, point) in CLICKS for point in shown]
         for index, point in enumerate(shown):
             skipped = not clicked[index] and any(clicked[index:])
-            counts[group, point, index + 1] += decay_factors[search] * np.array(
+            above = [row for row in range(index) if clicked[row]]
+            distance = index - above[-1] if above else 0
+            distance_class = sum(distance >= least for least in LEAST_DISTANCES)
+            counts[group, point, index + 1, distance_class] += decay_factors[search] * np.array(
                 [1, clicked[index], skipped]
             )
     return counts
@@ -68,7 +68,8 @@ def test_impressions_are_counted_as_one_by_one(searches, monkeypatch, chunk):
     decay_factors = np.array([1.0, 0.5, 0.25, 1.0, 1.0, 0.125])
     found = collect_impressions(searches, GROUPS, make_clicks(CLICKS), decay_factors)
     expected = count_one_by_one(decay_factors)
-    keys = list(zip(found.query_group, found.point, found.rank, strict=True))
+    columns = (found.query_group, found.point, found.rank, found.distance_class)
+    keys = list(zip(*columns, strict=True))
     assert keys == sorted(expected)
     for row, key in enumerate(keys):
         counts = found.shown[row], found.clicked[row], found.skipped[row]

@@ -22,6 +22,7 @@ def make_pairs(*rows, **columns):
         "action_weight": ones,
         "people": ones.astype(np.int64),
         "searchers": ones.astype(np.int64),
+        "traffic": ones,
         "shown": ones,
         "clicked": ones,
         "skipped": 0 * ones,

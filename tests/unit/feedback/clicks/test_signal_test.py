@@ -36,7 +36,9 @@ def test_similar_queries_give_a_signal_where_nothing_was_shown_twice():
     clicked = rng.random(shown.shape) < np.where(shown == topic[:, None], 0.9, 0.1)
     group, index = np.divmod(np.arange(shown.size), 20)
     once, never = np.ones(shown.size), np.zeros(shown.size)
-    impressions = Impressions(group, shown.ravel(), index + 1, once, clicked.ravel() * 1.0, never)
+    impressions = Impressions(
+        group, shown.ravel(), index + 1, 0 * index, once, clicked.ravel() * 1.0, never
+    )
     impressions = impressions.select(np.lexsort((impressions.point, impressions.query_group)))
     pairs = group_by_pair(impressions)
     assert estimate_click_signal(vectors, impressions, pairs) > 0.99

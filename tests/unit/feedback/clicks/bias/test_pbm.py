@@ -1,25 +1,29 @@
 """The click model: its fit on simulated clicks, and each step against brute force."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
-from nudge_sync.feedback.clicks.bias.pbm import (
+from nudge_sync.feedback.clicks.bias.click_model import (
     ClickModel,
-    compute_expectations,
     compute_log_likelihood,
     compute_relevance_posterior,
+)
+from nudge_sync.feedback.clicks.bias.pbm import (
+    compute_expectations,
     fit_click_model,
     maximise_likelihood,
 )
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
+from nudge_sync.feedback.clicks.impression_rows import DISTANCE_CLASS_COUNT, MAX_RANK
 from nudge_sync.feedback.clicks.impressions import Impressions
 from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
-from tests.support.simulated_clicks import simulate_impressions
+from tests.support.simulated_clicks import collect_from_lists, simulate_impressions
 
 MODEL = ClickModel(
     examination=1 / np.maximum(np.arange(MAX_RANK + 1), 1),
+    persistence=np.linspace(1.0, 0.4, DISTANCE_CLASS_COUNT),
     attractiveness_relevant=0.7,
     attractiveness_irrelevant=0.2,
     prior=np.linspace(0.6, 0.1, MAX_RANK + 1),
@@ -47,32 +51,41 @@ def test_the_prior_never_increases_with_the_rank():
 
 
 def test_the_e_step_is_what_summing_over_all_hidden_states_gives():
-    single_impressions = [  # query group 0, point 5: (rank, clicked), one row each
-        (1, 1.0),
-        (1, 0.0),
-        (2, 0.0),
-        (3, 1.0),
+    single_impressions = [  # query group 0, point 5: (rank, distance class, clicked), one row each
+        (1, 0, 1.0),
+        (2, 0, 0.0),
+        (2, 1, 0.0),
+        (3, 2, 1.0),
     ]
-    rank, clicked = (np.array(column) for column in zip(*single_impressions, strict=True))
+    rank, distance, clicked = (np.array(column) for column in zip(*single_impressions, strict=True))
     zeros, ones = np.zeros(4, np.int64), np.ones(4)
-    impressions = Impressions(zeros, zeros + 5, rank, ones, clicked, 0 * ones)
+    impressions = Impressions(zeros, zeros + 5, rank, distance, ones, clicked, 0 * ones)
     pairs = Pairs(zeros, zeros[:1], zeros[:1] + 5, np.array([2]))
     total, relevant = 0.0, 0.0
-    examined = np.zeros((2, 4))
-    for z, *is_examined in product((0, 1), repeat=5):
+    examined, looked, continued = np.zeros((2, 4)), np.zeros(4), np.zeros(4)
+    for z, *hidden in product((0, 1), repeat=9):
+        looks, goes_on = np.array(hidden[:4]), np.array(hidden[4:])
         attractiveness = (MODEL.attractiveness_irrelevant, MODEL.attractiveness_relevant)[z]
         chance = MODEL.prior[2] if z else 1 - MODEL.prior[2]
-        for (r, c), e in zip(single_impressions, is_examined, strict=True):
-            theta = MODEL.examination[r]
-            clicks = attractiveness if e else 0.0
-            chance *= (theta if e else 1 - theta) * (clicks if c else 1 - clicks)
+        for (r, d, c), is_looked_at, is_reached in zip(
+            single_impressions, looks, goes_on, strict=True
+        ):
+            theta, phi = MODEL.examination[r], MODEL.persistence[d]
+            clicks = attractiveness * is_looked_at * is_reached
+            chance *= theta if is_looked_at else 1 - theta
+            chance *= phi if is_reached else 1 - phi
+            chance *= clicks if c else 1 - clicks
         total += chance
         relevant += chance * z
-        examined[z] += chance * np.array(is_examined)
+        examined[z] += chance * looks * goes_on
+        looked += chance * looks
+        continued += chance * goes_on
     expectations = compute_expectations(impressions, pairs, MODEL)
     np.testing.assert_allclose(expectations.relevance, [relevant / total])
     np.testing.assert_allclose(expectations.examined_relevant, examined[1] / total)
     np.testing.assert_allclose(expectations.examined_irrelevant, examined[0] / total)
+    np.testing.assert_allclose(expectations.looked, looked / total)
+    np.testing.assert_allclose(expectations.continued, continued / total)
 
 
 def observed_log_likelihood(impressions, pairs, model):
@@ -89,6 +102,10 @@ def observed_log_likelihood(impressions, pairs, model):
 
 def test_each_em_step_makes_the_clicks_likelier():
     impressions, _ = simulate_impressions(seed=2)
+    distance_class = np.random.default_rng(0).integers(0, 4, len(impressions))
+    impressions = replace(
+        impressions, distance_class=np.minimum(distance_class, impressions.rank - 1)
+    )
     pairs = group_by_pair(impressions)
     model, likelihoods = MODEL, []
     for _ in range(8):
@@ -104,3 +121,19 @@ def test_without_impressions_the_default_model_comes_back():
     model = fit_click_model(nothing, group_by_pair(nothing))
     assert model.attractiveness_relevant == pytest.approx(0.8)
     np.testing.assert_array_equal(model.examination, np.ones(MAX_RANK + 1))
+
+
+@pytest.mark.parametrize("chance_to_go_on", [0.0, 0.4, 1.0])
+def test_the_fit_finds_who_stops_after_a_click(chance_to_go_on):
+    """People read down to a click and then go on or not, once and for all."""
+    rng = np.random.default_rng(3)
+    is_relevant = np.repeat(rng.random((200, 6)) < 0.3, 40, axis=0)
+    attracted = rng.random(is_relevant.shape) < np.where(is_relevant, 0.8, 0.1)
+    stops = attracted & (rng.random(is_relevant.shape) >= chance_to_go_on)
+    clicked = attracted & (np.cumsum(stops, axis=1) - stops == 0)
+    impressions = collect_from_lists(np.repeat(np.arange(200), 40), clicked)
+    pairs = group_by_pair(impressions)
+    model = fit_click_model(impressions, pairs)
+    assert model.persistence[1] == pytest.approx(chance_to_go_on, abs=0.06)
+    np.testing.assert_allclose(model.examination[1:7], 1, atol=0.12)
+    assert model.attractiveness_relevant == pytest.approx(0.8, abs=0.04)
