@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions
+from nudge_sync.feedback.clicks.impressions.counts import Impressions, collect_impressions
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record

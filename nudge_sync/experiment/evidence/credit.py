@@ -23,7 +23,7 @@ from nudge_sync.experiment.evidence.exposed_searches import (
     ExposedSearches,
     read_exposed_searches,
 )
-from nudge_sync.feedback.clicks.impression_rows import find_ranks
+from nudge_sync.feedback.clicks.impressions.single import find_ranks
 from nudge_sync.feedback.clicks.pipeline import select_clicks
 from nudge_sync.feedback.clicks.stages import StageReport
 from nudge_sync.feedback.log.columns import ActionSelection, Log

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
 
 KERNEL_SHARPNESS = 6.0
 """Of the broadest of three kernels, in which a query at cosine c has the weight

@@ -15,9 +15,9 @@ from nudge_sync.feedback.clicks.bias.ipw import find_logged_clicks
 from nudge_sync.feedback.clicks.bots import remove_bots
 from nudge_sync.feedback.clicks.caps import apply_caps
 from nudge_sync.feedback.clicks.decay import compute_decay_factors
-from nudge_sync.feedback.clicks.impression_rows import find_ranks
-from nudge_sync.feedback.clicks.impressions import Impressions, collect_impressions
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
+from nudge_sync.feedback.clicks.impressions.counts import Impressions, collect_impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs, group_by_pair
+from nudge_sync.feedback.clicks.impressions.single import find_ranks
 from nudge_sync.feedback.clicks.posterior import Posterior, estimate_posterior
 from nudge_sync.feedback.clicks.promoted import drop_promoting_searches
 from nudge_sync.feedback.clicks.query_groups import assign_query_groups

@@ -20,9 +20,9 @@ from nudge_sync.feedback.clicks.bias.coec import compute_coec
 from nudge_sync.feedback.clicks.bias.ipw import LoggedClicks, compute_ipw_click_rate
 from nudge_sync.feedback.clicks.bias.pbm import fit_click_model
 from nudge_sync.feedback.clicks.bots import is_outlier
-from nudge_sync.feedback.clicks.impressions import Impressions
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features, fit_log_odds
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.promoted import estimate_promotion_rates, find_points_without_topic
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal
 from nudge_sync.settings.feedback import FeedbackSettings

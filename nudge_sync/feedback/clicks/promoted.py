@@ -10,9 +10,9 @@ from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.feedback.clicks.bias.click_model import ClickModel, compute_log_likelihood
 from nudge_sync.feedback.clicks.bots import is_outlier
-from nudge_sync.feedback.clicks.impression_rows import find_ranks
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.single import find_ranks
 from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
 from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.sorting import sort_unique

@@ -8,9 +8,9 @@ from scipy.special import betaln, expit
 
 from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank
+from nudge_sync.feedback.clicks.impressions.counts import Impressions, count_by_rank
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
 from nudge_sync.feedback.clicks.neighbours import compute_neighbour_features
-from nudge_sync.feedback.clicks.pairs import Pairs
 
 BETA_CONCENTRATIONS = np.geomspace(0.5, 500, 13)
 """Concentrations a + b that are tried for the beta distribution of click rates; small is wide."""

@@ -27,9 +27,9 @@ import numpy as np
 from scipy.special import expit
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.feedback.clicks.impression_rows import DISTANCE_CLASS_COUNT, MAX_RANK
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.single import DISTANCE_CLASS_COUNT, MAX_RANK
 
 DEFAULT_PRIOR = 0.2
 """The probability of relevance where nothing is known."""

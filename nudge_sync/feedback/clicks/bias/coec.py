@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.counts import Impressions, count_by_rank
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
 
 
 def compute_coec(impressions: Impressions, pairs: Pairs, smoothing: float = 1.0) -> Float64:

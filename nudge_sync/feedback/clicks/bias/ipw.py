@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64, pair_key
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.single import MAX_RANK
 from nudge_sync.feedback.log.columns import ActionSelection, Searches
 
 MAX_INVERSE_PROPENSITY = 10.0

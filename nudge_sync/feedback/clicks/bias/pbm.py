@@ -19,9 +19,9 @@ from nudge_sync.feedback.clicks.bias.click_model import (
     ClickModel,
     compute_relevance_posterior,
 )
-from nudge_sync.feedback.clicks.impression_rows import DISTANCE_CLASS_COUNT
-from nudge_sync.feedback.clicks.impressions import Impressions, count_by_rank, sum_by_rank
-from nudge_sync.feedback.clicks.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.counts import Impressions, count_by_rank, sum_by_rank
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
+from nudge_sync.feedback.clicks.impressions.single import DISTANCE_CLASS_COUNT
 
 _MIN_PROBABILITY, _MAX_PROBABILITY = 1e-5, 0.98
 _MIN_EXAMINATION = 1e-4

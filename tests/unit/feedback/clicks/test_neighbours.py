@@ -3,13 +3,13 @@
 import numpy as np
 
 from nudge_sync.feedback.clicks import neighbours
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs
 from nudge_sync.feedback.clicks.neighbours import (
     KERNEL_SHARPNESS,
     SHRINKAGE,
     compute_neighbour_features,
     fit_log_odds,
 )
-from nudge_sync.feedback.clicks.pairs import Pairs
 from tests.support.simulated_clicks import unit_rows
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from nudge_sync.feedback.clicks.bias.click_model import DEFAULT_PRIOR
 from nudge_sync.feedback.clicks.bias.coec import compute_coec
-from nudge_sync.feedback.clicks.pairs import group_by_pair
+from nudge_sync.feedback.clicks.impressions.pairs import group_by_pair
 from nudge_sync.feedback.clicks.posterior import estimate_posterior
 from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nudge_sync.feedback.clicks.bias.pbm import fit_click_model
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs, group_by_pair
 from nudge_sync.feedback.clicks.promoted import (
     estimate_promotion_rates,
     find_clicked_unshown,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pairs import group_by_pair
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import group_by_pair
 from nudge_sync.feedback.clicks.signal_test import estimate_click_signal, predict_clicks
 from tests.support.simulated_clicks import (
     DIMENSION,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nudge_sync.feedback.clicks.bias.coec import compute_coec
-from nudge_sync.feedback.clicks.pairs import group_by_pair
+from nudge_sync.feedback.clicks.impressions.pairs import group_by_pair
 from tests.support.simulated_clicks import simulate_impressions
 
 

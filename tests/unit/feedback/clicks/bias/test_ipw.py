@@ -8,9 +8,9 @@ from nudge_sync.feedback.clicks.bias.ipw import (
     compute_ipw_click_rate,
     find_logged_clicks,
 )
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
-from nudge_sync.feedback.clicks.impressions import collect_impressions
-from nudge_sync.feedback.clicks.pairs import group_by_pair
+from nudge_sync.feedback.clicks.impressions.counts import collect_impressions
+from nudge_sync.feedback.clicks.impressions.pairs import group_by_pair
+from nudge_sync.feedback.clicks.impressions.single import MAX_RANK
 from nudge_sync.feedback.log.columns import ActionSelection
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record

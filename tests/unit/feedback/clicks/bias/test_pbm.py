@@ -16,9 +16,9 @@ from nudge_sync.feedback.clicks.bias.pbm import (
     fit_click_model,
     maximise_likelihood,
 )
-from nudge_sync.feedback.clicks.impression_rows import DISTANCE_CLASS_COUNT, MAX_RANK
-from nudge_sync.feedback.clicks.impressions import Impressions
-from nudge_sync.feedback.clicks.pairs import Pairs, group_by_pair
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.pairs import Pairs, group_by_pair
+from nudge_sync.feedback.clicks.impressions.single import DISTANCE_CLASS_COUNT, MAX_RANK
 from tests.support.simulated_clicks import collect_from_lists, simulate_impressions
 
 MODEL = ClickModel(

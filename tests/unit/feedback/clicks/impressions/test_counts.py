@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nudge_sync.base import spooled
-from nudge_sync.feedback.clicks import impression_rows
-from nudge_sync.feedback.clicks.impression_rows import LEAST_DISTANCES, find_ranks
-from nudge_sync.feedback.clicks.impressions import collect_impressions, count_by_rank
+from nudge_sync.feedback.clicks.impressions import single
+from nudge_sync.feedback.clicks.impressions.counts import collect_impressions, count_by_rank
+from nudge_sync.feedback.clicks.impressions.single import LEAST_DISTANCES, find_ranks
 from nudge_sync.feedback.log.columns import Actions, ActionSelection, Searches
 
 LISTS = [(3, 5, 7), (5, 3, 7), (), (7, 3, 3), (9, 8, 7), ()]
@@ -64,7 +64,7 @@ def count_one_by_one(decay_factors):
 @pytest.mark.parametrize("chunk", [2, 1_000_000])
 def test_impressions_are_counted_as_one_by_one(searches, monkeypatch, chunk):
     monkeypatch.setattr(spooled, "ROWS_PER_PART", chunk)
-    monkeypatch.setattr(impression_rows, "_CHUNK_INFERRED_PAIRS", chunk)
+    monkeypatch.setattr(single, "_CHUNK_INFERRED_PAIRS", chunk)
     decay_factors = np.array([1.0, 0.5, 0.25, 1.0, 1.0, 0.125])
     found = collect_impressions(searches, GROUPS, make_clicks(CLICKS), decay_factors)
     expected = count_one_by_one(decay_factors)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nudge_sync.base.arrays import Float64, Int64
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK
-from nudge_sync.feedback.clicks.impressions import Impressions
+from nudge_sync.feedback.clicks.impressions.counts import Impressions
+from nudge_sync.feedback.clicks.impressions.single import MAX_RANK
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.feedback.clicks.impression_rows import MAX_RANK, ImpressionRows, part_impressions
+from nudge_sync.feedback.clicks.impressions.single import MAX_RANK, ImpressionRows, part_impressions
 from nudge_sync.feedback.log.columns import ActionSelection, Searches
 from nudge_sync.feedback.log.sorting import order_rows
 
