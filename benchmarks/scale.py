@@ -2,13 +2,14 @@
 
     python benchmarks/million_points.py --points 1000000 --judged 20000 --json million.json
     python benchmarks/scale.py --cycle million.json --events-a-second 100000 --bytes-an-event 37
+        --solver-growth 1.3
 
 It is arithmetic, not a measurement. A search is taken to grow with the logarithm of the points, as
-between the two sizes of `million.json`; reads and writes with the judged points; the solver with
-queries times judged points, of which there are as many, as in that run; reading the log with its
-events. `--events-a-second` and `--bytes-an-event` are what a benchmark of the log printed
-(`feedback_blocks.py`, `columnar_log.py`, `feedback_scale.py`). `--price` is of an hour of one
-processor, and an assumption.
+between the two sizes of `million.json`; reads and writes with the judged points; the solver with a
+power of the judged points, of which there are as many as queries: `--solver-growth` is what
+`solver_scale.py` printed; reading the log with its events. `--events-a-second` and
+`--bytes-an-event` are what a benchmark of the log printed (`feedback_blocks.py`, `columnar_log.py`,
+`feedback_scale.py`). `--price` is of an hour of one processor, and an assumption.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ class Constants:
     search_at_one: float
     search_per_decade: float
     """What a search takes more in a collection ten times as large."""
-    solve_pair: float
-    """For one query and one judged point."""
+    solve: float
+    """For as many judged points and queries as that run had."""
+    solved: int
+    """How many that was."""
+    solver_growth: float
+    """The power of that number with which the solver's time grows."""
     write: float
     memory: float
     """Bytes."""
@@ -55,7 +60,14 @@ class Constants:
     event_bytes: float
 
     @classmethod
-    def derive(cls, small: dict[str, Any], large: dict[str, Any], event: float, size: float):
+    def derive(
+        cls,
+        small: dict[str, Any],
+        large: dict[str, Any],
+        event: float,
+        size: float,
+        solver_growth: float,
+    ):
         judged = large["distinct vectors read"]
         searches = [figures["  search, s"] / judged for figures in (small, large)]
         per_decade = searches[1] - searches[0]
@@ -66,7 +78,9 @@ class Constants:
             read=large["  read, s"] / judged,
             search_at_one=searches[1] - per_decade * math.log10(large["points"]),
             search_per_decade=per_decade,
-            solve_pair=solve / judged**2,
+            solve=solve,
+            solved=judged,
+            solver_growth=solver_growth,
             write=written / max(1, large["moved"]),
             memory=memory * 2**20 / judged,
             event=event,
@@ -81,7 +95,7 @@ class Constants:
             "log": self.event * events / 3600,
             "reads": self.read * judged / 3600,
             "searches": search * judged / 3600,
-            "solver": self.solve_pair * judged**2 / 3600,
+            "solver": self.solve * (judged / self.solved) ** self.solver_growth / 3600,
             "writes": self.write * judged / 3600,
         }
         gigabytes = {
@@ -98,10 +112,13 @@ def main() -> None:
     parser.add_argument("--cycle", type=Path, required=True)
     parser.add_argument("--events-a-second", type=float, required=True)
     parser.add_argument("--bytes-an-event", type=float, required=True)
+    parser.add_argument("--solver-growth", type=float, required=True)
     parser.add_argument("--price", type=float, default=0.05)
     given = parser.parse_args()
     small, large = json.loads(given.cycle.read_text(encoding="utf-8"))
-    constants = Constants.derive(small, large, 1 / given.events_a_second, given.bytes_an_event)
+    constants = Constants.derive(
+        small, large, 1 / given.events_a_second, given.bytes_an_event, given.solver_growth
+    )
     for name, value in vars(constants).items():
         print(f"{name:18} {value:12.3g}")
     rows = [constants.estimate(*scenario) for scenario in SCENARIOS]
