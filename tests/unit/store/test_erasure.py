@@ -72,9 +72,9 @@ def test_nothing_of_a_forgotten_client_stays_live_because_the_gate_refuses(
     sample_collection: SampleCollection,
 ) -> None:
     """Without that feedback the gate refuses every change, and yet all points go back."""
-    sample_collection.add_judgements(range(50))
+    sample_collection.add_judgements(range(40))
     assert cycle.apply(sample_collection.target(), SETTINGS).outcome == "refused"
-    sample_collection.add_judgements(range(50, 900), client="c1")
+    sample_collection.add_judgements(range(40, 900), client="c1")
     cycle.apply(sample_collection.target(), SETTINGS)
     assert sample_collection.read_vectors().tobytes() != sample_collection.data.vectors.tobytes()
     erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
