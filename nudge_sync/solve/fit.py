@@ -137,6 +137,8 @@ def choose_and_fit(
         return _choose_method(task, splits, train, angle, executor)
     scored_splits = _hide_documents(task, splits)
     candidate = _prepare_method(task, scored_splits, method, angle).run(task, executor)
+    if method == "nudge-c" and splits:
+        candidate = tune.strengthen_prior(task, scored_splits, candidate, executor)
     scores, cold = {}, None
     if splits:
         baseline_values = candidate.baseline_values
@@ -184,6 +186,7 @@ def _choose_method(
         for method in _list_methods(task)
     ]
     candidates = tune.run_tunings(task, tunings, executor)
+    candidates[-1] = tune.strengthen_prior(task, scored_splits, candidates[-1], executor)
     leader, reason = choose.pick_candidate([baseline, *candidates])
     return choose.build_choice(
         task,

@@ -24,11 +24,14 @@ PREFERENCE_Z = 0.5
 """Standard errors by which a method has to beat a simpler one that helps too."""
 MAX_STEP = 2.0
 """Longest step of NUDGE-M that is tried, in lengths of the point."""
-DEFAULT_PRIOR, PRIOR_TRIALS = 1.0, (0.3, 3.0)
-"""The usual `prior` of NUDGE-C, and values that have to beat it significantly."""
+DEFAULT_PRIOR, WEAKER_PRIOR = 1.0, 0.3
+"""The usual `prior` of NUDGE-C, and one that has to beat it significantly."""
 COLD_ANSWERS_PER_ODDS = 0.35
 """The `cold_answers` of NUDGE-C, per cold_share / (1 - cold_share). Chosen by hand, for the mean of
 warm and cold gain at equal shares on four collections."""
+STRONGER_PRIORS = (3.0, 10.0)
+"""Values of `prior` that are tried one after the other, as long as each is significantly ahead:
+where judgements are few and doubtful, as clicks are, originals have to be held on to."""
 MAX_COLD_ANSWERS = 3.0
 """Largest `cold_answers`, where warm answers hardly count."""
 
@@ -202,11 +205,11 @@ def prepare_nudge_c(
     """Prepare to find the settings of NUDGE-C: the default ones unless another prior wins.
 
     cap: radians; the task's largest angle if None.
-    Where cold answers count, the default ones are measured and no others: with a split for each
-    fold of documents, every further strength costs more.
+    Where cold answers count, no weaker one is tried: with a split for each fold of documents, every
+    further strength costs more. Stronger ones come later (`strengthen_prior`).
     """
     default = build_nudge_c_parameters(task, cap)
-    priors = (DEFAULT_PRIOR,) if task.cold_share is not None else (DEFAULT_PRIOR, *PRIOR_TRIALS)
+    priors = (DEFAULT_PRIOR,) if task.cold_share is not None else (DEFAULT_PRIOR, WEAKER_PRIOR)
     measurements = [
         prepare_measurement(task, splits, "nudge-c", {**default, "prior": prior})
         for prior in priors
@@ -237,6 +240,31 @@ def _pick_prior(task: SolverTask, tried: list[MethodCandidate]) -> MethodCandida
     listed = _list_means(tried, "prior")
     reason = f"nudge-c: {_describe_metric(task)} by strength of the original: {listed}"
     return replace(leader, reason=reason)
+
+
+def strengthen_prior(
+    task: SolverTask, splits: list[ValidationSplit], candidate: MethodCandidate, executor: Executor
+) -> MethodCandidate:
+    """Hold NUDGE-C on to the originals as firmly as is significantly better on the splits.
+
+    The first split alone tells whether a value is worth measuring on all of them.
+    """
+    leader = candidate
+    for prior in STRONGER_PRIORS:
+        if prior <= leader.parameters["prior"]:
+            continue
+        parameters = {**leader.parameters, "prior": prior}
+        first = prepare_measurement(task, splits[:1], "nudge-c", parameters).run(task, executor)
+        if first.mean <= first.strata.average(leader.values[: len(first.values)]):
+            break
+        rest = prepare_measurement(task, splits[1:], "nudge-c", parameters).run(task, executor)
+        values = np.concatenate([first.values, rest.values])
+        if not leader.strata.is_ahead(values, leader.values, SIGNIFICANCE_Z):
+            break
+        reason = f"{leader.reason}; with {prior:g} times the usual prior {{:.4f}}"
+        leader = replace(leader, parameters=parameters, values=values)
+        leader = replace(leader, reason=reason.format(leader.mean))
+    return leader
 
 
 def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
+from nudge_sync.base.executor import LOCAL
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task
+from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.selection import tune
 from nudge_sync.solve.selection.document_folds import hide_documents
 from nudge_sync.solve.selection.trials import score_points
@@ -94,3 +97,52 @@ def test_nudge_h_tries_the_numbers_of_neighbours_it_is_given(cold_task_and_split
     tuned = tune.prepare_nudge_h(task, splits, (10,)).run(task)
     assert tuned.parameters["neighbours"] == 10
     assert tuned.mean <= tune.prepare_nudge_h(task, splits).run(task).mean
+
+
+def doubt_judgements(queries, share):
+    """Return the queries, of which a share names any document instead of the one that answers."""
+    random = np.random.default_rng(0)
+    relevance = queries.relevance.tolil()
+    for row in np.flatnonzero(random.random(len(queries)) < share):
+        relevance[row] = 0
+        relevance[row, random.integers(relevance.shape[1])] = 1
+    return JudgedQueries(queries.vectors, csr_matrix(relevance), queries.unjudged)
+
+
+def tune_with_doubts(share, cold_share):
+    points, queries, buckets = make_learnable_problem(shift=0.6)
+    queries = doubt_judgements(queries, share)
+    task = build_task(points, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE, cold_share)
+    splits = build_splits(buckets, queries.relevance)
+    splits = splits if cold_share is None else hide_documents(task, splits)
+    usual = tune.prepare_nudge_c(task, splits).run(task)
+    return task, splits, usual, tune.strengthen_prior(task, splits, usual, LOCAL)
+
+
+@pytest.mark.parametrize("cold_share", [None, 0.5])
+def test_the_more_doubtful_judgements_are_the_firmer_originals_are_held(cold_share):
+    priors = []
+    for share in (0.0, 0.3, 0.8):
+        task, splits, usual, tuned = tune_with_doubts(share, cold_share)
+        priors.append(tuned.parameters["prior"])
+        measured = tune.measure_method(task, splits, "nudge-c", tuned.parameters)
+        np.testing.assert_allclose(tuned.values, measured.values, atol=1e-12)
+        assert tuned.mean >= usual.mean
+    assert priors[0] == tune.DEFAULT_PRIOR
+    assert priors == sorted(priors)
+    assert priors[-1] == tune.STRONGER_PRIORS[-1]
+
+
+def test_a_stronger_prior_that_is_no_better_on_the_first_split_is_not_tried_on_the_rest():
+    class CountingExecutor:
+        def __init__(self):
+            self.trials = []
+
+        def map(self, work, task, items):
+            self.trials += items
+            return LOCAL.map(work, task, items)
+
+    task, splits, usual, _ = tune_with_doubts(0.0, 0.5)
+    executor = CountingExecutor()
+    assert tune.strengthen_prior(task, splits, usual, executor) is usual
+    assert [trial.split for trial in executor.trials] == splits[:1]
