@@ -88,7 +88,7 @@ def _store_events(target: Target, data: SyntheticData, events: list[Event]) -> J
     return JudgedCollection(target, data, load_judgements(target, SETTINGS))
 
 
-def build_plan_dataset(judged: JudgedCollection) -> PlanDataset:
+def build_plan_dataset(judged: JudgedCollection, min_queries: int = 100) -> PlanDataset:
     """Return what a plan of the collection is made from."""
     points = read_points_in_play(judged.target, judged.judgements, ignore_progress)
     rows = select_dataset_rows(judged.target, judged.judgements, points)
@@ -97,7 +97,7 @@ def build_plan_dataset(judged: JudgedCollection) -> PlanDataset:
         judged.judgements,
         points,
         rows=rows,
-        min_queries=100,
+        min_queries=min_queries,
         exact=False,
         progress=ignore_progress,
     )

@@ -261,9 +261,9 @@ def strengthen_prior(
         values = np.concatenate([first.values, rest.values])
         if not leader.strata.is_ahead(values, leader.values, SIGNIFICANCE_Z):
             break
-        reason = f"{leader.reason}; with {prior:g} times the usual prior {{:.4f}}"
-        leader = replace(leader, parameters=parameters, values=values)
-        leader = replace(leader, reason=reason.format(leader.mean))
+        mean = leader.strata.average(values)
+        reason = f"{leader.reason}; with a prior of {prior:g} {mean:.4f}"
+        leader = replace(leader, parameters=parameters, values=values, reason=reason)
     return leader
 
 

@@ -9,7 +9,6 @@ count in full. Time grows with the queries and with the points, not with their p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,10 +84,10 @@ class _Split:
         self._answers = csc_matrix(competition.positive.tocsc()[:, cells.order])
         self._answers.sort_indices()
 
-    def iterate_cells(self) -> Iterator[int]:
-        """Iterate over the cells that have points and that a query looks into."""
+    def list_cells(self) -> list[int]:
+        """Return the cells that have points and that a query looks into."""
         sizes = np.minimum(np.diff(self.cells.starts), np.diff(self._first))
-        return iter(np.flatnonzero(sizes).tolist())
+        return list(np.flatnonzero(sizes).tolist())
 
     def get_cell(self, number: int) -> _Cell:
         first, last = self.cells.starts[number : number + 2]
@@ -181,7 +180,7 @@ def _sum_others(vectors: Float32, competition: Competition, split: _Split, tau: 
         far.tops[rows], totals = _sum_odds(scores, tau)
         far.totals[rows] = weight * totals
 
-    map_in_threads(sum_cell, list(split.iterate_cells()))
+    map_in_threads(sum_cell, split.list_cells())
     map_in_threads(sum_sample, list_chunks(count, _QUERIES_PER_CHUNK))
     unjudged = _Parts(*_sum_odds(competition.unjudged_scores.copy(), tau))
     tops, totals = (
@@ -260,7 +259,7 @@ def _sum_pushes(
         summed[rows] += odds.T @ queries
         mass[rows] += odds.sum(axis=0)
 
-    map_in_threads(push_cell, list(split.iterate_cells()))
+    map_in_threads(push_cell, split.list_cells())
     map_in_threads(push_sample, list_chunks(len(vectors), _POINTS_PER_CHUNK))
     return summed, mass
 

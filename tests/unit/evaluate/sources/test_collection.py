@@ -17,7 +17,6 @@ from nudge_sync.evaluate.task import EvaluationTask
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.metrics import METRIC_NAMES
-from nudge_sync.planning.dataset import build_dataset, read_points_in_play, select_dataset_rows
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.score import metric_values
@@ -26,6 +25,7 @@ from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.judged_collection import (
     SETTINGS,
     JudgedCollection,
+    build_plan_dataset,
     make_clicked_collection,
     make_labelled_collection,
 )
@@ -40,20 +40,6 @@ def build_task(judged: JudgedCollection, *, read_all: bool = False) -> Evaluatio
     )
 
 
-def build_plan_dataset(judged: JudgedCollection):
-    points = read_points_in_play(judged.target, judged.judgements, ignore_progress)
-    rows = select_dataset_rows(judged.target, judged.judgements, points)
-    return build_dataset(
-        judged.target,
-        judged.judgements,
-        points,
-        rows=rows,
-        min_queries=1,
-        exact=False,
-        progress=ignore_progress,
-    )
-
-
 def score_held_out(task: EvaluationTask) -> np.ndarray:
     """The baseline of the queries that the gate holds out: (q, metrics)."""
     scores = score_queries(task.documents, task.queries, task.judgements)
@@ -65,7 +51,7 @@ def score_held_out(task: EvaluationTask) -> np.ndarray:
 @pytest.mark.parametrize("read_all", [False, True])
 def test_the_baseline_of_the_held_out_queries_is_the_gates(make, metric, read_all):
     judged = make(metric)
-    dataset = build_plan_dataset(judged)
+    dataset = build_plan_dataset(judged, min_queries=1)
     similarity: Similarity = "dot" if metric == "dot" else "cosine"
 
     baseline = score_held_out(build_task(judged, read_all=read_all))
@@ -110,7 +96,7 @@ def test_an_unjudged_document_of_the_same_score_ranks_first_as_in_the_gate():
     target.events.put([to_event_record(Event(f"q{row}", "relevant", row)) for row in range(200)])
     judgements = load_judgements(target, SETTINGS)
     judged = JudgedCollection(target, make_synthetic_data(), judgements)
-    dataset = build_plan_dataset(judged)
+    dataset = build_plan_dataset(judged, min_queries=1)
 
     baseline = score_held_out(build_task(judged))[:, METRIC_NAMES.index("mrr@10")]
 
@@ -124,7 +110,7 @@ def test_an_unjudged_document_of_the_same_score_ranks_first_as_in_the_gate():
 @pytest.mark.parametrize("make", MAKERS)
 def test_training_takes_the_weights_that_the_solver_takes(make):
     judged = make()
-    dataset = build_plan_dataset(judged)
+    dataset = build_plan_dataset(judged, min_queries=1)
     task = build_task(judged)
 
     train = np.flatnonzero(hash_queries(task.queries) >= HELD_OUT_SHARE)
@@ -171,7 +157,7 @@ def test_points_that_were_moved_and_lost_their_feedback_rank_as_in_the_gate():
     )
     target = open_target(judged.target.database, "docs")
     fewer = JudgedCollection(target, judged.data, load_judgements(target, SETTINGS))
-    dataset = build_plan_dataset(fewer)
+    dataset = build_plan_dataset(fewer, min_queries=1)
 
     baseline = score_held_out(build_task(fewer))[:, METRIC_NAMES.index("ndcg@10")]
 
