@@ -9,6 +9,7 @@ count in full. Time grows with the queries and with the points, not with their p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,7 +59,7 @@ class Competition:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell with the queries that look into it."""
+    """A cell with queries that look into it."""
 
     points: Rows
     """(m,)"""
@@ -89,16 +90,20 @@ class _Split:
         sizes = np.minimum(np.diff(self.cells.starts), np.diff(self._first))
         return list(np.flatnonzero(sizes).tolist())
 
-    def get_cell(self, number: int) -> _Cell:
+    def iterate_cell(self, number: int) -> Iterator[_Cell]:
+        """Yield a cell with the queries that look into it, some at a time."""
         first, last = self.cells.starts[number : number + 2]
-        slots = self._by_cell[self._first[number] : self._first[number + 1]]
-        queries = slots // self.looked.shape[1]
+        all_slots = self._by_cell[self._first[number] : self._first[number + 1]]
         bounds = self._answers.indptr[first : last + 1]
         asking = self._answers.indices[bounds[0] : bounds[-1]]
         column = np.repeat(np.arange(last - first), np.diff(bounds))
-        row = np.minimum(np.searchsorted(queries, asking), len(queries) - 1)
-        is_here = queries[row] == asking
-        return _Cell(self.cells.order[first:last], queries, slots, (row[is_here], column[is_here]))
+        for part in list_chunks(len(all_slots), _QUERIES_PER_CHUNK):
+            slots = all_slots[part]
+            queries = slots // self.looked.shape[1]
+            row = np.minimum(np.searchsorted(queries, asking), len(queries) - 1)
+            is_here = queries[row] == asking
+            answers = row[is_here], column[is_here]
+            yield _Cell(self.cells.order[first:last], queries, slots, answers)
 
     def find_near(self, queries: Rows, points: Rows) -> NDArray[np.bool_]:
         """Tell which of the queries look into the cell of which point: (queries, points)."""
@@ -164,10 +169,10 @@ def _sum_others(vectors: Float32, competition: Competition, split: _Split, tau: 
     far = _Parts(np.full(count, -np.inf, np.float32), np.zeros(count))
 
     def sum_cell(number: int) -> None:
-        cell = split.get_cell(number)
-        scores = split.queries[cell.queries] @ vectors[cell.points].T
-        scores[cell.answers] = -np.inf
-        near.tops[cell.slots], near.totals[cell.slots] = _sum_odds(scores, tau)
+        for cell in split.iterate_cell(number):
+            scores = split.queries[cell.queries] @ vectors[cell.points].T
+            scores[cell.answers] = -np.inf
+            near.tops[cell.slots], near.totals[cell.slots] = _sum_odds(scores, tau)
 
     sampled = competition.sampled_points
     answers = competition.positive[:, sampled]
@@ -237,13 +242,14 @@ def _sum_pushes(
     narrow_pushes = pushes.astype(np.float32)
 
     def push_cell(number: int) -> None:
-        cell = split.get_cell(number)
-        queries = split.queries[cell.queries]
-        scores = queries @ vectors[cell.points].T
-        odds = _exponentiate(scores, cell.queries, sums, tau)
-        odds[cell.answers] = 0
-        odds *= narrow_pushes[cell.queries, None]
-        summed[cell.points], mass[cell.points] = odds.T @ queries, odds.sum(axis=0)
+        for cell in split.iterate_cell(number):
+            queries = split.queries[cell.queries]
+            scores = queries @ vectors[cell.points].T
+            odds = _exponentiate(scores, cell.queries, sums, tau)
+            odds[cell.answers] = 0
+            odds *= narrow_pushes[cell.queries, None]
+            summed[cell.points] += odds.T @ queries
+            mass[cell.points] += odds.sum(axis=0)
 
     sampled = competition.sampled_queries
     queries, answers = split.queries[sampled], competition.positive[sampled].tocsc()

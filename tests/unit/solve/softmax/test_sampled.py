@@ -48,10 +48,12 @@ def make_competition(seed, *, cold, **sizes):
 
 
 @pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize("queries_at_once", [7, 1024])
 @pytest.mark.parametrize("seed", range(5))
 def test_with_all_points_and_queries_sampled_the_sums_are_those_of_the_formula(
-    seed, cold, monkeypatch
+    seed, queries_at_once, cold, monkeypatch
 ):
+    monkeypatch.setattr(sampled, "_QUERIES_PER_CHUNK", queries_at_once)
     monkeypatch.setattr("nudge_sync.solve.softmax.cells.POINTS_PER_CELL", 4)
     monkeypatch.setattr("nudge_sync.solve.softmax.cells.CELLS_PER_QUERY", 3)
     points, competition = make_competition(seed, cold=cold)
