@@ -32,6 +32,7 @@ from common.solver_protocol import SETS, Dataset, load_dataset
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, SolverSettings
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
@@ -170,7 +171,8 @@ def run_loop(name: str, data: Dataset, seed: int, given: argparse.Namespace) -> 
         Application.open(data, seed, case, given.popularity, given.unasked) for _ in range(2)
     )
     settings = CollectionSettings(
-        solver=SolverSettings(method=given.method, cold_share=given.cold_share, threads=1)
+        solver=SolverSettings(method=given.method, cold_share=given.cold_share, threads=1),
+        feedback=FeedbackSettings(block_days=0),  # The same log, without the time to count records.
     )
     print(
         f"\n{name}, seed {seed}: {given.searches} searches a cycle, of {len(application.asked)} "

@@ -18,7 +18,7 @@ _MAX_NEGATIVE_RELEVANCE = 0.05
 _MIN_GAIN_RELEVANCE = 0.01
 _MIN_PROBABILITY = 0.5
 _MAX_RELEVANCE = 1 - 1e-9
-_MAX_MISTAKE_PROBABILITY = 0.1
+_MAX_MISTAKE_PROBABILITY = 0.01
 """How likely it may be that no click on a point means relevance, for the point to move at all."""
 _NO_CLICK_SIGNAL = "clicks go with places, queries and points, not with what answers what"
 
@@ -128,10 +128,10 @@ def _count_passed(
 def _find_uncertain_points(pairs: PairRelevance, counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which points may well be relevant to none of their counted queries, (points,).
 
-    The probability of that is the product of 1 - relevance over the counted pairs of the point.
-    Every point that is pulled moves equally far, so one whose only click is a mistake is lost for
-    the queries it did answer. Where no list was logged there is no rank to explain the clicks, and
-    the point is not held to be uncertain.
+    The probability of that is the product of 1 - relevance over the counted pairs of the point. One
+    whose only clicks are mistakes is lost for the queries that it does answer, and no held-out
+    query tells, if nobody asks them. Where no list was logged there is no rank to explain the
+    clicks, and the point is not held to be uncertain.
     """
     log_irrelevant = np.where(
         pairs.rank > 0, np.log1p(-np.minimum(pairs.relevance, _MAX_RELEVANCE)), -np.inf

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, eye_array
 
 from nudge_sync.planning.fifths import (
     FIFTH_COUNT,
+    MAX_HELD_OUT_QUERIES,
     count_evidence,
     hold_out_fifth,
     hold_out_in_turn,
@@ -20,17 +21,18 @@ from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 from tests.support.judged_collection import make_labelled_collection
 
 
-def make_queries(count: int) -> tuple[JudgedQueries, JudgementMatrices, np.ndarray]:
+def make_queries(count: int) -> tuple[JudgedQueries, JudgementMatrices]:
     """Return queries whose only number and only answer is their row."""
     numbers = np.arange(count, dtype=np.float32)[:, None]
-    relevance = csr_matrix(np.eye(count))
+    relevance = csr_matrix(eye_array(count))
     queries = JudgedQueries(numbers, relevance, np.zeros((count, 10), np.float32))
     matrices = JudgementMatrices(relevance, relevance, has_only_labels=False, missing_count=0)
-    return queries, matrices, hash_queries(numbers)
+    return queries, matrices
 
 
 def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
-    queries, matrices, hashes = make_queries(300)
+    queries, matrices = make_queries(300)
+    hashes = hash_queries(queries.vectors)
     splits = hold_out_in_turn(queries, matrices, hashes, 100)
     assert len(splits) == FIFTH_COUNT
     held_out = np.concatenate([split.held_out_queries.vectors[:, 0] for split in splits])
@@ -44,7 +46,8 @@ def test_every_query_is_held_out_once_and_trains_for_all_other_fifths() -> None:
 
 
 def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
-    queries, matrices, hashes = make_queries(300)
+    queries, matrices = make_queries(300)
+    hashes = hash_queries(queries.vectors)
     first = hold_out_in_turn(queries, matrices, hashes, 100)[0]
     expected = np.flatnonzero(hashes < HELD_OUT_SHARE)
     assert first.held_out_queries.vectors[:, 0].tolist() == expected.tolist()
@@ -52,7 +55,8 @@ def test_the_first_fifth_is_the_one_that_every_cycle_holds_out() -> None:
 
 @pytest.mark.parametrize("fifth", range(FIFTH_COUNT))
 def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None:
-    queries, matrices, hashes = make_queries(4000)
+    queries, matrices = make_queries(4000)
+    hashes = hash_queries(queries.vectors)
     split = hold_out_fifth(queries, matrices, hashes, fifth)
     counts = np.bincount(split.folds, minlength=BUCKET_COUNT)
     assert len(counts) == BUCKET_COUNT
@@ -61,11 +65,25 @@ def test_training_queries_fall_into_tenths_of_about_one_size(fifth: int) -> None
 
 
 def test_with_queries_enough_the_first_fifth_is_held_out_alone() -> None:
-    queries, matrices, hashes = make_queries(300)
+    queries, matrices = make_queries(300)
+    hashes = hash_queries(queries.vectors)
     enough = int((hashes < HELD_OUT_SHARE).sum())
     (only,) = hold_out_in_turn(queries, matrices, hashes, enough)
     assert len(only.held_out_queries) == enough
     assert len(hold_out_in_turn(queries, matrices, hashes, enough + 1)) == FIFTH_COUNT
+
+
+def test_of_a_large_fifth_the_lowest_hashes_are_held_out_and_the_rest_does_nothing() -> None:
+    count = 6 * MAX_HELD_OUT_QUERIES
+    queries, matrices = make_queries(count)
+    hashes = np.random.default_rng(0).permutation(count) / count
+    (only,) = hold_out_in_turn(queries, matrices, hashes, 50)
+    expected = np.flatnonzero(hashes < MAX_HELD_OUT_QUERIES / count)
+    assert only.held_out_queries.vectors[:, 0].tolist() == expected.tolist()
+    assert only.held_out_weights is not None
+    assert only.held_out_weights[:, expected].diagonal().tolist() == [1] * len(expected)
+    train = np.flatnonzero(hashes >= HELD_OUT_SHARE)
+    assert only.train_queries.vectors[:, 0].tolist() == train.tolist()
 
 
 def test_evidence_is_every_answered_query_of_a_small_log() -> None:

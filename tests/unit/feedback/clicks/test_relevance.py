@@ -33,9 +33,9 @@ def make_pairs(*rows, **columns):
 
 
 def test_the_weight_is_the_relevance_from_the_minimum_on():
-    pairs = make_pairs((0, 0.95, 1), (1, 0.9, 3), (1, 0.4, 2), (1, 0.29, 2))
+    pairs = make_pairs((0, 0.995, 1), (1, 0.99, 3), (1, 0.4, 2), (1, 0.29, 2))
     weights, _ = compute_weights(pairs, FeedbackSettings(), 1.0)
-    np.testing.assert_allclose(weights, [0.95, 0.9, 0.4, np.nan])
+    np.testing.assert_allclose(weights, [0.995, 0.99, 0.4, np.nan])
 
 
 @pytest.mark.parametrize("bias", ["coec", "ipw"])
@@ -46,15 +46,15 @@ def test_estimators_that_give_no_probability_count_from_a_half_on(bias):
 
 
 def test_a_point_whose_only_click_may_be_a_mistake_stays_unless_no_list_was_logged():
-    pairs = make_pairs((0, 0.8, 3), (1, 0.8, 0), (2, 0.8, 3), (2, 0.8, 3))
+    pairs = make_pairs((0, 0.95, 3), (1, 0.95, 0), (2, 0.95, 3), (2, 0.95, 3))
     weights, funnel = compute_weights(pairs, FeedbackSettings(), 1.0)
-    np.testing.assert_allclose(weights, [np.nan, 0.8, 0.8, 0.8])
+    np.testing.assert_allclose(weights, [np.nan, 0.95, 0.95, 0.95])
     assert (funnel[-1].name, funnel[-1].removed) == ("doubt", 1)
 
 
 def test_each_stage_counts_what_it_removed_of_what_was_left():
     pairs = make_pairs(
-        *[(point, 0.95, 1) for point in range(4)],
+        *[(point, 0.995, 1) for point in range(4)],
         (4, 0.1, 1),
         people=np.array([0, 1, 2, 2, 2]),
         searchers=np.full(5, 3),
