@@ -160,7 +160,7 @@ def test_the_plan_says_how_much_the_index_finds(memory_site, warning):
     memory_site.console.plans.put("docs", replace(view, plan=replace(view.plan, figures=figures)))
     page = client.get("/c/docs/plan").text
     assert ("The index finds 87.5 % of the points near a search" in page) == (not warning)
-    assert ("<strong>Warning:</strong> <bdi>the index finds &lt;few&gt;" in page) == bool(warning)
+    assert ("<b>Warning:</b> <bdi>the index finds &lt;few&gt;" in page) == bool(warning)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/openapi.json", "/jobs/x/events", "/c/docs/do/apply"])
