@@ -10,9 +10,11 @@ from typing import Any, cast
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from nudge_sync.experiment.experiment import Experiment
 from nudge_sync.feedback_log import POINT_ID_KEY, QUERY_ID_KEY, FeedbackLog
+from nudge_sync.tuning.query_adapter import QueryAdapter
 
 
 class LoggedRetriever(BaseRetriever):
@@ -27,7 +29,10 @@ class LoggedRetriever(BaseRetriever):
     asked again. Nodes that only the arm has are fetched by the vector store's `get_nodes`; where it
     has none, or the retriever has a filter, they are left out and counted. Scores have to grow with
     nearness.
-    Raises ValueError if there is no embedding model, and for an experiment without `top_k`.
+    With a `query_adapter` the search is by the adapted vector, and the log keeps the model's own.
+    That takes a search by the query's vector alone, without an experiment.
+    Raises ValueError if there is no embedding model, for an experiment without `top_k`, and for an
+    adapter that cannot reach the search.
     """
 
     def __init__(
@@ -40,11 +45,17 @@ class LoggedRetriever(BaseRetriever):
         client: str | Callable[[], str] = "",
         experiment: Experiment | None = None,
         top_k: int = 0,
+        query_adapter: QueryAdapter | None = None,
     ) -> None:
+        if query_adapter is not None and not _is_vector_search(retriever):
+            raise ValueError("query_adapter= takes a retriever that searches by vector alone")
+        if query_adapter is not None and experiment is not None:
+            raise ValueError("an experiment ranks by the vector that is logged: no query_adapter=")
         if experiment is not None and top_k < 1:
             raise ValueError("with an experiment, say top_k=: how many nodes to return")
         self._experiment, self._top_k = experiment, top_k
         self._retriever = retriever
+        self._query_adapter = query_adapter
         self._log = log
         model = embed_model or getattr(retriever, "_embed_model", None)
         if not isinstance(model, BaseEmbedding):
@@ -57,7 +68,7 @@ class LoggedRetriever(BaseRetriever):
         if _needs_embedding(query_bundle):
             vector = self._embedder.get_agg_embedding_from_queries(query_bundle.embedding_strs)
             query_bundle = replace(query_bundle, embedding=vector)
-        return self._finish(query_bundle, self._retriever.retrieve(query_bundle))
+        return self._finish(query_bundle, self._retriever.retrieve(self._adapt(query_bundle)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         if _needs_embedding(query_bundle):
@@ -65,10 +76,15 @@ class LoggedRetriever(BaseRetriever):
                 query_bundle.embedding_strs
             )
             query_bundle = replace(query_bundle, embedding=vector)
-        nodes = await self._retriever.aretrieve(query_bundle)
+        nodes = await self._retriever.aretrieve(self._adapt(query_bundle))
         if self._experiment is None:
             return self._finish(query_bundle, nodes)
         return await asyncio.to_thread(self._finish, query_bundle, nodes)
+
+    def _adapt(self, query: QueryBundle) -> QueryBundle:
+        if self._query_adapter is None or query.embedding is None:
+            return query
+        return replace(query, embedding=self._query_adapter([*query.embedding]))
 
     def _finish(self, query: QueryBundle, nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
         if self._experiment is None or query.embedding is None:
@@ -122,6 +138,11 @@ class LoggedRetriever(BaseRetriever):
 
 def _needs_embedding(query: QueryBundle) -> bool:
     return query.embedding is None and bool(query.embedding_strs)
+
+
+def _is_vector_search(retriever: BaseRetriever) -> bool:
+    mode = getattr(retriever, "_vector_store_query_mode", VectorStoreQueryMode.DEFAULT)
+    return mode in {VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR}
 
 
 def _get_actor_id(actor: str | Callable[[], str]) -> str:

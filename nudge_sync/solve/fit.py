@@ -185,8 +185,12 @@ def _choose_method(
         else _prepare_method(task, scored_splits, method, None if method == "nudge-m" else angle)
         for method in _list_methods(task)
     ]
-    candidates = tune.run_tunings(task, tunings, executor)
-    candidates[-1] = tune.strengthen_prior(task, scored_splits, candidates[-1], executor)
+    candidates = [
+        tune.strengthen_prior(task, scored_splits, candidate, executor)
+        if candidate.method == "nudge-c"
+        else candidate
+        for candidate in tune.run_tunings(task, tunings, executor)
+    ]
     leader, reason = choose.pick_candidate([baseline, *candidates])
     return choose.build_choice(
         task,

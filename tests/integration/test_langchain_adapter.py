@@ -10,11 +10,11 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from nudge_sync import Experiment, FeedbackLog, QueryAdapter
+from nudge_sync import Experiment, FeedbackLog
 from nudge_sync.langchain import LoggedRetriever
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.feedback_store import read_stored_feedback
-from tests.support.retrievers import QUERY, fail_to_connect
+from tests.support.retrievers import QUERY, fail_to_connect, make_adapter
 from tests.support.text_embeddings import DIMENSION, TEXTS, embed_text
 
 
@@ -24,12 +24,6 @@ class TextEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         return embed_text(text)
-
-
-def make_adapter() -> QueryAdapter:
-    """Turns queries so far that they find something else."""
-    offset = 3 * np.array(embed_text("straight wings at d"), np.float32)
-    return QueryAdapter(np.eye(DIMENSION, dtype=np.float32), offset)
 
 
 def make_store() -> InMemoryVectorStore:

@@ -17,6 +17,7 @@ from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import open_target
+from nudge_sync.tuning.query_adapter import QueryAdapter
 from tests.support.applications import empty_milvus, empty_qdrant
 from tests.support.experiments.sample_experiment import start_canary, turn_vectors
 from tests.support.feedback_store import read_stored_feedback
@@ -36,6 +37,12 @@ STORE_ENGINES = (
 
 def fail_to_connect() -> NoReturn:
     raise Unreachable
+
+
+def make_adapter() -> QueryAdapter:
+    """Turn queries so far that they find something else."""
+    offset = 3 * np.array(embed_text("straight wings at d"), np.float32)
+    return QueryAdapter(np.eye(DIMENSION, dtype=np.float32), offset)
 
 
 def open_store_database(engine: str, folder: Path, server: Any) -> Any:
