@@ -8,7 +8,7 @@ its 95 % interval over the queries, and seconds a seed, by the clock and of the 
 that a method does: for PTFT each training at each learning rate, and the documents embedded again,
 which is also given alone. The settings are those of the first seed; how a training goes is told on
 stderr. Results are kept in a file if one is given, so that an interrupted run goes on; runs with
-other rates or another share need another file.
+other options need another file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,10 @@ from common.adapter_trial import (
     sum_scores,
 )
 from common.result_cache import ResultCache
-from ptft.fine_tuning import EMBEDDING_SECONDS, fine_tune
+from ptft.fine_tuning import EMBEDDING_SECONDS, Schedule, fine_tune
 from ptft.models import LEARNING_RATES, load_model
 from ptft.text_sets import TextTask, build_task, read_texts
+from threadpoolctl import threadpool_limits
 
 from nudge_sync.evaluate.methods import train_method
 from nudge_sync.evaluate.score import score_queries
@@ -49,7 +51,7 @@ def run_trial(
     split: QuerySplit,
     method: str,
     model: str,
-    rates: tuple[float, ...],
+    schedule: Schedule,
     seed: int,
 ) -> dict:
     """Train a method on a split; return its metric on the test queries, in points, and its time."""
@@ -58,7 +60,7 @@ def run_trial(
     if loaded is None:
         trained = train_method(texts.task, split, method, METRIC, seed)
     else:
-        trained = fine_tune(loaded, texts, split, rates, seed)
+        trained = fine_tune(loaded, texts, split, schedule, seed)
     seconds = [time.perf_counter() - wall, time.process_time() - processor]
     settings = dict(trained.parameters)
     seconds.append(settings.pop(EMBEDDING_SECONDS, 0.0))
@@ -82,13 +84,13 @@ def compare_methods(texts: TextTask, given: argparse.Namespace, model: str) -> N
     task, cache = texts.task, ResultCache(given.results)
     baseline = score_queries(task.documents, task.queries, task.judgements)
     study = Study(task, StudySettings(), baseline)
-    rates = given.rates or LEARNING_RATES[model]
+    schedule = Schedule(given.rates or LEARNING_RATES[model], given.patience)
     splits = list_splits(task, PROTOCOL, [int(seed) for seed in given.seeds.split(",")])
     trials = {
         method: [
             cache.get(
                 f"{task.name} {model} {method} {seed}",
-                partial(run_trial, study, texts, split, method, model, rates, seed),
+                partial(run_trial, study, texts, split, method, model, schedule, seed),
             )
             for seed, split in splits
         ]
@@ -112,14 +114,15 @@ def main() -> None:
     options.add_argument("--models", default="static")
     options.add_argument("--seeds", default="0,1,2")
     options.add_argument("--rates", type=parse_rates, help="learning rates to choose from")
+    options.add_argument("--patience", type=int, default=4, help="epochs without a better score")
     options.add_argument("--metatool", type=Path, help="a checkout of HowieHwong/MetaTool")
     options.add_argument("--results", type=Path)
     options.add_argument("--cold-share", type=float, default=0.5)
     options.add_argument("--threads", type=int, default=2)
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    for model in given.models.split(","):
-        for name in given.sets.split(","):
+    with threadpool_limits(given.threads):
+        for model, name in product(given.models.split(","), given.sets.split(",")):
             read = read_texts(name, given.metatool)
             texts = build_task(name, read, load_model(model), given.cold_share)
             compare_methods(texts, given, model)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from common.adapter_trial import METRIC
-from ptft.models import embed
+from ptft.models import embed, embed_with_gradient
 from ptft.pairs import Batch, draw_batches, list_pairs
 from ptft.text_sets import TextTask
 from sentence_transformers import SentenceTransformer
@@ -35,10 +35,18 @@ SCALE = 20.0
 """What cosines are multiplied by in the loss."""
 BATCH_SIZE = 64
 MAX_EPOCHS = 20
-PATIENCE = 2
-"""Epochs without a better validation score after which a training ends."""
 EMBEDDING_SECONDS = "embedding_seconds"
 """The parameter that says how long it took to embed all documents again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What the validation queries choose from."""
+
+    rates: tuple[float, ...]
+    """Learning rates."""
+    patience: int
+    """Epochs without a better validation score after which a training ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,12 @@ def fine_tune(
     model: SentenceTransformer,
     texts: TextTask,
     split: QuerySplit,
-    rates: tuple[float, ...],
+    schedule: Schedule,
     seed: int,
 ) -> TrainedMethod:
     """Train `model` in place at each learning rate, and embed all documents by the best checkpoint.
 
-    rates: to choose from.  seed: of the order of the pairs and of dropout.
+    seed: of the order of the pairs and of dropout.
     The test queries are embedded again as well; all others keep the vectors that they had.
     """
     torch.manual_seed(seed)
@@ -78,9 +86,9 @@ def fine_tune(
 
     best = Checkpoint(validate(), copy.deepcopy(model.state_dict()))
     original = best.state
-    for rate in rates:
+    for rate in schedule.rates:
         model.load_state_dict(original)
-        trained = train_at_rate(model, rate, seed, train_epoch, validate)
+        trained = train_at_rate(model, rate, schedule.patience, seed, train_epoch, validate)
         best = max(best, trained, key=lambda one: one.score)
     model.load_state_dict(best.state)
     return embed_again(model, texts, split, best)
@@ -89,6 +97,7 @@ def fine_tune(
 def train_at_rate(
     model: SentenceTransformer,
     rate: float,
+    patience: int,
     seed: int,
     train_epoch: Callable[[torch.optim.Optimizer, np.random.Generator], None],
     validate: Callable[[], float],
@@ -103,7 +112,7 @@ def train_at_rate(
         print(f"rate {rate:g}, epoch {epoch}: validation {100 * score:.2f}", file=sys.stderr)
         if best is None or score > best.score:
             best = Checkpoint(score, copy.deepcopy(model.state_dict()), rate, epoch)
-        elif epoch - best.epoch >= PATIENCE:
+        elif epoch - best.epoch >= patience:
             break
     return best
 
@@ -111,7 +120,7 @@ def train_at_rate(
 def compute_loss(model: SentenceTransformer, texts: TextTask, batch: Batch) -> torch.Tensor:
     """Return the mean cross-entropy of the targets among the documents of the batch."""
     queries, documents = (
-        model(model.preprocess([lines[row] for row in rows]))["sentence_embedding"]
+        embed_with_gradient(model, [lines[row] for row in rows])
         for lines, rows in ((texts.queries, batch.queries), (texts.documents, batch.documents))
     )
     scores = SCALE * queries @ documents.T
