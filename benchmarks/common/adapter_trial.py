@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy.stats import t as student
@@ -19,6 +21,8 @@ METRIC = "ndcg@10"
 CLUSTERS = "k=2"
 """The condition of `leave-cluster-out` that is measured."""
 MAX_SETTINGS_WIDTH = 60
+TestScores: TypeAlias = tuple[QuerySplit, dict[str, np.ndarray]]
+"""A split, and for each of its test parts what each query scores, in points."""
 
 
 def load_task(name: str, folder: Path | None, cold_share: float) -> EvaluationTask:
@@ -73,23 +77,35 @@ def format_cell(sums: np.ndarray, baseline: np.ndarray, counts: np.ndarray) -> s
     return f"{mean:.1f} {gain:+.1f}\N{PLUS-MINUS SIGN}{width:.1f}"
 
 
+def sum_scores(
+    trials: Sequence[TestScores], part: str, query_count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the scores of each query in a test part over the seeds that test it.
+
+    Returns the sums, (query_count,), and how many seeds these are, (query_count,).
+    """
+    sums, counts = np.zeros(query_count), np.zeros(query_count)
+    for split, scores in trials:
+        sums[split.tests[part]] += scores[part]
+        counts[split.tests[part]] += 1
+    return sums, counts
+
+
 def print_parts(
     task: EvaluationTask,
     method: str,
-    results: dict[str, list[tuple[QuerySplit, dict[str, np.ndarray]]]],
+    results: dict[str, list[TestScores]],
     baseline: str,
     settings: dict,
 ) -> None:
     """Print a line of one method for each test part.  baseline: the method that gains are over."""
     for part in dict.fromkeys(part for _, scores in results[method] for part in scores):
-        counts = np.zeros(len(task.queries))
-        sums = {one: np.zeros(len(task.queries)) for one in {method, baseline}}
-        for split, scores in results[method]:
-            counts[split.tests[part]] += 1
-            sums[method][split.tests[part]] += scores[part]
-        if method != baseline:
-            for split, scores in results[baseline]:
-                sums[baseline][split.tests[part]] += scores[part]
-        cell = format_cell(sums[method], sums[baseline], counts)
+        sums, counts = sum_scores(results[method], part, len(task.queries))
+        baseline_sums = (
+            sums
+            if method == baseline
+            else sum_scores(results[baseline], part, len(task.queries))[0]
+        )
+        cell = format_cell(sums, baseline_sums, counts)
         described = str(settings)[:MAX_SETTINGS_WIDTH]
         print(f"  {method:20} {part:15} {cell:20} {described}", flush=True)
