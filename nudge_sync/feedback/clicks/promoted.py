@@ -136,7 +136,9 @@ def _promotion_log_likelihood(
         compute_log_likelihood(impressions, model, model.attractiveness_relevant, promotion_rate)
     )
     if_irrelevant = pairs.sum(
-        compute_log_likelihood(impressions, model, model.attractiveness_irrelevant, promotion_rate)
+        compute_log_likelihood(
+            impressions, model, model.predict_false_attraction(impressions), promotion_rate
+        )
     )
     prior_log_odds = np.log(model.prior / (1 - model.prior))[pairs.rank]
     log_likelihoods = [

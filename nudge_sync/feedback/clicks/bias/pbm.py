@@ -5,7 +5,8 @@ Dempster et al. 1977; accelerated by SQUAREM, Varadhan and Roland 2008.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -17,6 +18,7 @@ from nudge_sync.feedback.clicks.bias.click_model import (
     DEFAULT_PRIOR,
     RANK_COUNT,
     ClickModel,
+    compute_model_log_likelihood,
     compute_relevance_posterior,
 )
 from nudge_sync.feedback.clicks.impressions.counts import Impressions, count_by_rank, sum_by_rank
@@ -27,10 +29,12 @@ _MIN_PROBABILITY, _MAX_PROBABILITY = 1e-5, 0.98
 _MIN_EXAMINATION = 1e-4
 _FIRST_PERSISTENCE = 0.95
 """Where the fit starts; at 1 it would stay."""
+_FIRST_TOP_PRIOR = 0.5
+"""The prior of rank 1 where the fit starts."""
 _MIN_PRIOR, _MAX_PRIOR = 1e-4, 0.9
 _MIN_ATTRACTIVENESS_RATIO = 1.5
-"""A relevant result is at least this many times as attractive as an irrelevant one, which keeps the
-two classes apart while the fit goes on."""
+"""A relevant result is at least this many times as attractive as an irrelevant one, at any rank,
+which keeps the two classes apart while the fit goes on."""
 _PRIOR_SMOOTHING = 10.0
 """Pairs at the overall rate that are added to each rank where the prior is estimated."""
 _MAX_STEP_LENGTH = 16.0
@@ -59,8 +63,11 @@ def fit_click_model(
 ) -> ClickModel:
     """Return the model of the highest likelihood that EM finds, by at most `max_rounds` rounds.
 
-    smoothing: impressions on the power law through all ranks that are added to each rank, so that
-    the examination of a rank with few impressions stays near that of its neighbours.
+    EM ends at the maximum that is next to where it begins, so it begins at several models
+    (`_guess_models`), and the likeliest of those that it ends at is kept.
+    smoothing: impressions that are added to each rank, so that a rank with few of them stays near
+    the others: for the examination, on the power law through all ranks; for the attractiveness of
+    irrelevant results, at that of all ranks together.
     Each round takes two EM steps x1 = F(x0), x2 = F(x1) in the coordinates of `_to_coordinates`,
     extrapolates, and takes a third step from there (SQUAREM, Varadhan and Roland 2008, scheme S3):
 
@@ -68,15 +75,26 @@ def fit_click_model(
 
     with a between 1, which is plain EM, and _MAX_STEP_LENGTH.
     """
+    if not len(impressions):
+        return _from_coordinates(_to_coordinates(DEFAULT_MODEL))
 
     def advance(coordinates: Float64) -> Float64:
         model = _from_coordinates(coordinates)
         expectations = compute_expectations(impressions, pairs, model)
         return _to_coordinates(maximise_likelihood(impressions, pairs, expectations, smoothing))
 
-    if not len(impressions):
-        return _from_coordinates(_to_coordinates(DEFAULT_MODEL))
-    current = _to_coordinates(_guess_model(impressions))
+    models = [
+        _from_coordinates(_find_fixed_point(advance, _to_coordinates(guess), max_rounds))
+        for guess in _guess_models(impressions)
+    ]
+    return max(models, key=lambda model: compute_model_log_likelihood(impressions, pairs, model))
+
+
+def _find_fixed_point(
+    advance: Callable[[Float64], Float64], start: Float64, max_rounds: int
+) -> Float64:
+    """Return where `advance` leads from `start` by SQUAREM, once it hardly moves."""
+    current = start
     for _ in range(max_rounds):
         after_one = advance(current)
         after_two = advance(after_one)
@@ -88,57 +106,68 @@ def fit_click_model(
         current = updated
         if is_converged:
             break
-    return _from_coordinates(current)
+    return current
 
 
 def _to_coordinates(model: ClickModel) -> Float64:
-    """Return the model as an unbounded vector: log theta, log phi, logit rho, logit alpha_z."""
-    attractiveness_logits = logit([model.attractiveness_relevant, model.attractiveness_irrelevant])
+    """Return the model as an unbounded vector: log theta, log phi, logit rho, alpha_0, alpha_1."""
     return np.concatenate(
         [
             np.log(model.examination),
             np.log(model.persistence),
             logit(model.prior),
-            attractiveness_logits,
+            logit(model.attractiveness_irrelevant),
+            [logit(model.attractiveness_relevant)],
         ]
     )
 
 
 def _from_coordinates(coordinates: Float64) -> ClickModel:
     """Return the model at the coordinates, each parameter clipped into its range."""
-    attractiveness_relevant, attractiveness_irrelevant = np.clip(
-        expit(coordinates[-2:]), _MIN_PROBABILITY, _MAX_PROBABILITY
-    )
-    first_prior = RANK_COUNT + DISTANCE_CLASS_COUNT
+    logs, logits = np.split(coordinates, [RANK_COUNT + DISTANCE_CLASS_COUNT])
     examination, persistence = np.split(
-        np.exp(np.clip(coordinates[:first_prior], np.log(_MIN_EXAMINATION), 0.0)), [RANK_COUNT]
+        np.exp(np.clip(logs, np.log(_MIN_EXAMINATION), 0.0)), [RANK_COUNT]
     )
-    prior = np.clip(expit(coordinates[first_prior:-2]), _MIN_PRIOR, _MAX_PRIOR)
+    prior = np.clip(expit(logits[:RANK_COUNT]), _MIN_PRIOR, _MAX_PRIOR)
+    attractiveness = np.clip(expit(logits[RANK_COUNT:]), _MIN_PROBABILITY, _MAX_PROBABILITY)
     # Rank 0 means that no list was logged, so there is nothing to learn about it.
     examination[0], prior[0] = 1.0, DEFAULT_PRIOR
     persistence[0] = 1.0
     return ClickModel(
         examination,
         persistence,
-        float(attractiveness_relevant),
-        float(min(attractiveness_irrelevant, attractiveness_relevant)),
+        float(attractiveness[-1]),
+        np.minimum(attractiveness[:-1], attractiveness[-1]),
         prior,
     )
 
 
-def _guess_model(impressions: Impressions) -> ClickModel:
-    """Return the model that EM starts from: examination in proportion to the click rates."""
+def _guess_models(impressions: Impressions) -> list[ClickModel]:
+    """Return the models that EM starts from.
+
+    Their prior falls with the rank: from a level one EM would hardly come down where queries are
+    asked a few times, and take what is rarely looked at for relevant. One takes the examination
+    from the click rates, which fall faster than it does; the other takes it to be 1 / r.
+    """
     shown, clicked = count_by_rank(impressions)
     overall_rate = (clicked.sum() + 0.5) / (shown.sum() + 1)
     click_rates = (clicked + overall_rate) / (shown + 1)
     top_rate = max(float(click_rates[1:].max(initial=0.0)), 1e-3)
-    return ClickModel(
+    ranks = np.maximum(np.arange(RANK_COUNT), 1)
+    by_click_rates = ClickModel(
         examination=np.clip(click_rates / top_rate, 1e-3, 1.0),
         persistence=np.full(DISTANCE_CLASS_COUNT, _FIRST_PERSISTENCE),
         attractiveness_relevant=min(max(2 * top_rate, 0.3), 0.9),
-        attractiveness_irrelevant=min(max(0.2 * top_rate, 0.01), 0.2),
-        prior=np.full(RANK_COUNT, DEFAULT_PRIOR),
+        attractiveness_irrelevant=np.full(RANK_COUNT, min(max(0.2 * top_rate, 0.01), 0.2)),
+        prior=np.maximum(_FIRST_TOP_PRIOR / ranks, 1e-3),
     )
+    by_rank = replace(
+        by_click_rates,
+        examination=1 / ranks,
+        attractiveness_relevant=DEFAULT_MODEL.attractiveness_relevant,
+        attractiveness_irrelevant=DEFAULT_MODEL.attractiveness_irrelevant,
+    )
+    return [by_click_rates, by_rank]
 
 
 def compute_expectations(impressions: Impressions, pairs: Pairs, model: ClickModel) -> Expectations:
@@ -146,7 +175,7 @@ def compute_expectations(impressions: Impressions, pairs: Pairs, model: ClickMod
 
     The posterior relevance q of a pair is that of `compute_relevance_posterior`. E = L G: somebody
     looks as far down as rank r (L, theta_r) and goes on after the last click (G, phi_g). A clicked
-    impression had both; one without a click, with a = alpha_z, had each with probability
+    impression had both; one without a click, with a = alpha_z,r, had each with probability
 
         P(E = 1 | C = 0) = theta_r phi_g (1 - a) / (1 - theta_r phi_g a)
         P(L = 1 | C = 0) = theta_r (1 - phi_g a) / (1 - theta_r phi_g a)
@@ -162,7 +191,7 @@ def compute_expectations(impressions: Impressions, pairs: Pairs, model: ClickMod
     examined, looked, continued = [], np.zeros(len(unclicked)), np.zeros(len(unclicked))
     for alpha, share in (
         (model.attractiveness_relevant, impression_relevance),
-        (model.attractiveness_irrelevant, 1 - impression_relevance),
+        (model.predict_false_attraction(impressions), 1 - impression_relevance),
     ):
         per_unclicked = unclicked / (1 - theta * phi * alpha)
         examined.append(share * (impressions.clicked + per_unclicked * theta * phi * (1 - alpha)))
@@ -179,39 +208,68 @@ def maximise_likelihood(
     theta_r = impressions at rank r that somebody looked as far down as / impressions at rank r,
               smoothed, then scaled so that theta_1 = 1
     phi_g   = impressions of distance class g that somebody went on to / impressions of that class
-    alpha_z = clicks of class z / examined impressions of class z, times the theta_1 before scaling
+    alpha_1 = clicks of class 1 / examined impressions of class 1, times the theta_1 before scaling
+    alpha_0,r = the same of class 0 at rank r, smoothed and made to fall with r
     rho_r   = mean posterior relevance of the pairs at rank r, made to fall with r
     """
     examination = _estimate_examination(impressions, expectations.looked, smoothing)
     relevance = expectations.relevance[pairs.pair_of_impression]
-    attractiveness_relevant, attractiveness_irrelevant = (
-        min(
-            max(
-                _estimate_attractiveness(class_probability * impressions.clicked, examined)
-                * examination[1],
-                _MIN_PROBABILITY,
-            ),
-            _MAX_PROBABILITY,
-        )
-        for class_probability, examined in (
-            (relevance, expectations.examined_relevant),
-            (1 - relevance, expectations.examined_irrelevant),
+    irrelevant_clicks = (1 - relevance) * impressions.clicked
+    mean_irrelevant, attractiveness_relevant = (
+        _estimate_attractiveness(clicked, examined) * examination[1]
+        for clicked, examined in (
+            (irrelevant_clicks, expectations.examined_irrelevant),
+            (relevance * impressions.clicked, expectations.examined_relevant),
         )
     )
-    min_attractiveness = min(
-        _MIN_ATTRACTIVENESS_RATIO * attractiveness_irrelevant, _MAX_PROBABILITY
+    attractiveness_relevant = min(
+        max(attractiveness_relevant, _MIN_ATTRACTIVENESS_RATIO * mean_irrelevant, _MIN_PROBABILITY),
+        _MAX_PROBABILITY,
+    )
+    by_rank = _estimate_attractiveness_by_rank(
+        impressions, irrelevant_clicks, expectations.examined_irrelevant, smoothing
     )
     return ClickModel(
         examination=np.clip(examination / examination[1], _MIN_EXAMINATION, 1.0),
         persistence=_estimate_persistence(impressions, expectations.continued, smoothing),
-        attractiveness_relevant=max(attractiveness_relevant, min_attractiveness),
-        attractiveness_irrelevant=attractiveness_irrelevant,
+        attractiveness_relevant=attractiveness_relevant,
+        attractiveness_irrelevant=np.clip(
+            by_rank * examination[1],
+            _MIN_PROBABILITY,
+            attractiveness_relevant / _MIN_ATTRACTIVENESS_RATIO,
+        ),
         prior=_estimate_prior(pairs, expectations.relevance),
     )
 
 
 def _estimate_attractiveness(clicked: Float64, examined: Float64) -> float:
     return (float(clicked.sum()) + 1e-3) / (float(examined.sum()) + 1e-2)
+
+
+def _estimate_attractiveness_by_rank(
+    impressions: Impressions, clicked: Float64, examined: Float64, smoothing: float
+) -> Float64:
+    """Return the share of examined impressions at each rank that were clicked, (MAX_RANK + 1,).
+
+    clicked, examined: (m,).  Each rank is smoothed towards all of them, and the shares are made to
+    fall with the rank, which is their maximum likelihood under that order (isotonic regression).
+    """
+    mean = _estimate_attractiveness(clicked, examined)
+    examined_at_rank = sum_by_rank(impressions.rank, examined)
+    shares = (sum_by_rank(impressions.rank, clicked) + smoothing * mean) / (
+        examined_at_rank + smoothing
+    )
+    return _make_fall(shares, examined_at_rank)
+
+
+def _make_fall(rates: Float64, weights: Float64) -> Float64:
+    """Return the rates nearest to these that never increase with the rank, that of rank 0 as it is.
+
+    rates, weights: (MAX_RANK + 1,).  Isotonic regression, Barlow et al. 1972; a rank without weight
+    follows the others.
+    """
+    fallen = isotonic_regression(rates[1:], weights=weights[1:] + 0.1, increasing=False).x
+    return np.concatenate([rates[:1], fallen])
 
 
 def _estimate_examination(impressions: Impressions, looked: Float64, smoothing: float) -> Float64:
@@ -264,8 +322,8 @@ def _fit_power_law(examined: Float64, shown: Float64) -> Float64:
 def _estimate_prior(pairs: Pairs, posterior: Float64) -> Float64:
     """Return rho, the share of relevant pairs at each rank, falling with the rank.
 
-    Few clicks at a rank mean little examination or little relevance; without the order (isotonic
-    regression, Barlow et al. 1972) the clicks alone could not tell the two apart.
+    Few clicks at a rank mean little examination or little relevance; without the order the clicks
+    alone could not tell the two apart.
     """
     relevant_at_rank = sum_by_rank(pairs.rank, posterior)
     pairs_at_rank = sum_by_rank(pairs.rank, np.ones(len(pairs)))
@@ -273,5 +331,4 @@ def _estimate_prior(pairs: Pairs, posterior: Float64) -> Float64:
     rates = (relevant_at_rank + _PRIOR_SMOOTHING * overall_rate) / (
         pairs_at_rank + _PRIOR_SMOOTHING
     )
-    rates[1:] = isotonic_regression(rates[1:], weights=pairs_at_rank[1:] + 0.1, increasing=False).x
-    return np.asarray(np.clip(rates, _MIN_PRIOR, _MAX_PRIOR))
+    return np.asarray(np.clip(_make_fall(rates, pairs_at_rank), _MIN_PRIOR, _MAX_PRIOR))
