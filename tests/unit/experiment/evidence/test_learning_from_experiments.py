@@ -16,7 +16,7 @@ from nudge_sync.feedback.schema.records import Event, Search, to_event_record, t
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.testing.memory import MemoryDatabase
 
-DIMENSION, QUERIES, SEARCHES, RANKS = 16, 60, 16, 6
+DIMENSION, QUERIES, SEARCHES, RANKS = 16, 60, 20, 6
 
 
 def list_shown(control, first, arm, rng):
