@@ -56,6 +56,7 @@ CASES = {
     "steep": Case(examination_decay=2.0, sessions=50),
     "flat": Case(examination_decay=0.0),
     "few": Case(sessions=10),
+    "five": Case(sessions=5),
     "one": Case(sessions=1),
     "noisy": Case(irrelevant_click_rate=0.15),
     "noise": Case(relevant_click_rate=0.1),

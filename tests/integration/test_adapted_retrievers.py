@@ -44,7 +44,7 @@ def make_store() -> InMemoryVectorStore:
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("search_type", ["similarity", "mmr"])
-def test_langchain_searches_by_the_adapted_query_and_logs_the_own(way: str, search_type: str):
+def test_langchain_asks_by_the_adapted_query_and_logs_the_models_own(way: str, search_type: str):
     store, adapter, database = make_store(), make_adapter(), make_database()
     adapted = adapter(embed_text(QUERY))
     if search_type == "mmr":
@@ -101,7 +101,7 @@ def make_index() -> VectorStoreIndex:
 @pytest.mark.parametrize("is_embedded", [False, True])
 @pytest.mark.parametrize("way", ["retrieve", "aretrieve"])
 @pytest.mark.parametrize("mode", ["default", "mmr"])
-def test_llama_index_searches_by_the_adapted_query_and_logs_the_own(
+def test_llama_index_asks_by_the_adapted_query_and_logs_the_models_own(
     mode: str, way: str, is_embedded: bool
 ):
     adapter, database = make_adapter(), make_database()

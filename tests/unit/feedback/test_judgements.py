@@ -160,7 +160,7 @@ def test_behaviour_that_comes_to_nothing_leaves_only_labels(destination):
 def test_behaviour_that_counts_leaves_more_than_labels(noisy_log, labels):
     noisy_log[1].put(list(map(to_event_record, labels)))
     judgements = read_click_judgements(noisy_log)
-    assert len(judgements) > 20
+    assert len(judgements) > len(labels)
     assert not judgements.only_labels
     assert not compare_pull_and_worth(judgements)
 

@@ -11,8 +11,8 @@ found enough above. z is 1 if the point is relevant to the query and 0 if not, w
 alpha_1 is the attractiveness of a relevant result, the same at every rank; alpha_0,r that of an
 irrelevant one, which never increases with r: people trust what stands on top. rho_r, the prior, is
 P(z = 1) of pairs that are mostly shown at rank r, and never increases with r either. All clicks on
-a pair (query group, point) share its one z, by which the two can be told apart: alpha_0,r says how
-often pairs are clicked that hardly ever are.
+a pair (query group, point) share its one z. So searches that are made again tell trust from
+relevance: a relevant pair is clicked again and again, the others at its rank with alpha_0,r.
 
 With phi = 1 and alpha_0,r = alpha_0, without the hidden z, and with an attractiveness for each pair
 instead, this is the examination hypothesis of Richardson et al. 2007 and the position-based model
@@ -138,9 +138,9 @@ def compute_log_likelihood(
 ) -> Float64:
     """Return the log likelihood of each row of the impressions at this attractiveness, (m,).
 
-    attractiveness: of all rows, or of each, (m,).
     c log p + (n - c) log(1 - p), of c clicks on n impressions, with p = theta_r phi_g alpha; with a
     promotion rate t, by whose clicks the point is clicked as well, p (1 - t) + t in its place.
+    attractiveness: alpha, of all rows or of each, (m,).
     """
     click_probability = model.predict_examination(impressions) * attractiveness
     if promotion_rate is not None:

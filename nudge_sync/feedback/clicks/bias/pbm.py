@@ -110,7 +110,10 @@ def _find_fixed_point(
 
 
 def _to_coordinates(model: ClickModel) -> Float64:
-    """Return the model as an unbounded vector: log theta, log phi, logit rho, alpha_0, alpha_1."""
+    """Return the model as an unbounded vector.
+
+    That is log theta, log phi, logit rho, logit alpha_0,r and logit alpha_1.
+    """
     return np.concatenate(
         [
             np.log(model.examination),
@@ -214,27 +217,28 @@ def maximise_likelihood(
     """
     examination = _estimate_examination(impressions, expectations.looked, smoothing)
     relevance = expectations.relevance[pairs.pair_of_impression]
+    examined_irrelevant = expectations.examined_irrelevant
     irrelevant_clicks = (1 - relevance) * impressions.clicked
-    mean_irrelevant, attractiveness_relevant = (
-        _estimate_attractiveness(clicked, examined) * examination[1]
-        for clicked, examined in (
-            (irrelevant_clicks, expectations.examined_irrelevant),
-            (relevance * impressions.clicked, expectations.examined_relevant),
-        )
+    mean_irrelevant = _estimate_attractiveness(irrelevant_clicks, examined_irrelevant)
+    irrelevant_by_rank = _smooth_attractiveness(
+        sum_by_rank(impressions.rank, irrelevant_clicks),
+        sum_by_rank(impressions.rank, examined_irrelevant),
+        mean_irrelevant,
+        smoothing,
     )
-    attractiveness_relevant = min(
-        max(attractiveness_relevant, _MIN_ATTRACTIVENESS_RATIO * mean_irrelevant, _MIN_PROBABILITY),
-        _MAX_PROBABILITY,
+    relevant = max(
+        _estimate_attractiveness(relevance * impressions.clicked, expectations.examined_relevant),
+        _MIN_ATTRACTIVENESS_RATIO * mean_irrelevant,
     )
-    by_rank = _estimate_attractiveness_by_rank(
-        impressions, irrelevant_clicks, expectations.examined_irrelevant, smoothing
+    attractiveness_relevant = float(
+        np.clip(relevant * examination[1], _MIN_PROBABILITY, _MAX_PROBABILITY)
     )
     return ClickModel(
         examination=np.clip(examination / examination[1], _MIN_EXAMINATION, 1.0),
         persistence=_estimate_persistence(impressions, expectations.continued, smoothing),
         attractiveness_relevant=attractiveness_relevant,
         attractiveness_irrelevant=np.clip(
-            by_rank * examination[1],
+            irrelevant_by_rank * examination[1],
             _MIN_PROBABILITY,
             attractiveness_relevant / _MIN_ATTRACTIVENESS_RATIO,
         ),
@@ -246,20 +250,17 @@ def _estimate_attractiveness(clicked: Float64, examined: Float64) -> float:
     return (float(clicked.sum()) + 1e-3) / (float(examined.sum()) + 1e-2)
 
 
-def _estimate_attractiveness_by_rank(
-    impressions: Impressions, clicked: Float64, examined: Float64, smoothing: float
+def _smooth_attractiveness(
+    clicked: Float64, examined: Float64, mean: float, smoothing: float
 ) -> Float64:
     """Return the share of examined impressions at each rank that were clicked, (MAX_RANK + 1,).
 
-    clicked, examined: (m,).  Each rank is smoothed towards all of them, and the shares are made to
-    fall with the rank, which is their maximum likelihood under that order (isotonic regression).
+    clicked, examined: (MAX_RANK + 1,), clicks and examined impressions at each rank.  mean: the
+    share of all ranks together, which each is smoothed towards. The shares are made to fall with
+    the rank, which gives the likeliest ones in that order.
     """
-    mean = _estimate_attractiveness(clicked, examined)
-    examined_at_rank = sum_by_rank(impressions.rank, examined)
-    shares = (sum_by_rank(impressions.rank, clicked) + smoothing * mean) / (
-        examined_at_rank + smoothing
-    )
-    return _make_fall(shares, examined_at_rank)
+    shares = (clicked + smoothing * mean) / (examined + smoothing)
+    return _make_fall(shares, examined)
 
 
 def _make_fall(rates: Float64, weights: Float64) -> Float64:
