@@ -1,6 +1,7 @@
 """What reading feedback costs where closed days are kept as blocks, and where nothing is new.
 
-python benchmarks/feedback_blocks.py [--events 100000] [--queries 10000] [--days 180] [--folder DIR]
+python benchmarks/feedback_blocks.py [--events 100000] [--queries 10000] [--days 180]
+    [--dimension 384] [--folder DIR | --stored DIR]
 
 Stores searches, each of one of `queries` vectors and with two clicks, over some days, in a new
 collection of qdrant-edge, and reads them as cycles do: without blocks, with the first cycle making
@@ -9,7 +10,8 @@ seconds on the clock and of the processor, how many records were read and how ma
 and what the click model takes after that; whether the log is the same, bit for bit, as without
 blocks; and how long the daemon counts to find that nothing is new, instead of a cycle. Without
 `--folder` the collection is in a temporary one; name one in memory (/dev/shm) to leave the disk out
-of it.
+of it. With `--stored` the log stays there, for the next run with the same numbers: storing ten
+million events takes longer than all the rest.
 """
 
 from __future__ import annotations
@@ -36,16 +38,16 @@ from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.target import Target, open_companion, open_target
 
-COLLECTION, DIMENSION, POINTS, SHOWN, CLICKS = "docs", 384, 100_000, 10, 2
+COLLECTION, POINTS, SHOWN, CLICKS = "docs", 100_000, 10, 2
 BATCH, NEW_SHARE, SECONDS_PER_DAY = 2000, 0.01, 86_400
 
 
 class MadeUpLog:
     """Searches and clicks whose number says everything about them."""
 
-    def __init__(self, queries: int) -> None:
+    def __init__(self, queries: int, dimension: int) -> None:
         rng = np.random.default_rng(0)
-        self.vectors = rng.normal(size=(queries, DIMENSION)).astype(np.float32)
+        self.vectors = rng.normal(size=(queries, dimension)).astype(np.float32)
         self.digests = list(map(compute_vector_digest, self.vectors))
         self.lists = rng.integers(0, POINTS, (queries, SHOWN)).tolist()
 
@@ -155,20 +157,49 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=180)
+    parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--stored", type=Path)
     args = parser.parse_args()
+    log = MadeUpLog(args.queries, args.dimension)
+    if args.stored is not None:
+        run(args.stored, log, args.events // CLICKS, args.days)
+        return
     with TemporaryDirectory(dir=args.folder) as folder:
-        run(folder, args.events // CLICKS, args.queries, args.days)
+        run(Path(folder), log, args.events // CLICKS, args.days)
 
 
-def run(folder: str, searches: int, queries: int, days: int) -> None:
-    database = connect("qdrant-edge", {"path": folder})
-    point = np.ones((1, DIMENSION), np.float32)
-    nudge_sync_qdrant_edge.ingest(database, COLLECTION, [0], point)
+def open_log(folder: Path, log: MadeUpLog, searches: int, days: int) -> Target:
+    """Return the collection with its log, stored now or by a former run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    is_new = not any(folder.iterdir())
+    database = connect("qdrant-edge", {"path": str(folder)})
+    if is_new:
+        point = np.ones((1, log.vectors.shape[1]), np.float32)
+        nudge_sync_qdrant_edge.ingest(database, COLLECTION, [0], point)
     target = open_target(database, COLLECTION)
-    log, now = MadeUpLog(queries), time.time()
-    yesterday = now // SECONDS_PER_DAY * SECONDS_PER_DAY - SECONDS_PER_DAY
-    store_log(target, log, 0, np.linspace(yesterday - days * SECONDS_PER_DAY, yesterday, searches))
+    if is_new:
+        yesterday = time.time() // SECONDS_PER_DAY * SECONDS_PER_DAY - SECONDS_PER_DAY
+        times = np.linspace(yesterday - days * SECONDS_PER_DAY, yesterday, searches)
+        store_log(target, log, 0, times)
+        return target
+    new = np.zeros(count_new(searches))
+    target.blocks.drop()
+    target.queries.delete([record.key for record in log.list_searches(searches, new)])
+    target.events.delete([record.key for record in log.list_clicks(searches, new)])
+    if (target.queries.count(), target.events.count()) != (searches, CLICKS * searches):
+        raise SystemExit(f"{folder} holds another log: name a new folder")
+    return target
+
+
+def count_new(searches: int) -> int:
+    """Return how many searches come after a log of so many."""
+    return round(NEW_SHARE * searches)
+
+
+def run(folder: Path, log: MadeUpLog, searches: int, days: int) -> None:
+    target = open_log(folder, log, searches, days)
+    queries, now = len(log.vectors), time.time()
     print(f"{CLICKS * searches} events, {searches} searches, {queries} queries, {days} days")
     print(f"{'':22}{'reading':>18}{'click model':>18}{'read as':>12}{'in':>12}")
     print(f"{'':22}{'clock':>9}{'busy':>9}{'clock':>9}{'busy':>9}{'records':>12}{'blocks':>12}")
@@ -178,8 +209,7 @@ def run(folder: str, searches: int, queries: int, days: int) -> None:
     )
     measure("without blocks", target, plain, keeps=False)
     measure("first cycle", target, blocks, keeps=True)
-    new = round(NEW_SHARE * searches)
-    store_log(target, log, searches, np.linspace(now - 3000, now - 60, new))
+    store_log(target, log, searches, np.linspace(now - 3000, now - 60, count_new(searches)))
     measure("1 % new", target, blocks, keeps=True)
     again = measure("nothing new", target, blocks, keeps=True)
     print(f"found to be idle by counting: {measure_idle(target, blocks):.2f} s")
@@ -191,7 +221,7 @@ def run(folder: str, searches: int, queries: int, days: int) -> None:
         for record in batch
     )
     print(f"{target.blocks.count()} records of blocks, {bytes_kept / 1e6:.1f} MB")
-    database.close()
+    target.database.close()
 
 
 if __name__ == "__main__":

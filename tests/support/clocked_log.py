@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,8 +109,6 @@ class ClockedLog:
 
     def list_texts(self) -> str:
         """Return all that the blocks hold, decompressed."""
-        texts = []
-        for head in BlockStore(self.blocks).list_heads():
-            block = self.open(writes=False)._read_block(head)
-            texts.append(repr(block))
-        return " ".join(texts)
+        store = BlockStore(self.blocks)
+        data = (store.read(head) for head in store.list_heads())
+        return " ".join(zlib.decompress(part or b"").decode("latin-1") for part in data)

@@ -102,13 +102,26 @@ class BlockedLog:
         if low >= high or records.count() < self.rules.min_records:
             self._discard(self._list_heads(kind))
             yield from self._scan(records, list_time_ranges(start))
-        elif self._heads is None or (not start and _has_timeless_records(records)):
+        elif self._heads is None:
             yield from self._scan(records, list_time_ranges(start))
             return
         else:
+            survey = self._plan_survey(records)
+            usable = [head for head in self._list_heads(kind) if self._is_usable(head, low, high)]
+            are_confirmed = survey.confirm(usable)
+            if not (start or are_confirmed) and _has_timeless_records(records):
+                yield from self._scan(records, list_time_ranges(start))
+                return
             undated, early = (0.0, EARLIEST_DATED), (max(start, EARLIEST_DATED), float(low))
             yield from self._scan(records, [{"timestamp": undated}, {"timestamp": early}])
-            yield from self._read_closed(kind, records, low, high)
+            first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
+            survey.compare(low, first, ())
+            if are_confirmed:
+                survey.valid.extend(usable)
+            else:
+                survey.compare(first, last, usable)
+            survey.compare(last, high, ())
+            yield from self._read_closed(kind, survey)
             yield from self._scan(records, [{"timestamp": (float(high), END_OF_TIME)}])
         self._surveyed.add(kind)
 
@@ -124,12 +137,8 @@ class BlockedLog:
     def _store(self) -> BlockStore:
         return BlockStore(self.blocks)
 
-    def _read_closed(
-        self, kind: BlockKind, records: Records, low: int, high: int
-    ) -> Iterator[LogPart]:
-        heads = self._list_heads(kind)
-        usable = [head for head in heads if self._is_usable(head, low, high)]
-        survey = Survey(
+    def _plan_survey(self, records: Records) -> Survey:
+        return Survey(
             records,
             self.rules.length,
             self.rules.settling_ms,
@@ -137,10 +146,9 @@ class BlockedLog:
             min_records=self.rules.min_block_records,
             splits=self.writes,
         )
-        first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
-        survey.compare(low, first, ())
-        survey.compare(first, last, usable)
-        survey.compare(last, high, ())
+
+    def _read_closed(self, kind: BlockKind, survey: Survey) -> Iterator[LogPart]:
+        heads = self._list_heads(kind)
         unchanged = {head.start for head in survey.valid}
         self._discard([head for head in heads if head.start not in unchanged])
         known = {head.start for head in heads}

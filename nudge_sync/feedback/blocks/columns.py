@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.connector import PointId, Record
+from nudge_sync.feedback.log.id_encoding import pack_usual_ids
+from nudge_sync.feedback.log.strings import PackedStrings
 from nudge_sync.feedback.log.validation import EventBatch, RecordValidator, SearchBatch
 from nudge_sync.feedback.schema.records import SPACE_FIELD
 
@@ -23,7 +25,10 @@ _MAX_SPACE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class EventBlock:
-    """All events of a period. Each value is a row of the list of distinct ones."""
+    """All events of a period. Each value is a row of the list of distinct ones.
+
+    Point ids are an array where all are integers from 0 to 2^62, which most applications have.
+    """
 
     LISTS: ClassVar[dict[str, str]] = {
         "query": "query_ids",
@@ -33,11 +38,11 @@ class EventBlock:
         "client": "client_ids",
     }
     """Column -> the list that its rows are of."""
-    query_ids: list[str]
+    query_ids: PackedStrings
     action_names: list[str]
-    point_ids: list[PointId]
-    session_ids: list[str]
-    client_ids: list[str]
+    point_ids: list[PointId] | Int64
+    session_ids: PackedStrings
+    client_ids: PackedStrings
     query: Int32
     action: Int32
     point: Int32
@@ -66,11 +71,11 @@ class SearchBlock:
         "client": "client_ids",
     }
     """Column -> the list that its rows are of."""
-    query_ids: list[str]
+    query_ids: PackedStrings
     digests: list[str]
-    point_ids: list[PointId]
-    session_ids: list[str]
-    client_ids: list[str]
+    point_ids: list[PointId] | Int64
+    session_ids: PackedStrings
+    client_ids: PackedStrings
     digest: Int32
     shown: Int32
     """(m,): what the searches showed, end to end."""
@@ -102,7 +107,7 @@ class SearchBlock:
             return self
         is_shown = np.repeat(keep, self.shown_count)
         return SearchBlock(
-            [self.query_ids[row] for row in np.flatnonzero(keep).tolist()],
+            self.query_ids.take(keep),
             self.digests,
             self.point_ids,
             self.session_ids,
@@ -132,6 +137,13 @@ class _Column:
     @property
     def values(self) -> list[Any]:
         return list(self._row_by_value)
+
+    def pack_names(self) -> PackedStrings:
+        return PackedStrings.pack(self.values)
+
+    def pack_ids(self) -> list[PointId] | Int64:
+        usual = pack_usual_ids(self.values)
+        return self.values if usual is None else usual
 
     @property
     def rows(self) -> Int32:
@@ -165,11 +177,11 @@ class EventBlockBuilder:
         """Return the block."""
         columns = self._columns
         return EventBlock(
-            query_ids=columns["query"].values,
+            query_ids=columns["query"].pack_names(),
             action_names=columns["action"].values,
-            point_ids=columns["point"].values,
-            session_ids=columns["session"].values,
-            client_ids=columns["client"].values,
+            point_ids=columns["point"].pack_ids(),
+            session_ids=columns["session"].pack_names(),
+            client_ids=columns["client"].pack_names(),
             query=columns["query"].rows,
             action=columns["action"].rows,
             point=columns["point"].rows,
@@ -218,11 +230,11 @@ class SearchBlockBuilder:
         if not self._is_complete:
             return None
         return SearchBlock(
-            query_ids=self._query_ids,
+            query_ids=PackedStrings.pack(self._query_ids),
             digests=self._columns["digest"].values,
-            point_ids=self._columns["shown"].values,
-            session_ids=self._columns["session"].values,
-            client_ids=self._columns["client"].values,
+            point_ids=self._columns["shown"].pack_ids(),
+            session_ids=self._columns["session"].pack_names(),
+            client_ids=self._columns["client"].pack_names(),
             digest=self._columns["digest"].rows,
             shown=self._columns["shown"].rows,
             shown_count=np.array(self._shown_count, np.int32),

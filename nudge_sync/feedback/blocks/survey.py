@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nudge_sync.connector import Records, Where
+from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.stamped_records import EARLIEST_STAMP, STORED_AT_FIELD
 from nudge_sync.store.schema import BlockHead
 
+_CONFIRMING_ATTEMPTS = 3
 _SPARSE_RECORDS = 1000
 """Fewer are read at once, however long the time is that they are spread over."""
 
@@ -49,6 +51,27 @@ class Survey:
     """Whether times without a block are split until each span is one block long, or sparse."""
     valid: list[BlockHead] = field(default_factory=list)
     spans: list[TimeSpan] = field(default_factory=list)
+
+    def confirm(self, heads: Sequence[BlockHead]) -> bool:
+        """Return whether the blocks hold, and every record that they do not stand for has a time
+        before or after theirs. False also where that cannot be told, for one as records come in.
+
+        heads: in their order. Counts few records but those that were stored before the blocks were
+        read, and all of them, which databases know: `compare` would count the blocks' time twice.
+        """
+        if not heads:
+            return False
+        span = TimeSpan(heads[0].start, heads[-1].end, sum(head.count for head in heads))
+        if not self._hold(span, heads):
+            return False
+        before: Where = {"timestamp": (0.0, float(span.start))}
+        after: Where = {"timestamp": (float(span.end), END_OF_TIME)}
+        for _ in range(_CONFIRMING_ATTEMPTS):
+            outside = self.records.count(before) + self.records.count(after)
+            others = self.records.count() - span.count
+            if outside == self.records.count(before) + self.records.count(after):
+                return others == outside
+        return False
 
     def compare(self, start: int, end: int, heads: Sequence[BlockHead]) -> None:
         """Sort the time from `start` to `end` into `valid` and `spans`.

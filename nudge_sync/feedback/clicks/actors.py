@@ -10,8 +10,9 @@ from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.base.partitions import Partitions, count_partitions, spread
 from nudge_sync.base.spooled import read_parts
 from nudge_sync.feedback.clicks.stages import ClickContext
-from nudge_sync.feedback.log.columns import ANONYMOUS, ActionSelection, Log, Strings
+from nudge_sync.feedback.log.columns import ANONYMOUS, ActionSelection, Log
 from nudge_sync.feedback.log.sorting import order_rows
+from nudge_sync.feedback.log.strings import Strings
 
 
 def anonymous_code(names: Strings) -> int:

@@ -13,8 +13,9 @@ from nudge_sync.base.partitions import Partitions, count_partitions, spread
 from nudge_sync.base.spooled import read_parts
 from nudge_sync.feedback.clicks.actors import anonymous_code, resolve_clients, resolve_sessions
 from nudge_sync.feedback.clicks.stages import ClickContext, StageReport, filter_clicks
-from nudge_sync.feedback.log.columns import ActionSelection, Log, Strings
+from nudge_sync.feedback.log.columns import ActionSelection, Log
 from nudge_sync.feedback.log.sorting import mark_changes, order_rows
+from nudge_sync.feedback.log.strings import Strings
 
 _Resolve: TypeAlias = Callable[[Log, ActionSelection], Int32]
 _MIN_DEVIATION = 0.5

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from math import nan
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.base.spooled import SpooledColumn
+from nudge_sync.connector import PointId
 from nudge_sync.feedback.blocks.columns import EventBlock
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
 from nudge_sync.feedback.log.id_encoding import (
@@ -27,6 +29,7 @@ from nudge_sync.feedback.log.id_encoding import (
     StringInterner,
     hash_strings,
 )
+from nudge_sync.feedback.log.strings import PackedStrings, Strings
 from nudge_sync.feedback.log.validation import EventBatch
 
 _FLUSH_SIZE = 2**16
@@ -36,7 +39,7 @@ _FLUSH_SIZE = 2**16
 class EncodedColumn:
     """A column of values that an encoder turns into small numbers, many at a time."""
 
-    def __init__(self, encode: Callable[[list[Any]], Int32]) -> None:
+    def __init__(self, encode: Callable[[Any], Int32]) -> None:
         self._encode = encode
         self._numbers = SpooledColumn(np.int32)
         self._pending: list[Any] = []
@@ -47,15 +50,14 @@ class EncodedColumn:
         if len(self._pending) >= _FLUSH_SIZE:
             self.flush()
 
-    def extend_rows(self, values: Sequence[Any], rows: Int32) -> None:
+    def extend_rows(self, values: Strings | Sequence[PointId] | Int64, rows: Int32) -> None:
         """Append `values[row]` for each of the rows, (n,); a value without a row is not encoded."""
         self.flush()
         is_used = np.zeros(len(values), np.bool_)
         is_used[rows] = True
-        used = np.flatnonzero(is_used)
-        if len(used):
+        if is_used.any():
             numbers = np.zeros(len(values), np.int32)
-            numbers[used] = self._encode([values[row] for row in used.tolist()])
+            numbers[is_used] = self._encode(_select(values, is_used))
             self._numbers.extend(numbers[rows])
 
     def extend_numbers(self, numbers: Int32) -> None:
@@ -85,7 +87,7 @@ class Encoders:
     sessions: StringInterner = field(default_factory=StringInterner)
     clients: StringInterner = field(default_factory=StringInterner)
 
-    def encode_query_ids(self, query_ids: list[str]) -> Int32:
+    def encode_query_ids(self, query_ids: Strings) -> Int32:
         """Return the numbers of query ids that events name, new ones where needed, (n,)."""
         return self.query_ids.encode(hash_strings(query_ids))[0]
 
@@ -190,6 +192,15 @@ class EventsBuilder:
 
     def _is_label(self, action: str) -> bool:
         return action in LABEL_ACTIONS or self._action_weights[action] <= 0
+
+
+def _select(values: Any, mask: NDArray[np.bool_]) -> Any:
+    """Return the values of a mask, (n,), in the form in which all of them are."""
+    if mask.all():
+        return values
+    if isinstance(values, PackedStrings):
+        return values.take(mask)
+    return values[mask] if isinstance(values, np.ndarray) else list(compress(values, mask))
 
 
 def _apply_grade(weight: float, grade: float | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from nudge_sync.base.arrays import Float32, Float64, Int32, Int64
 from nudge_sync.base.spooled import SpooledColumn, compute_column, read_parts, release_pages
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.blocks.counts import BlockCounts
-from nudge_sync.feedback.log.strings import PackedStrings
-
-Strings: TypeAlias = list[str] | PackedStrings
+from nudge_sync.feedback.log.strings import Strings
 
 ANONYMOUS = ""
 """The name of a session or client that is not known."""

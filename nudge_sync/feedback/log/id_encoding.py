@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from nudge_sync.base.arrays import Int32, Int64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.log.sorting import mark_changes
-from nudge_sync.feedback.log.strings import PackedStrings, PackedStringsBuilder
+from nudge_sync.feedback.log.strings import PackedStrings, PackedStringsBuilder, Strings
 from nudge_sync.feedback.schema.point_ids import sort_ids
 
 _PLAIN_CODE_LIMIT = 2**62
@@ -43,7 +43,7 @@ class IntegerInterner:
         sorted_codes = codes[order]
         is_first = mark_changes(sorted_codes)
         distinct_codes = sorted_codes[is_first]
-        numbers = self.look_up(distinct_codes)
+        numbers = self._look_up_ascending(distinct_codes)
         is_new = numbers < 0
         new_count = int(np.count_nonzero(is_new))
         numbers[is_new] = np.arange(len(self), len(self) + new_count, dtype=np.int32)
@@ -57,7 +57,11 @@ class IntegerInterner:
 
     def look_up(self, codes: Int64) -> Int32:
         """Return the number of each code, (n,), or -1 where it has none."""
-        return np.maximum(self._old.look_up(codes), self._new.look_up(codes))
+        # In ascending order they are found several times faster among millions.
+        order = np.argsort(codes)
+        result = np.empty(len(codes), np.int32)
+        result[order] = self._look_up_ascending(codes[order])
+        return result
 
     def codes(self) -> Int64:
         """Return the code of each number, in ascending order of the numbers."""
@@ -65,6 +69,9 @@ class IntegerInterner:
         for part in (self._old, self._new):
             result[part.numbers] = part.codes
         return result
+
+    def _look_up_ascending(self, codes: Int64) -> Int32:
+        return np.maximum(self._old.look_up(codes), self._new.look_up(codes))
 
 
 class _SortedCodes:
@@ -97,19 +104,20 @@ class _SortedCodes:
 class StringInterner:
     """A mapping of names to small numbers, by a hash of 64 bits each.
 
-    Two of ten million names collide in one of 400,000 logs. Python draws the key of the hash anew
-    in each process, so that nobody can craft names that collide; the result depends on the hashes
-    in no other way.
+    Two of ten million names collide in one of 400,000 logs. The keys of the hash are drawn anew in
+    each process, so that nobody can craft names that collide; the result depends on the hashes in
+    no other way.
     """
 
     def __init__(self) -> None:
         self._interner = IntegerInterner()
         self._strings_builder = PackedStringsBuilder()
 
-    def encode(self, strings: Sequence[str]) -> Int32:
+    def encode(self, strings: Strings) -> Int32:
         """Return the number of each string, (n,), new ones where needed."""
-        numbers, new = self._interner.encode(hash_strings(strings))
-        self._strings_builder.add([strings[row] for row in new.tolist()])
+        packed = PackedStrings.pack(strings)
+        numbers, new = self._interner.encode(packed.hash())
+        self._strings_builder.add(packed.take(new))
         return numbers
 
     def take_sorted(self) -> tuple[PackedStrings, Int32]:
@@ -119,9 +127,9 @@ class StringInterner:
         return packed, inverse_permutation(order)
 
 
-def hash_strings(strings: Sequence[str]) -> Int64:
-    """Return a hash of 64 bits of each string, (n,), good for this process only."""
-    return np.fromiter(map(hash, strings), np.int64, len(strings))
+def hash_strings(strings: Strings) -> Int64:
+    """Return a hash of 64 bits of each string, (n,); see `PackedStrings.hash`."""
+    return PackedStrings.pack(strings).hash()
 
 
 class IdEncoder:
@@ -132,9 +140,9 @@ class IdEncoder:
         self._interner = IntegerInterner()
         self._other_ids: dict[PointId, int] = {}
 
-    def encode(self, ids: Iterable[PointId]) -> Int32:
+    def encode(self, ids: Sequence[PointId] | Int64) -> Int32:
         """Return the number of each id, (n,), new ones where needed."""
-        codes = self._to_codes(list(ids))
+        codes = self._to_codes(ids)
         is_direct = (codes >= 0) & (codes < _DIRECT_ID_LIMIT)
         if is_direct.all():
             self._is_used[codes] = True
@@ -161,13 +169,9 @@ class IdEncoder:
         rows[self.encode(ids)] = np.arange(len(ids), dtype=np.int32)
         return ids, rows
 
-    def _to_codes(self, ids: Sequence[PointId]) -> Int64:
-        try:
-            codes = np.frombuffer(array("q", ids), np.int64)  # type: ignore[type-var]
-        except (TypeError, OverflowError):
-            return self._to_codes_singly(ids)
-        usual = not len(codes) or (codes.min() >= 0 and codes.max() < _PLAIN_CODE_LIMIT)
-        return codes if usual else self._to_codes_singly(ids)
+    def _to_codes(self, ids: Sequence[PointId] | Int64) -> Int64:
+        codes = pack_usual_ids(ids)
+        return self._to_codes_singly(list(ids)) if codes is None else codes
 
     def _to_codes_singly(self, ids: Sequence[PointId]) -> Int64:
         return np.array([self._to_code(id_) for id_ in ids], np.int64)
@@ -177,6 +181,16 @@ class IdEncoder:
         if isinstance(id_, int) and 0 <= id_ < _PLAIN_CODE_LIMIT:
             return id_
         return -1 - self._other_ids.setdefault(id_, len(self._other_ids))
+
+
+def pack_usual_ids(ids: Sequence[PointId] | Int64) -> Int64 | None:
+    """Return ids as an array, (n,); None where one is no integer in the usual range."""
+    try:
+        codes = ids if isinstance(ids, np.ndarray) else np.frombuffer(array("q", ids), np.int64)  # type: ignore[type-var]
+    except (TypeError, OverflowError):
+        return None
+    usual = not len(codes) or (codes.min() >= 0 and codes.max() < _PLAIN_CODE_LIMIT)
+    return codes if usual else None
 
 
 def inverse_permutation(order: Int32) -> Int32:

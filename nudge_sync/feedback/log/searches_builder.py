@@ -94,13 +94,14 @@ class SearchesBuilder:
     def add_block(self, block: SearchBlock) -> None:
         """Take the searches of a block, whose vectors are recognised by their digests."""
         numbers = self._encoders.query_ids.look_up(hash_strings(block.query_ids))
-        hashes = np.array(list(map(hash, block.digests)), np.int64)
-        self.vector_hash.extend(hashes[block.digest])
+        hashes = list(map(hash, block.digests))
+        self.vector_hash.extend(np.array(hashes, np.int64)[block.digest])
         searched = np.flatnonzero(numbers >= 0)
         digests, first = np.unique(block.digest[searched], return_index=True)
         for digest, row in zip(digests.tolist(), searched[first].tolist(), strict=True):
-            named = block.digests[digest], block.query_ids[row]
-            self._missing_vectors.setdefault(hash(named[0]), named)
+            if hashes[digest] not in self._missing_vectors:
+                named = block.digests[digest], block.query_ids[row]
+                self._missing_vectors[hashes[digest]] = named
         self.query_ids.add(block.query_ids)
         self.query_number.extend(numbers)
         self.session.extend_rows(block.session_ids, block.session)

@@ -1,4 +1,4 @@
-"""Millions of strings in one piece of memory or of a file, and how to sort them."""
+"""Millions of strings in one piece of memory or of a file: how to sort and how to hash them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from nudge_sync.base.spooled import (
     read_parts,
     release_pages,
 )
+from nudge_sync.feedback.log.hash_keys import find_hash_keys
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
 _WORD_BYTES = 8
-"""How many bytes of a string are compared at a time."""
+"""How many bytes of a string are compared, or hashed, at a time."""
+_HALF_BITS, _LOW_HALF = np.uint64(32), np.uint64(2**32 - 1)
+"""Of a word."""
 
 
 class PackedStrings:
@@ -45,6 +48,70 @@ class PackedStrings:
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
+
+    @staticmethod
+    def pack(texts: Strings) -> PackedStrings:
+        """Return strings packed, if they are not."""
+        if isinstance(texts, PackedStrings):
+            return texts
+        data, sizes = _pack(texts)
+        return PackedStrings.lay_out(np.frombuffer(data + bytes(_WORD_BYTES), np.uint8), sizes)
+
+    @staticmethod
+    def lay_out(data: Bytes, sizes: Int32) -> PackedStrings:
+        """Return strings whose UTF-8 lies end to end, as `to_columns` gives them.
+
+        Raises ValueError where the sizes do not fit the data.
+        """
+        if np.any(sizes < 0) or sizes.sum(dtype=np.int64) + _WORD_BYTES != len(data):
+            raise ValueError("the sizes of strings do not fit their data")
+        return PackedStrings(data, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
+
+    def to_columns(self) -> tuple[Bytes, Int32]:
+        """Return the UTF-8 end to end, with some bytes after it, and the size of each string."""
+        return np.append(self.join(), np.zeros(_WORD_BYTES, np.uint8)), self._sizes
+
+    def join(self) -> Bytes:
+        """Return the UTF-8 of the strings end to end."""
+        ends = np.cumsum(self._sizes, dtype=np.int64)
+        begins = ends - self._sizes
+        if not len(ends) or np.array_equal(self._starts - self._starts[0], begins):
+            first = int(self._starts[0]) if len(ends) else 0
+            return self._data[first : first + int(self._sizes.sum(dtype=np.int64))]
+        places = np.repeat(self._starts - begins, self._sizes)
+        places += np.arange(len(places))
+        return np.asarray(self._data[places])
+
+    def take(self, rows: Int64 | NDArray[np.bool_]) -> PackedStrings:
+        """Return the strings of some rows, in their order, or of a mask; the UTF-8 is shared."""
+        return PackedStrings(self._data, self._starts[rows], self._sizes[rows])
+
+    @property
+    def sizes(self) -> Int32:
+        """The bytes of each string, (n,)."""
+        return self._sizes
+
+    def hash(self) -> Int64:
+        """Return a hash of 64 bits of each string, (n,), good for this process only.
+
+        Two multilinear hashes of 32 bits each, h = (sum of k_i w_i mod 2^64) / 2^32 over the words
+        of 32 bits w_i and the length, with keys k_i that nobody else knows: two strings collide
+        with a probability of 2^-64, whoever chose them (Lemire and Kaser 2014, Strongly universal
+        string hashing is fast).
+        """
+        sizes = self._sizes
+        shortest, longest = int(sizes.min(initial=_WORD_BYTES)), int(sizes.max(initial=0))
+        keys = find_hash_keys(1 + 2 * -(-longest // _WORD_BYTES))
+        sums = keys[:, :1] * sizes.astype(np.uint64)
+        for offset in range(0, longest, _WORD_BYTES):
+            rows = slice(None) if offset < shortest else np.flatnonzero(sizes > offset)
+            word = self._read_words(rows, offset)
+            halves = word >> _HALF_BITS, word & _LOW_HALF
+            number = 1 + 2 * offset // _WORD_BYTES
+            for key, hash_sums in zip(keys, sums, strict=True):
+                hash_sums[rows] += halves[0] * key[number] + halves[1] * key[number + 1]
+        joined = (sums[0] & ~_LOW_HALF) | (sums[1] >> _HALF_BITS)
+        return np.asarray(joined.view(np.int64))
 
     def sort(self) -> tuple[PackedStrings, Int32]:
         """Return the strings sorted, and the row that each had; equal ones keep their order."""
@@ -103,7 +170,7 @@ class PackedStrings:
                     break
         return size
 
-    def _read_words(self, rows: Int32, offset: int) -> NDArray[np.uint64]:
+    def _read_words(self, rows: Int32 | Int64 | slice, offset: int) -> NDArray[np.uint64]:
         """Return the 8 bytes of each string from an offset on, zeros beyond its end, (n,)."""
         starts, sizes = self._starts[rows] + offset, self._sizes[rows] - np.int32(offset)
         return _read_words(_view_words(self._data), starts, sizes)
@@ -113,22 +180,20 @@ class PackedStrings:
         return self._data[start : start + int(self._sizes[row])].tobytes()
 
 
+Strings: TypeAlias = Sequence[str] | PackedStrings
+
+
 class PackedStringsBuilder:
     """Collects strings as they come in."""
 
     def __init__(self) -> None:
         self._data, self._sizes = SpooledColumn(np.uint8), SpooledColumn(np.int32)
 
-    def add(self, texts: Sequence[str]) -> None:
+    def add(self, texts: Strings) -> None:
         """Append `texts`."""
-        joined = "".join(texts)
-        if joined.isascii():
-            sizes, data = list(map(len, texts)), joined.encode()
-        else:
-            encoded = list(map(_encode, texts))
-            sizes, data = list(map(len, encoded)), b"".join(encoded)
-        self._data.extend(np.frombuffer(data, np.uint8))
-        self._sizes.extend(np.array(sizes, np.int32))
+        packed = PackedStrings.pack(texts)
+        self._data.extend(packed.join())
+        self._sizes.extend(packed.sizes)
 
     def build(self) -> PackedStrings:
         """Return what was collected, and forget it."""
@@ -136,6 +201,17 @@ class PackedStringsBuilder:
         data, sizes = self._data.to_array(), self._sizes.to_array()
         self._data, self._sizes = SpooledColumn(np.uint8), SpooledColumn(np.int32)
         return PackedStrings(data, _compute_starts(sizes), sizes)
+
+
+def _pack(texts: Sequence[str]) -> tuple[bytes, Int32]:
+    """Return the UTF-8 of strings end to end, and the size of each, (n,)."""
+    joined = "".join(texts)
+    if joined.isascii():
+        sizes, data = list(map(len, texts)), joined.encode()
+    else:
+        encoded = list(map(_encode, texts))
+        sizes, data = list(map(len, encoded)), b"".join(encoded)
+    return data, np.array(sizes, np.int32)
 
 
 def _compute_starts(sizes: Int32) -> Int64:
@@ -207,6 +283,8 @@ def _view_words(data: Bytes) -> NDArray[np.uint64]:
 def _read_words(words: NDArray[np.uint64], offsets: Int64, remaining: Int32) -> NDArray[np.uint64]:
     """Return the words at `offsets`, (n,), with all but the first `remaining` bytes set to zero."""
     result = words[np.minimum(offsets, len(words) - 1)].astype(np.uint64)
+    if remaining.min(initial=_WORD_BYTES) == _WORD_BYTES:
+        return result
     unused_bits = 8 * (_WORD_BYTES - np.clip(remaining, 0, _WORD_BYTES)).astype(np.uint64)
     # A shift by 64 bits would leave the word as it is.
     return np.where(remaining > 0, result >> unused_bits % 64 << unused_bits % 64, np.uint64(0))

@@ -36,4 +36,4 @@ def encode_points(ids: list[PointId], encoders: Encoders, resolver: PointIdResol
     """Return the numbers of the points that some ids stand for, (n,)."""
     if resolver.has_integer_ids and set(map(type, ids)) <= {int}:
         return encoders.points.encode(ids)
-    return encoders.points.encode(map(resolver.guess, ids))
+    return encoders.points.encode(list(map(resolver.guess, ids)))

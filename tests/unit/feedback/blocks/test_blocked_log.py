@@ -36,6 +36,23 @@ def test_closed_days_are_read_once(clocked):
     assert clocked.read().reused == 10
 
 
+def test_closed_days_are_counted_once_where_nothing_changed_in_them(clocked):
+    clocked.read(writes=True)
+    clocked.click(99, TODAY + 1.0)
+    counted = []
+    count = clocked.events.count
+
+    def list_counts(where=None):
+        counted.append((where or {}).get("timestamp", (0.0, 0.0)))
+        return count(where)
+
+    clocked.events.count = list_counts
+    blocked = clocked.open(writes=True)
+    load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
+    assert (blocked.counts.reused, blocked.counts.records_read) == (10, 1)
+    assert [low <= FIRST_DAY + DAY < high for low, high in counted].count(True) == 1
+
+
 def test_reading_alone_stores_nothing(clocked):
     clocked.read()
     assert clocked.blocks.count() == 0

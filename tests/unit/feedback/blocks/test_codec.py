@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import zlib
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from nudge_sync.feedback.blocks.columns import (
     SearchBlock,
     SearchBlockBuilder,
 )
+from nudge_sync.feedback.log.strings import PackedStrings
 
 EVENTS = [
     {"query_id": "ä\ud800", "action_name": "click", "object_id": 2**70, "grade": -0.0},
@@ -53,10 +55,34 @@ def test_a_block_comes_back_bit_for_bit(block):
         value, read = getattr(block, field.name), getattr(again, field.name)
         if isinstance(value, np.ndarray):
             assert (value.dtype, value.tobytes()) == (read.dtype, read.tobytes())
+        elif isinstance(value, PackedStrings):
+            assert list(value) == list(read)
         else:
             assert value == read
             assert not isinstance(value, list) or [*map(type, value)] == [*map(type, read)]
     assert len(again) == len(block)
+
+
+@pytest.mark.parametrize("limit", [2**7, 2**15, 2**31])
+def test_numbers_take_as_few_bytes_as_they_need(limit):
+    builder = EventBlockBuilder()
+    ids = [limit - 1, 0, *range(50)]
+    builder.add([Record(str(id_), {**EVENTS[2], "object_id": id_}) for id_ in ids])
+    block = builder.build()
+    assert isinstance(block.point_ids, np.ndarray)
+    again = decode_block(EventBlock, encode_block(block))
+    assert (again.point_ids.dtype, again.point_ids.tolist()) == (np.int64, block.point_ids.tolist())
+    larger = replace(block, point_ids=block.point_ids + np.int64(1))
+    sizes = [len(zlib.decompress(encode_block(each))) for each in (block, larger)]
+    assert sizes[1] > sizes[0]
+
+
+def test_sizes_that_do_not_fit_their_text_are_refused():
+    data = zlib.decompress(encode_block(build_events()))
+    damaged = data.replace(b'"query_ids.sizes","|i1","<i4",2', b'"query_ids.sizes","|i1","<i4",1')
+    assert damaged != data
+    with pytest.raises(ValueError, match="do not fit"):
+        decode_block(EventBlock, zlib.compress(damaged))
 
 
 def test_what_is_no_event_is_counted():
