@@ -6,7 +6,9 @@ The plain ranking's top 20 is shown for each training and validation query; rank
 probability 1 / r^examination_decay; an examined document is clicked with 0.9 if it is relevant and
 with `irrelevant_click_rate` if not. Vandals (a share of sessions, each a client of its own) click
 five documents for every query, shown or not. The ceiling learns from the true judgements of what
-was shown, and "found" from those of what was clicked: no click model could know more. NUDGE-N
+was shown, and "found" from those of what was clicked: no click model could know more. "told" is the
+product, told how these people look and click, which it would else have to learn: nan where its
+click model has no such people. NUDGE-N
 throughout, its angle chosen on the validation queries by what each method believes about them, for
 "found" by the ceiling's judgements; NDCG@10 on test queries by the true judgements. "places lost"
 is the mean change of rank of the promoted documents on test queries that they do not answer,
@@ -44,7 +46,9 @@ from common.simulated_feedback import (
     load_corpus,
     simulate_clicks,
 )
+from common.true_click_model import build_true_model, tell
 
+from nudge_sync.feedback.clicks.bias.click_model import ClickModel
 from nudge_sync.feedback.judgements import Judgements, build_judgements
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.settings.feedback import FeedbackSettings
@@ -75,6 +79,10 @@ def to_grades(judgements: Judgements, queries: int) -> tuple[Grades, Grades]:
     ):
         expected_gains[rows[query_row]][int(point)] = float(gain)
     return weights, expected_gains
+
+
+RESAMPLES = 2000
+"""Of the seeds, for the interval of what is kept."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,15 @@ def measure_ceiling(trial: Trial, shown: Any) -> float:
     return trial.score(trial.finetune_documents(clean, clean, use_weights=False))
 
 
+def measure_told(
+    trial: Trial, log: Log, settings: FeedbackSettings, true_model: ClickModel
+) -> float:
+    """Return the score of a product that is told the click model."""
+    with tell(true_model):
+        judgements = build_judgements(log, settings)
+    return trial.score(trial.finetune_documents(*to_grades(judgements, len(trial.corpus.queries))))
+
+
 def measure_found(trial: Trial, clicked: Any) -> float:
     """Return the score that the true judgements of the documents clicked for each query give."""
     found = select_judgements(trial.corpus, clicked)
@@ -218,11 +235,13 @@ def run_trial(name: str, case: Case, seed: int, method: str) -> dict[str, float]
     settings = FeedbackSettings(bias=case.bias, traffic_exponent=case.traffic_exponent)
     judgements = build_judgements(log, settings)
     weights, expected_gains = to_grades(judgements, len(corpus.queries))
+    true_model = build_true_model(corpus, case)
     click_counts = count_clicks(log, len(corpus.queries))
     mine = trial.finetune_documents(weights, expected_gains)
     result = measure_bounds(name, seed, method) | {
         "raw": trial.score(trial.finetune_documents(click_counts, click_counts)),
         "pipeline": trial.score(mine),
+        "told": np.nan if true_model is None else measure_told(trial, log, settings, true_model),
         "found": measure_found(trial, click_counts),
         "shown": score_shown_lists(corpus, log),
         "asked": trial.score_searches(corpus.documents, log),
@@ -251,6 +270,7 @@ def main() -> None:
         "nothing",
         "raw",
         "pipeline",
+        "told",
         "found",
         "ceiling",
         "all",
@@ -266,16 +286,44 @@ def main() -> None:
     for case in args.case.split(","):
         print(f"\n{case}: {CASES[case]}, {args.method}, {seeds}", flush=True)
         print(f"{'':18}" + "".join(f"{column:>13}" for column in columns) + f"{'of ceiling':>13}")
-        shares = []
+        runs_by_set = []
         for name in args.sets.split(","):
             runs = [run_trial(name, CASES[case], seed, args.method) for seed in seeds]
+            runs_by_set.append(runs)
             mean = {column: float(np.mean([run[column] for run in runs])) for column in columns}
             mean["least"] = min(run["least"] for run in runs)
-            share = (mean["pipeline"] - mean["nothing"]) / (mean["ceiling"] - mean["nothing"])
-            shares.append(share)
             cells = "".join(f"{mean[column]:13.2f}" for column in columns)
-            print(f"{name:18}{cells}{share:13.1%}", flush=True)
-        print(f"mean of ceiling: {np.mean(shares):.1%}", flush=True)
+            print(f"{name:18}{cells}{measure_share([runs], 'pipeline'):13.1%}", flush=True)
+        print_shares(runs_by_set)
+
+
+def print_shares(runs_by_set: list[list[dict[str, float]]]) -> None:
+    """Print which part of the ceiling's gain is kept, in the mean of the sets."""
+    rng, count = np.random.default_rng(0), len(runs_by_set[0])
+    resampled = [
+        measure_share([[runs[seed] for seed in seeds] for runs in runs_by_set], "pipeline")
+        for seeds in rng.integers(0, count, (RESAMPLES, count)).tolist()
+    ]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    share, told, found = (
+        measure_share(runs_by_set, column) for column in ("pipeline", "told", "found")
+    )
+    print(
+        f"mean of ceiling: {share:.1%} ({low:.1%} to {high:.1%} over {count} seeds), "
+        f"told {told:.1%}, found {found:.1%}",
+        flush=True,
+    )
+
+
+def measure_share(runs_by_set: list[list[dict[str, float]]], column: str) -> float:
+    """Return which part of the ceiling's gain a column keeps, in the mean of the sets."""
+    shares = []
+    for runs in runs_by_set:
+        nothing, kept, ceiling = (
+            np.mean([run[name] for run in runs]) for name in ("nothing", column, "ceiling")
+        )
+        shares.append((kept - nothing) / (ceiling - nothing))
+    return float(np.mean(shares))
 
 
 if __name__ == "__main__":

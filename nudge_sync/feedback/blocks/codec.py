@@ -71,7 +71,7 @@ def decode_block(kind: type[_Block], data: bytes) -> _Block:
             start += stored.nbytes
         for name in [name for name in columns if name.endswith(_TEXT)]:
             texts, sizes = columns.pop(name), columns.pop(name.replace(_TEXT, _SIZES))
-            columns[name.removesuffix(_TEXT)] = PackedStrings.lay_out(texts, sizes)
+            columns[name.removesuffix(_TEXT)] = PackedStrings.from_columns(texts, sizes)
         block = kind(**header["others"], **columns)
         rows = [(getattr(block, name), getattr(block, of)) for name, of in kind.LISTS.items()]
     except (ValueError, TypeError, KeyError, ArithmeticError, zlib.error) as error:

@@ -54,11 +54,17 @@ class PackedStrings:
         """Return strings packed, if they are not."""
         if isinstance(texts, PackedStrings):
             return texts
-        data, sizes = _pack(texts)
-        return PackedStrings.lay_out(np.frombuffer(data + bytes(_WORD_BYTES), np.uint8), sizes)
+        joined = "".join(texts)
+        if joined.isascii():
+            sizes, data = list(map(len, texts)), joined.encode()
+        else:
+            encoded = list(map(_encode, texts))
+            sizes, data = list(map(len, encoded)), b"".join(encoded)
+        padded = np.frombuffer(data + bytes(_WORD_BYTES), np.uint8)
+        return PackedStrings.from_columns(padded, np.array(sizes, np.int32))
 
     @staticmethod
-    def lay_out(data: Bytes, sizes: Int32) -> PackedStrings:
+    def from_columns(data: Bytes, sizes: Int32) -> PackedStrings:
         """Return strings whose UTF-8 lies end to end, as `to_columns` gives them.
 
         Raises ValueError where the sizes do not fit the data.
@@ -201,17 +207,6 @@ class PackedStringsBuilder:
         data, sizes = self._data.to_array(), self._sizes.to_array()
         self._data, self._sizes = SpooledColumn(np.uint8), SpooledColumn(np.int32)
         return PackedStrings(data, _compute_starts(sizes), sizes)
-
-
-def _pack(texts: Sequence[str]) -> tuple[bytes, Int32]:
-    """Return the UTF-8 of strings end to end, and the size of each, (n,)."""
-    joined = "".join(texts)
-    if joined.isascii():
-        sizes, data = list(map(len, texts)), joined.encode()
-    else:
-        encoded = list(map(_encode, texts))
-        sizes, data = list(map(len, encoded)), b"".join(encoded)
-    return data, np.array(sizes, np.int32)
 
 
 def _compute_starts(sizes: Int32) -> Int64:

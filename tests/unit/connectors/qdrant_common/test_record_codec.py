@@ -40,6 +40,29 @@ def test_terms_are_equal_where_values_are(name, left, right):
         assert record_codec.encode_term(name, left) != record_codec.encode_term(name, right)
 
 
+@given(st.text(), SCALARS, SCALARS)
+def test_what_a_filter_asks_for_is_what_equal_values_have_stored(name, stored, wanted):
+    payload = record_codec.encode_record(Record("key", {name: stored}))
+    number = payload["at"].get(next(iter(payload["at"]), ""))
+    where = {name: wanted}
+    is_found = all(term in payload["is"] for term in record_codec.to_terms(where)) and all(
+        number is not None and low <= number < high
+        for _, low, high in record_codec.to_ranges(where)
+    )
+    is_number = not isinstance(stored, bool | str) and not isinstance(wanted, bool | str)
+    if isinstance(stored, bool) != isinstance(wanted, bool) or stored != wanted:
+        assert not is_found
+    elif type(stored) is type(wanted) or (is_number and abs(stored) < 2**53):
+        assert is_found
+
+
+@pytest.mark.parametrize("time", [1.7e9 + 0.25, 1_700_000_000, 1_700_000_000_000])
+def test_times_have_no_term(time):
+    payload = record_codec.encode_record(Record("key", {"time": time, "kind": "x", "revision": 3}))
+    assert len(payload["is"]) == 2
+    assert payload["at"] == {"f_time": time, "f_revision": 3}
+
+
 @pytest.mark.parametrize("document", [{"a": float("nan")}, {"a": {1}}, {"a": object()}])
 def test_what_json_cannot_hold(document):
     with pytest.raises(InputError, match="not JSON"):
@@ -118,4 +141,4 @@ def test_what_is_filtered_on_is_what_will_be_read(value):
 
     read = json.loads(payload["document"])
     scalars = {n: v for n, v in read.items() if isinstance(v, str | int | float)}
-    assert payload["is"] == [record_codec.encode_term(n, v) for n, v in scalars.items()]
+    assert payload["is"] == record_codec.to_terms(scalars)

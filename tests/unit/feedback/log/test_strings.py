@@ -32,7 +32,7 @@ def test_strings_of_some_rows_are_as_if_they_alone_had_been_packed(strings, data
     taken = packed.take(np.array(rows, np.int64))
     expected = [strings[row] for row in rows]
     assert list(taken) == expected
-    again = PackedStrings.lay_out(*taken.to_columns())
+    again = PackedStrings.from_columns(*taken.to_columns())
     assert list(again) == expected
     for hashes in (taken.hash(), again.hash(), PackedStrings.pack(expected).hash()):
         assert hashes.tobytes() == packed.hash()[rows].tobytes()
