@@ -8,7 +8,8 @@ collection of qdrant-edge, and reads them as cycles do: without blocks, with the
 them, once more with 1 % new searches and clicks, and once more with nothing new. Prints, for each,
 seconds on the clock and of the processor, how many records were read and how many blocks stood for,
 and what the click model takes after that; whether the log is the same, bit for bit, as without
-blocks; and how long the daemon counts to find that nothing is new, instead of a cycle. Without
+blocks; how long the daemon counts to find that nothing is new, instead of a cycle; and what the
+engine takes for the log, of memory that has no file behind it and of the disk. Without
 `--folder` the collection is in a temporary one; name one in memory (/dev/shm) to leave the disk out
 of it. With `--stored` the log stays there, for the next run with the same numbers: storing ten
 million events takes longer than all the rest.
@@ -24,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from common.memory import MemoryPeak
 
 import nudge_sync_qdrant_edge
 from nudge_sync.config import CollectionSettings, Config
@@ -198,9 +200,16 @@ def count_new(searches: int) -> int:
 
 
 def run(folder: Path, log: MadeUpLog, searches: int, days: int) -> None:
+    before, after = MemoryPeak(), MemoryPeak()
+    before.look()
     target = open_log(folder, log, searches, days)
+    target.events.count()
+    after.look()
+    disk_bytes = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
     queries, now = len(log.vectors), time.time()
     print(f"{CLICKS * searches} events, {searches} searches, {queries} queries, {days} days")
+    taken = after.anonymous - before.anonymous
+    print(f"the log takes {taken:.0f} MiB of memory and {disk_bytes / 2**20:.0f} MiB of the disk")
     print(f"{'':22}{'reading':>18}{'click model':>18}{'read as':>12}{'in':>12}")
     print(f"{'':22}{'clock':>9}{'busy':>9}{'clock':>9}{'busy':>9}{'records':>12}{'blocks':>12}")
     blocks, plain = (
