@@ -43,10 +43,11 @@ from common.simulated_feedback import (
     Case,
     Corpus,
     Grades,
+    build_true_model,
     load_corpus,
     simulate_clicks,
+    tell,
 )
-from common.true_click_model import build_true_model, tell
 
 from nudge_sync.feedback.clicks.bias.click_model import ClickModel
 from nudge_sync.feedback.judgements import Judgements, build_judgements

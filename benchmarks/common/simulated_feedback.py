@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import numpy as np
 
-from common.click_behaviours import Behaviour, draw_clicks
+from common.click_behaviours import TRUST, Behaviour, draw_clicks
+from nudge_sync.feedback.clicks import posterior
+from nudge_sync.feedback.clicks.bias.click_model import RANK_COUNT, ClickModel
+from nudge_sync.feedback.clicks.impressions.single import DISTANCE_CLASS_COUNT
 from nudge_sync.feedback.log.columns import Actions, Log, Searches
 
 SHARED = Path(os.environ.get("NUDGE_SYNC_SHARED", Path(__file__).parents[3] / "shared")) / "data"
@@ -18,6 +24,8 @@ SETS = ("metatool-minilm", "nfcorpus-minilm")
 DEPTH, EXPLORATION_DEPTH, PROMOTED_DOCUMENTS, RELEVANT_CLICK_RATE = 20, 60, 5, 0.9
 EXPLORED_INDEX = 9
 """The index in the list that exploration takes."""
+_LEAST = 1e-4
+"""Of a probability, as the product has it; and what is not seen of the model's 100 ranks."""
 
 
 @dataclass(frozen=True)
@@ -196,3 +204,33 @@ def build_log(corpus: Corpus, case: Case, query: Any, *, shown: Any, actions: An
 def _mean_examination(case: Case) -> float:
     """Return how likely a document is to be examined that may stand at any rank of the list."""
     return float(np.mean(1 / np.arange(1, DEPTH + 1) ** case.examination_decay))
+
+
+def build_true_model(corpus: Corpus, case: Case) -> ClickModel | None:
+    """Return how people look and click in a case; None where the click model has no such people,
+    or where other lists than the plain ranking are shown.
+    """
+    if case.behaviour == "dcm" or case.shuffle or case.explore:
+        return None
+    is_cascade = case.behaviour == "cascade"
+    ranks = np.maximum(np.arange(RANK_COUNT), 1)
+    rows = np.arange(len(corpus.queries))
+    prior = np.full(RANK_COUNT, _LEAST)
+    prior[1 : DEPTH + 1] = corpus.is_relevant(rows, corpus.ranking[:, :DEPTH]).mean(axis=0)
+    trust = TRUST / ranks if case.behaviour == "trust" else 0.0
+    persistence = np.full(DISTANCE_CLASS_COUNT, _LEAST if is_cascade else 1.0)
+    persistence[0] = 1.0
+    return ClickModel(
+        examination=np.ones(RANK_COUNT) if is_cascade else ranks**-case.examination_decay,
+        persistence=persistence,
+        attractiveness_relevant=case.relevant_click_rate,
+        attractiveness_irrelevant=np.full(RANK_COUNT, case.irrelevant_click_rate) + trust,
+        prior=np.maximum(prior, _LEAST),
+    )
+
+
+@contextmanager
+def tell(model: ClickModel) -> Iterator[None]:
+    """Have the product take this click model instead of one that it fits."""
+    with patch.object(posterior, "fit_click_model", lambda *_, **__: model):
+        yield

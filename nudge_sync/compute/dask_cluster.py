@@ -18,6 +18,7 @@ from typing import IO
 from distributed import Client
 from distributed.security import Security
 
+from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import Progress
 from nudge_sync.errors import ComputeFailed
 
@@ -68,7 +69,12 @@ def connect_to_cluster(address: str, security: Security | None = None) -> Iterat
     # What goes wrong is told by an exception; Dask's own lines would stand between those of a log.
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     try:
-        client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+        # A client that is started or closed holds a lock, which the end of another one takes, too:
+        # one that did not start, and that is collected meanwhile, would wait for ever.
+        with pause_gc():
+            client = Client(
+                address, security=security, timeout=CONNECT_SECONDS, set_as_default=False
+            )
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise ComputeFailed(
             f"the Dask scheduler at {address} does not answer ({error}); see `address` of [compute]"
@@ -76,7 +82,8 @@ def connect_to_cluster(address: str, security: Security | None = None) -> Iterat
     try:
         yield client
     finally:
-        client.close(timeout=_CLOSE_SECONDS)
+        with pause_gc():
+            client.close(timeout=_CLOSE_SECONDS)
 
 
 def _read_first_line(process: subprocess.Popen[bytes], progress: Progress) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
+from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.compute import dask_cluster
 from nudge_sync.compute.dask_executor import DaskExecutor
@@ -53,7 +55,7 @@ def test_nobody_without_its_certificates_can_use_it(monkeypatch):
         with pytest.raises(ComputeFailed), dask_cluster.connect_to_cluster(address):
             pass
         plain = address.replace("tls://", "tcp://")
-        with pytest.raises(OSError, match=r"Timed out|reset"):
+        with pytest.raises(OSError, match=r"Timed out|reset"), pause_gc():
             Client(plain, timeout=1.0, set_as_default=False)
     assert environment == dict(os.environ)
 
@@ -66,6 +68,23 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         dask_cluster.connect_to_cluster("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_no_client_that_failed_is_collected_while_another_one_starts(monkeypatch):
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 0.5)
+    thresholds, usual = [], gc.get_threshold()[0]
+    start = Client.start
+
+    def note_gc(client, **options):
+        thresholds.append(gc.get_threshold()[0])
+        return start(client, **options)
+
+    monkeypatch.setattr(Client, "start", note_gc)
+    with pytest.raises(ComputeFailed), dask_cluster.connect_to_cluster("tcp://127.0.0.1:9"):
+        pass
+    assert len(thresholds) == 1
+    assert thresholds[0] > 100 * usual
+    assert gc.get_threshold()[0] == usual
 
 
 def test_a_cluster_that_cannot_start_says_so(monkeypatch):
@@ -97,5 +116,6 @@ def test_a_cluster_that_runs_already_is_used_and_left_running(tmp_path: Path):
                 assert set(executor.map(tasks.count_at_once, None, range(6))) == {1}
             assert (first.poll(), second.poll()) == (None, None)
         finally:
-            second.terminate()
-            first.terminate()
+            # A worker that is asked to end while its scheduler goes may wait for it for ever.
+            second.kill()
+            first.kill()
