@@ -11,8 +11,8 @@ and what the click model takes after that; whether the log is the same, bit for 
 blocks; how long the daemon counts to find that nothing is new, instead of a cycle; and what the
 engine takes for the log, of memory that has no file behind it and of the disk. Without
 `--folder` the collection is in a temporary one; name one in memory (/dev/shm) to leave the disk out
-of it. With `--stored` the log stays there, for the next run with the same numbers: storing ten
-million events takes longer than all the rest.
+of it. With `--stored` the log stays there, for the next run with the same numbers, as storing a
+large one takes long.
 """
 
 from __future__ import annotations
@@ -160,8 +160,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=180)
     parser.add_argument("--dimension", type=int, default=384)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--stored", type=Path)
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--folder", type=Path)
+    places.add_argument("--stored", type=Path)
     args = parser.parse_args()
     log = MadeUpLog(args.queries, args.dimension)
     if args.stored is not None:
@@ -195,7 +196,7 @@ def open_log(folder: Path, log: MadeUpLog, searches: int, days: int) -> Target:
 
 
 def count_new(searches: int) -> int:
-    """Return how many searches come after a log of so many."""
+    """Return how many searches are new beside a log of so many."""
     return round(NEW_SHARE * searches)
 
 

@@ -8,13 +8,13 @@ with `irrelevant_click_rate` if not. Vandals (a share of sessions, each a client
 five documents for every query, shown or not. The ceiling learns from the true judgements of what
 was shown, and "found" from those of what was clicked: no click model could know more. "told" is the
 product, told how these people look and click, which it would else have to learn: nan where its
-click model has no such people. NUDGE-N
-throughout, its angle chosen on the validation queries by what each method believes about them, for
-"found" by the ceiling's judgements; NDCG@10 on test queries by the true judgements. "places lost"
-is the mean change of rank of the promoted documents on test queries that they do not answer,
-"least" that of the one that gained most: below 0 is a gain. "asked" is the NDCG@10 of all searches
-of the log, "asked again" what they would find now; queries that are asked often weigh as much more.
-"believed" is how many judgements come out, and "right" how many in a hundred of them are true.
+click model has no such people. NUDGE-N throughout, its angle chosen on the validation queries by
+what each method believes about them, for "found" by the ceiling's judgements; NDCG@10 on test
+queries by the true judgements. "places lost" is the mean change of rank of the promoted documents
+on test queries that they do not answer, "least" that of the one that gained most: below 0 is a
+gain. "asked" is the NDCG@10 of all searches of the log, "asked again" what they would find now;
+queries that are asked often weigh as much more. "believed" is how many judgements come out, and
+"right" how many in a hundred of them are true.
 
 noise      a relevant document is clicked like any other.
 explore    the application shows at rank 10, in every search, one of the ranks 21 to 60 instead:
@@ -55,6 +55,9 @@ from nudge_sync.feedback.log.columns import Log
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.tuning.finetune import finetune
 
+RESAMPLES = 2000
+"""Of the seeds, for the interval of what is kept."""
+
 
 def count_clicks(log: Log, queries: int) -> Grades:
     """Return the raw clicks on each document for each query."""
@@ -80,10 +83,6 @@ def to_grades(judgements: Judgements, queries: int) -> tuple[Grades, Grades]:
     ):
         expected_gains[rows[query_row]][int(point)] = float(gain)
     return weights, expected_gains
-
-
-RESAMPLES = 2000
-"""Of the seeds, for the interval of what is kept."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ DEPTH, EXPLORATION_DEPTH, PROMOTED_DOCUMENTS, RELEVANT_CLICK_RATE = 20, 60, 5, 0
 EXPLORED_INDEX = 9
 """The index in the list that exploration takes."""
 _LEAST = 1e-4
-"""Of a probability, as the product has it; and what is not seen of the model's 100 ranks."""
+"""Stands for 0 among the probabilities of a click model, and for those of ranks nobody is shown."""
 
 
 @dataclass(frozen=True)

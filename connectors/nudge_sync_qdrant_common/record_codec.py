@@ -3,8 +3,8 @@
 Document and key are stored as ASCII JSON text: Qdrant's own payload would round large integers
 and last bits of floats, and refuse lone surrogates. What `where` can name is stored beside it:
 `at` holds each top-level number, `is` a term for each other top-level scalar, and for numbers that
-are small integers, or too large to be told apart as float64. A term in `is` takes some 200 bytes
-of the engine's memory, and a time has one for every record: nothing else doubles what a log takes.
+are small integers, or too large to be told apart as float64. Times have no term: the engine keeps
+each different term in memory, and a time is another one in every record.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def _is_indexed_number(value: Scalar) -> bool:
 
 
 def _has_term(value: Scalar) -> bool:
-    if isinstance(value, str | bool) or abs(value) >= _MAX_EXACT_INTEGER:
+    # Not the same as "at least": NaN, which no record holds, is to find nothing.
+    if isinstance(value, str | bool) or not abs(value) < _MAX_EXACT_INTEGER:
         return True
     return value == int(value) and abs(value) < _MAX_SMALL_INTEGER
 

@@ -142,8 +142,9 @@ class _Column:
         return PackedStrings.pack(self.values)
 
     def pack_ids(self) -> list[PointId] | Int64:
-        usual = pack_usual_ids(self.values)
-        return self.values if usual is None else usual
+        ids = self.values
+        usual = pack_usual_ids(ids)
+        return ids if usual is None else usual
 
     @property
     def rows(self) -> Int32:

@@ -56,20 +56,19 @@ class Survey:
         """Return whether the blocks hold, and every record that they do not stand for has a time
         before or after theirs. False also where that cannot be told, for one as records come in.
 
-        heads: in their order. Counts few records but those that were stored before the blocks were
-        read, and all of them, which databases know: `compare` would count the blocks' time twice.
+        heads: in their order. The records of their time are counted once, by when they were stored;
+        the rest follows from how many there are in all, and how many before and after that time.
         """
         if not heads:
             return False
         span = TimeSpan(heads[0].start, heads[-1].end, sum(head.count for head in heads))
         if not self._hold(span, heads):
             return False
-        before: Where = {"timestamp": (0.0, float(span.start))}
-        after: Where = {"timestamp": (float(span.end), END_OF_TIME)}
+        outside = self._count_outside(span)
         for _ in range(_CONFIRMING_ATTEMPTS):
-            outside = self.records.count(before) + self.records.count(after)
-            others = self.records.count() - span.count
-            if outside == self.records.count(before) + self.records.count(after):
+            others, counted_before = self.records.count() - span.count, outside
+            outside = self._count_outside(span)
+            if outside == counted_before:
                 return others == outside
         return False
 
@@ -100,6 +99,10 @@ class Survey:
         """
         where = {**span.to_filter(), STORED_AT_FIELD: (EARLIEST_STAMP, float(before_ms))}
         return self.records.count(where) == span.count
+
+    def _count_outside(self, span: TimeSpan) -> int:
+        before, after = (0.0, float(span.start)), (float(span.end), END_OF_TIME)
+        return sum(self.records.count({"timestamp": time}) for time in (before, after))
 
     def _is_dense(self, start: int, end: int, count: int) -> bool:
         enough = self.min_records * (end - start) // self.length

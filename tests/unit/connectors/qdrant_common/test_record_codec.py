@@ -56,6 +56,12 @@ def test_what_a_filter_asks_for_is_what_equal_values_have_stored(name, stored, w
         assert is_found
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_no_record_holds_are_terms_that_none_has(value):
+    assert record_codec.to_ranges({"time": value}) == []
+    assert len(record_codec.to_terms({"time": value})) == 1
+
+
 @pytest.mark.parametrize("time", [1.7e9 + 0.25, 1_700_000_000, 1_700_000_000_000])
 def test_times_have_no_term(time):
     payload = record_codec.encode_record(Record("key", {"time": time, "kind": "x", "revision": 3}))
