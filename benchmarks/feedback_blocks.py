@@ -145,9 +145,10 @@ def measure_idle(target: Target, settings: CollectionSettings) -> float:
     """Return the seconds in which the daemon finds whether anything is new."""
     config = Config(database={"connector": "qdrant-edge"}, collections={COLLECTION: settings})
     idle = IdleCollections()
-    idle.remember(COLLECTION, read_state(target, config, settings), now_ms(), "unchanged")
+    former = read_state(target, config, settings)
+    idle.remember(COLLECTION, former, now_ms(), "unchanged")
     start = time.perf_counter()
-    state = read_state(target, config, settings)
+    state = read_state(target, config, settings, former)
     if idle.find_outcome(COLLECTION, state) is None:
         raise SystemExit("counting does not find the same twice")
     idle.has_new_feedback(COLLECTION, target)

@@ -14,7 +14,7 @@ from nudge_sync.connector import (
     refuse_secrets_in_table,
     validate_settings,
 )
-from nudge_sync.errors import ConfigError
+from nudge_sync.errors import CollectionNotFound, ConfigError
 from nudge_sync_qdrant.client import CONDITIONAL_UPDATE_RELEASE, OLDEST_RELEASE, Connection
 from nudge_sync_qdrant.collection import QdrantCollection
 from nudge_sync_qdrant.log_documents import scan_log_documents
@@ -110,6 +110,14 @@ class QdrantDatabase:
     def missing_rights(self, collection: str, companions: Sequence[str]) -> list[str]:
         """See `GuardedDatabase.missing_rights`."""
         return list(probe_rights(self.connection, collection, companions))
+
+    def size(self, name: str) -> int | None:
+        """See `SizedDatabase.size`. While segments are rebuilt the server counts some twice."""
+        try:
+            with self.connection.translate_errors(f'"{name}"'):
+                return self.connection.client.get_collection(name).points_count
+        except CollectionNotFound:
+            return 0
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

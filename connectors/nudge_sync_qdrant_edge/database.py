@@ -13,6 +13,7 @@ from nudge_sync.connector import DatabaseFacts, Metric, Record, validate_setting
 from nudge_sync.errors import ConfigError
 from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.collection import EdgeCollection
+from nudge_sync_qdrant_edge.errors import translate_errors
 from nudge_sync_qdrant_edge.log_documents import scan_log_documents
 from nudge_sync_qdrant_edge.records import EdgeRecords
 from nudge_sync_qdrant_edge.settings import EdgeSettings
@@ -85,6 +86,14 @@ class EdgeDatabase:
     def shard(self, name: str) -> EdgeShard:
         """Return the open shard, for the application in this process. Raises CollectionNotFound."""
         return self._shards.lend(name)
+
+    def size(self, name: str) -> int:
+        """See `SizedDatabase.size`."""
+        shard = self._shards.find(name)
+        if shard is None:
+            return 0
+        with translate_errors(name):
+            return shard.info().points_count
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

@@ -43,6 +43,7 @@ from nudge_sync.connector.secrets import (
 )
 from nudge_sync.connector.serving import PayloadReader, ServingCollection
 from nudge_sync.connector.settings import Section, resolve_path, validate_settings
+from nudge_sync.connector.sizes import SizedDatabase, find_size
 from nudge_sync.connector.vectors import (
     TOLERANCE,
     check_queries,
@@ -78,6 +79,7 @@ __all__ = [
     "Scalar",
     "Section",
     "ServingCollection",
+    "SizedDatabase",
     "VariableName",
     "Where",
     "WriteReport",
@@ -88,6 +90,7 @@ __all__ = [
     "connector_names",
     "describe_near_names",
     "find_replication",
+    "find_size",
     "has_generation",
     "is_match",
     "is_same_vector",

@@ -8,7 +8,7 @@ those of `nudge_sync.errors` (the client's own as `__cause__`) and stop there: n
 sleeping, no logging, no caches. Arrays handed in are never changed.
 `nudge_sync.testing.conformance` is the kit that every connector has to pass, and
 `docs/connectors.md` the way to a connector of one's own. What a connector may offer beyond this
-stands in `replication`, `serving` and `rights`.
+stands in `replication`, `serving`, `rights` and `sizes`.
 """
 
 from __future__ import annotations

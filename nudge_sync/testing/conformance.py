@@ -16,7 +16,10 @@ import pytest
 
 # So that a failing assert of the kit shows its values.
 pytest.register_assert_rewrite(
-    "nudge_sync.testing.collections", "nudge_sync.testing.copies", "nudge_sync.testing.keeping"
+    "nudge_sync.testing.collections",
+    "nudge_sync.testing.copies",
+    "nudge_sync.testing.keeping",
+    "nudge_sync.testing.sizes",
 )
 
 from nudge_sync.testing.collections import CollectionConformance  # noqa: E402

@@ -56,12 +56,7 @@ class MemoryDatabase:
             raise UnsupportedCollection(f'"{name}" has no vector "{vector}"; it has: {known}')
         return MemoryCollection(self.store, name, vector)
 
-    def records(
-        self,
-        name: str,
-        dimension: int = 0,
-        indexed: Sequence[str] = (),  # noqa: ARG002
-    ) -> MemoryRecords:
+    def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> MemoryRecords:  # noqa: ARG002
         """See `Database.records`."""
         return MemoryRecords(self.store, name, dimension)
 
@@ -94,6 +89,11 @@ class MemoryDatabase:
             wanted, replicas=wanted.factor, active=wanted.factor, shards=current.shards
         )
         return [f'"{name}" is copied to {wanted.factor - current.active} more nodes']
+
+    def size(self, name: str) -> int:
+        """See `SizedDatabase.size`."""
+        with self.store.lock:
+            return len(self.store.records.get(name, ()))
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

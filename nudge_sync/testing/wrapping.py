@@ -15,6 +15,7 @@ from nudge_sync.connector import (
     ReplicatedDatabase,
     Replication,
     find_replication,
+    find_size,
     open_records_beside,
 )
 
@@ -22,7 +23,7 @@ from nudge_sync.connector import (
 class WrappedDatabase:
     """A `Database` that otherwise is `inner`; to be derived from.
 
-    What `inner` does not promise of copies and rights is answered as if nobody had asked.
+    What `inner` does not promise of copies, rights and sizes is answered as if nobody had asked.
     """
 
     def __init__(self, inner: Database) -> None:
@@ -61,6 +62,10 @@ class WrappedDatabase:
         if isinstance(self.inner, GuardedDatabase):
             return self.inner.missing_rights(collection, companions)
         return []
+
+    def size(self, name: str) -> int | None:
+        """See `SizedDatabase.size`."""
+        return find_size(self.inner, name)
 
     def documents(
         self, name: str, vector: str | None = None, batch_size: int = 1000

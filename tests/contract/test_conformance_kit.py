@@ -13,11 +13,13 @@ from nudge_sync.testing.copies import ReplicationConformance
 from nudge_sync.testing.engine import DIMENSION
 from nudge_sync.testing.keeping import NAME
 from nudge_sync.testing.memory import MemoryDatabase
-from tests.support import broken_collections, broken_records, broken_replication
+from nudge_sync.testing.sizes import SizeConformance, open_sized_records
+from tests.support import broken_collections, broken_options, broken_records
 from tests.support.memory_backdoor import make_memory_engine
 
 COLLECTION_TESTS = [name for name in vars(CollectionConformance) if name.startswith("test_")]
 RECORDS_TESTS = [name for name in vars(RecordsConformance) if name.startswith("test_")]
+SIZE_TESTS = [name for name in vars(SizeConformance) if name.startswith("test_")]
 COPIES_TESTS = [name for name in vars(ReplicationConformance) if name.startswith("test_")]
 
 
@@ -32,6 +34,8 @@ def passes_test(suite, test, database_class) -> bool:
             arguments["case"] = prepared(engine, metric, integer_ids=integer_ids)
         if "records" in parameters:
             arguments["records"] = engine.database.records(NAME, DIMENSION)
+        if "sized_records" in parameters:
+            arguments["sized_records"] = open_sized_records(engine)
         if "collection_name" in parameters:
             case = prepared(engine, metric, integer_ids=integer_ids)
             arguments["collection_name"] = case.name
@@ -50,6 +54,7 @@ def passes_test(suite, test, database_class) -> bool:
         *product([CollectionConformance], COLLECTION_TESTS),
         *product([RecordsConformance], RECORDS_TESTS),
         *product([ReplicationConformance], COPIES_TESTS),
+        *product([SizeConformance], SIZE_TESTS),
     ],
 )
 def test_a_sound_connector_passes(suite, test):
@@ -73,11 +78,16 @@ def test_broken_records_are_caught(kind):
 
 
 @pytest.mark.parametrize(
-    "database", broken_replication.BROKEN_REPLICATION, ids=lambda database: database.__name__
+    "database", broken_options.BROKEN_REPLICATION, ids=lambda database: database.__name__
 )
 def test_broken_replication_is_caught(database):
-    test = broken_replication.BROKEN_REPLICATION[database]
+    test = broken_options.BROKEN_REPLICATION[database]
     assert not passes_test(ReplicationConformance, test, database)
+
+
+@pytest.mark.parametrize("database", broken_options.BROKEN_SIZES, ids=lambda kind: kind.__name__)
+def test_broken_sizes_are_caught(database):
+    assert not passes_test(SizeConformance, broken_options.BROKEN_SIZES[database], database)
 
 
 @pytest.mark.parametrize("test", ["test_no_such_collection", "test_no_such_vector"])

@@ -13,7 +13,7 @@ from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.records import Event, to_event_record
 from nudge_sync.serve.daemon import Daemon
-from nudge_sync.serve.jobs.idle import IdleCollections
+from nudge_sync.serve.jobs.idle import IdleCollections, read_state
 from nudge_sync.store.target import Target, open_target
 from nudge_sync_qdrant_edge import connect
 from tests.support.applications import EdgeApplication
@@ -106,6 +106,19 @@ def test_after_a_change_the_next_cycle_runs_whole(change, workspace, caplog):
     runner.run()
     runner.change(change)
     assert runner.run() != SKIPPED
+
+
+def test_records_are_counted_again_only_where_their_number_changed(workspace):
+    config = load_config(workspace.config_path)
+    settings = config.collections["docs"]
+    with closing(connect({"path": str(workspace.folder / "shards")})) as database:
+        target = open_target(database, "docs")
+        counted = read_state(target, config, settings)
+        known = replace(counted, events=counted.events + 100)
+        assert read_state(target, config, settings, known) == known
+        delete_event(target)
+        state = read_state(target, config, settings, known)
+        assert (state.searches, state.events) == (counted.searches, counted.events - 1)
 
 
 def test_other_settings_are_something_new(workspace, caplog):

@@ -129,7 +129,8 @@ class CollectionJobs:
             fetch_sources(target, settings.feedback, self.prometheus, progress)
             if not settings.schedule.skip_idle:
                 return run_cycle(target, settings, progress)
-            began_at, state = now_ms(), read_state(target, self.config, settings)
+            began_at, former = now_ms(), self.idle.find_state(name)
+            state = read_state(target, self.config, settings, former)
             outcome = self.idle.find_outcome(name, state)
             if outcome is not None and not self.idle.has_new_feedback(name, target):
                 IDLE_LINE.write(name)

@@ -1,4 +1,4 @@
-"""Databases in memory that each break one promise about copies."""
+"""Databases in memory that each break one promise that a connector may do without."""
 
 from __future__ import annotations
 
@@ -57,6 +57,44 @@ class MakesOtherRecords(MemoryDatabase):
         return super().records_beside(collection, f"{name}_beside", dimension, indexed)
 
 
+class ForgetsDeletions(MemoryDatabase):
+    """Only learns of what is added, as one that counts a deleted record until it tidies up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._largest: dict[str, int] = {}
+
+    def size(self, name):
+        self._largest[name] = max(super().size(name), self._largest.get(name, 0))
+        return self._largest[name]
+
+
+class RoundsSizes(MemoryDatabase):
+    """Tells sizes in hundreds."""
+
+    def size(self, name):
+        return -(-super().size(name) // 100) * 100
+
+
+class GrowsWhenAsked(MemoryDatabase):
+    """Says something else each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0
+
+    def size(self, name):
+        self._asked += 1
+        return super().size(name) and super().size(name) + self._asked
+
+
+class HasASizeOfNothing(MemoryDatabase):
+    """Says of a collection that is not there that it holds a record."""
+
+    def size(self, name):
+        return max(1, super().size(name))
+
+
 # Each with the test of the kit that is about the promise it breaks.
 BROKEN_REPLICATION = {
     MakesOneCopy: "test_they_have_the_copies_that_were_announced",
@@ -65,4 +103,10 @@ BROKEN_REPLICATION = {
     TakesCopiesAway: "test_asking_for_the_copies_there_are_changes_nothing",
     NeverEnds: "test_asking_for_the_copies_there_are_changes_nothing",
     MakesOtherRecords: "test_records_beside_a_collection_are_records",
+}
+BROKEN_SIZES = {
+    ForgetsDeletions: "test_a_size_tells_that_records_came_or_went",
+    RoundsSizes: "test_a_size_tells_that_records_came_or_went",
+    GrowsWhenAsked: "test_where_nothing_came_or_went_it_stays",
+    HasASizeOfNothing: "test_what_was_never_put_has_no_size",
 }
