@@ -284,8 +284,34 @@ class GuardedWrite:
         theirs changed, or where most of them are gone.
         """
         keys = [key for live in sent for key in live.keys]
-        reports, present_keys, unchanged_keys = [], set(), set()
-        for read_back in read_rows(
+        report, unchanged_keys = self._read_back(sent, chunk, keys, timestamp)
+        if unchanged_keys:
+            # A busy server has been seen to answer as of before the upsert. A Strong read waits
+            # for all that was written until it is asked, and has the last word.
+            later, unchanged_keys = self._read_back(sent, chunk, unchanged_keys, 0)
+            report = merge_reports([report, later])
+        if len(report.missing) >= _MAX_VANISHED_ROWS and 2 * len(report.missing) > len(keys):
+            # Not an application that deletes a document: stop before the next chunk goes too.
+            raise WriteNotVerified(self._format_complaint(report.missing, "are gone"))
+        if unchanged_keys:
+            raise WriteNotVerified(
+                self._format_complaint(unchanged_keys, "still hold their old vectors")
+            )
+        return report
+
+    def _read_back(
+        self,
+        sent: Sequence[FetchedRows],
+        chunk: WriteChunk,
+        keys: list[PointId],
+        timestamp: int,
+    ) -> tuple[WriteReport, list[PointId]]:
+        """Return what became of these keys, and those that still hold their old vector.
+
+        timestamp: see `Connection.query`. Raises WriteNotVerified where another field changed.
+        """
+        reports, present_keys, unchanged_keys = [], set(), []
+        for rows in read_rows(
             self._connection,
             self._ref,
             keys,
@@ -293,22 +319,15 @@ class GuardedWrite:
             row_limit=len(keys),
             guarantee_timestamp=timestamp,
         ):
-            is_written, is_unchanged = chunk.compare_rows(read_back, self._layout.vector)
-            written_keys = _select_keys(read_back, is_written)
-            present_keys.update(read_back.keys)
-            unchanged_keys.update(_select_keys(read_back, is_unchanged & ~is_written))
-            drifted_keys = _select_keys(read_back, ~(is_written | is_unchanged))
-            self._refuse_changed_fields(sent, read_back, set(written_keys))
+            is_written, is_unchanged = chunk.compare_rows(rows, self._layout.vector)
+            written_keys = _select_keys(rows, is_written)
+            present_keys.update(rows.keys)
+            unchanged_keys += _select_keys(rows, is_unchanged & ~is_written)
+            drifted_keys = _select_keys(rows, ~(is_written | is_unchanged))
+            self._refuse_changed_fields(sent, rows, set(written_keys))
             reports.append(WriteReport(written=written_keys, drifted=drifted_keys))
         vanished_keys = [key for key in keys if key not in present_keys]
-        if len(vanished_keys) >= _MAX_VANISHED_ROWS and 2 * len(vanished_keys) > len(keys):
-            # Not an application that deletes a document: stop before the next chunk goes too.
-            raise WriteNotVerified(self._format_complaint(vanished_keys, "are gone"))
-        if unchanged_keys:
-            raise WriteNotVerified(
-                self._format_complaint(unchanged_keys, "still hold their old vectors")
-            )
-        return merge_reports([*reports, WriteReport(missing=vanished_keys)])
+        return merge_reports([*reports, WriteReport(missing=vanished_keys)]), unchanged_keys
 
     def _refuse_changed_fields(
         self, sent: Sequence[FetchedRows], read_back: FetchedRows, written_keys: set[PointId]

@@ -68,3 +68,34 @@ def test_rows_that_the_server_loses_in_an_upsert(connect_milvus, count, counted)
     database.connection.call = losing
     with pytest.raises(WriteNotVerified, match="are gone"):
         collection.write(Points(list(range(count)), unit_rows(count, 2, 8)), vectors)
+
+
+@pytest.mark.parametrize("stale_answers", [1, 2])
+def test_an_answer_from_before_the_upsert_is_not_the_last_word(connect_milvus, stale_answers):
+    """As a busy server has given: all rows as they were, although the write was waited for."""
+    database = connect_milvus()
+    collection, vectors = make_collection(database, [1, 2])
+    call, answers, upserts = database.connection.call, [], []
+
+    def lagging(method, request):
+        if method == "Query" and len(upserts) == 1 and answers[stale_answers:] == []:
+            answers.append(answers[0])
+            return answers[0]
+        answer = call(method, request)
+        if method == "Query":
+            answers[:] = answers or [answer]
+        if method == "Upsert":
+            upserts.append(request)
+        return answer
+
+    database.connection.call = lagging
+    new_vectors = unit_rows(2, 2, 8)
+    if stale_answers == 1:
+        report = collection.write(Points([1, 2], new_vectors), vectors)
+        assert (report.written, report.drifted, report.missing) == ([1, 2], [], [])
+    else:
+        with pytest.raises(WriteNotVerified, match="1, 2 still hold their old vectors"):
+            collection.write(Points([1, 2], new_vectors), vectors)
+    database.connection.call = call
+    stored = collection.read([1, 2])
+    assert stored.vectors.tobytes() == new_vectors.tobytes()
