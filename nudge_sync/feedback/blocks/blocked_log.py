@@ -11,13 +11,9 @@ from typing import TypeAlias
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.errors import DamagedRecord, Unauthorised
 from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode_block
-from nudge_sync.feedback.blocks.columns import (
-    EventBlock,
-    EventBlockBuilder,
-    SearchBlock,
-    SearchBlockBuilder,
-)
+from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.blocks.counts import BlockCounts
+from nudge_sync.feedback.blocks.days import Days
 from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
 from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
@@ -44,6 +40,9 @@ class BlockRules:
     """Logs with fewer searches, or events, have no blocks of them: they are read as fast."""
     min_block_records: int = 20
     """Days with fewer have no block."""
+    span_records: int = 50_000
+    """Days are made into blocks together while they have no more: requests cost more than records.
+    """
     settling_ms: int = SETTLING_MS
     version: int = BLOCK_VERSION
 
@@ -99,7 +98,8 @@ class BlockedLog:
         low = int(-(-max(start, EARLIEST_DATED) // self.rules.length)) * self.rules.length
         closed = (self._begun_at - self.rules.settling_ms) // 1000
         high = closed // self.rules.length * self.rules.length
-        if low >= high or records.count() < self.rules.min_records:
+        total = records.count() if low < high else 0
+        if low >= high or total < self.rules.min_records:
             self._discard(self._list_heads(kind))
             yield from self._scan(records, list_time_ranges(start))
         elif self._heads is None:
@@ -108,12 +108,11 @@ class BlockedLog:
         else:
             survey = self._plan_survey(records)
             usable = [head for head in self._list_heads(kind) if self._is_usable(head, low, high)]
-            are_confirmed = survey.confirm(usable)
+            are_confirmed = survey.confirm(usable, total)
             if not (start or are_confirmed) and _has_timeless_records(records):
                 yield from self._scan(records, list_time_ranges(start))
                 return
-            undated, early = (0.0, EARLIEST_DATED), (max(start, EARLIEST_DATED), float(low))
-            yield from self._scan(records, [{"timestamp": undated}, {"timestamp": early}])
+            yield from self._scan(records, _list_early_ranges(start, low))
             first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
             survey.compare(low, first, ())
             if are_confirmed:
@@ -143,8 +142,7 @@ class BlockedLog:
             self.rules.length,
             self.rules.settling_ms,
             self._surveyed_at,
-            min_records=self.rules.min_block_records,
-            splits=self.writes,
+            span_records=self.rules.span_records if self.writes else None,
         )
 
     def _read_closed(self, kind: BlockKind, survey: Survey) -> Iterator[LogPart]:
@@ -152,8 +150,8 @@ class BlockedLog:
         unchanged = {head.start for head in survey.valid}
         self._discard([head for head in heads if head.start not in unchanged])
         known = {head.start for head in heads}
-        for head in survey.valid:
-            block = self._read_block(head)
+        for head, data in self._store.read_all(survey.valid):
+            block = self._decode(head, data)
             if block is not None:
                 yield block
                 continue
@@ -177,8 +175,7 @@ class BlockedLog:
             and head.end <= high
         )
 
-    def _read_block(self, head: BlockHead) -> EventBlock | SearchBlock | None:
-        data = self._store.read(head)
+    def _decode(self, head: BlockHead, data: bytes | None) -> EventBlock | SearchBlock | None:
         if data is None:
             return None
         block: EventBlock | SearchBlock
@@ -198,52 +195,95 @@ class BlockedLog:
     def _read_span(
         self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
     ) -> Iterator[LogPart]:
-        """Yield the records of a time, as a new block where one may be made."""
-        is_block_long = span.end - span.start == self.rules.length
-        if self.writes and is_block_long and span.count >= self.rules.min_block_records:
-            block = self._make_block(kind, survey, span, known)
-            if block is not None:
-                yield block
-                return
-            self.counts.unsettled += 1
-        yield from self._scan(survey.records, [span.to_filter()])
-
-    def _make_block(
-        self, kind: BlockKind, survey: Survey, span: TimeSpan, known: AbstractSet[int]
-    ) -> EventBlock | SearchBlock | None:
+        """Yield the records of a time, as new blocks of those days that may have one."""
+        if not self.writes or span.count < self.rules.min_block_records:
+            yield from self._scan(survey.records, [span.to_filter()])
+            return
         read_at = self.clock()
         settled_ms = read_at - self.rules.settling_ms
-        if not survey.is_settled(span, settled_ms):
-            return None
-        builder = EventBlockBuilder() if kind == "events" else SearchBlockBuilder()
-        for batch in self._scan(survey.records, [span.to_filter()]):
-            builder.add(batch)
-        block = builder.build()
-        if block is None or len(block) != span.count:
-            return None
-        draft = BlockDraft(
-            kind, span.start, span.end, self.rules.version, span.count, read_at=read_at
-        )
+        days = Days(kind, self.rules.length, self.rules.min_block_records)
+        if survey.is_settled(span, settled_ms):
+            for batch in self._scan(survey.records, [span.to_filter()]):
+                days.add(batch)
+        if days.count != span.count:
+            # One of its days has records that were stored a moment ago, or without a time.
+            halves = survey.halve(span)
+            for half in halves:
+                yield from self._read_span(kind, survey, half, known)
+            if not halves:
+                self.counts.unsettled += 1
+                yield from self._scan(survey.records, [span.to_filter()])
+            return
+        yield from self._make_blocks(survey, span, days, read_at, known)
+
+    def _make_blocks(
+        self,
+        survey: Survey,
+        span: TimeSpan,
+        days: Days,
+        read_at: int,
+        known: AbstractSet[int],
+    ) -> Iterator[LogPart]:
+        """Store the blocks of a span's days, and yield them, and the records of other days.
+
+        read_at: when it was begun to read the days, in milliseconds since 1970.
+        """
+        blocks: dict[int, EventBlock | SearchBlock] = {}
+        drafts = []
+        for start, day in days.by_start.items():
+            block = day.build() if day.count >= self.rules.min_block_records else None
+            if block is not None:
+                end, version = start + self.rules.length, self.rules.version
+                draft = BlockDraft(days.kind, start, end, version, day.count, read_at=read_at)
+                drafts.append((draft, encode_block(block)))
+                blocks[start] = block
+        for start in self._store_blocks(survey, span, drafts, known):
+            del blocks[start]
+        for start, day in days.by_start.items():
+            if start in blocks:
+                yield blocks[start]
+            elif day.count < self.rules.min_block_records:
+                yield day.first_records
+            else:
+                self.counts.unsettled += 1
+                day_span = TimeSpan(start, start + self.rules.length, day.count)
+                yield from self._scan(survey.records, [day_span.to_filter()])
+
+    def _store_blocks(
+        self,
+        survey: Survey,
+        span: TimeSpan,
+        drafts: list[tuple[BlockDraft, bytes]],
+        known: AbstractSet[int],
+    ) -> list[int]:
+        """Store the blocks of some days of a span; return the starts of those that do not hold."""
         with self._while_allowed():
-            head = self._store.write(draft, encode_block(block))
+            heads = self._store.write_all(drafts)
             # Whoever erases records deletes their blocks once before and once afterwards: either
-            # this block was there by then, or what it holds is gone by now.
-            is_unchanged = survey.records.count(span.to_filter()) == span.count
-            if not (is_unchanged and survey.is_settled(span, settled_ms)):
-                self._store.delete(head.kind, head.start)
-                return None
-            self._heads = [*(self._heads or ()), head]
-            self.counts.remade += span.start in known
-            self.counts.made += span.start not in known
-        return block
+            # these blocks were there by then, or what they hold is gone by now.
+            changed: list[BlockHead] = []
+            if heads and not survey.holds(span, heads[0].read_at):
+                changed = [
+                    head
+                    for head in heads
+                    if not survey.holds(TimeSpan(head.start, head.end, head.count), head.read_at)
+                ]
+                self._store.delete_all(changed)
+            gone = [head.start for head in changed]
+            kept = [head for head in heads if head.start not in gone]
+            self._heads = [*(self._heads or ()), *kept]
+            remade = sum(head.start in known for head in kept)
+            self.counts.remade += remade
+            self.counts.made += len(kept) - remade
+            return gone
+        return []
 
     def _discard(self, heads: list[BlockHead]) -> None:
         """Delete blocks that do not hold, or are too old to be read."""
         if not self.writes or not heads:
             return
         with self._while_allowed():
-            for head in heads:
-                self._store.delete(head.kind, head.start)
+            self._store.delete_all(heads)
         seals = {head.seal for head in heads}
         self._heads = [head for head in self._heads or () if head.seal not in seals]
 
@@ -272,6 +312,19 @@ def _has_timeless_records(records: Records) -> bool:
         records.count() > records.count({"timestamp": (0.0, END_OF_TIME)})
         for _ in range(_COUNTING_ATTEMPTS)
     )
+
+
+def _list_early_ranges(start: float, low: int) -> list[Where]:
+    """Return the filters for undated records and those from `start` to `low`; for 0, from any time.
+
+    start, low: seconds since 1970.
+    """
+    if not start:
+        return [{"timestamp": (0.0, float(low))}]
+    return [
+        {"timestamp": (0.0, EARLIEST_DATED)},
+        {"timestamp": (max(start, EARLIEST_DATED), float(low))},
+    ]
 
 
 def list_time_ranges(start: float) -> list[Where]:

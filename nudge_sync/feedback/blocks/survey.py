@@ -8,7 +8,7 @@ replace one, or put another in place of one that is gone, without storing it now
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nudge_sync.connector import Records, Where
 from nudge_sync.feedback.schema.values import END_OF_TIME
@@ -16,8 +16,6 @@ from nudge_sync.store.feedback.stamped_records import EARLIEST_STAMP, STORED_AT_
 from nudge_sync.store.schema import BlockHead
 
 _CONFIRMING_ATTEMPTS = 3
-_SPARSE_RECORDS = 1000
-"""Fewer are read at once, however long the time is that they are spread over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +43,29 @@ class Survey:
     """How far the clock of whoever stores a record may be behind."""
     surveyed_at: int
     """When all blocks were last found to hold, in milliseconds since 1970; 0: not known."""
-    min_records: int
-    """Days with fewer are not worth a block."""
-    splits: bool
-    """Whether times without a block are split until each span is one block long, or sparse."""
+    span_records: int | None
+    """How many a span may have that is longer than a block; None: any number."""
     valid: list[BlockHead] = field(default_factory=list)
     spans: list[TimeSpan] = field(default_factory=list)
 
-    def confirm(self, heads: Sequence[BlockHead]) -> bool:
+    def confirm(self, heads: Sequence[BlockHead], total: int) -> bool:
         """Return whether the blocks hold, and every record that they do not stand for has a time
         before or after theirs. False also where that cannot be told, for one as records come in.
 
-        heads: in their order. The records of their time are counted once, by when they were stored;
-        the rest follows from how many there are in all, and how many before and after that time.
+        heads: in their order.  total: of the records, as just counted. Those of the blocks' time
+        are counted once, by when they were stored; the rest follows from how many there are in all,
+        and how many before and after that time.
         """
         if not heads:
             return False
         span = TimeSpan(heads[0].start, heads[-1].end, sum(head.count for head in heads))
         if not self._hold(span, heads):
             return False
-        outside = self._count_outside(span)
         for _ in range(_CONFIRMING_ATTEMPTS):
-            others, counted_before = self.records.count() - span.count, outside
-            outside = self._count_outside(span)
-            if outside == counted_before:
-                return others == outside
+            outside, counted_before = self._count_outside(span), total
+            total = self.records.count()
+            if total == counted_before:
+                return total - span.count == outside
         return False
 
     def compare(self, start: int, end: int, heads: Sequence[BlockHead]) -> None:
@@ -85,12 +81,29 @@ class Survey:
             return
         if self._hold(TimeSpan(start, end, count), heads):
             self.valid.extend(heads)
-        elif end - start == self.length or not (heads or self._is_dense(start, end, count)):
+        elif end - start == self.length or not (heads or self._is_too_large(count)):
             self.spans.append(TimeSpan(start, end, count))
         else:
-            middle = start + (end - start) // self.length // 2 * self.length
+            middle = self._find_middle(start, end)
             self.compare(start, middle, [head for head in heads if head.start < middle])
             self.compare(middle, end, [head for head in heads if head.start >= middle])
+
+    def halve(self, span: TimeSpan) -> list[TimeSpan]:
+        """Return the halves of a span that have a record; none where it is one block long."""
+        if span.end - span.start == self.length:
+            return []
+        middle = self._find_middle(span.start, span.end)
+        halves = [TimeSpan(span.start, middle, 0), TimeSpan(middle, span.end, 0)]
+        counted = [replace(half, count=self.records.count(half.to_filter())) for half in halves]
+        return [half for half in counted if half.count]
+
+    def holds(self, span: TimeSpan, read_at: int) -> bool:
+        """Return whether a span has the records that it had when it was read, and no others.
+
+        read_at: when it was begun to read them, in milliseconds since 1970.
+        """
+        is_unchanged = self.records.count(span.to_filter()) == span.count
+        return is_unchanged and self.is_settled(span, read_at - self.settling_ms)
 
     def is_settled(self, span: TimeSpan, before_ms: int) -> bool:
         """Return whether just the span's count of records was stored before a time.
@@ -104,9 +117,11 @@ class Survey:
         before, after = (0.0, float(span.start)), (float(span.end), END_OF_TIME)
         return sum(self.records.count({"timestamp": time}) for time in (before, after))
 
-    def _is_dense(self, start: int, end: int, count: int) -> bool:
-        enough = self.min_records * (end - start) // self.length
-        return self.splits and count >= min(enough, _SPARSE_RECORDS)
+    def _is_too_large(self, count: int) -> bool:
+        return self.span_records is not None and count > self.span_records
+
+    def _find_middle(self, start: int, end: int) -> int:
+        return start + (end - start) // self.length // 2 * self.length
 
     def _hold(self, span: TimeSpan, heads: Sequence[BlockHead]) -> bool:
         """Return whether blocks that cover all of a span hold what its records hold."""

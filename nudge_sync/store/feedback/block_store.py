@@ -1,17 +1,20 @@
 """Where blocks are kept: one record that says what a block is, and the block cut into others.
 
 The head is written after its parts, which bear the block's digest in their keys: whoever is killed
-in between leaves the old block or the new one.
+in between leaves the old block or the new one. Many blocks are read or written at a time.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from itertools import chain
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.errors import DamagedRecord
@@ -22,8 +25,12 @@ BlockKind: TypeAlias = Literal["searches", "events"]
 _PART_BYTES = 42_000
 """Of a block, in one record, so that its text fits into a field of any database."""
 _REQUEST_PARTS = 16
-"""Parts that are read or written at once: a megabyte."""
+"""Parts that are looked at at once: a megabyte."""
+_REQUEST_BYTES, _REQUEST_RECORDS = _REQUEST_PARTS * _PART_BYTES, 128
+"""Bytes of blocks, and records, that are read or written at once. On some databases a request takes
+as long for many small records as for one."""
 _SURVEY_KEY = "survey"
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +63,66 @@ class BlockStore:
     def read(self, head: BlockHead) -> bytes | None:
         """Return the bytes of a block; None where they are not those that the head tells of."""
         keys = _list_part_keys(head.kind, head.start, head.digest, head.size)
+        parts: dict[str, Any] = {}
         try:
-            parts = [
-                record.document.get("data", "")
-                for first in range(0, len(keys), _REQUEST_PARTS)
-                for record in self.records.get(keys[first : first + _REQUEST_PARTS], vectors=False)
-            ]
-            data = b"".join(base64.b64decode(part, validate=True) for part in parts)
-        except (DamagedRecord, TypeError, ValueError, binascii.Error):
+            for batch in cut_batches(keys, lambda _: _PART_BYTES):
+                parts |= self._read_parts(batch)
+        except DamagedRecord:
             return None
-        return data if checksum.digest_bytes(data) == head.digest else None
+        return _join_parts(head, [parts.get(key) for key in keys])
 
-    def write(self, draft: BlockDraft, data: bytes) -> BlockHead:
-        """Store a block in place of the one of the same kind and time, and return its head."""
-        kind, start, digest = draft.kind, draft.start, checksum.digest_bytes(data)
-        keys = _list_part_keys(kind, start, digest, len(data))
-        for first in range(0, len(keys), _REQUEST_PARTS):
-            rows = range(first, min(first + _REQUEST_PARTS, len(keys)))
-            self.records.put([_build_part(kind, start, keys[row], row, data) for row in rows])
-        document = {"part": "head", **asdict(draft), "size": len(data), "digest": digest}
-        record = checksum.add_checksum(f"{kind}:{start}", document)
-        self.records.put([record])
-        if self.records.count({"kind": kind, "start": start}) != len(keys) + 1:
-            self._delete({"kind": kind, "start": start}, keep={record.key, *keys})
-        return BlockHead.model_validate(record.document)
+    def read_all(self, heads: Sequence[BlockHead]) -> Iterator[tuple[BlockHead, bytes | None]]:
+        """Yield each head with what `read` returns of it, in their order, many at a time."""
+        for group in cut_batches(heads, lambda head: head.size):
+            keys_by_start = {
+                (head.kind, head.start): _list_part_keys(
+                    head.kind, head.start, head.digest, head.size
+                )
+                for head in group
+            }
+            keys = list(chain.from_iterable(keys_by_start.values()))
+            parts: dict[str, Any] | None = None
+            if len(keys) <= _REQUEST_RECORDS:
+                with suppress(DamagedRecord):
+                    parts = self._read_parts(keys)
+            for head in group:
+                if parts is None:
+                    yield head, self.read(head)
+                else:
+                    own_keys = keys_by_start[head.kind, head.start]
+                    yield head, _join_parts(head, [parts.get(key) for key in own_keys])
+
+    def write_all(self, blocks: Sequence[tuple[BlockDraft, bytes]]) -> list[BlockHead]:
+        """Store blocks of one kind in place of those of the same times, and return their heads.
+
+        All parts are written before the first head.
+        """
+        if not blocks:
+            return []
+        parts, heads = [], []
+        for draft, data in blocks:
+            digest = checksum.digest_bytes(data)
+            keys = _list_part_keys(draft.kind, draft.start, digest, len(data))
+            parts += [_build_part(draft, key, row, data) for row, key in enumerate(keys)]
+            document = {"part": "head", **asdict(draft), "size": len(data), "digest": digest}
+            heads.append(checksum.add_checksum(f"{draft.kind}:{draft.start}", document))
+        for batch in cut_batches(parts, lambda part: len(part.document["data"])):
+            self.records.put(batch)
+        for batch in cut_batches(heads, lambda _: 0):
+            self.records.put(batch)
+        self._delete_others([draft for draft, _ in blocks], [*parts, *heads])
+        return [BlockHead.model_validate(head.document) for head in heads]
+
+    def delete_all(self, heads: Sequence[BlockHead]) -> None:
+        """Delete blocks, heads first."""
+        self.records.delete([head.expected_key for head in heads])
+        self.records.delete(
+            [
+                key
+                for head in heads
+                for key in _list_part_keys(head.kind, head.start, head.digest, head.size)
+            ]
+        )
 
     def delete(self, kind: BlockKind, start: int) -> None:
         """Delete a block, and whatever a killed process left of it, head first."""
@@ -114,6 +157,24 @@ class BlockStore:
         """Store that just these blocks are there, and were as their records are at `at`."""
         document = {"part": "survey", "at": at, "heads": _digest_heads(heads)}
         self.records.put([checksum.add_checksum(_SURVEY_KEY, document)])
+
+    def _read_parts(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return the texts of parts by their keys. Raises DamagedRecord."""
+        records = self.records.get(keys, vectors=False)
+        return {record.key: record.document.get("data", "") for record in records}
+
+    def _delete_others(self, drafts: Sequence[BlockDraft], written: Sequence[Record]) -> None:
+        """Delete what other records there are of the blocks' times, such as a former block."""
+        kind, starts = drafts[0].kind, sorted(draft.start for draft in drafts)
+        times = (float(starts[0]), float(starts[-1] + 1))
+        if self.records.count({"kind": kind, "start": times}) == len(written):
+            return
+        # Counted one by one: between these times there may be blocks that are not written now.
+        keys = {record.key for record in written}
+        count_by_start = Counter(record.document["start"] for record in written)
+        for start in starts:
+            if self.records.count({"kind": kind, "start": start}) != count_by_start[start]:
+                self._delete({"kind": kind, "start": start}, keep=keys)
 
     def _delete(self, where: Where, keep: AbstractSet[str] = frozenset()) -> None:
         batches = self.records.scan(where, vectors=False, batch_size=_REQUEST_PARTS)
@@ -155,10 +216,33 @@ def _parse_head(record: Record) -> BlockHead | None:
     return head if head.expected_key == record.key and head.start < head.end else None
 
 
-def _build_part(kind: BlockKind, start: int, key: str, row: int, data: bytes) -> Record:
+def cut_batches(items: Sequence[_Item], weigh: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+    """Cut items into what one request may hold.  weigh: bytes of an item."""
+    batch: list[_Item] = []
+    total = 0
+    for item in items:
+        if batch and (total + weigh(item) > _REQUEST_BYTES or len(batch) == _REQUEST_RECORDS):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += weigh(item)
+    if batch:
+        yield batch
+
+
+def _join_parts(head: BlockHead, texts: Sequence[Any]) -> bytes | None:
+    """Return the bytes that the texts of a block's parts hold; None where they are others."""
+    try:
+        data = b"".join(base64.b64decode(text, validate=True) for text in texts)
+    except (TypeError, ValueError, binascii.Error):
+        return None
+    return data if checksum.digest_bytes(data) == head.digest else None
+
+
+def _build_part(draft: BlockDraft, key: str, row: int, data: bytes) -> Record:
     piece = data[row * _PART_BYTES : (row + 1) * _PART_BYTES]
     text = base64.b64encode(piece).decode("ascii")
-    return Record(key, {"part": "data", "kind": kind, "start": start, "data": text})
+    return Record(key, {"part": "data", "kind": draft.kind, "start": draft.start, "data": text})
 
 
 def _list_part_keys(kind: BlockKind, start: int, digest: str, size: int) -> list[str]:

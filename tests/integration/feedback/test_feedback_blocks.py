@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.feedback.blocks import blocked_log, survey
+from nudge_sync.feedback.blocks import blocked_log
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
 from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Log
@@ -30,7 +30,6 @@ WITHOUT_BLOCKS = SETTINGS.model_copy(
 @pytest.fixture(autouse=True)
 def blocks_for_small_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked_log, "MIN_RECORDS", 1)
-    monkeypatch.setattr(survey, "_SPARSE_RECORDS", 1)
 
 
 def store_days(sample: SampleCollection) -> Target:

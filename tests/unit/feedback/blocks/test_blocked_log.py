@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from nudge_sync.feedback.log.load import load_log
 from nudge_sync.settings.feedback import DEFAULT_ACTIONS, FeedbackSettings
 from nudge_sync.store.embedding_space import EmbeddingSpace
 from nudge_sync.store.feedback.block_store import BlockStore
+from nudge_sync.testing.memory import MemoryRecords
 from tests.support.clocked_log import (
     DAY,
     DIMENSION,
@@ -51,6 +53,30 @@ def test_closed_days_are_counted_once_where_nothing_changed_in_them(clocked):
     load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
     assert (blocked.counts.reused, blocked.counts.records_read) == (10, 1)
     assert [low <= FIRST_DAY + DAY < high for low, high in counted].count(True) == 1
+
+
+def test_many_days_are_read_and_written_at_once(clocked, monkeypatch):
+    """Each request waits for the server's clock on Milvus, and for the disk on Qdrant Edge."""
+    clocked.now += 70 * DAY * 1000
+    clocked.fill(days=60)
+    requests = Counter()
+    for name in ("put", "delete", "count", "scan"):
+        function = getattr(MemoryRecords, name)
+
+        def note(*arguments, name=name, function=function, **options):
+            requests[name] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(MemoryRecords, name, note)
+    blocked = clocked.open(writes=True)
+    load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
+    assert blocked.counts.made == 120
+    assert requests["count"] + requests["put"] < 30
+    requests.clear()
+    blocked = clocked.open(writes=True)
+    load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
+    assert (blocked.counts.reused, blocked.counts.records_read) == (120, 0)
+    assert requests["count"] + requests["put"] < 20
 
 
 def test_reading_alone_stores_nothing(clocked):
@@ -141,14 +167,14 @@ def test_nothing_of_a_client_is_left_in_blocks_that_was_forgotten(clocked):
 def test_a_block_made_while_its_records_are_erased_does_not_stay(clocked, monkeypatch):
     clocked.click(500, FIRST_DAY + 9.5, client_id="gone", session_id="secret")
     clocked.now += 2 * HOUR_MS
-    write = BlockStore.write
+    write = BlockStore.write_all
 
-    def write_after_erasure(store, draft, data):
-        if draft.start == FIRST_DAY and draft.kind == "events":
+    def write_after_erasure(store, blocks):
+        if any(draft.start == FIRST_DAY and draft.kind == "events" for draft, _ in blocks):
             clocked.forget("gone")
-        return write(store, draft, data)
+        return write(store, blocks)
 
-    monkeypatch.setattr(BlockStore, "write", write_after_erasure)
+    monkeypatch.setattr(BlockStore, "write_all", write_after_erasure)
     blocked = clocked.open(writes=True)
     load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
     assert "secret" not in clocked.list_texts()
@@ -258,9 +284,9 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(STEPS, max_size=40))
-def test_any_history_of_a_log_gives_the_same_bits(steps):
-    clocked = ClockedLog()
+@given(st.lists(STEPS, max_size=40), st.sampled_from([0, 5, RULES.span_records]))
+def test_any_history_of_a_log_gives_the_same_bits(steps, span_records):
+    clocked = ClockedLog(rules=replace(RULES, span_records=span_records))
     for name, number, what in steps:
         clocked.skew = (number - 6) * HOUR_MS // 7
         match name:
