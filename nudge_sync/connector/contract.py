@@ -73,8 +73,8 @@ class CollectionFacts:
     problems: tuple[str, ...] = ()
     """Each a sentence on what stands in the way of a safe write, and what would work instead."""
     parallel_calls: int = 1
-    """How many calls of `read` or `search`, or of `write` for other points each, may be under way
-    at once, in threads."""
+    """How many calls of `read` or `search`, of `write` for other points each, or of `Records.count`
+    may be under way at once, in threads."""
     exact_search: bool = False
     """Whether the database itself answers `search(exact=True)`; elsewhere that reads every vector,
     or goes through the index all the same."""
