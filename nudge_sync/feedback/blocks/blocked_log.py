@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from nudge_sync.errors import DamagedRecord, Unauthorised
 from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode_block
 from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.blocks.counts import BlockCounts
-from nudge_sync.feedback.blocks.days import Days
+from nudge_sync.feedback.blocks.days import Days, find_day
 from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
 from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
@@ -200,21 +201,30 @@ class BlockedLog:
             yield from self._scan(survey.records, [span.to_filter()])
             return
         read_at = self.clock()
-        settled_ms = read_at - self.rules.settling_ms
-        days = Days(kind, self.rules.length, self.rules.min_block_records)
-        if survey.is_settled(span, settled_ms):
+        settled = survey.count_settled(span, read_at - self.rules.settling_ms)
+        if settled == span.count:
+            days = Days(kind, self.rules.length, self.rules.min_block_records)
             for batch in self._scan(survey.records, [span.to_filter()]):
                 days.add(batch)
-        if days.count != span.count:
-            # One of its days has records that were stored a moment ago, or without a time.
-            halves = survey.halve(span)
-            for half in halves:
-                yield from self._read_span(kind, survey, half, known)
-            if not halves:
-                self.counts.unsettled += 1
-                yield from self._scan(survey.records, [span.to_filter()])
-            return
-        yield from self._make_blocks(survey, span, days, read_at, known)
+            if days.count == span.count:
+                yield from self._make_blocks(survey, span, days, read_at, known)
+                return
+        # Days in which all are settled are told from others by halves.
+        halves = survey.halve(span) if settled else []
+        for half in halves:
+            yield from self._read_span(kind, survey, half, known)
+        if not halves:
+            yield from self._read_unsettled(survey, span)
+
+    def _read_unsettled(self, survey: Survey, span: TimeSpan) -> Iterator[LogPart]:
+        """Yield the records of days that can have no block now, and count these days."""
+        counts: Counter[int] = Counter()
+        for batch in self._scan(survey.records, [span.to_filter()]):
+            counts.update(find_day(record, self.rules.length) for record in batch)
+            yield batch
+        self.counts.unsettled += sum(
+            count >= self.rules.min_block_records for count in counts.values()
+        )
 
     def _make_blocks(
         self,

@@ -51,8 +51,7 @@ class Days:
         """Take a batch of records that have a time."""
         parts: defaultdict[int, list[Record]] = defaultdict(list)
         for record in records:
-            time: Any = record.document["timestamp"]
-            parts[int(time // self.length) * self.length].append(record)
+            parts[find_day(record, self.length)].append(record)
         for start, part in parts.items():
             day = self.by_start.get(start)
             if day is None:
@@ -61,3 +60,12 @@ class Days:
             day.builder.add(part)
             day.count += len(part)
             day.first_records += part[: self.min_records - len(day.first_records)]
+
+
+def find_day(record: Record, length: int) -> int:
+    """Return when the day of a record with a time begins, in seconds since 1970.
+
+    length: seconds of a day.
+    """
+    time: Any = record.document["timestamp"]
+    return int(time // length) * length

@@ -110,8 +110,15 @@ class Survey:
 
         before_ms: milliseconds since 1970.
         """
+        return self.count_settled(span, before_ms) == span.count
+
+    def count_settled(self, span: TimeSpan, before_ms: int) -> int:
+        """Return how many of the span's records were stored before a time.
+
+        before_ms: milliseconds since 1970.
+        """
         where = {**span.to_filter(), STORED_AT_FIELD: (EARLIEST_STAMP, float(before_ms))}
-        return self.records.count(where) == span.count
+        return self.records.count(where)
 
     def _count_outside(self, span: TimeSpan) -> int:
         before, after = (0.0, float(span.start)), (float(span.end), END_OF_TIME)

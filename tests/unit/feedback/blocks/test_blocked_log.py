@@ -79,6 +79,23 @@ def test_many_days_are_read_and_written_at_once(clocked, monkeypatch):
     assert requests["count"] + requests["put"] < 20
 
 
+def test_a_log_that_was_just_imported_is_read_at_once(clocked, monkeypatch):
+    clocked.now -= 2 * HOUR_MS - 1
+    counted = []
+    count = MemoryRecords.count
+
+    def list_counts(records, where=None):
+        counted.append(where)
+        return count(records, where)
+
+    monkeypatch.setattr(MemoryRecords, "count", list_counts)
+    blocked = clocked.open(writes=True)
+    load_log(clocked.queries, clocked.events, FeedbackSettings(), DIMENSION, blocks=blocked)
+    assert (blocked.counts.made, blocked.counts.unsettled) == (0, 10)
+    assert blocked.counts.records_read == 80
+    assert len(counted) < 20
+
+
 def test_reading_alone_stores_nothing(clocked):
     clocked.read()
     assert clocked.blocks.count() == 0
