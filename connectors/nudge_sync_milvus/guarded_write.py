@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from nudge_sync.connector import (
     PointId,
     Points,
     WriteReport,
-    is_same_vector,
     merge_reports,
 )
 from nudge_sync.errors import UnsupportedCollection, WriteNotVerified
@@ -32,6 +30,7 @@ from nudge_sync_milvus.columns import (
 from nudge_sync_milvus.errors import MessageTooLarge
 from nudge_sync_milvus.layout import Layout
 from nudge_sync_milvus.query import FetchedRows, compute_row_limit, read_rows, to_ref
+from nudge_sync_milvus.write_chunk import WriteChunk
 
 _WRITE_BATCH_ROWS = 1_000
 """Keeps the time between a chunk's compare and its upsert well under a second."""
@@ -45,41 +44,6 @@ _MAX_NAMED_KEYS = 5
 """Keys that a message names."""
 _MAX_VANISHED_ROWS = 50
 """Rows of a chunk that may be gone after their upsert, if they are more than half of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteChunk:
-    """Rows that are written together."""
-
-    ids: list[PointId]
-    new_vectors: Float32
-    """(n, d): what they should hold."""
-    expected: Float32
-    """(n, d): what they are expected to hold now."""
-    row_by_id: dict[PointId, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        row_by_id = {key: row for row, key in enumerate(self.ids)}
-        object.__setattr__(self, "row_by_id", row_by_id)
-
-    def select_new_vectors(self, ids: Sequence[PointId]) -> Float32:
-        """Return the new vectors of these ids."""
-        return self.new_vectors[[self.row_by_id[key] for key in ids]]
-
-    def compare_rows(
-        self, rows: FetchedRows, vector: str
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which of `rows` hold the new vector, and which the expected one, bit for bit."""
-        chunk_rows = [self.row_by_id[key] for key in rows.keys]
-        live, valid = extract_vectors(rows.columns[vector])
-        is_written = is_same_vector(live, self.new_vectors[chunk_rows], rescales=False)
-        is_pending = is_same_vector(live, self.expected[chunk_rows], rescales=False)
-        return is_written & valid, is_pending & valid
-
-    def sort_report(self, report: WriteReport) -> WriteReport:
-        """Return the report with its ids in the order of the chunk."""
-        outcomes = (report.written, report.drifted, report.missing)
-        return WriteReport(*(sorted(ids, key=self.row_by_id.__getitem__) for ids in outcomes))
 
 
 class GuardedWrite:

@@ -23,7 +23,7 @@ ROOMY_FOLDERS: dict[str, int] = {
     # The same rooms as in the other connectors, and what clusters need beside them.
     "connectors/nudge_sync_qdrant": 22,
     # The same rooms as in the other connectors, and what Milvus's wire format needs beside them.
-    "connectors/nudge_sync_milvus": 21,
+    "connectors/nudge_sync_milvus": 22,
 }
 """Folders that may hold more modules, how many, and why."""
 
