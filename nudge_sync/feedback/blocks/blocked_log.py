@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.errors import DamagedRecord, Unauthorised
@@ -15,19 +15,23 @@ from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode
 from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
 from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.blocks.days import Days, find_day
+from nudge_sync.feedback.blocks.merge import merge_small_blocks
 from nudge_sync.feedback.blocks.survey import Survey, TimeSpan
+from nudge_sync.feedback.blocks.time_ranges import (
+    EARLIEST_DATED,
+    has_timeless_records,
+    list_early_ranges,
+    list_time_ranges,
+)
 from nudge_sync.feedback.schema.values import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
 from nudge_sync.store.feedback.stamped_records import SETTLING_MS
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.schema import BlockHead
 
-EARLIEST_DATED = 1.0
-"""Seconds since 1970; a time below it means undated."""
-
 LogPart: TypeAlias = list[Record] | EventBlock | SearchBlock
+_Block = TypeVar("_Block", EventBlock, SearchBlock)
 MIN_RECORDS = 20_000
-_COUNTING_ATTEMPTS = 3
 _SECONDS_PER_DAY = 86_400
 
 
@@ -110,10 +114,10 @@ class BlockedLog:
             survey = self._plan_survey(records)
             usable = [head for head in self._list_heads(kind) if self._is_usable(head, low, high)]
             are_confirmed = survey.confirm(usable, total)
-            if not (start or are_confirmed) and _has_timeless_records(records):
+            if not (start or are_confirmed) and has_timeless_records(records):
                 yield from self._scan(records, list_time_ranges(start))
                 return
-            yield from self._scan(records, _list_early_ranges(start, low))
+            yield from self._scan(records, list_early_ranges(start, low))
             first, last = (usable[0].start, usable[-1].end) if usable else (high, high)
             survey.compare(low, first, ())
             if are_confirmed:
@@ -151,18 +155,25 @@ class BlockedLog:
         unchanged = {head.start for head in survey.valid}
         self._discard([head for head in heads if head.start not in unchanged])
         known = {head.start for head in heads}
-        for head, data in self._store.read_all(survey.valid):
-            block = self._decode(head, data)
-            if block is not None:
-                yield block
-                continue
-            self.counts.damaged += 1
-            self._discard([head])
-            yield from self._read_span(
-                kind, survey, TimeSpan(head.start, head.end, head.count), known
-            )
+        if kind == "events":
+            yield from merge_small_blocks(self._read_blocks(EventBlock, survey))
+        else:
+            yield from merge_small_blocks(self._read_blocks(SearchBlock, survey))
         for span in survey.spans:
             yield from self._read_span(kind, survey, span, known)
+
+    def _read_blocks(self, kind: type[_Block], survey: Survey) -> Iterator[_Block]:
+        """Yield the blocks that hold; add the times of those that are damaged to the spans."""
+        damaged = []
+        for head, data in self._store.read_all(survey.valid):
+            block = self._decode(kind, head, data)
+            if block is None:
+                damaged.append(head)
+            else:
+                yield block
+        self.counts.damaged += len(damaged)
+        self._discard(damaged)
+        survey.spans.extend(TimeSpan(head.start, head.end, head.count) for head in damaged)
 
     def _list_heads(self, kind: BlockKind) -> list[BlockHead]:
         return [head for head in self._heads or () if head.kind == kind]
@@ -176,15 +187,11 @@ class BlockedLog:
             and head.end <= high
         )
 
-    def _decode(self, head: BlockHead, data: bytes | None) -> EventBlock | SearchBlock | None:
+    def _decode(self, kind: type[_Block], head: BlockHead, data: bytes | None) -> _Block | None:
         if data is None:
             return None
-        block: EventBlock | SearchBlock
         try:
-            if head.kind == "events":
-                block = decode_block(EventBlock, data)
-            else:
-                block = decode_block(SearchBlock, data)
+            block = decode_block(kind, data)
         except ValueError:
             return None
         if len(block) != head.count:
@@ -310,38 +317,3 @@ class BlockedLog:
             for batch in records.scan(where or None, vectors=False):
                 self.counts.records_read += len(batch)
                 yield batch
-
-
-def _has_timeless_records(records: Records) -> bool:
-    """Return whether there are records that no range of times finds.
-
-    What is stored between two counts makes the second one larger, and must not look like that; what
-    is erased between them does, but not each time.
-    """
-    return all(
-        records.count() > records.count({"timestamp": (0.0, END_OF_TIME)})
-        for _ in range(_COUNTING_ATTEMPTS)
-    )
-
-
-def _list_early_ranges(start: float, low: int) -> list[Where]:
-    """Return the filters for undated records and those from `start` to `low`; for 0, from any time.
-
-    start, low: seconds since 1970.
-    """
-    if not start:
-        return [{"timestamp": (0.0, float(low))}]
-    return [
-        {"timestamp": (0.0, EARLIEST_DATED)},
-        {"timestamp": (max(start, EARLIEST_DATED), float(low))},
-    ]
-
-
-def list_time_ranges(start: float) -> list[Where]:
-    """Return the filters for undated records and those from `start` on; for 0, of all records."""
-    if not start:
-        return [{}]
-    return [
-        {"timestamp": (0.0, EARLIEST_DATED)},
-        {"timestamp": (max(start, EARLIEST_DATED), END_OF_TIME)},
-    ]

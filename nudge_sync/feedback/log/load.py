@@ -9,13 +9,9 @@ from time import time
 from nudge_sync.base.gc_pause import pause_gc
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Record, Records, Where
-from nudge_sync.feedback.blocks.blocked_log import (
-    EARLIEST_DATED,
-    BlockedLog,
-    LogPart,
-    list_time_ranges,
-)
+from nudge_sync.feedback.blocks.blocked_log import BlockedLog, LogPart
 from nudge_sync.feedback.blocks.columns import EventBlock, SearchBlock
+from nudge_sync.feedback.blocks.time_ranges import EARLIEST_DATED, list_time_ranges
 from nudge_sync.feedback.log.builder import Encoders, EventsBuilder
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.feedback.log.former_searches import FormerSearches

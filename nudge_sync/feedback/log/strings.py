@@ -73,6 +73,12 @@ class PackedStrings:
             raise ValueError("the sizes of strings do not fit their data")
         return PackedStrings(data, np.cumsum(sizes, dtype=np.int64) - sizes, sizes)
 
+    @staticmethod
+    def concatenate(parts: Sequence[PackedStrings]) -> PackedStrings:
+        """Return the strings of all parts, one after the other."""
+        data = np.concatenate([*(part.join() for part in parts), np.zeros(_WORD_BYTES, np.uint8)])
+        return PackedStrings.from_columns(data, np.concatenate([part.sizes for part in parts]))
+
     def to_columns(self) -> tuple[Bytes, Int32]:
         """Return the UTF-8 end to end, with some bytes after it, and the size of each string."""
         return np.append(self.join(), np.zeros(_WORD_BYTES, np.uint8)), self._sizes

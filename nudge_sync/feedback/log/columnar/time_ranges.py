@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.connector import Where
-from nudge_sync.feedback.blocks.blocked_log import EARLIEST_DATED
+from nudge_sync.feedback.blocks.time_ranges import EARLIEST_DATED
 
 
 def find_earliest(time_ranges: Sequence[Where]) -> float:
