@@ -230,8 +230,8 @@ def run_edge(folder: Path, log: MadeUpLog, searches: int, days: int) -> None:
 
 def run(target: Target, log: MadeUpLog, searches: int, days: int) -> None:
     queries, now = len(log.vectors), time.time()
-    print(f"{target.database.describe().product}: {CLICKS * searches} events,")
-    print(f"{searches} searches, {queries} queries, {days} days")
+    counted = f"{CLICKS * searches} events, {searches} searches, {queries} queries, {days} days"
+    print(f"{target.database.describe().product}: {counted}")
     print(f"{'':22}{'reading':>18}{'click model':>18}{'read as':>12}{'in':>12}")
     print(f"{'':22}{'clock':>9}{'busy':>9}{'clock':>9}{'busy':>9}{'records':>12}{'blocks':>12}")
     blocks, plain = (

@@ -110,5 +110,5 @@ class ClockedLog:
     def list_texts(self) -> str:
         """Return all that the blocks hold, decompressed."""
         store = BlockStore(self.blocks)
-        data = (store.read(head) for head in store.list_heads())
-        return " ".join(zlib.decompress(part or b"").decode("latin-1") for part in data)
+        blocks = store.read_all(store.list_heads())
+        return " ".join(zlib.decompress(data or b"").decode("latin-1") for _, data in blocks)

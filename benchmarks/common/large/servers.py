@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pymilvus import MilvusClient
@@ -13,7 +12,7 @@ from pymilvus import MilvusClient
 import nudge_sync_milvus
 import nudge_sync_qdrant
 import nudge_sync_qdrant_edge
-from nudge_sync.connector import Database
+from nudge_sync.connector import Database, Float32
 from tests.support.milvus_server import find_or_start_milvus
 from tests.support.qdrant_server.address import find_or_start_qdrant, open_client
 
@@ -24,23 +23,17 @@ def open_qdrant(name: str, dimension: int) -> Iterator[Database]:
 
     Everything whose name begins with `name` is dropped before and after.
     """
-    with find_or_start_qdrant() as section:
-        client = open_client(section)
+    with find_or_start_qdrant() as section, closing(open_client(section)) as client:
 
-        def drop() -> None:
-            for collection in client.get_collections().collections:
-                if collection.name.startswith(name):
-                    client.delete_collection(collection.name)
+        def list_names() -> list[str]:
+            return [found.name for found in client.get_collections().collections]
 
-        drop()
-        database = nudge_sync_qdrant.connect(section)
-        try:
+        with (
+            _drop_around(name, list_names, client.delete_collection),
+            closing(nudge_sync_qdrant.connect(section)) as database,
+        ):
             nudge_sync_qdrant.ingest(database, name, [0], _make_point(dimension))
             yield database
-        finally:
-            database.close()
-            drop()
-            client.close()
 
 
 @contextmanager
@@ -49,23 +42,14 @@ def open_milvus(name: str, dimension: int) -> Iterator[Database]:
 
     Everything whose name begins with `name` is dropped before and after.
     """
-    with find_or_start_milvus() as uri:
-        client = MilvusClient(uri, dedicated=True)
-
-        def drop() -> None:
-            for collection in client.list_collections():
-                if collection.startswith(name):
-                    client.drop_collection(collection)
-
-        drop()
-        database = nudge_sync_milvus.connect({"uri": uri})
-        try:
-            nudge_sync_milvus.ingest(database, name, [0], _make_point(dimension), [{}])
-            yield database
-        finally:
-            database.close()
-            drop()
-            client.close()
+    with (
+        find_or_start_milvus() as uri,
+        closing(MilvusClient(uri, dedicated=True)) as client,
+        _drop_around(name, client.list_collections, client.drop_collection),
+        closing(nudge_sync_milvus.connect({"uri": uri})) as database,
+    ):
+        nudge_sync_milvus.ingest(database, name, [0], _make_point(dimension), [{}])
+        yield database
 
 
 @contextmanager
@@ -73,14 +57,27 @@ def open_edge(name: str, dimension: int, folder: Path) -> Iterator[Database]:
     """Yield Qdrant Edge in a folder, with a collection of a point where there was nothing yet."""
     folder.mkdir(parents=True, exist_ok=True)
     is_new = not any(folder.iterdir())
-    database = nudge_sync_qdrant_edge.connect({"path": str(folder)})
-    try:
+    with closing(nudge_sync_qdrant_edge.connect({"path": str(folder)})) as database:
         if is_new:
             nudge_sync_qdrant_edge.ingest(database, name, [0], _make_point(dimension))
         yield database
+
+
+@contextmanager
+def _drop_around(
+    prefix: str, list_names: Callable[[], list[str]], drop: Callable[[str], object]
+) -> Iterator[None]:
+    def drop_all() -> None:
+        for name in list_names():
+            if name.startswith(prefix):
+                drop(name)
+
+    drop_all()
+    try:
+        yield
     finally:
-        database.close()
+        drop_all()
 
 
-def _make_point(dimension: int) -> Any:
+def _make_point(dimension: int) -> Float32:
     return np.ones((1, dimension), np.float32)

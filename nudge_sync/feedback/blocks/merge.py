@@ -20,11 +20,13 @@ _Block = TypeVar("_Block", EventBlock, SearchBlock)
 def merge_small_blocks(blocks: Iterable[_Block]) -> Iterator[_Block]:
     """Yield blocks that together hold what these do, in their order, fewer and larger."""
     pending: list[_Block] = []
+    records = 0
     for block in blocks:
         pending.append(block)
-        if sum(map(len, pending)) >= _MERGED_RECORDS:
+        records += len(block)
+        if records >= _MERGED_RECORDS:
             yield merge_blocks(pending)
-            pending = []
+            pending, records = [], 0
     if pending:
         yield merge_blocks(pending)
 

@@ -124,8 +124,11 @@ def read_state(
         return None
     # Sizes first: a record that comes in between is counted now, or found new the next time.
     sizes = _find_sizes(target)
-    is_same_size = former is not None and sizes is not None and sizes == former.sizes
-    counts = (former.searches, former.events) if former and is_same_size else _count_stamped(target)
+    counts: tuple[int, int] | None
+    if former is not None and sizes is not None and sizes == former.sizes:
+        counts = former.searches, former.events
+    else:
+        counts = _count_stamped(target)
     if counts is None:
         return None
     return CollectionState(

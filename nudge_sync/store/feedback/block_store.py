@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from nudge_sync.connector import Record, Records, Where
@@ -60,37 +57,23 @@ class BlockStore:
         heads = [_parse_head(record) for batch in batches for record in batch]
         return sorted((head for head in heads if head is not None), key=_order_head)
 
-    def read(self, head: BlockHead) -> bytes | None:
-        """Return the bytes of a block; None where they are not those that the head tells of."""
-        keys = _list_part_keys(head.kind, head.start, head.digest, head.size)
-        parts: dict[str, Any] = {}
-        try:
-            for batch in cut_batches(keys, lambda _: _PART_BYTES):
-                parts |= self._read_parts(batch)
-        except DamagedRecord:
-            return None
-        return _join_parts(head, [parts.get(key) for key in keys])
-
     def read_all(self, heads: Sequence[BlockHead]) -> Iterator[tuple[BlockHead, bytes | None]]:
-        """Yield each head with what `read` returns of it, in their order, many at a time."""
-        for group in cut_batches(heads, lambda head: head.size):
-            keys_by_start = {
-                (head.kind, head.start): _list_part_keys(
-                    head.kind, head.start, head.digest, head.size
-                )
-                for head in group
-            }
-            keys = list(chain.from_iterable(keys_by_start.values()))
-            parts: dict[str, Any] | None = None
-            if len(keys) <= _REQUEST_RECORDS:
-                with suppress(DamagedRecord):
-                    parts = self._read_parts(keys)
+        """Yield each head with the bytes of its block, in their order, many at a time.
+
+        None stands for bytes that are not those that the head tells of.
+        """
+        for group in _cut_batches(heads, lambda head: head.size):
+            try:
+                parts = self._read_parts(group)
+            except DamagedRecord:
+                if len(group) > 1:
+                    # Only one of them is damaged, perhaps.
+                    for head in group:
+                        yield from self.read_all([head])
+                    continue
+                parts = {}
             for head in group:
-                if parts is None:
-                    yield head, self.read(head)
-                else:
-                    own_keys = keys_by_start[head.kind, head.start]
-                    yield head, _join_parts(head, [parts.get(key) for key in own_keys])
+                yield head, _join_parts(head, parts)
 
     def write_all(self, blocks: Sequence[tuple[BlockDraft, bytes]]) -> list[BlockHead]:
         """Store blocks of one kind in place of those of the same times, and return their heads.
@@ -99,30 +82,26 @@ class BlockStore:
         """
         if not blocks:
             return []
-        parts, heads = [], []
+        parts, head_records, heads = [], [], []
         for draft, data in blocks:
             digest = checksum.digest_bytes(data)
-            keys = _list_part_keys(draft.kind, draft.start, digest, len(data))
-            parts += [_build_part(draft, key, row, data) for row, key in enumerate(keys)]
             document = {"part": "head", **asdict(draft), "size": len(data), "digest": digest}
-            heads.append(checksum.add_checksum(f"{draft.kind}:{draft.start}", document))
-        for batch in cut_batches(parts, lambda part: len(part.document["data"])):
+            record = checksum.add_checksum(f"{draft.kind}:{draft.start}", document)
+            head = BlockHead.model_validate(record.document)
+            parts += [_build_part(head, row, data) for row in range(_count_parts(head))]
+            head_records.append(record)
+            heads.append(head)
+        for batch in _cut_batches(parts, lambda part: len(part.document["data"])):
             self.records.put(batch)
-        for batch in cut_batches(heads, lambda _: 0):
+        for batch in _cut_batches(head_records, lambda _: 0):
             self.records.put(batch)
-        self._delete_others([draft for draft, _ in blocks], [*parts, *heads])
-        return [BlockHead.model_validate(head.document) for head in heads]
+        self._delete_others(heads)
+        return heads
 
     def delete_all(self, heads: Sequence[BlockHead]) -> None:
         """Delete blocks, heads first."""
         self.records.delete([head.expected_key for head in heads])
-        self.records.delete(
-            [
-                key
-                for head in heads
-                for key in _list_part_keys(head.kind, head.start, head.digest, head.size)
-            ]
-        )
+        self.records.delete([key for head in heads for key in _list_part_keys(head)])
 
     def delete(self, kind: BlockKind, start: int) -> None:
         """Delete a block, and whatever a killed process left of it, head first."""
@@ -134,7 +113,7 @@ class BlockStore:
         keys = {_SURVEY_KEY} if heads else set()
         for head in heads:
             keys.add(head.expected_key)
-            keys.update(_list_part_keys(head.kind, head.start, head.digest, head.size))
+            keys.update(_list_part_keys(head))
         # Counted first: a look at the keys of all parts would read all parts.
         if self.records.count() > len(keys):
             self._delete({}, keep=keys)
@@ -158,23 +137,29 @@ class BlockStore:
         document = {"part": "survey", "at": at, "heads": _digest_heads(heads)}
         self.records.put([checksum.add_checksum(_SURVEY_KEY, document)])
 
-    def _read_parts(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return the texts of parts by their keys. Raises DamagedRecord."""
-        records = self.records.get(keys, vectors=False)
-        return {record.key: record.document.get("data", "") for record in records}
+    def _read_parts(self, heads: Sequence[BlockHead]) -> dict[str, Any]:
+        """Return the texts of blocks' parts by their keys. Raises DamagedRecord."""
+        sizes = [
+            (key, min(head.size, _PART_BYTES)) for head in heads for key in _list_part_keys(head)
+        ]
+        parts: dict[str, Any] = {}
+        for batch in _cut_batches(sizes, lambda item: item[1]):
+            records = self.records.get([key for key, _ in batch], vectors=False)
+            parts |= {record.key: record.document.get("data", "") for record in records}
+        return parts
 
-    def _delete_others(self, drafts: Sequence[BlockDraft], written: Sequence[Record]) -> None:
-        """Delete what other records there are of the blocks' times, such as a former block."""
-        kind, starts = drafts[0].kind, sorted(draft.start for draft in drafts)
+    def _delete_others(self, heads: Sequence[BlockHead]) -> None:
+        """Delete what other records there are of the times of blocks, such as former blocks."""
+        kind, starts = heads[0].kind, sorted(head.start for head in heads)
         times = (float(starts[0]), float(starts[-1] + 1))
-        if self.records.count({"kind": kind, "start": times}) == len(written):
+        written = sum(1 + _count_parts(head) for head in heads)
+        if self.records.count({"kind": kind, "start": times}) == written:
             return
         # Counted one by one: between these times there may be blocks that are not written now.
-        keys = {record.key for record in written}
-        count_by_start = Counter(record.document["start"] for record in written)
-        for start in starts:
-            if self.records.count({"kind": kind, "start": start}) != count_by_start[start]:
-                self._delete({"kind": kind, "start": start}, keep=keys)
+        for head in heads:
+            where: Where = {"kind": kind, "start": head.start}
+            if self.records.count(where) != 1 + _count_parts(head):
+                self._delete(where, keep={head.expected_key, *_list_part_keys(head)})
 
     def _delete(self, where: Where, keep: AbstractSet[str] = frozenset()) -> None:
         batches = self.records.scan(where, vectors=False, batch_size=_REQUEST_PARTS)
@@ -216,7 +201,7 @@ def _parse_head(record: Record) -> BlockHead | None:
     return head if head.expected_key == record.key and head.start < head.end else None
 
 
-def cut_batches(items: Sequence[_Item], weigh: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+def _cut_batches(items: Sequence[_Item], weigh: Callable[[_Item], int]) -> Iterator[list[_Item]]:
     """Cut items into what one request may hold.  weigh: bytes of an item."""
     batch: list[_Item] = []
     total = 0
@@ -230,23 +215,29 @@ def cut_batches(items: Sequence[_Item], weigh: Callable[[_Item], int]) -> Iterat
         yield batch
 
 
-def _join_parts(head: BlockHead, texts: Sequence[Any]) -> bytes | None:
-    """Return the bytes that the texts of a block's parts hold; None where they are others."""
+def _join_parts(head: BlockHead, parts: Mapping[str, Any]) -> bytes | None:
+    """Return the bytes of a block by the texts of its parts; None where they hold others."""
     try:
+        texts = [parts[key] for key in _list_part_keys(head)]
         data = b"".join(base64.b64decode(text, validate=True) for text in texts)
-    except (TypeError, ValueError, binascii.Error):
+    except (KeyError, TypeError, ValueError, binascii.Error):
         return None
     return data if checksum.digest_bytes(data) == head.digest else None
 
 
-def _build_part(draft: BlockDraft, key: str, row: int, data: bytes) -> Record:
+def _build_part(head: BlockHead, row: int, data: bytes) -> Record:
     piece = data[row * _PART_BYTES : (row + 1) * _PART_BYTES]
     text = base64.b64encode(piece).decode("ascii")
-    return Record(key, {"part": "data", "kind": draft.kind, "start": draft.start, "data": text})
+    document = {"part": "data", "kind": head.kind, "start": head.start, "data": text}
+    return Record(_list_part_keys(head)[row], document)
 
 
-def _list_part_keys(kind: BlockKind, start: int, digest: str, size: int) -> list[str]:
-    return [f"{kind}:{start}:{digest}:{row}" for row in range(-(-size // _PART_BYTES))]
+def _count_parts(head: BlockHead) -> int:
+    return -(-head.size // _PART_BYTES)
+
+
+def _list_part_keys(head: BlockHead) -> list[str]:
+    return [f"{head.expected_key}:{head.digest}:{row}" for row in range(_count_parts(head))]
 
 
 def _order_head(head: BlockHead) -> tuple[str, int]:

@@ -62,17 +62,22 @@ def test_nothing_is_written():
     assert judged.target.ledger_records.count() == 0
 
 
-def test_held_out_queries_teach_nothing():
+@pytest.mark.parametrize("are_held_out", [True, False])
+def test_held_out_queries_teach_nothing_and_others_do(are_held_out):
     judged, other = make_turned_collection(), make_turned_collection()
-    rows = np.flatnonzero(hash_queries(judged.judgements.query_vectors) < HELD_OUT_SHARE)
-    names = [judged.judgements.query_ids[row] for row in rows]
+    is_held_out = hash_queries(judged.judgements.query_vectors) < HELD_OUT_SHARE
+    names = [
+        judged.judgements.query_ids[row] for row in np.flatnonzero(is_held_out == are_held_out)
+    ]
     events = [Event(name, "relevant", 7, grade=5.0) for name in names]
     other.target.events.put([to_event_record(event) for event in events])
 
     one, changed = (learn_from_collection(each.target, SETTINGS) for each in (judged, other))
 
+    # Documents that are judged come first, so that float32 products may round another way.
+    difference = float(np.abs(one.adapter.matrix - changed.adapter.matrix).max())
+    assert difference < 1e-6 if are_held_out else difference > 1e-3
     assert one.before != changed.before
-    assert one.adapter.version == changed.adapter.version
 
 
 def test_it_learns_from_the_originals_and_is_measured_on_what_is_live():
