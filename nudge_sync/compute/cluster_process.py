@@ -20,6 +20,8 @@ from distributed.security import Security
 
 MAX_LOST_WORKERS = 3
 """How many workers a task may lose before it is given up: it may be the task that kills them."""
+RESTART_TIMEOUT = "1 day"
+"""How long a lost worker may take to start again: after it, Dask gives its place up for good."""
 SILENT_LEVEL = logging.CRITICAL + 1
 """The level of a log that says nothing: what goes wrong is told by whoever waits for results."""
 CREDENTIALS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
@@ -38,6 +40,7 @@ def keep_cluster(worker_count: int, folder: str) -> None:
     dask.config.set(
         {
             "distributed.scheduler.allowed-failures": MAX_LOST_WORKERS - 1,
+            "distributed.deploy.lost-worker-timeout": RESTART_TIMEOUT,
             "temporary-directory": folder,
             # Scheduler and workers answer HTTP in any case: let there be nothing to ask for.
             "distributed.scheduler.http.routes": [],

@@ -94,6 +94,17 @@ def find_workers(parent: int) -> list[psutil.Process]:
     return [child for child in list_children(parent) if "spawn_main" in " ".join(child.cmdline())]
 
 
+def wait_for_workers(parent: int, others: Collection[psutil.Process]) -> list[psutil.Process]:
+    """Return the workers of `parent` beside `others`, once there is one."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        with suppress(psutil.NoSuchProcess):
+            if found := [worker for worker in find_workers(parent) if worker not in others]:
+                return found
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def wait_until_gone(processes: Collection[psutil.Process]) -> None:
     """Return once all have ended; fail where one does not in time."""
     _, alive = psutil.wait_procs(processes, timeout=TIMEOUT_SECONDS)

@@ -82,6 +82,20 @@ def test_a_task_that_kills_every_worker_is_given_up(executor: DaskExecutor):
     assert list(executor.map(tasks.describe_worker, None, [1])) == [(1, 3)]
 
 
+def test_a_worker_that_takes_long_to_start_again_is_waited_for(monkeypatch):
+    """Dask itself gives up its place after 15 s, as many as a busy machine may need; here, 1 s."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "1s")
+    others = tasks.find_workers(os.getpid())
+    with tasks.open_cluster(1) as executor:
+        [lost] = tasks.wait_for_workers(os.getpid(), others)
+        lost.kill()
+        [started] = tasks.wait_for_workers(os.getpid(), [*others, lost])
+        started.suspend()
+        time.sleep(3)
+        started.resume()
+        assert list(executor.map(tasks.describe_worker, None, [1])) == [(1, 1)]
+
+
 def test_a_worker_that_computes_other_bits_is_refused(executor: DaskExecutor, monkeypatch):
     monkeypatch.setitem(executor._environment, "numpy", "1.0")
     with pytest.raises(ComputeFailed, match=r"it has numpy .* instead of 1\.0"):
