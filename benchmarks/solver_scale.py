@@ -28,13 +28,8 @@ from common.solver_protocol import Dataset, load_dataset, measure_metrics, split
 from scipy.sparse import csr_matrix
 
 from nudge_sync.solve.fit import fit
-from nudge_sync.solve.nudge_c import (
-    NudgeCInputs,
-    NudgeCSettings,
-    build_nudge_c_inputs,
-    contrast,
-    estimate_sharpness,
-)
+from nudge_sync.solve.nudge_c import NudgeCSettings, contrast, estimate_sharpness
+from nudge_sync.solve.nudge_c_inputs import NudgeCInputs, build_nudge_c_inputs
 from nudge_sync.solve.problem import BUCKET_COUNT, JudgedQueries
 
 ALL_PAIRS, NO_PAIRS = 1 << 62, 0

@@ -138,7 +138,7 @@ def choose_and_fit(
     scored_splits = _hide_documents(task, splits)
     candidate = _prepare_method(task, scored_splits, method, angle).run(task, executor)
     if method == "nudge-c" and splits:
-        candidate = tune.strengthen_prior(task, scored_splits, candidate, executor)
+        candidate = tune.refine_nudge_c(task, scored_splits, candidate, executor)
     scores, cold = {}, None
     if splits:
         baseline_values = candidate.baseline_values
@@ -186,7 +186,7 @@ def _choose_method(
         for method in _list_methods(task)
     ]
     candidates = [
-        tune.strengthen_prior(task, scored_splits, candidate, executor)
+        tune.refine_nudge_c(task, scored_splits, candidate, executor)
         if candidate.method == "nudge-c"
         else candidate
         for candidate in tune.run_tunings(task, tunings, executor)

@@ -31,6 +31,11 @@ With E_i = sum of e_il over the points l that stay, this adds to the objective
 
 and mu y_i e_ij / R_i to r_ij where j moves and does not answer i: a point that rises for queries
 that it does not answer is pushed back. Not published elsewhere, as far as is known.
+
+Where queries have several answers, each of these asks for others as a query would, with the weight
+`co_relevance` among them (see `nudge_sync.solve.co_relevance`): one more row of w for each point,
+with its original vector as the query. The point itself is no rival in it, nor is any that no query
+judges: neither is asked for instead.
 """
 
 from __future__ import annotations
@@ -39,15 +44,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32
 from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
+from nudge_sync.solve.nudge_c_inputs import NudgeCInputs, expect_cold_answers, let_points_ask
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.softmax.cells import PointCells, build_cells, update_cells
 from nudge_sync.solve.softmax.dense import cut_blocks, sum_all_responsibilities
-from nudge_sync.solve.softmax.joint_scores import join_scores
 from nudge_sync.solve.softmax.sampled import Competition, sum_cell_responsibilities
 
 CURVATURE_SHARE = 0.125
@@ -80,46 +83,10 @@ class NudgeCSettings:
     """Strength of the original vector, in queries that pull towards it."""
     cap: float = np.pi / 3
     """Largest angle between a point and its original, in radians."""
-    iterations: int = 10
+    iterations: int = 8
     """Number of gradient steps at most."""
     cold_answers: float = 0.0
     """Weight mu, per judged answer, of an unknown answer among the points without judgements."""
-
-
-@dataclass(frozen=True)
-class NudgeCInputs:
-    """Queries and judgements, in the form that the gradient needs."""
-
-    queries: Float32
-    """(q, d), unit rows."""
-    positive_weights: csr_matrix
-    """(q, n): y_ij; a row sums to the square root of the query's total weight."""
-    negative_weights: csr_matrix | None
-    """(q, n): v_ij, how strongly each query rejects each point; None if no query rejects any."""
-    movable: NDArray[np.bool_]
-    """(n,): the points that these queries judge; the others compete in the softmax but stay."""
-    unjudged_scores: Float32
-    """(q, k): scores of the best points outside the n, -inf where there are fewer."""
-    cold_weights: Float32 | None = None
-    """(q,): mu y_i, the weight of an answer among the unjudged points; None for no such answers."""
-
-
-def build_nudge_c_inputs(
-    queries: Float32, attraction: csr_matrix, rejection: csr_matrix, unjudged_scores: Float32
-) -> NudgeCInputs:
-    """Scale the judgements for the objective.
-
-    queries: (q, d), unit rows.  attraction, rejection: (q, n), not negative.
-    unjudged_scores: (q, k).
-    """
-    total = np.asarray(attraction.sum(axis=1), np.float64).ravel()
-    share = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
-    positive = csr_matrix(attraction.multiply(share[:, None]), dtype=np.float32)
-    negative = rejection.astype(np.float32) if rejection.nnz else None
-    movable = np.zeros(attraction.shape[1], np.bool_)
-    movable[attraction.indices] = True
-    movable[rejection.indices] = True
-    return NudgeCInputs(queries, positive, negative, movable, unjudged_scores)
 
 
 def contrast(
@@ -138,41 +105,11 @@ def contrast(
     result = points.copy()
     result[movable] = _climb(
         points[movable],
-        _expect_cold_answers(points, inputs, settings, similarity),
+        expect_cold_answers(points, inputs, settings.tau, settings.cold_answers, similarity),
         settings,
         similarity,
     )
     return result
-
-
-def _expect_cold_answers(
-    points: Float32, inputs: NudgeCInputs, settings: NudgeCSettings, similarity: Similarity
-) -> NudgeCInputs:
-    """Leave the points that stay out, and let each query have an answer among them.
-
-    Their e_ij never change: a query's sum over them and the unjudged points, E_i, is kept as the
-    score of a single unjudged point, ln(E_i) / tau. Queries without judgements are left out.
-    """
-    is_judged = np.diff(inputs.positive_weights.indptr) > 0
-    if inputs.negative_weights is not None:
-        is_judged |= np.diff(inputs.negative_weights.indptr) > 0
-    asked = np.flatnonzero(is_judged)
-    queries, positive = inputs.queries[asked], inputs.positive_weights[asked]
-    vectors = points[~inputs.movable]
-    if similarity == "cosine":
-        vectors = unit(vectors).astype(np.float32)
-    joint_scores = join_scores(queries, vectors, inputs.unjudged_scores[asked], settings.tau)
-    totals = np.asarray(positive.sum(axis=1), np.float64).ravel()
-    weights = np.where(np.isfinite(joint_scores), settings.cold_answers * totals, 0.0)
-    negative = inputs.negative_weights
-    return NudgeCInputs(
-        queries,
-        positive[:, inputs.movable],
-        None if negative is None else negative[asked][:, inputs.movable],
-        np.ones(int(inputs.movable.sum()), np.bool_),
-        joint_scores[:, None],
-        weights.astype(np.float32),
-    )
 
 
 def _climb(
@@ -184,6 +121,7 @@ def _climb(
     if not movable.any():
         return points.copy()
     norms = lengths(points).astype(np.float32) if similarity == "dot" else None
+    inputs = let_points_ask(original, inputs)
     attracting_sum = np.asarray(inputs.positive_weights.T @ inputs.queries)
     responsibilities = _prepare_responsibilities(inputs, norms, settings.tau)
     current, previous = original, None

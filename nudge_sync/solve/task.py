@@ -16,9 +16,11 @@ from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
 from nudge_sync.metrics import RankingMetric
+from nudge_sync.solve.co_relevance import find_co_relevant_points
 from nudge_sync.solve.draw import draw_rows
 from nudge_sync.solve.line_search.paths import PointPulls, compute_pulls, move_points
-from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
+from nudge_sync.solve.nudge_c import NudgeCSettings, contrast
+from nudge_sync.solve.nudge_c_inputs import build_nudge_c_inputs
 from nudge_sync.solve.nudge_h import (
     NEIGHBOUR_COUNTS,
     find_unanswered_neighbours,
@@ -282,7 +284,9 @@ def apply_method(
         mask_judgements(judgements[train], hidden)
         for judgements in (task.attraction, task.rejection)
     )
-    inputs = build_nudge_c_inputs(queries, attraction, rejection, unjudged_scores)
+    strength = parameters.get("co_relevance", 0.0)
+    co_relevance = strength * find_co_relevant_points(attraction) if strength else None
+    inputs = build_nudge_c_inputs(queries, attraction, rejection, unjudged_scores, co_relevance)
     return contrast(task.points, inputs, settings, task.similarity)
 
 

@@ -36,6 +36,24 @@ def make_learnable_problem(seed=0, documents=300, queries=400, d=24, shift=0.5, 
     return points[judged], JudgedQueries(answer_rows, relevance, rest), np.arange(queries) % 10
 
 
+def make_topics(seed, topics=12, size=6, d=48):
+    """Documents of several topics, which their vectors hardly show, and queries of two kinds.
+
+    One kind comes near the first document of a topic, and the other near the last; all documents
+    of the topic answer both.
+    """
+    random = np.random.default_rng(seed)
+    documents = unit(random.normal(size=(topics * size, d)))
+    topic = np.repeat(np.arange(topics), size)
+    relevance = np.repeat(np.eye(topics), 5, axis=0)[:, topic]
+    firsts, lasts = documents[::size], documents[size - 1 :: size]
+    kinds = [
+        unit(np.repeat(place, 5, axis=0) + 0.6 * unit(random.normal(size=(5 * topics, d))))
+        for place in (firsts, lasts)
+    ]
+    return documents.astype(np.float32), [kind.astype(np.float32) for kind in kinds], relevance
+
+
 def make_line_search_problem(seed, similarity):
     """Points, training queries, their attraction, and validation queries with random answers."""
     random = np.random.default_rng(seed)

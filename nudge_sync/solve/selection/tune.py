@@ -11,6 +11,7 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.base.executor import LOCAL, Executor
+from nudge_sync.solve.co_relevance import has_co_relevant_points
 from nudge_sync.solve.line_search.step_function import StepFunction
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
 from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
@@ -26,6 +27,9 @@ MAX_STEP = 2.0
 """Longest step of NUDGE-M that is tried, in lengths of the point."""
 DEFAULT_PRIOR, WEAKER_PRIOR = 1.0, 0.3
 """The usual `prior` of NUDGE-C, and one that has to beat it significantly."""
+CO_RELEVANCE = 1.0
+"""The `co_relevance` of NUDGE-C that is tried: a document asks for others as strongly as a query of
+one answer."""
 COLD_ANSWERS_PER_ODDS = 0.35
 """The `cold_answers` of NUDGE-C, per cold_share / (1 - cold_share). Chosen by hand, for the mean of
 warm and cold gain at equal shares on four collections."""
@@ -206,7 +210,7 @@ def prepare_nudge_c(
 
     cap: radians; the task's largest angle if None.
     Where cold answers count, no weaker one is tried: with a split for each fold of documents, every
-    further strength costs more. Stronger ones come later (`strengthen_prior`).
+    further strength costs more. Stronger ones come later (`refine_nudge_c`).
     """
     default = build_nudge_c_parameters(task, cap)
     priors = (DEFAULT_PRIOR,) if task.cold_share is not None else (DEFAULT_PRIOR, WEAKER_PRIOR)
@@ -242,18 +246,20 @@ def _pick_prior(task: SolverTask, tried: list[MethodCandidate]) -> MethodCandida
     return replace(leader, reason=reason)
 
 
-def strengthen_prior(
+def refine_nudge_c(
     task: SolverTask, splits: list[ValidationSplit], candidate: MethodCandidate, executor: Executor
 ) -> MethodCandidate:
-    """Hold NUDGE-C on to the originals as firmly as is significantly better on the splits.
+    """Hold NUDGE-C on to the originals as firmly as is significantly better on the splits, and let
+    documents ask for those that answer queries together with them if that is better, too.
 
-    The first split alone tells whether a value is worth measuring on all of them.
+    In this order, as steps take twice as long once documents ask, or longer.
     """
     leader = candidate
     for prior in STRONGER_PRIORS:
         if prior <= leader.parameters["prior"]:
             continue
         parameters = {**leader.parameters, "prior": prior}
+        # The first split alone tells whether a value is worth measuring on all of them.
         first = prepare_measurement(task, splits[:1], "nudge-c", parameters).run(task, executor)
         if first.mean <= first.strata.average(leader.values[: len(first.values)]):
             break
@@ -261,10 +267,24 @@ def strengthen_prior(
         values = np.concatenate([first.values, rest.values])
         if not leader.strata.is_ahead(values, leader.values, SIGNIFICANCE_Z):
             break
-        mean = leader.strata.average(values)
-        reason = f"{leader.reason}; with a prior of {prior:g} {mean:.4f}"
-        leader = replace(leader, parameters=parameters, values=values, reason=reason)
+        leader = _change(leader, parameters, values, f"a prior of {prior:g}")
+    if not has_co_relevant_points(task.attraction):
+        return leader
+    for prior in dict.fromkeys([leader.parameters["prior"], candidate.parameters["prior"]]):
+        parameters = {**leader.parameters, "prior": prior, "co_relevance": CO_RELEVANCE}
+        asking = prepare_measurement(task, splits, "nudge-c", parameters).run(task, executor)
+        if asking.mean > leader.mean:
+            setting = f"a prior of {prior:g} and a co-relevance of {CO_RELEVANCE:g}"
+            leader = _change(leader, parameters, asking.values, setting)
     return leader
+
+
+def _change(
+    leader: MethodCandidate, parameters: dict[str, Any], values: Float64, setting: str
+) -> MethodCandidate:
+    """Return a candidate with another setting, whose metric says why."""
+    reason = f"{leader.reason}; with {setting} {leader.strata.average(values):.4f}"
+    return replace(leader, parameters=parameters, values=values, reason=reason)
 
 
 def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict[str, Any]:

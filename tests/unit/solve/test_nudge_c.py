@@ -11,20 +11,17 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
+from nudge_sync.solve.co_relevance import find_co_relevant_points
 from nudge_sync.solve.geometry import lengths, unit
-from nudge_sync.solve.nudge_c import (
-    NudgeCSettings,
-    build_nudge_c_inputs,
-    contrast,
-    estimate_sharpness,
-)
+from nudge_sync.solve.nudge_c import NudgeCSettings, contrast, estimate_sharpness
+from nudge_sync.solve.nudge_c_inputs import build_nudge_c_inputs
 from tests.support.solver_problems import make_contrast_problem, make_gap_problem
 
 
-def climb(points, queries, grades, rivals, settings=None, **more):
+def climb(points, queries, grades, rivals, settings=None, co_relevance=None, **more):
     attraction = csr_matrix((grades > 0).astype(float))
     rejection = csr_matrix((grades < 0).astype(float))
-    given_all = build_nudge_c_inputs(queries, attraction, rejection, rivals)
+    given_all = build_nudge_c_inputs(queries, attraction, rejection, rivals, co_relevance)
     return contrast(points, given_all, settings or NudgeCSettings(20.0), **more)
 
 
@@ -129,6 +126,7 @@ class Objective:
     rivals: np.ndarray
     settings: NudgeCSettings
     original: np.ndarray
+    co_relevance: np.ndarray | None = None
 
     def evaluate(self, vectors):
         tau = self.settings.tau
@@ -141,18 +139,38 @@ class Objective:
         warm = (weights * np.log(odds / (odds + others[:, None]))).sum()
         cold = (weights.sum(axis=1) * np.log(cold_share)).sum()
         near = self.settings.prior * tau * (vectors * self.original).sum()
-        return warm + self.settings.cold_answers * cold + near
+        return warm + self.settings.cold_answers * cold + near + self.let_points_ask(vectors)
+
+    def let_points_ask(self, vectors):
+        """What the points add that ask for others: no point that nobody judges is a rival."""
+        if self.co_relevance is None:
+            return 0.0
+        rivals = self.grades.any(axis=0) | (self.settings.cold_answers == 0)
+        total = 0.0
+        for point, weights in enumerate(self.co_relevance):
+            if not weights.any():
+                continue
+            odds = np.exp(self.settings.tau * vectors @ self.original[point].astype(float))
+            others = [row for row in np.flatnonzero(rivals) if row != point and not weights[row]]
+            shares = weights / np.sqrt(weights.sum())
+            total += (shares * np.log(odds / (odds + odds[others].sum()))).sum()
+        return total
 
 
+@pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("cold_answers", [0, 0.7])
-def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers):
+def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers, asks):
     points, queries, grades, rivals = make_contrast_problem(6)
     grades = np.maximum(grades, 0)
     grades[:, :7] = 0
     # The prior's own gradient is zero where a point is its original; it makes the step short.
     one_step = NudgeCSettings(6.0, prior=100, iterations=1, cold_answers=cold_answers)
-    objective = Objective(queries, grades, rivals, one_step, points)
-    moved = climb(points, queries, grades, rivals, one_step)
+    shares = 3 * find_co_relevant_points(csr_matrix(grades > 0, dtype=float)) if asks else None
+    asking = shares.toarray() if asks else None
+    objective = Objective(queries, grades, rivals, one_step, points, asking)
+    moved = climb(points, queries, grades, rivals, one_step, shares)
+    without = climb(points, queries, grades, rivals, one_step)
+    assert (np.abs(moved - without).max() > 1e-4) == asks
     for point in np.flatnonzero(grades.any(axis=0)):
         slope = []
         for offset in 1e-6 * np.eye(points.shape[1]):

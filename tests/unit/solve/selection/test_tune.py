@@ -12,8 +12,13 @@ from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.selection import tune
 from nudge_sync.solve.selection.document_folds import hide_documents
 from nudge_sync.solve.selection.trials import score_points
-from nudge_sync.solve.task import apply_method, build_splits, iterate_validation_queries
-from tests.support.solver_problems import make_gap_problem, make_learnable_problem
+from nudge_sync.solve.task import (
+    ValidationSplit,
+    apply_method,
+    build_splits,
+    iterate_validation_queries,
+)
+from tests.support.solver_problems import make_gap_problem, make_learnable_problem, make_topics
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +121,7 @@ def tune_with_doubts(share, cold_share):
     splits = build_splits(buckets, queries.relevance)
     splits = splits if cold_share is None else hide_documents(task, splits)
     usual = tune.prepare_nudge_c(task, splits).run(task)
-    return task, splits, usual, tune.strengthen_prior(task, splits, usual, LOCAL)
+    return task, splits, usual, tune.refine_nudge_c(task, splits, usual, LOCAL)
 
 
 @pytest.mark.parametrize("cold_share", [None, 0.5])
@@ -144,5 +149,57 @@ def test_a_stronger_prior_that_is_no_better_on_the_first_split_is_not_tried_on_t
 
     task, splits, usual, _ = tune_with_doubts(0.0, 0.5)
     executor = CountingExecutor()
-    assert tune.strengthen_prior(task, splits, usual, executor) is usual
+    assert tune.refine_nudge_c(task, splits, usual, executor) is usual
     assert [trial.split for trial in executor.trials] == splits[:1]
+
+
+def refine_topics(*, answers_together=True):
+    """Refine NUDGE-C on queries of another kind than those that train.
+
+    Documents of a topic answer together, or each of them its own queries alone.
+    """
+    documents, kinds, relevance = make_topics(0)
+    vectors, relevance = np.concatenate(kinds), np.tile(relevance, (2, 1))
+    if not answers_together:
+        best = np.argmax(np.where(relevance > 0, vectors @ documents.T, -1), axis=1)
+        relevance = np.eye(len(documents))[best]
+    rivals = np.full((len(vectors), 10), 0.0, np.float32)
+    queries = JudgedQueries(vectors, csr_matrix(relevance), rivals)
+    task = build_task(documents, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE)
+    is_first_kind = np.arange(len(vectors)) < len(kinds[0])
+    splits = [ValidationSplit(is_first_kind, ~is_first_kind)]
+    usual = tune.prepare_nudge_c(task, splits).run(task)
+    return task, splits, usual, tune.refine_nudge_c(task, splits, usual, LOCAL)
+
+
+def test_documents_ask_for_each_other_where_held_out_queries_gain_by_it():
+    task, splits, usual, refined = refine_topics()
+    assert "co_relevance" not in usual.parameters
+    assert refined.parameters["co_relevance"] == tune.CO_RELEVANCE
+    assert refined.mean > usual.mean + 0.05
+    measured = tune.measure_method(task, splits, "nudge-c", refined.parameters)
+    np.testing.assert_allclose(refined.values, measured.values, atol=1e-12)
+    assert refined.reason.endswith(f"and a co-relevance of 1 {refined.mean:.4f}")
+
+
+def test_documents_that_answer_alone_have_nothing_to_ask_for():
+    *_, refined = refine_topics(answers_together=False)
+    assert "co_relevance" not in refined.parameters
+
+
+def test_documents_do_not_ask_for_each_other_where_held_out_queries_lose_by_it(monkeypatch):
+    """Each query that trains has one more answer, by mistake, that it has nothing to do with."""
+    points, queries, buckets = make_learnable_problem(shift=1.0)
+    others = np.roll(np.arange(len(points)), len(points) // 2)
+    mistaken = csr_matrix(queries.relevance + queries.relevance[:, others])
+    trains = (buckets > 1)[:, None]
+    relevance = csr_matrix(mistaken.multiply(trains) + queries.relevance.multiply(~trains))
+    queries = JudgedQueries(queries.vectors, relevance, queries.unjudged)
+    task = build_task(points, queries, None, "ndcg@10", "cosine", DEFAULT_MAX_ANGLE)
+    splits = [ValidationSplit(trains.ravel(), ~trains.ravel())]
+    monkeypatch.setattr(tune, "CO_RELEVANCE", 30.0)
+    usual = tune.prepare_nudge_c(task, splits).run(task)
+    asking = {**usual.parameters, "co_relevance": 30.0}
+    assert tune.measure_method(task, splits, "nudge-c", asking).mean < usual.mean - 0.01
+    refined = tune.refine_nudge_c(task, splits, usual, LOCAL)
+    assert refined.parameters.get("co_relevance") is None

@@ -10,7 +10,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.threads import limit_threads
-from nudge_sync.solve.nudge_c import NudgeCSettings, build_nudge_c_inputs, contrast
+from nudge_sync.solve.nudge_c import NudgeCSettings, contrast
+from nudge_sync.solve.nudge_c_inputs import build_nudge_c_inputs
 from nudge_sync.solve.softmax import sampled
 from nudge_sync.solve.softmax.cells import build_cells
 from nudge_sync.solve.softmax.sampled import Competition, sum_cell_responsibilities
