@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId, Records
 from nudge_sync.errors import InputError
+from nudge_sync.evaluate.asking_points import AskingPoint, find_asking_points
 from nudge_sync.evaluate.sources.collection import find_near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
@@ -48,6 +49,8 @@ class PointExplanation:
     """How many of them judge the point."""
     held_out_count: int
     """How many of those that judge it only measure, and attract nothing."""
+    asked_by: list[AskingPoint]
+    """The points that asked for it, the heaviest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def explain_point(
         texts=read_stored_texts(searches, query_ids),
         judging_count=int(is_judging.sum()),
         held_out_count=int((is_judging & is_held_out).sum()),
+        asked_by=find_asking_points(target, judgements, points, point.row),
     )
 
 
@@ -227,6 +231,7 @@ def explanation_to_dict(target: Target, point_explanation: PointExplanation) -> 
             {**_query_fields(point_explanation, entry), **_influence_fields(entry)}
             for entry in explanation.pulls
         ],
+        "asked_by": [asdict(asking) for asking in point_explanation.asked_by],
         "wins": [
             {**_query_fields(point_explanation, entry), **_rank_change_fields(entry)}
             for entry in explanation.wins

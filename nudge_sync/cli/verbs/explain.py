@@ -66,6 +66,8 @@ def _print_explanation(result: dict[str, Any], limit: int) -> None:
         f"pulling nothing; {result['queries']} queries looked at"
     )
     _print_pulls(result["pulls"], limit)
+    if result["asked_by"]:
+        _print_asking(result["asked_by"], limit)
     _print_rank_changes("Wins", "entered", result["wins"], result["depth"], limit)
     _print_rank_changes("Loses", "left", result["loses"], result["depth"], limit)
 
@@ -76,6 +78,12 @@ def _print_pulls(queries: Sequence[dict[str, Any]], limit: int) -> None:
         for query in queries
     ]
     _print_rows("Pulled by", ["query", "text", "share", "score before", "after"], rows, limit)
+
+
+def _print_asking(points: Sequence[dict[str, Any]], limit: int) -> None:
+    rows = [[asking["point"], f"{asking['share']:.1%}"] for asking in points]
+    title = "Asked for by points that answer queries together with it"
+    _print_rows(title, ["point", "share"], rows, limit)
 
 
 def _print_rank_changes(
