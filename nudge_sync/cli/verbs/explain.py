@@ -43,7 +43,7 @@ def explain(
 ) -> None:
     """Say who pulled a point, how far it went, and which queries it wins and loses."""
     from nudge_sync.cli.run import open_job
-    from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
+    from nudge_sync.evaluate.inspection.explain_point import explain_point, explanation_to_dict
     from nudge_sync.feedback.judgements import load_judgements
     from nudge_sync.feedback.log.external import open_feedback
 

@@ -10,7 +10,7 @@ import numpy as np
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
-from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
+from nudge_sync.evaluate.inspection.explain_point import explain_point, explanation_to_dict
 from nudge_sync.evaluate.inspection.point_picture import (
     PointMove,
     PointPicture,

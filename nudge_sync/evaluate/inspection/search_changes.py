@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId, Records
-from nudge_sync.evaluate.explain_point import read_stored_texts
+from nudge_sync.evaluate.inspection.explain_point import read_stored_texts
 from nudge_sync.evaluate.sources.collection import find_near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.metrics import RANKING_DEPTH, MetricName

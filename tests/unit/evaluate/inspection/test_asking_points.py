@@ -8,7 +8,7 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import CollectionSettings, GateSettings, SolverSettings
-from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
+from nudge_sync.evaluate.inspection.explain_point import explain_point, explanation_to_dict
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries

@@ -8,7 +8,7 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.explain_point import explain_point, explanation_to_dict
+from nudge_sync.evaluate.inspection.explain_point import explain_point, explanation_to_dict
 from nudge_sync.planning.held_out import HELD_OUT_SHARE, hash_queries
 from nudge_sync.planning.judgement_matrices import build_judgement_matrices
 from tests.support.judged_collection import (

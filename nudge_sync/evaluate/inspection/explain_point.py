@@ -13,7 +13,7 @@ from nudge_sync.base.arrays import Float32
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId, Records
 from nudge_sync.errors import InputError
-from nudge_sync.evaluate.asking_points import AskingPoint, find_asking_points
+from nudge_sync.evaluate.inspection.asking_points import AskingPoint, find_asking_points
 from nudge_sync.evaluate.sources.collection import find_near_points, read_points
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
