@@ -83,7 +83,7 @@ class NudgeCSettings:
     """Strength of the original vector, in queries that pull towards it."""
     cap: float = np.pi / 3
     """Largest angle between a point and its original, in radians."""
-    iterations: int = 8
+    iterations: int = 10
     """Number of gradient steps at most."""
     cold_answers: float = 0.0
     """Weight mu, per judged answer, of an unknown answer among the points without judgements."""

@@ -30,7 +30,7 @@ DEFAULT_PRIOR, WEAKER_PRIOR = 1.0, 0.3
 CO_RELEVANCE = 1.0
 """The `co_relevance` of NUDGE-C that is tried: a document asks for others as strongly as a query of
 one answer."""
-COLD_ANSWERS_PER_ODDS = 0.2
+COLD_ANSWERS_PER_ODDS = 0.25
 """The `cold_answers` of NUDGE-C, per cold_share / (1 - cold_share). Chosen by hand, for the mean of
 warm and cold gain at equal shares on four collections."""
 STRONGER_PRIORS = (3.0, 10.0)

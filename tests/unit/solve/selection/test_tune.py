@@ -86,8 +86,8 @@ def test_cold_answers_are_expected_only_where_they_count(task_and_splits, cold_t
     assert "cold_answers" not in tune.prepare_nudge_c(task, splits).run(task).parameters
     task, splits = cold_task_and_splits
     tuned = tune.prepare_nudge_c(task, splits).run(task)
-    assert tuned.parameters["cold_answers"] == 0.2
-    assert "weighs 0.2 of a known one" in tuned.reason
+    assert tuned.parameters["cold_answers"] == 0.25
+    assert "weighs 0.25 of a known one" in tuned.reason
 
 
 def test_the_more_cold_answers_count_the_more_they_are_expected():
