@@ -250,7 +250,7 @@ def refine_nudge_c(
     task: SolverTask, splits: list[ValidationSplit], candidate: MethodCandidate, executor: Executor
 ) -> MethodCandidate:
     """Hold NUDGE-C on to the originals as firmly as is significantly better on the splits, and let
-    documents ask for those that answer queries together with them if that is better, too.
+    documents ask for those that answer queries together with them, unless that is worse.
 
     In this order, as steps take twice as long once documents ask, or longer.
     """
@@ -270,10 +270,13 @@ def refine_nudge_c(
         leader = _change(leader, parameters, values, f"a prior of {prior:g}")
     if not has_co_relevant_points(task.attraction):
         return leader
-    for prior in dict.fromkeys([leader.parameters["prior"], candidate.parameters["prior"]]):
-        parameters = {**leader.parameters, "prior": prior, "co_relevance": CO_RELEVANCE}
+    alone = leader
+    for prior in dict.fromkeys([alone.parameters["prior"], candidate.parameters["prior"]]):
+        parameters = {**alone.parameters, "prior": prior, "co_relevance": CO_RELEVANCE}
         asking = prepare_measurement(task, splits, "nudge-c", parameters).run(task, executor)
-        if asking.mean > leader.mean:
+        # It helps queries of other kinds than those that validate, so chance may speak against it.
+        is_as_good = not alone.strata.is_ahead(alone.values, asking.values, PREFERENCE_Z)
+        if asking.mean > leader.mean or (leader is alone and is_as_good):
             setting = f"a prior of {prior:g} and a co-relevance of {CO_RELEVANCE:g}"
             leader = _change(leader, parameters, asking.values, setting)
     return leader
