@@ -26,7 +26,7 @@ from nudge_sync.base.arrays import Float64
 
 NEIGHBOURS = 10
 """Most points that a point asks for. Half or twice as many gain as much on NFCorpus and Cranfield;
-without a limit nearly all is lost."""
+without a limit NFCorpus gains hardly anything."""
 MAX_ANSWERS = 200
 """Answers of a query that are looked at, the heaviest: their pairs grow with the square, and those
 of a query with more say little of each other."""

@@ -34,8 +34,8 @@ that it does not answer is pushed back. Not published elsewhere, as far as is kn
 
 Where queries have several answers, each of these asks for others as a query would, with the weight
 `co_relevance` among them (see `nudge_sync.solve.co_relevance`): one more row of w for each point,
-with its original vector as the query. The point itself is no rival in it, nor is any that no query
-judges: neither is asked for instead.
+with its original vector as the query. The point itself is no rival in it, nor is any unjudged
+point: neither is asked for instead.
 """
 
 from __future__ import annotations

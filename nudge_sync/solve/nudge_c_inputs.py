@@ -14,7 +14,7 @@ from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.softmax.joint_scores import join_scores
 
 NO_WEIGHT = 1e-6
-"""The weight of an answer that nothing pulls to speak of."""
+"""Weight of an answer that is not to be pulled: so small that it makes no difference."""
 
 
 @dataclass(frozen=True)

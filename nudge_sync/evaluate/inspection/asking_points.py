@@ -32,7 +32,8 @@ def find_asking_points(
 ) -> list[AskingPoint]:
     """Return the points that asked for the one in `row`, the heaviest first.
 
-    None where the live revision was made without. Raises DatabaseError, DamagedRecord.
+    Empty where the live revision was made without co-relevance.
+    Raises DatabaseError, DamagedRecord.
     """
     if row >= len(points.ids) or not _let_points_ask(target):
         return []

@@ -31,8 +31,8 @@ CO_RELEVANCE = 1.0
 """The `co_relevance` of NUDGE-C that is tried: a document asks for others as strongly as a query of
 one answer."""
 COLD_ANSWERS_PER_ODDS = 0.25
-"""The `cold_answers` of NUDGE-C, per cold_share / (1 - cold_share). Chosen by hand, for the mean of
-warm and cold gain at equal shares on four collections."""
+"""The `cold_answers` of NUDGE-C, per cold_share / (1 - cold_share). Chosen by hand on four
+collections: see decision 41."""
 STRONGER_PRIORS = (3.0, 10.0)
 """Values of `prior` that are tried one after the other, as long as each is significantly ahead:
 where judgements are few and doubtful, as clicks are, originals have to be held on to."""
@@ -267,7 +267,7 @@ def refine_nudge_c(
         values = np.concatenate([first.values, rest.values])
         if not leader.strata.is_ahead(values, leader.values, SIGNIFICANCE_Z):
             break
-        leader = _change(leader, parameters, values, f"a prior of {prior:g}")
+        leader = _adopt(leader, parameters, values, f"a prior of {prior:g}")
     if not has_co_relevant_points(task.attraction):
         return leader
     alone = leader
@@ -278,14 +278,14 @@ def refine_nudge_c(
         is_as_good = not alone.strata.is_ahead(alone.values, asking.values, PREFERENCE_Z)
         if asking.mean > leader.mean or (leader is alone and is_as_good):
             setting = f"a prior of {prior:g} and a co-relevance of {CO_RELEVANCE:g}"
-            leader = _change(leader, parameters, asking.values, setting)
+            leader = _adopt(leader, parameters, asking.values, setting)
     return leader
 
 
-def _change(
+def _adopt(
     leader: MethodCandidate, parameters: dict[str, Any], values: Float64, setting: str
 ) -> MethodCandidate:
-    """Return a candidate with another setting, whose metric says why."""
+    """Return the leader with another setting and what was measured with it."""
     reason = f"{leader.reason}; with {setting} {leader.strata.average(values):.4f}"
     return replace(leader, parameters=parameters, values=values, reason=reason)
 

@@ -214,15 +214,18 @@ def make_problem_with_unjudged_points(seed):
     return points, queries, grades, rivals
 
 
+@pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_all_pairs_and_near_pairs_agree_where_cold_answers_count(similarity, monkeypatch):
+def test_all_pairs_and_near_pairs_agree_where_cold_answers_count(similarity, asks, monkeypatch):
     problem = make_problem_with_unjudged_points(7)
     cold = NudgeCSettings(20.0, cold_answers=0.5)
-    dense = climb(*problem, cold, similarity=similarity)
+    judged = csr_matrix(problem[2] > 0, dtype=float)
+    shares = find_co_relevant_points(judged) if asks else None
+    dense = climb(*problem, cold, shares, similarity=similarity)
     assert dense[:10].tobytes() == problem[0][:10].tobytes()
     assert np.abs(dense - climb(*problem, similarity=similarity)).max() > 1e-3
     monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", 0)
-    sparse = climb(*problem, cold, similarity=similarity)
+    sparse = climb(*problem, cold, shares, similarity=similarity)
     np.testing.assert_allclose(sparse, dense, atol=1e-4)
 
 

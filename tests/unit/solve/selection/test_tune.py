@@ -182,6 +182,13 @@ def test_documents_ask_for_each_other_where_held_out_queries_gain_by_it():
     assert refined.reason.endswith(f"and a co-relevance of 1 {refined.mean:.4f}")
 
 
+def test_documents_ask_for_each_other_where_held_out_queries_show_no_difference(monkeypatch):
+    monkeypatch.setattr(tune, "CO_RELEVANCE", 1e-9)
+    _, _, usual, refined = refine_topics()
+    assert refined.parameters["co_relevance"] == 1e-9
+    assert refined.mean >= usual.mean
+
+
 def test_documents_that_answer_alone_have_nothing_to_ask_for():
     *_, refined = refine_topics(answers_together=False)
     assert "co_relevance" not in refined.parameters
