@@ -30,6 +30,7 @@ def make_result(**fields: object) -> dict[str, object]:
         "queries": 9,
         "depth": 10,
         "pulls": [],
+        "asked_by": [],
         "wins": [],
         "loses": [],
         **fields,
@@ -41,6 +42,7 @@ def test_how_far_the_point_went_and_who_judged_it(capsys):
     out = capsys.readouterr().out
     assert out.startswith("docs: point 7 (written) turned by 30.0 degrees\njudged by 3 queries")
     assert "Pulled by: none" in out
+    assert "Asked for by" not in out
     assert "Loses: queries whose first 10 results it left: none" in out
 
 
@@ -55,6 +57,16 @@ def test_each_table_has_as_many_rows_as_asked_for(capsys):
     ]
     assert "Wins: queries whose first 10 results it entered\n" in out
     assert "and 3 more" in out
+
+
+def test_points_that_asked_for_it_are_listed_with_their_shares(capsys):
+    asking = [{"point": 3, "share": 0.75}, {"point": 5, "share": 0.25}]
+    _print_explanation(make_result(asked_by=asking), limit=1)
+    out = capsys.readouterr().out
+    table = out[out.index("Asked for by points that answer queries together with it") :]
+    assert "75.0%" in table
+    assert "25.0%" not in table
+    assert "and 1 more" in table
 
 
 def test_a_point_that_there_is_not_is_an_error(untouched_workspace: Workspace):
