@@ -156,9 +156,14 @@ def _train_adaptor(
     )
 
 
-def _learn_adapter(task: EvaluationTask, split: QuerySplit, metric: MetricName) -> TrainedMethod:
+def _learn_adapter(
+    task: EvaluationTask,
+    split: QuerySplit,
+    metric: MetricName,
+    live_documents: Float32 | None = None,
+) -> TrainedMethod:
     rows = np.concatenate([split.train, split.validation])
-    learned = learn_query_adapter(build_adapter_task(task, rows, metric))
+    learned = learn_query_adapter(build_adapter_task(task, rows, metric, live_documents))
     strength = learned.strength
     parameters: dict[str, Any] = {"reason": learned.reason}
     if learned.adapter is None or strength is None:
@@ -170,7 +175,8 @@ def _learn_adapter(task: EvaluationTask, split: QuerySplit, metric: MetricName) 
 
 def _move_and_adapt(task: EvaluationTask, split: QuerySplit, metric: MetricName) -> TrainedMethod:
     moved = move_documents(task, split, "auto", metric)
-    adapted = _learn_adapter(task, split, metric)
+    live_documents = moved.documents if len(moved.moved) else None
+    adapted = _learn_adapter(task, split, metric, live_documents)
     parameters = {**moved.parameters, "adapter": adapted.parameters}
     return TrainedMethod(moved.documents, adapted.queries, moved.moved, parameters)
 

@@ -51,6 +51,8 @@ class EvaluationTask:
     where they do not."""
     query_times: Float64 | None = None
     """(q,): when each query was asked, in seconds since 1970; 0 where nobody knows."""
+    live_documents: Float32 | None = None
+    """(n, d): `documents` as they are searched, where some have moved; None where none has."""
 
     def select_judgements(self, rows: RowNumbers) -> list[Grades]:
         """Return the judgements of the queries `rows`, in their order."""

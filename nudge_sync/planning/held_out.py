@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.in_flight import keep_in_flight
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.tracing import traced
 from nudge_sync.config import GateSettings
-from nudge_sync.connector import Collection, PointId
+from nudge_sync.connector import Hits, PointId
 from nudge_sync.feedback.judgements import Judgements
 from nudge_sync.feedback.schema.point_ids import sort_ids
 from nudge_sync.metrics import (
@@ -27,6 +29,7 @@ from nudge_sync.metrics import (
 )
 from nudge_sync.planning.unjudged.search import QUERIES_PER_SEARCH
 from nudge_sync.solve.relevance import ideal_scores
+from nudge_sync.store.target import Target
 
 HELD_OUT_SHARE = 0.2
 """Share of the queries that neither train nor choose anything, and only measure."""
@@ -95,30 +98,41 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
 
 @traced("nudge_sync.measure")
 def measure_live_scores(
-    collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
+    target: Target, held_out: HeldOutQueries, *, exact: bool, progress: Progress
 ) -> dict[str, float]:
     """Search for the held-out queries, and return the mean of each metric.
 
     exact: bypass the approximate index where the database can.
     """
-    scores = score_live_queries(collection, held_out, exact=exact, progress=progress)
+    scores = score_live_queries(target, held_out, exact=exact, progress=progress)
     return average_scores(scores)
 
 
 def score_live_queries(
-    collection: Collection, held_out: HeldOutQueries, *, exact: bool, progress: Progress
+    target: Target, held_out: HeldOutQueries, *, exact: bool, progress: Progress
 ) -> QueryScores:
     """Search for the held-out queries, and return what each scores.
 
+    As many searches are under way at once as the collection allows.
     exact: bypass the approximate index where the database can.
     """
     runs: list[list[PointId]] = []
-    for start in range(0, len(held_out), QUERIES_PER_SEARCH):
-        progress("measure", start, len(held_out))
-        runs += collection.search(
-            held_out.vectors[start : start + QUERIES_PER_SEARCH], RANKING_DEPTH, exact=exact
-        ).ids
-    progress("measure", len(held_out), len(held_out))
+    searches = (
+        partial(
+            target.collection.search,
+            held_out.vectors[start : start + QUERIES_PER_SEARCH],
+            RANKING_DEPTH,
+            exact=exact,
+        )
+        for start in range(0, len(held_out), QUERIES_PER_SEARCH)
+    )
+
+    def receive(hits: Hits) -> None:
+        runs.extend(hits.ids)
+        progress("measure", len(runs), len(held_out))
+
+    progress("measure", 0, len(held_out))
+    keep_in_flight(searches, target.facts.parallel_calls, receive)
     return _score_each_run(held_out, dict(enumerate(runs)))
 
 

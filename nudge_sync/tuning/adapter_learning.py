@@ -2,8 +2,8 @@
 
 Of the maps in `adapter_maps` one strength is chosen, by three means that count the same: queries
 left out at random, together with a fifth of the judged documents, on answers whose documents kept
-their judgements (warm) and on those whose documents lost them (cold); and whole clusters of queries
-left out, which are new topics.
+their judgements (warm) and on those whose documents lost them (cold), also beside documents that
+have moved; and whole clusters of queries left out, which are new topics.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SHRINKAGES = (0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
 """alpha: in multiples of the mean eigenvalue of the queries; infinite for a mere shift."""
 STEPS = (0.5, 1.0, 2.0)
 """eta."""
+STEP_BESIDE_MOVED = 0.5
+"""eta where documents have moved: they have gone a part of the way to the queries themselves."""
 STRENGTHS = tuple(Strength(shrinkage, step) for shrinkage in SHRINKAGES for step in STEPS)
 MIN_ADAPTER_QUERIES = 40
 """Fewest training queries that a map is learned from."""
@@ -59,16 +61,21 @@ def learn_query_adapter(task: AdapterTask) -> LearnedAdapter:
         return LearnedAdapter(None, None, None, reason)
     task = task.select(rows)
     cluster = cluster_queries(task.queries.astype(np.float64))
-    trials = cross_validate(task, STRENGTHS, cluster)
+    trials = cross_validate(task, list_strengths(task), cluster)
     strength = pick_strength(trials)
     gains = trials[strength].estimate_gains(cluster)
     overall = trials[strength].estimate_overall(cluster)
-    harms = min(gains.cold.mean, gains.new.mean) < 0
-    if harms or overall.low <= 0 or not overall.is_known:
+    if gains.do_harm or overall.low <= 0 or not overall.is_known:
         reason = f"no map is shown to gain anything and to do no harm; the best: {gains}"
         return LearnedAdapter(None, strength, gains, reason)
     adapter = learn_maps(task).build_adapter(strength)
     return LearnedAdapter(adapter, strength, gains, f"queries left out gain {gains}")
+
+
+def list_strengths(task: AdapterTask) -> list[Strength]:
+    """Return the strengths that are tried on a task."""
+    has_moved = task.live_documents is not None
+    return [one for one in STRENGTHS if not has_moved or one.step == STEP_BESIDE_MOVED]
 
 
 def pick_strength(trials: Mapping[Strength, StrengthTrial]) -> Strength:

@@ -43,7 +43,7 @@ class AdapterTask:
     """What an adapter is learned from, and what its rankings are scored by."""
 
     documents: Float32
-    """(n, d), as they are searched."""
+    """(n, d), before any moved."""
     queries: Float32
     """(q, d), unit rows."""
     relevance: csr_matrix
@@ -52,17 +52,27 @@ class AdapterTask:
     """(q, n): how strongly a query learns from each answer, above 0."""
     metric: str = "ndcg@10"
     similarity: Similarity = "cosine"
+    live_documents: Float32 | None = None
+    """(n, d): `documents` as they are searched, where some have moved; None where none has."""
 
     def select(self, rows: NDArray[np.integer]) -> AdapterTask:
         """Return the task with some of its queries.  rows: row numbers."""
-        return AdapterTask(
-            self.documents,
-            self.queries[rows],
-            self.relevance[rows],
-            self.weights[rows],
-            self.metric,
-            self.similarity,
+        return replace(
+            self,
+            queries=self.queries[rows],
+            relevance=self.relevance[rows],
+            weights=self.weights[rows],
         )
+
+    def put_back(self, rows: NDArray[np.bool_]) -> AdapterTask:
+        """Return the task with the documents as they are searched, but some where they were.
+
+        rows: (n,), the documents that have not moved then.
+        """
+        if self.live_documents is None:
+            return self
+        documents = np.where(rows[:, None], self.documents, self.live_documents)
+        return replace(self, documents=documents, live_documents=None)
 
     def hide(self, hidden: NDArray[np.bool_]) -> AdapterTask:
         """Return the task without the judgements of hidden documents, (n,).

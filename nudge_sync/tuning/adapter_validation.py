@@ -40,12 +40,23 @@ class Gains:
     """Of queries left out, on answers whose documents kept their judgements."""
     cold: GainEstimate
     """Of queries left out, on answers whose documents lost theirs."""
+    beside_moved: GainEstimate | None
+    """Of queries left out, on answers whose documents lost theirs, beside documents that have
+    moved; None where none has."""
     new: GainEstimate
     """Of queries whose whole cluster was left out."""
 
+    @property
+    def do_harm(self) -> bool:
+        """Whether cold answers lose, with documents moved or not, or new topics."""
+        means = [gain.mean for gain in (self.cold, self.beside_moved, self.new) if gain]
+        return min(means) < 0
+
     def __str__(self) -> str:
         """Return the gains in points, for people."""
-        parts = ((self.warm, "warm answers"), (self.cold, "cold ones"), (self.new, "new topics"))
+        parts = [(self.warm, "warm answers"), (self.cold, "cold ones"), (self.new, "new topics")]
+        if self.beside_moved:
+            parts.insert(2, (self.beside_moved, "cold ones beside documents that moved"))
         return ", ".join(
             f"{100 * gain.mean:+.2f} points ({100 * gain.low:+.2f} to {100 * gain.high:+.2f}) on "
             f"{name}"
@@ -60,21 +71,29 @@ class StrengthTrial:
     warm: Float64
     """(q,): on answers whose documents kept their judgements."""
     cold: Float64
-    """(q,): on answers whose documents lost them."""
+    """(q,): on answers whose documents lost them, before any document moved."""
+    beside_moved: Float64
+    """(q,): on answers whose documents lost them, beside documents that have moved."""
     new: Float64
     """(q,): on all answers, with its whole cluster left out."""
 
     @property
     def means(self) -> tuple[float, float, float]:
-        """The means of `warm`, `cold` and `new`; 0 where no query was asked."""
-        return _mean(self.warm), _mean(self.cold), _mean(self.new)
+        """The means of `warm`, of the worse of `cold` and `beside_moved`, and of `new`.
+
+        0 where no query was asked.
+        """
+        colds = [values for values in (self.cold, self.beside_moved) if np.isfinite(values).any()]
+        return _mean(self.warm), min(map(_mean, colds), default=0.0), _mean(self.new)
 
     def estimate_gains(self, cluster: Int64) -> Gains:
         """Return the means with their intervals.  cluster: (q,), queries that count as one."""
         warm, cold, new = (
             _estimate(values, cluster) for values in (self.warm, self.cold, self.new)
         )
-        return Gains(warm, cold, new)
+        has_moved = np.isfinite(self.beside_moved).any()
+        beside_moved = _estimate(self.beside_moved, cluster) if has_moved else None
+        return Gains(warm, cold, beside_moved, new)
 
     def estimate_overall(self, cluster: Int64) -> GainEstimate:
         """Return the mean of what queries gain on warm answers and on new topics."""
@@ -97,12 +116,15 @@ def cross_validate(
     """Return what maps of each strength do to queries that they did not learn from.
 
     Twice, each fifth of the queries is left out of learning: at random, and a fifth of the judged
-    documents loses its judgements with it; and by whole clusters.  cluster: (q,).
+    documents loses its judgements with it; and by whole clusters. Where documents have moved, those
+    that lost their judgements are searched for once more where they were, among the others where
+    they are now: these draw an adapted query more strongly. All else is scored before any move,
+    since documents moved for the very queries that are left out.  cluster: (q,).
     """
     count = len(task.queries)
     is_scored = _draw_scored(count)
     trials = {
-        strength: StrengthTrial(*(np.full(count, np.nan) for _ in range(3)))
+        strength: StrengthTrial(*(np.full(count, np.nan) for _ in range(4)))
         for strength in strengths
     }
     random_fold, cluster_fold = np.arange(count) % PARTS, deal_clusters(cluster)
@@ -114,6 +136,9 @@ def cross_validate(
         part = np.flatnonzero((random_fold == fold) & is_scored)
         _note_gains(task, part, ~hidden, adapters, {one: t.warm for one, t in trials.items()})
         _note_gains(task, part, hidden, adapters, {one: t.cold for one, t in trials.items()})
+        if task.live_documents is not None:
+            beside_moved = {one: trial.beside_moved for one, trial in trials.items()}
+            _note_gains(task.put_back(hidden), part, hidden, adapters, beside_moved)
         adapters = _learn_adapters(_leave_out(task, cluster_fold == fold, nobody), strengths)
         part = np.flatnonzero((cluster_fold == fold) & is_scored)
         _note_gains(task, part, ~nobody, adapters, {one: t.new for one, t in trials.items()})
@@ -183,8 +208,9 @@ def measure_cold_answers(
 ) -> ColdReport:
     """Return what a map does to held-out queries, on warm answers and on cold ones.
 
-    The map is learned again without the judgements of each fifth of the documents. Queries with the
-    same first answer count as one observation.
+    The map is learned again without the judgements of each fifth of the documents, which is then
+    searched for where it was, among the others where they are now. Queries with the same first
+    answer count as one observation.
     """
     gains: tuple[list[Float64], list[Float64]] = ([], [])
     clusters: tuple[list[Int64], list[Int64]] = ([], [])
@@ -192,10 +218,11 @@ def measure_cold_answers(
     for fold in range(PARTS):
         hidden = document_fold == fold
         adapters = _learn_adapters(train.hide(hidden), [strength])
+        searched = held_out.put_back(hidden)
         for kind, counted in enumerate((~hidden, hidden)):
             values = np.full(len(held_out.queries), np.nan)
             rows = np.arange(len(values))
-            _note_gains(held_out, rows, counted, adapters, {strength: values})
+            _note_gains(searched, rows, counted, adapters, {strength: values})
             gains[kind].append(values)
             clusters[kind].append(find_first_answers(mask_judgements(held_out.weights, ~counted)))
     warm, cold = (

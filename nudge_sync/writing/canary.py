@@ -115,7 +115,7 @@ def promote_canary(
     # What a promotion that was interrupted has staged may be of other rows.
     target.history.delete_revision(entry.number)
     before = measure_live_scores(
-        target.collection, held_out, exact=writer.settings.solver.exact, progress=writer.progress
+        target, held_out, exact=writer.settings.solver.exact, progress=writer.progress
     )
     entry = writer.ledger.add_details(entry, rows=len(write_set), live=before)
     written = write_entry(writer, entry, write_set, tally, held_out)

@@ -107,7 +107,7 @@ def conclude_revision(
     writer.pacer.wait_for_index()
     solver, gate = writer.settings.solver, writer.settings.gate
     after = measure_live_scores(
-        writer.target.collection, held_out, exact=solver.exact, progress=writer.progress
+        writer.target, held_out, exact=solver.exact, progress=writer.progress
     )
     scores_before = {name: float(score) for name, score in before.items() if _is_score(score)}
     check = compare_live_scores(scores_before, after, solver.metric, gate)

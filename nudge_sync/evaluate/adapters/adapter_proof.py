@@ -91,7 +91,8 @@ def learn_from_collection(
     """Learn an adapter from all queries but the held-out fifth, and measure it on that.
 
     Learned from the originals, since what moved was moved for the very queries that the map would
-    be judged by; measured on the vectors that are live. Rivals are the unjudged points that rank
+    be judged by; measured on the vectors that are live, and what it does to documents without
+    feedback beside those that moved. Rivals are the unjudged points that rank
     near each query as it was logged. Logged vectors are taken for those of the embedding model,
     before any adapter. exact: search past the approximate index where the database can.
     Nothing is written. Raises InputError where no query has an answer, DatabaseError,
@@ -101,7 +102,7 @@ def learn_from_collection(
     task = build_collection_task(target, judgements, read_all=False, exact=exact, progress=progress)
     is_held_out = hash_queries(task.queries) < HELD_OUT_SHARE
     train, held_out = (
-        build_adapter_task(task, np.flatnonzero(mask), settings.solver.metric)
+        build_adapter_task(task, np.flatnonzero(mask), settings.solver.metric, task.live_documents)
         for mask in (~is_held_out, is_held_out)
     )
     progress("learn", 0, 1)
@@ -180,11 +181,11 @@ def _measure(
         held_out.relevance[answered],
         held_out.query_rows[answered],
     )
-    before = score_live_queries(target.collection, held_out, exact=exact, progress=progress)
+    before = score_live_queries(target, held_out, exact=exact, progress=progress)
     after = before
     if adapter is not None:
         adapted = replace(held_out, vectors=adapter(held_out.vectors))
-        after = score_live_queries(target.collection, adapted, exact=exact, progress=progress)
+        after = score_live_queries(target, adapted, exact=exact, progress=progress)
     gate = _check(settings, before, after, _find_bystanders(judgements, held_out), cold)
     return AdapterProof(
         target.name,

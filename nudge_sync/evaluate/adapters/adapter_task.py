@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from nudge_sync.base.arrays import Float32
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 from nudge_sync.tuning.adapter_maps import AdapterTask
 
 
-def build_adapter_task(task: EvaluationTask, rows: RowNumbers, metric: str) -> AdapterTask:
-    """Return what an adapter learns from, of some of a task's queries.  rows: their numbers."""
+def build_adapter_task(
+    task: EvaluationTask,
+    rows: RowNumbers,
+    metric: str,
+    live_documents: Float32 | None = None,
+) -> AdapterTask:
+    """Return what an adapter learns from, of some of a task's queries.
+
+    rows: the numbers of the queries.  live_documents: (n, d), as they will be searched; None for
+    the task's.
+    """
     relevance, attraction = task.build_matrices(rows)
     return AdapterTask(
         np.asarray(task.documents),
@@ -18,4 +28,5 @@ def build_adapter_task(task: EvaluationTask, rows: RowNumbers, metric: str) -> A
         attraction,
         metric,
         task.similarity,
+        live_documents,
     )

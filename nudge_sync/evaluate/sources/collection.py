@@ -79,7 +79,10 @@ def _build_task(
 ) -> EvaluationTask:
     # Of documents with equal scores the first row ranks first: as in a plan, an unjudged one.
     ids = [*others.ids, *points.ids]
-    vectors = np.concatenate([others.vectors, points.originals])
+    vectors, live = (
+        np.concatenate([others.vectors, judged])
+        for judged in (points.originals, points.live_vectors)
+    )
     matrices = build_judgement_matrices(judgements, ids, vectors)
     if matrices.missing_count:
         notes = [
@@ -91,10 +94,12 @@ def _build_task(
     usable = np.flatnonzero(lengths(vectors) > 0)
     relevance, weights = matrices.relevance[:, usable], matrices.train_weights
     similarity = choose_similarity(target.facts.metric)
+    scale = scale_to_unit if similarity == "cosine" else np.asarray
     return drop_unanswered_queries(
         EvaluationTask(
             name=target.name,
-            documents=scale_to_unit(vectors[usable]) if similarity == "cosine" else vectors[usable],
+            documents=scale(vectors[usable]),
+            live_documents=None if np.array_equal(vectors, live) else scale(live[usable]),
             queries=judgements.query_vectors,
             judgements=_list_entries(relevance),
             weights=None

@@ -71,7 +71,7 @@ def test_the_live_index_scores_what_the_plan_expects(labelled: JudgedCollection)
     steps: list[tuple[str, int, int]] = []
 
     scores = measure_live_scores(
-        labelled.target.collection,
+        labelled.target,
         select_held_out(labelled.judgements),
         exact=True,
         progress=lambda *step: steps.append(step),

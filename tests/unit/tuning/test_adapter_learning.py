@@ -9,12 +9,20 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import ortho_group
 
+from nudge_sync.solve.selection.document_folds import hash_rows
 from nudge_sync.tuning.adapter_learning import (
     MIN_ADAPTER_QUERIES,
+    STEP_BESIDE_MOVED,
     learn_query_adapter,
     pick_strength,
 )
-from nudge_sync.tuning.adapter_maps import AdapterTask, RidgeMaps, Strength, compute_residuals
+from nudge_sync.tuning.adapter_maps import (
+    AdapterTask,
+    RidgeMaps,
+    Strength,
+    compute_residuals,
+    learn_maps,
+)
 from nudge_sync.tuning.adapter_validation import (
     PARTS,
     StrengthTrial,
@@ -160,14 +168,16 @@ def test_queries_that_are_their_answers_give_no_adapter():
     assert learned.adapter is None
 
 
-def make_trial(warm: float, cold: float, new: float) -> StrengthTrial:
-    return StrengthTrial(*(np.array([gain, np.nan, gain]) for gain in (warm, cold, new)))
+def make_trial(warm: float, cold: float, new: float, beside_moved: float = np.nan) -> StrengthTrial:
+    gains = (warm, cold, beside_moved, new)
+    return StrengthTrial(*(np.array([gain, np.nan, gain]) for gain in gains))
 
 
 def test_the_best_of_those_that_do_no_harm_is_picked():
     trials = {
         Strength(0.1, 2.0): make_trial(0.9, -0.1, 0.2),
         Strength(0.1, 1.0): make_trial(0.9, 0.5, -0.1),
+        Strength(0.3, 2.0): make_trial(0.9, 0.5, 0.1, beside_moved=-0.1),
         Strength(0.3, 1.0): make_trial(0.3, 0.1, 0.0),
         Strength(1.0, 1.0): make_trial(0.2, 0.0, 0.1),
     }
@@ -196,6 +206,81 @@ def test_cross_validation_learns_from_none_of_what_it_asks(task):
     np.testing.assert_array_equal(plain.warm[fold == 2], changed.warm[fold == 2])
     np.testing.assert_array_equal(plain.cold[fold == 2], changed.cold[fold == 2])
     assert (plain.warm != changed.warm)[fold != 2].any()
+
+
+def move_some(task: AdapterTask) -> AdapterTask:
+    """Return the task with half of its documents moved towards queries that they answer or not."""
+    rng = np.random.default_rng(5)
+    moved = np.where(
+        rng.random(DOCUMENTS)[:, None] < 0.5,
+        unit(task.documents + task.queries[rng.integers(0, QUERIES, DOCUMENTS)]),
+        task.documents,
+    )
+    return replace(task, live_documents=moved)
+
+
+def discount_rank(query: np.ndarray, documents: np.ndarray, answer: int) -> float:
+    """Return NDCG@10 of a query with one answer."""
+    scores = documents @ query
+    rank = int((scores > scores[answer]).sum())
+    return 1 / np.log2(rank + 2) if rank < 10 else 0.0
+
+
+def test_cold_answers_are_searched_for_where_they_were_among_those_that_moved(task):
+    strength, cluster = Strength(1.0, 1.0), np.arange(QUERIES) % 20
+    moved = move_some(task)
+    plain = cross_validate(task, [strength], cluster)[strength]
+
+    beside = cross_validate(moved, [strength], cluster)[strength]
+
+    for values in ("warm", "cold", "new"):
+        np.testing.assert_array_equal(getattr(beside, values), getattr(plain, values))
+    assert not np.isfinite(plain.beside_moved).any()
+    document_fold, answers = hash_rows(task.documents) % PARTS, task.relevance.indices
+    query_fold = np.arange(QUERIES) % PARTS
+    is_cold = document_fold[answers] == query_fold
+    np.testing.assert_array_equal(np.isfinite(beside.beside_moved), is_cold)
+    for row in np.flatnonzero(is_cold):
+        hidden = document_fold == query_fold[row]
+        documents = np.stack(
+            [
+                task.documents[one] if hidden[one] else moved.live_documents[one]
+                for one in range(DOCUMENTS)
+            ]
+        )
+        learner = task.select(np.flatnonzero(query_fold != query_fold[row])).hide(hidden)
+        query = task.queries[row]
+        adapted = learn_maps(learner).build_adapter(strength)(query)
+        expected = discount_rank(adapted, documents, answers[row])
+        expected -= discount_rank(query, documents, answers[row])
+        assert beside.beside_moved[row] == pytest.approx(expected, abs=1e-6)
+    assert (beside.beside_moved != plain.cold)[is_cold].any()
+
+
+def test_a_map_goes_half_the_way_where_documents_have_moved(task):
+    assert learn_query_adapter(task).strength.step > STEP_BESIDE_MOVED
+    assert learn_query_adapter(move_some(task)).strength.step == STEP_BESIDE_MOVED
+
+
+def test_held_out_answers_are_searched_for_among_those_that_moved(task):
+    moved = move_some(task)
+    train, held_out = moved.select(np.arange(300)), moved.select(np.arange(300, QUERIES))
+    strength = Strength(0.1, 1.0)
+
+    report = measure_cold_answers(train, held_out, strength, 0.95)
+
+    gains = []
+    for fold in range(PARTS):
+        hidden = hash_rows(task.documents) % PARTS == fold
+        documents = np.where(hidden[:, None], task.documents, moved.live_documents)
+        adapter = learn_maps(train.hide(hidden)).build_adapter(strength)
+        for query, answer in zip(held_out.queries, held_out.relevance.indices, strict=True):
+            if hidden[answer]:
+                before, after = (
+                    discount_rank(one, documents, answer) for one in (query, adapter(query))
+                )
+                gains.append(after - before)
+    assert report.cold.mean == pytest.approx(np.mean(gains), abs=1e-6)
 
 
 def test_documents_without_judgements_are_not_turned_away_from(task):

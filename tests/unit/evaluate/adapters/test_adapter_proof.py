@@ -11,6 +11,8 @@ from nudge_sync import QueryAdapter, cycle
 from nudge_sync.base.progress import ignore_progress
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.adapters.adapter_proof import learn_from_collection, prove_adapter
+from nudge_sync.evaluate.adapters.adapter_task import build_adapter_task
+from nudge_sync.evaluate.sources.collection import build_collection_task
 from nudge_sync.feedback.schema.records import Event, to_event_record
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
@@ -18,8 +20,10 @@ from nudge_sync.planning.held_out import (
     measure_live_scores,
     select_held_out,
 )
+from nudge_sync.tuning.adapter_maps import Strength, learn_maps
 from tests.support.judged_collection import (
     SETTINGS,
+    JudgedCollection,
     make_clicked_collection,
     make_labelled_collection,
 )
@@ -41,9 +45,7 @@ def test_what_it_gains_is_what_a_search_with_adapted_queries_finds(metric):
     assert proof.adapter.details["collection"] == "docs"
     adapted = replace(held_out, vectors=proof.adapter(held_out.vectors))
     for scores, queries in ((proof.before, held_out), (proof.after, adapted)):
-        expected = measure_live_scores(
-            target.collection, queries, exact=True, progress=ignore_progress
-        )
+        expected = measure_live_scores(target, queries, exact=True, progress=ignore_progress)
         assert scores == pytest.approx(expected)
     assert proof.after["ndcg@10"] - proof.before["ndcg@10"] == pytest.approx(
         proof.gate.gain, abs=1e-5
@@ -80,15 +82,39 @@ def test_held_out_queries_teach_nothing_and_others_do(are_held_out):
     assert (one.before != changed.before) is are_held_out
 
 
+def learn_map(judged: JudgedCollection, strength: Strength) -> QueryAdapter:
+    """Return the map of this strength that the queries teach that are not held out."""
+    task = build_collection_task(
+        judged.target, judged.judgements, read_all=False, exact=False, progress=ignore_progress
+    )
+    rows = np.flatnonzero(hash_queries(task.queries) >= HELD_OUT_SHARE)
+    return learn_maps(build_adapter_task(task, rows, "ndcg@10")).build_adapter(strength)
+
+
 def test_it_learns_from_the_originals_and_is_measured_on_what_is_live():
-    judged = make_labelled_collection()
+    judged, untouched = make_labelled_collection(), make_labelled_collection()
     before = learn_from_collection(judged.target, SETTINGS)
 
     assert cycle.apply(judged.target, SETTINGS).outcome == "applied"
     after = learn_from_collection(judged.target, SETTINGS)
 
     assert after.before["ndcg@10"] > before.before["ndcg@10"]
-    assert after.learned.gains == before.learned.gains
+    expected = learn_map(untouched, after.learned.strength)
+    np.testing.assert_array_equal(after.adapter.matrix, expected.matrix)
+
+
+def test_answers_without_feedback_are_asked_for_among_documents_that_moved():
+    judged = make_labelled_collection()
+    before = learn_from_collection(judged.target, SETTINGS)
+
+    assert cycle.apply(judged.target, SETTINGS).outcome == "applied"
+    after = learn_from_collection(judged.target, SETTINGS)
+
+    assert after.cold.cold.queries == before.cold.cold.queries
+    assert after.cold.cold.mean != before.cold.cold.mean
+    assert before.learned.gains.beside_moved is None
+    assert after.learned.gains.beside_moved.queries == after.learned.gains.cold.queries
+    assert "beside documents that moved" in after.learned.reason
 
 
 def test_too_few_held_out_queries_are_refused():
