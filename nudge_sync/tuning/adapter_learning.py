@@ -63,9 +63,9 @@ def learn_query_adapter(task: AdapterTask) -> LearnedAdapter:
     cluster = cluster_queries(task.queries.astype(np.float64))
     trials = cross_validate(task, list_strengths(task), cluster)
     strength = pick_strength(trials)
-    gains = trials[strength].estimate_gains(cluster)
-    overall = trials[strength].estimate_overall(cluster)
-    if gains.do_harm or overall.low <= 0 or not overall.is_known:
+    trial = trials[strength]
+    gains, overall = trial.estimate_gains(cluster), trial.estimate_overall(cluster)
+    if not trial.is_harmless or overall.low <= 0 or not overall.is_known:
         reason = f"no map is shown to gain anything and to do no harm; the best: {gains}"
         return LearnedAdapter(None, strength, gains, reason)
     adapter = learn_maps(task).build_adapter(strength)
@@ -84,7 +84,7 @@ def pick_strength(trials: Mapping[Strength, StrengthTrial]) -> Strength:
     Only those count that lose neither on cold nor on new ones, unless all do. Of equally good ones
     the weakest is taken.
     """
-    harmless = [one for one, trial in trials.items() if min(trial.means[1:]) >= 0]
+    harmless = [one for one, trial in trials.items() if trial.is_harmless]
     return max(
         harmless or list(trials),
         key=lambda one: (sum(trials[one].means), one.shrinkage, -one.step),

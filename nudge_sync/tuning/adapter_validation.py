@@ -46,12 +46,6 @@ class Gains:
     new: GainEstimate
     """Of queries whose whole cluster was left out."""
 
-    @property
-    def do_harm(self) -> bool:
-        """Whether cold answers lose, with documents moved or not, or new topics."""
-        means = [gain.mean for gain in (self.cold, self.beside_moved, self.new) if gain]
-        return min(means) < 0
-
     def __str__(self) -> str:
         """Return the gains in points, for people."""
         parts = [(self.warm, "warm answers"), (self.cold, "cold ones"), (self.new, "new topics")]
@@ -85,6 +79,11 @@ class StrengthTrial:
         """
         colds = [values for values in (self.cold, self.beside_moved) if np.isfinite(values).any()]
         return _mean(self.warm), min(map(_mean, colds), default=0.0), _mean(self.new)
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether neither cold answers lose, with documents moved or not, nor new topics."""
+        return min(self.means[1:]) >= 0
 
     def estimate_gains(self, cluster: Int64) -> Gains:
         """Return the means with their intervals.  cluster: (q,), queries that count as one."""

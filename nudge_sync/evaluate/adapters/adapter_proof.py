@@ -92,9 +92,9 @@ def learn_from_collection(
 
     Learned from the originals, since what moved was moved for the very queries that the map would
     be judged by; measured on the vectors that are live, and what it does to documents without
-    feedback beside those that moved. Rivals are the unjudged points that rank
-    near each query as it was logged. Logged vectors are taken for those of the embedding model,
-    before any adapter. exact: search past the approximate index where the database can.
+    feedback beside those that moved. Rivals are the unjudged points that rank near each query as it
+    was logged. Logged vectors are taken for those of the embedding model, before any adapter.
+    exact: search past the approximate index where the database can.
     Nothing is written. Raises InputError where no query has an answer, DatabaseError,
     DamagedRecord.
     """

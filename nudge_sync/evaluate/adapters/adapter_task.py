@@ -17,8 +17,8 @@ def build_adapter_task(
 ) -> AdapterTask:
     """Return what an adapter learns from, of some of a task's queries.
 
-    rows: the numbers of the queries.  live_documents: (n, d), as they will be searched; None for
-    the task's.
+    rows: the numbers of the queries.  live_documents: (n, d), as they will be searched; None where
+    none has moved.
     """
     relevance, attraction = task.build_matrices(rows)
     return AdapterTask(

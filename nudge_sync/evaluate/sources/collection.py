@@ -79,10 +79,10 @@ def _build_task(
 ) -> EvaluationTask:
     # Of documents with equal scores the first row ranks first: as in a plan, an unjudged one.
     ids = [*others.ids, *points.ids]
-    vectors, live = (
-        np.concatenate([others.vectors, judged])
-        for judged in (points.originals, points.live_vectors)
-    )
+    vectors = np.concatenate([others.vectors, points.originals])
+    live_vectors = None
+    if not np.array_equal(points.originals, points.live_vectors):
+        live_vectors = np.concatenate([others.vectors, points.live_vectors])
     matrices = build_judgement_matrices(judgements, ids, vectors)
     if matrices.missing_count:
         notes = [
@@ -99,7 +99,7 @@ def _build_task(
         EvaluationTask(
             name=target.name,
             documents=scale(vectors[usable]),
-            live_documents=None if np.array_equal(vectors, live) else scale(live[usable]),
+            live_documents=None if live_vectors is None else scale(live_vectors[usable]),
             queries=judgements.query_vectors,
             judgements=_list_entries(relevance),
             weights=None
