@@ -175,9 +175,10 @@ def ask_gate(fifths: list[Fifth], least: int, *, pooled: bool = False) -> Gate:
     if len(first.fit.moved) and len(telling) > 1:
         gains = np.concatenate(telling)
         nobody_else = np.zeros(len(gains), np.bool_)
-        cross_fitted = CrossFittedGains(gains, nobody_else, 1 if pooled else len(telling))
+        fifth_count = 1 if pooled else len(telling)
+        cross_fitted = CrossFittedGains(gains, np.arange(len(gains)), nobody_else, fifth_count)
     return check_gate(
-        HeldOutScores(nothing, nothing, first.gains, nobody),
+        HeldOutScores(np.arange(len(first.gains)), nothing, nothing, first.gains, nobody),
         GateSettings(min_queries=least),
         method=first.fit.method if len(first.fit.moved) else "nothing",
         moved_count=len(first.fit.moved),

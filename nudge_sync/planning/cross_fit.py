@@ -18,6 +18,7 @@ from nudge_sync.config import SolverSettings
 from nudge_sync.planning.dataset import PlanDataset
 from nudge_sync.planning.fifths import FifthSplit
 from nudge_sync.planning.gate import CrossFittedGains
+from nudge_sync.planning.held_out import number_questions
 from nudge_sync.solve.fit import fit
 from nudge_sync.solve.problem import Choice, Similarity
 from nudge_sync.solve.score import metric_values
@@ -101,6 +102,7 @@ def _pool(
     ]
     return CrossFittedGains(
         np.concatenate(gains),
+        number_questions(np.concatenate([split.held_out_queries.vectors for split, _ in pairs])),
         np.concatenate([split.bystanders for split, _ in pairs]),
         len(pairs),
     )

@@ -67,28 +67,28 @@ def hold_out_in_turn(
 ) -> list[FifthSplit]:
     """Hold out each fifth in turn where the first has too few queries; else the first alone.
 
-    min_queries: how many are enough (`gate.min_queries`).
+    min_queries: how many different ones are enough (`gate.min_queries`).
     """
     first = hold_out_fifth(queries, matrices, query_hashes, 0)
-    if len(first.held_out_queries) >= min_queries:
+    if len(np.unique(query_hashes[query_hashes < HELD_OUT_SHARE])) >= min_queries:
         return [first]
     others = range(1, FIFTH_COUNT)
     return [first, *(hold_out_fifth(queries, matrices, query_hashes, fifth) for fifth in others)]
 
 
 def count_evidence(judgements: Judgements, min_queries: int) -> tuple[int, int]:
-    """Return how many queries with an answer the gate can go by, and of how many fifths.
+    """Return how many different queries with an answer the gate goes by, and of how many fifths.
 
     Those of the first fifth where they are at least `min_queries`, else all.
     """
     gains = judgements.expected_gains
     is_answered = np.zeros(len(judgements.query_ids), np.bool_)
     is_answered[gains.query_rows[gains.gains > 0]] = True
-    is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
-    held_out_count = int((is_answered & is_held_out).sum())
+    answered = np.unique(hash_queries(judgements.query_vectors[is_answered]))
+    held_out_count = int((answered < HELD_OUT_SHARE).sum())
     if held_out_count >= min_queries:
         return min(held_out_count, MAX_HELD_OUT_QUERIES), 1
-    return int(is_answered.sum()), FIFTH_COUNT
+    return len(answered), FIFTH_COUNT
 
 
 def _keep_lowest(positions: Float64, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.config import GateSettings
 from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.held_out import HELD_OUT_SHARE
 from nudge_sync.solve.problem import ColdReport, GainEstimate
+from nudge_sync.solve.selection.strata import estimate_gain
 
 TYPICAL_GAIN_DEVIATION = 0.2
 """Standard deviation of a query's gain, assumed where there is no plan yet to measure it by;
@@ -30,7 +31,7 @@ class Gate:
     reasons: list[str]
     """Why not, or what it passed on: each a sentence with its figures."""
     queries: int = 0
-    """How many held-out queries it rests on."""
+    """How many different held-out queries it rests on."""
     gain: float = 0.0
     """Mean held-out gain over the originals, by the metric asked for."""
     interval: tuple[float, float] = (0.0, 0.0)
@@ -53,6 +54,8 @@ class Gate:
 class HeldOutScores:
     """What each held-out query scores by the metric asked for; every array is (q,)."""
 
+    questions: Int64
+    """The number of each query's question, as `number_questions` gives it."""
     original_scores: Float64
     """With every point at its original."""
     live_scores: Float64
@@ -69,6 +72,8 @@ class CrossFittedGains:
 
     gains: Float64
     """(q,): over the originals, by the metric asked for."""
+    questions: Int64
+    """(q,): the number of each query's question, as `number_questions` gives it."""
     bystanders: NDArray[np.bool_]
     """(q,): queries that share no relevant point with any query that chose for them."""
     fifths: int
@@ -128,7 +133,7 @@ def check_gate(
     return Gate(
         not reasons,
         reasons or [proof],
-        len(evidence.gains),
+        evidence.question_count,
         _mean(evidence.gains),
         evidence.interval,
         evidence.fifths,
@@ -140,6 +145,7 @@ class _Evidence:
     """What queries gain that chose nothing, and how sure their mean is."""
 
     gains: Float64
+    question_count: int
     interval: tuple[float, float]
     bystander_gains: Float64
     fifths: int
@@ -147,11 +153,12 @@ class _Evidence:
     @property
     def queries(self) -> str:
         """Which queries these are, in words."""
+        repeated = len(self.gains) > self.question_count
+        counted = f"{self.question_count} different" if repeated else f"{self.question_count}"
         if self.fifths == 1:
-            return f"{len(self.gains)} held-out queries"
+            return f"{counted} held-out queries"
         return (
-            f"{len(self.gains)} queries, {self.fifths} of {FIFTH_COUNT} fifths of the log held out "
-            "in turn,"
+            f"{counted} queries, {self.fifths} of {FIFTH_COUNT} fifths of the log held out in turn,"
         )
 
 
@@ -160,25 +167,25 @@ def _weigh_evidence(
 ) -> _Evidence:
     if cross_fitted is None:
         gains = scores.planned_scores - scores.original_scores
-        interval = confidence_interval(gains, confidence)
-        return _Evidence(gains, interval, gains[scores.bystanders], fifths=1)
-    gains, fifths = cross_fitted.gains, cross_fitted.fifths
-    interval = confidence_interval(gains, confidence, fifths)
-    return _Evidence(gains, interval, gains[cross_fitted.bystanders], fifths)
+        questions, bystanders, fifths = scores.questions, scores.bystanders, 1
+    else:
+        gains, questions = cross_fitted.gains, cross_fitted.questions
+        bystanders, fifths = cross_fitted.bystanders, cross_fitted.fifths
+    interval = confidence_interval(gains, questions, confidence, fifths)
+    return _Evidence(gains, len(np.unique(questions)), interval, gains[bystanders], fifths)
 
 
-def confidence_interval(values: Float64, confidence: float, fifths: int = 1) -> tuple[float, float]:
-    """Return Student's interval of the mean; where all values are equal, that value twice.
+def confidence_interval(
+    gains: Float64, questions: Int64, confidence: float, fifths: int = 1
+) -> tuple[float, float]:
+    """Return Student's interval of the mean gain, in which each question is one observation.
 
-    fifths: how many fifths of the log the values are from, each scored by vectors that the others
+    gains, questions: (q,). A single question says nothing of others: -1 to 1.
+    fifths: how many fifths of the log the gains are from, each scored by vectors that the others
     chose; see `inflate_variance`.
     """
-    if len(values) < 2 or np.ptp(values) == 0:  # noqa: PLR2004
-        return _mean(values), _mean(values)
-    # Not scipy.stats: importing it takes a quarter of a second.
-    quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
-    error = float(values.std(ddof=1)) * np.sqrt(inflate_variance(fifths) / len(values))
-    return _mean(values) - float(quantile * error), _mean(values) + float(quantile * error)
+    estimate = estimate_gain(gains, questions, confidence, inflate_variance(fifths))
+    return estimate.low, estimate.high
 
 
 def inflate_variance(fifths: int) -> float:
@@ -223,7 +230,7 @@ def _describe_gain(evidence: _Evidence, settings: GateSettings) -> str:
 
 
 def _check_query_count(evidence: _Evidence, settings: GateSettings) -> str:
-    if len(evidence.gains) >= settings.min_queries:
+    if evidence.question_count >= settings.min_queries:
         return ""
     return (
         f"only {evidence.queries} have an answer and gate.min_queries is "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.in_flight import keep_in_flight
 from nudge_sync.base.progress import Progress
 from nudge_sync.base.tracing import traced
@@ -79,6 +79,14 @@ def hash_queries(vectors: Float32) -> Float64:
     rounded = np.ascontiguousarray(vectors, dtype="<f2")
     digests = [hashlib.blake2b(row.tobytes(), digest_size=6).digest() for row in rounded]
     return np.array([int.from_bytes(digest, "big") / 2**48 for digest in digests], np.float64)
+
+
+def number_questions(vectors: Float32) -> Int64:
+    """Return one number, from 0, for each query (q, d): the same for the same question.
+
+    A question that many people asked and labelled is one query a label, and yet one observation.
+    """
+    return np.unique(hash_queries(vectors), return_inverse=True)[1].astype(np.int64)
 
 
 def select_held_out(judgements: Judgements) -> HeldOutQueries:

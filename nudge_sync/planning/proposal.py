@@ -19,7 +19,7 @@ from nudge_sync.planning.gate import (
     HeldOutScores,
     check_gate,
 )
-from nudge_sync.planning.held_out import QueryScores
+from nudge_sync.planning.held_out import QueryScores, number_questions
 from nudge_sync.planning.lost_inputs import format_lost_revision
 from nudge_sync.planning.model_change import ModelReport
 from nudge_sync.planning.plan import (
@@ -155,6 +155,7 @@ class Proposal:
         metric = self._settings.solver.metric
         reference = self._original_scores if self._erasure_pending else self._live_scores
         return HeldOutScores(
+            number_questions(self._dataset.held_out_queries.vectors),
             self._original_scores[metric],
             reference[metric],
             self._score(vectors)[metric],

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float64
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.base.threads import limit_threads
 from nudge_sync.config import CollectionSettings
@@ -20,9 +19,9 @@ from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
     HeldOutQueries,
-    QueryScores,
     average_scores,
     hash_queries,
+    number_questions,
     score_live_queries,
     select_held_out,
 )
@@ -186,36 +185,31 @@ def _measure(
     if adapter is not None:
         adapted = replace(held_out, vectors=adapter(held_out.vectors))
         after = score_live_queries(target, adapted, exact=exact, progress=progress)
-    gate = _check(settings, before, after, _find_bystanders(judgements, held_out), cold)
-    return AdapterProof(
-        target.name,
-        settings.solver.metric,
-        adapter,
-        gate,
-        average_scores(before),
-        average_scores(after),
-        cold,
-    )
-
-
-def _check(
-    settings: CollectionSettings,
-    before: QueryScores,
-    after: QueryScores,
-    bystanders: NDArray[np.bool_],
-    cold: ColdReport | None,
-) -> Gate:
-    """Ask of an adapter what the gate asks of a plan that moves no point."""
     metric = settings.solver.metric
-    known: Float64 = before[metric]
-    scores = HeldOutScores(known, known, after[metric], bystanders)
-    return check_gate(
+    scores = HeldOutScores(
+        number_questions(held_out.vectors),
+        before[metric],
+        before[metric],
+        after[metric],
+        _find_bystanders(judgements, held_out),
+    )
+    # What the gate asks of a plan that moves no point.
+    gate = check_gate(
         scores,
         settings.gate,
         method="query-adapter",
         moved_count=0,
         point_count=1,
         cold_report=cold,
+    )
+    return AdapterProof(
+        target.name,
+        metric,
+        adapter,
+        gate,
+        average_scores(before),
+        average_scores(after),
+        cold,
     )
 
 

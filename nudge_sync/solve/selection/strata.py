@@ -99,18 +99,22 @@ def report_cold(
 
 
 def estimate_gain(
-    gains: Float64, cluster: Int64, confidence: float = DEFAULT_CONFIDENCE
+    gains: Float64,
+    cluster: Int64,
+    confidence: float = DEFAULT_CONFIDENCE,
+    variance_factor: float = 1.0,
 ) -> GainEstimate:
     """Return the mean gain with Student's interval, cut to what a gain can be.
 
     gains, cluster: (v,); gains of one cluster count as one observation. A single cluster says
     nothing of others: its interval is all of -1 to 1.
+    variance_factor: by how much the variance of the mean exceeds that of independent clusters.
     """
     error, cluster_count = _estimate_error(gains, cluster)
     mean = float(gains.mean()) if len(gains) else 0.0
     if cluster_count <= 1:
         return GainEstimate(mean, -LARGEST_GAIN, LARGEST_GAIN, len(gains))
-    margin = float(stdtrit(cluster_count - 1, (1 + confidence) / 2)) * error
+    margin = float(stdtrit(cluster_count - 1, (1 + confidence) / 2)) * error * variance_factor**0.5
     low, high = max(mean - margin, -LARGEST_GAIN), min(mean + margin, LARGEST_GAIN)
     return GainEstimate(mean, low, high, len(gains))
 

@@ -73,6 +73,20 @@ def test_with_queries_enough_the_first_fifth_is_held_out_alone() -> None:
     assert len(hold_out_in_turn(queries, matrices, hashes, enough + 1)) == FIFTH_COUNT
 
 
+def test_a_question_that_was_asked_often_is_one_of_those_that_are_enough():
+    queries, matrices = make_queries(300)
+    hashes = hash_queries(queries.vectors)
+    hashes[hashes < HELD_OUT_SHARE] = 0.1
+    assert len(hold_out_in_turn(queries, matrices, hashes, 2)) == FIFTH_COUNT
+    judgements = make_labelled_collection().judgements
+    vectors = judgements.query_vectors.copy()
+    is_held_out = hash_queries(vectors) < HELD_OUT_SHARE
+    vectors[is_held_out] = vectors[is_held_out][0]
+    repeated = replace(judgements, query_vectors=vectors)
+    assert count_evidence(repeated, 1) == (1, 1)
+    assert count_evidence(repeated, 2) == (int((~is_held_out).sum()) + 1, FIFTH_COUNT)
+
+
 def test_of_a_large_fifth_the_lowest_hashes_are_held_out_and_the_rest_does_nothing() -> None:
     count = 6 * MAX_HELD_OUT_QUERIES
     queries, matrices = make_queries(count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,7 +34,7 @@ def make_scores(
     after = originals + np.tile([0.0, 2 * gain], queries // 2)
     is_bystander = np.arange(queries) < queries // 10
     after[is_bystander] = originals[is_bystander] + bystanders
-    return HeldOutScores(originals, originals + live_gain, after, is_bystander)
+    return HeldOutScores(np.arange(queries), originals, originals + live_gain, after, is_bystander)
 
 
 def judge_scores(
@@ -78,7 +80,7 @@ def test_all_reasons_are_given_at_once() -> None:
 
 
 def test_no_queries_at_all() -> None:
-    nobody = HeldOutScores(*(np.empty(0) for _ in range(3)), np.empty(0, bool))
+    nobody = HeldOutScores(np.empty(0, int), *(np.empty(0) for _ in range(3)), np.empty(0, bool))
     assert "only 0 held-out queries" in judge_scores(nobody).reasons[0]
 
 
@@ -96,15 +98,59 @@ def test_going_back_on_request_needs_no_proof() -> None:
 def test_the_interval_is_students() -> None:
     values = np.random.default_rng(0).normal(0.02, 0.3, 500)
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    assert confidence_interval(values, 0.95) == pytest.approx(expected)
-    assert confidence_interval(np.full(9, 0.25), 0.95) == (0.25, 0.25)
+    assert confidence_interval(values, np.arange(500), 0.95) == pytest.approx(expected)
+    assert confidence_interval(np.full(9, 0.25), np.arange(9), 0.95) == (0.25, 0.25)
+
+
+def test_a_question_that_many_people_asked_is_one_observation() -> None:
+    one = confidence_interval(np.full(60, 0.369), np.zeros(60, int), 0.95)
+    assert one == (-1.0, 1.0)
+    values = np.random.default_rng(0).normal(0.02, 0.3, 500)
+    once = confidence_interval(values, np.arange(500), 0.95)
+    thrice = confidence_interval(np.repeat(values, 3), np.repeat(np.arange(500), 3), 0.95)
+    assert thrice == pytest.approx(once)
+
+
+@pytest.mark.parametrize("zipf", [0.0, 0.7, 1.0])
+def test_the_interval_covers_the_mean_of_questions_that_some_ask_often(zipf: float) -> None:
+    """By rows taken as independent it covered the truth in 94, 57 and 46 of 100 such logs."""
+    rng = np.random.default_rng(7)
+    popularity = np.arange(1, 201) ** -zipf
+    covered = 0
+    for _ in range(400):
+        questions = rng.choice(200, 180, p=popularity / popularity.sum())
+        gains = rng.normal(0.02, 0.3, 200)[questions]
+        low, high = confidence_interval(gains, questions, 0.95)
+        covered += low <= 0.02 <= high
+    assert covered / 400 >= 0.88
+
+
+@pytest.mark.parametrize("fifths", [1, 5])
+def test_the_gate_counts_different_queries(fifths: int) -> None:
+    scores = make_scores(0.1)
+    repeated = replace(scores, questions=scores.questions % 40)
+    gate = judge_scores(repeated)
+    if fifths > 1:
+        gains = np.tile([0.1, 0.2], 40)
+        gate = judge_fifths(scores, gains, questions=np.arange(80) % 40, fifths=fifths)
+    assert not gate.passed
+    assert gate.queries == 40
+    assert gate.reasons[0].startswith("only 40 different ")
 
 
 def judge_fifths(
-    scores: HeldOutScores, gains: np.ndarray, bystanders: np.ndarray | None = None, fifths: int = 5
+    scores: HeldOutScores,
+    gains: np.ndarray,
+    bystanders: np.ndarray | None = None,
+    fifths: int = 5,
+    questions: np.ndarray | None = None,
 ) -> Gate:
-    nobody = np.zeros(len(gains), bool)
-    cross_fitted = CrossFittedGains(gains, nobody if bystanders is None else bystanders, fifths)
+    cross_fitted = CrossFittedGains(
+        gains,
+        np.arange(len(gains)) if questions is None else questions,
+        np.zeros(len(gains), bool) if bystanders is None else bystanders,
+        fifths,
+    )
     return check_gate(
         scores,
         SETTINGS,
@@ -119,7 +165,7 @@ def judge_fifths(
 def test_fifths_that_chose_for_each_other_widen_the_interval(fifths: int, factor: float) -> None:
     gains = np.random.default_rng(1).normal(0.05, 0.2, 80)
     gate = judge_fifths(make_scores(0.1, queries=20), gains, fifths=fifths)
-    low, high = confidence_interval(gains, 0.95)
+    low, high = confidence_interval(gains, np.arange(80), 0.95)
     margin = factor * (high - low) / 2
     assert gate.interval == pytest.approx((gains.mean() - margin, gains.mean() + margin))
     assert (gate.queries, gate.fifths) == (80, fifths)
@@ -222,5 +268,6 @@ def test_a_gain_just_above_the_smallest_passes_where_gains_scatter_as_assumed():
     gains = np.random.default_rng(0).normal(size=200)
     gains = TYPICAL_GAIN_DEVIATION * (gains - gains.mean()) / gains.std(ddof=1)
     smallest = estimate_smallest_gain(200, 0.95)
-    assert confidence_interval(gains + 1.001 * smallest, 0.95)[0] > 0
-    assert confidence_interval(gains + 0.999 * smallest, 0.95)[0] < 0
+    numbers = np.arange(len(gains))
+    assert confidence_interval(gains + 1.001 * smallest, numbers, 0.95)[0] > 0
+    assert confidence_interval(gains + 0.999 * smallest, numbers, 0.95)[0] < 0
