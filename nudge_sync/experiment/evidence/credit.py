@@ -1,7 +1,8 @@
 """What each session of an experiment is credited with, from the log of searches and events.
 
 A session (or a client, where clients are assigned) is one observation, whatever it did: clicks of
-one person are not independent, and it is sessions that chance assigned to the arms.
+one person are not independent, and it is sessions that chance assigned to the arms. Its first visit
+counts, as `first_visits` cuts it out.
 
 What a click is worth, from 0 to 1, is up to the metric: 1, the weight of its action against the
 heaviest, or the reciprocal of its rank. Clicks count as they do for judgements: not those of bots,
@@ -23,6 +24,7 @@ from nudge_sync.experiment.evidence.exposed_searches import (
     ExposedSearches,
     read_exposed_searches,
 )
+from nudge_sync.experiment.evidence.first_visits import SESSION_GAP, keep_first_visits
 from nudge_sync.feedback.clicks.impressions.single import find_ranks
 from nudge_sync.feedback.clicks.pipeline import select_clicks
 from nudge_sync.feedback.clicks.stages import StageReport
@@ -37,16 +39,14 @@ from nudge_sync.store.experiments.running import AssignmentUnit
 from nudge_sync.store.schema import LAST_MOMENT
 from nudge_sync.store.target import Target
 
-SESSION_GAP = 1800.0
-"""Seconds without a search or a click after which a session is over and counts. Its credit stays as
-it is from then on, and sessions that end later come after it."""
-
 _SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCredits:
-    """One row a session that is over, in the order in which they ended."""
+    """One row a session whose first visit is over, in the order in which these ended. A later look
+    finds the same rows, and others after them.
+    """
 
     interleaved: bool
     """Whether each list was made of both arms; otherwise each session got the lists of one."""
@@ -114,13 +114,18 @@ def compute_credits(
     unit: AssignmentUnit,
     now: float,
 ) -> SessionCredits:
-    """Return the credits of the sessions that are over at `now`, in seconds since 1970.
+    """Return the credits of the sessions whose first visit is over at `now`, in seconds since 1970.
 
     exposures: query id -> what the search was exposed to; searches without one do not count.
     The result does not depend on the order in which the records were read.
     """
     interleaved = canary.mode == "interleave"
-    searches = read_exposed_searches(log, exposures, interleaved=interleaved, unit=unit)
+    newest_search = float(log.searches.time.max(initial=0.0))
+    newest_click = float(log.behaviour.time.max(initial=0.0))
+    visits = keep_first_visits(
+        log, read_exposed_searches(log, exposures, interleaved=interleaved, unit=unit)
+    )
+    log, searches = visits.log, visits.searches
     clicks, _, reports = select_clicks(log, feedback)
     counts = searches.counts & ~_find_excluded(reports, len(searches.counts))
     has_list = np.diff(log.searches.shown_starts) > 0
@@ -129,7 +134,7 @@ def compute_credits(
     values = _value_clicks(clicks, ranks, feedback, canary)
     is_moved = np.isin(clicks.point, searches.moved_points)
     unmoved_values = np.where(is_moved, values / canary.unmoved_weight, values)
-    sessions = _order_sessions(log, searches, counts, clicks, now)
+    sessions = _order_sessions(searches, counts, visits.ended, now)
     if interleaved:
         team = searches.team[log.searches.shown_starts[clicks.search] + ranks - 1]
         teams = _TeamClicks(searches.unit[clicks.search], team, values, searches.unit_count)
@@ -147,8 +152,8 @@ def compute_credits(
         is_treatment=sessions.is_treatment,
         assignments=assignments,
         left_out=sessions.left_out,
-        newest_search=float(log.searches.time.max(initial=0.0)),
-        newest_click=float(log.behaviour.time.max(initial=0.0)),
+        newest_search=newest_search,
+        newest_click=newest_click,
     )
 
 
@@ -238,17 +243,13 @@ class _Sessions:
 
 
 def _order_sessions(
-    log: Log,
-    searches: ExposedSearches,
-    counts: NDArray[np.bool_],
-    clicks: ActionSelection,
-    now: float,
+    searches: ExposedSearches, counts: NDArray[np.bool_], ended: Float64, now: float
 ) -> _Sessions:
-    """Return the units that are over, and why others are left out."""
+    """Return the units whose visit is over, and why others are left out.
+
+    ended: (u,), seconds since 1970.
+    """
     unit_count = searches.unit_count
-    ended = np.zeros(unit_count)
-    np.maximum.at(ended, searches.unit[counts], log.searches.time[counts])
-    np.maximum.at(ended, searches.unit[clicks.search], clicks.time)
     # Searches are sorted by query id: a row that is the same whenever the log is read.
     first_search = np.full(unit_count, len(counts))
     np.minimum.at(first_search, searches.unit[counts], np.flatnonzero(counts))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nudge_sync.experiment.evidence.credit import SESSION_GAP
+from nudge_sync.experiment.evidence.first_visits import SESSION_GAP
 from nudge_sync.experiment.evidence.judge import judge_experiment
 from nudge_sync.feedback_log import FeedbackLog
 from nudge_sync.settings.canary import CanarySettings

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nudge_sync.experiment.evidence.credit import SESSION_GAP, compute_credits, load_credits
+from nudge_sync.experiment.evidence.credit import compute_credits, load_credits
+from nudge_sync.experiment.evidence.first_visits import SESSION_GAP
 from nudge_sync.feedback.log.load import load_log
 from nudge_sync.feedback.schema.exposure import Exposure
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -146,6 +147,62 @@ def test_a_session_that_goes_on_or_saw_both_arms_does_not_count():
     assert credits_.left_out == {"bots": 0, "both arms": 1, "not over yet": 1}
     assert credits_.newest_click == START + 500
     assert len(logged.credits(SPLIT, now=START + SESSION_GAP + 500)) == 2
+
+
+def test_what_comes_after_a_quiet_half_hour_does_not_count():
+    back = 5 * SESSION_GAP
+    logged = Logged(
+        [
+            make_search("a", "s1", "control", client="x"),
+            make_search("b", "s1", "control", at=SESSION_GAP - 1, client="x"),
+            make_search("c", "s2", "control", at=back, client="x"),
+            make_search("d", "s3", "treatment", at=SESSION_GAP, client="y"),
+        ],
+        [
+            make_click("a", 10, at=SESSION_GAP - 2),
+            make_click("b", 11, at=back),
+            make_click("b", 12, at=back, action="purchase"),
+            make_click("c", 10, at=back + 1),
+            make_click("d", 10, at=SESSION_GAP + 1),
+        ],
+    )
+    credits_ = logged.credits(SPLIT, unit="client", now=START + back + 10)
+    assert credits_.credit.tolist() == [0.5, 1.0]
+    assert credits_.is_treatment.tolist() == [False, True]
+    assert credits_.newest_click == START + back + 1
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_a_later_look_finds_what_an_earlier_one_found_and_more_after_it(data):
+    mode = data.draw(st.sampled_from(["split", "interleave"]))
+    canary = SPLIT if mode == "split" else INTERLEAVE
+    hours = st.integers(0, 60).map(lambda tenths: tenths * 360.0)
+    searches, events = [], []
+    for client in range(data.draw(st.integers(1, 6))):
+        arm = data.draw(st.sampled_from(ARMS[mode]))
+        for number, at in enumerate(data.draw(st.lists(hours, min_size=1, max_size=6))):
+            name = f"{client} {number}"
+            teams = data.draw(TEAMS) if mode == "interleave" else ()
+            searches.append(make_search(name, name, arm, at=at, client=f"c{client}", teams=teams))
+            points = data.draw(st.lists(st.sampled_from(SHOWN), max_size=2))
+            events += [make_click(name, point, at=at + data.draw(hours)) for point in points]
+
+    def look(at):
+        logged = Logged(
+            [search for search in searches if search.timestamp <= START + at],
+            [event for event in events if event.timestamp <= START + at],
+        )
+        return logged.credits(canary, unit="client", now=START + at)
+
+    former = look(0.0)
+    for at in np.arange(1, 14) * SESSION_GAP:
+        found = look(at)
+        for name in ("credit", "unmoved_credit", "is_treatment", "assignments"):
+            known = getattr(former, name).tolist()
+            assert getattr(found, name).tolist()[: len(known)] == known, name
+        former = found
+    assert len(former) == len({search.client_id for search in searches})
 
 
 def test_clients_are_the_unit_where_they_are_assigned_and_nameless_searches_their_own():
