@@ -11,7 +11,7 @@ import numpy as np
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.relevance import min_relevance
-from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
+from nudge_sync.feedback.labels import group_labels, is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.columns import Log
 from nudge_sync.settings.feedback import FeedbackSettings
 
@@ -68,8 +68,10 @@ def _explain_behaviour(log: Log, settings: FeedbackSettings, point: int) -> list
     pairs = estimates.pairs
     rows = np.flatnonzero((pairs.point == point) & (pairs.people > 0))
     labels = keep_latest_labels(log.labels)
+    labels = labels.select(labels.search >= 0)
+    label_groups = group_labels(log, labels, estimates.query_groups, settings.merge_cosine)
     overruled = is_overruled(
-        labels.select(labels.search >= 0), estimates.query_groups, pairs.search, pairs.point
+        labels, label_groups, estimates.query_groups, pairs.search, pairs.point
     )
     return [
         _explain_pair(log, estimates, row, settings, is_overruled=bool(overruled[row]))

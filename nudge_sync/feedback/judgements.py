@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float32, Float64, Int64, pair_key
+from nudge_sync.base.arrays import Float32, Float64, Int32, Int64, pair_key
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.base.tracing import traced
 from nudge_sync.config import CollectionSettings
@@ -18,7 +18,7 @@ from nudge_sync.feedback.blocks.counts import BlockCounts
 from nudge_sync.feedback.clicks.pipeline import BehaviourEstimates, estimate_relevance
 from nudge_sync.feedback.clicks.stages import FunnelStage, count_stage
 from nudge_sync.feedback.cold_share import ColdShare, estimate_cold_share
-from nudge_sync.feedback.labels import is_overruled, keep_latest_labels
+from nudge_sync.feedback.labels import group_labels, is_overruled, keep_latest_labels
 from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Actions, Log
 from nudge_sync.feedback.log.load import load_log
@@ -130,7 +130,8 @@ def build_judgements(log: Log, settings: FeedbackSettings) -> Judgements:
     if not len(log.behaviour):
         return _assemble_judgements(log, label_values, label_values, funnel, only_labels=True)
     estimates = estimate_relevance(log, settings)
-    weights, gains, overruled = _list_behaviour(estimates, labels)
+    label_groups = group_labels(log, labels, estimates.query_groups, settings.merge_cosine)
+    weights, gains, overruled = _list_behaviour(estimates, labels, label_groups)
     is_behaviour_found = (weights.value > 0).any() or gains.select(
         np.isin(gains.search, np.concatenate([labels.search, weights.search]))
     ).value.any()
@@ -190,14 +191,14 @@ def _select_labels(log: Log) -> tuple[Actions, list[FunnelStage]]:
 
 
 def _list_behaviour(
-    estimates: BehaviourEstimates, labels: Actions
+    estimates: BehaviourEstimates, labels: Actions, label_groups: Int32
 ) -> tuple[_PairValues, _PairValues, FunnelStage]:
     """Return the weights and expected gains that behaviour gives where no label overrules it.
 
     The stage counts the pairs with a weight above 0 that a label overrules.
     """
     pairs = estimates.pairs
-    is_free = ~is_overruled(labels, estimates.query_groups, pairs.search, pairs.point)
+    is_free = ~is_overruled(labels, label_groups, estimates.query_groups, pairs.search, pairs.point)
     weights = _PairValues(pairs.search, pairs.point, estimates.weights)
     gains = _PairValues(pairs.search, pairs.point, estimates.expected_gain)
     overruled = count_stage(

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Int32, Int64, pair_key
-from nudge_sync.feedback.log.columns import Actions
+from nudge_sync.base.spooled import read_parts
+from nudge_sync.feedback.clicks.query_groups import group_queries
+from nudge_sync.feedback.log.columns import Actions, Log
 
 
 def keep_latest_labels(labels: Actions) -> Actions:
@@ -18,8 +20,32 @@ def keep_latest_labels(labels: Actions) -> Actions:
     return sorted_labels.select(is_last)
 
 
+def group_labels(log: Log, labels: Actions, query_groups: Int32, min_cosine: float) -> Int32:
+    """Return the query group of each label, (l,), or -1 where its query is in none.
+
+    That is the group of the label's query vector, or of a near one, also where its own search does
+    not count or nobody clicked there.
+    labels: on stored searches.  query_groups: (s,), -1 for searches that do not count.
+    """
+    vector_row = log.searches.vector_row
+    # The last element answers for vector_row -1.
+    leader = np.full(len(log.query_vectors) + 1, -1, np.int32)
+    for part in read_parts(len(query_groups)):
+        is_grouped = query_groups[part] >= 0
+        leader[vector_row[part][is_grouped]] = query_groups[part][is_grouped]
+    label_rows = vector_row[labels.search]
+    leaders = np.unique(leader[leader >= 0])
+    strays = np.unique(label_rows[(label_rows >= 0) & (leader[label_rows] < 0)])
+    # Those that lead come first, so that strays follow them.
+    rows = np.concatenate([leaders, strays]).astype(np.int64)
+    followed = group_queries(log.query_vectors, rows, min_cosine)[len(leaders) :]
+    leader[strays] = np.where(np.isin(followed, leaders), followed, -1)
+    return leader[label_rows]
+
+
 def is_overruled(
     labels: Actions,
+    label_groups: Int32,
     query_groups: Int32,
     search: Int64,
     point: Int64,
@@ -27,10 +53,8 @@ def is_overruled(
     """Return which pairs of a search and a point somebody labelled, (p,): there, or on another
     search of the same query group. Behaviour on these pairs does not count.
 
-    labels: on stored searches.  query_groups: (s,), -1 for searches that do not count.
-    search, point: (p,).
+    label_groups: (l,), as `group_labels` returns them.  query_groups: (s,).  search, point: (p,).
     """
-    label_groups = query_groups[labels.search]
     is_grouped = label_groups >= 0
     labelled_pairs = pair_key(label_groups[is_grouped], labels.point[is_grouped])
     return np.isin(pair_key(query_groups[search], point), labelled_pairs)

@@ -146,6 +146,15 @@ def keep_shown_points(
     return filter_clicks(clicks, was_shown, "showings", "the search did not show that point")
 
 
+def keep_attracting_actions(
+    clicks: ActionSelection, context: ClickContext
+) -> tuple[ActionSelection, StageReport]:
+    """Keep the actions with a weight above 0: a grade of 0 or below takes the others out."""
+    del context
+    attracts = clicks.mark(lambda part: part.weight > 0)
+    return filter_clicks(clicks, attracts, "grades", "a grade of 0 or below attracts nothing")
+
+
 def keep_strongest_actions(
     clicks: ActionSelection, context: ClickContext
 ) -> tuple[ActionSelection, StageReport]:
@@ -171,6 +180,7 @@ STAGES_BEFORE_GROUPING: tuple[ClickStage, ...] = (
     keep_searches_with_vector,
     drop_promoting_searches,
     keep_shown_points,
+    keep_attracting_actions,
     keep_strongest_actions,
 )
 STAGES_AFTER_GROUPING: tuple[ClickStage, ...] = (remove_bots, apply_caps)

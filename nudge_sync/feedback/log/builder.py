@@ -22,7 +22,7 @@ from nudge_sync.base.arrays import Float64, Int32, Int64
 from nudge_sync.base.spooled import SpooledColumn
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.blocks.columns import EventBlock
-from nudge_sync.feedback.log.columns import LABEL_ACTIONS
+from nudge_sync.feedback.log.columns import LABEL_ACTIONS, OPINION_ACTION
 from nudge_sync.feedback.log.id_encoding import (
     IdEncoder,
     IntegerInterner,
@@ -133,40 +133,53 @@ class EventsBuilder:
         self.point.extend(batch.object_id)
         self.session.extend(batch.session_id)
         self.client.extend(batch.client_id)
-        self.weight.extend(self._compute_weights(batch))
+        weights = self._compute_weights(batch)
+        self.weight.extend(weights)
         self.time.extend(batch.timestamp)
         self.rank.extend([position or 0 for position in batch.position])
         is_label = {name: self._is_label(name) for name in set(batch.action_name)}
-        self.is_label.extend(map(is_label.__getitem__, batch.action_name))
+        self.is_label.extend(
+            is_label[name] or (name == OPINION_ACTION and weight <= 0)
+            for name, weight in zip(batch.action_name, weights, strict=True)
+        )
 
-    def count_actions(
-        self, names: Sequence[str], counts: Int64
-    ) -> tuple[Float64, NDArray[np.bool_]]:
-        """Count events by their action; return the weight of each action, NaN where it has none,
-        (a,), and whether it is a label, (a,).
+    def count_actions(self, names: Sequence[str], counts: Int64) -> Float64:
+        """Count events by their action, and return the weight of each action, NaN where it has
+        none, (a,).
         """
         for name, count in zip(names, counts.tolist(), strict=True):
             if count:
                 self.action_counts[name] += count
         weights = np.array([self._action_weights.get(name, nan) for name in names], np.float64)
         self.unweighted_events += int(counts[np.isnan(weights)].sum())
-        is_label = [name in self._action_weights and self._is_label(name) for name in names]
-        return weights, np.array(is_label, np.bool_)
+        return weights
+
+    def mark_labels(
+        self, names: Sequence[str], actions: NDArray[Any], weights: Float64
+    ) -> NDArray[np.bool_]:
+        """Return which events are labels, (n,).
+
+        actions: (n,), rows of `names`, of actions with a weight.  weights: (n,), times the grades.
+        """
+        is_label = np.array([self._is_label(name) for name in names], np.bool_)
+        is_opinion = np.array([name == OPINION_ACTION for name in names], np.bool_)
+        return np.asarray(is_label[actions] | (is_opinion[actions] & (weights <= 0)))
 
     def add_block(self, block: EventBlock) -> None:
         """Take the events of a block as `add_batch` takes them one by one."""
         counts = np.bincount(block.action, minlength=len(block.action_names))
-        weights, is_label = self.count_actions(block.action_names, counts)
-        keep = ~np.isnan(weights)[block.action]
+        action_weights = self.count_actions(block.action_names, counts)
+        keep = ~np.isnan(action_weights)[block.action]
         action = block.action[keep]
+        weights = apply_grades(action_weights[action], block.grade[keep])
         self.search.extend_rows(block.query_ids, block.query[keep])
         self.point.extend_rows(block.point_ids, block.point[keep])
         self.session.extend_rows(block.session_ids, block.session[keep])
         self.client.extend_rows(block.client_ids, block.client[keep])
-        self.weight.extend(apply_grades(weights[action], block.grade[keep]))
+        self.weight.extend(weights)
         self.time.extend(block.time[keep])
         self.rank.extend(block.rank[keep])
-        self.is_label.extend(is_label[action])
+        self.is_label.extend(self.mark_labels(block.action_names, action, weights))
 
     def add_columns(self, columns: EventColumns) -> None:
         """Take events whose actions are counted already and have a weight."""
@@ -191,7 +204,8 @@ class EventsBuilder:
         return list(map(_apply_grade, weights, batch.grade))
 
     def _is_label(self, action: str) -> bool:
-        return action in LABEL_ACTIONS or self._action_weights[action] <= 0
+        """Return whether every event with this action is a label."""
+        return action in LABEL_ACTIONS or self._action_weights.get(action, nan) <= 0
 
 
 def _select(values: Any, mask: NDArray[np.bool_]) -> Any:

@@ -20,6 +20,8 @@ ANONYMOUS = ""
 """The name of a session or client that is not known."""
 LABEL_ACTIONS = frozenset({"relevant", "not_relevant"})
 """Actions that judge a point outright; so does every action with a weight of 0 or below."""
+OPINION_ACTION = "thumb"
+"""What somebody thought of an answer that cites the point: graded 0 or below it is a label, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Actions:
     point: Int32
     """(e,): row of `Log.point_ids`."""
     weight: Float64
-    """(e,): the action's weight times the event's grade."""
+    """(e,): the action's weight times the event's grade. Behaviour of 0 or below attracts nothing,
+    and is not taken for a click."""
     rank: Int32
     """(e,): the rank that the event itself names, 1 for the top; 0 where it names none."""
     time: Float64

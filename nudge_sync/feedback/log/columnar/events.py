@@ -117,22 +117,23 @@ class _EventBatch:
         resolver: PointIdResolver,
     ) -> None:
         """Hand some rows, all of them events, to the builder."""
-        weights, is_label = builder.count_actions(
+        action_weights = builder.count_actions(
             self.action.values, np.bincount(self.action.codes[rows], minlength=len(self.action))
         )
-        rows = rows[~np.isnan(weights[self.action.codes[rows]])]
+        rows = rows[~np.isnan(action_weights[self.action.codes[rows]])]
         action_codes = self.action.codes[rows]
         grades = self.grade.to_numbers(np.nan, np.float64)[self.grade.codes[rows]]
+        weights = apply_grades(action_weights[action_codes], grades)
         builder.add_columns(
             EventColumns(
                 search=self.query_id.encode(rows, encoders.encode_query_ids),
                 point=self.point.encode(rows, lambda ids: encode_points(ids, encoders, resolver)),
                 session=self.session.encode(rows, encoders.sessions.encode),
                 client=self.client.encode(rows, encoders.clients.encode),
-                weight=apply_grades(weights[action_codes], grades),
+                weight=weights,
                 time=self.times[rows],
                 rank=self.position.to_numbers(0, np.int32)[self.position.codes[rows]],
-                is_label=is_label[action_codes],
+                is_label=builder.mark_labels(self.action.values, action_codes, weights),
             )
         )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.settings.feedback import FeedbackSettings
 from tests.support.simulated_clicks import (
     DIMENSION,
     read_click_judgements,
@@ -37,6 +38,34 @@ def test_every_stage_says_what_it_removed(click_log):
     assert stages["showings"].removed == 10
     assert stages["sessions"].removed == 10
     assert (stages["sessions"].kept, stages["belief"].kept) == (10, 10)
+
+
+@pytest.mark.parametrize("grade", [0.0, -1.0])
+def test_a_click_that_is_graded_zero_is_no_click(click_log, grade):
+    """Such as of somebody who came back at once: whoever stayed still counts."""
+    queries, events = click_log
+    before = read_click_judgements(click_log)
+    searches = [record.key for batch in queries.scan() for record in batch]
+    turned_away = [Event(name, "click", 105, grade=grade) for name in searches]
+    events.put([to_event_record(event) for event in turned_away if event.query_id[0] == "5"])
+    after = read_click_judgements(click_log)
+    assert after.weights.tolist() == before.weights.tolist()
+    assert after.expected_gains.gains.tolist() == before.expected_gains.gains.tolist()
+    (stage,) = (stage for stage in after.funnel if stage.name == "grades")
+    assert stage.removed == sum(name[0] == "5" for name in searches)
+
+
+def test_a_thumb_down_is_worth_nothing_to_find(click_log):
+    queries, events = click_log
+    actions = {**FeedbackSettings().actions, "thumb": 1.0}
+    searches = [record.key for batch in queries.scan() for record in batch]
+    thumbs = [Event(name, "thumb", 105, grade=0.0) for name in searches if name[0] == "5"]
+    events.put(list(map(to_event_record, thumbs)))
+    judgements = read_click_judgements(click_log, actions=actions)
+    rows = [row for row, point in enumerate(judgements.point_ids) if point == 105]
+    assert rows
+    assert (judgements.weights[rows] <= 0).all()
+    assert 105 not in judgements.expected_gains.point_ids
 
 
 def test_of_several_actions_on_one_result_the_strongest_counts(click_log):

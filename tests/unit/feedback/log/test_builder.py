@@ -30,6 +30,14 @@ def test_a_grade_multiplies_the_weight_and_never_turns_a_negative_positive():
     assert builder.is_label.tolist() == [0, 0, 0, 1, 1]
 
 
+def test_a_thumb_down_is_a_label_and_a_thumb_up_is_behaviour():
+    builder = EventsBuilder({"thumb": 0.5}, Encoders())
+    given = [{"action_name": "thumb", "grade": grade} for grade in (1, 0.25, 0, -1)]
+    add_events(builder, *given, {"action_name": "thumb"})
+    assert builder.weight.tolist() == [0.5, 0.125, 0, -0.5, 0.5]
+    assert builder.is_label.tolist() == [0, 0, 1, 1, 0]
+
+
 def test_events_without_a_weighted_action_are_counted_and_left_out():
     builder = EventsBuilder({"click": 1.0, "dwell": 0.0}, Encoders())
     add_events(builder, *({"action_name": name} for name in ("hover", "click", "hover", "dwell")))
