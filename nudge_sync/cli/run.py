@@ -104,6 +104,16 @@ def run_on_collections(
     return [result for result, _ in outcomes], max(code for _, code in outcomes)
 
 
+def list_collections(config: Config, collection: str | None) -> list[str]:
+    """Return `collection` alone, or every one of the file where it is None.
+
+    Raises ConfigError that lists the names.
+    """
+    if collection is None:
+        return list(config.collections)
+    return [_select_collection(config, collection)]
+
+
 def _select_collection(
     config: Config, collection: str | None, options: str = "--collection NAME"
 ) -> str:

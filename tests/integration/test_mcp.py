@@ -26,12 +26,17 @@ def workspace(tmp_path_factory) -> Workspace:
     return workspace
 
 
-def talk(workspace: Workspace, story: Callable[[Client], Awaitable[None]], *words: str) -> None:
+def talk(
+    workspace: Workspace,
+    story: Callable[[Client], Awaitable[None]],
+    *words: str,
+    **variables: str,
+) -> None:
     """Start the server as an agent's host does, and let `story` ask it."""
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "nudge_sync", "mcp", *words],
-        env={**os.environ, "NUDGE_SYNC_CONFIG": str(workspace.config_path)},
+        env={**os.environ, "NUDGE_SYNC_CONFIG": str(workspace.config_path), **variables},
     )
 
     async def ask() -> None:
@@ -68,6 +73,11 @@ def test_an_agent_reads_what_the_verbs_print_and_writes_nothing(workspace: Works
         assert (await call(client, "verify"))["as_written"] == 0
         assert await call(client, "log") == []
         assert "nothing was written" not in await fail(client, "apply", collection="docs")
+        for tool in READING:
+            point = {"point": "0"} if tool == "explain" else {}
+            await call(client, tool, collection="docs", **point)
+            said = await fail(client, tool, collection="", **point)
+            assert "no collection ''" in said, tool
         assert "ConfigError" in await fail(client, "plan", collection="--help")
         assert "InputError" in await fail(client, "explain", point="--json")
 
@@ -100,6 +110,23 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
     talk(workspace, story, "--allow-writes")
     assert (workspace.read_vectors() == before).all()
     assert len(workspace.run("log")) == 2
+
+
+@pytest.mark.parametrize("variables", [{}, {"NUDGE_SYNC_COLLECTION": "docs"}])
+def test_a_write_names_its_collection(workspace: Workspace, variables):
+    async def story(client: Client) -> None:
+        for tool in WRITING:
+            reason = {} if tool == "apply" else {"reason": "whatever"}
+            said = await fail(client, tool, collection="", confirm="", **reason)
+            assert "nothing was written: collection has to be" in said, tool
+
+    def read_state() -> tuple[bytes, list[dict[str, Any]], Any]:
+        hold = workspace.run("check")["collections"]["docs"]["hold"]
+        return workspace.read_vectors().tobytes(), workspace.run("log"), hold
+
+    before = read_state()
+    talk(workspace, story, "--allow-writes", **variables)
+    assert read_state() == before
 
 
 def test_a_configuration_that_is_wrong_ends_it_at_once(tmp_path):

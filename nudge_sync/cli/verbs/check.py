@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from nudge_sync.config import Config
 
 
+OneCollectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        envvar="NUDGE_SYNC_COLLECTION",
+        help="Which collection; default: every one of the file.",
+    ),
+]
 MendOption = Annotated[
     bool,
     typer.Option(
@@ -27,18 +35,19 @@ MendOption = Annotated[
 
 def check(
     config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
+    collection: OneCollectionOption = None,
     mend: MendOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Connect, and say what is there and what would be refused."""
-    from nudge_sync.cli.run import open_workspace
+    from nudge_sync.cli.run import list_collections, open_workspace
     from nudge_sync.store.retry import retry_transient
 
     with open_workspace(config) as workspace, show_progress() as progress:
         facts = retry_transient(workspace.database.describe, patience=workspace.config.patience)
         collections = {
             name: _check_or_explain(workspace, name, progress, mend=mend)
-            for name in workspace.config.collections
+            for name in list_collections(workspace.config, collection)
         }
         problems = [
             *_find_serve_problems(workspace.config),

@@ -41,16 +41,18 @@ class VerbRunner:
         self._config = config
         self._lock = Lock()
 
-    def run(self, verb: str, *words: str, collection: str | None = None, point: str = "") -> Any:
+    def run(
+        self, verb: str, *words: str, collection: str | None = None, point: str | None = None
+    ) -> Any:
         """Return the JSON document of a verb.
 
         Raises ToolError where the verb failed and printed nothing but the error. A gate that
         refuses, and a problem that was found, are results like any other.
         """
         # With "=" and "--", nothing that an agent says is taken for an option.
-        selection = [f"--collection={collection}"] if collection else []
+        selection = [] if collection is None else [f"--collection={collection}"]
         arguments = [verb, *words, *selection, f"--config={self._config}", "--json"]
-        if point:
+        if point is not None:
             arguments += ["--", point]
         output = StringIO()
         with self._lock, redirect_stdout(output), suppress(SystemExit):
@@ -74,7 +76,9 @@ def build_server(runner: VerbRunner, *, allow_writes: bool) -> MCPServer:
 
 def _list_reading_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]]]:
     def check(collection: str | None = None) -> dict[str, Any]:
-        """Connect and report: facts of the collection, feedback, ledger, holds, and problems."""
+        """Connect and report: facts of the collection, or of every one where none is named,
+        feedback, ledger, holds, and problems.
+        """
         return {"result": runner.run("check", collection=collection)}
 
     def plan(collection: str | None = None) -> dict[str, Any]:
@@ -129,5 +133,7 @@ def _list_writing_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]
 
 
 def _refuse_unconfirmed(collection: str, confirm: str) -> None:
+    if not collection:
+        raise ToolError("nothing was written: collection has to be a collection's name")
     if confirm != collection:
         raise ToolError(f"nothing was written: confirm has to be {collection!r}")

@@ -16,6 +16,14 @@ def test_a_collection_that_is_not_there_is_a_problem_and_stops_no_other(tmp_path
     assert result["database"]["connector"] == "qdrant-edge"
 
 
+def test_one_collection_can_be_checked_alone(tmp_path):
+    path = str(write_config(tmp_path, "one", "two"))
+    done = invoke("check", "--collection", "two", "--config", path, "--json")
+    assert json.loads(done.stdout)["collections"].keys() == {"two"}
+    refused = invoke("check", "--collection", "three", "--config", path)
+    assert (refused.exit_code, "it has: one, two" in refused.stderr) == (2, True)
+
+
 def test_people_read_the_problems_below_the_facts(tmp_path):
     lines = invoke("check", "--config", str(write_config(tmp_path))).stdout.splitlines()
     assert lines[0].startswith("Qdrant Edge")
