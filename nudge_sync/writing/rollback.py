@@ -88,10 +88,11 @@ def roll_back(
     hold: HoldRequest | None = None,
     progress: Progress = ignore_progress,
 ) -> RollbackReport:
-    """Go back to revision `to`, to the originals, or by default to before the last revision.
+    """Go back to revision `to` (0 for the originals), or by default to before the last revision.
 
     Points that the application re-embedded or deleted since are left alone and named. A revision
     that was left unfinished is what gets undone.
+    originals: goes back to the originals, whatever `to` is.
     overwrite_drifted: only with `originals`, for a collection that was restored from a backup: the
     vectors that nobody knows are taken for older ones of ours, and their points get back the newest
     original that is kept.

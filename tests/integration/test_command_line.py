@@ -176,10 +176,32 @@ def test_at_a_terminal_it_asks(workspace_with_feedback: Workspace):
     assert workspace_with_feedback.read_vectors().tobytes() != before.tobytes()
 
 
-def _run_at_a_terminal(workspace: Workspace, verb: str, answer: str) -> tuple[int, str]:
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ((), "before the last revision"),
+        (("--to", "1"), "revision 1"),
+        (("--to", "0"), "the originals"),
+        (("--originals",), "the originals"),
+    ],
+)
+def test_a_rollback_asks_about_what_it_then_does(words, state, workspace: Workspace):
+    workspace.run("feedback", "import", str(workspace.feedback_path))
+    states = {"the originals": workspace.read_vectors().tobytes()}
+    workspace.run("apply", "--yes")
+    states["revision 1"] = workspace.read_vectors().tobytes()
+    states["before the last revision"] = states["the originals"]
+    code, said = _run_at_a_terminal(workspace, "rollback", *words, answer="y")
+    assert (code, f"Write the vectors of 'docs' back to {state}?" in said) == (0, True), said
+    assert workspace.read_vectors().tobytes() == states[state]
+    hold = workspace.run("check")["collections"]["docs"]["hold"]
+    assert hold["reason"] == f"rolled back to {state}"
+
+
+def _run_at_a_terminal(workspace: Workspace, *words: str, answer: str) -> tuple[int, str]:
     near, far = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "nudge_sync", verb],
+        [sys.executable, "-m", "nudge_sync", *words],
         stdin=far,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -18,7 +18,8 @@ ToOption = Annotated[
     int | None,
     typer.Option(
         envvar="NUDGE_SYNC_ROLLBACK_TO",
-        help="The revision whose vectors come back; default: the one before the last.",
+        help="The revision whose vectors come back, 0: the originals; default: the one before "
+        "the last.",
     ),
 ]
 OriginalsOption = Annotated[
@@ -62,10 +63,7 @@ def rollback(
     if drifted and not originals:
         raise ConfigError("--drifted goes with --originals")
     require_terminal(yes)
-    restored_state = (
-        "the originals" if originals else f"revision {to}" if to else "before the last revision"
-    )
-
+    restored_state = _describe_goal(0 if originals else to)
     request = HoldRequest(by or describe_operator(), reason or f"rolled back to {restored_state}")
 
     def work(job: Job) -> dict[str, Any]:
@@ -83,3 +81,10 @@ def rollback(
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)
     print_and_exit(result, exit_code, as_json)
+
+
+def _describe_goal(to: int | None) -> str:
+    """Name the state to go back to: revision `to`, 0 for the originals, None for the default."""
+    if to is None:
+        return "before the last revision"
+    return f"revision {to}" if to else "the originals"
