@@ -31,6 +31,8 @@ class BackgroundJob:
     title: str
     """What is done, for people, such as "computing a plan"."""
     job_id: str
+    request: Any = None
+    """Who asked for what; None where everybody who asks for this key gets the same."""
     state: JobState = "waiting"
     stage: str = ""
     done: int = 0
@@ -63,9 +65,13 @@ class JobBoard:
         """Whether the console is ending."""
         return self._stop.is_set()
 
-    def start(self, key: JobKey, title: str, work: Callable[[Progress], Any]) -> BackgroundJob:
+    def start(
+        self, key: JobKey, title: str, work: Callable[[Progress], Any], request: Any = None
+    ) -> BackgroundJob:
         """Start `work` unless work with this key waits or runs already; return its job.
 
+        request: is kept with the job. That of the job returned is another where work with this key
+        was started for another one.
         Raises Unreachable while too many wait.
         """
         with self._lock:
@@ -75,7 +81,7 @@ class JobBoard:
                     return job
             if len(pending) >= MAX_WAITING_JOBS:
                 raise Unreachable("too much work waits in the console; try again later")
-            job = BackgroundJob(key, title, secrets.token_urlsafe(9))
+            job = BackgroundJob(key, title, secrets.token_urlsafe(9), request)
             self._jobs[job.job_id] = job
             self._drop_old(job)
         self._executor.submit(self._run, job, work)

@@ -16,6 +16,7 @@ from nudge_sync.console.guards import (
     VisitorDependency,
     describe_form,
 )
+from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
 from nudge_sync.console.work.action_list import ACTIONS, Action, begin_action
@@ -64,7 +65,10 @@ def start_action(
     operator: OperatorDependency,
     form: ProvenForm,
 ) -> Response:
-    """Do what was confirmed, in the background."""
+    """Do what was confirmed, in the background, unless the same is under way for another request.
+
+    Pressing the button twice is one request.
+    """
     _get_action(action_name)
     asked = ActionRequest(
         _identify(request, operator),
@@ -73,6 +77,8 @@ def start_action(
         confirmed=form.get("confirmed", ""),
     )
     job = begin_action(console, action_name, name, asked)
+    if job.request != asked:
+        raise HTTPException(HTTPStatus.CONFLICT, _describe_pending(job))
     return RedirectResponse(f"/c/{name}/work/{job.job_id}", HTTPStatus.SEE_OTHER)
 
 
@@ -101,6 +107,16 @@ def show_work(
 
 def _identify(request: Request, operator: Visitor) -> Actor:
     return Actor(operator.name, request.client.host if request.client else "")
+
+
+def _describe_pending(job: BackgroundJob) -> str:
+    request: ActionRequest = job.request
+    to = f", to {request.to}" if request.to else ""
+    reason = f", because: {request.reason}" if request.reason else ""
+    return (
+        f'"{job.title}" has not ended yet. It was asked for by {request.actor.describe()}{to}'
+        f"{reason}. What you asked for was not begun; look at the collection once this has ended."
+    )
 
 
 def _get_action(name: str) -> Action:

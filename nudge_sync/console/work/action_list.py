@@ -64,9 +64,10 @@ class Action:
 def begin_action(
     console: Console, name: str, collection: str, request: ActionRequest
 ) -> BackgroundJob:
-    """Start the action `name` in the background.
+    """Start the action `name` in the background, and return its job.
 
-    Who asked for it, and what came of it, is logged and kept in the ledger.
+    Who asked for it, and what came of it, is logged and kept in the ledger. While the same action
+    on the collection waits or runs, nothing is started: the job is that one, with its own request.
     """
     action = ACTIONS[name]
     opener, plans = console.opener, console.plans
@@ -87,7 +88,7 @@ def begin_action(
         _log(name, collection, request, "done")
         return summary
 
-    return console.jobs.start((name, collection), f"{action.title}: {collection}", work)
+    return console.jobs.start((name, collection), f"{action.title}: {collection}", work, request)
 
 
 def _run_audited(name: str, context: ActionContext) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.upkeep.audit import read_audit_lines
 from tests.support.console.console_site import (
@@ -12,6 +14,7 @@ from tests.support.console.console_site import (
     post_form,
     roll_back,
 )
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 def test_every_action_leaves_a_line_in_the_ledger(memory_sample, memory_site):
@@ -54,3 +57,32 @@ def test_an_action_that_fails_leaves_a_line_too(memory_sample, memory_site):
     assert (line.action, line.to, line.state, line.revision) == ("rollback", "7", "failed", 0)
     assert "revision 7 is not kept" in line.error
     assert "revision 7 is not kept" in client.get("/c/docs/revisions").text
+
+
+def test_an_action_is_never_taken_for_that_of_somebody_else(memory_sample, memory_site):
+    anna, bob = (memory_site.browse(ACTION_TOKEN, name) for name in ("Anna", "Bob"))
+    path, fields = "/c/docs/do/rollback", {"to": "originals", "reason": "<worse>"}
+    proof, bobs_proof = find_proof(anna.get("/")), find_proof(bob.get("/"))
+    release = Event()
+    memory_site.console.jobs.start(("wait",), "waiting", lambda _: release.wait(TIMEOUT_SECONDS))
+    begun = post_form(anna, path, proof, **fields)
+    # The button, pressed twice.
+    assert post_form(anna, path, proof, **fields).headers["location"] == begun.headers["location"]
+    others = [
+        post_form(bob, path, bobs_proof, **fields),
+        post_form(anna, path, proof, to="1", reason="<worse>"),
+        post_form(anna, path, proof, to="originals", reason="another"),
+    ]
+    for refused in others:
+        assert refused.status_code == 409
+        assert "Roll back: docs" in refused.text
+        assert "Anna in the console, from testclient, to originals" in refused.text
+        assert "because: &lt;worse&gt;" in refused.text
+    release.set()
+    memory_site.wait_for_jobs()
+    roll_back(memory_site, bob, "originals")
+    lines = read_audit_lines(memory_sample.target())
+    assert [(line.by, line.reason) for line in lines] == [
+        ("Anna", "<worse>"),
+        ("Bob", "it looks wrong"),
+    ]
