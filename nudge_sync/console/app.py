@@ -94,8 +94,9 @@ def _add_error_pages(app: FastAPI) -> None:
     @app.exception_handler(SignInNeeded)
     async def ask_to_sign_in(request: Request, _error: Exception) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            wanted = quote(str(request.url.path), safe="/")
-            return RedirectResponse(f"/login?next={wanted}", HTTPStatus.SEE_OTHER)
+            query = f"?{request.url.query}" if request.url.query else ""
+            wanted = quote(request.scope["path"]) + query
+            return RedirectResponse(f"/login?next={quote(wanted)}", HTTPStatus.SEE_OTHER)
         return _render_error(request, HTTPStatus.UNAUTHORIZED, "Sign in first.")
 
     @app.exception_handler(HTTPException)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated, cast
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.responses import RedirectResponse
 
 from nudge_sync.config import Config
 from nudge_sync.console.access import Access
@@ -60,3 +63,8 @@ def check_collection_name(name: str, console: ConsoleDependency) -> str:
 
 
 CollectionName = Annotated[str, Depends(check_collection_name)]
+
+
+def redirect_to_page(name: str, page: str) -> RedirectResponse:
+    """Return what sends a browser on to a page of the collection `name`, such as "plan"."""
+    return RedirectResponse(f"/c/{quote(name, safe='')}/{page}", HTTPStatus.SEE_OTHER)

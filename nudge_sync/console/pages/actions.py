@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from nudge_sync.console.access import Visitor
-from nudge_sync.console.context import CollectionName, ConsoleDependency
+from nudge_sync.console.context import CollectionName, ConsoleDependency, redirect_to_page
 from nudge_sync.console.guards import (
     PROOF_FIELD,
     OperatorDependency,
@@ -79,7 +79,7 @@ def start_action(
     job = begin_action(console, action_name, name, asked)
     if job.request != asked:
         raise HTTPException(HTTPStatus.CONFLICT, _describe_pending(job))
-    return RedirectResponse(f"/c/{name}/work/{job.job_id}", HTTPStatus.SEE_OTHER)
+    return redirect_to_page(name, f"work/{job.job_id}")
 
 
 @actions_router.get("/c/{name}/work/{job_id}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.canary.status import read_status
-from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
+from nudge_sync.console.context import (
+    CollectionName,
+    Console,
+    ConsoleDependency,
+    redirect_to_page,
+)
 from nudge_sync.console.guards import (
     PROOF_FIELD,
     ProvenForm,
@@ -51,7 +55,7 @@ def show_experiment(
 def read_again(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to read the evidence again; nothing is written."""
     _start_reading(console, name)
-    return RedirectResponse(f"/c/{name}/experiment", HTTPStatus.SEE_OTHER)
+    return redirect_to_page(name, "experiment")
 
 
 def _start_reading(console: Console, name: str) -> BackgroundJob:

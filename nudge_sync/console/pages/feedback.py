@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId
 from nudge_sync.console.charts import BarChart, build_day_bars
-from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
+from nudge_sync.console.context import (
+    CollectionName,
+    Console,
+    ConsoleDependency,
+    redirect_to_page,
+)
 from nudge_sync.console.guards import (
     PROOF_FIELD,
     ProvenForm,
@@ -54,7 +57,7 @@ def show_feedback(
 def count_again(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to count the feedback again; nothing is written."""
     _start_counting(console, name)
-    return RedirectResponse(f"/c/{name}/feedback", HTTPStatus.SEE_OTHER)
+    return redirect_to_page(name, "feedback")
 
 
 def _list_points(view: FeedbackView | None) -> list[PointId]:

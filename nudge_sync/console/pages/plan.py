@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId
 from nudge_sync.console.charts import build_angle_histogram
-from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
+from nudge_sync.console.context import (
+    CollectionName,
+    Console,
+    ConsoleDependency,
+    redirect_to_page,
+)
 from nudge_sync.console.guards import (
     PROOF_FIELD,
     ProvenForm,
@@ -75,7 +79,7 @@ def show_plan(
 def compute_plan(name: CollectionName, console: ConsoleDependency, _form: ProvenForm) -> Response:
     """Start to compute a plan in the background; nothing is written."""
     start_plan(console, name)
-    return RedirectResponse(f"/c/{name}/plan", HTTPStatus.SEE_OTHER)
+    return redirect_to_page(name, "plan")
 
 
 def start_plan(console: Console, name: str, path: Path | None = None) -> BackgroundJob:

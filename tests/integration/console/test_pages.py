@@ -196,9 +196,10 @@ def test_no_action_without_the_proof_of_a_page(memory_site, action):
     for proof in ("", "0" * 64, find_proof(other.get("/"))):
         assert post_form(client, path, proof).status_code == 403
     assert jobs.list_jobs() == []
-    headers = {"Origin": "http://evil.example"}
     proof = {"proof": find_proof(client.get("/"))}
-    assert client.post(path, data=proof, headers=headers).status_code == 400
+    for origin in ("http://evil.example", "null", "http://["):
+        headers = {"Origin": origin}
+        assert client.post(path, data=proof, headers=headers).status_code == 400, origin
     headers = {"Sec-Fetch-Site": "cross-site"}
     assert client.post(path, data=proof, headers=headers).status_code == 400
     assert jobs.list_jobs() == []
