@@ -197,7 +197,7 @@ def _acquire(target: Target, seconds: float) -> Lease:
     if current is not None and not _is_free(current):
         raise LeaseHeld(
             f"{current.describe()} works on this collection. Wait, or if that process is gone for "
-            "certain: nudge-sync unlock --force"
+            "certain: `nudge-sync unlock --force`"
         )
     generation = current.generation if current else None
     acquired = now_ms()
@@ -234,7 +234,7 @@ def _read_lease(target: Target) -> Lease | None:
         try:
             return _parse_lease(record, target.ledger_name)
         except DamagedRecord as error:
-            raise DamagedRecord(f"{error}; for the lease: nudge-sync unlock --force") from None
+            raise DamagedRecord(f"{error}; for the lease: `nudge-sync unlock --force`") from None
     return None
 
 

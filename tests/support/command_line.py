@@ -41,6 +41,17 @@ def write_config(folder: Path, *names: str) -> Path:
     return path
 
 
+def find_unknown_words(words: list[str]) -> list[str]:
+    """What the command line would not know of `nudge-sync …`: the verb, or some options."""
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        if not words or words[0] not in command.commands:
+            return words[:1] or ["no verb"]
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    return [word for word in words if word.startswith("-") and word not in known]
+
+
 def list_verbs(group: Any = None, prefix: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
     """The words of each verb, and its command."""
     for name, command in (group or get_command(app)).commands.items():

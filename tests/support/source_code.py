@@ -90,6 +90,18 @@ def list_public_definitions(tree: ast.Module) -> Iterator[str]:
         yield from (name for name in names if not name.startswith("_"))
 
 
+def list_texts(tree: ast.Module) -> Iterator[str]:
+    """Yield each text in the file, with "…" for what an f-string puts in."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)):
+                yield text
+            case ast.JoinedStr(values=parts):
+                yield "".join(
+                    part.value if isinstance(part, ast.Constant) else "…" for part in parts
+                )
+
+
 def list_docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield line and text of each docstring, those of fields and constants too."""
     for node in ast.walk(tree):

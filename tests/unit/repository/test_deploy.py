@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nudge_sync.config import load_config
+from tests.support.command_line import find_unknown_words
+from tests.support.documentation import read_page
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COMPOSE = sorted(DEPLOY.glob("compose.*.yml"))
@@ -66,6 +71,47 @@ def test_the_image_installs_the_releases_that_were_tested() -> None:
     assert set(folders) == {"requirements", "nudge_sync", "connectors"}
     sent = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert {f"!{folder}" for folder in folders} <= set(sent)
+
+
+IN_NO_IMAGE = {
+    # An application's, `evaluate`'s, and this repository's.
+    *("langchain", "llama-index", "report", "beir"),
+    *("all", "test", "docs", "audit", "lint", "hooks"),
+}
+
+
+def test_the_image_can_do_what_the_daemon_may_be_told():
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    [line] = re.findall(r'"\.\[(.+)\$\{EXTRAS:\+,\$EXTRAS\}\]"$', text, re.MULTILINE)
+    assert "\nARG EXTRAS=\n" in text
+    installed = set(line.split(","))
+    files = [path for path in DEPLOY.rglob("*") if path.is_file()]
+    named = {
+        name
+        for path in files
+        for name in re.findall(r'connector = "([\w-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named == {"qdrant", "qdrant-edge", "milvus"} <= installed
+    [choice] = re.findall(r"--build-arg EXTRAS=([\w,-]+)", read_page("docs/kubernetes.md"))
+    project = tomllib.loads(read_page("pyproject.toml"))["project"]
+    assert installed | {*choice.split(",")} | IN_NO_IMAGE == set(project["optional-dependencies"])
+
+
+def test_every_command_names_a_verb_and_options_that_it_has():
+    commands = [
+        shlex.split(line)
+        for path in DEPLOY.rglob("*")
+        if path.is_file()
+        for line in re.findall(
+            r"(?:/bin/|-- |`)nudge-sync ([^`\n]+)", path.read_text(encoding="utf-8")
+        )
+    ]
+    for path in COMPOSE:
+        services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
+        commands.append(services["nudge-sync"]["command"])
+    assert len(commands) >= 4
+    for words in commands:
+        assert not find_unknown_words(words), words
 
 
 def test_the_unit_is_told_to_wait_for_the_batch_in_hand():

@@ -19,6 +19,7 @@ from nudge_sync.feedback.schema.rows import parse_storable_row
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.source import open_feedback_source
+from tests.support.command_line import find_unknown_words
 from tests.support.documentation import (
     PAGES,
     ROOT,
@@ -27,6 +28,7 @@ from tests.support.documentation import (
     list_code,
     read_page,
 )
+from tests.support.source_code import SHIPPED, list_modules, list_texts, parse_module
 
 README = read_page("README.md")
 
@@ -40,21 +42,28 @@ def find_commands(text: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in (*inline, *fenced)]
 
 
-def find_verb(words: list[str]):
-    """Return the command that the words name, and the rest of the words."""
-    command = get_command(app)
-    while words and hasattr(command, "commands") and words[0] in command.commands:
-        command, words = command.commands[words[0]], words[1:]
-    return command, words
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_names_a_verb_and_options_that_it_has(page):
     for words in find_commands(page.read_text(encoding="utf-8")):
-        command, rest = find_verb(words)
-        assert not hasattr(command, "commands") or words == ["VERB"], words
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        assert {word for word in rest if word.startswith("-")} <= known, words
+        assert words == ["VERB"] or not find_unknown_words(words), words
+
+
+def test_every_command_in_a_message_names_a_verb_and_options_that_it_has():
+    commands = [
+        words
+        for path in list_modules(*SHIPPED)
+        for text in list_texts(parse_module(path))
+        for words in find_commands(text)
+    ]
+    commands += [
+        words
+        for path in sorted((ROOT / "nudge_sync" / "console" / "templates").glob("*.j2"))
+        for line in re.findall(r"<code>nudge-sync ([^<]+)</code>", path.read_text("utf-8"))
+        for words in [shlex.split(line)]
+    ]
+    assert len(commands) > 30
+    for words in commands:
+        assert words == ["VERB"] or not find_unknown_words(words), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
