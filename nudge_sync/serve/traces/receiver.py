@@ -131,8 +131,11 @@ class TraceReceiver:
     def _keep_answers(self, spans: Sequence[Span], now: float) -> None:
         if self.settings.cited:
             until = now + self.settings.hold_seconds
-            answers = (span for span in spans if not is_search(span))
-            self._answers.update({span.search_id: (until, span) for span in answers})
+            for span in spans:
+                if not is_search(span):
+                    self._answers[span.search_id] = (until, span)
+                    # One that comes again has just come: it is not the first to be dropped.
+                    self._answers.move_to_end(span.search_id)
         while len(self._answers) > MAX_WAITING_SPANS:
             self._answers.popitem(last=False)
         if len(self._searches) > MAX_WAITING_SPANS:

@@ -73,6 +73,8 @@ class LangfuseExport:
         for path in observations:
             if path.name > state["observations"]:
                 for spans in self._read_spans(path):
+                    # Again: more may have come since than the reader remembers.
+                    reader.learn(spans)
                     yield Page(list(reader.build_search_rows(spans)), format_cursor(state))
                 state["observations"] = path.name
                 yield Page([], format_cursor(state))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,10 @@ from nudge_sync.source.openinference.settings import TraceSettings, compile_expr
 from nudge_sync.source.openinference.spans import Opinion, Span
 
 _MAX_EMBEDDINGS = 10_000
-"""Texts whose vectors are remembered."""
+"""Texts of earlier spans whose vectors are remembered."""
 _MAX_SPANS = 200_000
-"""Spans that an opinion may still be about."""
+"""Earlier spans that an opinion may still be about."""
+_Remembered = TypeVar("_Remembered")
 _GOOD_LABELS = frozenset(
     {"thumbs-up", "thumbs_up", "up", "good", "relevant", "correct", "positive", "yes", "true", "👍"}
 )
@@ -84,25 +85,21 @@ class TraceReader:
         self._cited = compile_expression(self.settings.cited) if self.settings.cited else None
 
     def learn(self, spans: Sequence[Span]) -> None:
-        """Remember spans: their vectors, searches and citations."""
+        """Remember spans: their vectors, searches and citations.
+
+        All of them are remembered until the next call; of earlier ones, those learnt last.
+        """
+        self._forget_oldest()
         for span in spans:
             self._learn_vectors(span)
             search = _Search(span.search_id, self._list_shown(span)) if is_search(span) else None
             if search is not None:
-                known = self._searches.setdefault(span.trace_id, [])
-                if search not in known:
-                    known.append(search)
+                known = self._searches.get(span.trace_id, [])
+                new = [] if search in known else [search]
+                _remember(self._searches, span.trace_id, known + new)
             note = _SpanNote(span.trace_id, search, self._list_cited(span))
-            self._notes[span.span_id] = note
+            _remember(self._notes, span.span_id, note)
             self._learn_answer(note)
-        for remembered, size in (
-            (self._vectors, _MAX_EMBEDDINGS),
-            (self._notes, _MAX_SPANS),
-            (self._answers, _MAX_SPANS),
-            (self._searches, _MAX_SPANS),
-        ):
-            while len(remembered) > size:
-                remembered.popitem(last=False)
 
     def knows_search(self, trace_id: str) -> bool:
         """Return whether a search of this trace was learnt."""
@@ -113,7 +110,10 @@ class TraceReader:
         return _get_text(span) in self._vectors
 
     def build_search_rows(self, spans: Sequence[Span]) -> Iterator[Row]:
-        """Yield the searches among spans that were learnt, and what their answers cite."""
+        """Yield the searches among spans that were learnt, and what their answers cite.
+
+        A search that is forgotten by now comes all the same, without a vector that is too.
+        """
         searches = [span for span in spans if is_search(span)]
         yield from map(self._build_search, searches)
         for span in spans:
@@ -136,17 +136,27 @@ class TraceReader:
             else:
                 yield from self._build_uncited(note, opinion)
 
+    def _forget_oldest(self) -> None:
+        for remembered, size in (
+            (self._vectors, _MAX_EMBEDDINGS),
+            (self._notes, _MAX_SPANS),
+            (self._answers, _MAX_SPANS),
+            (self._searches, _MAX_SPANS),
+        ):
+            while len(remembered) > size:
+                remembered.popitem(last=False)
+
     def _learn_vectors(self, span: Span) -> None:
         for entry in _list_entries(span.get("embedding", "embeddings"), "embedding"):
             text, vector = entry.get("text"), entry.get("vector")
             if isinstance(text, str) and isinstance(vector, (list, tuple)) and vector:
-                self._vectors[text] = np.asarray(vector, dtype=np.float32)
+                _remember(self._vectors, text, np.asarray(vector, dtype=np.float32))
 
     def _learn_answer(self, note: _SpanNote) -> None:
         """Note what an opinion on a whole trace is about: the first span that cites, else any."""
-        known = self._answers.get(note.trace_id)
-        if known is None or (note.cited and not known.cited):
-            self._answers[note.trace_id] = note
+        known = self._answers.get(note.trace_id, note)
+        is_better = note.cited and not known.cited
+        _remember(self._answers, note.trace_id, note if is_better else known)
 
     def _list_shown(self, span: Span) -> tuple[PointId, ...]:
         """Return the ids of a search's documents, best first; () if one of them has none."""
@@ -160,7 +170,8 @@ class TraceReader:
         return tuple(dict.fromkeys(id_ for id_ in listed if _is_point_id(id_)))
 
     def _build_search(self, span: Span) -> Row:
-        note = self._notes[span.span_id]
+        note = self._notes.get(span.span_id)
+        shown = note.search.shown if note and note.search else self._list_shown(span)
         text = _get_text(span)
         row: dict[str, Any] = {
             "type": "search",
@@ -170,8 +181,8 @@ class TraceReader:
             "session": span.get("session", "id"),
             "client": span.get("user", "id"),
         }
-        if note.search is not None and note.search.shown:
-            row["shown"] = list(note.search.shown)
+        if shown:
+            row["shown"] = list(shown)
         if text in self._vectors:
             row["query_vector"] = self._vectors[text]
         return {name: value for name, value in row.items() if value is not None}
@@ -201,6 +212,12 @@ class TraceReader:
                 "action": "uncited_thumb",
                 "time": opinion.time or None,
             }
+
+
+def _remember(remembered: OrderedDict[str, _Remembered], key: str, value: _Remembered) -> None:
+    """Put a value under its key, as the last one to be forgotten."""
+    remembered[key] = value
+    remembered.move_to_end(key)
 
 
 def _build_act(action: str, opinion: Opinion, grade: float) -> _Act:

@@ -8,8 +8,15 @@ from contextlib import closing
 import pytest
 
 from nudge_sync.errors import ConfigError, SourceError
+from nudge_sync.source.langfuse import export
+from nudge_sync.source.openinference import rows
 from nudge_sync.testing.source_conformance import SourceConformance
-from nudge_sync.testing.sources import list_rows, make_searches, select_events
+from nudge_sync.testing.sources import (
+    list_rows,
+    make_searches,
+    select_events,
+    select_searches,
+)
 from tests.support.sources.langfuse.export import WRITERS, LangfuseExportWorld
 from tests.support.sources.langfuse.world import start_langfuse
 
@@ -38,6 +45,16 @@ def test_a_category_is_no_grade_though_it_has_a_number(world):
             events = select_events(list_rows(source.read_pages()))
         thumbs[len(labels)] = [each["grade"] for each in events if each["action"] == "thumb"]
     assert thumbs == {0: [], 1: [2.0]}
+
+
+def test_a_first_export_holds_more_than_is_remembered(world, monkeypatch):
+    monkeypatch.setattr(rows, "_MAX_EMBEDDINGS", 10)
+    monkeypatch.setattr(rows, "_MAX_SPANS", 10)
+    monkeypatch.setattr(export, "_BATCH_ROWS", 10)
+    world.log_searches(make_searches(20, days_ago=1))
+    with closing(world.open()) as source:
+        searches = select_searches(list_rows(source.read_pages()))
+    assert len([row for row in searches if row["query_vector"] is not None]) == 20
 
 
 def test_exports_of_two_projects_are_told_apart(world):

@@ -31,6 +31,7 @@ from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.serve.feedback_api import create_app
 from nudge_sync.serve.feedback_server import serve_feedback_api
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.serve.traces import receiver as receiver_module
 from nudge_sync.serve.traces.api import add_trace_route, release_waiting_searches
 from nudge_sync.serve.traces.receiver import open_receivers
 from nudge_sync.settings.feedback import FeedbackSettings
@@ -139,6 +140,34 @@ def test_spans_of_a_trace_that_come_apart_are_joined(sample, order):
         searches, events = receiver.read()
     assert searches["wings"].vector.argmax() == 3
     assert [event["object_id"] for event in events] == [3]
+
+
+def test_an_answer_that_is_sent_again_waits_as_one_that_has_just_come(sample, monkeypatch):
+    monkeypatch.setattr(receiver_module, "MAX_WAITING_SPANS", 10)
+    request = build_request([make_search("wings")])
+    answer = select_spans(request, "chain")
+    with serve_traces(sample, {}) as receiver:
+        receiver.send(answer)
+        receiver.send(copy_spans(answer, 9, first=1))
+        receiver.send(answer)
+        receiver.send(copy_spans(answer, 1, first=10))
+        receiver.send(select_spans(request, "embedding"))
+        receiver.send(select_spans(request, "retriever"))
+        _, events = receiver.read()
+    assert [event["object_id"] for event in events] == [3]
+
+
+def copy_spans(
+    request: ExportTraceServiceRequest, count: int, first: int
+) -> ExportTraceServiceRequest:
+    """A message with so many copies of its span, each of a trace of its own."""
+    copies = ExportTraceServiceRequest()
+    copies.CopyFrom(request)
+    [span] = copies.resource_spans[0].scope_spans[0].spans
+    copies.resource_spans[0].scope_spans[0].spans.extend([span] * (count - 1))
+    for number, each in enumerate(copies.resource_spans[0].scope_spans[0].spans, first):
+        each.trace_id, each.span_id = number.to_bytes(16, "big"), number.to_bytes(8, "big")
+    return copies
 
 
 def test_a_search_whose_vector_does_not_come_is_embedded_after_a_while(sample):
