@@ -62,7 +62,11 @@ class LangfuseExport:
         """See `FeedbackSource.read_pages`."""
         state = parse_cursor(cursor, _BEGINNING)
         observations = self._list_files("observations_v2")
-        scores = [path for path in self._list_files("scores") if path.name > state["scores"]]
+        # The files of an export have one name, and come in any order: scores wait for observations.
+        newest = max((path.name for path in observations), default="")
+        scores = [
+            path for path in self._list_files("scores") if state["scores"] < path.name <= newest
+        ]
         reader = TraceReader(self._settings)
         oldest = time.time() - self._settings.lookback_days * DAY_SECONDS
         for path in observations:

@@ -46,7 +46,7 @@ class TraceServerSettings(TraceSettings):
     """What is said of every server that lists spans by time."""
 
     settle_minutes: Annotated[float, Field(ge=0)] = 15.0
-    """How long after it began a span may still come to be stored."""
+    """How long after it began a span may still come to be stored; opinions wait as long for it."""
     lookback_days: Annotated[float, Field(ge=0)] = 7.0
     """How far back opinions are listed again, for those that came or changed late."""
     history_days: Annotated[float, Field(gt=0)] = 90.0
@@ -135,9 +135,14 @@ class TraceServerSource:
     def _read_opinions(
         self, reader: TraceReader, read_up_to: float, now: float
     ) -> Iterator[tuple[list[Row], float]]:
-        """Yield what came or changed since `read_up_to`, oldest first, and when its newest did."""
+        """Yield what came or changed since `read_up_to`, oldest first, and when its newest did.
+
+        An opinion may be stored before the trace that it is on, and then comes to nothing: it is
+        handed over again until that trace has had its time to come.
+        """
         days = self._settings.lookback_days if read_up_to else self._settings.history_days
-        since = read_up_to - OVERLAP_SECONDS
+        settle_seconds = self._settings.settle_minutes * MINUTE_SECONDS
+        since = read_up_to - settle_seconds - OVERLAP_SECONDS
         start = now - days * DAY_SECONDS
         listed = self._server.list_opinions(min(start, since) if read_up_to else start, now)
         new = sorted(

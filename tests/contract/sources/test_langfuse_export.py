@@ -13,12 +13,13 @@ from nudge_sync.source.openinference import rows
 from nudge_sync.testing.source_conformance import SourceConformance
 from nudge_sync.testing.sources import (
     list_rows,
+    make_opinions,
     make_searches,
     select_events,
     select_searches,
 )
 from tests.support.sources.langfuse.export import WRITERS, LangfuseExportWorld
-from tests.support.sources.langfuse.world import start_langfuse
+from tests.support.sources.langfuse.world import LangfuseWorld, start_langfuse
 
 
 @pytest.fixture(params=WRITERS)
@@ -45,6 +46,22 @@ def test_a_category_is_no_grade_though_it_has_a_number(world):
             events = select_events(list_rows(source.read_pages()))
         thumbs[len(labels)] = [each["grade"] for each in events if each["action"] == "thumb"]
     assert thumbs == {0: [], 1: [2.0]}
+
+
+def test_scores_wait_for_the_observations_of_their_export(world):
+    # Langfuse writes the files of an export at once, and the smaller one is there first.
+    [search] = make_searches(1, days_ago=1)
+    LangfuseWorld.log_searches(world, [search])
+    LangfuseWorld.log_opinions(world, make_opinions([search]))
+    world.export()
+    *_, path = sorted((world.folder / "project" / "observations_v2").iterdir())
+    whole = path.rename(world.folder / path.name)
+    with closing(world.open()) as source:
+        early = list(source.read_pages())
+        whole.rename(path)
+        late = list_rows(source.read_pages(early[-1].cursor))
+    assert list_rows(early) == []
+    assert len(select_events(late)) == 1
 
 
 def test_a_first_export_holds_more_than_is_remembered(world, monkeypatch):
