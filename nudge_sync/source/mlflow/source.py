@@ -82,6 +82,7 @@ class MlflowSource:
     def read_pages(self, cursor: str = "") -> Iterator[Page]:
         """See `FeedbackSource.read_pages`."""
         state = parse_cursor(cursor, _BEGINNING)
+        now = time.time()
         experiment_id = self._find_experiment()
         reader = TraceReader(self._settings)
         newest = state["opinions"]
@@ -89,7 +90,7 @@ class MlflowSource:
             for rows, moment in self._read_late_opinions(reader, experiment_id, state):
                 newest = max(newest, moment)
                 yield Page(rows, format_cursor(state))
-        settled = int((time.time() - self._settings.settle_minutes * MINUTE_SECONDS) * 1000)
+        settled = int((now - self._settings.settle_minutes * MINUTE_SECONDS) * 1000)
         for infos in self._list_infos(experiment_id, state["began"]):
             spans, opinions = self._read_traces(infos)
             reader.learn(spans)
@@ -98,7 +99,8 @@ class MlflowSource:
             began = min(settled, int(parse_time(infos[-1]["request_time"]) * 1000))
             state = {**state, "began": max(state["began"], began)}
             yield Page(rows, format_cursor(state))
-        yield Page([], format_cursor({**state, "opinions": newest}))
+        # Not by a clock that is ahead: what comes until then would not be seen.
+        yield Page([], format_cursor({**state, "opinions": min(newest, now)}))
 
     def _find_experiment(self) -> str:
         path = "/api/2.0/mlflow/experiments/get-by-name"
