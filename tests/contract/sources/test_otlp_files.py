@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from nudge_sync.errors import ConfigError, SourceError
+from nudge_sync.source import MAX_CURSOR_LENGTH
 from nudge_sync.source.openinference.files import OtlpFileSource, open_otlp_files
 from nudge_sync.testing.source_conformance import SourceConformance
 from nudge_sync.testing.sources import freeze, list_rows, make_searches, select_searches
@@ -93,6 +94,78 @@ def test_a_file_that_shrank_is_read_from_its_beginning(world):
         world.path.write_bytes(b"")
         world.log_searches(make_searches(1, days_ago=1, first=9))
         assert [row["text"] for row in list_rows(source.read_pages(cursor))] == ["question 9"]
+
+
+def read_texts(source: OtlpFileSource, cursor: str = "") -> tuple[list[str], str]:
+    """The texts of the searches that a fetch brings, and where the next one goes on."""
+    pages = list(source.read_pages(cursor))
+    return [row["text"] for row in list_rows(pages)], pages[-1].cursor if pages else cursor
+
+
+# A renamed file comes before or after the one that takes its name.
+@pytest.mark.parametrize("prefix", ["a-", "z-"])
+@pytest.mark.parametrize("more", [1, 200])
+def test_a_file_that_is_rotated_is_read_on_and_the_next_one_from_its_beginning(world, prefix, more):
+    searches = make_searches(20 + more, days_ago=1)
+    with closing(open_otlp_files({"path": world.path.parent})) as source:
+        world.log_searches(searches[:5])
+        texts, cursor = read_texts(source)
+        world.log_searches(searches[5:10])
+        world.path.rename(world.path.with_name(prefix + world.path.name))
+        # More than was read of the file before it.
+        world.log_searches(searches[10:])
+        late, cursor = read_texts(source, cursor)
+        assert read_texts(source, cursor)[0] == []
+    assert len(texts) == 5
+    assert sorted(late) == sorted(search.text for search in searches[5:])
+
+
+def test_a_file_that_is_copied_and_emptied_is_read_from_its_beginning(world):
+    searches = make_searches(20, days_ago=1)
+    with closing(open_otlp_files({"path": world.path.parent})) as source:
+        world.log_searches(searches[:5])
+        _, cursor = read_texts(source)
+        world.path.with_name("copy" + world.path.suffix).write_bytes(world.path.read_bytes())
+        world.path.write_bytes(b"")
+        world.log_searches(searches[5:])
+        late, _ = read_texts(source, cursor)
+    assert late == [search.text for search in searches[5:]]
+
+
+def test_a_cursor_does_not_grow_with_files_that_are_gone(world):
+    searches = make_searches(30, days_ago=1)
+    with closing(open_otlp_files({"path": world.path.parent})) as source:
+        cursor = ""
+        for number, search in enumerate(searches):
+            world.log_searches([search])
+            rotated = world.path.with_name(f"{number}-{world.path.name}")
+            world.path.rename(rotated)
+            texts, cursor = read_texts(source, cursor)
+            assert texts == [search.text]
+            rotated.unlink()
+    assert len(cursor) < 100
+
+
+def test_as_many_files_as_a_cursor_has_room_for(world):
+    for number, search in enumerate(make_searches(300, days_ago=1)):
+        world.log_searches([search])
+        world.path.rename(world.path.with_name(f"{number}-{world.path.name}"))
+    with closing(open_otlp_files({"path": world.path.parent})) as source:
+        texts, cursor = read_texts(source)
+        assert len(texts) == 300
+        assert len(cursor) <= MAX_CURSOR_LENGTH
+        assert read_texts(source, cursor)[0] == []
+        world.path.touch()
+        with pytest.raises(SourceError, match="301 files"):
+            source.describe()
+
+
+def test_a_cursor_by_the_names_of_files_has_them_read_again(world):
+    world.log_searches(make_searches(3, days_ago=1))
+    with closing(world.open()) as source:
+        texts, cursor = read_texts(source, json.dumps({"read": {world.path.name: 10}}))
+        assert len(texts) == 3
+        assert read_texts(source, cursor)[0] == []
 
 
 def test_a_folder_is_read_file_by_file(tmp_path):
