@@ -146,12 +146,15 @@ def _drop_hole(field: str, value: Any) -> Any:
     return None if type(value) is float and value != value else value  # noqa: PLR0124
 
 
-def _unwrap(value: dict[str, Any]) -> Any:
-    """Return the value in MongoDB's extended JSON, and any other object as it is."""
-    if len(value) == 1:
-        for key in _EXTENDED_JSON:
-            if key in value:
-                return value[key]
+def _unwrap(value: Any) -> Any:
+    """Return the value in MongoDB's extended JSON, however often it is wrapped, and anything else
+    as it is.
+    """
+    while type(value) is dict and len(value) == 1:
+        [(key, content)] = value.items()
+        if key not in _EXTENDED_JSON:
+            break
+        value = content
     return value
 
 

@@ -37,6 +37,10 @@ ROWS = {
         {"query_id": {"$oid": "a"}, "time": {"$date": "2026-01-01"}},
         {"query_id": "a", "time": "2026-01-01"},
     ),
+    "mongodb, canonical": (
+        {"query_id": "a", "time": {"$date": {"$numberLong": "1777626015000"}}},
+        {"query_id": "a", "time": "1777626015000"},
+    ),
     "score": ({"qid": "a", "docid": 1, "score": 2}, {"query_id": "a", "point": 1, "grade": 2}),
     "score of an action": (
         {"qid": "a", "docid": 1, "score": 2, "action": "click"},
