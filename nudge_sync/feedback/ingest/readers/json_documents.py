@@ -15,6 +15,9 @@ from nudge_sync.feedback.schema.values import BadRow
 
 _PART_SIZE = 2**18
 _BLANKS = " \t\r\n"
+_MAX_TOKEN_PART = 12
+"""Most characters that a part of a number, a literal or an escaped character can have before it
+is known to be one."""
 
 
 def read_json_documents(stream: BufferedReader) -> Iterator[RawRow]:
@@ -88,8 +91,8 @@ class _Text:
         while True:
             try:
                 value, end = json.JSONDecoder().raw_decode(self._text, self._start)
-            except json.JSONDecodeError:
-                if not self._read_more(size):
+            except json.JSONDecodeError as error:
+                if not self._may_be_cut_off(error) or not self._read_more(size):
                     raise
             else:
                 # A number may go on in the next part.
@@ -98,6 +101,12 @@ class _Text:
                     self.count += 1
                     return value
             size *= 2
+
+    def _may_be_cut_off(self, error: json.JSONDecodeError) -> bool:
+        """Return whether a value may be wrong only because the text read so far ends in it."""
+        # A string holds no line break, so that one without an end is found within its line.
+        is_open_string = error.msg.startswith("Unterminated string")
+        return is_open_string or error.pos >= len(self._text) - _MAX_TOKEN_PART
 
     def detach(self) -> None:
         """Leave the stream below open."""
