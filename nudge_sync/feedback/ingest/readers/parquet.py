@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,17 @@ def _read_batch(batch: Any, arrow: Any) -> Iterator[Mapping[str, Any] | BadRow]:
     columns = [_to_seconds(column, arrow) for column in batch.columns]
     batch = arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
     try:
-        yield from batch.to_pylist()
+        rows = batch.to_pylist()
     except (ValueError, OverflowError):
-        for row in range(batch.num_rows):
-            yield _read_row(batch.slice(row, 1))
+        rows = [_read_row(batch.slice(row, 1)) for row in range(batch.num_rows)]
+    decimals = {field.name for field in batch.schema if "decimal" in str(field.type)}
+    for row in rows:
+        if not isinstance(row, BadRow):
+            row |= {name: _replace_decimals(row[name]) for name in decimals}
+        yield row
 
 
-def _read_row(batch: Any) -> Mapping[str, Any] | BadRow:
+def _read_row(batch: Any) -> dict[str, Any] | BadRow:
     try:
         row: dict[str, Any] = batch.to_pylist()[0]
     except UnicodeDecodeError as error:
@@ -77,6 +82,19 @@ def _read_row(batch: Any) -> Mapping[str, Any] | BadRow:
     except (ValueError, OverflowError) as error:
         return BadRow("wrong type", f"a moment that Python cannot hold: {error}")
     return row
+
+
+def _replace_decimals(value: Any) -> Any:
+    """Return a value with the numbers of a DECIMAL column, also in lists and structs, as integers
+    where they are whole, and else as floats.
+    """
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_replace_decimals(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _replace_decimals(entry) for key, entry in value.items()}
+    return value
 
 
 def _to_seconds(column: Any, arrow: Any) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -196,6 +197,31 @@ def test_parquet_knows_moments_of_every_unit(tmp_path, destination, unit, zone):
     assert report.rejected == 0
     timestamps = [event["timestamp"] for event in read_documents(destination.events)]
     assert timestamps == [1_700_000_000.0, 0.0]
+
+
+def test_parquet_knows_decimals_of_every_scale(tmp_path, destination):
+    large = 10**30 + 1
+    columns = {
+        "query_id": pa.array([7, large], pa.decimal128(38, 0)),
+        "point_id": pa.array([1, 2], pa.decimal128(38, 9)),
+        "grade": pa.array([Decimal("1.5"), 2], pa.decimal128(10, 2)),
+        "time": pa.array([1_700_000_000, None], pa.decimal256(60, 0)),
+    }
+    lists = {
+        "query_id": ["q"],
+        "query_vector": pa.array([[Decimal("0.5"), 0, 0, 1]], pa.list_(pa.decimal128(38, 9))),
+        "shown": pa.array([[{"id": 3}]], pa.list_(pa.struct({"id": pa.decimal128(38, 0)}))),
+    }
+    for name, table in (("events", columns), ("searches", lists)):
+        pq.write_table(pa.table(table), tmp_path / name)
+        report = import_rows([open_source(tmp_path / name)], destination)
+        assert report.rejected == 0
+    events = sorted(read_documents(destination.events), key=lambda event: event["object_id"])
+    assert [event["query_id"] for event in events] == ["7", str(large)]
+    assert [(event["object_id"], event["grade"]) for event in events] == [(1, 1.5), (2, 2.0)]
+    assert [event["timestamp"] for event in events] == [1_700_000_000.0, 0.0]
+    search = destination.queries.kept["q"]
+    assert (search.document["shown"], search.vector.tolist()) == ([3], [0.5, 0.0, 0.0, 1.0])
 
 
 BAD_PARQUET = {
