@@ -22,6 +22,7 @@ from nudge_sync.feedback.ingest.text_files import refuse_pipe
 from nudge_sync.feedback.schema.rows import (
     get_query_id,
     get_query_text,
+    has_event_fields,
     has_vector,
     is_search_without_vector,
 )
@@ -71,11 +72,12 @@ def join_query_vectors(
     """Return the rows of all `sources`, where a search without a vector takes one of `query_files`.
 
     It takes the vector of its id, or else of its text. A search that has neither there is a bad
-    row, or with `keep_unmatched` stays without a vector. A query that an event names, by id or by
-    text, and that no row logs as a search, becomes a search with its vector and text alone, after
-    all other rows; it replaces none that was logged before. refuse_unknown_queries: make an event
-    whose query is not in `query_files` a bad row. Reading raises InputError as
-    `QueryVectorFiles.load` does.
+    row, or with `keep_unmatched` stays without a vector. The row of an event makes a search too, if
+    it says what was shown, or has the query's text and no row before it told of that query. Any
+    other query that an event names, and that no row makes a search, becomes one with its vector
+    and text alone, after all other rows; it replaces none that was logged before.
+    refuse_unknown_queries: make an event whose query is not in `query_files` a bad row. Reading
+    raises InputError as `QueryVectorFiles.load` does.
     """
 
     def read_rows() -> Iterator[SourceRow]:
@@ -105,7 +107,7 @@ class _Join:
     refuse_unknown_queries: bool
     index_by_key: Mapping[str, int] = field(init=False)
     logged: set[str] = field(default_factory=set)
-    """Ids of the queries that some row logs as a search, as far as they have a vector here."""
+    """Ids of the queries that some row makes a search."""
     named: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Id of a query that events name -> row of `matrix`, and the text of the query."""
 
@@ -113,36 +115,41 @@ class _Join:
         self.index_by_key = {key: index for index, key in enumerate(self.query_ids)}
 
     def add_vector(self, row: SourceRow) -> SourceRow:
-        """Return a row with the vector of its query, if it is a search without one."""
-        if isinstance(row.content, BadRow):
+        """Return a row with the vector of its query, if it makes a search and has none."""
+        content = row.content
+        if isinstance(content, BadRow):
             return row
         try:
-            query_id, text = get_query_id(row.content), get_query_text(row.content)
+            query_id, text = get_query_id(content), get_query_text(content)
         except BadRow:
             # The import names it.
             return row
         index = self.index_by_key.get(query_id)
         index = self.index_by_key.get(text) if index is None else index
-        if not is_search_without_vector(row.content):
-            is_unknown = self._track_event(row.content, query_id, text, index)
-            return replace(row, content=_UNKNOWN_QUERY) if is_unknown else row
-        if index is None:
-            return row if self.keep_unmatched else replace(row, content=_UNKNOWN_QUERY)
-        self.logged.add(query_id)
-        vector = np.asarray(self.matrix[index])
-        return replace(row, content={**row.content, "query_vector": vector})
-
-    def _track_event(
-        self, content: Mapping[str, Any], query_id: str, text: str, index: int | None
-    ) -> bool:
-        """Remember the query of a row, and return whether the row is to be refused for it."""
         if has_vector(content):
             self.logged.add(query_id)
         elif index is None:
-            return self.refuse_unknown_queries
+            return replace(row, content=_UNKNOWN_QUERY) if self._is_refused(content) else row
+        elif self._makes_search(content, query_id, text):
+            self.logged.add(query_id)
+            vector = np.asarray(self.matrix[index])
+            return replace(row, content={**content, "query_vector": vector})
         else:
             self.named.setdefault(query_id, (index, text))
-        return False
+        return row
+
+    def _is_refused(self, content: Mapping[str, Any]) -> bool:
+        """Return whether a row is to be refused if there is no vector for its query."""
+        if is_search_without_vector(content):
+            return not self.keep_unmatched
+        return self.refuse_unknown_queries
+
+    def _makes_search(self, content: Mapping[str, Any], query_id: str, text: str) -> bool:
+        """Return whether a row logs its search, or is an event that tells of it something new."""
+        if content.get("type") == "event":
+            return False
+        is_new = bool(text) and query_id not in self.logged
+        return is_new or bool(content.get("shown")) or not has_event_fields(content)
 
     def build_missing_searches(self, source: str) -> Iterator[SourceRow]:
         """Yield searches for the queries that events alone name."""

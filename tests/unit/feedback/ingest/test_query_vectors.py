@@ -1,11 +1,14 @@
 """Searches and events joined with query vectors from a file."""
 
 import numpy as np
+import pytest
 
+from nudge_sync.feedback.embedding.embedder import Embedder
+from nudge_sync.feedback.embedding.rows import embed_source
 from nudge_sync.feedback.ingest.formats import open_source
 from nudge_sync.feedback.ingest.importer import import_rows
 from nudge_sync.feedback.ingest.query_vectors import join_query_vectors
-from tests.support.feedback_files import read_documents, write_lines, write_parquet
+from tests.support.feedback_files import DIMENSION, read_documents, write_lines, write_parquet
 
 HEADER = "query_id,point_id,action,position,time,grade,session,client"
 CLICK = "q1,7,click,2,1700000000,,s1,c1"
@@ -107,3 +110,33 @@ def test_a_search_without_a_vector_is_named(tmp_path, destination, query_files):
     report = import_rows([join_query_vectors([open_source(path)], query_files)], destination)
     assert report.lines == {"unknown query": [f"{path}:1"], "not JSON": [f"{path}:2"]}
     assert (report.events, report.searches) == (1, 1)
+
+
+CLICK_LOG = [
+    {
+        "query_id": "q1", "query": "delta wings", "shown": [7, 8, 9], "session": "s1",
+        "client": "c1", "time": 1_700_000_000 + point, "action": "click", "point": point,
+    }
+    for point in (7, 9)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("without", [(), ("shown",), ("query",), ("shown", "session", "time")])
+def test_a_row_for_each_click_tells_of_its_search_however_it_gets_its_vector(
+    tmp_path, destination, query_files, without
+):
+    rows = [{name: row[name] for name in row if name not in without} for row in CLICK_LOG]
+    path = write_lines(tmp_path / "log.jsonl", *rows)
+    report = import_rows([join_query_vectors([open_source(path)], query_files)], destination)
+    assert (report.searches, report.events, report.rejected) == (1, 2, 0)
+    document = destination.queries.kept["q1"].document
+    assert document["text"] == rows[0].get("query", "")
+    assert document["shown"] == rows[0].get("shown", [])
+    assert document["timestamp"] == rows[0].get("time", 0.0)
+    assert (document["session_id"], document["client_id"]) == (rows[0].get("session", ""), "c1")
+    if "query" in rows[0]:
+        model = Embedder("model:embed", lambda texts: np.eye(len(texts), DIMENSION))
+        destination.queries.kept.clear()
+        import_rows([embed_source(open_source(path), model)], destination)
+        embedded = destination.queries.kept["q1"].document
+        assert document == {name: embedded[name] for name in document}
