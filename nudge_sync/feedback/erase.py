@@ -10,8 +10,9 @@ from typing import Any
 from nudge_sync.connector import Record, Records, Scalar, Where
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.log.external import FeedbackRecords
+from nudge_sync.feedback.schema.moments import parse_timestamp
 from nudge_sync.feedback.schema.records import VECTOR_DIGEST_FIELD
-from nudge_sync.feedback.schema.values import BadRow, parse_timestamp
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.store import erasure
 from nudge_sync.store.feedback.block_store import drop_blocks
 from nudge_sync.store.target import Target

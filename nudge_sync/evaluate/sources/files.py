@@ -21,8 +21,9 @@ from nudge_sync.evaluate.task import (
 )
 from nudge_sync.feedback.ingest.formats import open_labels
 from nudge_sync.feedback.log.columns import LABEL_ACTIONS
+from nudge_sync.feedback.schema.moments import parse_timestamp
 from nudge_sync.feedback.schema.rows import get_query_id
-from nudge_sync.feedback.schema.values import BadRow, parse_grade, parse_point_id, parse_timestamp
+from nudge_sync.feedback.schema.values import BadRow, parse_grade, parse_point_id
 from nudge_sync.solve.problem import Similarity
 
 

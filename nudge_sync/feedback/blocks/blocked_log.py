@@ -23,7 +23,7 @@ from nudge_sync.feedback.blocks.time_ranges import (
     list_early_ranges,
     list_time_ranges,
 )
-from nudge_sync.feedback.schema.values import END_OF_TIME
+from nudge_sync.feedback.schema.moments import END_OF_TIME
 from nudge_sync.store.feedback.block_store import BlockDraft, BlockKind, BlockStore
 from nudge_sync.store.feedback.stamped_records import SETTLING_MS
 from nudge_sync.store.ledger import now_ms

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nudge_sync.connector import Records, Where
-from nudge_sync.feedback.schema.values import END_OF_TIME
+from nudge_sync.feedback.schema.moments import END_OF_TIME
 from nudge_sync.store.feedback.stamped_records import EARLIEST_STAMP, STORED_AT_FIELD
 from nudge_sync.store.schema import BlockHead
 

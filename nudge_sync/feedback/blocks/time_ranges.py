@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nudge_sync.connector import Records, Where
-from nudge_sync.feedback.schema.values import END_OF_TIME
+from nudge_sync.feedback.schema.moments import END_OF_TIME
 
 EARLIEST_DATED = 1.0
 """Seconds since 1970; a time below it means undated."""

@@ -17,6 +17,7 @@ from nudge_sync.feedback.log.columnar.events import TableEvents
 from nudge_sync.feedback.log.columnar.searches import TableSearches
 from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.columnar.vectors import refuse_vector_sizes
+from nudge_sync.feedback.schema.moments import parse_past_timestamp
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.records import (
     VECTOR_DIGEST_FIELD,
@@ -26,7 +27,7 @@ from nudge_sync.feedback.schema.records import (
     to_search_record,
 )
 from nudge_sync.feedback.schema.rows import parse_row
-from nudge_sync.feedback.schema.values import BadRow, parse_past_timestamp
+from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.settings.feedback import EventLog, SearchLog
 from nudge_sync.settings.log_place import LogPlace
 

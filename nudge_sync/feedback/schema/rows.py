@@ -11,6 +11,7 @@ from typing import Any
 from nudge_sync.connector import PointId
 from nudge_sync.errors import InputError
 from nudge_sync.feedback.schema.exposure import Exposure, parse_exposure
+from nudge_sync.feedback.schema.moments import parse_past_timestamp
 from nudge_sync.feedback.schema.records import (
     MAX_DOCUMENT_BYTES,
     Event,
@@ -21,7 +22,6 @@ from nudge_sync.feedback.schema.values import (
     BadRow,
     check_encodable,
     parse_grade,
-    parse_past_timestamp,
     parse_point_id,
     parse_point_ids,
     parse_position,

@@ -1,43 +1,25 @@
-"""Single values of feedback rows: moments, numbers, ids and lists of ids, however written."""
+"""Single values of feedback rows: numbers, ids and lists of ids, however written."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from ast import literal_eval
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32
 from nudge_sync.connector import PointId
 from nudge_sync.errors import InputError
-from nudge_sync.store.schema import LAST_MOMENT
 
 MAX_GRADE = 1e6
 """Largest magnitude of a grade."""
 MAX_POSITION = 1_000_000
-MILLISECONDS_THRESHOLD = 1e11
-"""A timestamp from here on is in milliseconds since 1970; in seconds this is the year 5138."""
-MICROSECONDS_THRESHOLD = float(LAST_MOMENT)
-"""The first moment that is none in milliseconds; in microseconds it lies in 1978."""
-NANOSECONDS_THRESHOLD = 1000 * MICROSECONDS_THRESHOLD
-"""The first moment that is none in microseconds."""
-END_OF_TIME = LAST_MOMENT / 1000
-"""Seconds since 1970."""
-MAX_CLOCK_SKEW = 86_400.0
-"""Seconds that a moment may lie ahead of this machine's clock."""
 _ID_LIMIT = 2**64
 _DECIMAL = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-_EPOCH = re.compile(r"[0-9]{9,19}(\.[0-9]*)?")
-_COMPACT_MOMENT = re.compile(r"(19|20)[0-9]{12}")
-_ZONE_NAME = re.compile(r"\s*(UTC|GMT)$")
-_LOG_MOMENT = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:")
 OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
 """Where an entry of a list of ids is an object, the keys that may hold its id, likeliest first."""
 _LIST_SEPARATORS = re.compile(r"\s*[|;,]\s*|\s+")
@@ -85,79 +67,6 @@ def _to_number_array(value: Any) -> NDArray[Any]:
         return np.array(value, dtype=np.float64)
     except OverflowError:
         raise BadRow("not finite", "the query vector holds a number too large") from None
-
-
-def parse_timestamp(value: Any) -> float:
-    """Return `value` in seconds since 1970, or 0 for None.
-
-    value: seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by their size,
-    as a number or a text; or a text in ISO 8601, in UTC if it names no zone, or as in an e-mail or
-    a web server's log. Eight digits are a day. Raises BadRow for anything else and outside the
-    years 1970 to 9999.
-    """
-    if value is None:
-        return 0.0
-    try:
-        number = _parse_moment(value.strip()) if isinstance(value, str) else _scale(float(value))
-    except (ValueError, TypeError, OverflowError):
-        raise BadRow("unparsable time", "seconds since 1970 or ISO 8601 is expected") from None
-    if isinstance(value, bool) or not 0 <= number < END_OF_TIME:
-        raise BadRow("unparsable time", "outside the years 1970 to 9999")
-    return number
-
-
-def parse_past_timestamp(value: Any) -> float:
-    """Return what `parse_timestamp` does. Raises BadRow also over a day ahead of the clock."""
-    moment = parse_timestamp(value)
-    # Behaviour ages from the newest search on: one in the future would make all other old.
-    if moment > time.time() + MAX_CLOCK_SKEW:
-        raise BadRow("unparsable time", "more than a day ahead of this machine's clock")
-    return moment
-
-
-def parse_past_timestamps(numbers: Float64) -> tuple[Float64, NDArray[np.bool_]]:
-    """Return what `parse_past_timestamp` does for each number, (n,), and which are a time, (n,)."""
-    divisors = np.select(
-        [
-            numbers < MILLISECONDS_THRESHOLD,
-            numbers < MICROSECONDS_THRESHOLD,
-            numbers < NANOSECONDS_THRESHOLD,
-        ],
-        [1.0, 1e3, 1e6],
-        1e9,
-    )
-    times = numbers / divisors
-    latest = time.time() + MAX_CLOCK_SKEW
-    return times, (times >= 0) & (times < END_OF_TIME) & (times <= latest)
-
-
-def _scale(number: float) -> float:
-    """Return a time since 1970 in seconds, whose unit its magnitude tells."""
-    if number < MILLISECONDS_THRESHOLD:
-        return number
-    if number < MICROSECONDS_THRESHOLD:
-        return number / 1e3
-    return number / (1e6 if number < NANOSECONDS_THRESHOLD else 1e9)
-
-
-def _parse_moment(text: str) -> float:
-    if _COMPACT_MOMENT.fullmatch(text):
-        return _to_utc_seconds(datetime.strptime(text, "%Y%m%d%H%M%S"))  # noqa: DTZ007
-    if _EPOCH.fullmatch(text):
-        return _scale(float(text))
-    if _LOG_MOMENT.match(text):
-        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").timestamp()
-    try:
-        return _to_utc_seconds(datetime.fromisoformat(_ZONE_NAME.sub("+00:00", text)))
-    except ValueError:
-        if text[4:5] == "/" == text[7:8]:
-            return _parse_moment(text.replace("/", "-"))
-        # As in "Fri, 01 May 2026 09:00:00 GMT".
-        return _to_utc_seconds(parsedate_to_datetime(text))
-
-
-def _to_utc_seconds(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def parse_number(value: Any, name: str) -> float:

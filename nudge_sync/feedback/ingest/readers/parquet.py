@@ -12,7 +12,8 @@ from nudge_sync.feedback.ingest.readers.delimited import check_columns
 from nudge_sync.feedback.ingest.readers.json_lines import format_row
 from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
 from nudge_sync.feedback.ingest.text_files import refuse_pipe
-from nudge_sync.feedback.schema.values import MILLISECONDS_THRESHOLD, BadRow
+from nudge_sync.feedback.schema.moments import MILLISECONDS_THRESHOLD
+from nudge_sync.feedback.schema.values import BadRow
 
 _BATCH_SIZE = 1000
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from nudge_sync.feedback.log.columnar.column_types import Column, quote_text
-from nudge_sync.feedback.schema.values import (
+from nudge_sync.feedback.schema.moments import (
+    CALENDAR_NUMBERS,
     MICROSECONDS_THRESHOLD,
     MILLISECONDS_THRESHOLD,
     NANOSECONDS_THRESHOLD,
@@ -42,6 +43,9 @@ def build_time_condition(column: Column, start: float) -> str:
     ranges = [
         f"({sql} >= {int(max(low, start * factor))} AND {sql} < {int(high)})"
         for factor, low, high in _UNITS
+    ]
+    ranges += [
+        f"({sql} >= {int(low)} AND {sql} < {int(high)})" for low, high, _ in CALENDAR_NUMBERS
     ]
     newest = f"{sql} >= {int(max(NANOSECONDS_THRESHOLD, start * _NANOSECONDS))}"
     return f"({sql} IS NULL OR {sql} < 1 OR {' OR '.join(ranges)} OR {newest})"

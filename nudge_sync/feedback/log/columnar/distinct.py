@@ -10,12 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
-from nudge_sync.feedback.schema.values import (
-    BadRow,
-    parse_past_timestamp,
-    parse_past_timestamps,
-    parse_text,
-)
+from nudge_sync.feedback.schema.moments import parse_past_timestamp, parse_past_timestamps
+from nudge_sync.feedback.schema.values import BadRow, parse_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The SQL that gives each mapped column as text, a number or a list, whatever its type is.
 
 Only the type is changed here. What a value means, and whether it is one at all, is decided by the
-parsers of `nudge_sync.feedback.schema.values`, as for every other row.
+parsers in `nudge_sync.feedback.schema`, as for every other row.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from nudge_sync.errors import ConfigError
 from nudge_sync.feedback.log.columnar.column_types import Column, Kind, find_kind, quote_name
-from nudge_sync.feedback.schema.values import MILLISECONDS_THRESHOLD, OBJECT_ID_KEYS
+from nudge_sync.feedback.schema.moments import MILLISECONDS_THRESHOLD
+from nudge_sync.feedback.schema.values import OBJECT_ID_KEYS
 
 _TEXT, _NUMBER = "VARCHAR", "DOUBLE"
 _SQL_TYPE_OF_ID: dict[Kind, str] = {

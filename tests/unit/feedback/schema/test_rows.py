@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from nudge_sync.feedback.schema.fields import normalise_row
+from nudge_sync.feedback.schema.moments import parse_timestamp
 from nudge_sync.feedback.schema.rows import (
     is_search_without_vector,
     parse_json_row,
     parse_row,
     parse_storable_row,
 )
-from nudge_sync.feedback.schema.values import MAX_GRADE, MAX_POSITION, BadRow, parse_timestamp
+from nudge_sync.feedback.schema.values import MAX_GRADE, MAX_POSITION, BadRow
 from nudge_sync.store.schema import LAST_MOMENT
 from tests.support.feedback_files import DIMENSION, EVENT, SEARCH
 

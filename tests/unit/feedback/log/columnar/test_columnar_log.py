@@ -83,17 +83,24 @@ SHOWN = {
     ),
 }
 MOMENTS = ["2026-05-01 09:00:00.123456", "2001-01-01", "1960-01-01", "9000-01-01", "infinity"]
+CALENDAR_NUMBERS = [20260501, 202605010900, 20260501090000, 20010101, 20261301]
 TIMES = {
     "DOUBLE": holes(
         st.sampled_from([0.0, 1.5, NOW - 5e8, NOW + 0.25, NOW * 1e3, NOW * 1e6, NOW * 1e9]),
         math.nan,
         -1.0,
         1e30,
+        20260501.0,
+        20261301.0,
     ),
-    "BIGINT": holes(st.sampled_from([0, NOW, NOW * 1000, NOW * 10**6, NOW * 10**9, -1])),
+    "BIGINT": holes(
+        st.sampled_from([0, NOW, NOW * 1000, NOW * 10**6, NOW * 10**9, -1, *CALENDAR_NUMBERS])
+    ),
     "UBIGINT": holes(st.sampled_from([0, NOW, 2**64 - 1])),
     "VARCHAR": holes(
-        st.sampled_from([str(NOW), f"{NOW}000", "2026-05-01T09:00:00+02:00", "soon", *MOMENTS]), ""
+        st.sampled_from([str(NOW), f"{NOW}000", "2026-05-01T09:00:00+02:00", "soon", *MOMENTS]),
+        "",
+        *map(str, CALENDAR_NUMBERS),
     ),
     "TIMESTAMP": holes(st.sampled_from(MOMENTS)),
     "TIMESTAMPTZ": holes(st.sampled_from(MOMENTS)),

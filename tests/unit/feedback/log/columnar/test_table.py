@@ -106,6 +106,21 @@ def test_only_row_groups_of_the_time_asked_for_are_read(target: Target, tmp_path
     assert len(load_log(feedback.queries, feedback.events, settings, DIMENSION).behaviour) == 1
 
 
+@pytest.mark.parametrize("type_", ["BIGINT", "DOUBLE", "VARCHAR"])
+def test_a_number_that_is_a_day_is_asked_for_as_one(target: Target, tmp_path: Path, type_: str):
+    days = [20260501, 202605010900, 20260501090000, 20010101]
+    rows = [("q1", 3, day) for day in days]
+    types = {"query id": "VARCHAR", "doc": "INTEGER", "at": type_}
+    write_table(tmp_path / "log.parquet", "t", types, rows)
+    fields = {"query_id": "query id", "point": "doc", "time": "at"}
+    settings = FeedbackSettings(
+        events=EventLog(**fields, files=str(tmp_path / "log.parquet")), history_days=5000
+    )
+    feedback = open_feedback(target, settings)
+    log = load_log(feedback.queries, feedback.events, settings, DIMENSION)
+    assert log.behaviour.time.tolist() == [1_777_593_600.0, 1_777_626_000.0, 1_777_626_000.0]
+
+
 def test_without_duckdb_the_message_says_what_to_install(tmp_path: Path):
     program = """
 import sys
