@@ -76,6 +76,31 @@ def find_kind(type_: Any) -> Kind:
     return _KIND_BY_ID.get(type_.id, "other")
 
 
+def build_json_type(type_: Any) -> str:
+    """Return the SQL of the type as which a column of JSON files is to be read.
+
+    type_: what DuckDB takes the column for. It guesses that from the first rows: it takes ids for
+    UUIDs and days, large integers for floats, and rounds later fractions to integers. Objects keep
+    their fields, so that these are found by name; all in them stays as it is written.
+    """
+    kind = find_kind(type_)
+    if kind == "struct":
+        fields = [f"{quote_name(name)} {build_json_type(of)}" for name, of in type_.children]
+        return f"STRUCT({', '.join(fields)})"
+    if kind == "map":
+        return f"MAP(VARCHAR, {build_json_type(dict(type_.children)['value'])})"
+    return "JSON"
+
+
+def extract_json_text(sql: str) -> str:
+    """Return the SQL of the text of a JSON value: a string without quotes, 7 and 7.0 alike."""
+    text = f"json_extract_string({sql}, '$')"
+    return (
+        f"CASE json_type({sql}) WHEN 'DOUBLE' THEN regexp_replace({text}, '[.]0$', '') "
+        f"ELSE {text} END"
+    )
+
+
 def find_table_column(columns: Mapping[str, Any], path: str, setting: str, place: str) -> Column:
     """Return the column of that name, or the field that the dots in `path` lead to.
 

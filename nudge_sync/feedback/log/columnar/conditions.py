@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from nudge_sync.feedback.log.columnar.column_types import Column, quote_text
+from nudge_sync.feedback.log.columnar.column_types import Column, extract_json_text, quote_text
 from nudge_sync.feedback.schema.moments import (
     CALENDAR_NUMBERS,
     MICROSECONDS_THRESHOLD,
@@ -53,7 +53,11 @@ def build_time_condition(column: Column, start: float) -> str:
 
 def build_name_condition(column: Column, names: Collection[str]) -> str:
     """Return a condition for the rows that hold one of some names; "" where there is none."""
-    if column.kind not in {"integer", "wide", "text"}:
+    if column.kind == "json":
+        name = extract_json_text(column.sql)
+    elif column.kind in {"integer", "wide", "text"}:
+        name = f"CAST({column.sql} AS VARCHAR)"
+    else:
         return ""
     literals = ", ".join(map(quote_text, sorted(names)))
-    return f"CAST({column.sql} AS VARCHAR) IN ({literals})" if names else "FALSE"
+    return f"{name} IN ({literals})" if names else "FALSE"

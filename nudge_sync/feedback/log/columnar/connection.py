@@ -9,7 +9,7 @@ from typing import Any
 
 from nudge_sync.base.threads import count_cores
 from nudge_sync.errors import ConfigError, DatabaseError
-from nudge_sync.feedback.log.columnar.column_types import quote_name, quote_text
+from nudge_sync.feedback.log.columnar.column_types import build_json_type, quote_name, quote_text
 from nudge_sync.settings.log_place import LogPlace, find_reader
 
 _MAX_THREADS = 4
@@ -83,10 +83,21 @@ def _open_relation(connection: Any, place: LogPlace) -> str:
             _give_s3_secret(connection)
         reader = find_reader(patterns[0])
         listed = ", ".join(map(quote_text, patterns))
-        return f"read_{reader}([{listed}], {_OPTIONS[reader]})"
+        arguments = f"[{listed}], {_OPTIONS[reader]}"
+        if reader == "json":
+            arguments += f", columns = {_list_json_types(connection, arguments)}"
+        return f"read_{reader}({arguments})"
     kind = ", TYPE postgres" if "://" in place.database else ""
     connection.execute(f"ATTACH {quote_text(place.database)} AS log (READ_ONLY{kind})")
     return ".".join(["log", *map(quote_name, place.table.split("."))])
+
+
+def _list_json_types(connection: Any, arguments: str) -> str:
+    """Return the columns of JSON files and their types, as an argument of `read_json`."""
+    guess = connection.sql(f"SELECT * FROM read_json({arguments}) LIMIT 0")  # noqa: S608
+    columns = zip(guess.columns, guess.types, strict=True)
+    types = [f"{quote_text(name)}: {quote_text(build_json_type(of))}" for name, of in columns]
+    return f"{{{', '.join(types)}}}"
 
 
 def _give_s3_secret(connection: Any) -> None:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nudge_sync.errors import ConfigError
-from nudge_sync.feedback.log.columnar.column_types import Column, Kind, find_kind, quote_name
+from nudge_sync.feedback.log.columnar.column_types import (
+    Column,
+    Kind,
+    extract_json_text,
+    find_kind,
+    quote_name,
+)
 from nudge_sync.feedback.schema.moments import MILLISECONDS_THRESHOLD
 from nudge_sync.feedback.schema.values import OBJECT_ID_KEYS
 
@@ -42,7 +48,7 @@ def build_expression(role: str, column: Column, setting: str) -> str:
 
 def _cast(column: Column, sql_types: dict[Kind, str]) -> str | None:
     if column.kind == "json":
-        return f"json_extract_string({column.sql}, '$')"
+        return extract_json_text(column.sql)
     sql_type = sql_types.get(column.kind)
     return sql_type and f"CAST({column.sql} AS {sql_type})"
 
@@ -66,6 +72,11 @@ def _build_position(column: Column) -> str | None:
 def _build_grade(column: Column) -> str | None:
     if column.kind == "boolean":
         return f"CAST(CAST({column.sql} AS TINYINT) AS {_NUMBER})"
+    if column.kind == "json":
+        return (
+            f"CASE CAST({column.sql} AS {_TEXT}) WHEN 'true' THEN '1' WHEN 'false' THEN '0' "
+            f"ELSE {extract_json_text(column.sql)} END"
+        )
     return _cast(column, _SQL_TYPE_OF_NUMBER)
 
 
@@ -84,17 +95,15 @@ def _build_point(column: Column) -> str | None:
     if column.kind == "json":
         return (
             f"CASE json_type({column.sql}) "
-            f"WHEN 'ARRAY' THEN json_extract_string({column.sql}, '$[*]') "
+            f"WHEN 'ARRAY' THEN [{_extract_json_id('o')} FOR o IN CAST({column.sql} AS JSON[])] "
             f"WHEN 'NULL' THEN NULL "
-            f"ELSE [json_extract_string({column.sql}, '$')] END"
+            f"ELSE [{extract_json_text(column.sql)}] END"
         )
     return _build_id_list(column) if column.kind == "list" else _cast(column, _SQL_TYPE_OF_ID)
 
 
 def _build_shown(column: Column) -> str | None:
-    if column.kind == "list":
-        return _build_id_list(column)
-    return f"CAST({column.sql} AS {_TEXT})" if column.kind in {"text", "json"} else None
+    return _build_id_list(column) if column.kind == "list" else _cast(column, {"text": _TEXT})
 
 
 def _build_id_list(column: Column) -> str | None:
@@ -116,13 +125,28 @@ def _build_id_list(column: Column) -> str | None:
     return f"[coalesce({values}) FOR o IN {column.sql}]"
 
 
+def _extract_json_id(sql: str) -> str:
+    """Return the SQL of an id in JSON; of an object the one that it has under a usual name."""
+    ids = ", ".join(f"json_extract_string({sql}, '$.{key}')" for key in OBJECT_ID_KEYS)
+    return (
+        f"CASE json_type({sql}) WHEN 'OBJECT' THEN coalesce({ids}) "
+        f"ELSE {extract_json_text(sql)} END"
+    )
+
+
 def find_kind_of(fields: dict[str, object], key: str) -> Kind | None:
     """Return the kind of a field, or None where there is none of that name."""
     return find_kind(fields[key]) if key in fields else None
 
 
 def _build_vector(column: Column) -> str | None:
-    if column.kind in {"text", "json"}:
+    if column.kind == "json":
+        text = f"json_extract_string({column.sql}, '$')"
+        return (
+            f"CASE json_type({column.sql}) WHEN 'VARCHAR' THEN TRY_CAST({text} AS {_NUMBER}[]) "
+            f"ELSE TRY_CAST({column.sql} AS {_NUMBER}[]) END"
+        )
+    if column.kind == "text":
         return f"TRY_CAST({column.sql} AS {_NUMBER}[])"
     if column.kind != "list" or find_kind(column.element) not in {"integer", "wide", "float"}:
         return None
