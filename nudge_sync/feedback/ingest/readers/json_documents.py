@@ -37,7 +37,7 @@ def _list_rows(value: Any) -> list[Any]:
     if not isinstance(value, dict):
         return [BadRow("not JSON", "an object is expected")]
     rows = expand_document(value)
-    return unwrap_document(value) if rows is None else rows
+    return list(unwrap_document(value)) if rows is None else rows
 
 
 def _read_values(stream: BufferedReader) -> Iterator[Any]:

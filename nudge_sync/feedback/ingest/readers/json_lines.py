@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedReader
 from typing import Any
 
@@ -38,7 +38,7 @@ def is_bulk_action(row: Mapping[str, Any]) -> bool:
     return name in BULK_ACTIONS and isinstance(value, dict)
 
 
-def unwrap_document(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def unwrap_document(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any] | BadRow]:
     """Return the rows in one JSON object: mostly itself.
 
     OpenSearch wraps a document in `_source`, and in a bulk update in `doc`; the action lines of
@@ -59,15 +59,30 @@ def unwrap_document(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [row] if name is None else _read_rating_list(row, name)
 
 
-def _read_rating_list(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return a row for each rating of a query that has them as a list, or as point -> grade."""
+def _read_rating_list(row: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any] | BadRow]:
+    """Return a row for each rating of a query that has them as a list, or as point -> grade.
+
+    A list of numbers may be points, or the grades of another list.
+    """
     query = {key: value for key, value in row.items() if key != name}
     ratings = row[name]
     if isinstance(ratings, dict):
         return [{**query, "point": point, "grade": grade} for point, grade in ratings.items()]
     if all(isinstance(rating, dict) for rating in ratings):
         return [query | _name_point(rating) for rating in ratings]
+    rivals = [key for key, value in query.items() if _may_be_graded(value, ratings)]
+    if rivals:
+        graded = f'"{name}": {{point: grade}}'
+        detail = f"{name!r} may hold points or the grades of {rivals[0]!r}: write {graded}"
+        return [BadRow("wrong type", detail)]
     return [{**query, "relevant": ratings}]
+
+
+def _may_be_graded(value: Any, numbers: Sequence[Any]) -> bool:
+    """Return whether `numbers` may be the grades of a list of ids."""
+    are_numbers = all(isinstance(number, (int, float)) for number in numbers)
+    is_list = isinstance(value, list) and len(value) == len(numbers) > 0
+    return are_numbers and is_list and not any(isinstance(entry, float) for entry in value)
 
 
 def _name_point(rating: dict[str, Any]) -> dict[str, Any]:

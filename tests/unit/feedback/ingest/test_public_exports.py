@@ -237,3 +237,17 @@ def test_scores_of_traces_are_about_no_query_and_no_point(tmp_path, name):
     lines: Sequence[str] = TRACES[name]
     with pytest.raises(InputError, match="a column query_id is expected, the columns are"):
         try_import(write(tmp_path / "scores.csv", *lines))
+
+
+@pytest.mark.parametrize("documents", [[3, 4], ["a", "b"]])
+def test_numbers_beside_a_list_of_as_many_ids_may_be_points_or_grades(tmp_path, documents):
+    row = {"query": "red shoes", "docs": documents, "relevance": [1, 2]}
+    trial = try_import(write(tmp_path / "lists.jsonl", row))
+    assert trial.events == []
+    assert "may hold points or the grades of" in str(trial.report)
+
+
+def test_numbers_beside_other_lists_are_points(tmp_path):
+    row = {"query": "red shoes", "tags": ["new"], "scores": [0.5, 1.5], "relevance": [11, 12]}
+    trial = try_import(write(tmp_path / "lists.jsonl", row))
+    assert [event[2] for event in trial.events] == [11, 12]
