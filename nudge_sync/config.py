@@ -95,7 +95,7 @@ class ScheduleSettings(Section):
     """When the daemon runs a cycle: by `cron` or `every`; with neither, never."""
 
     cron: str | None = None
-    """Five fields, as in crontab(5): minute, hour, day, month, weekday."""
+    """Five fields, as in crontab(5): minute, hour, day, month, weekday (0 and 7 are Sunday)."""
     every: str | None = None
     """An interval, such as 30m, 6h, 1d or 1d12h."""
     spread: str | None = None

@@ -13,10 +13,9 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEve
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from nudge_sync.base.times import parse_duration
+from nudge_sync.base.times import build_cron_trigger, parse_duration
 from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.jobs.fair_pool import FairExecutor
@@ -90,7 +89,7 @@ def build_cycle_trigger(settings: ScheduleSettings, collection: str) -> BaseTrig
     that is restarted more often than that would otherwise never run.
     """
     if settings.cron:
-        return CronTrigger.from_crontab(settings.cron, timezone=settings.timezone)
+        return build_cron_trigger(settings.cron, settings.timezone)
     interval_seconds = parse_duration(settings.every or "")
     start = _EPOCH + timedelta(seconds=compute_offset(settings, collection))
     return IntervalTrigger(seconds=interval_seconds, start_date=start, timezone=settings.timezone)
