@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -70,13 +70,8 @@ class Shield:
                 await PlainTextResponse(text, 500)(scope, receive, send_with_headers)
 
     def _find_refusal(self, request: Request) -> str:
-        """Return why the request is not answered, "" where it is.
-
-        A page of another site whose name is pointed at this machine sends that name as the host.
-        """
-        host = _parse_host(request.headers)
-        hosts = {"localhost", *(name.lower() for name in self._list_hosts())}
-        if not (_is_address(host) or host in hosts):
+        """Return why the request is not answered, "" where it is."""
+        if not is_known_host(request.headers.get("host", ""), self._list_hosts()):
             return "this name is not among serve.console_hosts"
         if request.method not in _SAFE_METHODS and not _is_same_origin(request.headers):
             return "the form comes from another site"
@@ -89,11 +84,16 @@ def _add_headers(headers: MutableHeaders, path: str) -> None:
     headers["Cache-Control"] = "max-age=3600" if path.startswith(STATIC_PREFIX) else "no-store"
 
 
-def _parse_host(headers: Headers) -> str:
+def is_known_host(header: str, names: Iterable[str] = ()) -> bool:
+    """Return whether a Host header has an IP address, localhost or one of `names`.
+
+    A page of another site whose name is pointed at this machine sends that name as the host.
+    """
     try:
-        return (urlsplit(f"//{headers.get('host', '')}").hostname or "").lower()
+        host = (urlsplit(f"//{header}").hostname or "").lower()
     except ValueError:
-        return ""
+        return False
+    return host in {"localhost", *(name.lower() for name in names)} or _is_address(host)
 
 
 def _is_address(host: str) -> bool:

@@ -16,6 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
+from nudge_sync.console.shield import is_known_host
 from nudge_sync.errors import InputError, NudgeSyncError
 from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind, parse_body
 from nudge_sync.feedback.ingest.importer import RowsRefused
@@ -24,7 +25,7 @@ from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.serve.docs_page import render_docs
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.openapi import describe_route
-from nudge_sync.serve.probes import is_authorised
+from nudge_sync.serve.probes import TOKEN_VARIABLE, is_authorised
 from nudge_sync.serve.prometheus import PrometheusMetrics
 
 MAX_BODY_BYTES = 16 * 2**20
@@ -159,7 +160,17 @@ def _add_route(app: FastAPI, context: _Context, kind: RowKind, path: str) -> Non
 
 
 def check_token(request: Request, token: str) -> None:
-    """Raise HTTPException unless a request bears the token, where there is one."""
+    """Raise HTTPException unless a request bears the token, where there is one.
+
+    Without one, a request has to name this machine by an address or as localhost: a browser that
+    shows a page of another site names that site.
+    """
+    if not token and not is_known_host(request.headers.get("host", "")):
+        raise HTTPException(
+            HTTPStatus.FORBIDDEN,
+            "without a token, only requests to an IP address or to localhost are answered; "
+            f"set {TOKEN_VARIABLE} in the daemon's environment, and send it, to use another name",
+        )
     if not is_authorised(token, request.headers.get("authorization", "")):
         raise HTTPException(
             HTTPStatus.UNAUTHORIZED, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}

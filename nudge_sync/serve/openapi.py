@@ -52,6 +52,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "stored; counts, and with partial=true the rows refused"},
     400: {"description": "not JSON, or no collection chosen"},
     401: {"description": "a bearer token is needed"},
+    403: {"description": "no token is set, and the host is neither an IP address nor localhost"},
     404: {"description": "no such collection"},
     408: {"description": "the body took too long; send smaller batches"},
     413: {"description": "too many bytes or rows"},
@@ -68,7 +69,7 @@ _RANKING_RESPONSES: dict[int | str, dict[str, Any]] = {
     422: {"description": "a field is missing or wrong"},
     500: {"description": "the search failed; the daemon's log says why"},
     503: {"description": "the database is busy or away; search by yourself"},
-    **{status: _RESPONSES[status] for status in (400, 401, 404, 408, 413, 415)},
+    **{status: _RESPONSES[status] for status in (400, 401, 403, 404, 408, 413, 415)},
 }
 
 
@@ -103,7 +104,7 @@ def describe_trace_route() -> dict[str, Any]:
         200: {"description": "taken; partial_success says how many searches were not, and why"},
         400: {"description": "not OTLP, not gzip, or no collection chosen"},
         503: _RESPONSES[503],
-        **{status: _RESPONSES[status] for status in (401, 404, 408, 413)},
+        **{status: _RESPONSES[status] for status in (401, 403, 404, 408, 413)},
         415: {"description": "neither " + " nor ".join(types)},
     }
     return {"responses": responses, "openapi_extra": {"requestBody": body}}

@@ -76,7 +76,7 @@ def feedback_schema(sample):
     add_experiment_routes(app, service, "")
     takes_traces = {"docs": FeedbackSettings(traces=TraceIntakeSettings())}
     add_trace_route(app, open_receivers(importer, takes_traces))
-    description = TestClient(app).get("/openapi.json").json()
+    description = TestClient(app, base_url="http://localhost").get("/openapi.json").json()
     # Protobuf is not generated; that it may be anything is tested beside its reader.
     traces = description["paths"]["/v1/traces"]["post"]["requestBody"]["content"]
     del traces["application/x-protobuf"]
@@ -136,4 +136,4 @@ def test_the_console_answers_whatever_is_sent(console, console_schema) -> None:
 
 
 def test_the_feedback_api_answers_whatever_is_sent(feedback_schema) -> None:
-    send_requests(feedback_schema, lambda case: case.call())
+    send_requests(feedback_schema, lambda case: case.call(base_url="http://localhost"))

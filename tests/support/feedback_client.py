@@ -52,7 +52,7 @@ class FeedbackClient:
         """Send a batch without its body, which the API then waits for."""
         connection = self.connect_silently()
         connection.sendall(
-            b"POST /v1/events HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+            b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"
         )
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")

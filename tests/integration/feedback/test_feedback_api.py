@@ -17,6 +17,7 @@ from tests.support.feedback_client import (
     TIMEOUT_SECONDS,
     VECTOR,
     FeedbackClient,
+    count_batches,
     count_stored,
     serve_feedback,
 )
@@ -100,6 +101,23 @@ def test_a_page_in_a_browser_cannot_post_to_it(sample_collection):
             client.call("/v1/searches", body, Content_Type="application/json; charset=utf-8")[0]
             == 200
         )
+
+
+def test_a_name_that_is_pointed_at_this_machine_is_not_answered_without_a_token(sample_collection):
+    body = json.dumps(SEARCH).encode()
+    metrics = PrometheusMetrics()
+    with serve_feedback(sample_collection, metrics=metrics) as client:
+        name = f"evil.example:{client.port}"
+        for path in ("/v1/searches", "/v1/events", "/openapi.json", "/docs"):
+            sent = None if path in {"/openapi.json", "/docs"} else body
+            status, answer, _ = client.call(path, sent, Host=name, Origin=f"http://{name}")
+            assert (status, "NUDGE_SYNC_TOKEN" in answer["detail"]) == (403, True)
+        for host in (f"localhost:{client.port}", f"[::1]:{client.port}", "10.0.0.7"):
+            assert client.call("/v1/searches", body, Host=host)[0] == 200
+    assert count_stored(sample_collection) == (1, 0)
+    assert count_batches(metrics) == {"403": 1, "200": 3}
+    with serve_feedback(sample_collection, "s3cret") as client:
+        assert client.call("/v1/searches", body, Host="nudge-sync:9465")[0] == 200
 
 
 def test_words_that_know_no_case(sample_collection):
