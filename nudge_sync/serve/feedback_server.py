@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.feedback_api import DEFAULT_LIMITS, Limits
+from nudge_sync.serve.probes import get_address_family
 
 
 @contextmanager
@@ -81,9 +82,11 @@ def _build_connection_class(max_connections: int) -> type[H11Protocol]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = get_address_family(host)
+    # An IPv6 server on all addresses takes IPv4 too, as that of the probes does.
+    dual_stack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=dual_stack)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such host"
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,8 +105,17 @@ def serve_endpoints(host: str, port: int, endpoints: ProbeEndpoints) -> Iterator
         thread.join()
 
 
+def get_address_family(host: str) -> socket.AddressFamily:
+    """Return the kind of socket that listens on a host: IPv6 for its addresses, else IPv4."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = get_address_family(address[0])
+        super().__init__(address, handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore the error: a client that went away is nothing to report."""

@@ -73,3 +73,12 @@ def test_the_answers_come_over_http_until_the_end():
             pass
     with pytest.raises(OSError, match="refused"):
         urlopen(f"{url}/healthz")
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_ipv6_address_can_be_listened_on(host):
+    with (
+        serve_endpoints(host, 0, make_endpoints()) as port,
+        urlopen(f"http://[::1]:{port}/healthz"),
+    ):
+        pass
