@@ -47,14 +47,30 @@ _SECRET_KEYS = frozenset(
 
 
 def read_secret(variable: str, file: Path | None, option: str) -> str:
-    """Return the secret in the environment variable, else in the file, else "".
+    """Return the secret in the environment variable, else in the file, else "", without line ends.
 
     option: the key of the TOML file that names the file, for messages.
     Raises ConfigError where the file cannot be read, is not one line of text, or can be read or
     written by anybody but its owner.
     """
-    value = os.environ.get(variable, "")
+    value = os.environ.get(variable, "").strip("\r\n")
     return value or (_read_secret_file(file.expanduser(), option) if file is not None else "")
+
+
+def read_token(variable: str, file: Path | None, option: str) -> str:
+    """Return the token that requests have to bear, from where `read_secret` finds it; else "".
+
+    option: the key of the TOML file that names the file, for messages.
+    Raises ConfigError as `read_secret` does, and for a token that no request could bear.
+    """
+    token = read_secret(variable, file, option)
+    if not (token.isascii() and token.isprintable()) or token != token.strip():
+        raise ConfigError(
+            f"{variable} or {option}: a token may hold letters, digits and signs of ASCII alone, "
+            "without a space at either end, since it is sent in a header; "
+            "`openssl rand -hex 24` prints one"
+        )
+    return token
 
 
 def refuse_secrets_in_table(

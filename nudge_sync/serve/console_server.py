@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Protocol
 
 from nudge_sync.config import Config
-from nudge_sync.connector import Database, connect, read_secret
+from nudge_sync.connector import Database, connect
+from nudge_sync.connector.secrets import read_token
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.jobs.schedule import RunningSchedule, find_next_cycles
 from nudge_sync.serve.log_lines import log_message
@@ -137,7 +138,8 @@ def show_console(daemon: ScheduledDaemon) -> Iterator[None]:
 def read_console_tokens(config: Config) -> ConsoleTokens:
     """Return the tokens in the environment, or in the files that the configuration names.
 
-    Raises ConfigError where a file cannot be read, or others can.
+    Raises ConfigError where a file cannot be read, or others can, and for a token that cannot be
+    sent.
     """
     from nudge_sync.console.access import (  # noqa: PLC0415
         ACTION_TOKEN_VARIABLE,
@@ -146,8 +148,8 @@ def read_console_tokens(config: Config) -> ConsoleTokens:
 
     settings = config.serve
     return ConsoleTokens(
-        read_secret(READ_TOKEN_VARIABLE, settings.console_token_file, "serve.console_token_file"),
-        read_secret(
+        read_token(READ_TOKEN_VARIABLE, settings.console_token_file, "serve.console_token_file"),
+        read_token(
             ACTION_TOKEN_VARIABLE,
             settings.console_action_token_file,
             "serve.console_action_token_file",

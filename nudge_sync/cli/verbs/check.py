@@ -70,12 +70,12 @@ def check(
 
 def _find_serve_problems(config: Config) -> list[str]:
     """Return what `serve` would refuse of the file, each a sentence."""
-    from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.connector.secrets import read_token
     from nudge_sync.errors import ConfigError
     from nudge_sync.serve.probes import TOKEN_VARIABLE, require_token
 
     try:
-        token = read_secret(TOKEN_VARIABLE, config.serve.token_file, "serve.token_file")
+        token = read_token(TOKEN_VARIABLE, config.serve.token_file, "serve.token_file")
         require_token(config.serve.host, token)
     except ConfigError as error:
         return [f"serve: {error}"]

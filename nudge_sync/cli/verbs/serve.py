@@ -60,7 +60,7 @@ def serve(
         handle_stop_signals,
     )
     from nudge_sync.config import Config, load_config
-    from nudge_sync.connector.secrets import read_secret
+    from nudge_sync.connector.secrets import read_secret, read_token
     from nudge_sync.serve.daemon import run_daemon as run
     from nudge_sync.serve.log_lines import configure_logging
     from nudge_sync.serve.notices import webhook
@@ -82,7 +82,7 @@ def serve(
         return configuration.model_copy(update={"serve": serve_settings})
 
     configuration = load()
-    token = read_secret(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
+    token = read_token(TOKEN_VARIABLE, configuration.serve.token_file, "serve.token_file")
     webhook_url = read_secret(
         webhook.URL_VARIABLE, configuration.serve.webhook_url_file, "serve.webhook_url_file"
     )

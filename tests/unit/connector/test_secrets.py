@@ -8,6 +8,7 @@ import pytest
 
 from nudge_sync.connector.secrets import (
     read_secret,
+    read_token,
     refuse_secrets_in_address,
     refuse_secrets_in_table,
 )
@@ -27,6 +28,26 @@ def test_the_environment_comes_first_then_the_file(file, monkeypatch):
     assert read_secret("NUDGE_TEST_KEY", file, "database.api_key_file") == "s3cret"
     monkeypatch.setenv("NUDGE_TEST_KEY", "from the environment")
     assert read_secret("NUDGE_TEST_KEY", file, "database.api_key_file") == "from the environment"
+
+
+@pytest.mark.parametrize("value", ["s3cret\n", "s3cret\r\n", "\ns3cret"])
+def test_line_ends_are_no_part_of_a_secret_in_the_environment(value, monkeypatch):
+    monkeypatch.setenv("NUDGE_TEST_KEY", value)
+    assert read_secret("NUDGE_TEST_KEY", None, "x") == "s3cret"
+    assert read_token("NUDGE_TEST_KEY", None, "x") == "s3cret"
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "a\tb", "a\nb", " abc", "abc ", "\udcff", "密"])
+def test_a_token_that_no_request_could_bear_is_refused(token, monkeypatch):
+    monkeypatch.setenv("NUDGE_TEST_TOKEN", token)
+    with pytest.raises(ConfigError, match=r"NUDGE_TEST_TOKEN or serve\.token_file") as refused:
+        read_token("NUDGE_TEST_TOKEN", None, "serve.token_file")
+    assert token not in str(refused.value)
+
+
+def test_no_token_at_all_is_none(file):
+    assert read_token("NUDGE_TEST_TOKEN", None, "serve.token_file") == ""
+    assert read_token("NUDGE_TEST_TOKEN", file, "serve.token_file") == "s3cret"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o666, 0o610, 0o601])
