@@ -11,6 +11,7 @@ import base64
 import hmac
 import json
 import logging
+import math
 import threading
 import time
 import urllib.error
@@ -54,15 +55,25 @@ class Notification:
     """Seconds since 1970."""
 
     def to_body(self) -> bytes:
-        """Return the notification as JSON."""
+        """Return the notification as JSON; numbers that JSON does not have are null."""
         document = {
             "type": self.type,
             "timestamp": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="seconds"),
             "collection": self.collection,
             "text": self.text,
-            "data": dict(self.data),
+            "data": _replace_non_finite(dict(self.data)),
         }
-        return json.dumps(document, default=str, ensure_ascii=False).encode()
+        # Half a surrogate pair, which an id or an error may hold, has no UTF-8.
+        return json.dumps(document, default=str, ensure_ascii=False).encode(errors="replace")
+
+
+def _replace_non_finite(value: Any) -> Any:
+    """Return a value of JSON with null in place of NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {key: _replace_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> str:
@@ -129,29 +140,34 @@ class Webhook:
             self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                self._deliver(self._waiting.popleft())
+                notification = self._waiting.popleft()
+                try:
+                    reason = self._deliver(notification)
+                except Exception as error:  # noqa: BLE001 - later notifications are still to come
+                    reason = type(error).__name__
+                if reason:
+                    self._give_up(notification, reason)
 
-    def _deliver(self, notification: Notification) -> None:
-        reason = self._post(notification)
+    def _deliver(self, notification: Notification) -> str:
+        """Post a notification until it is taken, and return why it was not; "" where it was."""
+        body = notification.to_body()
+        reason = self._post(notification.message_id, body)
         for delay in self._delays:
             if not reason or self._closing.wait(delay):
                 break
-            reason = self._post(notification)
-        if reason:
-            self._give_up(notification, reason)
+            reason = self._post(notification.message_id, body)
+        return reason
 
-    def _post(self, notification: Notification) -> str:
+    def _post(self, message_id: str, body: bytes) -> str:
         """Post a notification once, and return why that failed; "" where it did not."""
-        body, timestamp = notification.to_body(), int(time.time())
+        timestamp = int(time.time())
         headers = {
             "content-type": "application/json",
-            "webhook-id": notification.message_id,
+            "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
         }
         if self._secret:
-            headers["webhook-signature"] = sign(
-                self._secret, notification.message_id, timestamp, body
-            )
+            headers["webhook-signature"] = sign(self._secret, message_id, timestamp, body)
         request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS):

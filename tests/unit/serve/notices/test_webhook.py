@@ -91,6 +91,23 @@ def test_a_notification_is_given_up_after_its_last_attempt(caplog):
     assert handler.section["url"] not in caplog.text
 
 
+def test_what_json_cannot_say_is_replaced():
+    data = {"share": float("nan"), "gain": {"low": [float("-inf"), 0.5]}, "id": "a\ud800b"}
+    with receive() as handler:
+        headers, body = deliver(handler, Notification("cycle.applied", "docs\ud800", "x", data))[0]
+    OtherWebhook(SECRET).verify(body, {k.lower(): v for k, v in headers.items()})
+    document = json.loads(body, parse_constant=pytest.fail)
+    assert document["data"] == {"share": None, "gain": {"low": [None, 0.5]}, "id": "a?b"}
+
+
+def test_one_that_cannot_be_said_at_all_is_given_up_and_later_ones_are_sent(caplog):
+    strange = Notification("cycle.applied", "docs", "x", {"a": {("no", "name"): 1}})
+    with receive() as handler:
+        (_, body), *_ = deliver(handler, strange, NOTIFICATION, count=1)
+    assert json.loads(body)["text"] == NOTIFICATION.text
+    assert [record.details["reason"] for record in caplog.records] == ["TypeError"]
+
+
 def test_redirects_are_not_followed(caplog):
     with receive(302) as handler:
         deliver(handler, NOTIFICATION, count=3)
