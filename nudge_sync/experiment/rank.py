@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from nudge_sync.base.debug import format_logged_error
 from nudge_sync.connector import LARGEST_ANSWER, PointId
 from nudge_sync.experiment.assign import is_chosen, toss_coins
 from nudge_sync.experiment.interleave import InterleavedList, draft_teams
@@ -172,11 +173,12 @@ class Ranker:
         )
 
     def _report(self, error: Exception) -> None:
-        name = f"{type(error).__name__}: {error}"
-        self.tally.last_error = name
-        if type(error).__name__ not in self._logged_errors:
-            self._logged_errors.add(type(error).__name__)
-            _LOGGER.warning("a search keeps the collection's own list: %s", name)
+        kind = type(error).__name__
+        self.tally.last_error = f"{kind}: {error}"
+        if kind not in self._logged_errors:
+            self._logged_errors.add(kind)
+            summary = format_logged_error(error)
+            _LOGGER.warning("a search keeps the collection's own list: %s", summary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nudge_sync.base.debug import format_logged_error
 from nudge_sync.experiment.loading import LoadedExperiment, drop_changed_points, load_experiment
 from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.target import Target
@@ -97,7 +98,8 @@ class ExperimentWatcher:
             self.failures += 1
             message = f"{type(error).__name__}: {error}"
             if message != self.last_error:
-                _LOGGER.warning("the experiment could not be read: %s", message)
+                summary = format_logged_error(error)
+                _LOGGER.warning("the experiment could not be read: %s", summary)
             self.last_error = message
         self._looked.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from nudge_sync.base.debug import format_logged_error
 from nudge_sync.base.progress import Progress
 from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import DatabaseError, Interrupted
@@ -44,7 +45,7 @@ def fetch_sources(
                 "feedback not fetched",
                 collection=target.name,
                 source=source.name,
-                reason=str(error) or type(error).__name__,
+                reason=format_logged_error(error),
             )
             continue
         metrics.record_source_fetch(target.name, source.name, "fetched")

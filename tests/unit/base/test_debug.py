@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nudge_sync.base.debug import is_debug_mode
+from nudge_sync.base.debug import format_logged_error, is_debug_mode
+from nudge_sync.errors import Unreachable
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,8 @@ def test_anything_but_nothing_and_0_asks_for_tracebacks(value, expected, monkeyp
 def test_unless_asked_for_there_are_none(monkeypatch):
     monkeypatch.delenv("NUDGE_SYNC_DEBUG", raising=False)
     assert not is_debug_mode()
+
+
+def test_only_messages_of_our_own_are_logged():
+    assert format_logged_error(Unreachable("http://db")) == "Unreachable: http://db"
+    assert format_logged_error(KeyError("https://user:secret@db")) == "KeyError"

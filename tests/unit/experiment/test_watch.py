@@ -63,6 +63,16 @@ def test_an_overlay_that_is_too_large_is_not_loaded(sample):
         wait_for(lambda: "max_overlay_bytes is 1000" in experiment.counts.last_error)
 
 
+def test_the_log_does_not_repeat_what_a_client_says(sample, caplog):
+    def fail():
+        raise ConnectionError("https://user:secret@db")
+
+    with Experiment(fail, "docs", refresh_seconds=0.02) as experiment:
+        wait_for(lambda: "secret" in experiment.counts.last_error)
+    assert "the experiment could not be read: ConnectionError" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_database_that_is_away_fails_no_ranking(sample):
     def fail():
         raise Unreachable
