@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import Config, ScheduleSettings
-from nudge_sync.connector import Database
-from nudge_sync.errors import ConfigError, NudgeSyncError
+from nudge_sync.errors import ConfigError
 from nudge_sync.serve.console_server import RunningConsole, show_console
 from nudge_sync.serve.jobs.collection_jobs import CollectionJobs
 from nudge_sync.serve.jobs.schedule import (
@@ -29,9 +28,8 @@ from nudge_sync.serve.notices.notifier import Notifier
 from nudge_sync.serve.notices.webhook import Webhook
 from nudge_sync.serve.probes import ProbeEndpoints, require_token, serve_endpoints
 from nudge_sync.serve.prometheus import PrometheusMetrics
+from nudge_sync.serve.readiness import DatabaseProbe
 from nudge_sync.serve.reload import ConfigReload, wait_for_stop
-from nudge_sync.store.hold import read_hold
-from nudge_sync.store.target import open_target
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -61,7 +59,8 @@ def run_daemon(
 
     reload: says when to read the configuration again.  webhook: is told of every decision.
     run_at_start: every collection also runs when the daemon starts.
-    Raises ConfigError where no collection has a schedule, or the address cannot be used.
+    Raises ConfigError where no collection has a schedule, the address cannot be used, or the
+    connector refuses its section.
     """
     daemon = Daemon(config, stop, Notifier(webhook))
     refuse_idle_config(config)
@@ -87,6 +86,7 @@ class Daemon:
     stop: StopRequest
     notifier: Notifier = field(default_factory=lambda: Notifier(None))
     jobs: CollectionJobs = field(init=False)
+    probe: DatabaseProbe = field(init=False)
     prometheus: PrometheusMetrics = field(init=False)
     connection_lock: Lock = field(default_factory=Lock)
     schedules: dict[str, ScheduleSettings] = field(init=False)
@@ -109,8 +109,9 @@ class Daemon:
             self.notifier,
             self.prometheus,
             self.connection_lock,
-            dict.fromkeys(self.schedules, "not tried yet"),
+            dict.fromkeys(self.config.collections, "not tried yet"),
         )
+        self.probe = DatabaseProbe(self.jobs)
         start_source_series(self.config.collections, self.prometheus)
 
     @contextmanager
@@ -193,6 +194,7 @@ class Daemon:
         """Run cycles and drills while inside; on leaving, wait until those under way have ended.
 
         run_at_start: every collection also runs at once.
+        Raises ConfigError where the connector refuses its section.
         """
         schedule = Schedule(
             self.schedules,
@@ -201,8 +203,11 @@ class Daemon:
             self.jobs.record_skipped,
             self.config.serve.max_parallel,
         )
-        self.probe_database()
-        with schedule.run(run_at_start=run_at_start) as running_schedule:
+        failure = self.probe.check()
+        if isinstance(failure, ConfigError):
+            raise failure
+        run = schedule.run(run_at_start=run_at_start)
+        with self.probe.keep_checking(), run as running_schedule:
             self.running_schedule = running_schedule
             try:
                 yield
@@ -221,44 +226,34 @@ class Daemon:
         if _dump_fixed_settings(config) != _dump_fixed_settings(self.config):
             log_message(logging.WARNING, "a change of [serve] takes effect with a restart")
         previous, self.config, self.jobs.config = self.config, config, config
+        previous_names = {*self.schedules, *self.review_seconds}
         self.schedules, self.review_seconds = select_schedules(config), select_reviews(config)
-        for name in select_schedules(previous).keys() - self.schedules.keys():
-            self.prometheus.stop_series(name)
-            self.jobs.unreachable_reasons.pop(name, None)
-        for name in {**self.schedules, **self.review_seconds}:
-            self.prometheus.start_series(name)
+        if self.running_schedule is not None:
+            self.running_schedule.replace_jobs(self.schedules, self.review_seconds)
+        self._replace_series(previous_names)
         self.vector_names.update(config.vector_names)
         for name in self.vector_names.keys() - config.collections.keys():
             del self.vector_names[name]
+            self.jobs.unreachable_reasons.pop(name, None)
         if config.serve.feedback_port is not None:
             self.prometheus.start_feedback_series(self.vector_names)
-        if self.running_schedule is not None:
-            self.running_schedule.replace_jobs(self.schedules, self.review_seconds)
         if config.database != previous.database:
-            self.probe_database()
+            untried = dict.fromkeys(config.collections, "not tried yet")
+            self.jobs.unreachable_reasons.update(untried)
+            self.probe.check()
 
-    def probe_database(self) -> None:
-        """Ask the database once, so that readiness does not wait for the first cycle."""
-        try:
-            database = self.jobs.connect()
-            try:
-                database.describe()
-                self._read_holds(database)
-            finally:
-                database.close()
-        except NudgeSyncError as error:
-            for name in self.jobs.unreachable_reasons:
-                self.jobs.unreachable_reasons[name] = str(error)
-            log_message(logging.WARNING, "the database does not answer", reason=str(error))
-        else:
-            self.jobs.unreachable_reasons.clear()
+    def _replace_series(self, previous_names: set[str]) -> None:
+        """Forget the gauges of jobs that are gone, and put the series of new ones at 0.
 
-    def _read_holds(self, database: Database) -> None:
-        """Set the gauge of each collection's hold; one that cannot be read is left to its cycle."""
-        for name in self.schedules:
-            with suppress(NudgeSyncError):
-                target = open_target(database, name, self.config.collections[name].vector)
-                self.prometheus.set_on_hold(name, is_on_hold=read_hold(target) is not None)
+        previous_names: the collections that had jobs before.
+        """
+        for name in previous_names - self.schedules.keys():
+            self.prometheus.stop_series(name)
+        for name in previous_names - self.review_seconds.keys():
+            self.prometheus.experiments.stop_series(name)
+        for name in {**self.schedules, **self.review_seconds}:
+            self.prometheus.start_series(name)
+        start_source_series(self.config.collections, self.prometheus)
 
     def find_health_problem(self) -> str:
         """Return why this process should be restarted; "" while it starts and runs its schedule."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, get_args
 
@@ -20,7 +19,7 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 from nudge_sync.feedback.ingest.batches import RowKind
-from nudge_sync.serve.experiments.series import ExperimentSeries
+from nudge_sync.serve.experiments.series import ExperimentSeries, remove_collection
 from nudge_sync.serve.jobs.outcomes import CYCLE_LABELS, DRILL_LABELS
 
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,6 +44,7 @@ class PrometheusMetrics:
 
     def __init__(self, collections: Iterable[str] = ()) -> None:
         self._registry = CollectorRegistry()
+        self._gauges: list[Gauge] = []
         ProcessCollector(registry=self._registry)
         build = Info("nudge_sync_build", "Version of nudge-sync.", registry=self._registry)
         build.info({"version": version("nudge-sync"), "python": platform.python_version()})
@@ -144,19 +144,11 @@ class PrometheusMetrics:
         self._cycle_seconds.labels(collection)
 
     def stop_series(self, collection: str) -> None:
-        """Forget the gauges of a collection that has no cycles any more; its counts stay."""
-        for gauge in (
-            self._last_success,
-            self._lease_held,
-            self._on_hold,
-            self._points,
-            self._judged,
-            self._cold_share,
-            self._index_recall,
-            self._next_run,
-        ):
-            with suppress(KeyError):
-                gauge.remove(collection)
+        """Forget the gauges of a collection that has no cycles any more; its counts stay.
+
+        Those of its experiments are not among them.
+        """
+        remove_collection(self._gauges, collection)
 
     def set_config_reloaded(self, *, is_successful: bool) -> None:
         """Set whether the configuration was taken over when it was last read again."""
@@ -174,7 +166,9 @@ class PrometheusMetrics:
         return Counter(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
 
     def _create_gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
+        full_name, label_names = f"nudge_sync_{name}", ["collection", *labels]
+        self._gauges.append(Gauge(full_name, text, label_names, registry=self._registry))
+        return self._gauges[-1]
 
     def set_working(self, collection: str, *, is_working: bool) -> None:
         """Set whether a cycle of the collection is under way."""

@@ -112,3 +112,36 @@ def test_what_it_refuses_to_start_with(more, words, expected, workspace_with_fee
     child = workspace_with_feedback.start_process("serve", "--port", "0", *words)
     _, said = child.communicate(timeout=TIMEOUT_SECONDS)
     assert (child.returncode, expected in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('connector = "nowhere"', "no connector is called 'nowhere'"),
+        ('connector = "qdrant-edge"\nsnyc = true', "database.snyc: unknown key"),
+        ('connector = "qdrant"\napi_key = "s3cret"', "database.api_key: a secret does not belong"),
+    ],
+)
+def test_it_does_not_start_with_a_database_that_no_verb_takes(
+    line, expected, workspace_with_feedback: Workspace
+):
+    workspace_with_feedback.write_config('[schedule]\nevery = "1d"')
+    path = workspace_with_feedback.config_path
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('connector = "qdrant-edge"', line), encoding="utf-8")
+    child = workspace_with_feedback.start_process("serve", "--port", "0")
+    _, said = child.communicate(timeout=TIMEOUT_SECONDS)
+    assert (child.returncode, expected in said) == (2, True), said
+    assert "s3cret" not in said
+
+
+def test_it_does_not_start_with_a_token_that_no_request_could_bear(
+    workspace_with_feedback: Workspace,
+):
+    workspace_with_feedback.write_config('[schedule]\nevery = "1d"')
+    child = workspace_with_feedback.start_process(
+        "serve", "--port", "0", NUDGE_SYNC_TOKEN="schlüssel"
+    )
+    _, said = child.communicate(timeout=TIMEOUT_SECONDS)
+    assert (child.returncode, "NUDGE_SYNC_TOKEN" in said) == (2, True), said
+    assert "schlüssel" not in said

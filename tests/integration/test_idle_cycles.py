@@ -14,6 +14,7 @@ from nudge_sync.config import load_config
 from nudge_sync.feedback.schema.records import Event, to_event_record
 from nudge_sync.serve.daemon import Daemon
 from nudge_sync.serve.jobs.idle import IdleCollections, read_state
+from nudge_sync.serve.jobs.schedule import CycleJob
 from nudge_sync.store.target import Target, open_target
 from nudge_sync_qdrant_edge import connect
 from tests.support.applications import EdgeApplication
@@ -50,7 +51,7 @@ class Runner:
 
     def run(self) -> str:
         self._caplog.clear()
-        self.daemon.jobs.run_cycle("docs")
+        self.daemon.jobs.run(CycleJob("docs"))
         (message,) = (record.message for record in self._caplog.records)
         return message
 

@@ -34,8 +34,8 @@ What happens to them:
   tokens; and nodes that die while a sidecar works.
 - `console.console_site.ConsoleSite`: a console over a sample collection, and browsers that
   are signed in.
-- `operations`: the daemon as a process, a Prometheus that scrapes it, and the tools that check what
-  `deploy/` holds.
+- `operations`: the daemon as a process, a connector whose servers can be taken away, a Prometheus
+  that scrapes the daemon, and the tools that check what `deploy/` holds.
 - `workers.worker_tasks`: processes of a real cluster, and tasks for them that last, fail or kill.
 - `broken_collections` and `broken_records`: connectors that each break one promise of the
   contract, for the conformance kit to find.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -15,6 +16,15 @@ ARMS = ("control", "treatment")
 _BOUNDS = ("estimate", "low", "high")
 
 
+def remove_collection(gauges: Iterable[Gauge], collection: str) -> None:
+    """Take every series of a collection out of some gauges, whatever its other labels are."""
+    for gauge in gauges:
+        samples = [sample for metric in gauge.collect() for sample in metric.samples]
+        for sample in samples:
+            if sample.labels["collection"] == collection:
+                gauge.remove(*sample.labels.values())
+
+
 class ExperimentSeries:
     """What runs on each collection, what it showed, and what was decided.
 
@@ -23,8 +33,12 @@ class ExperimentSeries:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._gauges: list[Gauge] = []
+
         def create_gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"nudge_sync_{name}", text, ["collection", *labels], registry=registry)
+            full_name, label_names = f"nudge_sync_{name}", ["collection", *labels]
+            self._gauges.append(Gauge(full_name, text, label_names, registry=registry))
+            return self._gauges[-1]
 
         self._running = create_gauge(
             "experiment_running", "1 while a canary or a holdback runs.", "kind"
@@ -58,6 +72,10 @@ class ExperimentSeries:
         self._paused.labels(collection)
         for decision in REVIEW_LABELS:
             self._decisions.labels(collection, decision)
+
+    def stop_series(self, collection: str) -> None:
+        """Forget the gauges of a collection that is not reviewed any more; its counts stay."""
+        remove_collection(self._gauges, collection)
 
     def record_status(self, collection: str, status: ExperimentStatus) -> None:
         """Set what runs and what it showed."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 
 from nudge_sync import cycle
@@ -20,7 +21,7 @@ from nudge_sync.canary.review import review
 from nudge_sync.canary.start import run_cycle
 from nudge_sync.config import Config
 from nudge_sync.connector import Database, connect
-from nudge_sync.errors import Interrupted, NudgeSyncError
+from nudge_sync.errors import Interrupted
 from nudge_sync.serve.jobs.idle import IdleCollections, read_state, update_revisions
 from nudge_sync.serve.jobs.job_progress import build_job_progress
 from nudge_sync.serve.jobs.outcomes import (
@@ -34,7 +35,13 @@ from nudge_sync.serve.jobs.outcomes import (
     describe_review,
     describe_review_error,
 )
-from nudge_sync.serve.jobs.schedule import CycleJob, DrillJob, ReviewJob, ScheduledJob
+from nudge_sync.serve.jobs.schedule import (
+    CycleJob,
+    DrillJob,
+    ReviewJob,
+    ScheduledJob,
+    is_scheduled,
+)
 from nudge_sync.serve.jobs.source_fetches import fetch_sources
 from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.notices.notifier import Notifier
@@ -61,14 +68,23 @@ class CollectionJobs:
     idle: IdleCollections = field(default_factory=IdleCollections)
 
     def run(self, job: ScheduledJob) -> None:
-        """Run one job, and record what came of it."""
-        match job:
-            case CycleJob():
-                self.run_cycle(job.collection)
-            case DrillJob():
-                self.run_drill(job.collection)
-            case ReviewJob():
-                self.run_review(job.collection)
+        """Run one job, and record what came of it; a reload while it works changes nothing in it.
+
+        One that a reload took away while it waited for its turn does not run.
+        """
+        config = self.config
+        if not is_scheduled(job, config):
+            return
+        try:
+            match job:
+                case CycleJob():
+                    self._run_cycle(job.collection, config)
+                case DrillJob():
+                    self._run_drill(job.collection, config)
+                case ReviewJob():
+                    self._run_review(job.collection, config)
+        finally:
+            self._stop_series(job)
 
     def record_skipped(self, job: ScheduledJob, reason: str) -> None:
         """Record that a job was due and did not start."""
@@ -82,12 +98,24 @@ class CollectionJobs:
                 # The next one sees all that this one would have.
                 pass
 
-    def run_cycle(self, name: str) -> None:
-        """Run one cycle of the collection `name`, and record what came of it; raises nothing."""
+    def _stop_series(self, job: ScheduledJob) -> None:
+        """Forget what a job has set since a reload took it away."""
+        if is_scheduled(job, self.config):
+            return
+        match job:
+            case CycleJob(name):
+                self.prometheus.stop_series(name)
+                self.unreachable_reasons.pop(name, None)
+            case ReviewJob(name):
+                self.prometheus.experiments.stop_series(name)
+            case DrillJob():
+                pass
+
+    def _run_cycle(self, name: str, config: Config) -> None:
         start_time = time.monotonic()
         self.prometheus.set_working(name, is_working=True)
         try:
-            outcome = self._attempt_cycle(name)
+            outcome = self._attempt_cycle(name, config)
         finally:
             self.prometheus.set_working(name, is_working=False)
         self.prometheus.record_cycle(name, outcome, time.monotonic() - start_time)
@@ -96,10 +124,10 @@ class CollectionJobs:
             self.prometheus.set_on_hold(name, is_on_hold=outcome == "on hold")
 
     @traced("nudge_sync.cycle")
-    def _attempt_cycle(self, name: str) -> CycleOutcome:
+    def _attempt_cycle(self, name: str, config: Config) -> CycleOutcome:
         SPANS.set_attributes({"db.collection.name": name})
         try:
-            done = self._apply_cycle(name)
+            done = self._apply_cycle(name, config)
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
             outcome, line = describe_error(error)
             SPANS.set_attributes({"error.type": type(error).__name__})
@@ -118,11 +146,11 @@ class CollectionJobs:
         self.notifier.report_cycle(name, outcome, line)
         return outcome
 
-    def _apply_cycle(self, name: str) -> cycle.CycleReport | CycleOutcome:
+    def _apply_cycle(self, name: str, config: Config) -> cycle.CycleReport | CycleOutcome:
         """Run a cycle; where nothing is new, return how the last one ended."""
         self.stop.raise_if_requested()
-        settings = self.config.collections[name]
-        with self._open_target(name) as target:
+        settings = config.collections[name]
+        with self._open_target(name, config) as target:
             self.unreachable_reasons.pop(name, None)
             self.prometheus.set_point_count(name, target.facts.points)
             progress = build_job_progress(name, self.stop)
@@ -130,7 +158,7 @@ class CollectionJobs:
             if not settings.schedule.skip_idle:
                 return run_cycle(target, settings, progress)
             began_at, former = now_ms(), self.idle.find_state(name)
-            state = read_state(target, self.config, settings, former)
+            state = read_state(target, config, settings, former)
             outcome = self.idle.find_outcome(name, state)
             if outcome is not None and not self.idle.has_new_feedback(name, target):
                 IDLE_LINE.write(name)
@@ -140,13 +168,11 @@ class CollectionJobs:
             self.idle.remember(name, state, began_at, describe_report(report)[0])
             return report
 
-    def run_review(self, name: str) -> None:
-        """Review the experiment of the collection `name` once; raises nothing."""
+    def _run_review(self, name: str, config: Config) -> None:
         try:
-            with self._open_target(name) as target:
-                report = review(
-                    target, self.config.collections[name], build_job_progress(name, self.stop)
-                )
+            with self._open_target(name, config) as target:
+                progress = build_job_progress(name, self.stop)
+                report = review(target, config.collections[name], progress)
         except Interrupted:
             return
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
@@ -160,13 +186,12 @@ class CollectionJobs:
             line.write(name)
             self.notifier.report_review(name, outcome, line)
 
-    def run_drill(self, name: str) -> None:
-        """Run one restore drill of the collection `name`, and record what came of it."""
+    def _run_drill(self, name: str, config: Config) -> None:
         try:
-            report = self._drill_collection(name)
+            report = self._drill_collection(name, config)
         except Interrupted:
             return
-        except NudgeSyncError as error:
+        except Exception as error:  # noqa: BLE001 - a bug must be counted and told of, too
             outcome, line = describe_drill_error(error)
             line.write(name)
         else:
@@ -175,23 +200,26 @@ class CollectionJobs:
         self.prometheus.record_drill(name, outcome)
         self.notifier.report_drill(name, outcome, line)
 
-    def _drill_collection(self, name: str) -> DrillReport:
+    def _drill_collection(self, name: str, config: Config) -> DrillReport:
         self.stop.raise_if_requested()
-        with self._open_target(name) as target:
+        with self._open_target(name, config) as target:
             return run_drill(target, progress=build_job_progress(name, self.stop))
 
     @contextmanager
-    def _open_target(self, name: str) -> Iterator[Target]:
-        patience = self.config.patience
-        database = retry_transient(self.connect, patience=patience)
+    def _open_target(self, name: str, config: Config) -> Iterator[Target]:
+        database = retry_transient(partial(_open_database, config), patience=config.patience)
         try:
             with self.connection_lock:
-                vector = self.config.collections[name].vector
-                target = open_target(database, name, vector, patience)
+                vector = config.collections[name].vector
+                target = open_target(database, name, vector, config.patience)
             yield target
         finally:
             database.close()
 
     def connect(self) -> Database:
         """Open the database of the configuration. Raises NudgeSyncError."""
-        return connect(self.config.connector, self.config.connection)
+        return _open_database(self.config)
+
+
+def _open_database(config: Config) -> Database:
+    return connect(config.connector, config.connection)

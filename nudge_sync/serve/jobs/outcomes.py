@@ -167,8 +167,15 @@ def describe_drill(report: DrillReport) -> tuple[DrillOutcome, LogLine]:
     return "damaged", LogLine(logging.ERROR, "drill ended", summary)
 
 
-def describe_drill_error(error: NudgeSyncError) -> tuple[DrillOutcome, LogLine]:
-    """Return the outcome of a restore drill that `error` ended, and its log line."""
+def describe_drill_error(error: Exception) -> tuple[DrillOutcome, LogLine]:
+    """Return the outcome of a restore drill that `error` ended, and its log line.
+
+    The message of an error that nudge-sync does not raise itself is left out, as in
+    `describe_error`.
+    """
+    if not isinstance(error, NudgeSyncError):
+        details = {"error": type(error).__name__}
+        return "failed", LogLine(logging.ERROR, "drill failed unexpectedly", details)
     details = {"reason": str(error)}
     if error.transient:
         return "unreachable", LogLine(logging.WARNING, "drill failed", details)

@@ -56,6 +56,20 @@ def has_cycles(settings: ScheduleSettings) -> bool:
     return bool(settings.cron or settings.every)
 
 
+def is_scheduled(job: ScheduledJob, config: Config) -> bool:
+    """Return whether the daemon runs a job by this configuration."""
+    settings = config.collections.get(job.collection)
+    if settings is None:
+        return False
+    match job:
+        case CycleJob():
+            return has_cycles(settings.schedule)
+        case DrillJob():
+            return has_cycles(settings.schedule) and settings.schedule.drill_every is not None
+        case ReviewJob():
+            return settings.canary is not None
+
+
 def select_schedules(config: Config) -> dict[str, ScheduleSettings]:
     """Return collection -> when its cycles run, for those that run any."""
     return {
@@ -232,7 +246,9 @@ class RunningSchedule:
 
     def is_running(self) -> bool:
         """Return whether jobs that come due will run."""
-        return bool(self.scheduler.running)
+        # The scheduler counts as running although its thread has died.
+        thread = self.scheduler._thread  # noqa: SLF001 - nothing public tells
+        return bool(self.scheduler.running and thread.is_alive())
 
     def find_next_cycles(self) -> dict[str, float]:
         """Return collection -> when its next cycle is due, in seconds since 1970."""

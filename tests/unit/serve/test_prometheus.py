@@ -159,11 +159,17 @@ def test_a_collection_without_cycles_loses_its_gauges_and_keeps_its_counts():
     metrics = PrometheusMetrics(["docs", "old"])
     metrics.set_next_run("old", 1.0)
     metrics.record_cycle("old", "applied", 1.0)
+    for name in ("docs", "old"):
+        metrics.record_plan(name, {**SUMMARY, "cold": {"share": 0.5, "cold": {"mean": -0.25}}})
     metrics.stop_series("old")
     metrics.stop_series("never")
     series = read_series(metrics)
     assert 'nudge_sync_next_run_timestamp_seconds{collection="old"}' not in series
     assert 'nudge_sync_on_hold{collection="old"}' not in series
+    for name in ("held_out", "answer_gain", "model_changed"):
+        assert {
+            re.search('collection="([a-z]+)"', key)[1] for key in series if f"sync_{name}{{" in key
+        } == {"docs"}
     assert 'nudge_sync_on_hold{collection="docs"}' in series
     assert series['nudge_sync_cycles_total{collection="old",outcome="applied"}'] == 1
 

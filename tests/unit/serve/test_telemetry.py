@@ -15,6 +15,7 @@ from nudge_sync.base.tracing import SPANS
 from nudge_sync.config import load_config
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.daemon import Daemon
+from nudge_sync.serve.jobs.schedule import CycleJob
 from nudge_sync.serve.log_lines import LOGGER, JsonFormatter
 from nudge_sync.serve.telemetry import EXPORTER_VARIABLE, record_spans, trace_cycles
 from tests.support.workspace import Workspace, make_workspace
@@ -55,7 +56,7 @@ def run_cycle(workspace: Workspace, name: str = "docs", extra_toml: str = ""):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with record_spans(provider, "qdrant-edge"):
-        Daemon(load_config(workspace.config_path), StopRequest()).jobs.run_cycle(name)
+        Daemon(load_config(workspace.config_path), StopRequest()).jobs.run(CycleJob(name))
     provider.shutdown()
     return {span.name: span for span in exporter.get_finished_spans()}
 

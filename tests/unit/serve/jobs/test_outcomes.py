@@ -191,6 +191,11 @@ def test_a_drill_that_an_error_ended(error, label, level):
     )
 
 
+def test_a_drill_that_a_bug_ended_does_not_repeat_a_clients_message():
+    line = LogLine(logging.ERROR, "drill failed unexpectedly", {"error": "KeyError"})
+    assert describe_drill_error(KeyError("https://user:secret@db")) == ("failed", line)
+
+
 def test_a_line_is_logged_about_its_collection(caplog):
     caplog.set_level(logging.INFO, "nudge_sync")
     LogLine(logging.WARNING, "not now", {"reason": "no answer"}).write("docs")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from nudge_sync.config import ScheduleSettings
 from nudge_sync.serve.jobs.schedule import (
@@ -107,6 +108,17 @@ def test_jobs_run_on_time_and_each_is_handed_its_own_kind():
         assert running.is_running()
         wait_until(lambda: {CycleJob("docs"), DrillJob("docs")} <= set(recorder.jobs))
     assert not running.is_running()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_schedule_whose_thread_has_died_does_not_run(monkeypatch):
+    def end_thread(_):
+        raise SystemExit
+
+    with Recorder().schedule(docs=ScheduleSettings(every="1s")).run(run_at_start=False) as running:
+        monkeypatch.setattr(BackgroundScheduler, "_process_jobs", end_thread)
+        wait_until(lambda: not running.is_running())
+        assert running.scheduler.running
 
 
 def test_experiments_are_reviewed_also_where_no_cycle_runs():
