@@ -33,6 +33,16 @@ def unit(rows: NDArray[np.floating]) -> Float64:
     return np.asarray(scale[:, None] * rows, np.float64)
 
 
+def find_score_unit(row_lengths: NDArray[np.floating]) -> float:
+    """Return a unit for scores by dot product: about the mean length of the rows.
+
+    row_lengths: (n,).  It is the nearest power of two, so that dividing by it rounds nothing: 1 for
+    unit rows, and where all are zero. Zero rows do not count.
+    """
+    usable = row_lengths[row_lengths > 0]
+    return float(2.0 ** np.round(np.log2(usable.mean()))) if len(usable) else 1.0
+
+
 def combine_rows(
     row_weight: Float64,
     rows: NDArray[np.floating],

@@ -32,6 +32,11 @@ With E_i = sum of e_il over the points l that stay, this adds to the objective
 and mu y_i e_ij / R_i to r_ij where j moves and does not answer i: a point that rises for queries
 that it does not answer is pushed back. Not published elsewhere, as far as is known.
 
+On a dot-product collection points keep their lengths |x_j|, and x_j, x_j' are their directions.
+Scores and originals then count in proportion to the lengths: e_ij = exp(tau |x_j| q_i . x_j'), and
+the last term of L is prior tau sum_j |x_j| x_j . x_j'. A collection ten times as long, at a tenth
+of tau, turns alike.
+
 Where queries have several answers, each of these asks for others as a query would, with the weight
 `co_relevance` among them (see `nudge_sync.solve.co_relevance`): one more row of w for each point,
 with its original vector as the query. The point itself is no rival in it, nor is any unjudged
@@ -40,13 +45,20 @@ point: neither is asked for instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nudge_sync.base.arrays import Float32
-from nudge_sync.solve.geometry import MIN_LENGTH, lengths, restore_unmoved, unit
+from nudge_sync.solve.geometry import (
+    MIN_LENGTH,
+    find_score_unit,
+    lengths,
+    restore_unmoved,
+    unit,
+)
 from nudge_sync.solve.nudge_c_inputs import NudgeCInputs, expect_cold_answers, let_points_ask
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.softmax.cells import PointCells, build_cells, update_cells
@@ -66,7 +78,7 @@ MIN_MOVE = 1e-5
 SHARPNESS_PER_DEVIATION = 1.8
 """The softmax's sharpness, times the standard deviation of the scores."""
 MIN_DEVIATION = 0.01
-"""Least standard deviation of scores assumed: a single point has none."""
+"""Least standard deviation of scores assumed, in score units: a single point has none."""
 MAX_DENSE_PAIRS = 200_000_000
 """Most pairs of a point and a query for which all are scored: a step over more takes seconds."""
 SAMPLED_QUERIES, SAMPLED_POINTS = 512, 2048
@@ -131,7 +143,9 @@ def _climb(
             original, current, norms, attracting_sum - responsibility_sum, mass, settings
         )
         curvature = _estimate_curvature(ascent, previous)
-        step = np.where(movable[:, None], ascent.gradient / curvature[:, None], 0)
+        # A point without a length has no curvature, and stays.
+        divisor = np.where(movable, curvature, 1)[:, None]
+        step = np.where(movable[:, None], ascent.gradient / divisor, 0)
         previous, current = ascent, _project_to_cap(current + step, original, settings.cap)
         if lengths(current - previous.vectors)[movable].mean() < MIN_MEAN_STEP:
             break
@@ -177,7 +191,8 @@ class _Ascent:
     gradient: Float32
     """(n, d), along the sphere."""
     curvature_bound: Float32
-    """(n,): prior tau + tau^2 CURVATURE_SHARE m_j, with m_j = sum_i r_ij."""
+    """(n,): prior tau + tau^2 CURVATURE_SHARE m_j, with m_j = sum_i r_ij; on a dot-product
+    collection tau counts times the point's length."""
 
 
 def _compute_ascent(
@@ -193,15 +208,14 @@ def _compute_ascent(
     norms: (n,), the lengths that scale scores on a dot-product collection.
     pull: (n, d), sum_i (y_ij - r_ij) q_i.  mass: (n,), m_j.
     """
-    gradient = settings.tau * pull
-    curvature = settings.tau**2 * CURVATURE_SHARE * mass
-    if norms is not None:
-        gradient, curvature = gradient * norms[:, None], curvature * norms**2
     prior_weight = settings.prior * settings.tau
-    gradient = gradient + prior_weight * (original - vectors)
+    gradient = settings.tau * pull + prior_weight * (original - vectors)
+    curvature = settings.tau**2 * CURVATURE_SHARE * mass
+    bound = prior_weight + curvature
+    if norms is not None:
+        gradient, bound = gradient * norms[:, None], (prior_weight + curvature * norms) * norms
     gradient -= np.einsum("ij,ij->i", gradient, vectors)[:, None] * vectors
-    bound = np.asarray(prior_weight + curvature, np.float32)
-    return _Ascent(vectors, np.asarray(gradient, np.float32), bound)
+    return _Ascent(vectors, np.asarray(gradient, np.float32), np.asarray(bound, np.float32))
 
 
 def _estimate_curvature(ascent: _Ascent, previous: _Ascent | None) -> Float32:
@@ -244,12 +258,17 @@ def estimate_sharpness(queries: Float32, points: Float32, similarity: Similarity
 
     queries: (q, d), unit rows.  points: (n, d).  The standard deviation of scores is taken per
     query and averaged. Models differ in how much of the cosine's range they use; on MiniLM
-    embeddings this gives 16 to 22.
+    embeddings this gives 16 to 22. Scores by dot product are taken in units of the points' length.
     """
     if len(queries) == 0 or len(points) == 0:
         return SHARPNESS_PER_DEVIATION / MIN_DEVIATION
     sample_queries = queries[:: max(1, len(queries) // SAMPLED_QUERIES)]
     sample_points = points[:: max(1, len(points) // SAMPLED_POINTS)]
-    vectors = unit(sample_points).astype(np.float32) if similarity == "cosine" else sample_points
+    vectors, score_unit = sample_points, find_score_unit(lengths(sample_points))
+    if similarity == "cosine":
+        vectors, score_unit = unit(sample_points).astype(np.float32), 1.0
     deviation = float((sample_queries @ vectors.T).std(axis=1, dtype=np.float64).mean())
-    return SHARPNESS_PER_DEVIATION / max(deviation, MIN_DEVIATION)
+    sharpness = SHARPNESS_PER_DEVIATION / max(deviation / score_unit, MIN_DEVIATION)
+    # Two decimals, or three significant digits where these are more.
+    decimals = max(2, 2 - math.floor(math.log10(sharpness)))
+    return round(sharpness, decimals) / score_unit

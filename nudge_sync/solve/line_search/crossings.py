@@ -33,7 +33,7 @@ class Crossings:
 
 
 SCORE_TOLERANCE = 3e-7
-"""Largest difference of scores that count as equal: they are sums in float32."""
+"""Largest difference of scores that count as equal, in score units: they are sums in float32."""
 
 
 def find_crossings(

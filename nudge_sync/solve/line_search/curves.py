@@ -27,7 +27,7 @@ _QUERIES_PER_BLOCK, _POINTS_PER_BLOCK = 1024, 1024
 MAX_SURVIVING_SHARE = 0.25
 """Share of a block that may survive before the block's own ranks are used to raise the floor."""
 FLOOR_SLACK = np.float32(1e-5)
-"""How far below a floor a float32 score may lie for its curve to be kept."""
+"""How far below a floor a float32 score may lie for its curve to be kept, in score units."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Curves:
     query: Rows
     """(m,)"""
     cosine: Float64
-    """(m,): a, the score at angle 0."""
+    """(m,): a, the score at angle 0, over the paths' `score_unit`."""
     sine: Float64
     """(m,): b; the score at angle t is a cos(t) + b sin(t), up to `stop`."""
     stop: Float64
@@ -104,7 +104,7 @@ def _build_unjudged_curves(
     paths: Paths, queries: JudgedQueries, metric: RankingMetric, limit: float
 ) -> Curves:
     """Build the curves of the unjudged points, which no angle moves."""
-    scores = queries.unjudged[:, : metric.depth].astype(np.float64)
+    scores = queries.unjudged[:, : metric.depth].astype(np.float64) / paths.score_unit
     query, rank = np.nonzero(np.isfinite(scores))
     still = np.zeros(len(query))
     stop = np.full(len(query), limit) if paths.shrinks else still
@@ -115,7 +115,7 @@ def _build_judged_curves(
     paths: Paths, queries: JudgedQueries, part: slice, metric: RankingMetric, limit: float
 ) -> list[Curves]:
     """Build the curves of the judged points that can enter the top of the queries `part`."""
-    floor = queries.unjudged[:, metric.depth - 1].astype(np.float32)
+    floor = queries.unjudged[:, metric.depth - 1].astype(np.float32) / np.float32(paths.score_unit)
     floor = np.minimum(floor, floor * np.float32(np.cos(limit) if paths.shrinks else 1))
     excluded = None if queries.excluded is None else csc_matrix(queries.excluded)
 

@@ -17,7 +17,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from nudge_sync.base.arrays import Float32, Float64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
-from nudge_sync.solve.geometry import MIN_LENGTH
+from nudge_sync.solve.geometry import MIN_LENGTH, find_score_unit
 from nudge_sync.solve.nudge_m import translate
 from nudge_sync.solve.nudge_n import Plane, build_plane, rotate
 from nudge_sync.solve.problem import Similarity
@@ -30,13 +30,15 @@ class Paths:
     """The start, the end and the last angle of each judged point's path."""
 
     start: Float32
-    """(n, d): the points as they are scored at angle 0."""
+    """(n, d): the points as they are scored at angle 0, over `score_unit`."""
     end: Float32
     """(n, d): the points at their stop; equal to `start` where a point does not move."""
     stop: Float64
     """(n,): radians; 0 where a point does not move."""
     shrinks: bool
     """Whether scores of points that do not move are scaled by cos(t): true for NUDGE-M."""
+    score_unit: float
+    """What scores are measured in, so that tolerances fit points of any length; 1 for cosine."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,12 @@ def build_paths(
     point_weight, pull_weight, stop = (
         _rotation_weights if method == "nudge-n" else _translation_weights
     )(plane, limit)
-    row_length = np.where(plane.row_length > MIN_LENGTH, plane.row_length, 1.0)
-    scale = np.ones(len(row_length)) if similarity == "dot" else 1 / row_length
+    if similarity == "dot":
+        score_unit = find_score_unit(plane.row_length)
+        scale = np.full(len(points), 1 / score_unit)
+    else:
+        score_unit = 1.0
+        scale = 1 / np.where(plane.row_length > MIN_LENGTH, plane.row_length, 1.0)
     narrow = [
         factors.astype(np.float32)[:, None]
         for factors in (scale, scale * point_weight, scale * pull_weight)
@@ -93,7 +99,7 @@ def build_paths(
         end[rows] += points[rows] * point_scale
 
     map_in_threads(fill_rows, list_chunks(len(points)))
-    return Paths(start, end, stop, shrinks=method == "nudge-m")
+    return Paths(start, end, stop, shrinks=method == "nudge-m", score_unit=score_unit)
 
 
 def _rotation_weights(plane: Plane, limit: float) -> tuple[Float64, Float64, Float64]:

@@ -292,9 +292,8 @@ def _adopt(
 
 def build_nudge_c_parameters(task: SolverTask, cap: float | None = None) -> dict[str, Any]:
     """Return the default settings of NUDGE-C.  cap: the task's largest angle if None."""
-    sharpness = estimate_sharpness(task.queries.vectors, task.points, task.similarity)
     parameters = {
-        "sharpness": round(sharpness, 2),
+        "sharpness": estimate_sharpness(task.queries.vectors, task.points, task.similarity),
         "cap": task.max_angle if cap is None else cap,
         "steps": NudgeCSettings.iterations,
         "prior": DEFAULT_PRIOR,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,26 @@ def test_lengths_are_kept_on_a_dot_collection():
     for method in ("nudge-n", "nudge-c"):
         choice = fit(points, queries, part, method=method, similarity="dot")
         np.testing.assert_allclose(lengths(choice.vectors), lengths(points), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["auto", "nudge-n", "nudge-h", "nudge-m", "nudge-c"])
+@pytest.mark.parametrize("scale", [2.0**-28, 2.0**-4, 2.0**7, 2.0**60])
+def test_a_dot_collection_times_a_number_moves_alike(method, scale):
+    points, queries, part = make_learnable_problem(shift=1.0)
+    points = (points * np.linspace(0.5, 2, len(points))[:, None]).astype(np.float32)
+    one, other = (
+        fit(
+            points * np.float32(factor),
+            replace(queries, unjudged=queries.unjudged * np.float32(factor)),
+            part,
+            method=method,
+            similarity="dot",
+        )
+        for factor in (1.0, scale)
+    )
+    assert len(one.moved) > 0
+    assert (one.vectors * np.float32(scale)).tobytes() == other.vectors.tobytes()
+    assert (one.method, one.scores, one.reasons) == (other.method, other.scores, other.reasons)
 
 
 def test_weights_decide_whom_a_point_follows():

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nudge_sync.solve.geometry import combine_rows, lengths, restore_unmoved, to_float32, unit
+from nudge_sync.solve.geometry import (
+    combine_rows,
+    find_score_unit,
+    lengths,
+    restore_unmoved,
+    to_float32,
+    unit,
+)
 
 rows = arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5)),
               elements=st.floats(-1e3, 1e3, width=32))  # fmt: skip
@@ -25,6 +32,13 @@ def test_unit_rows_have_length_one_or_no_direction(given_rows):
 def test_lengths_are_summed_in_float64():
     long_row = np.full((1, 1 << 20), 1e-4, np.float32)
     np.testing.assert_allclose(lengths(long_row), 1e-4 * np.sqrt(1 << 20), rtol=1e-7)
+
+
+def test_scores_are_measured_in_about_the_mean_length_and_zero_rows_do_not_count():
+    for exponent in (-60, 0, 60):
+        around = 2.0**exponent * np.array([0.9, 1.0, 1.2])
+        assert find_score_unit(around) == find_score_unit(np.append(around, 0)) == 2.0**exponent
+    assert find_score_unit(np.zeros(3)) == find_score_unit(np.empty(0)) == 1
 
 
 def test_what_float32_cannot_hold_becomes_infinite_without_a_warning():

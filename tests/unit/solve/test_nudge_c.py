@@ -97,12 +97,13 @@ def test_the_likelihood_rises():
     assert after > before
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("zero", [True, False])
-def test_zero_vectors_stay(zero):
+def test_zero_vectors_stay(zero, similarity):
     points, queries, grades, rivals = make_contrast_problem(4)
     points[3] = 0 if zero else points[3]
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        moved = climb(points, queries, grades, rivals)
+        moved = climb(points, queries, grades, rivals, similarity=similarity)
     assert np.isfinite(moved).all()
     assert not zero or (moved[3] == 0).all()
 
@@ -115,6 +116,17 @@ def test_the_sharpness_follows_the_spread_of_the_scores(deviation):
     sharpness = estimate_sharpness(queries, points, "dot")
     assert sharpness == pytest.approx(1.8 / deviation, rel=0.05)
     assert estimate_sharpness(queries, points[:0], "dot") == pytest.approx(180)
+    assert estimate_sharpness(queries, 0 * points, "dot") == pytest.approx(180)
+    for scale in (2.0**-20, 2.0**20):
+        rescaled = estimate_sharpness(queries, points * np.float32(scale), "dot")
+        assert rescaled == sharpness / scale
+
+
+def test_the_sharpness_of_few_long_points_among_short_ones_keeps_three_digits():
+    points = np.zeros((1000, 2), np.float32)
+    points[:, 0], points[0, 0] = 1e-3, 1e3
+    sharpness = estimate_sharpness(np.eye(1, 2, dtype=np.float32), points, "dot")
+    assert sharpness == pytest.approx(1.8 / points[:, 0].std(), rel=5e-3)
 
 
 @dataclass(frozen=True)
@@ -127,18 +139,20 @@ class Objective:
     settings: NudgeCSettings
     original: np.ndarray
     co_relevance: np.ndarray | None = None
+    lengths: np.ndarray | float = 1.0
 
     def evaluate(self, vectors):
         tau = self.settings.tau
         weights = self.grades / np.sqrt(np.maximum(self.grades.sum(axis=1, keepdims=True), 1))
         stays = ~self.grades.any(axis=0)
-        odds = np.exp(tau * self.queries.astype(float) @ vectors.T)
+        odds = np.exp(tau * self.queries.astype(float) @ vectors.T * self.lengths)
         unjudged = np.exp(tau * self.rivals.astype(float)).sum(axis=1)
         others = (odds * (self.grades == 0)).sum(axis=1) + unjudged
         cold_share = (odds[:, stays].sum(axis=1) + unjudged) / others
         warm = (weights * np.log(odds / (odds + others[:, None]))).sum()
         cold = (weights.sum(axis=1) * np.log(cold_share)).sum()
-        near = self.settings.prior * tau * (vectors * self.original).sum()
+        cosines = (vectors * self.original).sum(axis=1)
+        near = self.settings.prior * tau * (self.lengths * cosines).sum()
         return warm + self.settings.cold_answers * cold + near + self.let_points_ask(vectors)
 
     def let_points_ask(self, vectors):
@@ -150,7 +164,8 @@ class Objective:
         for point, weights in enumerate(self.co_relevance):
             if not weights.any():
                 continue
-            odds = np.exp(self.settings.tau * vectors @ self.original[point].astype(float))
+            scores = self.lengths * (vectors @ self.original[point].astype(float))
+            odds = np.exp(self.settings.tau * scores)
             others = [row for row in np.flatnonzero(rivals) if row != point and not weights[row]]
             shares = weights / np.sqrt(weights.sum())
             total += (shares * np.log(odds / (odds + odds[others].sum()))).sum()
@@ -183,15 +198,17 @@ def test_the_first_step_goes_along_the_gradient_of_the_objective(cold_answers, a
         assert step @ tangent > 0.999 * np.linalg.norm(step) * np.linalg.norm(tangent) > 0
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("cold_answers", [0, 0.35, 3])
-def test_the_ascent_comes_near_what_a_general_optimizer_finds(cold_answers):
+def test_the_ascent_comes_near_what_a_general_optimizer_finds(cold_answers, similarity):
     points, queries, _, _ = make_gap_problem(own=0.0, gap=1.5, documents=40, d=8)
     settings = NudgeCSettings(7.0, cap=np.pi, cold_answers=cold_answers)
     vectors, grades = queries.vectors[:80], queries.relevance[:80].toarray()
     grades[:, 15:] = 0
     vectors, grades = vectors[grades.any(axis=1)], grades[grades.any(axis=1)]
     rivals = queries.unjudged[: len(vectors)].astype(np.float32)
-    objective = Objective(vectors, grades, rivals, settings, points)
+    long = np.linspace(0.5, 2, len(points)) if similarity == "dot" else np.ones(len(points))
+    objective = Objective(vectors, grades, rivals, settings, points, lengths=long)
     moves = grades.any(axis=0)
 
     def place(flat):
@@ -201,7 +218,9 @@ def test_the_ascent_comes_near_what_a_general_optimizer_finds(cold_answers):
 
     best = minimize(lambda flat: -objective.evaluate(place(flat)), points[moves].ravel())
     start = objective.evaluate(points.astype(float))
-    reached = objective.evaluate(climb(points, vectors, grades, rivals, settings).astype(float))
+    scaled = (points * long[:, None]).astype(np.float32)
+    moved = climb(scaled, vectors, grades, rivals, settings, similarity=similarity)
+    reached = objective.evaluate(unit(moved))
     assert reached - start > 0.95 * (-best.fun - start) > 0
 
 
@@ -227,6 +246,32 @@ def test_all_pairs_and_near_pairs_agree_where_cold_answers_count(similarity, ask
     monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", 0)
     sparse = climb(*problem, cold, shares, similarity=similarity)
     np.testing.assert_allclose(sparse, dense, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**-3, 2.0**6, 2.0**30])
+@pytest.mark.parametrize("cold_answers", [0.0, 0.5])
+@pytest.mark.parametrize("max_pairs", [0, 10**9])
+def test_points_times_a_number_turn_alike_at_the_sharpness_over_it(
+    scale, cold_answers, max_pairs, monkeypatch
+):
+    monkeypatch.setattr("nudge_sync.solve.nudge_c.MAX_DENSE_PAIRS", max_pairs)
+    points, queries, grades, rivals = make_contrast_problem(5)
+    points = (points * np.linspace(0.5, 2, len(points))[:, None]).astype(np.float32)
+    shares = find_co_relevant_points(csr_matrix(grades > 0, dtype=float))
+    moved, scaled = (
+        climb(
+            points * np.float32(factor),
+            queries,
+            grades,
+            rivals * np.float32(factor),
+            NudgeCSettings(20.0 / factor, prior=3.0, cold_answers=cold_answers),
+            shares,
+            similarity="dot",
+        )
+        for factor in (1.0, scale)
+    )
+    assert np.abs(moved - points).max() > 1e-2
+    assert (moved * np.float32(scale)).tobytes() == scaled.tobytes()
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])

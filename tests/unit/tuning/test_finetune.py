@@ -60,12 +60,13 @@ def problems(draw):
     st.sampled_from([*METHODS, "nudge-m"]),
     st.sampled_from(["ndcg@10", "recall@1", "mrr@10"]),
     st.sampled_from([None, 0.0, 0.3, 1.5]),
+    st.sampled_from(["cosine", "dot"]),
 )
 def test_whatever_comes_in_a_finite_result_or_an_input_error_comes_out(
-    problem, method, metric, angle
+    problem, method, metric, angle, similarity
 ):
     kept = [np.array(one) for one in (problem[0], problem[1], problem[3])]
-    similarity = "dot" if method == "nudge-m" else "cosine"
+    similarity = "dot" if method == "nudge-m" else similarity
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         try:
             fit = finetune(*problem, method, metric, angle, similarity=similarity)

@@ -34,7 +34,7 @@ def test_every_point_among_the_best_has_a_curve_that_gives_its_score(seed, metho
     paths = build_paths(points, pulls, method=method[0], similarity=method[1], limit=limit)
     curves, angle = build_curves(paths, validation, metric, limit), limit * share
     moved = move_points(points, pulls, method=method[0], angle=angle)
-    scale = np.cos(angle) if method[0] == "nudge-m" else 1.0
+    scale = (np.cos(angle) if method[0] == "nudge-m" else 1.0) / paths.score_unit
     judged_scores = validation.vectors @ moved.T * scale
     found = score_curves(curves, angle)
     for query in range(len(validation)):

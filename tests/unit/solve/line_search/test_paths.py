@@ -26,8 +26,7 @@ def test_a_path_passes_where_the_points_are_moved(seed, method, limit, share):
     at, stop = np.minimum(angle, paths.stop[moves])[:, None], paths.stop[moves][:, None]
     along = np.sin(stop - at) * paths.start[moves] + np.sin(at) * paths.end[moves]
     expected = move_points(points, pulls, method=method[0], angle=angle).astype(np.float64)
-    if paths.shrinks:
-        expected *= np.cos(angle)
+    expected *= (np.cos(angle) if paths.shrinks else 1.0) / paths.score_unit
     np.testing.assert_allclose(along / np.sin(stop), expected[moves], atol=2e-5)
     assert paths.end[~moves].tobytes() == paths.start[~moves].tobytes()
 
