@@ -227,6 +227,16 @@ def build_rejection(relevance: csr_matrix) -> csr_matrix:
     return negative
 
 
+def find_first_equals(rows: Float32) -> Rows:
+    """Return the number of the first row that is equal to each, bit for bit: (n,); often its own.
+
+    rows: (n, d).
+    """
+    first: dict[bytes, int] = {}
+    numbers = (first.setdefault(row.tobytes(), number) for number, row in enumerate(rows))
+    return np.fromiter(numbers, np.int64, len(rows))
+
+
 def build_splits(buckets: NDArray[np.int64], relevance: csr_matrix) -> list[ValidationSplit]:
     """Split the queries into training and validation: five folds, or one split of many queries.
 

@@ -17,7 +17,7 @@ from nudge_sync.solve.relevance import find_first_answers, has_answer
 from nudge_sync.solve.score import metric_values
 from nudge_sync.solve.selection.document_folds import SUGGESTED_COLD_SHARE, hash_rows
 from nudge_sync.solve.selection.strata import estimate_gain
-from nudge_sync.solve.task import mask_judgements
+from nudge_sync.solve.task import find_first_equals, mask_judgements
 from nudge_sync.tuning.adapter_maps import AdapterTask, Strength, learn_maps
 from nudge_sync.tuning.query_adapter import QueryAdapter
 
@@ -126,7 +126,8 @@ def cross_validate(
         strength: StrengthTrial(*(np.full(count, np.nan) for _ in range(4)))
         for strength in strengths
     }
-    random_fold, cluster_fold = np.arange(count) % PARTS, deal_clusters(cluster)
+    # Equal queries are left out together, so that none is scored by what it has taught.
+    random_fold, cluster_fold = find_first_equals(task.queries) % PARTS, deal_clusters(cluster)
     document_fold = hash_rows(task.documents) % PARTS
     nobody = np.zeros(len(task.documents), np.bool_)
     for fold in range(PARTS):

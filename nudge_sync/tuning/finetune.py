@@ -27,7 +27,12 @@ from nudge_sync.solve.problem import (
     Similarity,
 )
 from nudge_sync.solve.relevance import has_answer
-from nudge_sync.solve.task import MIN_QUERIES_FOR_ONE_SPLIT, ValidationSplit, build_splits
+from nudge_sync.solve.task import (
+    MIN_QUERIES_FOR_ONE_SPLIT,
+    ValidationSplit,
+    build_splits,
+    find_first_equals,
+)
 from nudge_sync.solve.topk import TopK, find_top_k
 from nudge_sync.tuning.explain import Explanation, explain_document
 from nudge_sync.tuning.inputs import (
@@ -199,7 +204,7 @@ def finetune_documents(
     relevance = _build_relevance(train, validation, is_train, len(rows))
     judged = np.unique(relevance.indices).astype(np.int64)
     judged_relevance = select_judged_columns(relevance, judged)
-    splits = _choose_splits(judged_relevance, is_train, options.method, options.angle)
+    splits = _choose_splits(queries, judged_relevance, is_train, options.method, options.angle)
     needs_scores = _select_scored_queries(splits, is_train, options)
     depth = metrics.parse_metric(options.metric).depth
     with limit_threads(options.threads):
@@ -254,9 +259,16 @@ def _build_relevance(
 
 
 def _choose_splits(
-    relevance: csr_matrix, is_train: NDArray[np.bool_], method: Method, angle: float | None
+    queries: Float32,
+    relevance: csr_matrix,
+    is_train: NDArray[np.bool_],
+    method: Method,
+    angle: float | None,
 ) -> list[ValidationSplit]:
-    """Return the split handed in; or folds, where it is too small for "auto" or there is none."""
+    """Return the split handed in; or folds, where it is too small for "auto" or there is none.
+
+    Equal queries are in one fold, so that none validates what it has trained.
+    """
     counts = has_answer(relevance)
     if not (is_train & counts).any():
         return []
@@ -268,7 +280,7 @@ def _choose_splits(
     if method != "auto" and angle is not None:
         return []
     pool = relevance if method == "auto" else csr_matrix(relevance.multiply(is_train[:, None]))
-    return build_splits(np.arange(len(is_train)) % BUCKET_COUNT, pool)
+    return build_splits(find_first_equals(queries) % BUCKET_COUNT, pool)
 
 
 def _select_scored_queries(

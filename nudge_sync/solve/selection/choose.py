@@ -24,6 +24,7 @@ from nudge_sync.solve.task import (
     SolverTask,
     ValidationSplit,
     apply_method,
+    find_first_equals,
     iterate_validation_queries,
 )
 
@@ -39,7 +40,9 @@ def is_better_than_shuffled(
     """
     shuffled = []
     for _, queries in iterate_validation_queries(task, splits):
-        other = np.roll(np.arange(len(queries)), len(queries) // 2)
+        # Equal queries count as one, or a query could be dealt its own judgements.
+        distinct, number = np.unique(find_first_equals(queries.vectors), return_inverse=True)
+        other = np.roll(distinct, len(distinct) // 2)[number]
         swapped = JudgedQueries(queries.vectors, queries.relevance[other], queries.unjudged)
         shuffled.append(score_points(task, task.points, swapped))
     strata = build_strata(task, splits)

@@ -15,11 +15,19 @@ from nudge_sync.solve.task import (
     build_attraction,
     build_rejection,
     build_splits,
+    find_first_equals,
     keep_some,
 )
 from tests.support.solver_problems import make_learnable_problem
 
 GRADES = csr_matrix(([2.0, -1.0, 0.0, 1.0], [0, 1, 2, 0], [0, 3, 4]), shape=(2, 3))
+
+
+def test_equal_rows_share_the_number_of_the_first():
+    rows = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert find_first_equals(rows).tolist() == [0, 1, 2, 3, 4]
+    assert find_first_equals(rows[[0, 1, 0, 2, 2, 1]]).tolist() == [0, 1, 0, 3, 3, 1]
+    assert find_first_equals(rows[:0]).tolist() == []
 
 
 def build_learnable_task():
