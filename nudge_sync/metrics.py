@@ -57,7 +57,7 @@ def parse_metric(name: str) -> RankingMetric:
 
     Raises InputError for any other name.
     """
-    match = re.fullmatch(r"(ndcg|recall|mrr)@([1-9][0-9]{0,3})", name)
+    match = re.fullmatch(r"(ndcg|recall|mrr)@([1-9][0-9]{0,3})", str(name))
     if match is None:
         raise InputError(f"no metric is called {name!r}; take ndcg@10, recall@10, recall@1, mrr@10")
     return RankingMetric(cast("MetricKind", match[1]), int(match[2]))

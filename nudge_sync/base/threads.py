@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
+from numbers import Integral
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+from nudge_sync.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,8 +48,10 @@ def count_threads() -> int:
 def limit_threads(threads: int) -> Iterator[None]:
     """Compute on at most `threads` threads while inside; 0: on as many as outside.
 
-    Where no limit was set, there is one thread a core.
+    Where no limit was set, there is one thread a core. Raises InputError for any other value.
     """
+    if not isinstance(threads, Integral) or threads < 0:
+        raise InputError(f"threads is {threads!r}; it is a whole number, 0 for one per core")
     token = _thread_limit.set(threads or _thread_limit.get())
     try:
         if threads > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.nudge_h import NEIGHBOUR_COUNTS
 from nudge_sync.solve.problem import (
+    MAX_GIVEN_ANGLE,
     Choice,
     ColdReport,
     JudgedQueries,
@@ -22,6 +24,7 @@ from nudge_sync.solve.problem import (
     Similarity,
     check_finite,
     check_judged_queries,
+    check_options,
 )
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.selection import choose, tune
@@ -38,8 +41,6 @@ from nudge_sync.solve.task import (
 
 DEFAULT_MAX_ANGLE = float(np.pi / 3)
 """Largest angle, in radians, that a point may turn where the angle is chosen."""
-MAX_GIVEN_ANGLE = float(np.pi / 2)
-"""Largest angle, in radians, that may be given."""
 MAX_GIVEN_STEP = 1000.0
 """Longest step of NUDGE-M that may be given, in lengths of the point."""
 
@@ -72,6 +73,7 @@ def fit(
     executor: runs the methods on the splits, and the fit; it keeps to `threads` by itself.
     Equal input gives equal bits on one machine. Raises InputError.
     """
+    check_options(method, similarity, max_angle)
     queries = merge_judgements(queries)
     check_finite(points, queries.vectors)
     task = build_task(points, queries, weights, metric, similarity, max_angle, cold_share)
@@ -101,8 +103,8 @@ def build_task(
         build_attraction(queries.relevance, weights),
         build_rejection(queries.relevance),
     )
-    if cold_share is not None and not 0 <= cold_share <= 1:
-        raise InputError(f"cold_share is {cold_share:g}; it is a share of answers, 0 to 1")
+    if cold_share is not None and not (isinstance(cold_share, Real) and 0 <= cold_share <= 1):
+        raise InputError(f"cold_share is {cold_share}; it is a share of answers, 0 to 1")
     return SolverTask(
         points, queries, attraction, rejection, parsed_metric, similarity, max_angle, cold_share
     )
@@ -121,9 +123,9 @@ def choose_and_fit(
     train: a mask, (q,).  angle: radians, given instead of chosen. Raises InputError.
     """
     limit = MAX_GIVEN_STEP if method == "nudge-m" else MAX_GIVEN_ANGLE
-    if angle is not None and not 0 <= angle <= limit:
+    if angle is not None and not (isinstance(angle, Real) and 0 <= angle <= limit):
         raise InputError(
-            f"the angle {angle:g} is outside 0 to pi/2 (for nudge-m: a step, 0 to 1000)"
+            f"the angle {angle!r} is outside 0 to pi/2 (for nudge-m: a step, 0 to 1000)"
         )
     if method == "nudge-m" and task.similarity == "cosine":
         raise InputError(

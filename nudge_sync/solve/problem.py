@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ Rows: TypeAlias = NDArray[np.int64]
 Similarity: TypeAlias = Literal["cosine", "dot"]
 Method: TypeAlias = Literal["auto", "nothing", "nudge-n", "nudge-h", "nudge-m", "nudge-c"]
 
+MAX_GIVEN_ANGLE = float(np.pi / 2)
+"""Largest angle, in radians, that may be given."""
 BUCKET_COUNT = 10
 """Number of buckets that queries are hashed into, to be dealt out to training and validation."""
 
@@ -98,6 +102,25 @@ class Choice:
     """Sentences for people: how many queries counted, and why this method and these settings."""
     cold: ColdReport | None = None
     """Present where cold answers had a say in the choice."""
+
+
+def check_options(method: Method, similarity: Similarity, max_angle: float) -> None:
+    """Raise InputError unless the method and the similarity exist and the angle is one.
+
+    max_angle: radians, 0 to pi/2.
+    """
+    _check_name("method", method, get_args(Method))
+    _check_name("similarity", similarity, get_args(Similarity))
+    if not (isinstance(max_angle, Real) and 0 <= max_angle <= MAX_GIVEN_ANGLE):
+        raise InputError(f"max_angle is {max_angle!r}; it is an angle in radians, 0 to pi/2")
+
+
+def _check_name(argument: str, name: str, known: tuple[str, ...]) -> None:
+    if name in known:
+        return
+    near = get_close_matches(str(name).lower(), known, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{argument} is {name!r}{meant}; there are: {', '.join(known)}")
 
 
 def check_judged_queries(points: Float32, queries: JudgedQueries, depth: int) -> None:

@@ -25,6 +25,7 @@ from nudge_sync.solve.problem import (
     Method,
     Rows,
     Similarity,
+    check_options,
 )
 from nudge_sync.solve.relevance import has_answer
 from nudge_sync.solve.task import (
@@ -149,8 +150,9 @@ def finetune(
     """Move documents towards the queries they answer, as far as held-out queries gain from it.
 
     documents: (n, d), any float type, also memory-mapped and read-only; never changed.
-    *_queries: (q, d), any length.  *_relevant: for each query the relevant rows, or row -> grade;
-    a grade of 0 or below pushes away (nudge-c only), the others are the metric's gains.
+    *_queries: (q, d), any length.  *_relevant: for each query the relevant rows, or row -> grade,
+    or a sparse matrix of grades, (q, n); a grade of 0 or below pushes away (nudge-c only), the
+    others are the metric's gains.
     method: "nudge-n", "nudge-h", "nudge-m" (similarity "dot" only), "nudge-c", "nothing", or
     "auto", which compares them (nudge-h only with a `cold_share`). A named method is trained on
     the training queries and only measured on the validation queries; "auto" trains again on both
@@ -160,6 +162,7 @@ def finetune(
     candidates: the best rows for each validation query (or each training and then each validation
     query), from a database's search: more than the metric has ranks, so that enough are left when
     judged rows are dropped. Without them every document is scored.
+    max_angle: the largest angle that is tried, in radians, 0 to pi/2.  threads: 0 for one per core.
     cold_share: weight, 0 to 1, of documents without feedback in the choice; None: not considered.
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
     Raises InputError.
@@ -199,6 +202,7 @@ def finetune_documents(
     fixed_documents: documents that cannot be relevant and do not move, but rank too.
     Unlike `finetune`, this takes weights of the validation queries: "auto" trains on them too.
     """
+    check_options(options.method, options.similarity, options.max_angle)
     rows = check_documents(documents)
     queries, is_train = _stack_queries(train, validation, rows)
     relevance = _build_relevance(train, validation, is_train, len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,7 +42,7 @@ class QuerySet:
 
 def check_documents(documents: Any) -> NDArray[np.floating]:
     """Return the documents as an array, (n, d), not copied; raise InputError for anything else."""
-    rows = documents if isinstance(documents, np.ndarray) else np.asarray(documents)
+    rows = documents if isinstance(documents, np.ndarray) else _read_array(documents, "documents")
     if rows.ndim != ROW_ARRAY_NDIM or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise InputError(
             f"documents have to be numbers, (n, d); these are {rows.dtype} {rows.shape}"
@@ -49,15 +50,28 @@ def check_documents(documents: Any) -> NDArray[np.floating]:
     return rows
 
 
+def _read_array(rows: Any, name: str) -> NDArray[Any]:
+    """Return rows of numbers as an array, of any type; raise InputError where they are none."""
+    try:
+        array = np.asarray(rows)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} have to be numbers, (rows, dimensions): {error}") from None
+    if array.dtype.kind in "cOSU":
+        raise InputError(
+            f"{name} have to be numbers, (rows, dimensions); these are {array.dtype} {array.shape}"
+        )
+    return array
+
+
 def scale_queries(queries: Any, documents: NDArray[Any], name: str) -> Float32:
     """Return the queries as unit rows, (q, d).
 
-    name: of the argument, for messages. Raises InputError for a row that is zero, not finite, or
-    not of the documents' dimension.
+    name: of the argument, for messages. Raises InputError for what is no array of numbers, and for
+    a row that is zero, not finite, or not of the documents' dimension.
     """
     if queries is None:
         return np.empty((0, documents.shape[1]), np.float32)
-    rows = to_float32(queries)
+    rows = to_float32(_read_array(queries, name))
     if rows.size == 0:
         return np.empty((0, documents.shape[1]), np.float32)
     if rows.ndim != ROW_ARRAY_NDIM or rows.shape[1] != documents.shape[1]:
@@ -157,6 +171,7 @@ def _read_candidates(
     if (
         rows.ndim != ROW_ARRAY_NDIM
         or len(rows) > len(queries)
+        or (rows.size and rows.dtype.kind not in "iu")
         or (rows.size and rows.max() >= len(documents))
     ):
         raise InputError(
@@ -194,7 +209,7 @@ def build_weights(
             raise InputError(
                 f"train_weights are {len(train.weights)} for {train_count} training queries"
             )
-        return np.append(train.weights.astype(np.float64), np.ones(validation_count))
+        return np.append(np.asarray(train.weights, np.float64), np.ones(validation_count))
     validation_weights = (
         (relevance[train_count:] > 0).astype(np.float64)
         if validation.weights is None
@@ -209,7 +224,9 @@ def build_weights(
 
 
 def _is_one_per_query(weights: Any) -> bool:
-    return isinstance(weights, np.ndarray) and weights.ndim == 1 and weights.dtype.kind in "fiub"
+    if isinstance(weights, np.ndarray):
+        return weights.ndim == 1 and weights.dtype.kind in "fiub"
+    return isinstance(weights, (list, tuple)) and all(isinstance(one, Real) for one in weights)
 
 
 def _build_weight_matrix(

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from nudge_sync.base.threads import count_cores, count_threads, limit_threads, map_in_threads
+from nudge_sync.errors import InputError
 
 
 def list_threads_used(threads, items=40):
@@ -34,6 +35,15 @@ def test_a_limit_of_nothing_leaves_the_outer_one():
     with limit_threads(1), limit_threads(0):
         found = map_in_threads(lambda _: threading.get_ident(), range(20))
     assert set(found) == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, "2", None])
+def test_what_is_no_number_of_threads_is_refused(threads):
+    with (
+        pytest.raises(InputError, match=r"threads is .* 0 for one per core"),
+        limit_threads(threads),
+    ):
+        pass
 
 
 def test_work_that_fails_raises():

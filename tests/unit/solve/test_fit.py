@@ -122,6 +122,21 @@ def test_nudge_m_on_a_cosine_collection_is_refused_with_a_way_out():
         fit(points, queries, part, method="nudge-m")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"method": "nudge"},
+        {"similarity": "l2"},
+        {"max_angle": 2.0},
+        {"max_angle": np.nan},
+        {"threads": -1},
+    ],
+)
+def test_an_option_that_does_not_exist_is_an_input_error(option):
+    with pytest.raises(InputError, match=f"{next(iter(option))} is "):
+        fit(*make_learnable_problem(), **option)
+
+
 def test_lengths_are_kept_on_a_dot_collection():
     points, queries, part = make_learnable_problem(shift=1.0)
     points = (points * np.linspace(0.9, 1.1, len(points))[:, None]).astype(np.float32)

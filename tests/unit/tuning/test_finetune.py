@@ -139,6 +139,21 @@ def test_a_row_out_of_range_is_named():
         ({"metric": "map"}, "ndcg@10"),
         ({"angle": -0.1}, "outside"),
         ({"angle": 2.0}, "outside"),
+        ({"angle": "0.1"}, "outside"),
+        ({"max_angle": -0.1}, "max_angle is -0.1; it is an angle in radians, 0 to pi/2"),
+        ({"max_angle": np.nan}, "max_angle is nan"),
+        ({"max_angle": 60}, "max_angle is 60"),
+        ({"max_angle": None}, "max_angle is None"),
+        ({"similarity": "euclid"}, "similarity is 'euclid'; there are: cosine, dot"),
+        ({"similarity": "Cosine"}, "did you mean 'cosine'"),
+        ({"method": "foo"}, "method is 'foo'; there are: auto, nothing, nudge-n, nudge-h"),
+        ({"method": "NUDGE_N"}, "did you mean 'nudge-n'"),
+        ({"method": None, "angle": 0.1}, "method is None"),
+        ({"metric": None}, "no metric is called None"),
+        ({"cold_share": "half"}, "cold_share is half"),
+        ({"threads": -1}, "threads is -1"),
+        ({"threads": None}, "threads is None"),
+        ({"train_relevant": None}, "train_relevant is a NoneType"),
         ({"documents": np.ones(5)}, r"\(n, d\)"),
         ({"train_weights": np.ones(3)}, "train_weights"),
         ({"train_weights": -np.ones(240)}, "negative"),
@@ -254,6 +269,39 @@ def test_a_sparse_matrix_is_taken_as_judgements():
         one.documents.tobytes()
         == finetune(documents, queries, relevant, validation_queries, answers).documents.tobytes()
     )
+
+
+def test_the_order_of_the_columns_of_a_sparse_matrix_makes_no_difference():
+    documents, queries, relevant, validation_queries, answers = make_problem()
+    columns = np.random.default_rng(1).permutation(200)
+    several = [{row: 2.0, (row + 7) % 200: 1.0, (row + 60) % 200: 0.0} for [row] in relevant]
+    cells = [(query, row, grade) for query, one in enumerate(several) for row, grade in one.items()]
+    query, row, grade = (np.array(column) for column in zip(*cells, strict=True))
+    by_id = csr_matrix((grade, (query, columns[row])), shape=(240, 200))
+    shuffled = by_id[:, columns]
+    assert not shuffled.has_sorted_indices
+    for method in ("nudge-n", "auto"):
+        one, other = (
+            finetune(documents, queries, relevance, validation_queries, answers, method)
+            for relevance in (several, shuffled)
+        )
+        assert (one.method, one.parameters, one.scores) == (
+            other.method,
+            other.parameters,
+            other.scores,
+        )
+        assert one.documents.tobytes() == other.documents.tobytes()
+    assert not shuffled.has_sorted_indices
+
+
+@pytest.mark.parametrize("method", ["nudge-n", "auto"])
+def test_a_query_given_twice_does_not_validate_itself(method):
+    documents, queries, relevant, *_ = make_problem()
+    queries, relevant = queries[:237], relevant[:237]
+    once = finetune(documents, queries, relevant, method=method)
+    twice = finetune(documents, np.tile(queries, (2, 1)), relevant * 2, method=method)
+    for name in ("nothing", "nudge-n"):
+        assert twice.scores[name] == pytest.approx(once.scores[name], abs=1e-6)
 
 
 def test_a_mapped_read_only_file_is_left_alone_and_costs_no_copy(tmp_path):

@@ -44,6 +44,10 @@ def test_queries_come_out_at_unit_length_and_none_is_no_query():
         (np.full((1, 4), 1e38), r"x\[0\] is zero or not finite"),
         (np.ones((2, 3)), "both have to come from one model"),
         (np.ones(4), "both have to come from one model"),
+        ([["1", "2", "3", "4"]], "x have to be numbers"),
+        (np.ones((1, 4), complex), "x have to be numbers"),
+        ([[1, 2, 3, None]], "x have to be numbers"),
+        ([[1, 2, 3, 4], [1]], "x have to be numbers"),
     ],
 )
 def test_queries_without_a_direction_or_of_another_model_are_refused(queries, words):
@@ -53,8 +57,8 @@ def test_queries_without_a_direction_or_of_another_model_are_refused(queries, wo
 
 def test_documents_are_not_copied_and_have_to_be_numbers():
     assert check_documents(DOCUMENTS) is DOCUMENTS
-    for wrong in (np.ones(3), np.ones((3, 0)), np.array([["a", "b"]])):
-        with pytest.raises(InputError, match=r"\(n, d\)"):
+    for wrong in (np.ones(3), np.ones((3, 0)), np.array([["a", "b"]]), [[1, 2], [1]]):
+        with pytest.raises(InputError, match="documents have to be numbers"):
             check_documents(wrong)
 
 
@@ -97,7 +101,7 @@ def test_candidates_of_the_last_queries_stand_for_a_scan(with_scores):
 
 
 def test_candidates_that_do_not_fit_are_refused():
-    for wrong in (np.zeros(3, int), np.zeros((7, 2), int), np.full((2, 2), 50)):
+    for wrong in (np.zeros(3, int), np.zeros((7, 2), int), np.full((2, 2), 50), np.ones((2, 2))):
         with pytest.raises(InputError, match="rows of documents"):
             score_unjudged(DOCUMENTS, QUERIES, JUDGED, 5, wrong, ALL, "cosine")
     with pytest.raises(InputError, match="rows but"):
@@ -123,7 +127,8 @@ def weigh(train_weights, validation_weights=None):
 
 def test_validation_queries_weigh_one_unless_weights_say_otherwise():
     assert weigh(None) is None
-    assert weigh(np.array([2, 3])).tolist() == [2.0, 3.0, 1.0]
+    for per_query in (np.array([2, 3]), [2.0, 3], (np.float32(2), np.int64(3))):
+        assert weigh(per_query).tolist() == [2.0, 3.0, 1.0]
     assert weigh([{2: 0.5}, {5: 2.0}]).toarray().tolist() == [[0.5, 0, 0], [0, 2, 0], [0, 1, 1]]
     assert weigh([{2: 0.5}, {5: 2.0}], [{7: 0.3}]).toarray().tolist() == [
         [0.5, 0, 0],
@@ -133,8 +138,9 @@ def test_validation_queries_weigh_one_unless_weights_say_otherwise():
 
 
 def test_weights_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="train_weights are 3 for 2 training queries"):
-        weigh(np.ones(3))
+    for wrong in (np.ones(3), [1.0, 1.0, 1.0]):
+        with pytest.raises(InputError, match="train_weights are 3 for 2 training queries"):
+            weigh(wrong)
     with pytest.raises(InputError, match="train_weights name a row that is judged by no query"):
         weigh([{1: 1.0}, {}])
     with pytest.raises(InputError, match="validation_weights name a row"):
