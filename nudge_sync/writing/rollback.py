@@ -90,8 +90,9 @@ def roll_back(
 ) -> RollbackReport:
     """Go back to revision `to` (0 for the originals), or by default to before the last revision.
 
-    Points that the application re-embedded or deleted since are left alone and named. A revision
-    that was left unfinished is what gets undone.
+    Points that the application re-embedded or deleted since are left alone and named. By default a
+    cycle that was left unfinished is what gets undone, and a rollback that was left unfinished is
+    finished.
     originals: goes back to the originals, whatever `to` is.
     overwrite_drifted: only with `originals`, for a collection that was restored from a backup: the
     vectors that nobody knows are taken for older ones of ours, and their points get back the newest
@@ -117,7 +118,7 @@ def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
 
 def _choose_goal(entries: list[Revision], to: int | None, keep: int) -> int:
     restorable = find_restorable_revisions(entries, keep)
-    to = _find_last_parent(entries) if to is None else to
+    to = _choose_default_goal(entries) if to is None else to
     if to == 0 or to in restorable:
         return to
     listed = ", ".join(str(number) for number in restorable) or "none"
@@ -126,10 +127,12 @@ def _choose_goal(entries: list[Revision], to: int | None, keep: int) -> int:
     )
 
 
-def _find_last_parent(entries: list[Revision]) -> int:
+def _choose_default_goal(entries: list[Revision]) -> int:
     unfinished = [entry for entry in find_pending_revisions(entries) if entry.state != "planned"]
     if unfinished:
-        return unfinished[0].parent
+        newest = unfinished[0]
+        # The parent of a rollback is what it takes back.
+        return newest.to if newest.kind == "rollback" else newest.parent
     parents = {entry.number: entry.parent for entry in entries}
     return parents.get(find_head(entries), 0)
 

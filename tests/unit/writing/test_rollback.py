@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from nudge_sync import cycle
 from nudge_sync.errors import InputError
+from nudge_sync.store.hold import HoldRequest
+from nudge_sync.store.lease import break_lease
+from nudge_sync.store.ledger import find_pending_revisions
+from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.verify import verify
+from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
 from nudge_sync.writing.rollback import roll_back
+from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
+from tests.support.unit_vectors import perturb_rows
+
+ROLLBACK_CALLS = 12
+"""Writing calls of a rollback with a hold, up to the one that stores it as applied."""
+LOST_CYCLE_CALLS = 22
+"""Writing calls of a cycle whose change is a loss, up to the one that stores its rollback as
+applied."""
 
 
 @pytest.fixture
@@ -70,3 +84,60 @@ def test_without_any_revision_there_is_nothing_to_do(
     report = roll_back(tracked_collection.target(), SETTINGS)
     assert (report.revision, report.points) == (None, 0)
     assert tracked_collection.target().open_ledger().entries() == []
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+@pytest.mark.parametrize("call", range(1, ROLLBACK_CALLS + 1))
+def test_a_rollback_that_is_killed_is_finished_by_the_same_command(
+    tracked_collection: TrackedCollection, states: list[bytes], call: int, when: When
+) -> None:
+    hold = HoldRequest("anna@web1", "worse")
+    faulty = FaultyDatabase(tracked_collection.database, Faults(call, when))
+    with pytest.raises(Crash):
+        roll_back(open_target(faulty, "docs"), SETTINGS, hold=hold)
+    break_lease(tracked_collection.target())
+    last = tracked_collection.target().open_ledger().entries()[-1]
+    if (last.kind, last.state) != ("rollback", "applied"):
+        assert roll_back(tracked_collection.target(), SETTINGS, hold=hold).head == 2
+    assert tracked_collection.read_vectors().tobytes() == states[2]
+    assert not find_pending_revisions(tracked_collection.target().open_ledger().entries())
+    assert verify(tracked_collection.target()).is_clean
+
+
+@pytest.mark.parametrize("when", ["before", "half", "after"])
+@pytest.mark.parametrize("call", range(1, LOST_CYCLE_CALLS + 1))
+def test_no_rollback_brings_back_a_loss_wherever_its_cycle_was_killed(
+    tracked_collection: TrackedCollection, states: list[bytes], call: int, when: When
+) -> None:
+    rows = perturb_rows(tracked_collection.originals, 4)
+    faulty = open_target(FaultyDatabase(tracked_collection.database, Faults(call, when)), "docs")
+    plan = make_passing_plan(faulty, SETTINGS, dict(enumerate(rows)), worsens=True)
+    with pytest.raises(Crash):
+        cycle.apply(faulty, SETTINGS, plan)
+    break_lease(tracked_collection.target())
+    pending = find_pending_revisions(tracked_collection.target().open_ledger().entries())
+    is_unfinished = any(entry.state != "planned" for entry in pending)
+    # Where the loss was never written, or taken back already, the last revision is the third.
+    goal = 3 if is_unfinished else 2
+    assert roll_back(tracked_collection.target(), SETTINGS).head == goal
+    assert tracked_collection.read_vectors().tobytes() == states[goal]
+    assert verify(tracked_collection.target()).is_clean
+
+
+def test_the_last_calls_are_the_last(
+    tracked_collection: TrackedCollection, states: list[bytes]
+) -> None:
+    faults = Faults()
+    target = open_target(FaultyDatabase(tracked_collection.database, faults), "docs")
+    rows = perturb_rows(tracked_collection.originals, 4)
+    plan = make_passing_plan(target, SETTINGS, dict(enumerate(rows)), worsens=True)
+    assert cycle.apply(target, SETTINGS, plan).outcome == "rolled_back"
+    assert tracked_collection.read_vectors().tobytes() == states[3]
+    # Garbage collection, and the lease, which is given back.
+    assert faults.calls[LOST_CYCLE_CALLS:][-2:] == [
+        "docs__nudge_candidate.drop",
+        "docs__nudge_revisions.swap",
+    ]
+    faults.calls.clear()
+    roll_back(target, SETTINGS, hold=HoldRequest("anna@web1", "worse"))
+    assert faults.calls[ROLLBACK_CALLS:] == ["docs__nudge_revisions.swap"]
