@@ -31,6 +31,7 @@ from nudge_sync.writing.resume import finish_pending_revision, finish_pending_ro
 from nudge_sync.writing.two_phase import Writer, open_writer, require_room_for_rows
 from nudge_sync.writing.write_plan import (
     WrittenRevision,
+    attach_erasures,
     attach_plan,
     restore_originals,
     write_plan,
@@ -169,15 +170,21 @@ def apply(
             current = describe_inputs(target, settings, judgements, entries, erasure)
             refuse_stale_plan(plan, current)
             refuse_lost_plan(plan, entries)
+        # A plan that sends points back was made while they were not back: one more cycle is due.
+        sends_back = not set(ids_without_feedback).isdisjoint(plan.rows.ids)
+        # Where the gate refuses, points keep what they held, unless an erasure is pending.
+        is_new_throughout = (plan.gate.passed or erasure.is_pending) and not sends_back
+        erasures = erasure.asked if is_new_throughout else None
         if canary is not None and plan.gate.passed and not erasure.is_pending:
-            written = start_canary(writer, plan, canary)
+            written = start_canary(writer, plan, canary, erasures)
         else:
             held_out = None if erasure.is_pending else select_held_out(judgements)
-            written = write_plan(writer, plan, held_out)
+            written = write_plan(writer, plan, held_out, erasures)
         if restored.entry is not None and written.entry is None:
             attach_plan(writer, restored.entry, plan)
-        # A plan that sends points back was made while they were not back: one more cycle is due.
-        if erasure.is_pending and not set(ids_without_feedback).intersection(plan.rows.ids):
+        if erasure.is_pending and not sends_back:
+            if written.entry is None:
+                attach_erasures(writer, erasure.asked)
             complete_erasure(target, erasure.asked)
         collect_garbage(target, writer.ledger, settings.write)
         if not model.objection:

@@ -21,6 +21,7 @@ _OMITTED_FIELDS = {
     "cold",
     "model",
     "index_recall",
+    "erasure_pending",
     *_SCORE_FIELDS,
     *(f"{name}_ids" for name in _COUNTED_FIELDS),
 }
@@ -56,6 +57,11 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         typer.echo(format_recall(summary["index_recall"]))
     if summary.get("hold") and "released" not in summary:
         typer.echo("on hold: no cycle writes to this collection until `nudge-sync release`")
+    if summary.get("erasure_pending"):
+        typer.echo(
+            "these vectors learned from feedback that was removed since: the next cycle takes it out "
+            "of them, or at once `nudge-sync rollback --originals`"
+        )
 
 
 def select_shown_fields(summary: Mapping[str, Any]) -> dict[str, Any]:

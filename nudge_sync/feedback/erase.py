@@ -114,8 +114,9 @@ def erase_feedback(
     """Erase what the selector matches, and have the next cycle take it out of the vectors.
 
     The request for that is stored before anything is erased, so that a crash in between loses
-    nothing. Blocks that hold the same go first, and once more at the end, because a cycle may just
-    be making them. Raises LeaseLost, DamagedRecord, DatabaseError.
+    nothing, and once more at the end, because a cycle may just be learning from it. Blocks that
+    hold the same go first, and once more at the end, because a cycle may just be making them.
+    Raises LeaseLost, DamagedRecord, DatabaseError.
     """
     erased_times: set[float] = set()
 
@@ -128,6 +129,9 @@ def erase_feedback(
         target.queries, target.events, selector, query_ids, before_delete=request_erasure
     )
     drop_blocks(target.blocks, erased_times)
+    if counts.searches or counts.events:
+        # A cycle may have read them and answered the first request before they were gone.
+        erasure.request_erasure(target)
     return counts
 
 

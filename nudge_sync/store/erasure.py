@@ -45,7 +45,10 @@ def read_erasure_state(target: Target) -> ErasureState:
 
 
 def request_erasure(target: Target) -> None:
-    """Store that feedback is about to be removed. Raises LeaseLost."""
+    """Store that feedback is about to be removed, or was while a cycle may have read it.
+
+    Raises LeaseLost.
+    """
     _update_state(target, lambda now: ErasureState(now.asked + 1, now.done))
 
 

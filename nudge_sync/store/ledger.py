@@ -59,6 +59,9 @@ class RevisionDetails(BaseModel):
     """Points of the candidate that it shows."""
     ending: Ending | None = None
     """How that canary ended."""
+    erasures: schema.Count | None = None
+    """How many removals of feedback its vectors have forgotten; None: as many as its parent's, or
+    an older version wrote it."""
     abandoned_at: schema.TimestampMs = 0
     superseded_at: schema.TimestampMs = 0
     thinned: bool = False
@@ -250,6 +253,16 @@ def trace_lineage(entries: list[Revision], number: int) -> list[int]:
         lineage.append(number)
         number = parents[number]
     return lineage
+
+
+def count_erasures(entries: list[Revision], number: int) -> int:
+    """Return how many removals of feedback the vectors of revision `number` have surely forgotten.
+
+    0 where nothing is known of it.
+    """
+    erasures_by_number = {entry.number: entry.details.erasures for entry in entries}
+    counts = (erasures_by_number[revision] for revision in trace_lineage(entries, number))
+    return next((count for count in counts if count is not None), 0)
 
 
 def find_restorable_revisions(entries: list[Revision], keep: int) -> list[int]:

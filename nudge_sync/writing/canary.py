@@ -41,9 +41,12 @@ def refuse_running_canary(writer: Writer) -> None:
         )
 
 
-def start_canary(writer: Writer, plan: Plan, settings: CanarySettings) -> WrittenRevision:
+def start_canary(
+    writer: Writer, plan: Plan, settings: CanarySettings, erasures: int | None
+) -> WrittenRevision:
     """Let applications show the plan's vectors to some sessions, as a new revision's candidate.
 
+    erasures: as in `RevisionDetails`.
     Rows that changed since the plan was made are left out, and counted as drifted or missing. A
     process that is killed leaves a candidate that is complete, or a revision that wrote nothing.
     Raises OnHold, WriteNotVerified, LeaseLost, DatabaseError.
@@ -54,7 +57,7 @@ def start_canary(writer: Writer, plan: Plan, settings: CanarySettings) -> Writte
         return WrittenRevision(tally=tally)
     end_experiments(writer, "a canary starts")
     details = {
-        **describe_plan(plan, write_set),
+        **describe_plan(plan, write_set, erasures),
         "live": None,
         "canary": settings.model_dump(mode="json"),
         "staged": len(write_set),

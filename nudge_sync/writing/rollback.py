@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,11 +14,13 @@ from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import Float32, PointId
 from nudge_sync.connector.point_ids import summarise_ids
 from nudge_sync.connector.vectors import TOLERANCE, is_same_vector
-from nudge_sync.errors import InputError
+from nudge_sync.errors import DamagedRecord, InputError
 from nudge_sync.store import checksum
+from nudge_sync.store.erasure import read_erasure_state, request_erasure
 from nudge_sync.store.hold import Hold, HoldRequest, place_hold
 from nudge_sync.store.ledger import (
     Revision,
+    count_erasures,
     find_head,
     find_pending_revisions,
     find_restorable_revisions,
@@ -62,6 +65,9 @@ class RollbackReport:
     missing: list[PointId] = field(default_factory=list)
     hold: Hold | None = None
     """The hold that keeps cycles from writing again; None where none was asked for."""
+    erasure_pending: bool = False
+    """Whether feedback was removed that the revision had learned from: the next cycle takes it out
+    of the vectors again."""
 
     def summary(self) -> dict[str, Any]:
         """Return the fields of `rollback --json`."""
@@ -75,6 +81,7 @@ class RollbackReport:
             "rescaled": self.rescaled,
             **summarise_ids(drifted=self.drifted, missing=self.missing),
             "hold": self.hold.summary() if self.hold else None,
+            "erasure_pending": self.erasure_pending,
         }
 
 
@@ -106,9 +113,10 @@ def roll_back(
         entries = writer.ledger.entries()
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         placed_hold = place_hold(target, hold) if hold else None
+        erasure_pending = _request_erasure(target, entries, goal)
         end_experiments(writer, "the collection was rolled back")
         report = _restore_revision(writer, goal, overwrite_drifted=originals and overwrite_drifted)
-        return replace(report, hold=placed_hold)
+        return replace(report, hold=placed_hold, erasure_pending=erasure_pending)
 
 
 def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
@@ -135,6 +143,21 @@ def _choose_default_goal(entries: list[Revision]) -> int:
         return newest.to if newest.kind == "rollback" else newest.parent
     parents = {entry.number: entry.parent for entry in entries}
     return parents.get(find_head(entries), 0)
+
+
+def _request_erasure(target: Target, entries: list[Revision], goal: int) -> bool:
+    """Have the next cycle take out what revision `goal` learned from feedback removed since.
+
+    Returns whether there is any.
+    """
+    # Cycles refuse a damaged record; it must not keep anybody from rolling back.
+    with suppress(DamagedRecord):
+        state = read_erasure_state(target)
+        if goal and state.asked > count_erasures(entries, goal):
+            if not state.is_pending:
+                request_erasure(target)
+            return True
+    return False
 
 
 def _restore_revision(

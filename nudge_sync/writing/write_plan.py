@@ -45,10 +45,13 @@ class WrittenRevision:
     """What held-out queries found through the live index; None where that was not measured."""
 
 
-def write_plan(writer: Writer, plan: Plan, held_out: HeldOutQueries | None) -> WrittenRevision:
+def write_plan(
+    writer: Writer, plan: Plan, held_out: HeldOutQueries | None, erasures: int | None
+) -> WrittenRevision:
     """Write the plan's rows as a new revision, and measure it on the live index.
 
     held_out: what to search for afterwards; None where a loss must not bring back what was live.
+    erasures: as in `RevisionDetails`.
     Rows that changed since the plan was made are left alone and counted as drifted or missing.
     Raises InputError for a plan from a file that turns a point too far, and what `write_revision`
     raises.
@@ -57,7 +60,7 @@ def write_plan(writer: Writer, plan: Plan, held_out: HeldOutQueries | None) -> W
     if not len(write_set):
         return WrittenRevision(tally=tally)
     is_measured = plan.gate.passed and held_out is not None
-    details = describe_plan(plan, write_set)
+    details = describe_plan(plan, write_set, erasures)
     details["live"] = plan.figures.found if is_measured else None
     parent = find_head(writer.ledger.entries())
     end_experiments(writer, "the collection is written to")
@@ -80,9 +83,10 @@ def choose_rows(writer: Writer, rows: PlanRows) -> tuple[WriteSet, Tally]:
     return write_set, tally
 
 
-def describe_plan(plan: Plan, write_set: WriteSet) -> dict[str, Any]:
+def describe_plan(plan: Plan, write_set: WriteSet, erasures: int | None) -> dict[str, Any]:
     """Return what the ledger keeps of a plan whose rows are written, or shown by a canary."""
     return {
+        **({} if erasures is None else {"erasures": erasures}),
         "rows": len(write_set),
         "inputs": plan.inputs_digest,
         "plan": _summarise_plan(plan),
@@ -137,6 +141,15 @@ def attach_plan(writer: Writer, entry: Revision, plan: Plan) -> None:
     """
     details = {"inputs": plan.inputs_digest, "plan": _summarise_plan(plan)}
     writer.ledger.add_details(entry, **details)
+
+
+def attach_erasures(writer: Writer, count: int) -> None:
+    """Store with the head that it has forgotten `count` removals: the plan is what it holds."""
+    entries = writer.ledger.entries()
+    head = find_head(entries)
+    for entry in entries:
+        if entry.number == head:
+            writer.ledger.add_details(entry, erasures=count)
 
 
 def _build_write_set(

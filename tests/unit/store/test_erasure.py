@@ -15,9 +15,18 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.solve.problem import Method
 from nudge_sync.store import erasure
+from nudge_sync.store.hold import HoldRequest, release_hold
+from nudge_sync.store.ledger import find_head
+from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.verify import verify
+from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.writing.rollback import roll_back
-from tests.support.sample_collection import DIMENSION, SETTINGS, SampleCollection
+from tests.support.sample_collection import (
+    DIMENSION,
+    SETTINGS,
+    SampleCollection,
+    open_sample_collection,
+)
 from tests.support.unit_vectors import make_unit_rows, normalise_rows
 
 
@@ -145,3 +154,81 @@ def test_a_plan_that_was_looked_at_first_forgets_within_two_cycles(
         looked_at = cycle.plan(sample_collection.target(), settings)
         cycle.apply(sample_collection.target(), settings, looked_at)
     assert not erasure.read_erasure_state(sample_collection.target()).is_pending
+
+
+FORGET_CALLS = 4
+"""Writing calls of a removal: the request, the events, the searches, and the request again."""
+
+
+@pytest.mark.parametrize("call", range(1, FORGET_CALLS + 1))
+def test_a_cycle_in_the_middle_of_a_removal_keeps_nothing_of_it(tmp_path, call: int) -> None:
+    with open_sample_collection("memory", tmp_path) as sample:
+        sample.add_judgements(range(40))
+        sample.add_judgements(range(40, 900), client="c1")
+        assert cycle.apply(sample.target(), SETTINGS).outcome == "applied"
+
+        def run_cycle() -> None:
+            cycle.apply(sample.target(), SETTINGS)
+
+        faults = Faults(call, "before", strike=run_cycle)
+        faulty = open_target(FaultyDatabase(sample.database, faults), "docs")
+        erase_feedback(faulty, FeedbackSelector(client="c1"), [f"q{row}" for row in range(40, 900)])
+        # One more where the cycle changed the record between its look and its change.
+        assert len(faults.calls) >= FORGET_CALLS
+        for _ in range(2):
+            cycle.apply(sample.target(), SETTINGS)
+            assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
+        assert not erasure.read_erasure_state(sample.target()).is_pending
+
+
+def test_a_rollback_to_before_a_removal_is_forgotten_again(
+    sample_collection: SampleCollection,
+) -> None:
+    sample_collection.add_judgements(range(40))
+    sample_collection.add_judgements(range(40, 900), client="c1")
+    assert cycle.apply(sample_collection.target(), SETTINGS).outcome == "applied"
+    knew_them = sample_collection.read_vectors().tobytes()
+    erase_feedback(sample_collection.target(), FeedbackSelector(client="c1"))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert not erasure.read_erasure_state(sample_collection.target()).is_pending
+
+    report = roll_back(sample_collection.target(), SETTINGS, to=1, hold=HoldRequest("anna"))
+    assert report.summary()["erasure_pending"]
+    assert sample_collection.read_vectors().tobytes() == knew_them
+    assert roll_back(sample_collection.target(), SETTINGS, to=1).erasure_pending
+    release_hold(sample_collection.target())
+    cycle.apply(sample_collection.target(), SETTINGS)
+    assert sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
+    assert not erasure.read_erasure_state(sample_collection.target()).is_pending
+
+
+def test_a_rollback_to_what_has_forgotten_asks_for_nothing(
+    sample_collection: SampleCollection,
+) -> None:
+    sample_collection.add_judgements(range(600), client="c1")
+    sample_collection.add_judgements(range(600, 900))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    erase_feedback(sample_collection.target(), FeedbackSelector(query="q0"))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    has_forgotten = sample_collection.read_vectors().tobytes()
+    head = find_head(sample_collection.target().open_ledger().entries())
+    assert not roll_back(sample_collection.target(), SETTINGS, originals=True).erasure_pending
+    assert not roll_back(sample_collection.target(), SETTINGS, to=head).erasure_pending
+    assert sample_collection.read_vectors().tobytes() == has_forgotten
+    assert not erasure.read_erasure_state(sample_collection.target()).is_pending
+
+
+def test_a_damaged_record_of_removals_keeps_nobody_from_rolling_back(
+    sample_collection: SampleCollection,
+) -> None:
+    sample_collection.add_judgements(range(600))
+    cycle.apply(sample_collection.target(), SETTINGS)
+    cycle.apply(sample_collection.target(), SETTINGS)
+    erasure.request_erasure(sample_collection.target())
+    records = sample_collection.target().ledger_records
+    record = records.get([erasure.ERASURE_KEY])[0]
+    record.document["erasure"]["done"] += 1
+    records.put([record])
+    assert not roll_back(sample_collection.target(), SETTINGS, to=1).erasure_pending
+    roll_back(sample_collection.target(), SETTINGS, originals=True)
+    assert sample_collection.read_vectors().tobytes() == sample_collection.data.vectors.tobytes()
