@@ -21,7 +21,7 @@ from nudge_sync.store.copies import CopiesReport, read_copies
 from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_head, find_pending_revisions
 from nudge_sync.store.rights import find_missing_rights
-from nudge_sync.store.target import find_problems
+from nudge_sync.store.target import describe_other_owner, find_problems
 
 
 def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str, Any]:
@@ -65,7 +65,10 @@ def check_collection(job: Job, progress: Progress = ignore_progress) -> dict[str
         "copies": copies.summary() if copies else None,
         "model": model.summary(),
         "vectors": quality.summary(),
-        "problems": [*_list_problems(job, copies), *([model.refusal] if model.refusal else [])],
+        "problems": [
+            *_list_problems(job, copies),
+            *filter(None, [describe_other_owner(target, entries), model.refusal]),
+        ],
         "notes": [
             str(coverage),
             *_list_gain_notes(evidence_count, smallest_gain),

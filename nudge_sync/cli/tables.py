@@ -59,8 +59,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
         typer.echo("on hold: no cycle writes to this collection until `nudge-sync release`")
     if summary.get("erasure_pending"):
         typer.echo(
-            "these vectors learned from feedback that was removed since: the next cycle takes it out "
-            "of them, or at once `nudge-sync rollback --originals`"
+            "these vectors learned from feedback that was removed since: the next cycle takes it "
+            "out of them, or at once `nudge-sync rollback --originals`"
         )
 
 

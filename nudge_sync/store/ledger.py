@@ -29,6 +29,9 @@ class RevisionDetails(BaseModel):
     # A later version may say more; this one hands it on.
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    owner: tuple[str, str] | None = None
+    """The real collection whose points it moves, and the name of their vector; None in revisions of
+    older versions."""
     planned_at: schema.TimestampMs = 0
     rows: schema.Count = 0
     """Points that the revision writes."""
@@ -128,9 +131,16 @@ class Ledger:
     `set_parent` of that entry raises LeaseLost, since each is a compare-and-set.
     """
 
-    def __init__(self, records: Records, collection_name: str) -> None:
+    def __init__(
+        self, records: Records, collection_name: str, owner: tuple[str, str] | None = None
+    ) -> None:
+        """Read and write `records`; `collection_name` is theirs, for messages.
+
+        owner: as in `RevisionDetails`, of each new entry.
+        """
         self.records = records
         self.collection_name = collection_name
+        self._owner = owner
         self._entries_by_number: dict[int, Revision] | None = None
 
     def entries(self) -> list[Revision]:
@@ -165,7 +175,7 @@ class Ledger:
             "planned",
             parent,
             number if head is None else head,
-            RevisionDetails().update({"planned_at": now_ms(), **details}),
+            RevisionDetails().update({"owner": self._owner, "planned_at": now_ms(), **details}),
             generation=1,
         )
         self._swap_entry(entry, None)

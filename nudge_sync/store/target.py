@@ -11,7 +11,7 @@ from nudge_sync.errors import UnsupportedCollection
 from nudge_sync.store import checksum
 from nudge_sync.store.feedback.stamped_records import STORED_AT_FIELD, StampedRecords
 from nudge_sync.store.history import History
-from nudge_sync.store.ledger import Ledger
+from nudge_sync.store.ledger import Ledger, Revision
 from nudge_sync.store.retry import (
     PATIENCE_SECONDS,
     RetryingCollection,
@@ -85,11 +85,15 @@ class Target:
 
     def open_ledger(self) -> Ledger:
         """Return the ledger, to be read once; an operation opens its own."""
-        return Ledger(self.ledger_records, self.ledger_name)
+        owner = (self.facts.collection, self.facts.vector)
+        return Ledger(self.ledger_records, self.ledger_name, owner)
 
 
 def format_prefix(collection: str, vector: str) -> str:
-    """Return what the names of the sidecar's own collections start with."""
+    """Return what the names of the sidecar's own collections start with.
+
+    The vector "title" of "docs" and a collection "docs__title" come to the same.
+    """
     if not vector:
         return collection
     is_plain = _PLAIN_NAME.fullmatch(vector)
@@ -198,3 +202,32 @@ def refuse_unsupported_collection(facts: CollectionFacts) -> None:
     problems = find_problems(facts)
     if problems:
         raise UnsupportedCollection("; ".join(problems))
+
+
+def describe_other_owner(target: Target, entries: list[Revision]) -> str:
+    """Return, as a sentence, whose the ledger is if it is not the target's; "" where it is.
+
+    entries: of that ledger. It is another's where `format_prefix` comes to the same for both.
+    """
+    own = (target.facts.collection, target.facts.vector)
+    owners = (entry.details.owner for entry in reversed(entries))
+    owner = next((each for each in owners if each is not None), own)
+    # With another prefix it is the same collection, renamed or restored with all beside it.
+    if owner == own or format_prefix(*owner) != target.prefix:
+        return ""
+    return (
+        f'"{target.ledger_name}" belongs to {_describe(*owner)}; {_describe(*own)} would keep its '
+        "originals under the same names. Give one of the two another name. If the former is gone, "
+        f'drop the collections whose names begin with "{target.prefix}__nudge_"'
+    )
+
+
+def _describe(collection: str, vector: str) -> str:
+    return f'vector "{vector}" of "{collection}"' if vector else f'collection "{collection}"'
+
+
+def refuse_other_owner(target: Target, entries: list[Revision]) -> None:
+    """Raise UnsupportedCollection if what stands beside the collection belongs to another one."""
+    problem = describe_other_owner(target, entries)
+    if problem:
+        raise UnsupportedCollection(f"{problem}. Nothing was written")

@@ -29,7 +29,11 @@ from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
 from nudge_sync.store.rights import refuse_missing_rights
-from nudge_sync.store.target import Target, refuse_unsupported_collection
+from nudge_sync.store.target import (
+    Target,
+    refuse_other_owner,
+    refuse_unsupported_collection,
+)
 from nudge_sync.writing.pacing import Pacer
 
 _RESERVE_BYTES = 32 * 2**20
@@ -146,7 +150,9 @@ def open_writer(
     refuse_unsupported_collection(target.facts)
     refuse_missing_rights(target)
     with hold_lease(target, settings.write.lease_seconds) as held_lease:
-        yield Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
+        writer = Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
+        refuse_other_owner(target, writer.ledger.entries())
+        yield writer
 
 
 def require_room_for_rows(writer: Writer, row_count: int) -> None:

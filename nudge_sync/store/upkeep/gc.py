@@ -19,7 +19,7 @@ from nudge_sync.store.ledger import (
     trace_lineage,
 )
 from nudge_sync.store.provenance import classify_points, has_same_vector
-from nudge_sync.store.target import Target
+from nudge_sync.store.target import Target, refuse_other_owner
 from nudge_sync.store.upkeep.audit import prune_audit_lines
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records
 
@@ -32,9 +32,10 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     which nothing is left. Kept are the last `keep_revisions` applied revisions, the one before the
     head, whatever is not finished, every record that alone tells that a live vector is ours, and
     the last `keep_log` entries of the ledger, and as many lines of who asked for what. Call it with
-    the lease held. Raises DamagedRecord, LeaseLost, DatabaseError.
+    the lease held. Raises UnsupportedCollection, DamagedRecord, LeaseLost, DatabaseError.
     """
     entries = ledger.entries()
+    refuse_other_owner(target, entries)
     restorable = find_restorable_revisions(entries, settings.keep_revisions)
     expired = _find_expired(entries, restorable, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.

@@ -6,18 +6,28 @@ from dataclasses import replace
 
 import pytest
 
+from nudge_sync import cycle
+from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Record
 from nudge_sync.errors import CollectionNotFound, Unreachable, UnsupportedCollection
 from nudge_sync.store import retry
 from nudge_sync.store.target import (
+    Target,
+    describe_other_owner,
     find_problems,
     format_companion_name,
     format_prefix,
     open_target,
     refuse_unsupported_collection,
 )
+from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase
-from tests.support.unit_vectors import make_unit_rows
+from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
+from tests.support.passing_plan import make_passing_plan
+from tests.support.unit_vectors import make_unit_rows, perturb_rows
+
+SETTINGS = CollectionSettings()
 
 
 @pytest.fixture
@@ -107,3 +117,71 @@ def test_a_server_that_is_not_up_yet_is_waited_for(
     assert open_target(StartsLate(database.store), "docs").facts.collection == "docs_v1"
     with pytest.raises(Unreachable):
         open_target(StartsLate(database.store), "docs", patience=0)
+
+
+@pytest.fixture
+def namesakes() -> MemoryDatabase:
+    """Return two collections whose companions would have the same names."""
+    database = MemoryDatabase()
+    database.store.create("docs", 4, others={"title": 4})
+    database.store.create("docs__title", 4)
+    for name, vector, seed in (("docs", "title", 0), ("docs__title", "", 1)):
+        database.store.upsert(name, [1, 2], make_unit_rows(2, 4, seed), vector=vector)
+    return database
+
+
+def move_points(target: Target, seed: int) -> None:
+    live = target.collection.read([1, 2])
+    vectors = dict(zip(live.ids, perturb_rows(live.vectors, seed), strict=True))
+    cycle.apply(target, SETTINGS, make_passing_plan(target, SETTINGS, vectors))
+
+
+def test_two_that_would_share_their_companions_do_not(namesakes: MemoryDatabase) -> None:
+    title = open_target(namesakes, "docs", "title")
+    other = open_target(namesakes, "docs__title")
+    assert title.ledger_name == other.ledger_name
+    originals = title.collection.read([1, 2]).vectors
+    untouched = other.collection.read([1, 2]).vectors
+    move_points(title, 2)
+    assert title.open_ledger().read_entry(1).details.owner == ("docs", "title")
+
+    said = r'belongs to vector "title" of "docs"; collection "docs__title" would.*begin with "docs'
+    for change in (
+        lambda: move_points(other, 3),
+        lambda: roll_back(other, SETTINGS, originals=True),
+        lambda: resume(other, SETTINGS),
+        lambda: collect_garbage(other, other.open_ledger(), WriteSettings()),
+    ):
+        with pytest.raises(UnsupportedCollection, match=said):
+            change()
+    assert other.collection.read([1, 2]).vectors.tobytes() == untouched.tobytes()
+    assert describe_other_owner(other, other.open_ledger().entries())
+    assert describe_other_owner(title, title.open_ledger().entries()) == ""
+    assert roll_back(title, SETTINGS, originals=True).identical == 2
+    assert title.collection.read([1, 2]).vectors.tobytes() == originals.tobytes()
+
+
+def test_a_ledger_of_an_older_version_belongs_to_whoever_writes_next(
+    namesakes: MemoryDatabase,
+) -> None:
+    title = open_target(namesakes, "docs", "title")
+    other = open_target(namesakes, "docs__title")
+    move_points(title, 2)
+    unsigned = [
+        replace(entry, details=entry.details.update({"owner": None}))
+        for entry in title.open_ledger().entries()
+    ]
+    assert describe_other_owner(other, unsigned) == describe_other_owner(title, unsigned) == ""
+
+
+def test_a_collection_that_was_renamed_with_its_companions_keeps_them(
+    namesakes: MemoryDatabase,
+) -> None:
+    move_points(open_target(namesakes, "docs__title"), 2)
+    store = namesakes.store
+    store.collections["renamed"] = store.collections.pop("docs__title")
+    for name in list(store.records):
+        store.records[name.replace("docs__title", "renamed")] = store.records.pop(name)
+    renamed = open_target(namesakes, "renamed")
+    assert roll_back(renamed, SETTINGS, originals=True).identical == 2
+    assert renamed.open_ledger().entries()[-1].details.owner == ("renamed", "")
