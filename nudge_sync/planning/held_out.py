@@ -29,10 +29,14 @@ from nudge_sync.metrics import (
 )
 from nudge_sync.planning.unjudged.search import QUERIES_PER_SEARCH
 from nudge_sync.solve.relevance import ideal_scores
+from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 
 HELD_OUT_SHARE = 0.2
 """Share of the queries that neither train nor choose anything, and only measure."""
+
+_DIGEST_DECIMALS = 6
+"""Digits of an expected gain that count: two machines may differ in its last bits."""
 
 QueryScores = dict[MetricName, Float64]
 """What each query scores, (q,), by each metric."""
@@ -53,6 +57,19 @@ class HeldOutQueries:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def digest(self) -> str:
+        """Return the digest of the queries and their answers: of other ones, scores differ."""
+        relevance = self.relevance
+        return checksum.digest_json(
+            [
+                checksum.digest_bytes(self.vectors.tobytes()),
+                self.point_ids,
+                relevance.indptr.tolist(),
+                relevance.indices.tolist(),
+                np.round(relevance.data, _DIGEST_DECIMALS).tolist(),
+            ]
+        )
 
 
 @dataclass(frozen=True)

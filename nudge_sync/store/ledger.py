@@ -36,10 +36,13 @@ class RevisionDetails(BaseModel):
     rows: schema.Count = 0
     """Points that the revision writes."""
     reasons: list[str] = Field(default_factory=list)
+    """What is particular about it, each a sentence."""
     inputs: str = ""
     """Digest of what the plan was made from."""
     live: dict[str, float | bool | dict[str, float]] | None = None
     """Scores of held-out queries through the live index: before the write, then with after."""
+    held_out: str = ""
+    """Digest of these queries and their answers."""
     plan: dict[str, Any] = Field(default_factory=dict)
     """The figures of the plan and its gate."""
     digest: str = ""

@@ -120,7 +120,9 @@ def promote_canary(
     before = measure_live_scores(
         target, held_out, exact=writer.settings.solver.exact, progress=writer.progress
     )
-    entry = writer.ledger.add_details(entry, rows=len(write_set), live=before)
+    entry = writer.ledger.add_details(
+        entry, rows=len(write_set), live=before, held_out=held_out.digest()
+    )
     written = write_entry(writer, entry, write_set, tally, held_out)
     drop_candidate(target)
     return written

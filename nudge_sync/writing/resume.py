@@ -26,6 +26,11 @@ from nudge_sync.writing.two_phase import (
     supersede_older_revisions,
 )
 
+_NOT_MEASURED_REASON = (
+    "not measured on the live index: its held-out queries or their answers changed before it was "
+    "finished"
+)
+
 
 def resume(
     target: Target, settings: CollectionSettings, progress: Progress = ignore_progress
@@ -128,6 +133,22 @@ def _finish_revision(writer: Writer, entry: Revision) -> dict[str, Any]:
     if entry.state == "writing":
         entry, _ = roll_forward(writer, entry)
     supersede_older_revisions(writer, entry)
-    judgements = load_judgements(writer.target, writer.settings, writer.progress)
-    conclude_revision(writer, entry, select_held_out(judgements))
+    if entry.details.lost is not None:
+        undo_revision(writer, entry)
+    else:
+        _conclude_resumed(writer, entry)
     return writer.ledger.read_entry(entry.number).summary()
+
+
+def _conclude_resumed(writer: Writer, entry: Revision) -> None:
+    """Measure and store a revision, if its held-out queries are those that were measured before.
+
+    Others score differently, whatever was written: then it is stored without a measurement.
+    """
+    judgements = load_judgements(writer.target, writer.settings, writer.progress)
+    held_out = select_held_out(judgements)
+    if entry.details.live is not None and entry.details.held_out != held_out.digest():
+        entry = writer.ledger.add_details(
+            entry, live=None, reasons=[*entry.details.reasons, _NOT_MEASURED_REASON]
+        )
+    conclude_revision(writer, entry, held_out)

@@ -59,9 +59,10 @@ def write_plan(
     write_set, tally = choose_rows(writer, plan.rows)
     if not len(write_set):
         return WrittenRevision(tally=tally)
-    is_measured = plan.gate.passed and held_out is not None
     details = describe_plan(plan, write_set, erasures)
-    details["live"] = plan.figures.found if is_measured else None
+    details["live"] = None
+    if plan.gate.passed and held_out is not None:
+        details |= {"live": plan.figures.found, "held_out": held_out.digest()}
     parent = find_head(writer.ledger.entries())
     end_experiments(writer, "the collection is written to")
     entry = writer.ledger.add_entry("apply", parent, None, details)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+
 import pytest
 
+from nudge_sync import cycle
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
+from nudge_sync.metrics import METRIC_NAMES
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.sample_collection import (
+    DIMENSION,
+    POINTS,
+    SampleCollection,
+    open_sample_collection,
+)
+from tests.support.sample_collection import SETTINGS as SAMPLE_SETTINGS
 from tests.support.tracked_collection import SETTINGS, TrackedCollection
-from tests.support.unit_vectors import perturb_rows
+from tests.support.unit_vectors import make_unit_rows, perturb_rows
 
 COMMITTING_CALL = 9
 """After the lease, the entry, and three batches each of originals and history: the state "writing",
@@ -85,3 +100,75 @@ def test_there_is_nothing_to_resume_after_a_whole_change(
     assert resume(tracked_collection.target(), SETTINGS) is None
     tracked_collection.apply_plan(tracked_collection.target(), seed=1)
     assert resume(tracked_collection.target(), SETTINGS) is None
+
+
+def crash_once_written(sample: SampleCollection, worsens: bool = False) -> bytes:
+    """Begin a change that ends when all rows are written, and return what they hold."""
+    plan = cycle.plan(sample.target(), SAMPLE_SETTINGS)
+    if worsens:
+        plan = replace(plan, figures=replace(plan.figures, found=dict.fromkeys(METRIC_NAMES, 2.0)))
+    # The lease, the entry, the states "writing" and "written"; originals, history and rows.
+    calls = 4 + 3 * ceil(len(plan.rows) / SAMPLE_SETTINGS.write.batch_size)
+    faulty = FaultyDatabase(sample.database, Faults(calls, "after"))
+    with pytest.raises(Crash):
+        cycle.apply(open_target(faulty, "docs"), SAMPLE_SETTINGS, plan)
+    break_lease(sample.target())
+    assert sample.target().open_ledger().read_entry(1).state == "written"
+    return sample.read_vectors().tobytes()
+
+
+def add_hard_questions(sample: SampleCollection) -> None:
+    """Store labels on points that nothing finds for these queries."""
+    target = sample.target()
+    for row, query in enumerate(make_unit_rows(300, DIMENSION, 99)):
+        target.queries.put([to_search_record(Search(f"n{row}", query))])
+        point = 200 + row % (POINTS - 200)
+        target.events.put([to_event_record(Event(f"n{row}", "relevant", point))])
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Iterator[SampleCollection]:
+    with open_sample_collection("memory", tmp_path) as opened:
+        opened.add_judgements()
+        yield opened
+
+
+def test_what_was_written_is_measured_by_the_same_queries(sample: SampleCollection) -> None:
+    written = crash_once_written(sample)
+    result = resume(sample.target(), SAMPLE_SETTINGS)
+    assert result is not None
+    assert (result["state"], result["live"]["lost"]) == ("applied", False)
+    assert sample.read_vectors().tobytes() == written
+
+
+def test_a_loss_is_taken_back_all_the_same(sample: SampleCollection) -> None:
+    crash_once_written(sample, worsens=True)
+    result = resume(sample.target(), SAMPLE_SETTINGS)
+    assert result is not None
+    assert (result["state"], result["lost"]["lost"]) == ("superseded", True)
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
+
+
+@pytest.mark.parametrize("by_cycle", [False, True])
+def test_other_queries_give_no_verdict(sample: SampleCollection, by_cycle: bool) -> None:
+    written = crash_once_written(sample)
+    add_hard_questions(sample)
+    if by_cycle:
+        cycle.apply(sample.target(), SAMPLE_SETTINGS)
+    else:
+        resume(sample.target(), SAMPLE_SETTINGS)
+        assert sample.read_vectors().tobytes() == written
+    entry = sample.target().open_ledger().read_entry(1)
+    assert (entry.state, entry.details.live, entry.details.lost) == ("applied", None, None)
+    assert "not measured on the live index" in entry.details.reasons[0]
+
+
+def test_a_loss_that_was_measured_stays_one(sample: SampleCollection) -> None:
+    """A crash between the verdict and its rollback, and other queries before it is resumed."""
+    crash_once_written(sample, worsens=True)
+    ledger = sample.target().open_ledger()
+    ledger.add_details(ledger.read_entry(1), lost={"before": {}, "after": {}, "lost": True})
+    add_hard_questions(sample)
+    resume(sample.target(), SAMPLE_SETTINGS)
+    assert sample.target().open_ledger().read_entry(1).state == "superseded"
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
