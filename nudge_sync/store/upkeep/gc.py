@@ -14,6 +14,7 @@ from nudge_sync.store.ledger import (
     PENDING_STATES,
     Ledger,
     Revision,
+    find_candidate,
     find_head,
     find_restorable_revisions,
     trace_lineage,
@@ -46,7 +47,9 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
     removed += prune_ledger(ledger, restorable, settings.keep_log)
     removed += prune_audit_lines(target, settings.keep_log)
-    removed += drop_candidate(target)
+    if find_candidate(entries) is None:
+        # One is still to be shown, promoted or ended, also where no experiment runs at the moment.
+        removed += drop_candidate(target)
     return removed + _delete_spare_originals(target, ledger)
 
 

@@ -66,9 +66,13 @@ def count_calls(folder, step):
 
 
 def come_back(tracked):
-    """Do what the sidecar does once it is started again: resume, review, review."""
+    """Do what the sidecar does once it is started again: resume, review, review.
+
+    Somebody says `nudge-sync gc` before the first review.
+    """
     break_lease(tracked.target())
     resume(tracked.target(), SETTINGS)
+    gc.collect_garbage(tracked.target(), tracked.target().open_ledger(), SETTINGS.write)
     return [review(tracked.target(), SETTINGS).step for _ in range(2)]
 
 
