@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nudge_sync.base.progress import Progress, ignore_progress
@@ -46,6 +46,9 @@ was undone.  ended: the canary ended and nothing was written.  held back: a hold
 cleared: what a crash or a later revision left of an experiment was cleared up.  rolled back: a
 holdback showed harm; the originals are back, and the collection is on hold.
 """
+
+
+_ERASURE_REASON = "feedback was removed, and the plan was made from it"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def promote(
 ) -> ReviewReport:
     """Write the candidate of the canary that runs, on a person's word.
 
+    Where removed feedback waits to be forgotten, the canary is stopped instead.
     Raises InputError where no canary runs, and what `review` raises.
     """
     status = read_status(target, settings, now=time.time())
@@ -183,8 +187,7 @@ def _choose_ending(this: _Review, candidate: Revision) -> Ending | None:
     """Return how the canary ends now, or None where it goes on."""
     status, decision = this.status, this.status.decision
     if read_erasure_state(this.target).is_pending:
-        reason = "feedback was removed, and the plan was made from it"
-        return _build_ending("stopped", reason, decision, this.now)
+        return _build_ending("stopped", _ERASURE_REASON, decision, this.now)
     if status.head != candidate.parent:
         reason = f"the collection holds revision {status.head} by now"
         return _build_ending("stopped", reason, decision, this.now)
@@ -217,6 +220,10 @@ def _promote(
     writer: Writer, status: ExperimentStatus, entry: Revision, ending: Ending
 ) -> ReviewReport:
     target, settings = writer.target, writer.settings
+    if read_erasure_state(target).is_pending:
+        stopped = replace(ending, verdict="stopped", reason=_ERASURE_REASON)
+        end_canary(writer, writer.ledger.add_details(entry, ending=stopped), stopped)
+        return ReviewReport(status, "ended", stopped.reason, stopped.verdict, entry.number)
     judgements = load_judgements(target, settings, writer.progress)
     written = promote_canary(writer, entry, ending, select_held_out(judgements))
     return _report_promotion(writer, status, ending, written)

@@ -14,6 +14,7 @@ from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
 from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.candidate import open_candidate
+from nudge_sync.store.experiments.ending import Ending
 from nudge_sync.store.experiments.running import (
     EXPERIMENT_KEY,
     read_running_experiment,
@@ -182,6 +183,24 @@ def test_removed_feedback_ends_it_and_the_next_cycle_does_not_wait_for_another(s
     assert review_later(sample).verdict == "stopped"
     report = run_cycle(sample.target(), SETTINGS)
     assert report.outcome == "applied"
+    assert read_running_experiment(sample.target()) is None
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_nothing_learned_from_removed_feedback_is_promoted(sample, running, by_hand):
+    """Not on a person's word, nor where the promotion was decided before the removal."""
+    if not by_hand:
+        ledger = sample.target().open_ledger()
+        ending = Ending("promote", "clicks: surely better", running.started_at)
+        ledger.add_details(ledger.read_entry(1), ending=ending)
+    erase_feedback(sample.target(), FeedbackSelector(query="q0"), ["q0"])
+    report = promote(sample.target(), SETTINGS, "anna") if by_hand else review_later(sample)
+    assert (report.step, report.verdict, report.written) == ("ended", "stopped", 0)
+    assert "feedback was removed" in report.reason
+    entry = read_entry(sample, 1)
+    assert (entry.state, entry.details.ending.verdict) == ("abandoned", "stopped")
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
+    assert open_candidate(sample.target()).records.count() == 0
     assert read_running_experiment(sample.target()) is None
 
 
