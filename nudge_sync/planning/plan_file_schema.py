@@ -72,7 +72,7 @@ Word = Annotated[str, Field(pattern=r"\A[a-z0-9@_.-]{1,64}\z")]
 Sentence = Annotated[str, Field(max_length=4096)]
 PlanPointId = (
     Annotated[int, Field(ge=-_INT64_LIMIT, lt=2 * _INT64_LIMIT)]
-    | Annotated[str, Field(min_length=1, max_length=65_536)]
+    | Annotated[str, Field(max_length=65_536)]
 )
 PlanPointIds = list[PlanPointId]
 LENGTH_LIMIT = Field(max_length=1000)

@@ -32,24 +32,24 @@ class History:
         """Store what `revision` is about to write; all arrays are (n, d), a row a point.
 
         vectors: what is written.  replaced: what it is written over.  originals: what it was made
-        from.
+        from. Raises UnsupportedCollection for a point whose record could not be read again.
         """
         rows = zip(ids, vectors, replaced, originals, strict=True)
-        self.records.put(
-            [
-                checksum.add_checksum(
-                    _format_key(revision, point),
-                    {
-                        "revision": revision,
-                        "id": point,
-                        "original": checksum.digest_vector(original),
-                        "replaced": checksum.digest_vector(old),
-                    },
-                    vector,
-                )
-                for point, vector, old, original in rows
-            ]
-        )
+        records = [
+            checksum.add_checksum(
+                _format_key(revision, point),
+                {
+                    "revision": revision,
+                    "id": point,
+                    "original": checksum.digest_vector(original),
+                    "replaced": checksum.digest_vector(old),
+                },
+                vector,
+            )
+            for point, vector, old, original in rows
+        ]
+        schema.refuse_unreadable(records, self.collection_name, schema.HistoryDocument)
+        self.records.put(records)
 
     def scan_revision(self, revision: int) -> Iterator[list[Record]]:
         """Yield all records of one revision, with vectors, in batches. Raises DamagedRecord."""

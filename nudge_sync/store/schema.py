@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from nudge_sync.connector import Record
-from nudge_sync.errors import DamagedRecord
+from nudge_sync.errors import DamagedRecord, UnsupportedCollection
 from nudge_sync.store import checksum
 
 Content = TypeVar("Content")
@@ -26,9 +26,8 @@ LAST_MOMENT = 253_402_300_800_000
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 TimestampMs = Annotated[int, Field(ge=0, lt=LAST_MOMENT)]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{32}\z")]
-StoredPointId = (
-    Annotated[int, Field(strict=True)] | Annotated[str, Field(min_length=1, strict=True)]
-)
+StoredPointId = Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]
+"""An empty string too: Milvus takes one for a primary key."""
 
 
 class _StoredDocument(BaseModel):
@@ -121,15 +120,38 @@ def parse_content(
     model: a pydantic model or a dataclass. Raises DamagedRecord.
     """
     try:
-        if model not in _ADAPTERS:
-            _ADAPTERS[model] = TypeAdapter(model)
-        return cast(Content, _ADAPTERS[model].validate_python(content))
+        return _validate(model, content)
     except ValidationError as error:
-        first_error = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field_path = ".".join(str(part)[:80] for part in first_error["loc"]) or "its content"
-        raise build_record_error(
-            record, collection_name, f"{field_path}: {first_error['msg']}"
-        ) from None
+        raise build_record_error(record, collection_name, _format_first_error(error)) from None
+
+
+def refuse_unreadable(
+    records: Sequence[Record],
+    collection_name: str,
+    model: type[OriginalDocument | HistoryDocument],
+) -> None:
+    """Raise UnsupportedCollection if one of `records`, once stored, could not be read again."""
+    for record in records:
+        try:
+            _validate(model, record.document)
+        except ValidationError as error:
+            raise UnsupportedCollection(
+                f'record {record.key[:200]!r} could not be read again from "{collection_name}" '
+                f"({_format_first_error(error)}), so it was not stored, and the collection was not "
+                "touched. Give the point another id"
+            ) from None
+
+
+def _validate(model: type[Content], content: Any) -> Content:
+    if model not in _ADAPTERS:
+        _ADAPTERS[model] = TypeAdapter(model)
+    return cast(Content, _ADAPTERS[model].validate_python(content))
+
+
+def _format_first_error(error: ValidationError) -> str:
+    first_error = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    field_path = ".".join(str(part)[:80] for part in first_error["loc"]) or "its content"
+    return f"{field_path}: {first_error['msg']}"
 
 
 def build_record_error(record: Record, collection_name: str, reason: str) -> DamagedRecord:

@@ -38,12 +38,14 @@ class Shadow:
     def add_originals(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
         """Store originals, `vectors` (n, d), and read them back, bit for bit.
 
-        Raises WriteNotVerified; then nothing may be written over what the points hold.
+        Raises UnsupportedCollection for a point whose record could not be read again, and
+        WriteNotVerified; then nothing may be written over what the points hold.
         """
         records = [
             checksum.add_checksum(f"{revision}:{point}", _build_document(revision, point), vector)
             for point, vector in zip(ids, vectors, strict=True)
         ]
+        schema.refuse_unreadable(records, self.collection_name, schema.OriginalDocument)
         self.records.put(records)
         stored = self.records.get([record.key for record in records])
         if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:

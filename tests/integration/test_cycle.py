@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import nudge_sync_milvus
 from nudge_sync import cycle
+from nudge_sync.connector import Database, Float32
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import InputError
+from nudge_sync.feedback.schema.point_ids import resolve_point_ids
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.planning.plan_file import load_plan, save_plan
+from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep import verify
+from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.sample_collection import (
     DIMENSION,
     JUDGED_POINTS,
     POINTS,
+    QUERIES,
     SETTINGS,
     SampleCollection,
+    make_synthetic_data,
 )
 from tests.support.unit_vectors import make_unit_rows, normalise_rows
+
+NAMES = ["", *(f"p{row}" for row in range(1, POINTS))]
+"""Ids, of which Milvus takes an empty one, too."""
 
 
 def test_a_cycle_helps_moves_only_judged_points_and_comes_back(
@@ -223,3 +236,40 @@ def test_planning_writes_nothing(sample_collection: SampleCollection) -> None:
 def test_nothing_to_resume(sample_collection: SampleCollection) -> None:
     assert resume.resume(sample_collection.target(), SETTINGS) is None
     assert len(sample_collection.read_vectors()) == POINTS
+
+
+def open_named_points(engine: str, folder: Path, vectors: Float32) -> Database:
+    if engine == "memory":
+        memory = MemoryDatabase()
+        memory.store.create("docs", DIMENSION, "cosine", integer_ids=False)
+        memory.store.upsert("docs", NAMES, vectors)
+        return memory
+    database = nudge_sync_milvus.connect({"uri": str(folder / "milvus.db")})
+    nudge_sync_milvus.ingest(database, "docs", NAMES, vectors, [{}] * POINTS)
+    return database
+
+
+@pytest.mark.parametrize("engine", ["memory", "milvus-lite"])
+def test_a_point_with_an_empty_id_is_moved_and_comes_back(engine: str, tmp_path: Path) -> None:
+    data = make_synthetic_data()
+    database = open_named_points(engine, tmp_path, data.vectors)
+    target = open_target(database, "docs")
+    # An application cannot say so with an empty field; a blank one matches by value.
+    answers = [NAMES[answer] or " " for answer in data.answers]
+    events = [Event(f"q{row}", "relevant", answer) for row, answer in enumerate(answers)]
+    events = resolve_point_ids(events, target.collection)
+    target.queries.put(
+        [to_search_record(Search(f"q{row}", data.queries[row])) for row in range(QUERIES)]
+    )
+    target.events.put([to_event_record(event) for event in events])
+
+    save_plan(cycle.plan(target, SETTINGS), tmp_path / "plan")
+    plan = load_plan(tmp_path / "plan")
+    assert "" in plan.rows.ids
+    assert cycle.apply(target, SETTINGS, plan).outcome == "applied"
+    assert target.collection.read([""]).vectors.tobytes() != data.vectors[:1].tobytes()
+    assert verify.verify(target).is_clean
+    assert cycle.apply(target, SETTINGS).outcome == "unchanged"
+    roll_back(target, SETTINGS, originals=True)
+    assert target.collection.read(NAMES).vectors.tobytes() == data.vectors.tobytes()
+    database.close()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nudge_sync.errors import DamagedRecord
+from nudge_sync.errors import DamagedRecord, UnsupportedCollection
 from nudge_sync.store.checksum import digest_vector
 from nudge_sync.store.history import History
 from nudge_sync.testing.memory import MemoryDatabase
@@ -62,3 +62,9 @@ def test_a_damaged_record_is_named(history: History) -> None:
     assert history.read_records(2, [2], vectors=False)
     with pytest.raises(DamagedRecord, match="'2:2' in \"docs__nudge_history\""):
         history.read_records(2, [2], vectors=True)
+
+
+def test_what_could_not_be_read_again_is_not_stored(history: History) -> None:
+    with pytest.raises(UnsupportedCollection, match=r"could not be read again.*another id"):
+        history.add_rows(4, [1, True], ROWS[:2], ROWS[:2], ROWS[:2])
+    assert history.records.count({"revision": 4}) == 0

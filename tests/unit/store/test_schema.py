@@ -34,13 +34,14 @@ def make_history(**fields: Any) -> Record:
 def test_whole_records_come_back() -> None:
     original, history = make_original(at=LAST_MOMENT - 1), make_history()
     assert validate_records([original], "docs", OriginalDocument, vectors=True) == [original]
+    nameless = make_original(key="3:", id="")
+    assert validate_records([nameless], "docs", OriginalDocument, vectors=True) == [nameless]
     assert validate_records([history], "docs", HistoryDocument, vectors=True) == [history]
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"id": ""}, "id"),
         ({"id": True}, "id"),
         ({"id": 1.5}, "id"),
         ({"revision": -1}, "revision"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nudge_sync.errors import DamagedRecord, WriteNotVerified
+from nudge_sync.errors import DamagedRecord, UnsupportedCollection, WriteNotVerified
 from nudge_sync.store.shadow import Shadow
 from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.testing.memory import MemoryDatabase
@@ -73,3 +73,9 @@ def test_what_was_not_stored_completely_is_noticed() -> None:
 def test_a_shadow_that_was_never_written_is_empty(shadow: Shadow) -> None:
     assert shadow.read_originals() == {}
     assert shadow.read_point_ids() == []
+
+
+def test_what_could_not_be_read_again_is_not_stored(shadow: Shadow) -> None:
+    with pytest.raises(UnsupportedCollection, match=r"could not be read again.*another id"):
+        shadow.add_originals(1, [1, True], ROWS[:2])
+    assert shadow.records.count() == 0
