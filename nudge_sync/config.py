@@ -80,7 +80,8 @@ class WriteSettings(Section):
     rate: Annotated[float, Field(gt=0)] | None = None
     """Most rows written a second; unlimited if absent."""
     pause_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600.0
-    """How long to wait for an index that does not keep up before the cycle fails."""
+    """How long to wait for an index that does not keep up before the cycle fails, or a rollback
+    goes on all the same; 0: not at all."""
     keep_revisions: Annotated[int, Field(ge=1)] = 5
     """How many revisions can be rolled back to."""
     keep_log: Annotated[int, Field(ge=1)] = 1000

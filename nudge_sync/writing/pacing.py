@@ -22,15 +22,20 @@ class Pacer:
         self._settings = settings
         self._progress = progress
         self._next_write_at = 0.0
+        self._waits_for_index = settings.pause_seconds > 0
+        self.index_behind = ""
+        """Why the index did not keep up when it was waited for in vain; "" where it was not."""
 
-    def wait(self, rows: int) -> None:
+    def wait(self, rows: int, *, must_write: bool = False) -> None:
         """Return when `rows` more may be written.
 
+        must_write: whether they are written even if the index does not recover, as in a rollback:
+        it is waited for no longer than `pause_seconds` in all then.
         Raises Unreachable if the index does not recover within `pause_seconds`; what `progress`
         raises goes through, so a stop is not held up by a pause.
         """
         self._wait_for_rate(rows)
-        self.wait_for_index()
+        self.wait_for_index(must_write=must_write)
 
     def _wait_for_rate(self, rows: int) -> None:
         if self._settings.rate is None:
@@ -40,13 +45,17 @@ class Pacer:
             time.sleep(min(remaining, _POLL_SECONDS))
         self._next_write_at = time.monotonic() + rows / self._settings.rate
 
-    def wait_for_index(self) -> None:
-        """Return when the index keeps up.
+    def wait_for_index(self, *, must_write: bool = False) -> None:
+        """Return when the index keeps up; at once where `pause_seconds` is 0.
 
-        Raises Unreachable if it does not within `pause_seconds`, and what `progress` raises.
+        Raises Unreachable if it does not within `pause_seconds`, unless `must_write`, and what
+        `progress` raises.
         """
         deadline = time.monotonic() + self._settings.pause_seconds
-        while not (health := self._collection.health()).ready:
+        while self._waits_for_index and not (health := self._collection.health()).ready:
+            if time.monotonic() >= deadline and must_write:
+                self._waits_for_index, self.index_behind = False, health.reason
+                return
             if time.monotonic() >= deadline:
                 raise Unreachable(
                     f"the index did not keep up for {self._settings.pause_seconds:g} s "

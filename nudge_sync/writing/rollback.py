@@ -65,6 +65,8 @@ class RollbackReport:
     missing: list[PointId] = field(default_factory=list)
     hold: Hold | None = None
     """The hold that keeps cycles from writing again; None where none was asked for."""
+    index_behind: str = ""
+    """Why the index did not keep up; the vectors were written all the same."""
     erasure_pending: bool = False
     """Whether feedback was removed that the revision had learned from: the next cycle takes it out
     of the vectors again."""
@@ -82,6 +84,7 @@ class RollbackReport:
             **summarise_ids(drifted=self.drifted, missing=self.missing),
             "hold": self.hold.summary() if self.hold else None,
             "erasure_pending": self.erasure_pending,
+            "index_behind": self.index_behind,
         }
 
 
@@ -192,6 +195,7 @@ def _restore_revision(
         restored=tally.written,
         drifted=[*drifted, *tally.drifted],
         missing=[*points.missing, *tally.missing],
+        index_behind=writer.pacer.index_behind,
     )
     return _count_identical(target, report, points.ids, goal_vectors)
 

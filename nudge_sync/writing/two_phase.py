@@ -185,7 +185,7 @@ def write_revision(writer: Writer, entry: Revision, write_set: WriteSet) -> tupl
     writer.lease.confirm()
     entry = writer.ledger.set_state(entry, "writing")
     supersede_older_revisions(writer, entry)
-    tally = commit(writer, write_set)
+    tally = commit(writer, write_set, must_write=entry.kind == "rollback")
     return mark_written(writer, entry, tally), tally
 
 
@@ -212,22 +212,28 @@ def stage(writer: Writer, entry: Revision, write_set: WriteSet) -> None:
         )
 
 
-def commit(writer: Writer, write_set: WriteSet) -> Tally:
-    """Write a staged write set to the user's collection: phase two."""
+def commit(writer: Writer, write_set: WriteSet, *, must_write: bool = False) -> Tally:
+    """Write a staged write set to the user's collection: phase two.
+
+    must_write: as in `Pacer.wait`.
+    """
     tally = Tally()
 
     def receive(report: WriteReport) -> None:
         tally.add(report)
         writer.progress("write", tally.row_count, len(write_set))
 
-    keep_in_flight(_list_writes(writer, write_set), writer.target.facts.parallel_calls, receive)
+    writes = _list_writes(writer, write_set, must_write=must_write)
+    keep_in_flight(writes, writer.target.facts.parallel_calls, receive)
     return tally
 
 
-def _list_writes(writer: Writer, write_set: WriteSet) -> Iterator[Callable[[], WriteReport]]:
+def _list_writes(
+    writer: Writer, write_set: WriteSet, *, must_write: bool
+) -> Iterator[Callable[[], WriteReport]]:
     """Yield the call that writes each batch, once the rate, the index and the lease allow it."""
     for batch in write_set.batches(writer.settings.write.batch_size):
-        writer.pacer.wait(len(batch))
+        writer.pacer.wait(len(batch), must_write=must_write)
         require_room_for_rows(writer, len(batch))
         yield writer.prepare_write(Points(batch.ids, batch.vectors), batch.live_vectors)
 
@@ -249,7 +255,7 @@ def roll_forward(writer: Writer, entry: Revision) -> tuple[Revision, Tally]:
     supersede_older_revisions(writer, entry)
     tally, done, row_count = Tally(), 0, entry.details.rows
     for records in writer.target.history.scan_revision(entry.number):
-        writer.pacer.wait(len(records))
+        writer.pacer.wait(len(records), must_write=entry.kind == "rollback")
         tally.add(_rewrite_records(writer, records))
         done += len(records)
         writer.progress("resume", done, row_count)

@@ -76,6 +76,27 @@ def test_an_index_that_does_not_recover_is_said(database: MemoryDatabase) -> Non
         pacer.wait(10)
 
 
+def test_a_pause_of_zero_is_none(database: MemoryDatabase) -> None:
+    database.store.health = BEHIND
+    stages = Stages(database)
+    make_pacer(database, stages, pause_seconds=0).wait(10)
+    assert stages.reported == []
+
+
+def test_what_must_be_written_waits_for_an_index_once_and_goes_on(
+    database: MemoryDatabase,
+) -> None:
+    database.store.health = BEHIND
+    stages = Stages(database)
+    pacer = make_pacer(database, stages, pause_seconds=0.01)
+    pacer.wait(10, must_write=True)
+    assert pacer.index_behind == BEHIND.reason
+    paused = len(stages.reported)
+    assert paused > 0
+    pacer.wait(10, must_write=True)
+    assert len(stages.reported) == paused
+
+
 def test_a_stop_ends_the_pause(database: MemoryDatabase) -> None:
     def stop(stage: str, done: int, total: int) -> None:
         raise Interrupted

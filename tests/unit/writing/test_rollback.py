@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync import cycle
+from nudge_sync.connector import Health
 from nudge_sync.errors import InputError
 from nudge_sync.store.hold import HoldRequest
 from nudge_sync.store.lease import break_lease
@@ -12,6 +13,8 @@ from nudge_sync.store.ledger import find_pending_revisions
 from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
+from nudge_sync.writing import pacing
+from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
@@ -141,3 +144,30 @@ def test_the_last_calls_are_the_last(
     faults.calls.clear()
     roll_back(target, SETTINGS, hold=HoldRequest("anna@web1", "worse"))
     assert faults.calls[ROLLBACK_CALLS:] == ["docs__nudge_revisions.swap"]
+
+
+@pytest.mark.parametrize("pause_seconds", [0, 0.01])
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_rollback_goes_through_although_the_index_does_not_keep_up(
+    tracked_collection: TrackedCollection,
+    states: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    pause_seconds: float,
+    is_resumed: bool,
+) -> None:
+    monkeypatch.setattr(pacing, "_POLL_SECONDS", 0.001)
+    write = SETTINGS.write.model_copy(update={"pause_seconds": pause_seconds})
+    settings = SETTINGS.model_copy(update={"write": write})
+    behind = Health(ready=False, reason="12 segments wait")
+    monkeypatch.setattr(tracked_collection.application.store, "health", behind)
+    if is_resumed:
+        faulty = FaultyDatabase(tracked_collection.database, Faults(8, "after"))
+        with pytest.raises(Crash):
+            roll_back(open_target(faulty, "docs"), settings)
+        break_lease(tracked_collection.target())
+        resume(tracked_collection.target(), settings)
+    else:
+        report = roll_back(tracked_collection.target(), settings)
+        assert report.summary()["index_behind"] == (behind.reason if pause_seconds else "")
+    assert tracked_collection.read_vectors().tobytes() == states[2]
+    assert verify(tracked_collection.target()).is_clean
