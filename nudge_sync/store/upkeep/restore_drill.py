@@ -24,6 +24,9 @@ DEFAULT_SAMPLE_SIZE = 1000
 """Records of each kind that are restored if nothing else is said."""
 _BATCH_SIZE = 500
 _MAX_NAMED_RECORDS = 1000
+_MAX_ATTEMPTS = 3
+"""How often a record is stored that is gone when it is read back: another drill that ends at this
+moment, or `gc`, drops the collection that all share."""
 
 
 @dataclass
@@ -124,11 +127,16 @@ class _ScratchCollection:
 
     def restore(self, records: Sequence[Record]) -> dict[str, Record]:
         """Store copies of `records`, and return what is read back, by their own keys."""
-        source_by_key = {f"{self._token}:{record.key}": record for record in records}
-        self._keys = [*source_by_key]
-        self._records.put([replace(record, key=key) for key, record in source_by_key.items()])
-        restored = self._records.get(self._keys)
-        return {source_by_key[record.key].key: record for record in restored}
+        remaining = {f"{self._token}:{record.key}": record for record in records}
+        self._keys = [*remaining]
+        restored: dict[str, Record] = {}
+        for _ in range(_MAX_ATTEMPTS):
+            self._records.put([replace(record, key=key) for key, record in remaining.items()])
+            for record in self._records.get([*remaining]):
+                restored[remaining.pop(record.key).key] = record
+            if not remaining:
+                break
+        return restored
 
     def delete_restored(self) -> None:
         """Delete what was restored last."""

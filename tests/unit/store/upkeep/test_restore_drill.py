@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from nudge_sync import cycle
+from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records, run_drill
+from nudge_sync.testing.faults import Faults, FaultyDatabase
 from tests.support.sample_collection import JUDGED_POINTS, SETTINGS, SampleCollection
 
 
@@ -52,3 +56,37 @@ def test_a_drill_names_what_a_rollback_could_not_use(sample_collection: SampleCo
     assert done.baseless == [gone]
     assert not done.is_restorable
     assert done.identical == 2 * JUDGED_POINTS - 3
+
+
+def test_a_drill_beside_others_is_not_alarmed(sample_collection: SampleCollection) -> None:
+    """Another one that ends drops the collection, just as this one is to read its records back."""
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+
+    def drop_scratch() -> None:
+        open_scratch_records(sample_collection.target()).drop()
+
+    faults = Faults(2, "before", strike=drop_scratch, only=frozenset({"get"}))
+    faulty = FaultyDatabase(sample_collection.database, faults)
+    done = run_drill(open_target(faulty, "docs"), sample_size=0)
+    assert faults.calls[1] == "docs__nudge_drill.get"
+    assert (done.identical, done.is_restorable) == (2 * JUDGED_POINTS, True)
+
+
+@pytest.mark.parametrize("sample_collection", ["memory"], indirect=True)
+def test_records_that_never_come_back_are_named(sample_collection: SampleCollection) -> None:
+    sample_collection.add_judgements()
+    cycle.apply(sample_collection.target(), SETTINGS)
+    records = open_scratch_records(sample_collection.target())
+
+    class DropsEach(Faults):
+        """Every read of the scratch collection finds it dropped."""
+
+        def run(self, name: str, call: Any, args: Any, named: Any) -> Any:
+            if name == "docs__nudge_drill.get":
+                records.drop()
+            return call(*args, **named)
+
+    faulty = FaultyDatabase(sample_collection.database, DropsEach())
+    done = run_drill(open_target(faulty, "docs"), sample_size=5)
+    assert (done.identical, len(done.differing)) == (0, 10)
