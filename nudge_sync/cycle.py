@@ -24,6 +24,7 @@ from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.embedding_space import store_space
 from nudge_sync.store.erasure import complete_erasure, read_erasure_state
 from nudge_sync.store.hold import format_refusal, read_hold, release_hold
+from nudge_sync.store.provenance import refuse_partial_history
 from nudge_sync.store.target import Target, refuse_unsupported_collection
 from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.writing.canary import refuse_running_canary, start_canary
@@ -146,6 +147,7 @@ def apply(
         require_room_for_rows(writer, 0)
         finish_pending_revision(writer)
         refuse_running_canary(writer)
+        refuse_partial_history(target, writer.ledger.entries())
         refuse_fewer_copies(target, allow_fewer=settings.write.allow_fewer_copies)
         erasure = read_erasure_state(target)
         judgements = load_judgements(target, settings, writer.progress, keep_blocks=True)

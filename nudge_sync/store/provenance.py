@@ -223,6 +223,27 @@ def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
             )
 
 
+def refuse_partial_history(target: Target, entries: list[Revision]) -> None:
+    """Raise DamagedRecord if the history has lost records of the revision that is live.
+
+    A cycle would take the vectors that they tell of for the application's, and for new originals;
+    a rollback only leaves such points alone. Nothing deletes history of what is live.
+    """
+    head = find_head(entries)
+    for entry in entries:
+        if entry.number != head or entry.details.thinned:
+            continue
+        stored = target.history.records.count({"revision": head})
+        if stored < entry.details.rows:
+            raise DamagedRecord(
+                f'"{target.history.collection_name}" holds {stored} of the {entry.details.rows} '
+                f"rows of revision {head}, so that nothing tells the other vectors from the "
+                "application's; restore it from a backup. `nudge-sync rollback --originals` works "
+                "without it: it leaves those vectors, and with --drifted puts their originals "
+                "back, also where the application embedded points again. Nothing was written"
+            )
+
+
 def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
     """Return whether `vector` (d,) is the vector of a history record."""
     if not rescales:

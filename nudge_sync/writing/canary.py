@@ -24,6 +24,7 @@ from nudge_sync.store.experiments.running import (
 )
 from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.ledger import Revision, find_candidate, find_head, now_ms
+from nudge_sync.store.provenance import refuse_partial_history
 from nudge_sync.store.target import Target
 from nudge_sync.writing.experiments import end_canary, end_experiments
 from nudge_sync.writing.two_phase import Writer
@@ -101,11 +102,12 @@ def promote_canary(
     ending: says why it is promoted; where an earlier one is stored, that one stays. Rows that the
     application changed since the canary began are left alone; where none is left, the revision is
     abandoned.
-    Raises OnHold, DamagedRecord where points of the candidate are gone, and what `write_revision`
-    raises; until the first row is written, calling it again goes on.
+    Raises OnHold, DamagedRecord where points of the candidate or history of what is live are gone,
+    and what `write_revision` raises; until the first row is written, calling it again goes on.
     """
     target = writer.target
     refuse_hold(target)
+    refuse_partial_history(target, writer.ledger.entries())
     rows = _read_rows(target, entry)
     if entry.details.ending is None:
         entry = writer.ledger.add_details(entry, ending=ending)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from nudge_sync import cycle
+from nudge_sync.canary.review import promote
+from nudge_sync.canary.start import start
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
@@ -21,7 +23,9 @@ from tests.support.nudged_collection import (
     assert_harmless,
     assert_refused,
 )
-from tests.support.sample_collection import SETTINGS
+from tests.support.passing_plan import make_passing_plan
+from tests.support.sample_collection import JUDGED_POINTS, SETTINGS
+from tests.support.unit_vectors import perturb_rows
 
 
 @pytest.mark.parametrize("bit", [0, 7, 22, 23, 30, 31])
@@ -135,6 +139,37 @@ def test_originals_that_are_gone(nudged_collection: NudgedCollection):
     with pytest.raises(DamagedRecord, match="original is gone"):
         cycle.plan(nudged_collection.target(), SETTINGS)
     assert nudged_collection.read_bytes() == nudged_collection.live_bytes
+
+
+def test_history_that_is_gone_in_part(nudged_collection: NudgedCollection):
+    """What nothing tells from the application's vectors does not become a new original."""
+    collection = nudged_collection.sample_collection
+    for key in nudged_collection.keys(HISTORY)[:5]:
+        del nudged_collection.records[HISTORY][key]
+    lost = f"holds {JUDGED_POINTS - 5} of the {JUDGED_POINTS} rows of revision 1.*--drifted"
+    collection.add_judgements(range(100))
+    with pytest.raises(DamagedRecord, match=lost):
+        cycle.apply(collection.target(), SETTINGS)
+    assert nudged_collection.read_bytes() == nudged_collection.live_bytes
+    assert len(nudged_collection.records[ORIGINALS]) == JUDGED_POINTS
+
+    report = roll_back(collection.target(), SETTINGS, originals=True)
+    assert (report.restored, len(report.drifted)) == (JUDGED_POINTS - 5, 5)
+    roll_back(collection.target(), SETTINGS, originals=True, overwrite_drifted=True)
+    assert collection.read_vectors().tobytes() == collection.data.vectors.tobytes()
+    assert cycle.apply(collection.target(), SETTINGS).outcome == "applied"
+
+
+def test_history_that_is_gone_in_part_while_a_canary_runs(nudged_collection: NudgedCollection):
+    collection = nudged_collection.sample_collection
+    new_vectors = dict(enumerate(perturb_rows(collection.data.vectors[:3], 1)))
+    plan = make_passing_plan(collection.target(), SETTINGS, new_vectors)
+    assert start(collection.target(), SETTINGS, plan).outcome == "candidate"
+    del nudged_collection.records[HISTORY][nudged_collection.keys(HISTORY)[0]]
+    with pytest.raises(DamagedRecord, match=f"holds {JUDGED_POINTS - 1} of the"):
+        promote(collection.target(), SETTINGS, "anna")
+    assert nudged_collection.read_bytes() == nudged_collection.live_bytes
+    assert len(nudged_collection.records[ORIGINALS]) == JUDGED_POINTS
 
 
 def test_a_ledger_that_is_gone(nudged_collection: NudgedCollection):
