@@ -81,6 +81,9 @@ class MilvusCollection:
     so such a collection is refused there. Elsewhere a write begins with one row, and ends there
     if the server did not keep its key.
 
+    **Time to live.** Milvus counts a row's age from its last upsert: where the collection has
+    `collection.ttl.seconds`, a row that is written lives as long again.
+
     **Keys.** Milvus 2.3 answers no query about the key 2**63 - 1: such a point counts as missing.
 
     **Search.** Scores of a quantised index are computed again from the stored vectors. `exact`
