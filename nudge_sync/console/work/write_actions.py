@@ -76,6 +76,7 @@ def describe_rollback(context: ActionContext) -> Prospect:
         "Write back",
         is_grave=True,
         asks_reason=True,
+        confirmed=str(head) if goal is None else "",
         refusal=refusal,
     )
 
@@ -83,6 +84,12 @@ def describe_rollback(context: ActionContext) -> Prospect:
 def write_back(context: ActionContext) -> dict[str, Any]:
     """Roll back to what was asked for, and put the collection on hold."""
     request, goal = context.request, _parse_goal(context.request.to)
+    head = find_head(context.target.open_ledger().entries())
+    if request.confirmed not in {"", str(head)}:
+        raise InputError(
+            f"the collection holds revision {head} by now, and no longer {request.confirmed}, "
+            "whose rollback was confirmed; look at it again"
+        )
     hold = HoldRequest(request.actor.describe(), request.reason or "rolled back in the console")
     return roll_back(
         context.target,

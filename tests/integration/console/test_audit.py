@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from threading import Event
 
 from nudge_sync.store.lease import hold_lease
@@ -86,3 +87,19 @@ def test_an_action_is_never_taken_for_that_of_somebody_else(memory_sample, memor
         ("Anna", "<worse>"),
         ("Bob", "it looks wrong"),
     ]
+
+
+def test_a_rollback_takes_back_the_revision_that_was_looked_at_and_no_other(
+    memory_sample, memory_site
+):
+    client = memory_site.browse(ACTION_TOKEN, "Anna")
+    apply_plan(memory_site, client)
+    question = client.get("/c/docs/do/rollback")
+    [head] = re.findall(r'name="confirmed" value="([0-9]+)"', question.text)
+    # Bob is faster: the same once more would go one revision further.
+    roll_back(memory_site, memory_site.browse(ACTION_TOKEN, "Bob"))
+    post_form(client, "/c/docs/do/rollback", find_proof(question), to="", confirmed=head)
+    memory_site.wait_for_jobs()
+    (late,) = [line for line in read_audit_lines(memory_sample.target()) if line.state == "failed"]
+    assert (late.action, late.by) == ("rollback", "Anna")
+    assert f"no longer {head}, whose rollback was confirmed" in late.error

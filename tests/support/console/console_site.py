@@ -120,9 +120,9 @@ def apply_plan(site: ConsoleSite, client: TestClient) -> Response:
 def roll_back(site: ConsoleSite, client: TestClient, to: str = "") -> Response:
     """Roll back with a reason, as a person does."""
     question = client.get(f"/c/docs/do/rollback?to={to}")
-    answer = post_form(
-        client, "/c/docs/do/rollback", find_proof(question), to=to, reason="it looks wrong"
-    )
+    [confirmed] = re.findall(r'name="confirmed" value="(\w*)"', question.text)
+    fields = {"to": to, "confirmed": confirmed, "reason": "it looks wrong"}
+    answer = post_form(client, "/c/docs/do/rollback", find_proof(question), **fields)
     assert answer.status_code == 303, answer.text
     site.wait_for_jobs()
     return client.get(answer.headers["location"])
