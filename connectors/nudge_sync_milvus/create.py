@@ -11,6 +11,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 from nudge_sync.errors import CollectionNotFound, Unreachable
 from nudge_sync_milvus.client import Connection, to_key_value_pairs
 from nudge_sync_milvus.errors import IndexNotFound
+from nudge_sync_milvus.layout import get_dimension
 from nudge_sync_milvus.record_codec import (
     INDEX_FIELD,
     KEY_FIELD,
@@ -85,6 +86,18 @@ def ensure_collection(
         )
         connection.call("CreateIndex", request)
     load_collection(connection, name, options)
+
+
+def read_vector_size(connection: Connection, name: str) -> int:
+    """Return how many numbers the vectors of a collection of records have.
+
+    It may have been made for another dimension. Raises CollectionNotFound.
+    """
+    answer = connection.call(
+        "DescribeCollection", milvus_pb2.DescribeCollectionRequest(collection_name=name)
+    )
+    (vector_field,) = (item for item in answer.schema.fields if item.name == VECTOR_FIELD)
+    return get_dimension(vector_field)
 
 
 def has_collection(connection: Connection, name: str) -> bool:

@@ -101,11 +101,11 @@ def resolve_layout(connection: Connection, name: str, vector: str) -> Layout:
         auto_id=key_field.autoID or schema.autoID,
         vector=vector_field.name,
         is_default_vector=vector_field.name == _list_float_vector_fields(schema)[0].name,
-        dimension=_get_dimension(vector_field),
+        dimension=get_dimension(vector_field),
         fields=_list_row_fields(schema),
         struct_fields=tuple(item.name for item in getattr(schema, "struct_array_fields", ())),
         partitions=_list_partitions(connection, name, answer),
-        min_row_bytes=sum(4 * _get_dimension(item) for item in _list_vector_fields(schema)),
+        min_row_bytes=sum(4 * get_dimension(item) for item in _list_vector_fields(schema)),
         schema_timestamp=int(getattr(answer, "update_timestamp", 0)),
     )
 
@@ -156,7 +156,8 @@ def _list_row_fields(schema: Any) -> tuple[str, ...]:
     )
 
 
-def _get_dimension(item: Any) -> int:
+def get_dimension(item: Any) -> int:
+    """Return how many numbers the vectors of a field have, by its schema."""
     return int(_get_option(item.type_params, "dim", "0"))
 
 

@@ -1,7 +1,8 @@
 """The sidecar's records as columns of rows, and back; where they match, as Milvus's filters.
 
 A record is JSON text over several text columns, compressed where it is long, and its vector, if it
-has one. What `where` can name is stored beside it as JSON: numbers as doubles, strings as digests.
+has one. A vector that does not fit the collection stands in the text, too (docs/adr/0042). What
+`where` can name is stored beside it as JSON: numbers as doubles, strings as digests.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Document, Float32, Record, Scalar, Where
+from nudge_sync.connector import (
+    Document,
+    Float32,
+    Record,
+    Scalar,
+    Where,
+    decode_vector,
+    encode_vector,
+)
 from nudge_sync.errors import DamagedRecord, InputError
 from nudge_sync_milvus.columns import (
     build_json_column,
@@ -31,7 +40,7 @@ from nudge_sync_milvus.query import FetchedRows
 KEY_FIELD = "key"
 """The primary key: the digest of a record's key, or a claim."""
 VECTOR_FIELD = "vector"
-"""Zeros where a record has none."""
+"""Zeros where a record has none, or one of another dimension."""
 INDEX_FIELD = "indexed"
 """What filters compare."""
 MAX_TEXT_BYTES = 65_535
@@ -65,18 +74,18 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def encode_record(record: Record, nonce: str = "") -> list[str]:
-    """Return the record without its vector, over as many texts as there are text columns.
+def encode_record(record: Record, nonce: str = "", size: int | None = None) -> list[str]:
+    """Return the record over as many texts as there are text columns.
 
+    size: how many numbers the collection's vectors have. A vector with more or fewer is in the
+    texts; None: it is not, whatever it has.
     Raises InputError for what JSON cannot hold or what does not fit.
     """
-    has_vector = record.vector is not None
+    content = [record.key, record.vector is not None, nonce, record.document]
+    if record.vector is not None and size is not None and len(record.vector) != size:
+        content.append(encode_vector(record.vector))
     try:
-        text = json.dumps(
-            [record.key, has_vector, nonce, record.document],
-            allow_nan=False,
-            separators=(",", ":"),
-        )
+        text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise InputError(f"record {record.key[:80]!r} cannot be stored as JSON: {error}") from error
     encoded = _PLAIN_MARKER + text
@@ -95,9 +104,10 @@ def encode_record(record: Record, nonce: str = "") -> list[str]:
     ]
 
 
-def decode_record(texts: Sequence[str], vector: Any, dimension: int) -> Entry:
-    """Return what `encode_record` stored, with the vector's first `dimension` components.
+def decode_record(texts: Sequence[str], vector: Float32 | None) -> Entry:
+    """Return what `encode_record` stored, with its vector as it was stored.
 
+    vector: that of the row; None where it was not read, and then the record has none.
     Raises DamagedRecord where it cannot be read.
     """
     encoded = "".join(texts)
@@ -105,12 +115,15 @@ def decode_record(texts: Sequence[str], vector: Any, dimension: int) -> Entry:
         text = encoded[1:]
         if encoded[0] == _COMPRESSED_MARKER:
             text = _decompress(text).decode("ascii")
-        key, has_vector, nonce, document = json.loads(text)
+        key, has_vector, nonce, document, *other_vectors = json.loads(text)
+        if vector is not None and other_vectors:
+            (other_vector,) = other_vectors
+            vector = decode_vector(other_vector)
     except (ValueError, TypeError, IndexError, RecursionError, zlib.error) as error:
         raise DamagedRecord("a record in Milvus is not what was stored; it was not used") from error
     if not (isinstance(key, str) and isinstance(nonce, str) and isinstance(document, dict)):
         raise DamagedRecord("a record in Milvus is not what was stored; it was not used")
-    record_vector = None if vector is None or not has_vector else np.array(vector[:dimension])
+    record_vector = None if vector is None or not has_vector else np.array(vector)
     return Entry(Record(key, document, record_vector), nonce)
 
 
@@ -127,14 +140,17 @@ def _decompress(text: str) -> bytes:
 
 
 def build_columns(
-    keys: Sequence[str], entries: Sequence[Entry], dimension: int, indexed: Sequence[str]
+    keys: Sequence[str], entries: Sequence[Entry], size: int, indexed: Sequence[str]
 ) -> list[Any]:
-    """Return the columns of an upsert that stores these entries under these primary keys."""
-    texts = [encode_record(entry.record, entry.nonce) for entry in entries]
+    """Return the columns of an upsert that stores these entries under these primary keys.
+
+    size: how many numbers the collection's vectors have.
+    """
+    texts = [encode_record(entry.record, entry.nonce, size) for entry in entries]
     indexes = [_encode_index(entry.record.document, indexed) for entry in entries]
     return [
         build_text_column(KEY_FIELD, keys),
-        build_vector_column(VECTOR_FIELD, _stack_vectors(entries, dimension)),
+        build_vector_column(VECTOR_FIELD, _stack_vectors(entries, size)),
         build_json_column(INDEX_FIELD, indexes),
         *(
             build_text_column(name, [row[number] for row in texts])
@@ -143,7 +159,7 @@ def build_columns(
     ]
 
 
-def decode_rows(rows: FetchedRows, dimension: int) -> Iterator[tuple[str, Entry]]:
+def decode_rows(rows: FetchedRows) -> Iterator[tuple[str, Entry]]:
     """Yield each row's primary key and its entry, with its vector if that was read."""
     if not rows.keys:
         return
@@ -152,15 +168,15 @@ def decode_rows(rows: FetchedRows, dimension: int) -> Iterator[tuple[str, Entry]
     vectors = extract_vectors(column)[0] if column is not None else None
     for row, key in enumerate(rows.keys):
         vector = vectors[row] if vectors is not None else None
-        yield str(key), decode_record([text[row] for text in texts], vector, dimension)
+        yield str(key), decode_record([text[row] for text in texts], vector)
 
 
-def _stack_vectors(entries: Sequence[Entry], dimension: int) -> Float32:
-    """Return (n, d): the vectors to store, zeros where there is none or Milvus wants more."""
-    vectors = np.zeros((len(entries), max(dimension, MIN_DIMENSION)), dtype=np.float32)
+def _stack_vectors(entries: Sequence[Entry], size: int) -> Float32:
+    """Return (n, size): the vectors to store, zeros where there is none that fits."""
+    vectors = np.zeros((len(entries), size), dtype=np.float32)
     for row, entry in enumerate(entries):
-        if entry.record.vector is not None:
-            vectors[row, :dimension] = entry.record.vector
+        if entry.record.vector is not None and len(entry.record.vector) == size:
+            vectors[row] = entry.record.vector
     return vectors
 
 

@@ -13,7 +13,12 @@ from pymilvus.grpc_gen import milvus_pb2
 from nudge_sync.connector import Record, Where, check_records, has_generation, is_match
 from nudge_sync.errors import CollectionNotFound
 from nudge_sync_milvus.client import Connection
-from nudge_sync_milvus.create import LoadState, ensure_records_collection, get_load_state
+from nudge_sync_milvus.create import (
+    LoadState,
+    ensure_records_collection,
+    get_load_state,
+    read_vector_size,
+)
 from nudge_sync_milvus.errors import CollectionNotLoaded, MessageTooLarge
 from nudge_sync_milvus.filters import build_keys_filter, join_filters
 from nudge_sync_milvus.lite import SWAP_LOCK
@@ -87,6 +92,8 @@ class MilvusRecords:
         self._dimension = dimension
         self._indexed = tuple(indexed)
         self._request_bytes = request_bytes
+        self._vector_size: int | None = None
+        """How many numbers the collection's vectors have; None until this handle asked."""
         self._ref = CollectionRef(name, KEY_FIELD, integer_keys=False)
 
     def put(self, records: Sequence[Record]) -> None:
@@ -134,7 +141,7 @@ class MilvusRecords:
             for rows in self._read_rows(
                 list(dict.fromkeys(digest_by_key.values())), vectors=vectors
             )
-            for digest, entry in decode_rows(rows, self._dimension)
+            for digest, entry in decode_rows(rows)
         }
         return [
             record_by_digest[digest_by_key[key]]
@@ -155,7 +162,7 @@ class MilvusRecords:
         for rows in scan_rows(
             self._connection, self._ref, fields, row_limit=row_limit, where=filter_
         ):
-            records = [entry.record for _, entry in decode_rows(rows, self._dimension)]
+            records = [entry.record for _, entry in decode_rows(rows)]
             matching = [record for record in records if is_match(record.document, condition)]
             yield from (
                 matching[start : start + batch_size]
@@ -181,6 +188,7 @@ class MilvusRecords:
 
     def drop(self) -> None:
         """See `Records.drop`."""
+        self._vector_size = None
         try:
             request = milvus_pb2.DropCollectionRequest(collection_name=self._name)
             self._connection.call("DropCollection", request)
@@ -188,14 +196,10 @@ class MilvusRecords:
             return
 
     def _store(self, keys: list[str], entries: list[Entry]) -> None:
-        request = milvus_pb2.UpsertRequest(
-            collection_name=self._name,
-            num_rows=len(keys),
-            fields_data=build_columns(keys, entries, self._dimension, self._indexed),
-        )
+        request = self._build_upsert(keys, entries)
         if request.ByteSize() <= self._request_bytes or len(keys) == 1:
             try:
-                self._upsert(request)
+                self._upsert(request, keys, entries)
             except MessageTooLarge:
                 if len(keys) == 1:
                     raise
@@ -205,12 +209,32 @@ class MilvusRecords:
         self._store(keys[:half], entries[:half])
         self._store(keys[half:], entries[half:])
 
-    def _upsert(self, request: milvus_pb2.UpsertRequest) -> None:
+    def _upsert(
+        self, request: milvus_pb2.UpsertRequest, keys: list[str], entries: list[Entry]
+    ) -> None:
         try:
             self._connection.call("Upsert", request)
         except CollectionNotFound:
-            self._ensure_collection()
-            self._connection.call("Upsert", request)
+            # Dropped through another handle since this one asked for its vectors' size.
+            self._vector_size = None
+            self._connection.call("Upsert", self._build_upsert(keys, entries))
+
+    def _build_upsert(self, keys: list[str], entries: list[Entry]) -> milvus_pb2.UpsertRequest:
+        return milvus_pb2.UpsertRequest(
+            collection_name=self._name,
+            num_rows=len(keys),
+            fields_data=build_columns(keys, entries, self._require_vector_size(), self._indexed),
+        )
+
+    def _require_vector_size(self) -> int:
+        """Return how many numbers the collection's vectors have; makes it where there is none."""
+        if self._vector_size is None:
+            try:
+                self._vector_size = read_vector_size(self._connection, self._name)
+            except CollectionNotFound:
+                self._ensure_collection()
+                self._vector_size = read_vector_size(self._connection, self._name)
+        return self._vector_size
 
     def _remove(self, keys: Sequence[str]) -> None:
         request = milvus_pb2.DeleteRequest(
@@ -248,7 +272,7 @@ class MilvusRecords:
         )
         if answer is None:
             return []
-        return list(decode_rows(parse_rows(self._ref, answer), self._dimension))
+        return list(decode_rows(parse_rows(self._ref, answer)))
 
     def _read_rows(self, keys: list[str], *, vectors: bool) -> list[FetchedRows]:
         fields = self._list_fields(vectors=vectors)

@@ -14,7 +14,7 @@ from qdrant_client.models import (
     VectorParams,
 )
 
-from nudge_sync.errors import DatabaseError, UnsupportedCollection
+from nudge_sync.errors import DatabaseError
 from nudge_sync_qdrant.client import Connection
 from nudge_sync_qdrant.record_codec import VECTOR_NAME
 from nudge_sync_qdrant.replicas import choose_creation_options
@@ -28,18 +28,19 @@ _STRICT_MODE_OFF = StrictModeConfig(enabled=False)
 
 def ensure_records_collection(
     connection: Connection, name: str, dimension: int, indexed: Sequence[str], beside: str = ""
-) -> None:
+) -> int:
     """Make the collection and its payload indexes where they are not there yet.
 
     beside: the collection whose number of copies and shards it gets; "" for none.
-    Raises UnsupportedCollection where there is one with vectors of another dimension.
+    Returns how many numbers its vectors have, 0 where it has none: one that was there already may
+    have been made for another dimension.
     """
     if not has_collection(connection, name):
         _create_collection(connection, name, dimension, beside)
     with connection.translate_errors(f'"{name}"'):
         info = connection.client.get_collection(name)
-    _refuse_other_dimension(name, dimension, info)
     _create_indexes(connection, name, indexed, set(info.payload_schema))
+    return _read_vector_size(info)
 
 
 def has_collection(connection: Connection, name: str) -> bool:
@@ -73,15 +74,10 @@ def _create_collection(connection: Connection, name: str, dimension: int, beside
             raise
 
 
-def _refuse_other_dimension(name: str, dimension: int, info: CollectionInfo) -> None:
+def _read_vector_size(info: CollectionInfo) -> int:
     vectors = info.config.params.vectors
     params = vectors.get(VECTOR_NAME) if isinstance(vectors, dict) else None
-    size = params.size if params is not None else 0
-    if size != dimension:
-        raise UnsupportedCollection(
-            f'"{name}" holds vectors of {size} numbers, not {dimension}; drop it, or give the '
-            "collection another name"
-        )
+    return params.size if params is not None else 0
 
 
 def _create_indexes(

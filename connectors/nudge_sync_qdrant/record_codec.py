@@ -9,10 +9,11 @@ import numpy as np
 from qdrant_client.models import FieldCondition, Filter, MatchValue, PointStruct, Range
 from qdrant_client.models import Record as StoredPoint
 
-from nudge_sync.connector import Record, Where
+from nudge_sync.connector import Record, Where, encode_vector
 from nudge_sync_qdrant.query import JSON_NUMBER_BYTES, MAX_QUERY_BYTES, MAX_REQUEST_ROWS
 from nudge_sync_qdrant_common.record_codec import (
     TERMS_FIELD,
+    VECTOR_FIELD,
     decode_record,
     encode_record,
     encode_term,
@@ -29,6 +30,19 @@ def to_point(record: Record) -> PointStruct:
     """Return the point that holds a record. Raises InputError for what JSON cannot hold."""
     vector = {} if record.vector is None else {VECTOR_NAME: record.vector.tolist()}
     return PointStruct(id=hash_key(record.key), vector=vector, payload=encode_record(record))
+
+
+def fit_vector(point: PointStruct, size: int) -> PointStruct:
+    """Return the point as a collection with vectors of `size` numbers, 0 for none, can hold it.
+
+    A vector of another dimension goes into the payload.
+    """
+    vectors: Any = point.vector
+    numbers = vectors.get(VECTOR_NAME)
+    if numbers is None or len(numbers) == size:
+        return point
+    payload = {**(point.payload or {}), VECTOR_FIELD: encode_vector(np.array(numbers, np.float32))}
+    return PointStruct(id=point.id, vector={}, payload=payload)
 
 
 def to_record(point: StoredPoint) -> Record:

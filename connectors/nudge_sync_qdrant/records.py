@@ -25,11 +25,12 @@ from nudge_sync_qdrant.query import MAX_REQUEST_ROWS
 from nudge_sync_qdrant.record_codec import (
     build_filter,
     build_generation_filter,
+    fit_vector,
     split_points,
     to_point,
     to_record,
 )
-from nudge_sync_qdrant_common.record_codec import STORED_FIELDS, hash_key
+from nudge_sync_qdrant_common.record_codec import hash_key, list_fields
 
 _SWAP_MARK_FIELD = "swap"
 """The payload's field of the last swap's own mark, which tells whether that swap won."""
@@ -57,8 +58,9 @@ class QdrantRecords:
         self._subject = f'"{name}"'
         self._dimension = dimension
         self._indexed = tuple(indexed)
-        self._is_ensured = False
-        """Whether this handle made sure that the collection and its indexes are there."""
+        self._vector_size: int | None = None
+        """How many numbers the collection's own vectors have; None until this handle made sure that
+        the collection and its indexes are there."""
         self._beside = beside
         """The collection that says how many copies there are to be; "" for none."""
 
@@ -67,7 +69,6 @@ class QdrantRecords:
         points = [to_point(record) for record in check_records(records, self._dimension)]
         if not points:
             return
-        self._ensure_collection()
         for batch in split_points(points, self._dimension):
             self._upsert(batch)
 
@@ -77,7 +78,6 @@ class QdrantRecords:
         with self._connection.lock:
             if not has_generation(self.get([record.key], vectors=False), expected):
                 return False
-            self._ensure_collection()
             mark = uuid4().hex
             point = to_point(record)
             point.payload = {**(point.payload or {}), _SWAP_MARK_FIELD: mark}
@@ -109,7 +109,7 @@ class QdrantRecords:
                         scroll_filter=build_filter(where or {}),
                         limit=batch_size,
                         offset=offset,
-                        with_payload=False if by_id else [*STORED_FIELDS],
+                        with_payload=False if by_id else list_fields(vectors=vectors),
                         with_vectors=vectors and not by_id,
                     )
             except CollectionNotFound:
@@ -147,7 +147,7 @@ class QdrantRecords:
 
     def drop(self) -> None:
         """See `Records.drop`."""
-        self._is_ensured = False
+        self._vector_size = None
         if has_collection(self._connection, self._name):
             with self._connection.translate_errors(self._subject):
                 self._connection.client.delete_collection(self._name)
@@ -157,14 +157,16 @@ class QdrantRecords:
             self._send_upsert(points, **condition)
         except CollectionNotFound:
             # Dropped through another handle since this one made sure of it.
-            self._is_ensured = False
-            self._ensure_collection()
+            self._vector_size = None
             self._send_upsert(points, **condition)
 
     def _send_upsert(self, points: list[PointStruct], **condition: Any) -> None:
+        size = self._ensure_collection()
+        fitting_points = [fit_vector(point, size) for point in points]
+
         def send(ordering: WriteOrdering) -> UpdateResult:
             return self._connection.client.upsert(
-                self._name, points, wait=True, ordering=ordering, **condition
+                self._name, fitting_points, wait=True, ordering=ordering, **condition
             )
 
         update_in_order(self._connection, self._name, send)
@@ -214,16 +216,17 @@ class QdrantRecords:
                 return self._connection.client.retrieve(
                     self._name,
                     [*ids],
-                    with_payload=[*STORED_FIELDS, _SWAP_MARK_FIELD],
+                    with_payload=[*list_fields(vectors=vectors), _SWAP_MARK_FIELD],
                     with_vectors=vectors,
                     consistency=consistency,
                 )
         except CollectionNotFound:
             return []
 
-    def _ensure_collection(self) -> None:
-        if not self._is_ensured:
-            ensure_records_collection(
+    def _ensure_collection(self) -> int:
+        """Make the collection if need be, and return how many numbers its vectors have."""
+        if self._vector_size is None:
+            self._vector_size = ensure_records_collection(
                 self._connection, self._name, self._dimension, self._indexed, self._beside
             )
-            self._is_ensured = True
+        return self._vector_size

@@ -4,7 +4,8 @@ Document and key are stored as ASCII JSON text: Qdrant's own payload would round
 and last bits of floats, and refuse lone surrogates. What `where` can name is stored beside it:
 `at` holds each top-level number, `is` a term for each other top-level scalar, and for numbers that
 are small integers, or too large to be told apart as float64. Times have no term: the engine keeps
-each different term in memory, and a time is another one in every record.
+each different term in memory, and a time is another one in every record. A vector that does not fit
+the collection stands in the payload, too, as text (docs/adr/0042).
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.connector import Float32, Record, Scalar, Where
+from nudge_sync.connector import Float32, Record, Scalar, Where, decode_vector
 from nudge_sync.errors import DamagedRecord, InputError
 
 STORED_FIELDS = ("key", "document")
-"""The payload's fields that a record is made of; all that a reader needs."""
+"""The payload's fields that a record is made of; all that a reader of no vectors needs."""
+VECTOR_FIELD = "vector"
+"""The payload's field of a vector that has another dimension than the collection's own."""
 TERMS_FIELD = "is"
 """The payload's field of terms, which equality is looked up in."""
 NUMBERS_FIELD = "at"
@@ -89,10 +92,20 @@ def _select_scalars(document: Mapping[str, Any], text: str) -> dict[str, Scalar]
     return {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
 
 
+def list_fields(*, vectors: bool) -> list[str]:
+    """Return the fields of the payload that a record with or without its vector is made of."""
+    return [*STORED_FIELDS, VECTOR_FIELD] if vectors else [*STORED_FIELDS]
+
+
 def decode_record(payload: Mapping[str, Any], vector: Float32 | None) -> Record:
-    """Return the record in a point's payload. Raises DamagedRecord where it cannot be read."""
+    """Return the record in a point's payload. Raises DamagedRecord where it cannot be read.
+
+    vector: the point's own, if it has one; that of the payload comes before it.
+    """
     try:
         key, document = _decode_key(payload["key"]), _decode_json(payload["document"])
+        if VECTOR_FIELD in payload:
+            vector = decode_vector(payload[VECTOR_FIELD])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedRecord(f"a record is not readable: {error!r}; nothing was written") from error
     if not isinstance(key, str) or not isinstance(document, dict):

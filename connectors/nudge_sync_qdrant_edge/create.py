@@ -14,7 +14,6 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from nudge_sync.errors import UnsupportedCollection
 from nudge_sync_qdrant_common.record_codec import TERMS_FIELD, build_number_path
 from nudge_sync_qdrant_edge.client import Shards
 from nudge_sync_qdrant_edge.errors import translate_errors
@@ -22,14 +21,14 @@ from nudge_sync_qdrant_edge.errors import translate_errors
 
 def ensure_records_collection(
     shards: Shards, name: str, dimension: int, indexed: Sequence[str]
-) -> None:
+) -> int:
     """Make the shard and its payload indexes where they are not there yet.
 
-    Raises UnsupportedCollection where there is one with vectors of another dimension.
+    Returns how many numbers its vectors have: one that was there already may have been made for
+    another dimension.
     """
     if shards.find(name) is None:
         shards.create(name, _build_config(dimension))
-    refuse_other_dimension(shards, name, dimension)
     shard = shards.get(name)
     with translate_errors(name):
         known = set(shard.info().payload_schema)
@@ -39,16 +38,7 @@ def ensure_records_collection(
     for field, schema in schema_by_field.items():
         if field not in known:
             shards.update(name, UpdateOperation.create_field_index(field, schema))
-
-
-def refuse_other_dimension(shards: Shards, name: str, dimension: int) -> None:
-    """Raise UnsupportedCollection where a shard's vectors have another dimension; 0 fits any."""
-    size = json.loads(shards.read_config(name))["vectors"][""]["size"]
-    if dimension and size != dimension:
-        raise UnsupportedCollection(
-            f'"{name}" holds vectors of {size} numbers, not {dimension}; drop it, or give the '
-            "collection another name"
-        )
+    return int(json.loads(shards.read_config(name))["vectors"][""]["size"])
 
 
 def _build_config(dimension: int) -> EdgeConfig:

@@ -8,21 +8,29 @@ import numpy as np
 from qdrant_edge import FieldCondition, Filter, MatchValue, Point, RangeFloat
 from qdrant_edge import Record as EdgePoint
 
-from nudge_sync.connector import Record, Where
+from nudge_sync.connector import Record, Where, encode_vector
 from nudge_sync_qdrant_common.record_codec import (
     TERMS_FIELD,
+    VECTOR_FIELD,
     decode_record,
-    encode_record,
     hash_key,
     to_ranges,
     to_terms,
 )
 
 
-def to_point(record: Record) -> Point:
-    """Return the point that holds a record. Raises InputError for what JSON cannot hold."""
-    vector: Any = {} if record.vector is None else record.vector.tolist()
-    return Point(hash_key(record.key), vector, encode_record(record))
+def to_point(record: Record, payload: dict[str, Any], size: int) -> Point:
+    """Return the point that holds a record in a shard with vectors of `size` numbers.
+
+    payload: what `encode_record` gives; a vector of another dimension is added to it.
+    """
+    vector: Any = {}
+    if record.vector is not None:
+        if len(record.vector) == size:
+            vector = record.vector.tolist()
+        else:
+            payload = {**payload, VECTOR_FIELD: encode_vector(record.vector)}
+    return Point(hash_key(record.key), vector, payload)
 
 
 def to_record(point: EdgePoint) -> Record:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from qdrant_edge import CountRequest, EdgeShard, ScrollRequest, UpdateOperation
+from qdrant_edge import CountRequest, ScrollRequest, UpdateOperation
 
 from nudge_sync.connector import Record, Where, check_records, has_generation
-from nudge_sync_qdrant_common.record_codec import STORED_FIELDS, hash_key
+from nudge_sync_qdrant_common.record_codec import encode_record, hash_key, list_fields
 from nudge_sync_qdrant_edge.client import Shards
-from nudge_sync_qdrant_edge.create import ensure_records_collection, refuse_other_dimension
+from nudge_sync_qdrant_edge.create import ensure_records_collection
 from nudge_sync_qdrant_edge.errors import translate_errors
 from nudge_sync_qdrant_edge.query import MAX_REQUEST_ROWS
 from nudge_sync_qdrant_edge.record_codec import build_filter, to_point, to_record
@@ -32,11 +32,16 @@ class EdgeRecords:
 
     def put(self, records: Sequence[Record]) -> None:
         """See `Records.put`."""
-        points = [to_point(record) for record in check_records(records, self._dimension)]
-        if not points:
+        latest_records = check_records(records, self._dimension)
+        payloads = [encode_record(record) for record in latest_records]
+        if not payloads:
             return
         with self._shards.lock:
-            ensure_records_collection(self._shards, self._name, self._dimension, self._indexed)
+            size = ensure_records_collection(
+                self._shards, self._name, self._dimension, self._indexed
+            )
+            rows = zip(latest_records, payloads, strict=True)
+            points = [to_point(record, payload, size) for record, payload in rows]
             for start in range(0, len(points), MAX_REQUEST_ROWS):
                 batch = points[start : start + MAX_REQUEST_ROWS]
                 byte_count = 4 * self._dimension * len(batch) if self._dimension else None
@@ -55,15 +60,16 @@ class EdgeRecords:
 
     def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
         """See `Records.get`."""
-        shard = self._find_shard()
+        shard = self._shards.find(self._name)
         if shard is None or not keys:
             return []
         ids: list[int | UUID | str] = [hash_key(key) for key in dict.fromkeys(keys)]
+        fields = list_fields(vectors=vectors)
         stored: dict[str, Record] = {}
         with translate_errors(self._name):
             for start in range(0, len(ids), MAX_REQUEST_ROWS):
                 batch = ids[start : start + MAX_REQUEST_ROWS]
-                points = shard.retrieve(batch, with_payload=[*STORED_FIELDS], with_vector=vectors)
+                points = shard.retrieve(batch, with_payload=fields, with_vector=vectors)
                 stored |= {item.key: item for item in map(to_record, points)}
         return [stored[key] for key in keys if key in stored]
 
@@ -73,12 +79,12 @@ class EdgeRecords:
         """See `Records.scan`."""
         offset: Any = None
         condition = build_filter(where or {})
-        while (shard := self._find_shard()) is not None:
+        while (shard := self._shards.find(self._name)) is not None:
             request = ScrollRequest(
                 offset=offset,
                 limit=batch_size,
                 filter=condition,
-                with_payload=[*STORED_FIELDS],
+                with_payload=list_fields(vectors=vectors),
                 with_vector=vectors,
             )
             with translate_errors(self._name):
@@ -91,7 +97,7 @@ class EdgeRecords:
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Records.delete`."""
-        if not keys or self._find_shard() is None:
+        if not keys or self._shards.find(self._name) is None:
             return
         ids: list[int | UUID | str] = [hash_key(key) for key in keys]
         self._shards.update(self._name, UpdateOperation.delete_points(ids))
@@ -99,7 +105,7 @@ class EdgeRecords:
 
     def count(self, where: Where | None = None) -> int:
         """See `Records.count`."""
-        shard = self._find_shard()
+        shard = self._shards.find(self._name)
         if shard is None:
             return 0
         with translate_errors(self._name):
@@ -108,9 +114,3 @@ class EdgeRecords:
     def drop(self) -> None:
         """See `Records.drop`."""
         self._shards.drop(self._name)
-
-    def _find_shard(self) -> EdgeShard | None:
-        shard = self._shards.find(self._name)
-        if shard is not None:
-            refuse_other_dimension(self._shards, self._name, self._dimension)
-        return shard

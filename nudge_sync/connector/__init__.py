@@ -48,6 +48,8 @@ from nudge_sync.connector.vectors import (
     TOLERANCE,
     check_queries,
     check_write,
+    decode_vector,
+    encode_vector,
     is_same_vector,
     merge_reports,
 )
@@ -88,7 +90,9 @@ __all__ = [
     "check_write",
     "connect",
     "connector_names",
+    "decode_vector",
     "describe_near_names",
+    "encode_vector",
     "find_replication",
     "find_size",
     "has_generation",

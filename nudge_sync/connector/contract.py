@@ -191,6 +191,8 @@ class Records(Protocol):
 
     Reading records that were never put finds nothing and creates nothing; the first `put` or
     `swap` creates the collection. Vectors come back bit for bit, whatever their length.
+    The collection may have been created for vectors of another dimension. Then records are stored
+    beside those there are, and each vector comes back with as many numbers as it was stored with.
     Every call sees every call that has returned. Keys are any non-empty strings (also 64 KB long,
     with quotes, line breaks or NUL in them). An empty key, a document that JSON cannot hold, and a
     vector that is not finite or not of the records' dimension raise InputError before anything is
@@ -255,7 +257,8 @@ class Database(Protocol):
     def records(self, name: str, dimension: int = 0, indexed: Sequence[str] = ()) -> Records:
         """Return the sidecar's own collection `name`, which need not exist yet.
 
-        dimension: of the records' vectors; 0 where they have none.
+        dimension: of the vectors that are stored; 0 where there are none. Those that are stored
+        already may be of another.
         indexed: the fields that `where` will name.
         """
         ...

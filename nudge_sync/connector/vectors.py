@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,6 +30,21 @@ def is_same_vector(left: Float32, right: Float32, *, rescales: bool) -> NDArray[
     left_bits, right_bits = (np.ascontiguousarray(rows).view(np.uint32) for rows in (left, right))
     equal: NDArray[np.bool_] = (left_bits == right_bits).all(axis=1)
     return equal
+
+
+def encode_vector(vector: Float32) -> str:
+    """Return the bits of a vector (d,) as text: base64 of little-endian float32.
+
+    For records whose vector is of another dimension than their collection has room for.
+    """
+    content = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+    return base64.b64encode(content).decode("ascii")
+
+
+def decode_vector(text: str) -> Float32:
+    """Return the vector (d,) that `encode_vector` was given. Raises ValueError, TypeError."""
+    content = base64.b64decode(text, validate=True)
+    return np.frombuffer(content, dtype="<f4").astype(np.float32)
 
 
 def angles(left: Float32, right: Float32) -> Float64:

@@ -17,14 +17,15 @@ import pytest
 # So that a failing assert of the kit shows its values.
 pytest.register_assert_rewrite(
     "nudge_sync.testing.collections",
-    "nudge_sync.testing.copies",
-    "nudge_sync.testing.keeping",
-    "nudge_sync.testing.sizes",
+    "nudge_sync.testing.records.copies",
+    "nudge_sync.testing.records.dimensions",
+    "nudge_sync.testing.records.keeping",
+    "nudge_sync.testing.records.sizes",
 )
 
 from nudge_sync.testing.collections import CollectionConformance  # noqa: E402
 from nudge_sync.testing.engine import Backdoor, Case, Engine, prepared  # noqa: E402
-from nudge_sync.testing.keeping import RecordsConformance  # noqa: E402
+from nudge_sync.testing.records.keeping import RecordsConformance  # noqa: E402
 
 __all__ = [
     "Backdoor",

@@ -6,7 +6,6 @@ methods are the backdoor. One lock makes each write one step.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,13 +25,12 @@ from nudge_sync.connector import (
     Where,
     WriteReport,
     check_queries,
-    check_records,
     check_write,
-    has_generation,
     is_match,
     is_same_vector,
 )
 from nudge_sync.errors import InputError, UnsupportedCollection, WriteNotVerified
+from nudge_sync.testing.memory_records import MemoryRecords
 from nudge_sync.testing.store import MemoryStore, VectorTable
 
 __all__ = ["MemoryCollection", "MemoryDatabase", "MemoryRecords", "MemoryStore"]
@@ -253,86 +251,6 @@ class MemoryCollection:
         return int if self._store.find(self._name).integer_ids else str
 
 
-class MemoryRecords:
-    """See `nudge_sync.connector.Records`.
-
-    `swap` has no window: under the store's lock it is one step.
-    """
-
-    def __init__(self, store: MemoryStore, name: str, dimension: int, beside: str = "") -> None:
-        self._store = store
-        self._name = name
-        self._dimension = dimension
-        self._beside = beside
-
-    def put(self, records: Sequence[Record]) -> None:
-        """See `Records.put`."""
-        latest_records = check_records(records, self._dimension)
-        stored = {record.key: self._stored(record) for record in latest_records}
-        with self._store.lock:
-            if stored and self._name not in self._store.records:
-                self._create()
-            if stored:
-                self._store.records[self._name].update(stored)
-
-    def swap(self, record: Record, expected: int | None) -> bool:
-        """See `Records.swap`."""
-        with self._store.lock:
-            if not has_generation(self.get([record.key], vectors=False), expected):
-                return False
-            self.put([record])
-            return True
-
-    def get(self, keys: Sequence[str], *, vectors: bool = True) -> list[Record]:
-        """See `Records.get`."""
-        with self._store.lock:
-            table = self._records()
-            rows = [(key, *table[key]) for key in keys if key in table]
-        return [_to_record(key, text, vector, vectors=vectors) for key, text, vector in rows]
-
-    def scan(
-        self, where: Where | None = None, *, vectors: bool = True, batch_size: int = 1000
-    ) -> Iterator[list[Record]]:
-        """See `Records.scan`."""
-        with self._store.lock:
-            keys = list(self._records())
-        matching = [item for item in self.get(keys) if is_match(item.document, where or {})]
-        for start in range(0, len(matching), batch_size):
-            part = matching[start : start + batch_size]
-            yield part if vectors else [replace(item, vector=None) for item in part]
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """See `Records.delete`."""
-        with self._store.lock:
-            for key in keys:
-                self._records().pop(key, None)
-
-    def count(self, where: Where | None = None) -> int:
-        """See `Records.count`."""
-        return sum(len(batch) for batch in self.scan(where, vectors=False))
-
-    def drop(self) -> None:
-        """See `Records.drop`."""
-        with self._store.lock:
-            self._store.records.pop(self._name, None)
-            self._store.replications.pop(self._name, None)
-
-    def _create(self) -> None:
-        self._store.records[self._name] = {}
-        if self._beside in self._store.replications:
-            self._store.replications[self._name] = self._store.replications[self._beside]
-
-    def _records(self) -> dict[str, tuple[str, Float32 | None]]:
-        return self._store.records.get(self._name, {})
-
-    def _stored(self, record: Record) -> tuple[str, Float32 | None]:
-        vector = None if record.vector is None else record.vector.astype(np.float32)
-        try:
-            return json.dumps(record.document, allow_nan=False), vector
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{record.key!r} is not JSON: {error}") from error
-
-
 def _scores(table: VectorTable, query: Float32) -> Float32:
     if table.metric == "euclid":
         negated_distances: Float32 = -np.linalg.norm(table.vectors - query, axis=1)
@@ -343,8 +261,3 @@ def _scores(table: VectorTable, query: Float32) -> Float32:
     lengths = np.linalg.norm(table.vectors, axis=1) * np.linalg.norm(query)
     cosines: Float32 = np.divide(scores, lengths, out=np.zeros_like(scores), where=lengths > 0)
     return cosines
-
-
-def _to_record(key: str, text: str, vector: Float32 | None, *, vectors: bool) -> Record:
-    copy = vector.copy() if vectors and vector is not None else None
-    return Record(key=key, document=json.loads(text), vector=copy)

@@ -82,6 +82,8 @@ class MemoryStore:
         """Alias to collection."""
         self.records: dict[str, dict[str, tuple[str, Float32 | None]]] = {}
         """Collection of records, key, and a document's JSON text with the vector."""
+        self.dimensions: dict[str, int] = {}
+        """Of the vectors that each collection of records was made for."""
         self.replications: dict[str, Replication] = {}
         """Copies of each collection, of either sort, where that was said; nothing is copied."""
         self.nodes = 3

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 # Before any test module imports a part of the kit by itself.
-pytest.register_assert_rewrite("nudge_sync.testing.collections", "nudge_sync.testing.keeping")
+pytest.register_assert_rewrite(
+    "nudge_sync.testing.collections", "nudge_sync.testing.records.keeping"
+)
 
 _RAM_DISK = Path("/dev/shm")
 _MIN_FREE_BYTES = 2 * 2**30

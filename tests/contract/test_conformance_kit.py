@@ -9,16 +9,22 @@ import pytest
 
 from nudge_sync.testing.collections import CASES
 from nudge_sync.testing.conformance import CollectionConformance, RecordsConformance, prepared
-from nudge_sync.testing.copies import ReplicationConformance
 from nudge_sync.testing.engine import DIMENSION
-from nudge_sync.testing.keeping import NAME
 from nudge_sync.testing.memory import MemoryDatabase
-from nudge_sync.testing.sizes import SizeConformance, open_sized_records
+from nudge_sync.testing.records.copies import ReplicationConformance
+from nudge_sync.testing.records.dimensions import (
+    OTHER_DIMENSIONS,
+    DimensionConformance,
+    open_mixed_records,
+)
+from nudge_sync.testing.records.keeping import NAME
+from nudge_sync.testing.records.sizes import SizeConformance, open_sized_records
 from tests.support import broken_collections, broken_options, broken_records
 from tests.support.memory_backdoor import make_memory_engine
 
 COLLECTION_TESTS = [name for name in vars(CollectionConformance) if name.startswith("test_")]
 RECORDS_TESTS = [name for name in vars(RecordsConformance) if name.startswith("test_")]
+DIMENSION_TESTS = [name for name in vars(DimensionConformance) if name.startswith("test_")]
 SIZE_TESTS = [name for name in vars(SizeConformance) if name.startswith("test_")]
 COPIES_TESTS = [name for name in vars(ReplicationConformance) if name.startswith("test_")]
 
@@ -36,6 +42,9 @@ def passes_test(suite, test, database_class) -> bool:
             arguments["records"] = engine.database.records(NAME, DIMENSION)
         if "sized_records" in parameters:
             arguments["sized_records"] = open_sized_records(engine)
+        if "mixed_records" in parameters:
+            arguments["mixed_records"] = open_mixed_records(engine)
+            arguments["other_dimension"] = OTHER_DIMENSIONS[1]
         if "collection_name" in parameters:
             case = prepared(engine, metric, integer_ids=integer_ids)
             arguments["collection_name"] = case.name
@@ -55,6 +64,7 @@ def passes_test(suite, test, database_class) -> bool:
         *product([RecordsConformance], RECORDS_TESTS),
         *product([ReplicationConformance], COPIES_TESTS),
         *product([SizeConformance], SIZE_TESTS),
+        *product([DimensionConformance], DIMENSION_TESTS),
     ],
 )
 def test_a_sound_connector_passes(suite, test):
@@ -88,6 +98,12 @@ def test_broken_replication_is_caught(database):
 @pytest.mark.parametrize("database", broken_options.BROKEN_SIZES, ids=lambda kind: kind.__name__)
 def test_broken_sizes_are_caught(database):
     assert not passes_test(SizeConformance, broken_options.BROKEN_SIZES[database], database)
+
+
+@pytest.mark.parametrize("kind", broken_records.BROKEN_DIMENSIONS, ids=lambda kind: kind.__name__)
+def test_broken_dimensions_are_caught(kind):
+    database = broken_records.make_records_database(kind)
+    assert not passes_test(DimensionConformance, broken_records.BROKEN_DIMENSIONS[kind], database)
 
 
 @pytest.mark.parametrize("test", ["test_no_such_collection", "test_no_such_vector"])

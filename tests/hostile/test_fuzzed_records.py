@@ -127,7 +127,7 @@ TEXTS = st.text(max_size=60) | JSON.map(json.dumps)
 
 @given(texts=st.lists(st.builds("{}{}".format, st.sampled_from(["", "=", "z"]), TEXTS)))
 def test_any_texts_of_milvus(texts):
-    found = record_or_named(lambda: decode_record(texts, np.zeros(4, np.float32), 4), "")
+    found = record_or_named(lambda: decode_record(texts, np.zeros(4, np.float32)), "")
     assert found is None or isinstance(found, Entry)
 
 

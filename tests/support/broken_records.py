@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from nudge_sync.connector import Record
+from nudge_sync.errors import UnsupportedCollection
+from nudge_sync.testing.engine import DIMENSION
 from nudge_sync.testing.memory import MemoryDatabase, MemoryRecords, MemoryStore
 
 
@@ -189,6 +191,54 @@ class SharesDocuments(MemoryRecords):
         return [getattr(self, "kept", {}).get(item.key, item) for item in records]
 
 
+class RefusesOtherDimensions(MemoryRecords):
+    def put(self, records):
+        if self._store.dimensions.get(self._name, self._dimension) != self._dimension:
+            raise UnsupportedCollection("drop it")
+        super().put(records)
+
+
+class RefusesToReadOtherDimensions(MemoryRecords):
+    def get(self, keys, *, vectors=True):
+        if self._store.dimensions.get(self._name, self._dimension) != self._dimension:
+            raise UnsupportedCollection("drop it")
+        return super().get(keys, vectors=vectors)
+
+
+class CutsVectors(MemoryRecords):
+    def get(self, keys, *, vectors=True):
+        return [
+            item if item.vector is None else replace(item, vector=item.vector[: self._dimension])
+            for item in super().get(keys, vectors=vectors)
+        ]
+
+
+class LosesOtherDimensions(MemoryRecords):
+    def _fit(self, text, vector):
+        text, fitting = super()._fit(text, vector)
+        return text.partition("\n")[0], fitting
+
+
+class BringsVectorsOfOtherDimensionsUnasked(MemoryRecords):
+    def scan(self, where=None, *, vectors=True, batch_size=1000):
+        is_other = self._store.dimensions.get(self._name, self._dimension) != self._dimension
+        yield from super().scan(where, vectors=vectors or is_other, batch_size=batch_size)
+
+
+class NeverSwapsOtherDimensions(MemoryRecords):
+    def swap(self, record, expected):
+        dimension = self._store.dimensions.get(self._name, self._dimension)
+        if record.vector is not None and len(record.vector) != dimension:
+            return False
+        return super().swap(record, expected)
+
+
+class RemembersADroppedDimension(MemoryRecords):
+    def _fit(self, text, vector):
+        text, fitting = super()._fit(text, vector)
+        return text, None if fitting is None else fitting[:DIMENSION]
+
+
 def make_records_database(records_class):
     """Return a database class whose records are of this class."""
 
@@ -235,4 +285,13 @@ BROKEN_RECORDS = {
     SwapsAndCallsItRefused: "test_swap",
     SwapsInTwoSteps: "test_swap_is_one_step",
     SharesDocuments: "test_arrays_stay_as_they_were",
+}
+BROKEN_DIMENSIONS = {
+    RefusesOtherDimensions: "test_vectors_are_read_as_they_were_stored",
+    RefusesToReadOtherDimensions: "test_vectors_are_read_as_they_were_stored",
+    CutsVectors: "test_vectors_are_read_as_they_were_stored",
+    LosesOtherDimensions: "test_a_record_is_replaced_by_one_of_another_dimension",
+    BringsVectorsOfOtherDimensionsUnasked: "test_records_are_counted_and_found",
+    NeverSwapsOtherDimensions: "test_a_swap_stores_another_dimension",
+    RemembersADroppedDimension: "test_a_collection_that_was_made_anew_has_the_new_dimension",
 }

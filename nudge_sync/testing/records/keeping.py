@@ -11,9 +11,10 @@ import pytest
 
 from nudge_sync.connector import Float32, Record, Records
 from nudge_sync.errors import InputError
-from nudge_sync.testing.copies import ReplicationConformance
 from nudge_sync.testing.engine import DIMENSION, Engine, unit_rows
-from nudge_sync.testing.sizes import SizeConformance
+from nudge_sync.testing.records.copies import ReplicationConformance
+from nudge_sync.testing.records.dimensions import DimensionConformance
+from nudge_sync.testing.records.sizes import SizeConformance
 
 NAME = "nudge_kit__nudge_records"
 """The collection of records that the kit makes."""
@@ -47,7 +48,7 @@ _DOCUMENTS: tuple[dict[str, Any], ...] = (
 """Documents that a careless connector would round, flatten or refuse."""
 
 
-class RecordsConformance(ReplicationConformance, SizeConformance):
+class RecordsConformance(ReplicationConformance, SizeConformance, DimensionConformance):
     """Subclass it in a test module, and give it an `engine` fixture."""
 
     @pytest.fixture

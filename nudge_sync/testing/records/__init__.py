@@ -1,0 +1,1 @@
+"""The tests of `nudge_sync.connector.Records`, by what they ask about."""
