@@ -270,6 +270,11 @@ class FeedbackLog:
         # Rows stay in the queue until stored, so that a failed batch is tried again.
         rows = [self._queue[i] for i in range(min(_BATCH_SIZE, len(self._queue)))]
         items = [item for row in rows if (item := self._parse_row(row, connection)) is not None]
+        if len(items) < len(rows) and self._is_outdated(connection):
+            # An alias was pointed at a collection of another dimension since this was connected.
+            self._connection = None
+            self._store_batch(self._connect())
+            return
         items = resolve_point_ids(items, connection.collection)
         searches = [to_search_record(item) for item in items if isinstance(item, Search)]
         events = [to_event_record(item) for item in items if isinstance(item, Event)]
@@ -291,6 +296,10 @@ class FeedbackLog:
         except Exception as bad:  # noqa: BLE001 - one row, or its function, spoils no other
             self._keep_error(bad)
             return None
+
+    def _is_outdated(self, connection: _Connection) -> bool:
+        """Return whether vectors of the collection have another dimension by now."""
+        return connection.collection.describe().dimension != connection.dimension
 
     def _connect(self) -> _Connection:
         if self._database is None:

@@ -246,13 +246,14 @@ def _compare_with_originals(
         return Reembedding()
     newest = [originals[point][-1] for point in moved.ids]
     stored = target.shadow.read_vectors(newest)
-    before = np.array([stored[original.key] for original in newest])
     is_changed = np.array([owner is Ownership.FOREIGN for owner in moved.ownership], np.bool_)
-    if before.shape != moved.originals.shape:
-        # Made anew with another dimension: nothing of it is where it was.
-        return _build_reembedding(is_changed, np.zeros(len(moved_rows)))
-    similarity = cosines(before.astype(np.float64), moved.originals.astype(np.float64))
-    return _build_reembedding(is_changed, similarity)
+    # Zeros, like a cosine of 0, where the collection was made anew with another dimension: nothing
+    # of it is where it was.
+    before = np.zeros(moved.originals.shape)
+    for row, original in enumerate(newest):
+        if stored[original.key].shape == before[row].shape:
+            before[row] = stored[original.key]
+    return _build_reembedding(is_changed, cosines(before, moved.originals.astype(np.float64)))
 
 
 def _build_reembedding(is_changed: NDArray[np.bool_], similarity: Float64) -> Reembedding:

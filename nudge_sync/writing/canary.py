@@ -153,12 +153,17 @@ def read_canary_settings(entry: Revision) -> CanarySettings:
 
 
 def _read_rows(target: Target, entry: Revision) -> PlanRows:
-    """Return the candidate's rows, as those of a plan. Raises DamagedRecord."""
+    """Return the candidate's rows, as those of a plan. Raises DamagedRecord.
+
+    Rows of another dimension are left out: the collection was made anew meanwhile.
+    """
     ids: list[PointId] = []
     vectors: list[Any] = []
     live_digests: list[str] = []
     for records in scan_candidate(target, entry.number, entry.details.staged):
         for record in records:
+            if record.vector is None or len(record.vector) != target.facts.dimension:
+                continue
             ids.append(record.document["id"])
             vectors.append(record.vector)
             live_digests.append(record.document["replaced"])

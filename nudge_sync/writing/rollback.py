@@ -230,15 +230,20 @@ def _reconstruct_vectors(target: Target, points: ClassifiedPoints, lineage: list
 def _claim_drifted(
     target: Target, points: ClassifiedPoints, stored_originals: OriginalsByPoint
 ) -> ClassifiedPoints:
-    """Take vectors that nobody knows for ours, made from the newest original that is kept."""
+    """Take vectors that nobody knows for ours, made from the newest original that is kept.
+
+    An original of another dimension, from before the collection was made anew, is none of these.
+    """
     rows = points.find_rows(Ownership.FOREIGN)
     newest = [stored_originals[points.ids[row]][-1] for row in rows]
     vectors = target.shadow.read_vectors(newest)
     originals, ownership = points.originals.copy(), list(points.ownership)
     must_add_original = points.must_add_original.copy()
-    must_add_original[rows] = False
     for row, original in zip(rows, newest, strict=True):
-        originals[row], ownership[row] = vectors[original.key], Ownership.OURS
+        vector = vectors[original.key]
+        if vector.shape == originals[row].shape:
+            originals[row], ownership[row] = vector, Ownership.OURS
+            must_add_original[row] = False
     return replace(
         points, originals=originals, ownership=ownership, must_add_original=must_add_original
     )

@@ -26,6 +26,9 @@ class Application(Protocol):
 
     def fill(self, database: Database, vectors: Float32, metric: Metric) -> None: ...
 
+    def recreate(self, database: Database, vectors: Float32, metric: Metric) -> None:
+        """Drop the collection and fill one of the same name; its companions stay."""
+
     def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None: ...
 
     def delete(self, database: Any, ids: Sequence[int]) -> None: ...
@@ -43,6 +46,9 @@ class MemoryApplication:
     def fill(self, database: Database, vectors: Float32, metric: Metric) -> None:
         self.store.create("docs", vectors.shape[1], metric)
         self.upsert(database, range(len(vectors)), vectors)
+
+    def recreate(self, database: Database, vectors: Float32, metric: Metric) -> None:
+        self.fill(database, vectors, metric)
 
     def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
         self.store.upsert("docs", list(ids), vectors)
@@ -64,6 +70,10 @@ class EdgeApplication:
         rows = list(range(len(vectors)))
         nudge_sync_qdrant_edge.ingest(database, "docs", rows, vectors, metric=metric)
 
+    def recreate(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        database.records("docs").drop()
+        self.fill(database, vectors, metric)
+
     def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
         points = [Point(i, {"": row.tolist()}, {}) for i, row in zip(ids, vectors, strict=True)]
         database.shard("docs").update(UpdateOperation.upsert_points(points))
@@ -84,6 +94,10 @@ class LocalQdrantApplication:
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
         rows = list(range(len(vectors)))
         nudge_sync_qdrant.ingest(database, "docs", rows, vectors, metric=metric)
+
+    def recreate(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        database.connection.client.delete_collection("docs")
+        LocalQdrantApplication.fill(self, database, vectors, metric)
 
     def upsert(self, database: Any, ids: Sequence[int], vectors: Float32) -> None:
         points = [
@@ -118,6 +132,14 @@ class MilvusApplication:
     def fill(self, database: Any, vectors: Float32, metric: Metric) -> None:
         with self.connect_client() as client:
             empty_milvus(client)
+        self._ingest(database, vectors, metric)
+
+    def recreate(self, database: Any, vectors: Float32, metric: Metric) -> None:
+        with self.connect_client() as client:
+            client.drop_collection("docs")
+        self._ingest(database, vectors, metric)
+
+    def _ingest(self, database: Any, vectors: Float32, metric: Metric) -> None:
         rows = list(range(len(vectors)))
         payloads = [{"row": row} for row in rows]
         nudge_sync_milvus.ingest(database, "docs", rows, vectors, payloads, metric=metric)

@@ -42,6 +42,11 @@ class TrackedCollection:
         self.originals[point] = perturb_rows(self.originals[[point]], seed)[0]
         self.application.upsert(self.database, [point], self.originals[[point]])
 
+    def recreate(self, dimension: int) -> None:
+        """Drop the collection and fill one of the same name; its companions stay."""
+        self.originals = make_unit_rows(POINTS, dimension, 7)
+        self.application.recreate(self.database, self.originals, "cosine")
+
     def apply_plan(self, target: Target, seed: int, points: int = POINTS) -> object:
         new_vectors = perturb_rows(self.originals, seed)
         plan = make_passing_plan(target, SETTINGS, {row: new_vectors[row] for row in range(points)})

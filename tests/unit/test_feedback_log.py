@@ -131,6 +131,23 @@ def test_an_alias_may_be_pointed_elsewhere(database):
     assert {event["object_id"] for event in events} == {1, 7}
 
 
+def test_an_alias_may_be_pointed_at_vectors_of_another_dimension(database):
+    database.store.create("new", DIMENSION + 2)
+    database.store.aliases["live"] = "docs"
+    with FeedbackLog(database, "live", flush_seconds=0.01) as log:
+        old = log.search(np.ones(DIMENSION, np.float32), [1])
+        assert log.flush()
+        database.store.aliases["live"] = "new"
+        new = log.search(np.ones(DIMENSION + 2, np.float32), [])
+        assert log.flush()
+        log.search(np.ones(DIMENSION, np.float32), [])
+        log.flush()
+        assert (log.counts.stored, log.counts.refused) == (2, 1)
+    searches, _ = read_stored_feedback(database, "live")
+    sizes = {search.key: len(search.vector) for search in searches}
+    assert sizes == {old: DIMENSION, new: DIMENSION + 2}
+
+
 @pytest.mark.parametrize(
     "propensities",
     [np.array([0.5, 0.25]), [np.float32(0.5), np.float32(0.25)], (0.5, 0.25)],

@@ -95,11 +95,18 @@ def try_search(
 ) -> SearchTrial:
     """Return what the logged search `query_id` answers in each state; write nothing.
 
-    Raises InputError where there is no such search, and DatabaseError.
+    Raises InputError where there is no such search, or its vector has another dimension than those
+    of the collection, and DatabaseError.
     """
     queries = open_feedback(target, settings.feedback).queries
     for record in queries.get([query_id]):
         search = parse_search_record(record)
+        if len(search.vector) != target.facts.dimension:
+            raise InputError(
+                f"search {query_id!r} has a vector of {len(search.vector)} numbers, and those of "
+                f'"{target.facts.collection}" have {target.facts.dimension}: it was embedded by a '
+                "former model. `nudge-sync feedback import --embed` embeds it again"
+            )
         rankings = rank_states(target, search.vector, plan, depth=TRIAL_DEPTH, progress=progress)
         return SearchTrial(ListedSearch(query_id, search.text), search.shown, rankings)
     raise InputError(f"there is no logged search {query_id!r}")

@@ -32,11 +32,13 @@ class StoredVector:
 class StoredVectors:
     """Finds vectors of texts among the searches that are stored.
 
+    dimension: of the vectors that are wanted; searches of another do not count.
     model: what embeds texts now, "" for nothing; names_model: whether that names a model, so that
     searches of other ids count too. space: the number of the present embedding space.
     """
 
     queries: Records
+    dimension: int
     model: str = ""
     names_model: bool = False
     space: int = 1
@@ -44,11 +46,13 @@ class StoredVectors:
     """Digest of a text -> the id of a search that was embedded by `model`."""
 
     @classmethod
-    def for_embedder(cls, queries: Records, embedder: Embedder | None, space: int) -> StoredVectors:
+    def for_embedder(
+        cls, queries: Records, embedder: Embedder | None, space: int, dimension: int
+    ) -> StoredVectors:
         """Return the vectors that `embedder` need not make again."""
         if embedder is None:
-            return cls(queries, space=space)
-        return cls(queries, embedder.name, embedder.names_model, space)
+            return cls(queries, dimension, space=space)
+        return cls(queries, dimension, embedder.name, embedder.names_model, space)
 
     def find(self, searches: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], StoredVector]:
         """Return the vectors that are known of `searches`, each a query id and its text."""
@@ -68,7 +72,7 @@ class StoredVectors:
         }
 
     def _is_usable(self, record: Record) -> bool:
-        if record.vector is None:
+        if not self._fits(record):
             return False
         if not self.model:
             return True
@@ -76,12 +80,15 @@ class StoredVectors:
         embedded_by = record.document.get(EMBEDDED_BY_FIELD, self.model)
         return bool(is_of_space and embedded_by == self.model)
 
+    def _fits(self, record: Record) -> bool:
+        return record.vector is not None and len(record.vector) == self.dimension
+
     def _find_by_text(self, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], StoredVector]:
         if self._keys is None:
             self._keys = self._read_keys()
         keys = {search: self._keys.get(_digest(search[1])) for search in wanted}
         records = self.queries.get(sorted({key for key in keys.values() if key is not None}))
-        by_key = {record.key: record for record in records}
+        by_key = {record.key: record for record in records if self._fits(record)}
         return {
             search: _read_vector(by_key[key])
             for search, key in keys.items()

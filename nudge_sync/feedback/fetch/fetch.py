@@ -145,7 +145,9 @@ class _Fetch:
             target.queries, target.events, target.collection, searches, space=space
         )
         self.embedder = open_embedder(embed) if embed else None
-        self.stored = StoredVectors.for_embedder(target.queries, self.embedder, space)
+        self.stored = StoredVectors.for_embedder(
+            target.queries, self.embedder, space, target.facts.dimension
+        )
         self.checker = (
             ModelChecker(target.collection, self.source_settings.name)
             if self.source_settings.check_model

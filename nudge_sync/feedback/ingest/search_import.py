@@ -44,7 +44,8 @@ class _PendingSearch:
             return _set_space(self._embedded_record, number)
         if former is None:
             return self.record
-        if SPACE_FIELD in former.document and former.document[SPACE_FIELD] >= number > 1:
+        is_of_space = former.document.get(SPACE_FIELD, 0) >= number > 1
+        if is_of_space and _has_same_dimension(former, self.record):
             return former
         is_same_vector = former.document.get(VECTOR_DIGEST_FIELD) == self._digest
         return self.record if is_same_vector else _set_space(self.record, number)
@@ -52,15 +53,16 @@ class _PendingSearch:
     def embed_again(self, former: Record, number: int) -> Record:
         """Return a search that was logged with the vector that its text has in the present space.
 
-        It stays as it is where it is of that space already, or nothing was embedded.
+        It stays as it is where it is of that space already, or nothing was embedded, unless its
+        vector has another dimension than those of the collection now.
         """
-        if not self.embedded_by or former.document.get(SPACE_FIELD, 1) >= number:
+        is_of_space = not self.embedded_by or former.document.get(SPACE_FIELD, 1) >= number
+        if is_of_space and _has_same_dimension(former, self.record):
             return former
-        document = {
-            **former.document,
-            VECTOR_DIGEST_FIELD: self._digest,
-            EMBEDDED_BY_FIELD: self.embedded_by,
-        }
+        document = {**former.document, VECTOR_DIGEST_FIELD: self._digest}
+        document.pop(EMBEDDED_BY_FIELD, None)
+        if self.embedded_by:
+            document[EMBEDDED_BY_FIELD] = self.embedded_by
         return _set_space(replace(former, document=document, vector=self.record.vector), number)
 
     @property
@@ -154,6 +156,12 @@ def _is_same(record: Record, stored: Record) -> bool:
     if record.vector is None or stored.vector is None:
         return False
     return record.document == stored.document and np.array_equal(record.vector, stored.vector)
+
+
+def _has_same_dimension(left: Record, right: Record) -> bool:
+    if left.vector is None or right.vector is None:
+        return False
+    return left.vector.shape == right.vector.shape
 
 
 def _is_logged(search: Record) -> bool:

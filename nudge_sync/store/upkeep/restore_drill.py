@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,15 +103,19 @@ def run_drill(
     return report
 
 
-def open_scratch_records(target: Target) -> Records:
-    """Return the records of the scratch collection that drills share."""
+def open_scratch_records(target: Target, dimension: int | None = None) -> Records:
+    """Return the records of the scratch collection that drills share.
+
+    dimension: of the vectors to store; the collection's if absent.
+    """
     collection_name = f"{target.prefix}__nudge_drill"
-    return RetryingRecords(target.database.records(collection_name, target.facts.dimension))
+    size = target.facts.dimension if dimension is None else dimension
+    return RetryingRecords(target.database.records(collection_name, size))
 
 
 @contextmanager
 def _open_scratch(target: Target) -> Iterator[_ScratchCollection]:
-    scratch = _ScratchCollection(open_scratch_records(target), secrets.token_hex(8))
+    scratch = _ScratchCollection(target, secrets.token_hex(8))
     try:
         yield scratch
     finally:
@@ -120,8 +125,9 @@ def _open_scratch(target: Target) -> Iterator[_ScratchCollection]:
 class _ScratchCollection:
     """The keys of one drill in the scratch collection; other drills may run at the same time."""
 
-    def __init__(self, records: Records, token: str) -> None:
-        self._records = records
+    def __init__(self, target: Target, token: str) -> None:
+        self._target = target
+        self._records = open_scratch_records(target)
         self._token = token
         self._keys: list[str] = []
 
@@ -131,12 +137,20 @@ class _ScratchCollection:
         self._keys = [*remaining]
         restored: dict[str, Record] = {}
         for _ in range(_MAX_ATTEMPTS):
-            self._records.put([replace(record, key=key) for key, record in remaining.items()])
+            self._put([replace(record, key=key) for key, record in remaining.items()])
             for record in self._records.get([*remaining]):
                 restored[remaining.pop(record.key).key] = record
             if not remaining:
                 break
         return restored
+
+    def _put(self, copies: Sequence[Record]) -> None:
+        """Store copies of records, whose vectors may be of several dimensions."""
+        by_dimension: defaultdict[int, list[Record]] = defaultdict(list)
+        for copy in copies:
+            by_dimension[0 if copy.vector is None else len(copy.vector)].append(copy)
+        for dimension, alike in by_dimension.items():
+            open_scratch_records(self._target, dimension).put(alike)
 
     def delete_restored(self) -> None:
         """Delete what was restored last."""

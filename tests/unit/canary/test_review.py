@@ -25,7 +25,9 @@ from nudge_sync.store.ledger import find_candidate
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.rollback import roll_back
 from tests.support.experiments.visits import log_sessions
+from tests.support.sample_collection import DIMENSION, POINTS
 from tests.support.sample_collection import SETTINGS as SAMPLE_SETTINGS
+from tests.support.unit_vectors import make_unit_rows
 
 HALF_A_DAY, DAY = 43_200.0, 86_400.0
 CANARY = CanarySettings(share=1.0, min_sessions=50, max_days=3)
@@ -63,6 +65,16 @@ def test_a_canary_shows_the_plan_and_writes_nothing(sample):
     assert read_entry(sample, 1).state == "candidate"
     assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
     assert verify(sample.target()).is_clean
+
+
+def test_a_canary_of_a_collection_made_anew_with_another_dimension_writes_nothing(sample):
+    start(sample.target(), SETTINGS)
+    log_sessions(sample.target(), read_running_experiment(sample.target()), "treatment")
+    vectors = make_unit_rows(POINTS, DIMENSION + 1, 0)
+    sample.application.recreate(sample.database, vectors, "cosine")
+    report = promote(sample.target(), SETTINGS, "anna")
+    assert (report.step, report.written) == ("ended", 0)
+    assert sample.read_vectors().tobytes() == vectors.tobytes()
 
 
 def test_what_people_prefer_is_written_as_the_plan_had_it(sample):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ from nudge_sync.connector import Record
 from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.log.former_searches import FormerSearches
-from nudge_sync.feedback.schema.records import Search, to_search_record
+from nudge_sync.feedback.schema.records import (
+    VECTOR_DIGEST_FIELD,
+    Search,
+    compute_vector_digest,
+    to_search_record,
+)
 from nudge_sync.store.embedding_space import EmbeddingSpace
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase, MemoryStore
@@ -22,11 +28,17 @@ SPACE = EmbeddingSpace(number=2, since=1_000_000)
 
 
 @pytest.fixture
-def destination() -> Destination:
-    """A log with one search of the first space, to which searches of the second are imported."""
+def store() -> MemoryStore:
+    """A collection of two points."""
     store = MemoryStore()
     store.create("docs", 2, "cosine")
     store.upsert("docs", [0, 1], np.eye(2, dtype=np.float32))
+    return store
+
+
+@pytest.fixture
+def destination(store: MemoryStore) -> Destination:
+    """A log with one search of the first space, to which searches of the second are imported."""
     target = open_target(MemoryDatabase(store), "docs")
     target.queries.put([to_search_record(Search("q", OLD, "wings", 10.0, shown=(0, 1)))])
     return Destination(target.queries, target.events, target.collection, space=SPACE.number)
@@ -86,6 +98,29 @@ def test_the_log_of_old_brings_no_old_vector_back(destination: Destination):
     record = import_search(destination, OLD, is_embedded=False, **LOGGED)
     np.testing.assert_array_equal(record.vector, NEW)
     assert count_former(record) == 0
+
+
+@pytest.mark.parametrize("space", [1, 2])
+@pytest.mark.parametrize("is_embedded", [False, True])
+@pytest.mark.parametrize("fields", [LOGGED, {}], ids=["logged", "incidental"])
+def test_a_vector_that_does_not_fit_is_replaced_by_one_that_does(
+    store: MemoryStore,
+    destination: Destination,
+    *,
+    space: int,
+    is_embedded: bool,
+    fields: dict[str, Any],
+):
+    former = to_search_record(Search("q", np.ones(3, np.float32), "wings", 10.0, shown=(0, 1)))
+    former.document.update(space=space, embedded_by="model:former")
+    MemoryDatabase(store).records("docs__nudge_queries", 3).put([former])
+    present = replace(destination, space=space)
+    record = import_search(present, NEW, is_embedded=is_embedded, **fields)
+    np.testing.assert_array_equal(record.vector, NEW)
+    assert record.document[VECTOR_DIGEST_FIELD] == compute_vector_digest(NEW)
+    assert record.document.get("embedded_by", "") == ("model:embed" if is_embedded else "")
+    assert record.document["shown"] == [0, 1]
+    assert record.document["timestamp"] == 10.0
 
 
 def test_another_vector_from_a_file_is_of_the_new_space(destination: Destination):

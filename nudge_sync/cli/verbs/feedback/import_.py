@@ -151,7 +151,7 @@ def import_(
             beir,
             query_files,
             embedder,
-            StoredVectors.for_embedder(target.queries, embedder, space),
+            StoredVectors.for_embedder(target.queries, embedder, space, target.facts.dimension),
         )
         searches = open_feedback(target, settings).queries
         destination = Destination(

@@ -40,7 +40,12 @@ def import_texts(
     """Import searches with an embedder of this name, as a run of its own."""
     names_model = ":" in name and not name.startswith("module")
     embedder = Embedder(name, model, names_model=names_model, **options)
-    stored = StoredVectors.for_embedder(destination.queries, embedder, destination.space)
+    stored = StoredVectors.for_embedder(
+        destination.queries,
+        embedder,
+        destination.space,
+        destination.collection.describe().dimension,
+    )
     contents = [{"type": "search", **row} for row in rows]
     source = Source(
         lambda: (SourceRow("log", line, "", row) for line, row in enumerate(contents)),
@@ -98,6 +103,18 @@ def test_another_space_embeds_again(destination, model):
     import_texts(moved, model, "fastembed:small", {**WINGS, "query_id": "b"})
     assert model.asked == ["wings", "wings"]
     assert [destination.queries.kept[name].document["space"] for name in "ab"] == [2, 2]
+
+
+@pytest.mark.parametrize("name", ["fastembed:small", "module:function"])
+def test_a_vector_of_another_dimension_is_embedded_again(destination, model, name):
+    record = to_search_record(Search("a", np.ones(DIMENSION + 1, np.float32), "wings"))
+    document = {**record.document, EMBEDDED_BY_FIELD: name}
+    destination.queries.put([Record("a", document, record.vector)])
+    import_texts(destination, model, name, {**WINGS, "query_id": "b"})
+    report = import_texts(destination, model, name, WINGS)
+    assert report.searches == 1
+    assert set(model.asked) == {"wings"}
+    assert [len(destination.queries.kept[each].vector) for each in "ab"] == [DIMENSION, DIMENSION]
 
 
 def test_a_limit_is_gone_past_the_next_time(destination, model):
