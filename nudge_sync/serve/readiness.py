@@ -44,7 +44,8 @@ class DatabaseProbe:
         """Ask the database, and for each collection that it did not answer for; return why it
         failed, or None.
         """
-        with self._lock:
+        # Feedback that comes meanwhile waits, as an embedded database lets one connection in.
+        with self._lock, self.jobs.connection_lock:
             config, failure = self.jobs.config, None
             self._checked_at = time.monotonic()
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from threading import Thread
 
 import pytest
 
@@ -16,6 +17,7 @@ from nudge_sync.serve.readiness import DatabaseProbe
 from nudge_sync_qdrant_edge import connect
 from tests.support.operations.memory_connector import install_memory_connector, make_memory_config
 from tests.support.operations.running_daemon import wait_until
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.support.workspace import Workspace, make_workspace
 
 AWAY = "the database did not answer for docs"
@@ -54,6 +56,18 @@ def test_a_server_that_goes_away_is_noticed_without_a_cycle(collections, servers
         time.sleep(0.1)
     messages = [record.message for record in caplog.records]
     assert messages.count("the database does not answer") == 1
+
+
+def test_it_asks_between_batches_of_feedback_and_not_beside_them(servers):
+    servers.start("north", "docs")
+    daemon = make_daemon(make_memory_config("north", DAILY, feedback_port=0))
+    checking = Thread(target=daemon.probe.check)
+    with daemon.connection_lock:
+        checking.start()
+        checking.join(0.2)
+        assert checking.is_alive()
+    checking.join(TIMEOUT_SECONDS)
+    assert daemon.find_readiness_problem() == ""
 
 
 def test_one_answer_that_a_cycle_missed_does_not_last_until_the_next(servers):
