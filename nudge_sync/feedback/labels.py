@@ -34,8 +34,10 @@ def group_labels(log: Log, labels: Actions, query_groups: Int32, min_cosine: flo
         is_grouped = query_groups[part] >= 0
         leader[vector_row[part][is_grouped]] = query_groups[part][is_grouped]
     label_rows = vector_row[labels.search]
-    leaders = np.unique(leader[leader >= 0])
     strays = np.unique(label_rows[(label_rows >= 0) & (leader[label_rows] < 0)])
+    if not len(strays):
+        return leader[label_rows]
+    leaders = np.unique(leader[leader >= 0])
     # Those that lead come first, so that strays follow them.
     rows = np.concatenate([leaders, strays]).astype(np.int64)
     followed = group_queries(log.query_vectors, rows, min_cosine)[len(leaders) :]

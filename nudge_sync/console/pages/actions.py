@@ -20,7 +20,7 @@ from nudge_sync.console.jobs import BackgroundJob
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.summaries import flatten_summary
 from nudge_sync.console.work.action_list import ACTIONS, Action, begin_action
-from nudge_sync.console.work.action_request import ActionContext, ActionRequest, Actor
+from nudge_sync.console.work.action_request import ORIGINALS, ActionContext, ActionRequest, Actor
 
 actions_router = APIRouter()
 
@@ -111,7 +111,8 @@ def _identify(request: Request, operator: Visitor) -> Actor:
 
 def _describe_pending(job: BackgroundJob) -> str:
     request: ActionRequest = job.request
-    to = f", to {request.to}" if request.to else ""
+    goal = "the originals" if request.to == ORIGINALS else f"revision {request.to}"
+    to = f", back to {goal}" if request.to else ""
     reason = f", because: {request.reason}" if request.reason else ""
     return (
         f'"{job.title}" has not ended yet. It was asked for by {request.actor.describe()}{to}'

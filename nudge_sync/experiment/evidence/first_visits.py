@@ -2,9 +2,9 @@
 
 A confidence sequence is about observations that come one after the other and stay as they are. One
 that grew whenever its session came back, and moved behind the others, would make another sequence
-for each look, and the bounds would promise nothing. So what comes after the first visit is left
-out: with returning clients and no difference between the arms, the whole of it promoted a canary in
-about a quarter of all experiments, where at most one in forty is meant to be.
+for each look, and the bounds would promise nothing: with clients that come back every day, canaries
+that change nothing would be promoted many times as often as they may. So what comes after the first
+visit is left out.
 """
 
 from __future__ import annotations

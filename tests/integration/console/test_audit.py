@@ -77,7 +77,7 @@ def test_an_action_is_never_taken_for_that_of_somebody_else(memory_sample, memor
     for refused in others:
         assert refused.status_code == 409
         assert "Roll back: docs" in refused.text
-        assert "Anna in the console, from testclient, to originals" in refused.text
+        assert "Anna in the console, from testclient, back to the originals" in refused.text
         assert "because: &lt;worse&gt;" in refused.text
     release.set()
     memory_site.wait_for_jobs()
