@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from nudge_sync.base.arrays import Float32, Int64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.base.chunks import list_chunks
 from nudge_sync.base.threads import map_in_threads
 from nudge_sync.errors import InputError
@@ -23,6 +23,7 @@ ROW_ARRAY_NDIM = 2
 """The number of axes of an array of rows."""
 MAX_LENGTH = 1e37
 """Longer vectors are refused: in float32 their products would become infinite."""
+_MIN_LARGEST_WEIGHT, _MAX_LARGEST_WEIGHT = 1e-9, 1e9
 Candidates: TypeAlias = Int64 | tuple[Int64, NDArray[np.floating]]
 """Rows of the best documents of each query, (q, k), -1 for none; or those rows and their scores."""
 
@@ -205,11 +206,11 @@ def build_weights(
         return None
     train_count, validation_count = int(is_train.sum()), int((~is_train).sum())
     if _is_one_per_query(train.weights) and validation.weights is None:
-        if len(train.weights) != train_count:
-            raise InputError(
-                f"train_weights are {len(train.weights)} for {train_count} training queries"
-            )
-        return np.append(np.asarray(train.weights, np.float64), np.ones(validation_count))
+        weights = np.asarray(train.weights, np.float64)
+        if len(weights) != train_count:
+            raise InputError(f"train_weights are {len(weights)} for {train_count} training queries")
+        _refuse_extreme_weights(weights, "train_weights")
+        return np.append(weights, np.ones(validation_count))
     validation_weights = (
         (relevance[train_count:] > 0).astype(np.float64)
         if validation.weights is None
@@ -229,10 +230,21 @@ def _is_one_per_query(weights: Any) -> bool:
     return isinstance(weights, (list, tuple)) and all(isinstance(one, Real) for one in weights)
 
 
+def _refuse_extreme_weights(weights: Float64, name: str) -> None:
+    """Raise InputError where the largest weight is beyond what float32 can be solved with."""
+    largest = float(weights.max(initial=0.0))
+    if largest and not _MIN_LARGEST_WEIGHT <= largest <= _MAX_LARGEST_WEIGHT:
+        raise InputError(
+            f"the largest of {name} is {largest:g}; bring them between "
+            f"{_MIN_LARGEST_WEIGHT:g} and {_MAX_LARGEST_WEIGHT:g}: a weight of 1 is one answer"
+        )
+
+
 def _build_weight_matrix(
     weights: Any, query_count: int, judged: Rows, document_count: int, name: str
 ) -> csr_matrix:
     matrix = build_relevance_matrix(weights, query_count, document_count, name)
+    _refuse_extreme_weights(matrix.data, name)
     if not np.isin(matrix.indices, judged).all():
         raise InputError(f"{name} name a row that is judged by no query")
     return select_judged_columns(matrix, judged)

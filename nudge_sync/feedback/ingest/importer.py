@@ -155,6 +155,7 @@ class _Importer:
         # Searches first: an event never refers to a search that a crash kept out.
         shown_lists = self.searches.flush()
         self._forget_pending(shown_lists)
+        self.positions.learn_lists(shown_lists)
         events = [
             event for row, parsed in parsed_rows for event in self._resolve_events(row, parsed)
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nudge_sync.connector import PointId, Record
@@ -38,6 +38,14 @@ class PositionCounter:
     """The files that were found to count from 0."""
     _first_position: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, list[LoggedEvent]] = field(default_factory=dict)
+
+    def learn_lists(self, shown_lists: Mapping[str, Sequence[PointId]]) -> None:
+        """Take what searches showed that came after their events; shown_lists: by query id."""
+        for source, waiting in self._waiting.items():
+            self._waiting[source] = [
+                replace(logged, shown=logged.shown or shown_lists.get(logged.event.query_id) or ())
+                for logged in waiting
+            ]
 
     def add(self, events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
         """Return the events, of these and of those that waited, whose position is known now.

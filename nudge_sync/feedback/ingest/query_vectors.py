@@ -112,7 +112,7 @@ class _Join:
     """Id of a query that events name -> row of `matrix`, and the text of the query."""
 
     def __post_init__(self) -> None:
-        self.index_by_key = {key: index for index, key in enumerate(self.query_ids)}
+        self.index_by_key = {key: index for index, key in enumerate(self.query_ids) if key}
 
     def add_vector(self, row: SourceRow) -> SourceRow:
         """Return a row with the vector of its query, if it makes a search and has none."""

@@ -17,6 +17,7 @@ from nudge_sync.feedback.log.columnar.events import TableEvents
 from nudge_sync.feedback.log.columnar.searches import TableSearches
 from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.columnar.vectors import refuse_vector_sizes
+from nudge_sync.feedback.schema.fields import drop_hole
 from nudge_sync.feedback.schema.moments import parse_past_timestamp
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.records import (
@@ -138,8 +139,11 @@ class ExternalLog:
             )
 
     def _map_fields(self, record: Record) -> _MappedRow:
-        values = {name: _get_nested(record.document, field) for name, field in self._fields.items()}
-        return {name: value for name, value in values.items() if value not in (None, "")}
+        values = {
+            name: drop_hole(name, _get_nested(record.document, field))
+            for name, field in self._fields.items()
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     def _to_records(self, batch: Sequence[Record], *, vectors: bool) -> list[Record]:
         raise NotImplementedError

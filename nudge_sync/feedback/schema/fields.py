@@ -66,7 +66,7 @@ _FIELD_BY_SPELLING = {
     for rank, spelling in enumerate(spellings)
 }
 _SEPARATORS = re.compile(r"[\s_.\-@\ufeff]+")
-_HOLES = frozenset(
+HOLES = frozenset(
     {"", "nan", "NaN", "NAN", "<NA>", "NaT", "null", "NULL", "None", "\\N", "undefined"}
 )
 """What exports write where there is no value."""
@@ -132,17 +132,21 @@ def _collect_fields(
             continue
         is_any_known = True
         field, rank = spelling
-        value = _drop_hole(field, value)  # noqa: PLW2901
+        value = drop_hole(field, value)  # noqa: PLW2901
         if field not in row or (value is not None and (row[field] is None or rank < ranks[field])):
             row[field], ranks[field] = value, rank
     return is_any_known
 
 
-def _drop_hole(field: str, value: Any) -> Any:
+def drop_hole(field: str, value: Any) -> Any:
+    """Return None for NaN and for what exports write where there is no value, else the value.
+
+    field: one of `SPELLINGS`. A query's text may read "null"; only an empty one is none.
+    """
     if type(value) is str:
         if field in _FIELDS_WITHOUT_HOLES:
             return value if value.strip() else None
-        return None if value in _HOLES or value.strip() in _HOLES else value
+        return None if value in HOLES or value.strip() in HOLES else value
     return None if type(value) is float and value != value else value  # noqa: PLR0124
 
 

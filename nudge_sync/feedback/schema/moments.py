@@ -35,7 +35,9 @@ CALENDAR_NUMBERS = (
 )
 """Between which numbers the digits of one are a moment of the years 1900 to 2099, and which digits
 are what. Counted since 1970, they would lie in August 1970, in 1976 and after the year 2500."""
-_NUMBER = re.compile(r"0(\.0*)?|((19|20)[0-9]{6}|[0-9]{9,19})(\.[0-9]*)?")
+_NUMBER = re.compile(
+    r"0(\.0*)?|((19|20)[0-9]{6}|[0-9]{9,19})(\.[0-9]*)?|[0-9](\.[0-9]+)?[eE]\+?[0-9]{1,2}"
+)
 _ZONE_NAME = re.compile(r"\s*(UTC|GMT)$")
 _LOG_MOMENT = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:")
 _COMMENT = re.compile(r"\([^()]*\)$")

@@ -160,10 +160,15 @@ def get_query_id(row: Mapping[str, Any]) -> str:
     text = row.get("text")
     if query_id is not None or not isinstance(text, str) or not text.strip():
         return parse_query_id(query_id)
-    occasion = [row.get(name) for name in ("shown", "session", "client")]
-    if not any(occasion):
+    shown, *people = (row.get(name) for name in ("shown", "session", "client"))
+    if not any((shown, *people)):
         return check_encodable(text.strip())
-    digest = hashlib.blake2b(json.dumps(occasion, default=str).encode(), digest_size=6)
+    # As they will be stored, so that the same row in another format has the same id.
+    occasion = [
+        None if shown is None else parse_point_ids(shown, "shown"),
+        *(None if name is None else parse_text(name, "session or client") for name in people),
+    ]
+    digest = hashlib.blake2b(json.dumps(occasion).encode(), digest_size=6)
     return check_encodable(f"{text.strip()} {digest.hexdigest()}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?"
 OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
 """Where an entry of a list of ids is an object, the keys that may hold its id, likeliest first."""
 _LIST_SEPARATORS = re.compile(r"\s*[|;,]\s*|\s+")
+_WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0*)?")
+_TRUTHS = {"true": 1.0, "false": 0.0}
 
 
 class BadRow(InputError):
@@ -93,6 +95,8 @@ def parse_grade(value: Any) -> float | None:
     """Return a grade, or None for None. Raises BadRow beyond `MAX_GRADE`."""
     if value is None:
         return None
+    if isinstance(value, str):
+        value = _TRUTHS.get(value.strip().casefold(), value)
     grade = parse_number(value, "grade")
     if not -MAX_GRADE <= grade <= MAX_GRADE:
         raise BadRow("out of range", f"grade must be finite and at most {MAX_GRADE:.0f}")
@@ -146,7 +150,7 @@ def parse_point_ids(value: Any, name: str) -> tuple[PointId, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        value = parse_list(value)
+        value = parse_id_list(value)
     if not isinstance(value, (list, tuple)):
         raise BadRow("wrong type", f"{name} must be a list of point ids")
     return tuple(
@@ -164,13 +168,36 @@ def parse_list(text: str) -> list[Any]:
 
     Raises BadRow for half a list.
     """
+    return _read_list(text, (json.loads, literal_eval), _to_number)
+
+
+def parse_id_list(text: str) -> list[Any]:
+    """Return what `parse_list` does, where an entry without quotes is the id that it is written as.
+
+    Only whole numbers become integers: 007, 12e4 and 1_000 are other ids than 7, 120000 and 1000.
+    Raises BadRow for half a list.
+    """
+    is_python = any(mark in text for mark in ("'", '"', "None"))
+    return _read_list(text, (_load_ids, literal_eval) if is_python else (_load_ids,), _to_id)
+
+
+def _load_ids(text: str) -> Any:
+    return json.loads(text, parse_float=_to_id)
+
+
+def _read_list(
+    text: str, parsers: Sequence[Callable[[str], Any]], convert: Callable[[str], Any]
+) -> list[Any]:
+    """Return the list in a text, by the first parser that can read it; convert: what becomes of an
+    entry that stands between separators.
+    """
     stripped = text.strip()
     if stripped[:1] not in ("[", "{", "("):
         return _LIST_SEPARATORS.split(stripped)
     if stripped[-1] not in "]})":
         raise BadRow("not JSON", "a list that does not end")
     # Braces are how PostgreSQL writes a list; for Python they would be a set, without an order.
-    for parse in (json.loads, literal_eval) if stripped[0] != "{" else (json.loads,):
+    for parse in parsers if stripped[0] != "{" else parsers[:1]:
         try:
             value = parse(stripped)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
@@ -179,9 +206,12 @@ def parse_list(text: str) -> list[Any]:
     if set(stripped[1:-1]) & set("[]{}()"):
         raise BadRow("not JSON", "a list that cannot be read")
     inner = stripped[1:-1].strip()
-    return (
-        [_to_number(part.strip("'\"")) for part in _LIST_SEPARATORS.split(inner)] if inner else []
-    )
+    return [convert(part.strip("'\"")) for part in _LIST_SEPARATORS.split(inner)] if inner else []
+
+
+def _to_id(text: str) -> int | str:
+    whole = _WHOLE_NUMBER.fullmatch(text)
+    return int(whole[1]) if whole else text
 
 
 def _to_number(text: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -173,6 +174,8 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield from map(json.loads, lines)
         else:
             raise SourceError(f"{path}: choose JSONL or Parquet as the export's file format")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"{path}: damaged, or still being copied ({error})") from error
     except OSError as error:
         raise SourceUnreachable(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

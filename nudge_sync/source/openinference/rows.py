@@ -161,13 +161,15 @@ class TraceReader:
     def _list_shown(self, span: Span) -> tuple[PointId, ...]:
         """Return the ids of a search's documents, best first; () if one of them has none."""
         documents = _list_entries(span.get("retrieval", "documents"), "document")
-        ids = [self._point.search(document) for document in documents]
-        return tuple(ids) if all(_is_point_id(id_) for id_ in ids) else ()
+        ids = [_read_point_id(self._point.search(document)) for document in documents]
+        known = tuple(id_ for id_ in ids if id_ is not None)
+        return known if len(known) == len(ids) else ()
 
     def _list_cited(self, span: Span) -> tuple[PointId, ...]:
         ids = self._cited.search(span.attributes) if self._cited is not None else None
         listed = ids if isinstance(ids, list) else []
-        return tuple(dict.fromkeys(id_ for id_ in listed if _is_point_id(id_)))
+        known = (_read_point_id(id_) for id_ in listed)
+        return tuple(dict.fromkeys(id_ for id_ in known if id_ is not None))
 
     def _build_search(self, span: Span) -> Row:
         note = self._notes.get(span.span_id)
@@ -195,13 +197,15 @@ class TraceReader:
             if point is None and 0 <= (opinion.document or 0) < len(search.shown):
                 point = search.shown[opinion.document or 0]
             if point is not None:
-                yield _build_event(search, point, act)
+                shown_point = _find_shown(search, point)
+                yield _build_event(search, point if shown_point is None else shown_point, act)
 
     def _build_events(self, note: _SpanNote, act: _Act) -> Iterator[Row]:
         """Yield an event on each point that a span cites, on the searches that showed it."""
         for search in self._searches.get(note.trace_id, ()):
-            for point in note.cited:
-                if point in search.shown:
+            for cited in note.cited:
+                point = _find_shown(search, cited)
+                if point is not None:
                     yield _build_event(search, point, act)
 
     def _build_uncited(self, note: _SpanNote, opinion: Opinion) -> Iterator[Row]:
@@ -267,5 +271,14 @@ def _list_entries(entries: Any, name: str) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in inner]
 
 
-def _is_point_id(value: Any) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool) and value != ""
+def _read_point_id(value: Any) -> PointId | None:
+    """Return an id as written, whole floats as integers; None for what is no id."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    is_id = isinstance(value, (int, str)) and not isinstance(value, bool) and value != ""
+    return value if is_id else None
+
+
+def _find_shown(search: _Search, point: PointId) -> PointId | None:
+    """Return the id that a search showed a point under: 7 and "7" are one; None: not shown."""
+    return next((shown for shown in search.shown if str(shown) == str(point)), None)

@@ -48,6 +48,15 @@ def test_a_category_is_no_grade_though_it_has_a_number(world):
     assert thumbs == {0: [], 1: [2.0]}
 
 
+@pytest.mark.parametrize("cut", [slice(0, -20), slice(0, 15)])
+def test_a_file_that_ends_in_the_middle_is_named(world, cut):
+    world.log_searches(make_searches(1, days_ago=1))
+    *_, path = sorted((world.folder / "project" / "observations_v2").iterdir())
+    path.write_bytes(path.read_bytes()[cut])
+    with closing(world.open()) as source, pytest.raises(SourceError, match=path.name):
+        list(source.read_pages())
+
+
 def test_scores_wait_for_the_observations_of_their_export(world):
     # Langfuse writes the files of an export at once, and the smaller one is there first.
     [search] = make_searches(1, days_ago=1)

@@ -157,6 +157,8 @@ def test_a_row_out_of_range_is_named():
         ({"documents": np.ones(5)}, r"\(n, d\)"),
         ({"train_weights": np.ones(3)}, "train_weights"),
         ({"train_weights": -np.ones(240)}, "negative"),
+        ({"train_weights": np.full(240, 1e-300)}, "the largest of train_weights is 1e-300"),
+        ({"train_weights": [{0: 1e39}] * 240}, "the largest of train_weights is 1e\\+39"),
         ({"candidates": np.zeros((9, 400), int)[0]}, "candidates"),
         ({"train_relevant": [["a"]] * 240}, "row numbers"),
         ({"train_relevant": [{0: np.nan}] * 240}, "not a finite number"),

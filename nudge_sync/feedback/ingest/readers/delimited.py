@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from itertools import islice
@@ -16,7 +16,7 @@ from nudge_sync.errors import InputError
 from nudge_sync.feedback.ingest.readers.raw_rows import RawRow
 from nudge_sync.feedback.ingest.text_files import MAX_LINE_BYTES, read_lines
 from nudge_sync.feedback.schema.fields import find_field, find_fields
-from nudge_sync.feedback.schema.values import BadRow, parse_list
+from nudge_sync.feedback.schema.values import BadRow, parse_id_list, parse_list
 
 DELIMITERS = ",;\t|"
 _OPEN_QUOTE = "unexpected end of data"
@@ -25,7 +25,11 @@ _MAX_ROW_LINES = 100
 """Lines of a row at most: a text with more line breaks is no query."""
 _FIELD_LIMIT_LOCK = Lock()
 _WHOLE_FLOAT = re.compile(r"[0-9]+\.0")
-_LIST_FIELDS = ("query_vector", "shown", "relevant", "clicked", "propensities")
+_LIST_READERS = {
+    **dict.fromkeys(("shown", "shown_objects", "shown_hits", "relevant", "clicked"), parse_id_list),
+    **dict.fromkeys(("query_vector", "propensities", "teams", "moved"), parse_list),
+}
+_NAME_FIELDS = ("query_id", "session", "client")
 
 
 def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
@@ -37,13 +41,16 @@ def read_delimited(stream: BufferedReader) -> Iterator[RawRow]:
     """
     numbered_lines = read_lines(stream)
     header, delimiter = _parse_header(next(numbered_lines, (1, ""))[1])
-    is_list = [find_field(name) in _LIST_FIELDS for name in header]
-    id_columns = [column for column, name in enumerate(header) if find_field(name) == "query_id"]
+    known = [find_field(name) for name in header]
+    list_readers = [_LIST_READERS.get(field or "") for field in known]
+    name_columns = [column for column, field in enumerate(known) if field in _NAME_FIELDS]
     for line, text in _join_quoted_lines(numbered_lines, delimiter, len(header)):
         if isinstance(text, BadRow):
             yield RawRow(line, text.detail, text)
         elif text.strip():
-            yield RawRow(line, text, _parse_line(text, header, delimiter, is_list, id_columns))
+            yield RawRow(
+                line, text, _parse_line(text, header, delimiter, list_readers, name_columns)
+            )
 
 
 def _join_quoted_lines(
@@ -167,22 +174,23 @@ def _parse_line(
     text: str,
     header: Sequence[str],
     delimiter: str,
-    is_list: Sequence[bool],
-    id_columns: Sequence[int],
+    list_readers: Sequence[Callable[[str], list[Any]] | None],
+    name_columns: Sequence[int],
 ) -> Mapping[str, Any] | BadRow:
     try:
         fields: list[Any] = split_fields(text, delimiter)
         if len(fields) != len(header):
             return BadRow("not CSV", f"{len(fields)} fields, the header has {len(header)}")
         for column, field in enumerate(fields) if "[" in text else ():
-            if is_list[column] and field.startswith("["):
-                fields[column] = parse_list(field)
+            read_list = list_readers[column] if field.startswith("[") else None
+            if read_list is not None:
+                fields[column] = read_list(field)
             elif field.startswith("[") and find_field(header[column]) not in (None, "text"):
                 parse_list(field)
                 return BadRow("wrong type", f"{header[column]} must not be a list")
     except BadRow as bad:
         return bad
-    for column in id_columns:
+    for column in name_columns:
         # As pandas writes integers in a column with holes.
         if _WHOLE_FLOAT.fullmatch(fields[column]):
             fields[column] = fields[column].partition(".")[0]

@@ -96,7 +96,9 @@ def detect_labels(head: bytes, suffix: str = "") -> DetectedFormat:
 
 
 def _list_lines(head: bytes) -> list[str]:
-    return head.removeprefix(_UTF8_MARK).decode("utf-8", "replace").splitlines()
+    # Not `splitlines`: a text in a row may hold other separators, such as U+2028.
+    text = head.removeprefix(_UTF8_MARK).decode("utf-8", "replace").removesuffix("\n")
+    return [line.removesuffix("\r") for line in text.split("\n")] if text else []
 
 
 def _detect_json(lines: Sequence[str]) -> DetectedFormat:

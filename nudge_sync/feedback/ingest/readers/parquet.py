@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.feedback.ingest.readers.delimited import check_columns
@@ -16,6 +18,8 @@ from nudge_sync.feedback.schema.moments import MILLISECONDS_THRESHOLD
 from nudge_sync.feedback.schema.values import BadRow
 
 _BATCH_SIZE = 1000
+_FOREIGN_TYPE = re.compile("decimal|uuid")
+"""What the names of Arrow types contain whose values JSON does not have."""
 
 
 def read_parquet(path: Path) -> Iterator[RawRow]:
@@ -68,10 +72,12 @@ def _read_batch(batch: Any, arrow: Any) -> Iterator[Mapping[str, Any] | BadRow]:
         rows = batch.to_pylist()
     except (ValueError, OverflowError):
         rows = [_read_row(batch.slice(row, 1)) for row in range(batch.num_rows)]
-    decimals = {field.name for field in batch.schema if "decimal" in str(field.type)}
+    foreign = {
+        field.name for field in batch.schema if _FOREIGN_TYPE.search(str(field.type)) is not None
+    }
     for row in rows:
         if not isinstance(row, BadRow):
-            row |= {name: _replace_decimals(row[name]) for name in decimals}
+            row |= {name: _replace_foreign(row[name]) for name in foreign}
         yield row
 
 
@@ -85,16 +91,18 @@ def _read_row(batch: Any) -> dict[str, Any] | BadRow:
     return row
 
 
-def _replace_decimals(value: Any) -> Any:
-    """Return a value with the numbers of a DECIMAL column, also in lists and structs, as integers
-    where they are whole, and else as floats.
+def _replace_foreign(value: Any) -> Any:
+    """Return a value, also one in lists and structs, as JSON would have it: UUIDs as text, and
+    numbers of a DECIMAL column as integers where they are whole, and else as floats.
     """
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, list):
-        return [_replace_decimals(entry) for entry in value]
+        return [_replace_foreign(entry) for entry in value]
     if isinstance(value, dict):
-        return {key: _replace_decimals(entry) for key, entry in value.items()}
+        return {key: _replace_foreign(entry) for key, entry in value.items()}
     return value
 
 

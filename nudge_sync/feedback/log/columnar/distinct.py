@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64, Int32, Int64
+from nudge_sync.feedback.schema.fields import HOLES, drop_hole
 from nudge_sync.feedback.schema.moments import parse_past_timestamp, parse_past_timestamps
 from nudge_sync.feedback.schema.values import BadRow, parse_text
 
@@ -61,7 +62,7 @@ def read_column(batch: Any, role: str, parse: Callable[[Any], Any]) -> DistinctV
     """Return the distinct values of a column of an Arrow batch, each parsed.
 
     parse: raises BadRow for a value that is not valid. It is asked for None where there is no such
-    column, where a row has no value, and for "".
+    column, and where a row has no value or what stands for none.
     """
     if role not in batch.schema.names:
         is_valid = np.ones(1, np.bool_)
@@ -71,18 +72,18 @@ def read_column(batch: Any, role: str, parse: Callable[[Any], Any]) -> DistinctV
 
 
 def read_names(batch: Any, role: str, parse: Callable[[Any], Any]) -> DistinctValues:
-    """Return what `read_column` does, where `parse` gives back every text but "" as it is.
+    """Return what `read_column` does, where `parse` gives back every text as it is.
 
-    A database hands over no text that is not well-formed, so that only "" and None need a look.
+    A database hands over no text that is not well-formed, so that only what stands for none needs
+    a look.
     """
     if role not in batch.schema.names or str(batch.column(role).type) != "string":
         return read_column(batch, role, parse)
     codes, names = split_distinct(batch.column(role))
     is_valid = np.ones(len(names), np.bool_)
-    for hole in (None, ""):
-        if hole in names:
-            code = names.index(hole)
-            [names[code]], is_valid[code : code + 1] = parse_each([hole], parse)
+    holes = [code for code, name in enumerate(names) if name is None or name.strip() in HOLES]
+    for code in holes:
+        [names[code]], is_valid[code : code + 1] = parse_each([None], parse)
     return DistinctValues(codes, names, is_valid)
 
 
@@ -94,7 +95,7 @@ def parse_each(
     is_valid = np.ones(len(raw_values), np.bool_)
     for code, raw_value in enumerate(raw_values):
         try:
-            values.append(parse(None if raw_value == "" else raw_value))
+            values.append(parse(drop_hole("", raw_value)))
         except BadRow:
             values.append(None)
             is_valid[code] = False
@@ -110,7 +111,7 @@ def read_times(batch: Any) -> tuple[Float64, NDArray[np.bool_]]:
     column = batch.column("time")
     if str(column.type) == "double":
         numbers = column.fill_null(0.0).to_numpy()
-        return parse_past_timestamps(numbers)
+        return parse_past_timestamps(np.where(np.isnan(numbers), 0.0, numbers))
     distinct = read_column(batch, "time", parse_past_timestamp)
     return distinct.to_numbers(0.0, np.float64)[distinct.codes], distinct.find_valid_rows()
 

@@ -14,6 +14,7 @@ from nudge_sync.feedback.log.builder import (
     EventsBuilder,
     apply_grades,
 )
+from nudge_sync.feedback.log.columnar.column_types import quote_text
 from nudge_sync.feedback.log.columnar.distinct import (
     parse_client,
     parse_session,
@@ -24,6 +25,7 @@ from nudge_sync.feedback.log.columnar.distinct import (
 from nudge_sync.feedback.log.columnar.points import encode_points, look_up_points, read_point_ids
 from nudge_sync.feedback.log.columnar.table import LogTable
 from nudge_sync.feedback.log.columnar.time_ranges import find_earliest, mark_in_ranges
+from nudge_sync.feedback.schema.fields import HOLES
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
 from nudge_sync.feedback.schema.values import (
     parse_grade,
@@ -47,7 +49,7 @@ class TableEvents:
         point = self._table.expressions["point"]
         if self._table.is_list("point"):
             return self._table.count(f"sum(len({point}))")
-        return self._table.count(f"count({_drop_empty(point)})")
+        return self._table.count(f"count({_drop_holes(point)})")
 
     def add_to(
         self,
@@ -82,7 +84,7 @@ class TableEvents:
             columns["point"] = f"unnest({point})"
         else:
             # A row without a point is a search on which nobody acted, and no unreadable event.
-            conditions.append(f"{_drop_empty(point)} IS NOT NULL")
+            conditions.append(f"{_drop_holes(point)} IS NOT NULL")
         return self._table.read_batches(
             columns, " AND ".join(filter(None, conditions)), _BATCH_ROWS
         )
@@ -138,5 +140,6 @@ class _EventBatch:
         )
 
 
-def _drop_empty(sql: str) -> str:
-    return f"nullif(CAST({sql} AS VARCHAR), '')"
+def _drop_holes(sql: str) -> str:
+    holes = ", ".join(map(quote_text, sorted(HOLES)))
+    return f"CASE WHEN trim(CAST({sql} AS VARCHAR)) NOT IN ({holes}) THEN {sql} END"

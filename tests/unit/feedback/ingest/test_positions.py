@@ -35,6 +35,13 @@ def test_lists_tell_even_without_a_zero():
     assert count([make_event(2, 8, shown), make_event(3, 9, shown), make_event(0)]) == [2, 3, 0]
 
 
+def test_lists_that_come_after_their_events_tell_too():
+    counter = PositionCounter(("f",))
+    assert counter.add([make_event(1, 8), make_event(2, 9)]) == []
+    counter.learn_lists({"q": (7, 8, 9)})
+    assert [logged.event.position for logged in counter.finish()] == [2, 3]
+
+
 def test_what_is_no_file_counts_from_one():
     assert count([make_event(0), make_event(1)], files=()) == [0, 1]
 

@@ -112,6 +112,14 @@ def test_a_search_without_a_vector_is_named(tmp_path, destination, query_files):
     assert (report.events, report.searches) == (1, 1)
 
 
+def test_an_empty_line_among_the_ids_is_the_vector_of_no_query(tmp_path, destination, query_files):
+    query_files.ids.write_text("q1\n\nred shoes\n", encoding="utf-8")
+    clicks = write_lines(tmp_path / "f.csv", HEADER, CLICK, "unknown,8,click,1,,,,")
+    report = import_rows([join_query_vectors([open_source(clicks)], query_files)], destination)
+    assert (report.events, report.without_search) == (2, 1)
+    assert list(destination.queries.kept) == ["q1"]
+
+
 CLICK_LOG = [
     {
         "query_id": "q1", "query": "delta wings", "shown": [7, 8, 9], "session": "s1",

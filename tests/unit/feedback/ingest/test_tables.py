@@ -4,6 +4,7 @@ import csv
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -197,6 +198,19 @@ def test_parquet_knows_moments_of_every_unit(tmp_path, destination, unit, zone):
     assert report.rejected == 0
     timestamps = [event["timestamp"] for event in read_documents(destination.events)]
     assert timestamps == [1_700_000_000.0, 0.0]
+
+
+def test_parquet_knows_uuids(tmp_path, destination):
+    query_id = UUID(int=7)
+    columns = {
+        "query_id": pa.array([query_id.bytes], pa.uuid()),
+        "point_id": pa.array([3]),
+        "action": pa.array(["click"]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    report = import_rows([open_source(tmp_path / "f.parquet")], destination)
+    assert (report.events, report.rejected) == (1, 0)
+    assert read_documents(destination.events)[0]["query_id"] == str(query_id)
 
 
 def test_parquet_knows_decimals_of_every_scale(tmp_path, destination):

@@ -5,6 +5,7 @@ import pytest
 from nudge_sync.feedback.schema.values import (
     BadRow,
     parse_grade,
+    parse_id_list,
     parse_list,
     parse_point_ids,
     parse_position,
@@ -59,6 +60,28 @@ def test_positions_and_query_ids():
 )
 def test_lists_as_text(text, expected):
     assert parse_list(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[007, 12e4, 3f2a]", ["007", "12e4", "3f2a"]),
+        ("{007,12e4,3f2a}", ["007", "12e4", "3f2a"]),
+        ("[12e4, 5, 7.0, 1.50]", ["12e4", 5, 7, "1.50"]),
+        ("[1_000, 0x1f]", ["1_000", "0x1f"]),
+        ('["007", "12e4"]', ["007", "12e4"]),
+        ("['007', '12e4']", ["007", "12e4"]),
+        ("[1, 2]", [1, 2]),
+        ("[1 2 3]", [1, 2, 3]),
+        ("(1, -2)", [1, -2]),
+        ("[1, null]", [1, None]),
+        ("[1, None]", [1, None]),
+        ("1|2", ["1", "2"]),
+        ("[]", []),
+    ],
+)
+def test_ids_in_a_text_stay_as_they_are_written(text, expected):
+    assert parse_id_list(text) == expected
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "[[1, 2] 3]", "[" * 100_000])

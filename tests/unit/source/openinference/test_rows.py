@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from nudge_sync.source.openinference import rows
 from nudge_sync.source.openinference.rows import TraceReader
 from nudge_sync.source.openinference.settings import TraceSettings
@@ -24,17 +26,17 @@ def make_embedding(name: str, texts: Sequence[str]) -> Span:
     return Span(f"trace {name}", f"embedding {name}", "", 1.0, 2.0, attributes)
 
 
-def make_search(name: str, text: str) -> Span:
+def make_search(name: str, text: str, point: Any = "p1") -> Span:
     attributes: dict[str, Any] = {
         "openinference": {"span": {"kind": "RETRIEVER"}},
         "input": {"value": text},
-        "retrieval": {"documents": [{"document": {"id": "p1"}}]},
+        "retrieval": {"documents": [{"document": {"id": point}}]},
     }
     return Span(f"trace {name}", f"retriever {name}", "", 1.0, 2.0, attributes)
 
 
-def make_answer(name: str) -> Span:
-    return Span(f"trace {name}", f"chain {name}", "", 1.0, 2.0, {"metadata": {"cited": ["p1"]}})
+def make_answer(name: str, point: Any = "p1") -> Span:
+    return Span(f"trace {name}", f"chain {name}", "", 1.0, 2.0, {"metadata": {"cited": [point]}})
 
 
 def test_a_text_that_is_embedded_again_is_not_the_first_to_be_forgotten():
@@ -78,6 +80,20 @@ def test_a_trace_that_is_learnt_again_is_not_the_first_to_be_forgotten(monkeypat
         ("thumb", "p1", 1.0),
         ("thumb", "p1", 0.0),
     ]
+
+
+@pytest.mark.parametrize("shown", [7, "7", 7.0])
+@pytest.mark.parametrize("cited", [7, "7", 7.0])
+def test_a_point_is_cited_by_its_id_of_whatever_type(shown, cited):
+    reader = make_reader()
+    search = make_search("a", "shoes", shown)
+    reader.learn([search, make_answer("a", cited)])
+    searched, event = reader.build_search_rows([search, make_answer("a", cited)])
+    [point] = searched["shown"]
+    assert (event["action"], event["point"], event["position"]) == ("cited", point, 1)
+    assert str(point) == "7"
+    [thumb] = reader.build_opinion_rows([Opinion("chain a", 1.0, "", "HUMAN")])
+    assert (thumb["action"], thumb["point"]) == ("thumb", point)
 
 
 def test_a_search_that_waited_until_it_was_forgotten_comes_all_the_same(monkeypatch):

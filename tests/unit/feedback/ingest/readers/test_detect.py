@@ -40,6 +40,13 @@ NAMES = {
 }
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085"])
+def test_only_the_ends_of_lines_separate_rows(separator):
+    row = f'{{"query_id": "q1", "text": "red{separator}shoes", "query_vector": [1]}}'
+    assert detect_format(f"{row}\r\n{row}\r\n".encode()).name == "JSON lines"
+    assert detect_format(row.encode()).name == "JSON lines"
+
+
 @pytest.mark.parametrize("head", NAMES)
 def test_a_file_is_named(head):
     assert detect_format(head).name == NAMES[head]

@@ -45,8 +45,10 @@ def holes(values: st.SearchStrategy[Any], *others: Any) -> st.SearchStrategy[Any
     return st.one_of(values, st.sampled_from([None, *others]))
 
 
+TEXT_HOLES = ("NULL", "nan", " \\N ")
+"""What exports write where there is no value."""
 NAMES = {
-    "VARCHAR": holes(st.sampled_from(["q1", "q2", "q3", "7", "ä", "own"]), ""),
+    "VARCHAR": holes(st.sampled_from(["q1", "q2", "q3", "7", "ä", "own"]), "", *TEXT_HOLES),
     "BIGINT": holes(st.integers(-2, 8)),
     "UBIGINT": holes(st.sampled_from([7, 2**63 + 1])),
     "DOUBLE": holes(st.sampled_from([7.0, 1e20]), 7.5, math.nan),
@@ -59,10 +61,10 @@ NAMES = {
     "MAP(VARCHAR, VARCHAR)": holes(st.sampled_from([{"id": "q1"}, {"x": "q2"}])),
 }
 POINTS = {
-    "VARCHAR": holes(st.sampled_from(["1", "2", " 3", "4.0", "x"]), ""),
+    "VARCHAR": holes(st.sampled_from(["1", "2", " 3", "4.0", "x"]), "", *TEXT_HOLES),
     "INTEGER": holes(st.integers(0, 9)),
     "HUGEINT": holes(st.sampled_from([5, 2**70])),
-    "DOUBLE": holes(st.sampled_from([1.0, 2.0]), 0.5, math.inf),
+    "DOUBLE": holes(st.sampled_from([1.0, 2.0]), 0.5, math.inf, math.nan),
     "UUID": holes(st.integers(1, 3).map(lambda n: UUID(int=n))),
     "INTEGER[]": holes(st.lists(holes(st.integers(0, 9)), max_size=3)),
     "VARCHAR[]": holes(st.lists(holes(st.sampled_from(["1", "2", "x"]), ""), max_size=3)),
@@ -73,7 +75,9 @@ SHOWN = {
     "INTEGER[]": POINTS["INTEGER[]"],
     "VARCHAR[]": POINTS["VARCHAR[]"],
     "INTEGER[2]": holes(st.lists(st.integers(0, 9), min_size=2, max_size=2)),
-    "VARCHAR": holes(st.sampled_from(["[1, 2]", "3|4", "x y", "[1", "['a', 'b']"]), ""),
+    "VARCHAR": holes(
+        st.sampled_from(["[1, 2]", "3|4", "x y", "[1", "['a', 'b']", "[007, 1e4]"]), "", "NULL"
+    ),
     "JSON": holes(st.sampled_from(["[1, 2]", '[{"id": 3}, {"doc_id": "4"}]', "{}", "7"])),
     "STRUCT(id INTEGER, score FLOAT)[]": holes(
         st.lists(
@@ -100,6 +104,7 @@ TIMES = {
     "VARCHAR": holes(
         st.sampled_from([str(NOW), f"{NOW}000", "2026-05-01T09:00:00+02:00", "soon", *MOMENTS]),
         "",
+        *TEXT_HOLES,
         *map(str, CALENDAR_NUMBERS),
     ),
     "TIMESTAMP": holes(st.sampled_from(MOMENTS)),
@@ -110,16 +115,18 @@ TIMES = {
 POSITIONS = {
     "INTEGER": holes(st.integers(-1, 3), 10**7),
     "DOUBLE": holes(st.sampled_from([1.0, 2.0]), 1.5, math.nan, math.inf),
-    "VARCHAR": holes(st.sampled_from(["1", "2,0", "x"]), ""),
+    "VARCHAR": holes(st.sampled_from(["1", "2,0", "x"]), "", *TEXT_HOLES),
 }
 GRADES = {
     "DOUBLE": holes(st.sampled_from([0.0, -0.0, 2.0, -1.0]), math.nan, 1e9),
     "BOOLEAN": holes(st.booleans()),
     "DECIMAL(5, 2)": holes(st.sampled_from([1.25, -2])),
-    "VARCHAR": holes(st.sampled_from(["1.5", "-1", "inf", "x"]), ""),
+    "VARCHAR": holes(st.sampled_from(["1.5", "-1", "inf", "x", "True"]), "", *TEXT_HOLES),
 }
 ACTIONS = {
-    "VARCHAR": holes(st.sampled_from(["click", "relevant", "not_relevant", "skip", "1"]), ""),
+    "VARCHAR": holes(
+        st.sampled_from(["click", "relevant", "not_relevant", "skip", "1"]), "", "NULL"
+    ),
     "INTEGER": holes(st.integers(0, 2)),
     "ENUM('click', 'skip')": holes(st.sampled_from(["click", "skip"])),
 }

@@ -101,6 +101,8 @@ EVENT_ROWS: list[dict[str, Any]] = [
     {"query_id": "q", "point": 7, "time": "2026-05-01", "grade": False},
     {"query_id": "q", "point": 8, "time": 0, "grade": 1.5},
     {"query_id": "q", "point": 9, "grade": "2,5", "action": "relevant"},
+    {"query_id": "q", "point": 14, "time": "NULL", "session": "nan", "client": " \\N "},
+    {"query_id": "q", "point": 15, "position": "NaN", "grade": "True", "action": "relevant"},
     {"query_id": "q", "point": 10, "time": "05-01-2026"},
     {"query_id": "q", "point": 11, "time": "soon"},
     {"query_id": "q", "point": 12, "time": NOW, "position": True},
@@ -122,7 +124,7 @@ def test_rows_mean_what_an_import_of_them_stores(target: Target, tmp_path: Path,
         [record.document for batch in records.scan(None, vectors=False) for record in batch]
         for records in (target.events, log)
     )
-    assert len(stored) == 9
+    assert len(stored) == 11
     unreadable = [document for document in read if document["timestamp"] is None]
     assert len(unreadable) == len(EVENT_ROWS) - len(stored)
     assert sort_documents(stored) == sort_documents(
