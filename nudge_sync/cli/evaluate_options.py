@@ -79,8 +79,9 @@ MethodsOption = Annotated[
         "--method",
         "-m",
         envvar="NUDGE_SYNC_EVALUATE_METHOD",
-        help="nothing, nudge-m, nudge-n, nudge-h, nudge-c, auto or adaptor; may be repeated. "
-        "Default: all.",
+        help="nothing, nudge-m, nudge-n, nudge-h, nudge-c, auto, adaptor, query-adapter, "
+        "auto+query-adapter, pefa-xs, pefa-xl, rocchio or nnn; may be repeated. "
+        "Default: the first eight.",
         show_default=False,
     ),
 ]

@@ -38,14 +38,14 @@ ExactOption = Annotated[
 ]
 
 ReasonOption = Annotated[
-    str, typer.Option(envvar="NUDGE_SYNC_REASON", help="Why; kept with the hold, for others.")
+    str, typer.Option(envvar="NUDGE_SYNC_REASON", help="Why; kept in the database, for others.")
 ]
 ByOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
         envvar="NUDGE_SYNC_BY",
-        help="Who; kept with the hold, for others. Default: the user and the machine.",
+        help="Who; kept in the database, for others. Default: the user and the machine.",
     ),
 ]
 

@@ -27,7 +27,8 @@ _ADDRESS_KEYS = {"qdrant": "url", "milvus": "uri"}
 def open_demo_database(engine: str, url: str | None) -> Iterator[Database]:
     """Open the database to run on; an embedded one is gone afterwards.
 
-    Raises ConfigError for an engine that the demo does not know, or a server without `url`.
+    Raises ConfigError for an engine that the demo does not know, a server without `url`, and a
+    `url` without a server.
     """
     with TemporaryDirectory(prefix="nudge-sync-demo-") as folder:
         database = connect(engine, _build_section(engine, url, Path(folder)))
@@ -38,6 +39,8 @@ def open_demo_database(engine: str, url: str | None) -> Iterator[Database]:
 
 
 def _build_section(engine: str, url: str | None, folder: Path) -> dict[str, Any]:
+    if engine == EMBEDDED_ENGINE and url:
+        raise ConfigError(f"--url needs --on {' or --on '.join(_ADDRESS_KEYS)}")
     if engine == EMBEDDED_ENGINE:
         # A folder that is thrown away need not survive a power cut.
         return {"path": str(folder), "sync": False}

@@ -167,6 +167,7 @@ class Daemon:
             release_waiting_searches,
         )
 
+        self.prometheus.start_traces_series(receivers)
         add_trace_route(app, receivers, token, self.prometheus)
         with release_waiting_searches(receivers, self.prometheus):
             yield

@@ -26,8 +26,14 @@ METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROW_LABELS = ("written", "drifted", "missing")
 GATE_LABELS = ("passed", "refused")
 FETCH_LABELS = ("fetched", "failed")
-FEEDBACK_STATUSES = (200, 422, 500, 503)
-"""How a batch for a collection is answered once its body was read."""
+FEEDBACK_STATUSES = (200, 400, 413, 422, 500, 503)
+"""How a batch for a collection is answered."""
+TRACES_STATUSES = (200, 400, 413, 500, 503)
+"""How traces for a collection are answered."""
+STATUSES_WITHOUT_COLLECTION = (401, 403, 404, 415)
+"""How a request is answered that reached no collection."""
+TRACES_LABELS = ("accepted", "rejected")
+SOURCE_ROW_LABELS = ("new", "unchanged")
 FEEDBACK_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 TRACES_KIND = "traces"
 """What the label `kind` says of requests with traces; their rows are spans."""
@@ -159,8 +165,21 @@ class PrometheusMetrics:
         for collection in collections:
             for kind in FEEDBACK_KINDS:
                 self._feedback_rows.labels(collection, kind, "accepted")
-                for status in FEEDBACK_STATUSES:
-                    self._feedback_batches.labels(collection, kind, str(status))
+                self._start_batches(collection, kind, FEEDBACK_STATUSES)
+        for kind in FEEDBACK_KINDS:
+            self._start_batches("", kind, STATUSES_WITHOUT_COLLECTION)
+
+    def start_traces_series(self, collections: Iterable[str]) -> None:
+        """Put the counts of traces over HTTP at 0, for collections that take some."""
+        for collection in collections:
+            self._start_batches(collection, TRACES_KIND, TRACES_STATUSES)
+            for result in TRACES_LABELS:
+                self._feedback_rows.labels(collection, TRACES_KIND, result)
+        self._start_batches("", TRACES_KIND, STATUSES_WITHOUT_COLLECTION)
+
+    def _start_batches(self, collection: str, kind: str, statuses: Iterable[int]) -> None:
+        for status in statuses:
+            self._feedback_batches.labels(collection, kind, str(status))
 
     def _create_counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"nudge_sync_{name}", text, ["collection", *labels], registry=self._registry)
@@ -250,6 +269,8 @@ class PrometheusMetrics:
         """Put the counts of a feedback source at 0."""
         for result in FETCH_LABELS:
             self._source_fetches.labels(collection, source, result)
+        for result in SOURCE_ROW_LABELS:
+            self._source_rows.labels(collection, source, result)
 
     def record_source_fetch(self, collection: str, source: str, result: str) -> None:
         """Count a fetch from a feedback source that ended with `result`."""

@@ -77,7 +77,7 @@ def choose_rows(writer: Writer, rows: PlanRows) -> tuple[WriteSet, Tally]:
     points = classify_points(writer.target, rows.ids, ledger=writer.ledger)
     tally = Tally(missing=points.missing)
     write_set, tally.drifted = _build_write_set(writer.target, rows, points)
-    if rows.live_vectors is None:
+    if rows.live_vectors is None and len(write_set):
         _refuse_excessive_plan(writer, write_set)
     if len(write_set):
         require_room_for_rows(writer, len(write_set))

@@ -109,6 +109,19 @@ def test_a_kept_plan_is_carried_out_once(workspace_with_feedback: Workspace):
     )
 
 
+def test_a_kept_plan_without_points_is_no_mistake(workspace_with_feedback: Workspace):
+    path = workspace_with_feedback.folder / "plan"
+    workspace_with_feedback.write_config(min_queries=5000)
+    refused_plan = workspace_with_feedback.run("plan", "--out", str(path))
+    refused = workspace_with_feedback.run("apply", "--plan", str(path), "--yes", code=3)
+    assert refused["gate"]["reasons"] == refused_plan["gate"]["reasons"]
+    workspace_with_feedback.write_config()
+    workspace_with_feedback.run("apply", "--yes")
+    workspace_with_feedback.run("plan", "--out", str(path))
+    applied = workspace_with_feedback.run("apply", "--plan", str(path), "--yes")
+    assert (applied["revision"], applied["written"]) == (None, 0)
+
+
 def test_rollback_to_a_revision_and_to_one_that_is_not_there(workspace_with_feedback: Workspace):
     workspace_with_feedback.run("apply", "--yes")
     first = workspace_with_feedback.read_vectors()

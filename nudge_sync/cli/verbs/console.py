@@ -62,6 +62,7 @@ def console(
     from nudge_sync.base.signals import StopRequest, handle_stop_signals
     from nudge_sync.config import load_config
     from nudge_sync.connector import connect
+    from nudge_sync.planning.plan_file import load_plan
     from nudge_sync.serve.console_server import serve_console
     from nudge_sync.serve.log_lines import configure_logging
 
@@ -75,6 +76,9 @@ def console(
     )
     configuration = configuration.model_copy(update={"serve": settings})
     plan_files = {_select_plan_collection(configuration, collection): plan} if plan else {}
+    for plan_file in plan_files.values():
+        # It is read again for its page; a mistake is better known before there is one.
+        load_plan(plan_file)
     tokens, is_made_up = _choose_tokens(configuration, act)
     configure_logging(settings.log_format)
     with (

@@ -49,6 +49,8 @@ def init(
         with config.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
+        if config.is_dir():
+            raise ConfigError(f"{config} is a folder; name a file in it") from None
         raise ConfigError(f"{config} is there already; --force replaces it") from None
     except OSError as error:
         raise ConfigError(f"{config}: {error.strerror}") from None

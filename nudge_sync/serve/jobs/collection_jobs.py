@@ -138,6 +138,7 @@ class CollectionJobs:
             line.write(name)
         else:
             if not isinstance(done, cycle.CycleReport):
+                SPANS.set_attributes({"nudge_sync.outcome": done})
                 return done
             self.prometheus.record_plan(name, done.summary())
             outcome, line = describe_report(done)

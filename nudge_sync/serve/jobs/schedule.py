@@ -65,17 +65,17 @@ def is_scheduled(job: ScheduledJob, config: Config) -> bool:
         case CycleJob():
             return has_cycles(settings.schedule)
         case DrillJob():
-            return has_cycles(settings.schedule) and settings.schedule.drill_every is not None
+            return settings.schedule.drill_every is not None
         case ReviewJob():
             return settings.canary is not None
 
 
 def select_schedules(config: Config) -> dict[str, ScheduleSettings]:
-    """Return collection -> when its cycles run, for those that run any."""
+    """Return collection -> when its cycles and drills run, for those that have any."""
     return {
         name: settings.schedule
         for name, settings in config.collections.items()
-        if has_cycles(settings.schedule)
+        if has_cycles(settings.schedule) or settings.schedule.drill_every
     }
 
 
@@ -194,7 +194,9 @@ def _list_jobs(
 ) -> Iterator[tuple[ScheduledJob, BaseTrigger, int | None]]:
     """Each job with its trigger and the seconds by which it may start late; None: any."""
     for name, settings in settings_by_collection.items():
-        yield CycleJob(name), build_cycle_trigger(settings, name), settings.misfire_grace_seconds
+        if has_cycles(settings):
+            trigger = build_cycle_trigger(settings, name)
+            yield CycleJob(name), trigger, settings.misfire_grace_seconds
         if drill_trigger := build_drill_trigger(settings):
             yield DrillJob(name), drill_trigger, settings.misfire_grace_seconds
     for name, seconds in review_seconds.items():

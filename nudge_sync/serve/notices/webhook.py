@@ -110,7 +110,9 @@ class Webhook:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"{URL_VARIABLE}: expected an address that starts with https://")
+            raise ConfigError(
+                f"{URL_VARIABLE}: expected an address that starts with http:// or https://"
+            )
         self._url, self._secret, self._delays = url, parse_secret(secret), delays
         self._waiting: deque[Notification] = deque()
         self._wake, self._closing = threading.Event(), threading.Event()

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.support.command_line import write_config
+
 
 def test_a_reader_that_goes_away_is_no_traceback():
     child = subprocess.Popen(
@@ -22,6 +24,34 @@ def test_a_reader_that_goes_away_is_no_traceback():
     assert child.wait(300) in {0, 1, 141}
     assert "Traceback" not in errors
     assert "Exception ignored" not in errors
+
+
+STREAMS = {
+    "no stdout": ("init --json >&-", 0, ""),
+    "no stderr": ("init 2>&-", 0, ""),
+    "no stdin": ("rollback --config docs.toml <&-", 2, "--yes"),
+    "a full disk": ("init >/dev/full", 1, "No space left on device"),
+    "a full disk, and JSON": ("init --json >/dev/full", 1, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_that_is_closed_or_full_is_no_bug(name, tmp_path):
+    words, code, said = STREAMS[name]
+    write_config(tmp_path).rename(tmp_path / "docs.toml")
+    done = subprocess.run(
+        f"{sys.executable} -m nudge_sync {words}",
+        shell=True,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 SCRIPT = """

@@ -37,6 +37,7 @@ def test_a_collection_that_is_there_is_never_written_to():
         ("qdrant", None, "needs --url"),
         ("milvus", "", "needs --url"),
         ("x", "y", "the demo runs on"),
+        (EMBEDDED_ENGINE, "http://localhost:6333", "--url needs --on qdrant or --on milvus"),
     ],
 )
 def test_what_it_does_not_run_on(engine, url, expected):

@@ -124,6 +124,8 @@ def test_lists_are_counted_by_arm_and_fallback():
 def test_every_count_is_there_at_0_from_the_start():
     metrics = PrometheusMetrics(["docs", "tools"])
     metrics.start_feedback_series(["docs"])
+    metrics.start_traces_series(["docs"])
+    metrics.start_source_series("docs", "phoenix")
     series = read_series(metrics)
     for name in ("docs", "tools"):
         for label in (*get_args(CycleOutcome), "left out"):
@@ -134,8 +136,13 @@ def test_every_count_is_there_at_0_from_the_start():
         assert series[f'nudge_sync_on_hold{{collection="{name}"}}'] == 0
         assert series[f'nudge_sync_model_changed{{collection="{name}"}}'] == 0
         assert series[f'nudge_sync_cycle_seconds_count{{collection="{name}"}}'] == 0
-    batches = 'nudge_sync_feedback_batches_total{collection="docs",kind="search",status="503"}'
-    assert series[batches] == 0
+    batches = 'nudge_sync_feedback_batches_total{collection="%s",kind="%s",status="%s"}'
+    for kind in ("search", "event", "traces"):
+        for name, status in (("docs", 200), ("docs", 400), ("docs", 503), ("", 401), ("", 404)):
+            assert series[batches % (name, kind, status)] == 0
+    rows = 'nudge_sync_feedback_rows_total{collection="docs",kind="traces",result="rejected"}'
+    fetched = 'nudge_sync_source_rows_total{collection="docs",result="new",source="phoenix"}'
+    assert series[rows] == series[fetched] == 0
     # A time or a score of 0 would say something that is not so.
     assert not any("timestamp" in name or "held_out" in name for name in series)
 

@@ -82,6 +82,24 @@ def test_a_cycle_is_a_span_and_its_steps_are_children(workspace: Workspace, log)
     assert SPANS.backend is None
 
 
+def test_a_cycle_in_which_nothing_is_new_has_an_outcome_too(workspace: Workspace):
+    workspace.write_config('[schedule]\nevery = "1d"\n')
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with record_spans(provider, "qdrant-edge"):
+        daemon = Daemon(load_config(workspace.config_path), StopRequest())
+        daemon.jobs.idle.settling_ms = 0
+        for _ in range(3):
+            daemon.jobs.run(CycleJob("docs"))
+    provider.shutdown()
+    spans = exporter.get_finished_spans()
+    cycles = [span for span in spans if span.name == "nudge_sync.cycle"]
+    assert len(cycles) == 3
+    assert all("nudge_sync.outcome" in span.attributes for span in cycles)
+    assert cycles[-1].attributes["nudge_sync.outcome"] == "unchanged"
+    assert sum(span.name == "nudge_sync.solve" for span in spans) < len(cycles)
+
+
 def test_an_error_is_named_by_its_kind(workspace: Workspace):
     spans = run_cycle(workspace, "absent", "[collections.absent]")
     cycle = spans["nudge_sync.cycle"]

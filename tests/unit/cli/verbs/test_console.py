@@ -17,6 +17,7 @@ LONG = "x" * 16
         (("--act",), {READ_TOKEN_VARIABLE: LONG, ACTION_TOKEN_VARIABLE: LONG}, "the same"),
         (("--host", "no such host"), {READ_TOKEN_VARIABLE: LONG}, "cannot listen"),
         (("--collection", "nope", "--plan", "x"), {READ_TOKEN_VARIABLE: LONG}, "'nope'"),
+        (("--plan", "no such file"), {READ_TOKEN_VARIABLE: LONG}, "no such file"),
     ],
 )
 def test_what_cannot_be_served_is_said_at_once(words, variables, named, tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from typer.main import get_command
 
+from nudge_sync.cli.app import app
 from nudge_sync.cli.verbs.evaluate import parse_choice, parse_choices
 from nudge_sync.errors import ConfigError
+from nudge_sync.evaluate.methods import DEFAULT_METHODS, METHODS
 from tests.support.command_line import invoke
 
 CHOICES = ("dot", "cosine", "euclid")
@@ -21,6 +24,14 @@ def test_another_choice_is_refused_with_those_there_are():
     for parse in (lambda: parse_choice("x", CHOICES), lambda: parse_choices(["x"], CHOICES)):
         with pytest.raises(ConfigError, match="'x' is not one of: dot, cosine, euclid"):
             parse()
+
+
+def test_the_help_names_every_method_and_how_many_are_compared():
+    command = get_command(app).commands["evaluate"]
+    [text] = [option.help for option in command.params if "--method" in option.opts]
+    assert text.startswith(f"{', '.join(METHODS[:-1])} or {METHODS[-1]}; may be repeated")
+    assert text.endswith("Default: the first eight.")
+    assert len(DEFAULT_METHODS) == 8
 
 
 @pytest.mark.parametrize(

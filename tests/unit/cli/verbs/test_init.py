@@ -29,6 +29,7 @@ def test_it_does_not_replace_unless_told(tmp_path):
     assert "--force" in again.stderr
     assert invoke("init", "--config", str(path), "--force").exit_code == 0
     assert invoke("init", "--config", str(tmp_path / "no" / "such")).exit_code == 2
+    assert "is a folder" in invoke("init", "--config", str(tmp_path)).stderr
     assert invoke("init", "--config", str(tmp_path / "x"), "--connector", "dbase").exit_code == 2
 
 

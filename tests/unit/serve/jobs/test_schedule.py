@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from nudge_sync.config import ScheduleSettings
+from nudge_sync.config import Config, ScheduleSettings
 from nudge_sync.serve.jobs.schedule import (
     CycleJob,
     DrillJob,
@@ -20,6 +20,9 @@ from nudge_sync.serve.jobs.schedule import (
     build_drill_trigger,
     compute_offset,
     has_cycles,
+    is_scheduled,
+    refuse_idle_config,
+    select_schedules,
 )
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -128,6 +131,19 @@ def test_experiments_are_reviewed_also_where_no_cycle_runs():
         wait_until(lambda: len(recorder.jobs) >= 2)
         assert running.find_next_cycles() == {}
     assert set(recorder.jobs) == {ReviewJob("docs")}
+
+
+def test_drills_run_also_where_no_cycle_does():
+    recorder = Recorder()
+    with recorder.schedule(docs=ScheduleSettings(drill_every="1s")).run(run_at_start=True):
+        wait_until(lambda: recorder.jobs)
+    assert set(recorder.jobs) == {DrillJob("docs")}
+    tables = {"docs": {"schedule": {"drill_every": "7d"}}, "tools": {}}
+    config = Config(database={"connector": "any"}, collections=tables)
+    assert select_schedules(config).keys() == {"docs"}
+    scheduled = {job for name in tables for job in (CycleJob(name), DrillJob(name))}
+    assert {job for job in scheduled if is_scheduled(job, config)} == {DrillJob("docs")}
+    refuse_idle_config(config)
 
 
 def test_at_the_start_every_cycle_runs_and_no_drill():
