@@ -12,7 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.canary.status import ExperimentStatus, choose_canary_settings, read_status
+from nudge_sync.canary.status import (
+    ExperimentStatus,
+    choose_canary_settings,
+    identify_experiment,
+    read_status,
+)
 from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import AwaitsCanary, InputError
 from nudge_sync.experiment.evidence.decision import Decision
@@ -119,16 +124,28 @@ def review(
 
 
 def promote(
-    target: Target, settings: CollectionSettings, by: str, progress: Progress = ignore_progress
+    target: Target,
+    settings: CollectionSettings,
+    by: str,
+    progress: Progress = ignore_progress,
+    *,
+    number: int | None = None,
 ) -> ReviewReport:
     """Write the candidate of the canary that runs, on a person's word.
 
     Where removed feedback waits to be forgotten, the canary is stopped instead.
-    Raises InputError where no canary runs, and what `review` raises.
+    number: promotes the candidate of this revision alone.
+    Raises InputError where no canary runs, or the canary of another revision, and what `review`
+    raises.
     """
     status = read_status(target, settings, now=time.time())
     if status.candidate is None:
         raise InputError(f'no canary runs on "{target.facts.collection}"')
+    if number is not None and status.candidate.number != number:
+        raise InputError(
+            f"the canary tries revision {status.candidate.number} by now, and no longer "
+            f"{number}, which was confirmed; look at it again"
+        )
     ending = _build_ending("promote", "promoted by hand", status.decision, time.time(), by)
     with open_writer(target, settings, progress) as writer:
         entry = _take_candidate(writer, status)
@@ -141,26 +158,40 @@ def stop(
     by: str,
     reason: str = "",
     progress: Progress = ignore_progress,
+    *,
+    experiment: str | None = None,
 ) -> ReviewReport:
     """End the canary or the holdback that runs, on a person's word. Writes no vector.
 
     A holdback that the settings ask for begins again with the next review of `serve`.
+    experiment: ends the one that `identify_experiment` says this of, and no other. Raises
+    InputError where another one runs.
     Raises LeaseHeld, LeaseLost, DatabaseError.
     """
     now = time.time()
     status = read_status(target, settings, now=now)
     with open_writer(target, settings, progress) as writer:
         entry = find_candidate(writer.ledger.entries())
+        running = read_running_experiment(target)
+        if experiment is not None:
+            _refuse_other_experiment(identify_experiment(entry, running), experiment)
         if entry is not None:
             why = reason or "stopped by hand"
             ending = _build_ending("stopped", why, status.decision, now, by)
             end_canary(writer, entry, ending)
             return ReviewReport(status, "ended", why, ending.verdict, entry.number)
-        running = status.running
         end_experiments(writer, reason, by)
     if running is None:
         return ReviewReport(status)
     return ReviewReport(status, "cleared", reason or "stopped by hand", revision=running.revision)
+
+
+def _refuse_other_experiment(current: str, confirmed: str) -> None:
+    if current and current != confirmed:
+        raise InputError(
+            f"{current} runs by now, which is not the experiment that was confirmed; look at it "
+            "again"
+        )
 
 
 def _review_canary(this: _Review, candidate: Revision) -> ReviewReport:

@@ -79,6 +79,16 @@ def find_last_canary(entries: list[Revision]) -> Revision | None:
     return max(ended, key=_when_ended, default=None)
 
 
+def identify_experiment(candidate: Revision | None, running: RunningExperiment | None) -> str:
+    """Return what tells an experiment from those before and after it; "" where none runs.
+
+    A canary is its candidate, whether a crash kept it from being shown or not.
+    """
+    if candidate is not None:
+        return f"canary:{candidate.number}"
+    return f"{running.experiment_id}:{running.started_at}" if running is not None else ""
+
+
 def summarise_ending(entry: Revision) -> dict[str, Any]:
     """Return how the canary of a revision ended, as `canary status --json` shows it."""
     ending = entry.details.ending

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from nudge_sync.connector import Record
-from nudge_sync.errors import DamagedRecord, LeaseLost, OnHold
+from nudge_sync.errors import DamagedRecord, InputError, LeaseLost, OnHold
 from nudge_sync.store import checksum, schema
 from nudge_sync.store.ledger import now_ms
 from nudge_sync.store.target import Target
@@ -81,31 +81,39 @@ def format_refusal(target: Target, hold: Hold) -> str:
     )
 
 
-def place_hold(target: Target, request: HoldRequest) -> Hold:
+def place_hold(target: Target, request: HoldRequest, replaced: int | None = None) -> Hold:
     """Put the collection on hold, in place of the hold that it may be on already; return it.
 
     Needs no lease: a cycle at work looks for a hold again before it writes its first row, and
     finishes what it has begun to write. A record that cannot be read is replaced. Raises LeaseLost
     while others keep changing the record.
+    replaced: the generation of the only hold that may be replaced. Raises InputError where the
+    collection is on another one.
     """
     by, reason = request.by[:MAX_TEXT_LENGTH], request.reason[:MAX_TEXT_LENGTH]
-    for generation in _attempt_generations(target):
-        placed = Hold(max(now_ms(), 1), by, reason, (generation or 0) + 1)
-        if _swap_hold(target, placed, generation):
+    for current in _attempt_current(target):
+        if replaced is not None and current.since and current.generation != replaced:
+            raise InputError(_format_other_hold(current))
+        placed = Hold(max(now_ms(), 1), by, reason, current.generation + 1)
+        if _swap_hold(target, placed, current.generation or None):
             return placed
     raise LeaseLost(
         f'other processes keep changing the hold in "{target.ledger_name}"; run the command again'
     )
 
 
-def release_hold(target: Target) -> Hold | None:
+def release_hold(target: Target, generation: int | None = None) -> Hold | None:
     """Let cycles write to the collection again; return the hold that it was on, None if on none.
 
     Raises LeaseLost if somebody else changed the hold at this moment, and DamagedRecord.
+    generation: ends the hold of this generation alone. Raises InputError where the collection is
+    on another one.
     """
     hold = read_hold(target)
     if hold is None:
         return None
+    if generation is not None and hold.generation != generation:
+        raise InputError(_format_other_hold(hold))
     if not _swap_hold(target, Hold(generation=hold.generation + 1), hold.generation):
         raise LeaseLost(
             f'the hold in "{target.ledger_name}" was changed by another process at this moment; '
@@ -114,16 +122,23 @@ def release_hold(target: Target) -> Hold | None:
     return hold
 
 
-def _attempt_generations(target: Target) -> Iterator[int | None]:
-    """Yield the generation to swap the record at, as it is now, a few times."""
+def _format_other_hold(hold: Hold) -> str:
+    return (
+        f"the collection is on hold {hold.describe()}, which is not the hold that was confirmed; "
+        "look at it again"
+    )
+
+
+def _attempt_current(target: Target) -> Iterator[Hold]:
+    """Yield what is stored, to swap the record at its generation, a few times."""
     for _ in range(_MAX_ATTEMPTS):
         try:
-            yield _read_stored_hold(target).generation or None
+            yield _read_stored_hold(target)
         except DamagedRecord:
             # By the clock, since nobody can have come to that many changes.
             replacement = Hold(generation=now_ms())
             target.ledger_records.put([_build_record(replacement)])
-            yield replacement.generation
+            yield replacement
 
 
 def _read_stored_hold(target: Target) -> Hold:

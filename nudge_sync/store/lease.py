@@ -166,19 +166,28 @@ def read_active_lease(target: Target) -> Lease | None:
     return None if lease is None or _is_free(lease) else lease
 
 
-def break_lease(target: Target) -> Lease | None:
+def break_lease(target: Target, token: str | None = None) -> Lease | None:
     """Take the lease from whoever holds it, and return whose it was.
 
     A holder that still runs finds out at its next renewal and stops writing. A record that cannot
     be read is replaced: nothing tells whose it was.
+    token: takes it from the holder with this token alone. Raises LeaseHeld where another one has
+    come to hold it, and then DamagedRecord, too.
     """
     try:
         lease = _read_lease(target)
     except DamagedRecord:
+        if token is not None:
+            raise
         _replace_damaged(target)
         return None
     if lease is None or lease.expires == 0:
         return None
+    if token is not None and lease.token != token:
+        raise LeaseHeld(
+            f"{lease.describe()} holds the lease by now, and not the one that was confirmed; "
+            "look at it again"
+        )
     freed = replace(lease, expires=0, generation=lease.generation + 1)
     if not _swap_lease(target, freed, lease.generation):
         raise LeaseHeld("the lease changed hands just now; look again")

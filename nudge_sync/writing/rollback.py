@@ -96,6 +96,7 @@ def roll_back(
     originals: bool = False,
     overwrite_drifted: bool = False,
     hold: HoldRequest | None = None,
+    last: int | None = None,
     progress: Progress = ignore_progress,
 ) -> RollbackReport:
     """Go back to revision `to` (0 for the originals), or by default to before the last revision.
@@ -109,11 +110,14 @@ def roll_back(
     original that is kept.
     hold: puts the collection on hold before the first row is written, so that no cycle writes
     again what is taken back, also where this process ends half-way.
-    Raises InputError where the revision is not kept, and whatever `cycle.apply` raises about the
-    lease and the database.
+    last: what `find_last_revision` said when somebody agreed to go back to before it.
+    Raises InputError where the revision is not kept, or another one is the last by now, and
+    whatever `cycle.apply` raises about the lease and the database.
     """
     with open_writer(target, settings, progress) as writer:
         entries = writer.ledger.entries()
+        if last is not None:
+            _refuse_other_last(entries, last)
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         placed_hold = place_hold(target, hold) if hold else None
         erasure_pending = _request_erasure(target, entries, goal)
@@ -138,14 +142,37 @@ def _choose_goal(entries: list[Revision], to: int | None, keep: int) -> int:
     )
 
 
+def find_last_revision(entries: list[Revision]) -> int:
+    """Return what a rollback takes back by default; 0 where the collection holds the originals.
+
+    A revision that was left unfinished, or else the one whose vectors the collection holds.
+    """
+    unfinished = _find_unfinished(entries)
+    return unfinished.number if unfinished is not None else find_head(entries)
+
+
+def _find_unfinished(entries: list[Revision]) -> Revision | None:
+    pending = find_pending_revisions(entries)
+    return next((entry for entry in pending if entry.state != "planned"), None)
+
+
 def _choose_default_goal(entries: list[Revision]) -> int:
-    unfinished = [entry for entry in find_pending_revisions(entries) if entry.state != "planned"]
-    if unfinished:
-        newest = unfinished[0]
+    newest = _find_unfinished(entries)
+    if newest is not None:
         # The parent of a rollback is what it takes back.
         return newest.to if newest.kind == "rollback" else newest.parent
     parents = {entry.number: entry.parent for entry in entries}
     return parents.get(find_head(entries), 0)
+
+
+def _refuse_other_last(entries: list[Revision], last: int) -> None:
+    current = find_last_revision(entries)
+    if current != last:
+        state = f"revision {current}" if current else "the originals"
+        raise InputError(
+            f"the collection holds {state} by now, and no longer {last}, whose rollback was "
+            "confirmed; look at it again"
+        )
 
 
 def _request_erasure(target: Target, entries: list[Revision], goal: int) -> bool:

@@ -206,6 +206,7 @@ def test_a_rollback_asks_about_what_it_then_does(words, state, workspace: Worksp
     states["before the last revision"] = states["the originals"]
     code, said = _run_at_a_terminal(workspace, "rollback", *words, answer="y")
     assert (code, f"Write the vectors of 'docs' back to {state}?" in said) == (0, True), said
+    assert ("The last revision is 1." in said) == (not words)
     assert workspace.read_vectors().tobytes() == states[state]
     hold = workspace.run("check")["collections"]["docs"]["hold"]
     assert hold["reason"] == f"rolled back to {state}"

@@ -56,7 +56,7 @@ def rollback(
     from nudge_sync.cli.run import run_on_collections
     from nudge_sync.cli.verbs.hold.hold import describe_operator
     from nudge_sync.store.hold import HoldRequest
-    from nudge_sync.writing.rollback import roll_back
+    from nudge_sync.writing.rollback import find_last_revision, roll_back
 
     if to is not None and originals:
         raise ConfigError("say --to or --originals, not both")
@@ -67,7 +67,12 @@ def rollback(
     request = HoldRequest(by or describe_operator(), reason or f"rolled back to {restored_state}")
 
     def work(job: Job) -> dict[str, Any]:
-        confirm(f"Write the vectors of {job.target.name!r} back to {restored_state}?", yes)
+        last = None
+        question = f"Write the vectors of {job.target.name!r} back to {restored_state}?"
+        if to is None and not originals and not yes:
+            last = find_last_revision(job.target.open_ledger().entries())
+            question = f"The last revision is {last or 'none'}. {question}"
+        confirm(question, yes)
         with show_progress() as progress:
             return roll_back(
                 job.target,
@@ -76,6 +81,7 @@ def rollback(
                 originals=originals,
                 overwrite_drifted=drifted,
                 hold=request,
+                last=last,
                 progress=progress,
             ).summary()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,14 @@ class ActionRequest:
     """rollback: a revision's number, `ORIGINALS`, or "" for before the last revision."""
     reason: str = ""
     confirmed: str = ""
-    """apply: the digest of the plan that the question was about."""
+    """What the question was about, as `Prospect.confirmed` names it; "" where there was none."""
+
+    def get_confirmed_number(self) -> int:
+        """Return the number that the question was about. Raises InputError if it named none."""
+        # 18 digits: below 2**63.
+        if not re.fullmatch("[0-9]{1,18}", self.confirmed):
+            raise InputError("this was not confirmed on its page; look at it again")
+        return int(self.confirmed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,8 @@ class Prospect:
     """Whether the button should look like one to be careful with."""
     asks_reason: bool = False
     confirmed: str = ""
-    """See `ActionRequest.confirmed`."""
+    """What the question is about: the digest of a plan, the last revision, the candidate's number,
+    the experiment, the hold's generation or the lease's token. The action refuses any other; ""
+    for one that does the same whatever happened meanwhile."""
     refusal: str = ""
     """Why it cannot be done now, "" where it can."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
 from nudge_sync.canary.review import promote, stop
 from nudge_sync.canary.start import start
-from nudge_sync.canary.status import ExperimentStatus, read_status
+from nudge_sync.canary.status import ExperimentStatus, identify_experiment, read_status
 from nudge_sync.console.work.action_request import ActionContext, Prospect
 from nudge_sync.console.work.plan_view import PlanView
 from nudge_sync.errors import InputError
@@ -34,15 +35,21 @@ def describe_canary(context: ActionContext) -> Prospect:
             "meanwhile": "nothing else is written to the collection",
         },
         "Start the canary",
-        confirmed=view.plan.inputs_digest,
+        confirmed=_identify_canary(view, canary),
         refusal=_refuse_canary(target, view),
     )
 
 
 def try_plan(context: ActionContext) -> dict[str, Any]:
-    """Show the plan that was confirmed to some sessions."""
-    plan = context.get_confirmed_plan()
-    return start(context.target, context.settings, plan, context.progress).summary()
+    """Show the plan that was confirmed to some sessions, as many as the page said."""
+    view, settings = context.plan_view, context.settings
+    canary = settings.canary or CanarySettings()
+    if view is None or _identify_canary(view, canary) != context.request.confirmed:
+        raise InputError(
+            "the plan, or [canary] of the configuration, is not what was confirmed; look at it "
+            "again"
+        )
+    return start(context.target, settings, view.plan, context.progress).summary()
 
 
 def describe_promotion(context: ActionContext) -> Prospect:
@@ -64,18 +71,17 @@ def describe_promotion(context: ActionContext) -> Prospect:
 
 def write_candidate(context: ActionContext) -> dict[str, Any]:
     """Write the candidate that was confirmed."""
-    target = context.target
-    candidate = find_candidate(target.open_ledger().entries())
-    if candidate is None or str(candidate.number) != context.request.confirmed:
-        raise InputError("the canary is not the one that was confirmed; look at it again")
-    by = context.request.actor.describe()
-    return promote(target, context.settings, by, context.progress).summary()
+    request = context.request
+    number, by = request.get_confirmed_number(), request.actor.describe()
+    return promote(
+        context.target, context.settings, by, context.progress, number=number
+    ).summary()
 
 
 def describe_stop(context: ActionContext) -> Prospect:
     """Say what runs, and what the evidence says of it."""
     status = read_status(context.target, context.settings, now=time.time())
-    is_something = status.running is not None or status.candidate is not None
+    experiment = identify_experiment(status.candidate, status.running)
     runs = status.running.experiment_id if status.running else "nothing"
     return Prospect(
         f"End what is compared on live traffic of {context.target.name}?",
@@ -86,15 +92,27 @@ def describe_stop(context: ActionContext) -> Prospect:
         },
         "End it",
         asks_reason=True,
-        refusal="" if is_something else "Nothing runs.",
+        confirmed=experiment,
+        refusal="" if experiment else "Nothing runs.",
     )
 
 
 def stop_experiment(context: ActionContext) -> dict[str, Any]:
-    """End the canary or the holdback."""
+    """End the canary or the holdback that was confirmed."""
     request = context.request
-    by = request.actor.describe()
-    return stop(context.target, context.settings, by, request.reason, context.progress).summary()
+    return stop(
+        context.target,
+        context.settings,
+        request.actor.describe(),
+        request.reason,
+        context.progress,
+        experiment=request.confirmed,
+    ).summary()
+
+
+def _identify_canary(view: PlanView, canary: CanarySettings) -> str:
+    settings_digest = hashlib.sha256(canary.model_dump_json().encode()).hexdigest()
+    return f"{view.plan.inputs_digest}-{settings_digest[:16]}"
 
 
 def _refuse_canary(target: Target, view: PlanView) -> str:

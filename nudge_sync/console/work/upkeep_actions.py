@@ -21,13 +21,16 @@ def describe_hold(context: ActionContext) -> Prospect:
         },
         "Put on hold",
         asks_reason=True,
+        confirmed=str(hold.generation if hold else 0),
     )
 
 
 def hold_collection(context: ActionContext) -> dict[str, Any]:
-    """Put the collection on hold."""
+    """Put the collection on hold, unless it is on one by now that the page did not show."""
     request = context.request
-    placed = place_hold(context.target, HoldRequest(request.actor.describe(), request.reason))
+    replaced = request.get_confirmed_number()
+    hold_request = HoldRequest(request.actor.describe(), request.reason)
+    placed = place_hold(context.target, hold_request, replaced)
     return {"hold": placed.summary()}
 
 
@@ -38,13 +41,14 @@ def describe_release(context: ActionContext) -> Prospect:
         f"Let cycles write to {context.target.name} again?",
         {"on hold": hold.describe() if hold else "no"},
         "Release",
+        confirmed=str(hold.generation) if hold else "",
         refusal="" if hold else "The collection is not on hold.",
     )
 
 
 def release_collection(context: ActionContext) -> dict[str, Any]:
-    """End the hold."""
-    released = release_hold(context.target)
+    """End the hold that was confirmed."""
+    released = release_hold(context.target, context.request.get_confirmed_number())
     return {"released": released is not None, "hold": released.summary() if released else None}
 
 
@@ -79,11 +83,12 @@ def describe_unlock(context: ActionContext) -> Prospect:
         },
         "Take it away",
         is_grave=True,
+        confirmed=holder.token if holder else "",
         refusal="" if holder else "Nobody holds the lease.",
     )
 
 
 def unlock_collection(context: ActionContext) -> dict[str, Any]:
-    """Take the lease away from whoever holds it."""
-    holder = lease.break_lease(context.target)
+    """Take the lease away from the holder that was confirmed."""
+    holder = lease.break_lease(context.target, context.request.confirmed)
     return {"held_by": holder.describe() if holder else None}

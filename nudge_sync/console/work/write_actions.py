@@ -10,7 +10,7 @@ from nudge_sync.errors import InputError
 from nudge_sync.store.hold import HoldRequest, format_refusal, read_hold
 from nudge_sync.store.ledger import find_candidate, find_head, find_restorable_revisions
 from nudge_sync.store.target import Target
-from nudge_sync.writing.rollback import roll_back
+from nudge_sync.writing.rollback import find_last_revision, roll_back
 
 
 def describe_apply(context: ActionContext) -> Prospect:
@@ -76,7 +76,7 @@ def describe_rollback(context: ActionContext) -> Prospect:
         "Write back",
         is_grave=True,
         asks_reason=True,
-        confirmed=str(head) if goal is None else "",
+        confirmed=str(find_last_revision(entries)) if goal is None else "",
         refusal=refusal,
     )
 
@@ -84,12 +84,7 @@ def describe_rollback(context: ActionContext) -> Prospect:
 def write_back(context: ActionContext) -> dict[str, Any]:
     """Roll back to what was asked for, and put the collection on hold."""
     request, goal = context.request, _parse_goal(context.request.to)
-    head = find_head(context.target.open_ledger().entries())
-    if request.confirmed not in {"", str(head)}:
-        raise InputError(
-            f"the collection holds revision {head} by now, and no longer {request.confirmed}, "
-            "whose rollback was confirmed; look at it again"
-        )
+    last = request.get_confirmed_number() if goal is None else None
     hold = HoldRequest(request.actor.describe(), request.reason or "rolled back in the console")
     return roll_back(
         context.target,
@@ -97,6 +92,7 @@ def write_back(context: ActionContext) -> dict[str, Any]:
         to=goal or None,
         originals=goal == 0,
         hold=hold,
+        last=last,
         progress=context.progress,
     ).summary()
 

@@ -102,6 +102,11 @@ def find_proof(page: Response) -> str:
     return proof
 
 
+def find_confirmed(question: Response) -> str:
+    """Return what a page asks about, as its form says it; "" where it asks about nothing."""
+    return "".join(re.findall(r'name="confirmed" value="([^"]*)"', question.text))
+
+
 def post_form(client: TestClient, path: str, proof: str, **fields: str) -> Response:
     return client.post(path, data={PROOF_FIELD: proof, **fields})
 
@@ -131,9 +136,9 @@ def roll_back(site: ConsoleSite, client: TestClient, to: str = "") -> Response:
 def do_confirmed(site: ConsoleSite, client: TestClient, action: str, **fields: str) -> str:
     """Do what a page asked about, as a person does who says yes."""
     question = client.get(f"/c/docs/do/{action}")
-    found = re.findall(r'name="confirmed" value="(\w+)"', question.text)
-    confirmed = {"confirmed": found[0]} if found else {}
-    answer = post_form(client, f"/c/docs/do/{action}", find_proof(question), **confirmed, **fields)
+    confirmed = find_confirmed(question)
+    proof = find_proof(question)
+    answer = post_form(client, f"/c/docs/do/{action}", proof, confirmed=confirmed, **fields)
     assert answer.status_code == 303, answer.text
     site.wait_for_jobs()
     return client.get(answer.headers["location"]).text

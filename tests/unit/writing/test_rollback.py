@@ -7,7 +7,7 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.connector import Health
 from nudge_sync.errors import InputError
-from nudge_sync.store.hold import HoldRequest
+from nudge_sync.store.hold import HoldRequest, read_hold
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_pending_revisions
 from nudge_sync.store.target import open_target
@@ -15,7 +15,7 @@ from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase, When
 from nudge_sync.writing import pacing
 from nudge_sync.writing.resume import resume
-from nudge_sync.writing.rollback import roll_back
+from nudge_sync.writing.rollback import find_last_revision, roll_back
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
 from tests.support.unit_vectors import perturb_rows
@@ -79,6 +79,20 @@ def test_points_of_the_application_are_left_alone_and_named(
     assert (summary["drifted_ids"], summary["missing_ids"]) == ([4], [0])
     expected = tracked_collection.originals[1:]
     assert tracked_collection.read_vectors().tobytes() == expected.tobytes()
+
+
+def test_another_revision_than_the_one_agreed_on_is_not_taken_back(
+    tracked_collection: TrackedCollection, states: list[bytes]
+) -> None:
+    target = tracked_collection.target()
+    last = find_last_revision(target.open_ledger().entries())
+    assert roll_back(target, SETTINGS, last=last, hold=HoldRequest("anna")).head == 2
+    with pytest.raises(InputError, match=f"no longer {last}, whose rollback was confirmed"):
+        roll_back(tracked_collection.target(), SETTINGS, last=last, hold=HoldRequest("bob"))
+    assert tracked_collection.read_vectors().tobytes() == states[2]
+    hold = read_hold(tracked_collection.target())
+    assert hold is not None
+    assert hold.by == "anna"
 
 
 def test_without_any_revision_there_is_nothing_to_do(

@@ -31,12 +31,15 @@ def promote(
     require_terminal(yes)
 
     def work(job: Job) -> dict[str, Any] | RefusedResult:
+        number = None
         if not yes:
             current = read_status(job.target, job.settings, now=time.time())
+            # No revision has the number 0.
+            number = current.candidate.number if current.candidate is not None else 0
             confirm(_format_question(current), yes)
         with show_progress() as progress:
             report = promote_candidate(
-                job.target, job.settings, by or describe_operator(), progress
+                job.target, job.settings, by or describe_operator(), progress, number=number
             )
         if report.step == "lost":
             return RefusedResult(report.summary(), report.reason)
