@@ -99,6 +99,13 @@ class JobBoard:
         """Return the jobs whose key begins with `key`, newest first."""
         return [job for job in self._newest_first() if job.key[: len(key)] == key]
 
+    def forget(self, *key: str) -> None:
+        """Forget the finished jobs whose key begins with `key`."""
+        finished = [job for job in self.list_jobs(*key) if job.is_finished]
+        with self._lock:
+            for job in finished:
+                self._jobs.pop(job.job_id, None)
+
     def close(self) -> None:
         """End the work in hand after its batch, and forget what waits."""
         self._stop.set()

@@ -23,10 +23,9 @@ from nudge_sync.console.guards import (
     describe_form,
 )
 from nudge_sync.console.jobs import BackgroundJob
+from nudge_sync.console.kept_work import visit_work
 from nudge_sync.console.rendering import render_page
 
-FRESH_SECONDS = 60.0
-"""How long the evidence is shown before a visit reads the log again."""
 experiment_router = APIRouter()
 
 
@@ -35,19 +34,16 @@ def show_experiment(
     request: Request, name: CollectionName, console: ConsoleDependency, _visitor: VisitorDependency
 ) -> Response:
     """Show what is compared, and the evidence; a visit reads it where it is not fresh."""
-    job = console.jobs.find_latest("experiment", name)
-    if job is None or (job.is_finished and time.time() - job.finished_at > FRESH_SECONDS):
-        job = _start_reading(console, name)
-    finished = [each for each in console.jobs.list_jobs("experiment", name) if each.state == "done"]
+    kept = visit_work(console.jobs, ("experiment", name), lambda: _start_reading(console, name))
     return render_page(
         request,
         "experiment.html.j2",
         title="Experiment",
         collection=name,
         section="experiment",
-        job=job,
-        read_at=finished[0].finished_at if finished else 0.0,
-        evidence=finished[0].result if finished else None,
+        job=kept.job,
+        read_at=kept.answered_at,
+        evidence=kept.answer,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -21,6 +23,7 @@ from nudge_sync.console.guards import (
     describe_form,
 )
 from nudge_sync.console.jobs import BackgroundJob
+from nudge_sync.console.kept_work import visit_work
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.titles import find_titles
 from nudge_sync.console.work.feedback_view import FeedbackView, build_feedback_view
@@ -32,18 +35,23 @@ feedback_router = APIRouter()
 def show_feedback(
     request: Request, name: CollectionName, console: ConsoleDependency, _visitor: VisitorDependency
 ) -> Response:
-    """Show the feedback; the first visit starts to count it."""
-    job = console.jobs.find_latest("feedback", name) or _start_counting(console, name)
-    finished = [each for each in console.jobs.list_jobs("feedback", name) if each.state == "done"]
-    view: FeedbackView | None = finished[0].result if finished else None
+    """Show the feedback; a visit starts to count it where there is no count yet."""
+    kept = visit_work(
+        console.jobs,
+        ("feedback", name),
+        lambda: _start_counting(console, name),
+        # Counting a large log takes long; the page says how old its count is.
+        fresh_seconds=math.inf,
+    )
+    view: FeedbackView | None = kept.answer
     return render_page(
         request,
         "feedback.html.j2",
         title="Feedback",
         collection=name,
         section="feedback",
-        job=job,
-        counted_at=finished[0].finished_at if finished else 0.0,
+        job=kept.job,
+        counted_at=kept.answered_at,
         view=view,
         searches_chart=_draw_days(view, "searches"),
         events_chart=_draw_days(view, "events"),

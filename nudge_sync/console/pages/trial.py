@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from nudge_sync.base.progress import Progress
 from nudge_sync.connector import PointId
-from nudge_sync.console.context import CollectionName, Console, ConsoleDependency
-from nudge_sync.console.guards import VisitorDependency
-from nudge_sync.console.jobs import BackgroundJob
+from nudge_sync.console.context import (
+    CollectionName,
+    Console,
+    ConsoleDependency,
+    redirect_to_page,
+)
+from nudge_sync.console.guards import (
+    PROOF_FIELD,
+    ProvenForm,
+    VisitorDependency,
+    describe_form,
+)
+from nudge_sync.console.jobs import BackgroundJob, JobKey
+from nudge_sync.console.kept_work import KeptWork, visit_work
 from nudge_sync.console.rendering import render_page
 from nudge_sync.console.titles import find_titles
 from nudge_sync.console.work.trial import (
@@ -24,6 +36,7 @@ from nudge_sync.console.work.trial import (
 
 MAX_TRIED_LENGTH = 2000
 """Characters of a text that is tried."""
+TriedText: TypeAlias = Annotated[str, Query(max_length=MAX_TRIED_LENGTH)]
 trial_router = APIRouter()
 
 
@@ -35,14 +48,15 @@ def show_trial(
     _visitor: VisitorDependency,
     search: str = "",
     query: str = "",
-    text: Annotated[str, Query(max_length=MAX_TRIED_LENGTH)] = "",
+    text: TriedText = "",
 ) -> Response:
     """List logged searches whose text holds `search`, or show what `query` or `text` answers."""
     settings = console.opener.get_settings(name)
-    job = _find_job(console, name, query, text.strip()) if query or text.strip() else None
-    trial: SearchTrial | None = job.result if job is not None and job.state == "done" else None
+    is_asked = query or text.strip()
+    kept = _visit_trial(console, name, query, text.strip()) if is_asked else None
+    trial: SearchTrial | None = kept.answer if kept is not None else None
     searches = []
-    if job is None:
+    if kept is None:
         with console.opener.open_target(name) as target:
             searches = list_searches(target, settings, search.strip())
     return render_page(
@@ -55,21 +69,46 @@ def show_trial(
         can_embed=settings.feedback.embed is not None,
         searches=searches,
         max_searches=MAX_LISTED_SEARCHES,
-        job=job,
+        job=kept.job if kept is not None else None,
         trial=trial,
+        answered_at=kept.answered_at if kept is not None else 0.0,
+        is_current=kept is not None and kept.is_current,
         has_plan=console.plans.get(name) is not None,
         titles={} if trial is None else find_titles(console, name, _list_points(trial)),
     )
 
 
-def _find_job(console: Console, name: str, query_id: str, text: str) -> BackgroundJob:
+@trial_router.post("/c/{name}/try", openapi_extra=describe_form(PROOF_FIELD))
+def try_again(
+    name: CollectionName,
+    console: ConsoleDependency,
+    _form: ProvenForm,
+    query: str = "",
+    text: TriedText = "",
+) -> Response:
+    """Start to try the search again; nothing is written."""
+    _start_trying(console, name, query, text.strip())
+    asked = {"query": query} if query else {"text": text.strip()}
+    return redirect_to_page(name, f"try?{urlencode(asked)}")
+
+
+def _visit_trial(console: Console, name: str, query_id: str, text: str) -> KeptWork:
+    return visit_work(
+        console.jobs,
+        _build_key(console, name, query_id, text),
+        lambda: _start_trying(console, name, query_id, text),
+    )
+
+
+def _build_key(console: Console, name: str, query_id: str, text: str) -> JobKey:
+    view = console.plans.get(name)
+    # With another plan the work is another.
+    return ("trial", name, query_id, text, "" if view is None else view.plan.inputs_digest)
+
+
+def _start_trying(console: Console, name: str, query_id: str, text: str) -> BackgroundJob:
     view = console.plans.get(name)
     plan = None if view is None else view.plan
-    # With another plan the work is another.
-    key = ("trial", name, query_id, text, "" if plan is None else plan.inputs_digest)
-    job = console.jobs.find_latest(*key)
-    if job is not None:
-        return job
     settings = console.opener.get_settings(name)
 
     def work(progress: Progress) -> SearchTrial:
@@ -78,6 +117,7 @@ def _find_job(console: Console, name: str, query_id: str, text: str) -> Backgrou
                 return try_text(target, settings, text, plan, progress)
             return try_search(target, settings, query_id, plan, progress)
 
+    key = _build_key(console, name, query_id, text)
     return console.jobs.start(key, "Trying a search", work)
 
 

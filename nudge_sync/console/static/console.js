@@ -9,10 +9,7 @@ function follow(section) {
     const job = JSON.parse(event.data);
     if (job.state === "done" || job.state === "failed") {
       source.close();
-      // Without the part that starts the work again.
-      const address = new URL(window.location.href);
-      address.searchParams.delete("again");
-      window.location.replace(address.href);
+      window.location.reload();
       return;
     }
     if (job.total > 0) {

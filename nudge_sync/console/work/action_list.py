@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from nudge_sync.base.progress import Progress
 from nudge_sync.console.context import Console
 from nudge_sync.console.jobs import BackgroundJob
+from nudge_sync.console.kept_work import forget_answers
 from nudge_sync.console.work.action_request import ActionContext, ActionRequest, Prospect
 from nudge_sync.console.work.canary_actions import (
     describe_canary,
@@ -83,6 +84,8 @@ def begin_action(
         except Exception as error:
             _log(name, collection, request, f"failed: {type(error).__name__}")
             raise
+        finally:
+            forget_answers(console.jobs, collection)
         if action.drops_plan:
             plans.drop(collection)
         _log(name, collection, request, "done")
@@ -147,7 +150,9 @@ ACTIONS: Mapping[str, Action] = {
     "apply": Action("Apply the plan", describe_apply, apply_plan, drops_plan=True),
     "rollback": Action("Roll back", describe_rollback, write_back, drops_plan=True),
     "canary-start": Action("Start a canary", describe_canary, try_plan, drops_plan=True),
-    "canary-promote": Action("Promote the canary", describe_promotion, write_candidate),
+    "canary-promote": Action(
+        "Promote the canary", describe_promotion, write_candidate, drops_plan=True
+    ),
     "canary-stop": Action("End the experiment", describe_stop, stop_experiment),
     "hold": Action("Put on hold", describe_hold, hold_collection),
     "release": Action("Release", describe_release, release_collection),

@@ -43,7 +43,7 @@ def test_any_text_is_tried_where_embed_is_set(sample):
         client = site.browse(READ_TOKEN)
         assert "Or any text" in client.get("/c/docs/try").text
         page = read_page(site, client, "/c/docs/try?text=wings+of+<b>birds</b>")
-        assert "Embedded just now, not logged" in page
+        assert "Embedded for this, not logged" in page
         assert "wings of &lt;b&gt;birds" in page
         assert page.count('class="answer-text"') == 20
         assert client.get("/c/docs/try?text=" + "x" * 2001).status_code == 422
