@@ -76,7 +76,11 @@ def get_environment() -> jinja2.Environment:
         "ago": format_ago,
         "until": format_until,
     }
-    environment.globals |= {"name_point": name_point, "version": version("nudge-sync")}
+    environment.globals |= {
+        "name_point": name_point,
+        "subtract": subtract,
+        "version": version("nudge-sync"),
+    }
     return environment
 
 
@@ -84,6 +88,11 @@ def name_point(point: PointId, titles: Mapping[PointId, PointTitle]) -> str:
     """Return what a point is called: its title, or its id."""
     title = titles.get(point)
     return format_plain(title.text if title and title.text else point)
+
+
+def subtract(value: float | None, other: float | None) -> float | None:
+    """Return `value` - `other`; None where one of the two is not known."""
+    return None if value is None or other is None else value - other
 
 
 def format_plain(value: Any, length: int = MAX_SHOWN_LENGTH) -> str:

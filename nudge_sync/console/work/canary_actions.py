@@ -73,9 +73,7 @@ def write_candidate(context: ActionContext) -> dict[str, Any]:
     """Write the candidate that was confirmed."""
     request = context.request
     number, by = request.get_confirmed_number(), request.actor.describe()
-    return promote(
-        context.target, context.settings, by, context.progress, number=number
-    ).summary()
+    return promote(context.target, context.settings, by, context.progress, number=number).summary()
 
 
 def describe_stop(context: ActionContext) -> Prospect:

@@ -19,9 +19,11 @@ def describe_apply(context: ActionContext) -> Prospect:
     if view is None:
         return Prospect("Apply a plan?", {}, "Apply", refusal="Compute a plan first.")
     summary = view.plan.summary()
+    # A plan from a file may know a metric on one side alone.
     scores = {
         metric: f"{before:.4f} → {summary['after'][metric]:.4f}"
         for metric, before in summary["before"].items()
+        if metric in summary["after"]
     }
     passed = summary["gate"]["passed"]
     question = (
