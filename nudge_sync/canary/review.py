@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from nudge_sync.base.progress import Progress, ignore_progress
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.canary.status import (
     ExperimentStatus,
     choose_canary_settings,
@@ -316,5 +317,7 @@ def _hold_back(this: _Review) -> ReviewReport:
         if not is_settled or find_head(entries) != status.head:
             return ReviewReport(status)
         start_holdback(this.target, status.head, canary)
-    reason = f"{canary.holdback_share:.0%} of the {canary.unit}s get the originals"
+    reason = (
+        f"{format_exact_percent(canary.holdback_share)} of the {canary.unit}s get the originals"
+    )
     return ReviewReport(status, "held back", reason, revision=status.head)

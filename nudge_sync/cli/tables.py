@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.cli.output import (
     format_difference,
     format_value,
@@ -113,7 +114,7 @@ def _print_score_table(before: Mapping[str, float], after: Mapping[str, float]) 
 def _print_cold(cold: Mapping[str, Any], metric: str) -> None:
     """Print what answers with and without feedback gain over the originals."""
     title = (
-        f"\nanswers without feedback count {cold['share']:.0%} in the choice, "
+        f"\nanswers without feedback count {format_percent(cold['share'])} in the choice, "
         f"{_SHARE_SOURCES.get(cold['source'], cold['source'])}"
     )
     print_answer_gains(title, cold, metric)
@@ -137,8 +138,9 @@ def format_recall(recall: Mapping[str, Any]) -> str:
     """Return how much the index finds, and the warning where that is too little."""
     if recall["warning"]:
         return f"\nwarning: {recall['warning']}"
+    share = format_percent(recall["share"], 1)
     return (
-        f"\nthe index finds {recall['share']:.1%} of the unjudged points near a query: "
+        f"\nthe index finds {share} of the unjudged points near a query: "
         f"{recall['queries']} queries compared with {_REFERENCES[recall['reference']]}"
     )
 

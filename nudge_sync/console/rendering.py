@@ -13,6 +13,12 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
+from nudge_sync.base.text.percent import (
+    format_exact_percent,
+    format_number,
+    format_percent,
+    format_points,
+)
 from nudge_sync.connector import PointId
 from nudge_sync.console import charts
 from nudge_sync.console.context import get_console
@@ -71,6 +77,9 @@ def get_environment() -> jinja2.Environment:
         "plain": format_plain,
         "score": format_score,
         "change": format_change,
+        "signed": format_signed,
+        "share": format_share,
+        "set_share": format_set_share,
         "degrees": format_degrees,
         "moment": format_moment,
         "ago": format_ago,
@@ -115,9 +124,28 @@ def format_change(value: float | None) -> str:
     """Return a difference of a metric in points of 100, with its sign; a dash if not known."""
     if value is None:
         return UNKNOWN
-    text = f"{100 * value:+z.1f}"
+    text = format_points(value, 1)
     # A true minus sign is as wide as a plus.
     return "0.0" if text == "+0.0" else text.replace("-", "\N{MINUS SIGN}")
+
+
+def format_signed(value: float) -> str:
+    """Return a number with three decimals, or one digit where it is too small, with its sign."""
+    return format_number(value, 3, "+")
+
+
+def format_share(share: float, decimals: int = 0) -> str:
+    """Return a measured share of 0 to 1 in percent, as pages write it."""
+    return _add_space(format_percent(share, decimals))
+
+
+def format_set_share(share: float) -> str:
+    """Return a share that somebody has set in percent, as pages write it."""
+    return _add_space(format_exact_percent(share))
+
+
+def _add_space(percent: str) -> str:
+    return percent.replace("%", " %")
 
 
 def format_degrees(value: float | None) -> str:

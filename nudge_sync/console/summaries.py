@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nudge_sync.base.text.percent import format_number
+
 
 def flatten_summary(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested objects, under names such as "gate.interval".
@@ -27,4 +29,4 @@ def flatten_summary(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any
 def _format_leaf(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return format_number(value, 4) if isinstance(value, float) else str(value)

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.base.arrays import Float64
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
 from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS
@@ -89,8 +90,9 @@ def draw_gain_per_method(
             "per-method",
             _render_svg(figure, "per-method", f"Gain in {METRIC_LABELS[metric]} per method"),
             f"Mean gain in {METRIC_LABELS[metric]} over the vectors as they are, in points of 100, "
-            f"with {confidence:.0%} bootstrap intervals over queries. Each interval is of one "
-            "comparison alone; which differences are shown, the corrected p in the table says.",
+            f"with {format_exact_percent(confidence)} bootstrap intervals over queries. Each "
+            "interval is of one comparison alone; which differences are shown, the corrected p in "
+            "the table says.",
         )
 
 
@@ -149,8 +151,8 @@ def draw_gain_by_angle(
             _render_svg(figure, "angle", f"Gain in {METRIC_LABELS[metric]} against the angle"),
             f"Mean gain in {METRIC_LABELS[metric]} on the test queries when documents may turn "
             f"this far and no validation query chooses, from {MAX_CURVE_SEEDS} seeds at most, with "
-            f"{confidence:.0%} bands. Ticks on the axis mark the angles that the validation "
-            "queries of each seed chose.",
+            f"{format_exact_percent(confidence)} bands. Ticks on the axis mark the angles that the "
+            "validation queries of each seed chose.",
         )
 
 
@@ -190,9 +192,9 @@ def draw_gain_by_judgements(
                 figure, "evidence", f"Gain in {METRIC_LABELS[metric]} by number of judgements"
             ),
             f"Mean gain in {METRIC_LABELS[metric]} on test queries by how much feedback their "
-            f"answers had in training, with {confidence:.0%} intervals. The further left, the less "
-            f"often the answers were judged. Groups of fewer than {MIN_BIN_QUERIES} queries are "
-            "not shown.",
+            f"answers had in training, with {format_exact_percent(confidence)} intervals. The "
+            "further left, the less often the answers were judged. Groups of fewer than "
+            f"{MIN_BIN_QUERIES} queries are not shown.",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nudge_sync.base.text.percent import format_exact_percent, format_points
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
 from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS
 from nudge_sync.evaluate.study import Study
@@ -156,7 +157,7 @@ def _format_extent(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _format_level(result: dict[str, Any]) -> str:
-    return f"{result['confidence']:.0%} interval"
+    return f"{format_exact_percent(result['confidence'])} interval"
 
 
 def _build_row(entry: dict[str, Any], metric: str, others: Sequence[str]) -> list[str]:
@@ -176,7 +177,7 @@ def _build_row(entry: dict[str, Any], metric: str, others: Sequence[str]) -> lis
 
 
 def _format_points(value: float) -> str:
-    return f"{100 * value:+z.2f}"
+    return format_points(value, 2)
 
 
 def format_p_value(p: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.arrays import Float64
+from nudge_sync.base.text.percent import format_exact_percent, format_points
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import methods, protocol
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
@@ -78,6 +79,10 @@ def render_report(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {
+        "points": format_points,
+        "exact_percent": lambda share: format_exact_percent(share).replace("%", " %"),
+    }
     context = _build_context(study, lines, bins, curves)
     return environment.from_string(source).render({**context, "look": shared_style})
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
 from nudge_sync.base.arrays import Int64
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.split import (
     MAX_PART_SIZE,
@@ -181,7 +182,7 @@ def split_by_label_noise(task: EvaluationTask, seed: int) -> list[QuerySplit]:
             for row in np.concatenate([split.train, split.validation]).tolist()
         }
         noisy = _move_judgements(task, moved)
-        name = f"{share:.0%} wrong"
+        name = f"{format_exact_percent(share)} wrong"
         splits.append(_learn_from(noisy, replace(split, tests={name: test}, condition=name)))
     return splits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.feedback.judgements import Judgements
 
 
@@ -26,8 +27,9 @@ class Coverage:
         return {"judged": self.judged_points, "points": self.points, "coverage": self.share}
 
     def __str__(self) -> str:
+        share = format_percent(self.share, 1)
         return (
-            f"{self.judged_points} of {self.points} points ({self.share:.1%}) have evidence; "
+            f"{self.judged_points} of {self.points} points ({share}) have evidence; "
             "the others are left as they are"
         )
 

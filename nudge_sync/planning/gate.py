@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from nudge_sync.base.arrays import Float64, Int64
+from nudge_sync.base.text.percent import (
+    format_exact_percent,
+    format_number,
+    format_percent,
+    format_points,
+)
 from nudge_sync.config import GateSettings
 from nudge_sync.planning.fifths import FIFTH_COUNT
 from nudge_sync.planning.held_out import HELD_OUT_SHARE
@@ -218,13 +224,14 @@ def _mean(values: Float64) -> float:
 
 
 def _format_points(value: float) -> str:
-    return f"{100 * value:+z.2f}"
+    return format_points(value, 2)
 
 
 def _describe_gain(evidence: _Evidence, settings: GateSettings) -> str:
     low, high = evidence.interval
     return (
-        f"{_format_points(_mean(evidence.gains))} points on average ({settings.confidence:.0%} "
+        f"{_format_points(_mean(evidence.gains))} points on average "
+        f"({format_exact_percent(settings.confidence)} "
         f"interval {_format_points(low)} to {_format_points(high)})"
     )
 
@@ -265,7 +272,7 @@ def _check_bystander_loss(evidence: _Evidence, settings: GateSettings) -> str:
     return (
         f"{len(evidence.bystander_gains)} held-out queries that share no answer with the "
         f"rest would change by {_format_points(change)} points; gate.max_loss is "
-        f"{100 * settings.max_loss:.2f}"
+        f"{format_number(100 * settings.max_loss, 2)}"
     )
 
 
@@ -275,8 +282,8 @@ def _check_cold_loss(report: ColdReport | None, settings: GateSettings) -> str:
         return ""
     return (
         f"{_describe_cold_change(report.cold, settings)}; gate.max_cold_loss is "
-        f"{100 * settings.max_cold_loss:.2f}: points that move push points without feedback out "
-        'of the results; solver.method = "auto" looks for a way that does not'
+        f"{format_number(100 * settings.max_cold_loss, 2)}: points that move push points "
+        'without feedback out of the results; solver.method = "auto" looks for a way that does not'
     )
 
 
@@ -287,7 +294,7 @@ def _describe_cold_change(cold: GainEstimate, settings: GateSettings) -> str:
     return (
         f"answers without feedback change by {_format_points(cold.mean)} points on average "
         f"({cold.queries} held-out queries whose answers had theirs hidden, "
-        f"{settings.confidence:.0%} interval {_format_points(cold.low)} to "
+        f"{format_exact_percent(settings.confidence)} interval {_format_points(cold.low)} to "
         f"{_format_points(cold.high)})"
     )
 
@@ -297,8 +304,8 @@ def _check_moved_share(moved_count: int, point_count: int, settings: GateSetting
     if share <= settings.max_moved_share:
         return ""
     return (
-        f"{moved_count} rows are {share:.1%} of the collection; gate.max_moved_share is "
-        f"{settings.max_moved_share:.1%}"
+        f"{moved_count} rows are {format_percent(share, 1, settings.max_moved_share)} of the "
+        f"collection; gate.max_moved_share is {format_exact_percent(settings.max_moved_share)}"
     )
 
 

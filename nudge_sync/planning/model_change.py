@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nudge_sync.base.arrays import Float64
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector import PointId
 from nudge_sync.feedback.fetch.model_check import MIN_SHARE
@@ -133,10 +134,10 @@ class ModelReport:
             return ""
         return (
             f"logged queries rank the {self.retrieval.points} points that answer them above "
-            f"{self.retrieval.mean:.0%} of the others, which is chance: queries and documents are "
-            "of two embedding models, or the feedback names other documents. Embed the queries "
-            "again (`nudge-sync feedback import --embed`), or set gate.max_drifted_share to 1 to "
-            "go on"
+            f"{format_percent(self.retrieval.mean)} of the others, which is chance: queries and "
+            "documents are of two embedding models, or the feedback names other documents. Embed "
+            "the queries again (`nudge-sync feedback import --embed`), or set "
+            "gate.max_drifted_share to 1 to go on"
         )
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nudge_sync.base.arrays import Float32
+from nudge_sync.base.text.percent import format_exact_percent, format_percent
 from nudge_sync.config import CollectionSettings
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.metrics import METRIC_NAMES
@@ -38,8 +39,8 @@ from nudge_sync.store.provenance import ClassifiedPoints, Ownership
 from nudge_sync.store.target import Target
 
 _RECALL_WARNING = (
-    "the index finds {share:.0%} of the unjudged points near a query, and "
-    "solver.min_index_recall is {least:.0%}: the plan does not know the rivals that it "
+    "the index finds {share} of the unjudged points near a query, and "
+    "solver.min_index_recall is {least}: the plan does not know the rivals that it "
     "misses, and its scores come out too high. Let searches visit more of the index (hnsw_ef in "
     "[database] for Qdrant, ef or search_params for Milvus), build it anew with a larger "
     "ef_construct or m, or set solver.exact = true"
@@ -190,7 +191,11 @@ def describe_recall(recall: IndexRecall | None, min_share: float) -> RecallFigur
     if recall is None:
         return None
     share = round(recall.share, 6)
-    warning = "" if share >= min_share else _RECALL_WARNING.format(share=share, least=min_share)
+    warning = ""
+    if share < min_share:
+        warning = _RECALL_WARNING.format(
+            share=format_percent(share, limit=min_share), least=format_exact_percent(min_share)
+        )
     return RecallFigures(share, recall.queries, recall.reference, warning)
 
 

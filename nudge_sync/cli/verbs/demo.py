@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.cli import options
 from nudge_sync.cli.output import format_difference, print_result, print_table, show_progress
 
@@ -95,8 +96,8 @@ def _print_canary(demo_result: DemoResult) -> None:
     )
     if reviews and reviews[-1].step == "promoted":
         typer.echo(
-            f"written; {HOLDBACK_SHARE:.0%} of the visitors go on seeing the originals, so that "
-            "harm would show\n"
+            f"written; {format_exact_percent(HOLDBACK_SHARE)} of the visitors go on seeing the "
+            "originals, so that harm would show\n"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.cli import options
 from nudge_sync.cli.output import print_line, print_result, print_table, show_progress
 
@@ -74,14 +75,20 @@ def _print_explanation(result: dict[str, Any], limit: int) -> None:
 
 def _print_pulls(queries: Sequence[dict[str, Any]], limit: int) -> None:
     rows = [
-        [query["query_id"], query["text"], f"{query['share']:.1%}", query["before"], query["after"]]
+        [
+            query["query_id"],
+            query["text"],
+            format_percent(query["share"], 1),
+            query["before"],
+            query["after"],
+        ]
         for query in queries
     ]
     _print_rows("Pulled by", ["query", "text", "share", "score before", "after"], rows, limit)
 
 
 def _print_asking(points: Sequence[dict[str, Any]], limit: int) -> None:
-    rows = [[asking["point"], f"{asking['share']:.1%}"] for asking in points]
+    rows = [[asking["point"], format_percent(asking["share"], 1)] for asking in points]
     title = "Asked for by points that answer queries together with it"
     _print_rows(title, ["point", "share"], rows, limit)
 

@@ -6,6 +6,7 @@ import hashlib
 import time
 from typing import Any
 
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.canary.review import promote, stop
 from nudge_sync.canary.start import start
 from nudge_sync.canary.status import ExperimentStatus, identify_experiment, read_status
@@ -24,12 +25,13 @@ def describe_canary(context: ActionContext) -> Prospect:
     if view is None:
         return Prospect("Try a plan?", {}, "Try", refusal="Compute a plan first.")
     canary, moved = context.settings.canary or CanarySettings(), len(view.plan.rows)
+    share = format_exact_percent(canary.share)
     lists = "lists made of both" if canary.mode == "interleave" else "the plan's lists"
     return Prospect(
         f"Show {moved:,} new vectors of {target.name} to some sessions?",
         {
             "written to the collection": "nothing, until it is promoted",
-            "who sees it": f"{canary.share:.0%} of the {canary.unit}s, {lists}",
+            "who sees it": f"{share} of the {canary.unit}s, {lists}",
             "for how long": f"{canary.max_days:g} days at most",
             "once proven": "written" if canary.on_success == "apply" else "waits for a person",
             "meanwhile": "nothing else is written to the collection",

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.text.percent import format_exact_percent, format_percent
 from nudge_sync.connector import Collection, PointId
 from nudge_sync.errors import ModelMismatch
 from nudge_sync.feedback.schema.point_ids import PointIdResolver
@@ -181,12 +182,14 @@ class ModelChecker:
                 f"{check.nearness:.2f} as near to its points as points are to each other, where "
                 f"{MIN_NEARNESS} is the least to expect and 0 is chance. {remedy}"
             )
-        if check.is_match is False:
+        if check.share is not None and not check.is_match:
+            share = format_percent(check.share, limit=MIN_SHARE)
             raise ModelMismatch(
                 f'the searches of source "{self.source_name}" are of another embedding model than '
                 f"the collection: of {check.pairs} queries, the point that each showed or that was "
-                f"acted on is nearer than another's in {check.share:.0%} of comparisons, where "
-                f"{MIN_SHARE:.0%} is the least to expect and 50% is chance. {remedy}"
+                f"acted on is nearer than another's in {share} of comparisons, where "
+                f"{format_exact_percent(MIN_SHARE)} is the least to expect and 50% is chance. "
+                f"{remedy}"
             )
 
     def _collect_vectors(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nudge_sync.base.arrays import Float64
 from nudge_sync.base.executor import LOCAL, Executor
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.solve.co_relevance import has_co_relevant_points
 from nudge_sync.solve.line_search.step_function import StepFunction
 from nudge_sync.solve.nudge_c import NudgeCSettings, estimate_sharpness
@@ -337,7 +338,7 @@ def _describe_metric(task: SolverTask) -> str:
     """Name the mean that the choice maximises."""
     if task.cold_share is None:
         return f"held-out {task.metric}"
-    return f"held-out {task.metric} ({task.cold_share:.0%} of it on cold answers)"
+    return f"held-out {task.metric} ({format_percent(task.cold_share)} of it on cold answers)"
 
 
 def _list_means(tried: list[MethodCandidate], name: str) -> str:

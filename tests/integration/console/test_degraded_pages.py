@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nudge_sync.base.progress import ignore_progress
 from nudge_sync.canary.status import ExperimentStatus
+from nudge_sync.console.rendering import UNKNOWN
+from nudge_sync.console.work.feedback_view import FeedbackView
 from nudge_sync.console.work.trial import ListedSearch, SearchTrial
 from nudge_sync.evaluate.inspection.rank_states import StateRankings
 from nudge_sync.experiment.evidence.credit import SessionCredits
 from nudge_sync.experiment.evidence.decision import Decision, weigh_evidence
+from nudge_sync.feedback.log.collection_log import load_collection_log
+from nudge_sync.feedback.stats import summarise_log
 from nudge_sync.planning.plan import ColdFigures, GainFigures, RecallFigures
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.running import RunningExperiment
@@ -20,7 +25,7 @@ from tests.support.console.console_site import (
     apply_plan,
     open_console,
 )
-from tests.support.sample_collection import open_sample_collection
+from tests.support.sample_collection import SETTINGS, open_sample_collection
 
 PAGES = (
     *("/", "/c/docs/plan", "/c/docs/plan/searches?side=won", "/c/docs/plan/searches?side=lost"),
@@ -136,7 +141,7 @@ def test_an_experiment_whose_log_cannot_be_read(memory_site, verdict, kind):
     page = show(memory_site, client, ("experiment", "docs"), "/c/docs/experiment", status)
     assert "cannot be read" in page
     # Not 0: nobody knows.
-    assert "<dt>Sessions</dt><dd>–</dd>" in page
+    assert f"<dt>Sessions</dt><dd>{UNKNOWN}</dd>" in page
     assert "Treatment against control" not in page
 
 
@@ -160,3 +165,17 @@ def test_a_search_that_finds_nothing(memory_site):
         key = ("trial", "docs", "q", "", "")
         page = show(memory_site, client, key, "/c/docs/try?query=q", trial)
         assert page.count("Nothing was found.") == (2 if planned is None else 3)
+
+
+def test_no_share_reads_as_none_or_all_that_is_not(memory_site):
+    client = memory_site.browse(ACTION_TOKEN)
+    running = replace(EXPERIMENT, share=0.004)
+    status = describe_status(Decision("continue", "not sure", None), running)
+    page = show(memory_site, client, ("experiment", "docs"), "/c/docs/experiment", status)
+    assert "<dt>Share</dt><dd>0.4 %</dd>" in page
+    with memory_site.console.opener.open_target("docs") as target:
+        log = load_collection_log(target, SETTINGS, ignore_progress)
+    stats = summarise_log(log, SETTINGS.feedback, 10_000_000).summary()
+    view = FeedbackView(stats, [], [])
+    page = show(memory_site, client, ("feedback", "docs"), "/c/docs/feedback", view)
+    assert "<dt>Points with evidence</dt><dd>0.0004 %</dd>" in page

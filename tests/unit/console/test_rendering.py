@@ -38,7 +38,10 @@ def test_a_long_text_is_cut():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.213, "+21.3"), (-0.005, f"{MINUS}0.5"), (0.0001, "0.0"), (-0.0001, "0.0"), (None, UNKNOWN)],
+    [
+        *((0.213, "+21.3"), (-0.005, f"{MINUS}0.5"), (0.0, "0.0"), (None, UNKNOWN)),
+        *((0.0003, "+0.03"), (-0.0001, f"{MINUS}0.01"), (1e-17, "0.0"), (-1e-17, "0.0")),
+    ],
 )
 def test_changes_have_their_sign(value, text):
     assert format_change(value) == text

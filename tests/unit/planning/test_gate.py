@@ -70,6 +70,32 @@ def test_everything_else_is_refused_with_its_reason(gate: Gate, reason: str) -> 
     assert any(reason in said for said in gate.reasons)
 
 
+@pytest.mark.parametrize(("confidence", "text"), [(0.999, "99.9%"), (0.975, "97.5%"), (0.9, "90%")])
+def test_an_interval_is_named_by_the_confidence_that_was_set(confidence: float, text: str) -> None:
+    settings = GateSettings(min_queries=50, confidence=confidence)
+    gate = check_gate(
+        make_scores(0.1),
+        settings,
+        method="nudge-n",
+        moved_count=1,
+        point_count=100,
+        cold_report=ColdReport(0.5, *[GainEstimate(-0.00002, -0.00003, -0.00001, 150)] * 2),
+    )
+    assert gate.passed
+    assert gate.reasons[0].count(f"{text} interval") == 2
+    assert "change by -0.002 points" in gate.reasons[0]
+
+
+def test_a_share_beyond_its_limit_reads_as_beyond_it() -> None:
+    settings = GateSettings(min_queries=50, max_moved_share=0.0004)
+    for count, text in ((4500, "0.045%"), (4004, "0.04004%")):
+        gate = check_gate(
+            make_scores(0.1), settings, method="nudge-n", moved_count=count, point_count=10_000_000
+        )
+        said = f"{count} rows are {text} of the collection; gate.max_moved_share is 0.04%"
+        assert gate.reasons == [said]
+
+
 def test_some_points_that_drifted_are_no_objection() -> None:
     assert judge_scores(make_scores(0.1), drift=Drift(50, 25)).passed
     assert judge_scores(make_scores(0.1), drift=Drift(19, 19)).passed

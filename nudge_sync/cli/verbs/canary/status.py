@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.cli import options
 from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table
 
@@ -49,7 +50,8 @@ def _print_status(summary: dict[str, Any]) -> None:
         print_line(f"{summary['collection']}: no experiment runs")
     else:
         shown = {**experiment, "verdict": summary["verdict"], "reason": summary["reason"]}
-        shown |= {"share": f"{experiment['share']:.0%} of the {experiment['unit']}s"}
+        share = format_exact_percent(experiment["share"])
+        shown |= {"share": f"{share} of the {experiment['unit']}s"}
         shown |= {name: summary[name] for name in ("sessions", "left_out") if summary.get(name)}
         shown.pop("unit")
         print_pairs(str(summary["collection"]), shown)

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from nudge_sync.base.text.percent import format_percent
 from nudge_sync.cli import options
 from nudge_sync.cli.output import print_line, print_pairs, print_result, print_table, show_progress
 
@@ -70,4 +71,4 @@ def _print_agreement(agreement: dict[str, Any]) -> None:
 
 
 def _format_share(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
+    return "" if share is None else format_percent(share)
