@@ -142,7 +142,7 @@ def show_points(
     table = cut_page(
         view.moved,
         TableRequest(sort, bool(down), search, page),
-        sort_keys={"point": lambda row: str(row.point), "angle": lambda row: row.angle},
+        sort_keys={"point": lambda row: rank_id(row.point), "angle": lambda row: row.angle},
         get_text=lambda row: str(row.point),
     )
     return render_page(
@@ -155,6 +155,12 @@ def show_points(
         table=table,
         titles=find_titles(console, name, [row.point for row in table.rows]),
     )
+
+
+def rank_id(point: PointId) -> tuple[bool, int, str]:
+    """Return what ids are sorted by for people: integers by their value, before texts."""
+    is_text = isinstance(point, str)
+    return is_text, 0 if is_text else int(point), str(point)
 
 
 def _get_view(console: Console, name: str) -> PlanView:

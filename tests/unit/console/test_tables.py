@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nudge_sync.console.pages.plan import rank_id
 from nudge_sync.console.tables import PAGE_ROWS, TableRequest, cut_page
 
 ROWS = [(row, (row * 7919) % 100_003) for row in range(100_000)]
@@ -54,3 +55,9 @@ def test_addresses_keep_what_was_asked_for():
     assert request.to_query("/t") == "/t?sort=value&down=1&search=a%26%22b&page=2"
     assert request.to_query("/t", page="") == "/t?sort=value&down=1&search=a%26%22b"
     assert TableRequest().to_query("/t") == "/t"
+
+
+def test_ids_are_sorted_as_people_count():
+    points = ["b", 20, 3, "10", 100, 1, -2, "a"]
+    table = cut_page(points, TableRequest("point"), sort_keys={"point": rank_id}, get_text=str)
+    assert table.rows == [-2, 1, 3, 20, 100, "10", "a", "b"]
