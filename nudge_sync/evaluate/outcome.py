@@ -45,7 +45,7 @@ def study_to_dict(
         "confidence": settings.confidence,
         "resamples": settings.resamples,
         "comparisons": count_comparisons(lines),
-        "results": [_line_to_dict(line) for line in lines],
+        "results": [_line_to_dict(study, line) for line in lines],
         "gain_by_judgements": [
             {"judgements": bin_.label, "queries": bin_.queries, "gain": _bin_to_dict(bin_)}
             for bin_ in bins
@@ -54,7 +54,8 @@ def study_to_dict(
     }
 
 
-def _line_to_dict(line: SummaryLine) -> dict[str, Any]:
+def _line_to_dict(study: Study, line: SummaryLine) -> dict[str, Any]:
+    trials = study.select_trials(line.protocol, line.method, line.part)
     return {
         "protocol": line.protocol,
         "part": line.part,
@@ -67,7 +68,9 @@ def _line_to_dict(line: SummaryLine) -> dict[str, Any]:
         "better": line.better,
         "worse": line.worse,
         "seconds": round(line.seconds, 3),
-        "parameters": [dict(chosen) for chosen in line.parameters],
+        # A seed whose split lacks this part has no entry.
+        "seeds": [trial.seed for trial in trials],
+        "parameters": [dict(trial.parameters) for trial in trials],
     }
 
 

@@ -16,7 +16,7 @@ from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import methods, protocol
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
-from nudge_sync.evaluate.study import Study
+from nudge_sync.evaluate.study import Study, Trial
 from nudge_sync.evaluate.summary import SummaryLine, count_comparisons
 from nudge_sync.metrics import METRIC_NAMES
 
@@ -101,6 +101,7 @@ def _build_context(
         "method_sentences": methods.METHOD_DESCRIPTIONS,
         "protocol_sentences": protocol.PROTOCOL_DESCRIPTIONS,
         "parts": _group_lines(lines),
+        "choices": _list_choices(study),
         "headline": pick_headline(study, lines),
         "pictures": _draw_pictures(study, lines, bins, curves),
         "comparisons": count_comparisons(lines),
@@ -123,6 +124,27 @@ def _group_lines(lines: list[SummaryLine]) -> list[tuple[str, str, list[SummaryL
         (name, part, [line for line in lines if (line.protocol, line.part) == (name, part)])
         for name, part in keys
     ]
+
+
+def _list_choices(study: Study) -> list[Trial]:
+    """Return what each seed chose, by protocol, condition and method, each in its order."""
+    orders = [
+        {value: place for place, value in enumerate(values)}
+        for values in (
+            study.settings.protocols,
+            dict.fromkeys(trial.condition for trial in study.trials),
+            study.settings.methods,
+        )
+    ]
+    return sorted(
+        study.trials,
+        key=lambda trial: [
+            order[value]
+            for order, value in zip(
+                orders, (trial.protocol, trial.condition, trial.method), strict=True
+            )
+        ],
+    )
 
 
 def _draw_pictures(

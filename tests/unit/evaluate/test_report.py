@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate import evidence, outcome, report
+from nudge_sync.evaluate.study import run_study
+from nudge_sync.evaluate.summary import summarise_study
+from nudge_sync.evaluate.task import EvaluationTask, scale_to_unit
+from tests.support.evaluation_study import STUDY_SETTINGS
 
 
 class Page(HTMLParser):
@@ -81,3 +88,42 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_computed(
     pytest.importorskip("matplotlib")
     with pytest.raises(InputError, match="no folder"):
         report.require_writable(tmp_path / "nowhere" / "report.html")
+
+
+def test_what_a_seed_chose_stands_beside_its_own_number():
+    # Too few queries for every condition to have a split by every seed.
+    rng = np.random.default_rng(0)
+    documents, queries = (scale_to_unit(rng.normal(size=(size, 16))) for size in (80, 60))
+    judgements = [{int(rng.integers(80)): 1.0} for _ in queries]
+    names = [str(row) for row in range(80)]
+    task = EvaluationTask("few", documents, queries, judgements, names, names[:60])
+    settings = replace(
+        STUDY_SETTINGS, protocols=("leave-cluster-out",), seeds=(3, 1, 4, 0, 5), resamples=100
+    )
+    study = run_study(task, settings)
+    lines = summarise_study(study)
+    seeds_by_condition = {
+        (trial.condition, trial.method): [
+            other.seed
+            for other in study.trials
+            if (other.condition, other.method) == (trial.condition, trial.method)
+        ]
+        for trial in study.trials
+    }
+    assert any(seeds != list(settings.seeds) for seeds in seeds_by_condition.values())
+
+    page = report.render_report(study, lines, [], [])
+    rows = re.findall(
+        r'<tr><th scope="row">leave-cluster-out: ([^<]*)</th><td class="text">([^<]*)</td>'
+        r'<td>([0-9]+)</td><td class="text"><code>(.*?)</code>',
+        page,
+    )
+    shown = [(*row[:2], int(row[2]), json.loads(unescape(row[3]))) for row in rows]
+    chosen = [
+        (trial.condition, trial.method, trial.seed, trial.parameters) for trial in study.trials
+    ]
+    assert sorted(shown, key=lambda row: row[:3]) == sorted(chosen, key=lambda row: row[:3])
+    for entry in outcome.study_to_dict(study, lines, [], [])["results"]:
+        trials = study.select_trials(entry["protocol"], entry["method"], entry["part"])
+        assert entry["seeds"] == [trial.seed for trial in trials]
+        assert entry["parameters"] == [trial.parameters for trial in trials]
