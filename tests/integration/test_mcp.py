@@ -98,10 +98,12 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
         assert await call(client, "log") == []
         applied = await call(client, "apply", collection="docs", confirm="docs")
         assert applied["written"] == JUDGED_POINTS
-        undone = await call(
-            client, "rollback", collection="docs", confirm="docs", reason="--yes; worse"
-        )
+        undo = {"collection": "docs", "confirm": "docs", "reason": "--yes; worse"}
+        assert "InputError" in await fail(client, "rollback", revision=7, **undo)
+        undone = await call(client, "rollback", revision=1, **undo)
         assert undone["restored"] == JUDGED_POINTS
+        again = await fail(client, "rollback", revision=1, **undo)
+        assert "the collection holds the originals by now" in again
         held = await call(client, "hold", collection="docs", confirm="docs", reason="look first")
         assert held["hold"]["by"] == "mcp"
         assert "OnHold" in await fail(client, "apply", collection="docs", confirm="docs")
@@ -116,8 +118,9 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
 def test_a_write_names_its_collection(workspace: Workspace, variables):
     async def story(client: Client) -> None:
         for tool in WRITING:
-            reason = {} if tool == "apply" else {"reason": "whatever"}
-            said = await fail(client, tool, collection="", confirm="", **reason)
+            more = {} if tool == "apply" else {"reason": "whatever"}
+            more |= {"revision": 1} if tool == "rollback" else {}
+            said = await fail(client, tool, collection="", confirm="", **more)
             assert "nothing was written: collection has to be" in said, tool
 
     def read_state() -> tuple[bytes, list[dict[str, Any]], Any]:

@@ -22,6 +22,14 @@ ToOption = Annotated[
         "the last.",
     ),
 ]
+LastOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="NUDGE_SYNC_ROLLBACK_LAST",
+        help="The revision to undo: refused where another one is the last by now, so that the "
+        "same command twice does not go back twice.",
+    ),
+]
 OriginalsOption = Annotated[
     bool,
     typer.Option(
@@ -45,6 +53,7 @@ def rollback(
     collection: options.CollectionOption = None,
     all_collections: options.AllOption = False,
     to: ToOption = None,
+    last: LastOption = None,
     originals: OriginalsOption = False,
     drifted: DriftedOption = False,
     reason: options.ReasonOption = "",
@@ -67,11 +76,12 @@ def rollback(
     request = HoldRequest(by or describe_operator(), reason or f"rolled back to {restored_state}")
 
     def work(job: Job) -> dict[str, Any]:
-        last = None
+        confirmed = last
         question = f"Write the vectors of {job.target.name!r} back to {restored_state}?"
         if to is None and not originals and not yes:
-            last = find_last_revision(job.target.open_ledger().entries())
-            question = f"The last revision is {last or 'none'}. {question}"
+            current = find_last_revision(job.target.open_ledger().entries())
+            confirmed = current if last is None else last
+            question = f"The last revision is {current or 'none'}. {question}"
         confirm(question, yes)
         with show_progress() as progress:
             return roll_back(
@@ -81,7 +91,7 @@ def rollback(
                 originals=originals,
                 overwrite_drifted=drifted,
                 hold=request,
-                last=last,
+                last=confirmed,
                 progress=progress,
             ).summary()
 
