@@ -37,7 +37,7 @@ from nudge_sync.writing.canary import (
     start_holdback,
 )
 from nudge_sync.writing.experiments import end_canary, end_experiments
-from nudge_sync.writing.rollback import roll_back
+from nudge_sync.writing.rollback import go_back
 from nudge_sync.writing.two_phase import Writer, open_writer
 from nudge_sync.writing.write_plan import WrittenRevision
 
@@ -287,10 +287,12 @@ def _review_running(this: _Review, running: RunningExperiment) -> ReviewReport:
     if decision is None or decision.verdict != "harm":
         return ReviewReport(status)
     reason = f"holdback: {decision.reason}"
-    hold = HoldRequest("nudge-sync serve", reason)
-    report = roll_back(
-        this.target, this.settings, originals=True, hold=hold, progress=this.progress
-    )
+    with this.open_writer() as writer:
+        # Reading a log takes its time: what it tells of may be gone by now.
+        is_live = find_head(writer.ledger.entries()) == running.revision
+        if not is_live or read_running_experiment(this.target) != running:
+            return ReviewReport(status)
+        report = go_back(writer, 0, hold=HoldRequest("nudge-sync serve", reason))
     return ReviewReport(
         status, "rolled back", reason, revision=report.revision, written=report.restored
     )

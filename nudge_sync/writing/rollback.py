@@ -119,11 +119,27 @@ def roll_back(
         if last is not None:
             _refuse_other_last(entries, last)
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
-        placed_hold = place_hold(target, hold) if hold else None
-        erasure_pending = _request_erasure(target, entries, goal)
-        end_experiments(writer, "the collection was rolled back")
-        report = _restore_revision(writer, goal, overwrite_drifted=originals and overwrite_drifted)
-        return replace(report, hold=placed_hold, erasure_pending=erasure_pending)
+        overwrite_drifted = originals and overwrite_drifted
+        return go_back(writer, goal, hold=hold, overwrite_drifted=overwrite_drifted)
+
+
+def go_back(
+    writer: Writer,
+    goal: int,
+    *,
+    hold: HoldRequest | None = None,
+    overwrite_drifted: bool = False,
+) -> RollbackReport:
+    """Go back to revision `goal`, 0 for the originals, for a caller that holds the lease.
+
+    hold, overwrite_drifted: as in `roll_back`.
+    """
+    target = writer.target
+    placed_hold = place_hold(target, hold) if hold else None
+    erasure_pending = _request_erasure(target, writer.ledger.entries(), goal)
+    end_experiments(writer, "the collection was rolled back")
+    report = _restore_revision(writer, goal, overwrite_drifted=overwrite_drifted)
+    return replace(report, hold=placed_hold, erasure_pending=erasure_pending)
 
 
 def undo_revision(writer: Writer, entry: Revision) -> RollbackReport:
