@@ -179,8 +179,7 @@ def stop(
         if entry is not None:
             why = reason or "stopped by hand"
             ending = _build_ending("stopped", why, status.decision, now, by)
-            end_canary(writer, entry, ending)
-            return ReviewReport(status, "ended", why, ending.verdict, entry.number)
+            return _end(writer, status, entry, ending)
         end_experiments(writer, reason, by)
     if running is None:
         return ReviewReport(status)
@@ -205,14 +204,20 @@ def _review_canary(this: _Review, candidate: Revision) -> ReviewReport:
         return ReviewReport(status, reason="it may be written once the hold is released")
     with this.open_writer() as writer:
         entry = _take_candidate(writer, status)
+        ending = entry.details.ending or ending
         if ending is None:
             show_candidate(target, entry)
             reason = "a crash had kept it from being shown"
             return ReviewReport(status, "shown", reason, revision=entry.number)
         if ending.verdict == "promote":
             return _promote(writer, status, entry, ending)
-        end_canary(writer, entry, ending)
-        return ReviewReport(status, "ended", ending.reason, ending.verdict, entry.number)
+        return _end(writer, status, entry, ending)
+
+
+def _end(writer: Writer, status: ExperimentStatus, entry: Revision, ending: Ending) -> ReviewReport:
+    """End the canary of `entry` without writing it, and report what the ledger says of it."""
+    stored = end_canary(writer, entry, ending).details.ending or ending
+    return ReviewReport(status, "ended", stored.reason, stored.verdict, entry.number)
 
 
 def _choose_ending(this: _Review, candidate: Revision) -> Ending | None:
@@ -254,8 +259,7 @@ def _promote(
     target, settings = writer.target, writer.settings
     if read_erasure_state(target).is_pending:
         stopped = replace(ending, verdict="stopped", reason=_ERASURE_REASON)
-        end_canary(writer, writer.ledger.add_details(entry, ending=stopped), stopped)
-        return ReviewReport(status, "ended", stopped.reason, stopped.verdict, entry.number)
+        return _end(writer, status, entry, stopped)
     judgements = load_judgements(target, settings, writer.progress)
     written = promote_canary(writer, entry, ending, select_held_out(judgements))
     return _report_promotion(writer, status, ending, written)

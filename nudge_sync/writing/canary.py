@@ -26,7 +26,7 @@ from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.ledger import Revision, find_candidate, find_head, now_ms
 from nudge_sync.store.provenance import refuse_partial_history
 from nudge_sync.store.target import Target
-from nudge_sync.writing.experiments import end_canary, end_experiments
+from nudge_sync.writing.experiments import end_canary, end_experiments, store_ending
 from nudge_sync.writing.two_phase import Writer
 from nudge_sync.writing.write_plan import WrittenRevision, choose_rows, describe_plan, write_entry
 
@@ -99,9 +99,9 @@ def promote_canary(
 ) -> WrittenRevision:
     """Write the candidate's vectors to the collection, and measure them on the live index.
 
-    ending: says why it is promoted; where an earlier one is stored, that one stays. Rows that the
-    application changed since the canary began are left alone; where none is left, the revision is
-    abandoned.
+    ending: says why it is promoted; where that was decided before, what was said then stays. Rows
+    that the application changed since the canary began are left alone; where none is left, the
+    revision is abandoned.
     Raises OnHold, DamagedRecord where points of the candidate or history of what is live are gone,
     and what `write_revision` raises; until the first row is written, calling it again goes on.
     """
@@ -109,13 +109,11 @@ def promote_canary(
     refuse_hold(target)
     refuse_partial_history(target, writer.ledger.entries())
     rows = _read_rows(target, entry)
-    if entry.details.ending is None:
-        entry = writer.ledger.add_details(entry, ending=ending)
+    entry = store_ending(writer, entry, ending)
     end_experiment(target)
     write_set, tally = choose_rows(writer, rows)
     if not len(write_set):
         nothing_left = Ending("stopped", "its points all changed or went meanwhile", now_ms())
-        entry = writer.ledger.add_details(entry, ending=nothing_left)
         return WrittenRevision(end_canary(writer, entry, nothing_left), tally)
     # What a promotion that was interrupted has staged may be of other rows.
     target.history.delete_revision(entry.number)

@@ -15,14 +15,23 @@ def end_canary(writer: Writer, entry: Revision, ending: Ending) -> Revision:
     The ledger says first how it ended, so that whoever comes after a crash ends it the same way.
     Raises LeaseLost, DatabaseError.
     """
-    if entry.details.ending is None:
-        entry = writer.ledger.add_details(entry, ending=ending)
+    entry = store_ending(writer, entry, ending)
     end_experiment(writer.target)
     # A promotion that was called off may have staged rows.
     writer.target.history.delete_revision(entry.number)
     entry = writer.ledger.set_state(entry, "abandoned")
     drop_candidate(writer.target)
     return entry
+
+
+def store_ending(writer: Writer, entry: Revision, ending: Ending) -> Revision:
+    """Have the ledger say how the canary of `entry` ends, and return the entry.
+
+    Which of two counts: see `Ending.replaces`. Raises LeaseLost.
+    """
+    if not ending.replaces(entry.details.ending):
+        return entry
+    return writer.ledger.add_details(entry, ending=ending)
 
 
 def end_experiments(writer: Writer, reason: str, by: str = "") -> None:

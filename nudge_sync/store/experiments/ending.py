@@ -27,3 +27,14 @@ class Ending:
     """Who ended it; empty: nudge-sync, by its evidence."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """The figures at that time, as `canary status --json` shows them."""
+
+    def replaces(self, stored: Ending | None) -> bool:
+        """Whether the ledger shall say this, where it says `stored` of a canary not yet ended.
+
+        What really becomes of it counts, not what was decided first, as by a process that was
+        killed. Harm that was shown stays, unless it is written all the same: it is not tried again.
+        """
+        if stored is None:
+            return True
+        is_kept_harm = stored.verdict == "harm" and self.verdict != "promote"
+        return stored.verdict != self.verdict and not is_kept_harm

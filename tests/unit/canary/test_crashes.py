@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync.canary.review import promote, review, stop
-from nudge_sync.canary.start import start
+from nudge_sync.canary.start import run_cycle, start
+from nudge_sync.errors import AwaitsCanary
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.candidate import open_candidate, scan_candidate
 from nudge_sync.store.experiments.running import read_running_experiment
@@ -16,6 +17,7 @@ from nudge_sync.store.upkeep import gc
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
+from nudge_sync.writing.rollback import roll_back
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, TrackedCollection
 from tests.support.tracked_collection import SETTINGS as TRACKED_SETTINGS
@@ -147,3 +149,48 @@ def test_killed_while_it_is_stopped(tmp_path, when):
         assert tracked.read_vectors().tobytes() == tracked.originals.tobytes()
         assert_is_whole(tracked, plan)
         tracked.assert_nothing_is_lost()
+
+
+def kill_once_decided(tracked, verb):
+    """Begin to promote or stop the canary, in a process that is killed once the ledger says so."""
+    target = open_target(FaultyDatabase(tracked.database, Faults(at=2, when="after")), "docs")
+    with pytest.raises(Crash):
+        verb(target, SETTINGS, "ben")
+    break_lease(tracked.target())
+    entry = tracked.target().open_ledger().read_entry(1)
+    assert (entry.state, entry.details.ending.by) == ("candidate", "ben")
+
+
+@pytest.mark.parametrize("word", ["stop", "rollback"])
+def test_a_promotion_that_was_killed_and_then_stopped_is_told_as_stopped(tmp_path, word):
+    tracked, _ = prepare(tmp_path, "promote")
+    kill_once_decided(tracked, promote)
+    if word == "stop":
+        report = stop(tracked.target(), SETTINGS, "anna", "worse for us")
+        assert (report.verdict, report.reason) == ("stopped", "worse for us")
+    else:
+        roll_back(tracked.target(), SETTINGS)
+    entry = tracked.target().open_ledger().read_entry(1)
+    told = {"stop": ("worse for us", "anna"), "rollback": ("the collection was rolled back", "")}
+    ending = entry.details.ending
+    assert (entry.state, ending.verdict) == ("abandoned", "stopped")
+    assert (ending.reason, ending.by) == told[word]
+    with pytest.raises(AwaitsCanary, match=f"ended as stopped: {ending.reason}"):
+        run_cycle(tracked.target(), SETTINGS)
+
+
+def test_a_stop_that_was_killed_and_then_promoted_is_told_as_promoted(tmp_path):
+    tracked, plan = prepare(tmp_path, "stop")
+    kill_once_decided(tracked, stop)
+    assert promote(tracked.target(), SETTINGS, "anna").step == "promoted"
+    assert tracked.read_vectors().tobytes() == plan.rows.vectors.tobytes()
+    entry = tracked.target().open_ledger().read_entry(1)
+    assert (entry.state, entry.details.ending.verdict) == ("applied", "promote")
+    assert entry.details.ending.by == "anna"
+
+
+def test_a_stop_that_was_killed_and_then_said_again_is_the_first_one(tmp_path):
+    tracked, _ = prepare(tmp_path, "stop")
+    kill_once_decided(tracked, stop)
+    assert stop(tracked.target(), SETTINGS, "anna", "worse for us").reason == "stopped by hand"
+    assert tracked.target().open_ledger().read_entry(1).details.ending.by == "ben"

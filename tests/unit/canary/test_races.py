@@ -6,13 +6,15 @@ import pytest
 
 from nudge_sync import cycle
 from nudge_sync.canary.review import review, stop
+from nudge_sync.canary.start import start
 from nudge_sync.canary.status import read_status
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.hold import read_hold
+from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_head
 from nudge_sync.store.target import open_target
-from nudge_sync.testing.faults import Faults, FaultyDatabase
+from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from tests.support.experiments.visits import log_sessions
 from tests.support.sample_collection import SETTINGS as SAMPLE_SETTINGS
 
@@ -40,9 +42,23 @@ def review_while(sample, running, meanwhile):
     at = reads.calls.index(LOG_SCAN) + 1
     faults = Faults(at, strike=meanwhile, only=frozenset({"scan"}))
     target = open_target(FaultyDatabase(sample.database, faults), "docs")
-    report = review(target, SETTINGS, now=now)
-    assert report.status.decision.verdict == "harm"
-    return report
+    return review(target, SETTINGS, now=now)
+
+
+def test_a_stop_that_was_killed_while_the_review_read_is_not_overruled(sample):
+    def stop_and_die():
+        dying = FaultyDatabase(sample.database, Faults(at=2, when="after"))
+        with pytest.raises(Crash):
+            stop(open_target(dying, "docs"), SETTINGS, "anna", "a feeling")
+        break_lease(sample.target())
+
+    start(sample.target(), SETTINGS)
+    running = read_running_experiment(sample.target())
+    log_sessions(sample.target(), running, "treatment")
+    report = review_while(sample, running, stop_and_die)
+    assert report.status.decision.verdict == "promote"
+    assert (report.step, report.reason) == ("ended", "a feeling")
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
 
 
 def test_a_holdback_takes_back_no_revision_that_it_did_not_measure(sample, harmful):
@@ -52,7 +68,8 @@ def test_a_holdback_takes_back_no_revision_that_it_did_not_measure(sample, harmf
         written.append(sample.read_vectors().tobytes())
 
     written = []
-    assert review_while(sample, harmful, write_another).step == "none"
+    report = review_while(sample, harmful, write_another)
+    assert (report.status.decision.verdict, report.step) == ("harm", "none")
     assert sample.read_vectors().tobytes() == written[0]
     assert find_head(sample.target().open_ledger().entries()) == 2
     assert read_hold(sample.target()) is None

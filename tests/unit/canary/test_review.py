@@ -116,6 +116,16 @@ def test_a_plan_that_was_harmful_is_refused_by_the_gate(sample, running):
     assert "surely worse to those who saw it in a canary" in format_lost_revision(entry)
 
 
+def test_harm_that_a_crash_kept_from_ending_it_is_harm_after_a_rollback(sample, running):
+    ledger = sample.target().open_ledger()
+    ending = Ending("harm", "clicks: surely worse", running.started_at)
+    ledger.add_details(ledger.read_entry(1), ending=ending)
+    roll_back(sample.target(), SETTINGS, originals=True)
+    entry = read_entry(sample, 1)
+    assert (entry.state, entry.details.ending) == ("abandoned", ending)
+    assert find_lost_revision([entry], entry.details.inputs) == entry
+
+
 def test_no_conclusion_ends_it_when_its_time_is_over(sample, running):
     log_sessions(sample.target(), running, None)
     assert review_later(sample).step == "none"
