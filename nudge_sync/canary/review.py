@@ -28,9 +28,16 @@ from nudge_sync.store.erasure import read_erasure_state
 from nudge_sync.store.experiments.ending import Ending, EndingVerdict
 from nudge_sync.store.experiments.running import RunningExperiment, read_running_experiment
 from nudge_sync.store.hold import HoldRequest, read_hold
-from nudge_sync.store.ledger import Revision, find_candidate, find_head, find_pending_revisions
+from nudge_sync.store.ledger import (
+    Revision,
+    find_candidate,
+    find_head,
+    find_pending_revisions,
+    now_ms,
+)
 from nudge_sync.store.target import Target
 from nudge_sync.writing.canary import (
+    prepare_promotion,
     promote_canary,
     read_canary_settings,
     show_candidate,
@@ -210,14 +217,20 @@ def _review_canary(this: _Review, candidate: Revision) -> ReviewReport:
             reason = "a crash had kept it from being shown"
             return ReviewReport(status, "shown", reason, revision=entry.number)
         if ending.verdict == "promote":
-            return _promote(writer, status, entry, ending)
+            return _promote(writer, status, entry, ending, gives_up=True)
         return _end(writer, status, entry, ending)
 
 
 def _end(writer: Writer, status: ExperimentStatus, entry: Revision, ending: Ending) -> ReviewReport:
-    """End the canary of `entry` without writing it, and report what the ledger says of it."""
-    stored = end_canary(writer, entry, ending).details.ending or ending
-    return ReviewReport(status, "ended", stored.reason, stored.verdict, entry.number)
+    """End the canary of `entry` without writing it."""
+    return _report_end(status, end_canary(writer, entry, ending))
+
+
+def _report_end(status: ExperimentStatus, entry: Revision) -> ReviewReport:
+    """Report what the ledger says of a canary that ended without being written."""
+    ending = entry.details.ending
+    reason, verdict = ("", None) if ending is None else (ending.reason, ending.verdict)
+    return ReviewReport(status, "ended", reason, verdict, entry.number)
 
 
 def _choose_ending(this: _Review, candidate: Revision) -> Ending | None:
@@ -254,15 +267,31 @@ def _take_candidate(writer: Writer, status: ExperimentStatus) -> Revision:
 
 
 def _promote(
-    writer: Writer, status: ExperimentStatus, entry: Revision, ending: Ending
+    writer: Writer,
+    status: ExperimentStatus,
+    entry: Revision,
+    ending: Ending,
+    *,
+    gives_up: bool = False,
 ) -> ReviewReport:
+    """Write the candidate of `entry`, unless feedback that it learned from was removed.
+
+    gives_up: ends the canary where the settings do not let it be written any more; without it,
+    InputError is raised, and the canary goes on.
+    """
     target, settings = writer.target, writer.settings
     if read_erasure_state(target).is_pending:
         stopped = replace(ending, verdict="stopped", reason=_ERASURE_REASON)
         return _end(writer, status, entry, stopped)
-    judgements = load_judgements(target, settings, writer.progress)
-    written = promote_canary(writer, entry, ending, select_held_out(judgements))
-    return _report_promotion(writer, status, ending, written)
+    held_out = select_held_out(load_judgements(target, settings, writer.progress))
+    try:
+        promotion = prepare_promotion(writer, entry, held_out)
+    except InputError as error:
+        if not gives_up:
+            raise
+        stopped = Ending("stopped", str(error)[:1000], now_ms(), evidence=ending.evidence)
+        return _end(writer, status, entry, stopped)
+    return _report_promotion(writer, status, ending, promote_canary(writer, promotion, ending))
 
 
 def _report_promotion(
@@ -271,7 +300,7 @@ def _report_promotion(
     entry, check = written.entry, written.live_check
     number = None if entry is None else entry.number
     if entry is not None and entry.state == "abandoned":
-        return ReviewReport(status, "ended", "nothing was left to write", "stopped", number)
+        return _report_end(status, entry)
     if check is not None and check.is_loss:
         reason = f"{check.reason}; rolled back"
         return ReviewReport(status, "lost", reason, "promote", number, written.tally.written, check)

@@ -6,6 +6,7 @@ collection, which applications lay over what they find; the user's collection is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from nudge_sync.store.ledger import Revision, find_candidate, find_head, now_ms
 from nudge_sync.store.provenance import refuse_partial_history
 from nudge_sync.store.target import Target
 from nudge_sync.writing.experiments import end_canary, end_experiments, store_ending
-from nudge_sync.writing.two_phase import Writer
+from nudge_sync.writing.two_phase import Tally, Writer, WriteSet
 from nudge_sync.writing.write_plan import WrittenRevision, choose_rows, describe_plan, write_entry
 
 
@@ -94,36 +95,61 @@ def show_candidate(target: Target, entry: Revision) -> RunningExperiment:
     )
 
 
-def promote_canary(
-    writer: Writer, entry: Revision, ending: Ending, held_out: HeldOutQueries
-) -> WrittenRevision:
-    """Write the candidate's vectors to the collection, and measure them on the live index.
+@dataclass(frozen=True)
+class Promotion:
+    """A candidate that may be written now, and what that needs."""
 
-    ending: says why it is promoted; where that was decided before, what was said then stays. Rows
-    that the application changed since the canary began are left alone; where none is left, the
-    revision is abandoned.
-    Raises OnHold, DamagedRecord where points of the candidate or history of what is live are gone,
-    and what `write_revision` raises; until the first row is written, calling it again goes on.
+    entry: Revision
+    write_set: WriteSet
+    """The rows that still hold what they held when the canary began."""
+    tally: Tally
+    """Of the others, which are left alone."""
+    held_out: HeldOutQueries
+    live_scores: dict[str, float]
+    """What the held-out queries find before the write."""
+
+
+def prepare_promotion(writer: Writer, entry: Revision, held_out: HeldOutQueries) -> Promotion:
+    """Return what `promote_canary` needs, after everything that may keep it from writing.
+
+    Changes nothing, so that a canary whose promotion is refused goes on as it was.
+    Raises OnHold, DamagedRecord where points of the candidate, history of what is live or originals
+    are gone, InputError where a row is turned further than the settings allow by now, DiskFull,
+    DatabaseError.
     """
-    target = writer.target
+    target, solver = writer.target, writer.settings.solver
     refuse_hold(target)
     refuse_partial_history(target, writer.ledger.entries())
-    rows = _read_rows(target, entry)
-    entry = store_ending(writer, entry, ending)
-    end_experiment(target)
-    write_set, tally = choose_rows(writer, rows)
+    write_set, tally = choose_rows(writer, _read_rows(target, entry))
+    live_scores: dict[str, float] = {}
+    if len(write_set):
+        live_scores = measure_live_scores(
+            target, held_out, exact=solver.exact, progress=writer.progress
+        )
+    return Promotion(entry, write_set, tally, held_out, live_scores)
+
+
+def promote_canary(writer: Writer, promotion: Promotion, ending: Ending) -> WrittenRevision:
+    """Write the candidate's vectors to the collection, and measure them on the live index.
+
+    ending: says why it is promoted; where that was decided before, what was said then stays. Where
+    no row is left to write, the revision is abandoned.
+    Raises what `write_revision` raises; until the first row is written, it can be prepared and
+    called again.
+    """
+    target, write_set, held_out = writer.target, promotion.write_set, promotion.held_out
     if not len(write_set):
         nothing_left = Ending("stopped", "its points all changed or went meanwhile", now_ms())
-        return WrittenRevision(end_canary(writer, entry, nothing_left), tally)
+        return WrittenRevision(end_canary(writer, promotion.entry, nothing_left), promotion.tally)
+    # From here on whoever comes after a crash writes it.
+    entry = store_ending(writer, promotion.entry, ending)
+    end_experiment(target)
     # What a promotion that was interrupted has staged may be of other rows.
     target.history.delete_revision(entry.number)
-    before = measure_live_scores(
-        target, held_out, exact=writer.settings.solver.exact, progress=writer.progress
-    )
     entry = writer.ledger.add_details(
-        entry, rows=len(write_set), live=before, held_out=held_out.digest()
+        entry, rows=len(write_set), live=promotion.live_scores, held_out=held_out.digest()
     )
-    written = write_entry(writer, entry, write_set, tally, held_out)
+    written = write_entry(writer, entry, write_set, promotion.tally, held_out)
     drop_candidate(target)
     return written
 

@@ -139,6 +139,36 @@ def test_settings_that_change_meanwhile_change_nothing(sample, running):
     assert review_later(sample, settings=changed).step == "promoted"
 
 
+def lower_angle():
+    solver = SAMPLE_SETTINGS.solver.model_copy(update={"max_angle": 1e-3})
+    return SETTINGS.model_copy(update={"solver": solver})
+
+
+def test_a_plan_that_the_settings_no_longer_allow_is_refused_and_goes_on(sample, running):
+    with pytest.raises(InputError, match=r"turns point .* and solver\.max_angle is 0\.001"):
+        promote(sample.target(), lower_angle(), "anna")
+    assert read_entry(sample, 1).details.ending is None
+    assert read_running_experiment(sample.target()) == running
+    assert promote(sample.target(), SETTINGS, "anna").step == "promoted"
+
+
+@pytest.mark.parametrize("decided_by", ["review", "anna"])
+def test_a_review_ends_what_the_settings_no_longer_allow(sample, running, decided_by):
+    """Also where a promotion by hand was decided and then killed, before they were changed."""
+    log_sessions(sample.target(), running, "treatment")
+    if decided_by == "anna":
+        ledger = sample.target().open_ledger()
+        ending = Ending("promote", "promoted by hand", running.started_at, decided_by)
+        ledger.add_details(ledger.read_entry(1), ending=ending)
+    report = review_later(sample, settings=lower_angle())
+    assert (report.step, report.verdict, report.written) == ("ended", "stopped", 0)
+    assert "solver.max_angle is 0.001" in report.reason
+    ending = read_entry(sample, 1).details.ending
+    assert (ending.verdict, ending.reason, ending.by) == ("stopped", report.reason, "")
+    assert read_running_experiment(sample.target()) is None
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
+
+
 def test_a_proven_plan_waits_for_a_person_where_the_settings_say_so(sample):
     settings = with_canary(on_success="wait")
     start(sample.target(), settings)
