@@ -24,6 +24,8 @@ from nudge_sync.errors import AwaitsCanary, InputError
 from nudge_sync.experiment.evidence.decision import Decision
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.planning.held_out import LiveCheck, select_held_out
+from nudge_sync.planning.model_change import examine_model
+from nudge_sync.store.embedding_space import store_space
 from nudge_sync.store.erasure import read_erasure_state
 from nudge_sync.store.experiments.ending import Ending, EndingVerdict
 from nudge_sync.store.experiments.running import RunningExperiment, read_running_experiment
@@ -274,7 +276,7 @@ def _promote(
     *,
     gives_up: bool = False,
 ) -> ReviewReport:
-    """Write the candidate of `entry`, unless feedback that it learned from was removed.
+    """Write the candidate of `entry`, unless what it learned no longer holds: that ends the canary.
 
     gives_up: ends the canary where the settings do not let it be written any more; without it,
     InputError is raised, and the canary goes on.
@@ -283,9 +285,16 @@ def _promote(
     if read_erasure_state(target).is_pending:
         stopped = replace(ending, verdict="stopped", reason=_ERASURE_REASON)
         return _end(writer, status, entry, stopped)
-    held_out = select_held_out(load_judgements(target, settings, writer.progress))
+    judgements = load_judgements(target, settings, writer.progress)
+    model = examine_model(target, settings, judgements, writer.ledger)
+    if model.problem:
+        stopped = replace(ending, verdict="stopped", reason=model.problem[:1000])
+        report = _end(writer, status, entry, stopped)
+        # From now on what was logged before is known to be of a former model.
+        store_space(target, model.stored, model.seen)
+        return report
     try:
-        promotion = prepare_promotion(writer, entry, held_out)
+        promotion = prepare_promotion(writer, entry, select_held_out(judgements))
     except InputError as error:
         if not gives_up:
             raise

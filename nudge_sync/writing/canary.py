@@ -16,6 +16,7 @@ from nudge_sync.errors import AwaitsCanary
 from nudge_sync.planning.held_out import HeldOutQueries, measure_live_scores
 from nudge_sync.planning.plan import Plan, PlanRows
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store.copies import refuse_fewer_copies
 from nudge_sync.store.experiments.candidate import drop_candidate, scan_candidate, stage_candidate
 from nudge_sync.store.experiments.ending import Ending
 from nudge_sync.store.experiments.running import (
@@ -114,12 +115,14 @@ def prepare_promotion(writer: Writer, entry: Revision, held_out: HeldOutQueries)
 
     Changes nothing, so that a canary whose promotion is refused goes on as it was.
     Raises OnHold, DamagedRecord where points of the candidate, history of what is live or originals
-    are gone, InputError where a row is turned further than the settings allow by now, DiskFull,
+    are gone, InputError where a row is turned further than the settings allow by now,
+    UnsupportedCollection where originals have fewer copies than the collection, DiskFull,
     DatabaseError.
     """
     target, solver = writer.target, writer.settings.solver
     refuse_hold(target)
     refuse_partial_history(target, writer.ledger.entries())
+    refuse_fewer_copies(target, allow_fewer=writer.settings.write.allow_fewer_copies)
     write_set, tally = choose_rows(writer, _read_rows(target, entry))
     live_scores: dict[str, float] = {}
     if len(write_set):

@@ -9,10 +9,13 @@ from nudge_sync import cycle
 from nudge_sync.canary.review import promote, review, stop
 from nudge_sync.canary.start import run_cycle, start
 from nudge_sync.canary.status import read_status
-from nudge_sync.errors import AwaitsCanary, InputError, OnHold
+from nudge_sync.connector import Replication
+from nudge_sync.errors import AwaitsCanary, InputError, OnHold, UnsupportedCollection
 from nudge_sync.feedback.erase import FeedbackSelector, erase_feedback
 from nudge_sync.planning.lost_inputs import find_lost_revision, format_lost_revision
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store.copies import make_missing_copies
+from nudge_sync.store.embedding_space import read_space
 from nudge_sync.store.experiments.candidate import open_candidate
 from nudge_sync.store.experiments.ending import Ending
 from nudge_sync.store.experiments.running import (
@@ -254,6 +257,36 @@ def test_nothing_learned_from_removed_feedback_is_promoted(sample, running, by_h
     assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
     assert open_candidate(sample.target()).records.count() == 0
     assert read_running_experiment(sample.target()) is None
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_nothing_learned_of_a_former_model_is_promoted(sample, running, by_hand):
+    """Most documents are embedded by another model, and the plan is of the few that are not yet."""
+    log_sessions(sample.target(), running, "treatment")
+    sample.upsert(range(30), make_unit_rows(30, DIMENSION, 5))
+    report = promote(sample.target(), SETTINGS, "anna") if by_hand else review_later(sample)
+    assert (report.step, report.verdict, report.written) == ("ended", "stopped", 0)
+    assert "were embedded again" in report.reason
+    assert read_entry(sample, 1).state == "abandoned"
+    assert read_space(sample.target()).number == 2
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_nothing_is_promoted_while_originals_have_fewer_copies(sample, running, by_hand):
+    log_sessions(sample.target(), running, "treatment")
+    copies = sample.database.store.replications
+    copies["docs"], copies["docs__nudge_revisions"] = Replication(2, 2, 2), Replication(1, 1, 1)
+
+    def write():
+        return promote(sample.target(), SETTINGS, "anna") if by_hand else review_later(sample)
+
+    with pytest.raises(UnsupportedCollection, match=r"check --mend"):
+        write()
+    assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
+    assert read_entry(sample, 1).details.ending is None
+    assert read_running_experiment(sample.target()) == running
+    make_missing_copies(sample.target())
+    assert write().step == "promoted"
 
 
 def test_points_that_changed_meanwhile_are_left_alone(sample):
