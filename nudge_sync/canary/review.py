@@ -16,8 +16,10 @@ from nudge_sync.base.text.percent import format_exact_percent
 from nudge_sync.canary.status import (
     ExperimentStatus,
     choose_canary_settings,
+    has_damaged_experiment,
     identify_experiment,
     read_status,
+    read_status_to_stop,
 )
 from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import AwaitsCanary, InputError
@@ -173,16 +175,18 @@ def stop(
 ) -> ReviewReport:
     """End the canary or the holdback that runs, on a person's word. Writes no vector.
 
-    A holdback that the settings ask for begins again with the next review of `serve`.
+    A holdback that the settings ask for begins again with the next review of `serve`. A record of
+    it that cannot be read is replaced.
     experiment: ends the one that `identify_experiment` says this of, and no other. Raises
     InputError where another one runs.
     Raises LeaseHeld, LeaseLost, DatabaseError.
     """
     now = time.time()
-    status = read_status(target, settings, now=now)
+    status = read_status_to_stop(target, settings, now=now)
     with open_writer(target, settings, progress) as writer:
         entry = find_candidate(writer.ledger.entries())
-        running = read_running_experiment(target)
+        is_damaged = has_damaged_experiment(target)
+        running = None if is_damaged else read_running_experiment(target)
         if experiment is not None:
             _refuse_other_experiment(identify_experiment(entry, running), experiment)
         if entry is not None:
@@ -190,9 +194,10 @@ def stop(
             ending = _build_ending("stopped", why, status.decision, now, by)
             return _end(writer, status, entry, ending)
         end_experiments(writer, reason, by)
-    if running is None:
+    if running is None and not is_damaged:
         return ReviewReport(status)
-    return ReviewReport(status, "cleared", reason or "stopped by hand", revision=running.revision)
+    revision = None if running is None else running.revision
+    return ReviewReport(status, "cleared", reason or "stopped by hand", revision=revision)
 
 
 def _refuse_other_experiment(current: str, confirmed: str) -> None:

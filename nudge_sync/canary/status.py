@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nudge_sync.config import CollectionSettings
+from nudge_sync.errors import ConfigError, DamagedRecord
 from nudge_sync.experiment.evidence.decision import Decision
 from nudge_sync.experiment.evidence.judge import judge_experiment
 from nudge_sync.settings.canary import CanarySettings
@@ -58,6 +59,38 @@ def read_status(target: Target, settings: CollectionSettings, *, now: float) -> 
     return ExperimentStatus(
         target.name, running, candidate, decision, find_last_canary(entries), find_head(entries)
     )
+
+
+def read_status_to_stop(
+    target: Target, settings: CollectionSettings, *, now: float
+) -> ExperimentStatus:
+    """Return what runs, and its evidence, as far as both can be read.
+
+    Neither a damaged record nor a log that cannot be read must keep anybody from ending it.
+    Raises DamagedRecord where the ledger's revisions cannot be read, DatabaseError.
+    """
+    try:
+        return read_status(target, settings, now=now)
+    except (DamagedRecord, ConfigError):
+        entries = target.open_ledger().entries()
+        running = None if has_damaged_experiment(target) else read_running_experiment(target)
+    return ExperimentStatus(
+        target.name,
+        running,
+        find_candidate(entries),
+        None,
+        find_last_canary(entries),
+        find_head(entries),
+    )
+
+
+def has_damaged_experiment(target: Target) -> bool:
+    """Return whether the record that says what runs cannot be read."""
+    try:
+        read_running_experiment(target)
+    except DamagedRecord:
+        return True
+    return False
 
 
 def choose_canary_settings(

@@ -126,9 +126,13 @@ def end_experiment(target: Target) -> RunningExperiment | None:
 
 def _read_stored(target: Target) -> _StoredExperiment:
     for record in target.ledger_records.get([EXPERIMENT_KEY]):
-        checksum.verify_checksums([record], target.ledger_name)
-        content = record.document.get("experiment")
-        return schema.parse_content(_StoredExperiment, content, record, target.ledger_name)
+        try:
+            checksum.verify_checksums([record], target.ledger_name)
+            content = record.document.get("experiment")
+            return schema.parse_content(_StoredExperiment, content, record, target.ledger_name)
+        except DamagedRecord as error:
+            cure = "for the experiment: `nudge-sync canary stop`"
+            raise DamagedRecord(f"{error}; {cure}") from None
     return _StoredExperiment()
 
 
