@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from nudge_sync import cycle
@@ -12,9 +13,13 @@ from nudge_sync.errors import AwaitsCanary
 from nudge_sync.planning.plan import Plan
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.erasure import read_erasure_state
+from nudge_sync.store.experiments.ending import Ending
+from nudge_sync.store.ledger import Revision
 from nudge_sync.store.target import Target
 
 _SECONDS_PER_DAY = 86_400
+_CLOCK_SKEW_SECONDS = 3_600
+"""How far the clocks of two machines may be apart."""
 
 
 def start(
@@ -52,10 +57,24 @@ def _refuse_pause(target: Target, canary: CanarySettings) -> None:
     ending = None if last is None else last.details.ending
     if last is None or ending is None or ending.verdict == "promote":
         return
-    days_left = canary.retry_days - (time.time() - ending.at / 1000) / _SECONDS_PER_DAY
+    days_left = canary.retry_days - _count_days_since(last, ending)
     if days_left > 0:
         raise AwaitsCanary(
             f'the canary of revision {last.number} on "{target.facts.collection}" ended as '
             f"{ending.verdict}: {ending.reason}. The next one starts in {days_left:.1f} days "
             "(canary.retry_days), or with `nudge-sync canary start`"
         )
+
+
+def _count_days_since(entry: Revision, ending: Ending) -> float:
+    """Return how many days ago the canary of `entry` ended, by this machine's clock.
+
+    An ending that has yet to come is of a clock that ran ahead. The canary counts from when it
+    began then, or where that has yet to come, too, as long over: no clock prolongs the pause.
+    """
+    now = time.time()
+    for moment in (ending.at, entry.details.candidate_at):
+        seconds = now - moment / 1000
+        if seconds > -_CLOCK_SKEW_SECONDS:
+            return max(seconds, 0.0) / _SECONDS_PER_DAY
+    return math.inf

@@ -103,13 +103,17 @@ def choose_canary_settings(
 
 
 def find_last_canary(entries: list[Revision]) -> Revision | None:
-    """Return the revision whose canary ended last, or None."""
-    ended = [
+    """Return the revision whose canary ended last, or None.
+
+    entries: oldest first. One canary runs at a time, so that the newest ended last; clocks of
+    several machines would not tell.
+    """
+    ended = (
         entry
-        for entry in entries
+        for entry in reversed(entries)
         if entry.details.ending is not None and entry.state != "candidate"
-    ]
-    return max(ended, key=_when_ended, default=None)
+    )
+    return next(ended, None)
 
 
 def identify_experiment(candidate: Revision | None, running: RunningExperiment | None) -> str:
@@ -136,10 +140,6 @@ def summarise_ending(entry: Revision) -> dict[str, Any]:
         "by": ending.by,
         **({"evidence": ending.evidence} if ending.evidence else {}),
     }
-
-
-def _when_ended(entry: Revision) -> int:
-    return entry.details.ending.at if entry.details.ending else 0
 
 
 def _summarise_running(running: RunningExperiment) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_harm_ends_it_and_the_same_plan_is_not_tried_again(sample, running):
     assert read_entry(sample, 1).state == "abandoned"
     assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
     assert open_candidate(sample.target()).records.count() == 0
-    with pytest.raises(AwaitsCanary, match=r"ended as harm: .* starts in 7\.5 days"):
+    with pytest.raises(AwaitsCanary, match=r"ended as harm: .* starts in 7\.0 days"):
         run_cycle(sample.target(), SETTINGS)
     status = read_status(sample.target(), SETTINGS, now=0).summary()
     assert (status["experiment"], status["last"]["verdict"]) == (None, "harm")
