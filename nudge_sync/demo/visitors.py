@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.progress import Progress
-from nudge_sync.canary.review import Step, review
+from nudge_sync.canary.ending import Step
+from nudge_sync.canary.review import review
 from nudge_sync.config import CollectionSettings
 from nudge_sync.demo.requests import Requests
 from nudge_sync.experiment.experiment import Experiment

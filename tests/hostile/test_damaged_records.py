@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.canary.review import promote
+from nudge_sync.canary.by_hand import promote
 from nudge_sync.canary.start import start
 from nudge_sync.connector import Record
 from nudge_sync.errors import DamagedRecord

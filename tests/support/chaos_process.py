@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync import cycle
-from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.start import start
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import connect

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nudge_sync.canary.review import review, stop
+from nudge_sync.canary.by_hand import stop
+from nudge_sync.canary.review import review
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
 from nudge_sync.store.experiments.candidate import (

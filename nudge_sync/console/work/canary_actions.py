@@ -7,9 +7,15 @@ import time
 from typing import Any
 
 from nudge_sync.base.text.percent import format_exact_percent
-from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.start import start
-from nudge_sync.canary.status import ExperimentStatus, identify_experiment, read_status
+from nudge_sync.canary.status import (
+    ExperimentStatus,
+    has_damaged_experiment,
+    identify_experiment,
+    read_status,
+    read_status_to_stop,
+)
 from nudge_sync.console.work.action_request import ActionContext, Prospect
 from nudge_sync.console.work.plan_view import PlanView
 from nudge_sync.errors import InputError
@@ -80,9 +86,11 @@ def write_candidate(context: ActionContext) -> dict[str, Any]:
 
 def describe_stop(context: ActionContext) -> Prospect:
     """Say what runs, and what the evidence says of it."""
-    status = read_status(context.target, context.settings, now=time.time())
+    status = read_status_to_stop(context.target, context.settings, now=time.time())
     experiment = identify_experiment(status.candidate, status.running)
     runs = status.running.experiment_id if status.running else "nothing"
+    if not experiment and has_damaged_experiment(context.target):
+        experiment, runs = "damaged", "an experiment whose record cannot be read"
     return Prospect(
         f"End what is compared on live traffic of {context.target.name}?",
         {

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-from nudge_sync.canary.review import ReviewReport
+from nudge_sync.canary.ending import ReviewReport
 from nudge_sync.cycle import CycleReport
 from nudge_sync.errors import (
     AwaitsCanary,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nudge_sync.canary.review import stop
+from nudge_sync.canary.by_hand import stop
 from nudge_sync.canary.start import start
 from nudge_sync.console.opener import DatabaseOpener
 from nudge_sync.settings.canary import CanarySettings

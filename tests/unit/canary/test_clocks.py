@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.start import run_cycle, start
 from nudge_sync.canary.status import read_status
 from nudge_sync.errors import AwaitsCanary

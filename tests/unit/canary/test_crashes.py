@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nudge_sync.canary.review import promote, review, stop
+from nudge_sync.canary.by_hand import promote, stop
+from nudge_sync.canary.review import review
 from nudge_sync.canary.start import run_cycle, start
 from nudge_sync.errors import AwaitsCanary
 from nudge_sync.settings.canary import CanarySettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.canary.review import review, stop
+from nudge_sync.canary.by_hand import stop
+from nudge_sync.canary.review import review
 from nudge_sync.canary.start import start
 from nudge_sync.canary.status import read_status
 from nudge_sync.settings.canary import CanarySettings

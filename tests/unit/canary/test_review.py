@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.canary.review import promote, review, stop
+from nudge_sync.canary.by_hand import promote, stop
+from nudge_sync.canary.review import review
 from nudge_sync.canary.start import run_cycle, start
 from nudge_sync.canary.status import read_status
 from nudge_sync.connector import Replication

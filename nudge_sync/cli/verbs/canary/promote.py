@@ -23,7 +23,7 @@ def promote(
     as_json: options.JsonOption = False,
 ) -> None:
     """Write the vectors that the canary shows; `rollback` undoes it."""
-    from nudge_sync.canary.review import promote as promote_candidate
+    from nudge_sync.canary.by_hand import promote as promote_candidate
     from nudge_sync.canary.status import read_status
     from nudge_sync.cli.run import RefusedResult, run_on_collections
     from nudge_sync.cli.verbs.hold.hold import describe_operator

@@ -21,7 +21,7 @@ def stop(
     as_json: options.JsonOption = False,
 ) -> None:
     """End the canary, or the holdback, that runs; no vector is written."""
-    from nudge_sync.canary.review import stop as stop_experiment
+    from nudge_sync.canary.by_hand import stop as stop_experiment
     from nudge_sync.cli.run import run_on_collections
     from nudge_sync.cli.verbs.hold.hold import describe_operator
 
