@@ -30,11 +30,11 @@ PRIOR_QUERIES = 2
 
 
 def get_student(gains: Float64, _rng: np.random.Generator) -> tuple[float, float]:
-    return confidence_interval(gains, CONFIDENCE)
+    return confidence_interval(gains, np.arange(len(gains)), CONFIDENCE)
 
 
 def get_johnson(gains: Float64, _rng: np.random.Generator) -> tuple[float, float]:
-    low, high = confidence_interval(gains, CONFIDENCE)
+    low, high = confidence_interval(gains, np.arange(len(gains)), CONFIDENCE)
     variance = gains.var(ddof=1)
     if not variance:
         return low, high

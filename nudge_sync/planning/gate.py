@@ -27,6 +27,8 @@ TYPICAL_GAIN_DEVIATION = 0.2
 `benchmarks/calibration.py` prints that of real collections."""
 _FEWEST_DRIFTED = 20
 """Drifted points that are too few to say what happened."""
+_LARGE_QUESTION_SHARE = 0.2
+"""Share of the queries above which a single question is named as a reason for a wide interval."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ class _Evidence:
     interval: tuple[float, float]
     bystander_gains: Float64
     fifths: int
+    largest_share: float
+    """The share of the queries that ask the question asked most often; 0 without any."""
 
     @property
     def queries(self) -> str:
@@ -178,7 +182,9 @@ def _weigh_evidence(
         gains, questions = cross_fitted.gains, cross_fitted.questions
         bystanders, fifths = cross_fitted.bystanders, cross_fitted.fifths
     interval = confidence_interval(gains, questions, confidence, fifths)
-    return _Evidence(gains, len(np.unique(questions)), interval, gains[bystanders], fifths)
+    sizes = np.unique(questions, return_counts=True)[1]
+    largest_share = float(sizes.max() / len(questions)) if len(questions) else 0.0
+    return _Evidence(gains, len(sizes), interval, gains[bystanders], fifths, largest_share)
 
 
 def confidence_interval(
@@ -186,7 +192,9 @@ def confidence_interval(
 ) -> tuple[float, float]:
     """Return Student's interval of the mean gain, in which each question is one observation.
 
-    gains, questions: (q,). A single question says nothing of others: -1 to 1.
+    gains, questions: (q,). The mean is over queries, so that a question weighs as much as it was
+    asked; where few questions have most of the weight, the interval is as wide as if there were
+    only those. A single question says nothing of others: -1 to 1.
     fifths: how many fifths of the log the gains are from, each scored by vectors that the others
     chose; see `inflate_variance`.
     """
@@ -250,10 +258,13 @@ def _check_gain(method: str, evidence: _Evidence, settings: GateSettings) -> str
         return "no method did better than leaving the originals as they are"
     if evidence.interval[0] > 0:
         return ""
-    return (
+    reason = (
         f"{evidence.queries} gain {_describe_gain(evidence, settings)}, but the interval does not "
         "lie above zero: not shown to help"
     )
+    if evidence.largest_share <= _LARGE_QUESTION_SHARE:
+        return reason
+    return f"{reason}; {evidence.largest_share:.0%} of the weight is one question's"
 
 
 def _check_live_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:

@@ -106,27 +106,34 @@ def estimate_gain(
 ) -> GainEstimate:
     """Return the mean gain with Student's interval, cut to what a gain can be.
 
-    gains, cluster: (v,); gains of one cluster count as one observation. A single cluster says
-    nothing of others: its interval is all of -1 to 1.
+    gains, cluster: (v,); gains of one cluster count as one observation, which weighs as much as it
+    has gains. The degrees of freedom are those of as many equal clusters as would tell as much
+    (Kish, "Survey Sampling", 1965): where one cluster has most of the gains, hardly any, and the
+    interval is wide. A single cluster says nothing of others: its interval is all of -1 to 1.
     variance_factor: by how much the variance of the mean exceeds that of independent clusters.
     """
-    error, cluster_count = _estimate_error(gains, cluster)
+    error, freedom = _estimate_error(gains, cluster)
     mean = float(gains.mean()) if len(gains) else 0.0
-    if cluster_count <= 1:
+    if not freedom:
         return GainEstimate(mean, -LARGEST_GAIN, LARGEST_GAIN, len(gains))
-    margin = float(stdtrit(cluster_count - 1, (1 + confidence) / 2)) * error * variance_factor**0.5
+    margin = float(stdtrit(freedom, (1 + confidence) / 2)) * error * variance_factor**0.5
     low, high = max(mean - margin, -LARGEST_GAIN), min(mean + margin, LARGEST_GAIN)
     return GainEstimate(mean, low, high, len(gains))
 
 
-def _estimate_error(values: Float64, cluster: Int64) -> tuple[float, int]:
-    """Return the standard error of the mean over clustered values, and the number of clusters.
+def _estimate_error(values: Float64, cluster: Int64) -> tuple[float, float]:
+    """Return the standard error of the mean over clustered values, and its degrees of freedom.
 
-    With C clusters it is sqrt( C / (C - 1) sum_c ( sum_(i in c) (x_i - mean) )^2 ) / n.
+    It is the jackknife's, sqrt((C - 1) / C sum_c (mean without c - mean)^2) with C clusters, which
+    for clusters of equal size is that of their means. A cluster that weighs much pulls the mean
+    towards itself: by the deviations from that mean it would seem to differ little from the others
+    (Hansen, "Jackknife standard errors for clustered regression", 2025).
+    Degrees of freedom are 1 / sum_c p_c^2 - 1, with a share p_c of the values in c; 0 for fewer
+    than two clusters.
     """
-    _, group = np.unique(cluster, return_inverse=True)
-    sums = np.bincount(group, values - values.mean()) if len(values) else np.zeros(0)
-    if len(sums) <= 1:
-        return np.inf, len(sums)
-    correction = len(sums) / (len(sums) - 1)
-    return float(np.sqrt(correction * (sums**2).sum()) / len(values)), len(sums)
+    _, group, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    if len(sizes) <= 1:
+        return np.inf, 0.0
+    changes = np.bincount(group, values - values.mean()) / (len(values) - sizes)
+    error = np.sqrt((len(sizes) - 1) / len(sizes) * (changes**2).sum())
+    return float(error), float(1 / ((sizes / len(values)) ** 2).sum() - 1)
