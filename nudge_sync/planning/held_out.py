@@ -28,7 +28,7 @@ from nudge_sync.metrics import (
     parse_metric,
 )
 from nudge_sync.planning.unjudged.search import QUERIES_PER_SEARCH
-from nudge_sync.solve.relevance import ideal_scores
+from nudge_sync.solve.relevance import has_answer, ideal_scores
 from nudge_sync.store import checksum
 from nudge_sync.store.target import Target
 
@@ -107,7 +107,12 @@ def number_questions(vectors: Float32) -> Int64:
 
 
 def select_held_out(judgements: Judgements) -> HeldOutQueries:
-    """Return the queries that the cycle keeps out of every choice."""
+    """Return the queries with an answer that the cycle keeps out of every choice.
+
+    A query of which only is known what does not answer it scores 0 whatever is found: among the
+    others it would make every gain and every loss look smaller. So does one whose answers are all
+    gone from the collection, which the judgements do not tell; it stays.
+    """
     expected = judgements.expected_gains
     ids = sort_ids(expected.point_ids)
     column_of = {point: column for column, point in enumerate(ids)}
@@ -117,7 +122,8 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
     )
     shape = (len(judgements.query_ids), len(ids))
     relevance = csr_matrix((expected.gains, cells), shape=shape, dtype=np.float64)
-    rows = np.flatnonzero(hash_queries(judgements.query_vectors) < HELD_OUT_SHARE)
+    is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
+    rows = np.flatnonzero(is_held_out & has_answer(relevance))
     return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
 
 

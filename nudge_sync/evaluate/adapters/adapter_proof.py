@@ -26,7 +26,6 @@ from nudge_sync.planning.held_out import (
     select_held_out,
 )
 from nudge_sync.solve.problem import ColdReport, GainEstimate
-from nudge_sync.solve.relevance import has_answer
 from nudge_sync.store.target import Target
 from nudge_sync.tuning.adapter_learning import LearnedAdapter, learn_query_adapter
 from nudge_sync.tuning.adapter_maps import AdapterTask
@@ -173,13 +172,6 @@ def _measure(
     progress: Progress,
 ) -> AdapterProof:
     held_out = select_held_out(judgements)
-    answered = np.flatnonzero(has_answer(held_out.relevance))
-    held_out = HeldOutQueries(
-        held_out.vectors[answered],
-        held_out.point_ids,
-        held_out.relevance[answered],
-        held_out.query_rows[answered],
-    )
     before = score_live_queries(target, held_out, exact=exact, progress=progress)
     after = before
     if adapter is not None:
@@ -215,8 +207,7 @@ def _measure(
 
 def _find_bystanders(judgements: Judgements, held_out: HeldOutQueries) -> NDArray[np.bool_]:
     """Return which held-out queries share no answer with the queries that chose: (q,)."""
-    is_train = np.ones(len(judgements.query_ids), np.bool_)
-    is_train[select_held_out(judgements).query_rows] = False
+    is_train = hash_queries(judgements.query_vectors) >= HELD_OUT_SHARE
     gains = judgements.expected_gains
     known = {
         point for point, row in zip(gains.point_ids, gains.query_rows, strict=True) if is_train[row]

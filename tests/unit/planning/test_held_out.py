@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from nudge_sync import cycle
 from nudge_sync.config import GateSettings
+from nudge_sync.feedback.judgements import load_judgements
+from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.metrics import METRIC_NAMES, RANKING_DEPTH
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
@@ -22,6 +26,7 @@ from nudge_sync.planning.held_out import (
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
 from tests.support.judged_collection import SETTINGS, JudgedCollection, make_labelled_collection
+from tests.support.unit_vectors import make_unit_rows
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,34 @@ def test_held_out_queries_are_a_fifth_and_only_they_have_rows(labelled: JudgedCo
     for number, row in enumerate(held_out.query_rows):
         columns = held_out.relevance[number].indices
         assert [held_out.point_ids[column] for column in columns] == [answers[row]]
+
+
+def test_queries_without_an_answer_are_not_measured_and_hide_no_loss() -> None:
+    judged = add_negative_queries(make_labelled_collection(), 600)
+    held_out = select_held_out(judged.judgements)
+    assert (held_out.relevance.max(axis=1).toarray() > 0).all()
+    unanswered = {name for name in judged.judgements.query_ids if name.startswith("not-")}
+    assert len(unanswered) == 600
+    names = [judged.judgements.query_ids[row] for row in held_out.query_rows]
+    assert unanswered.isdisjoint(names)
+
+    answers = [judged.data.answers[int(name[1:])] for name in names]
+    before = {row: [point] for row, point in enumerate(answers)}
+    lost = round(0.018 * len(names) + 0.5)
+    after = {row: ids for row, ids in before.items() if row >= lost}
+    scores = [score_runs(held_out, runs) for runs in (before, after)]
+    assert scores[0]["ndcg@10"] == 1
+    assert compare_live_scores(*scores, "ndcg@10", GateSettings(max_loss=0.01)).is_loss
+
+
+def add_negative_queries(judged: JudgedCollection, count: int) -> JudgedCollection:
+    """Store queries of which only is known that a point does not answer them."""
+    vectors = make_unit_rows(count, judged.data.queries.shape[1], 17)
+    names = [f"not-{row}" for row in range(count)]
+    searches = [Search(name, vector) for name, vector in zip(names, vectors, strict=True)]
+    judged.target.queries.put([to_search_record(search) for search in searches])
+    judged.target.events.put([to_event_record(Event(name, "not_relevant", 1)) for name in names])
+    return replace(judged, judgements=load_judgements(judged.target, SETTINGS))
 
 
 def test_the_live_index_scores_what_the_plan_expects(labelled: JudgedCollection) -> None:

@@ -149,6 +149,19 @@ def test_a_loss_is_taken_back_all_the_same(sample: SampleCollection) -> None:
     assert sample.read_vectors().tobytes() == sample.data.vectors.tobytes()
 
 
+def test_what_an_earlier_version_measured_with_other_queries_gives_no_verdict(
+    sample: SampleCollection,
+) -> None:
+    written = crash_once_written(sample, worsens=True)
+    ledger = sample.target().open_ledger()
+    ledger.add_details(ledger.read_entry(1), held_out="that of queries without an answer too")
+    result = resume(sample.target(), SAMPLE_SETTINGS)
+    assert result is not None
+    assert (result["state"], result["live"]) == ("applied", None)
+    assert "not measured on the live index" in result["reasons"][0]
+    assert sample.read_vectors().tobytes() == written
+
+
 @pytest.mark.parametrize("by_cycle", [False, True])
 def test_other_queries_give_no_verdict(sample: SampleCollection, by_cycle: bool) -> None:
     written = crash_once_written(sample)
