@@ -13,7 +13,7 @@ from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.config import MethodName
 from nudge_sync.evaluate.methods import EvaluatedMethod, move_documents
 from nudge_sync.evaluate.split import QuerySplit
-from nudge_sync.evaluate.statistics import RESAMPLING_SEED, bootstrap_intervals
+from nudge_sync.evaluate.statistics import RESAMPLING_SEED, bootstrap_intervals, sum_by_question
 from nudge_sync.evaluate.study import Study, list_seeds
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 from nudge_sync.metrics import METRIC_NAMES
@@ -110,9 +110,10 @@ def _score_angle(
 
 def _estimate_intervals(study: Study, totals: Float64, counts: Float64) -> GainIntervals:
     rows = np.flatnonzero(counts)
+    questions = study.task.number_questions()[rows]
     low, high = bootstrap_intervals(
-        totals[rows],
-        counts[rows],
+        sum_by_question(totals[rows], questions),
+        sum_by_question(counts[rows], questions),
         rng=np.random.default_rng(RESAMPLING_SEED),
         confidence=study.settings.confidence,
         resamples=study.settings.resamples,

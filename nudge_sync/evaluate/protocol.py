@@ -7,8 +7,10 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
-from nudge_sync.base.arrays import Float32
+from nudge_sync.base.arrays import Float32, Int64
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate import robustness
 from nudge_sync.evaluate.robustness import MIN_QUERIES
@@ -18,8 +20,9 @@ from nudge_sync.evaluate.split import (
     TRAIN_END,
     VALIDATION_END,
     QuerySplit,
-    cut_parts,
+    number_by_appearance,
     split_randomly,
+    split_rows,
 )
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers, scale_to_unit
 
@@ -53,7 +56,8 @@ SAME_CLUSTER_PART, OTHER_CLUSTER_PART = "same cluster", "other cluster"
 PROTOCOL_DESCRIPTIONS: Mapping[ProtocolName, str] = {
     "random": (
         "Queries are permuted and split 70 / 10 / 20 into training, validation and test, the "
-        "paper's protocol. Queries that share all their answers can fall on both sides."
+        "paper's protocol. The same question stays on one side; queries that share all their "
+        "answers can fall on both."
     ),
     "grouped": (
         "As the random split, but queries with identical sets of answers stay together, so no "
@@ -108,20 +112,23 @@ def split_task(task: EvaluationTask, protocol: ProtocolName, seed: int) -> list[
         )
     if protocol in ROBUSTNESS_PROTOCOLS:
         return ROBUSTNESS_PROTOCOLS[protocol](task, seed)
+    questions = task.number_questions()
     if protocol == "random":
-        return [split_randomly(len(task.queries), seed)]
+        return [split_randomly(questions, seed)]
     if protocol == "grouped":
-        return [split_by_answers(task.list_answers(np.arange(len(task.queries))), seed)]
-    return [split_by_cluster(task.queries, seed)]
+        answers = task.list_answers(np.arange(len(task.queries)))
+        return [split_by_answers(answers, questions, seed)]
+    return [split_by_cluster(task.queries, questions, seed)]
 
 
-def split_by_answers(answers: Sequence[Iterable[int]], seed: int) -> QuerySplit:
-    """Split into about 70 / 10 / 20 percent, and keep queries with the same answers together.
+def split_by_answers(answers: Sequence[Iterable[int]], questions: Int64, seed: int) -> QuerySplit:
+    """Split into about 70 / 10 / 20 percent; the same answers, or question, are on one side.
 
     answers: for each query the documents that answer it.
+    questions: (q,), the number of each query's question.
     Raises InputError where there are too few groups of such queries.
     """
-    group = group_by_answers(answers)
+    group = _join_groups(group_by_answers(answers), questions)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
@@ -149,10 +156,20 @@ def group_by_answers(answers: Sequence[Iterable[int]]) -> RowNumbers:
     )
 
 
-def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
+def _join_groups(group: RowNumbers, questions: Int64) -> RowNumbers:
+    """Return groups, (q,), in which queries are together that share a group or a question."""
+    question = number_by_appearance(questions) + int(group.max()) + 1
+    count = int(question.max()) + 1
+    edges = csr_matrix((np.ones(len(group)), (group, question)), shape=(count, count))
+    joined = connected_components(edges, directed=False)[1]
+    return number_by_appearance(joined[group].astype(np.int64))
+
+
+def split_by_cluster(queries: Float32, questions: Int64, seed: int) -> QuerySplit:
     """Train and choose on one of two clusters of the queries, and test on each of them.
 
-    queries: (q, d). Even seeds train on the larger cluster, odd seeds on the smaller one.
+    queries: (q, d).  questions: (q,), the number of each query's question.
+    Even seeds train on the larger cluster, odd seeds on the smaller one.
     Raises InputError where the smaller cluster cannot be split.
     """
     rng = np.random.default_rng(seed)
@@ -165,7 +182,7 @@ def split_by_cluster(queries: Float32, seed: int) -> QuerySplit:
         )
     larger = int(np.argmax(sizes))
     train_cluster = larger if seed % 2 == 0 else 1 - larger
-    inner_split = cut_parts(rng.permutation(np.flatnonzero(label == train_cluster)))
+    inner_split = split_rows(np.flatnonzero(label == train_cluster), questions, rng)
     outer_rows = rng.permutation(np.flatnonzero(label != train_cluster))[:MAX_PART_SIZE]
     return QuerySplit(
         inner_split.train,

@@ -25,6 +25,7 @@ from nudge_sync.evaluate.split import (
     QuerySplit,
     cut_parts,
     split_randomly,
+    split_rows,
 )
 from nudge_sync.evaluate.task import EvaluationTask, Grades, RowNumbers, scale_to_unit
 from nudge_sync.solve.selection.document_folds import SUGGESTED_COLD_SHARE
@@ -58,7 +59,7 @@ def split_by_cold_documents(task: EvaluationTask, seed: int) -> list[QuerySplit]
     Where nothing is said of cold documents, they count in the choice as in a collection of which
     nothing is known: with `SUGGESTED_COLD_SHARE`. Raises InputError where nothing is left to learn.
     """
-    split = split_randomly(len(task.queries), seed)
+    split = split_randomly(task.number_questions(), seed)
     judged = _list_judged_documents(task)
     hidden = np.zeros(len(task.documents), np.bool_)
     hidden[_draw(seed).choice(judged, int(HIDDEN_SHARE * len(judged)), replace=False)] = True
@@ -84,6 +85,7 @@ def split_by_left_out_cluster(task: EvaluationTask, seed: int) -> list[QuerySpli
     out. Raises InputError where no clustering has one that can be.
     """
     vectors = scale_to_unit(task.queries).astype(np.float64)
+    questions = task.number_questions()
     splits = []
     for count in CLUSTER_COUNTS:
         rng = np.random.default_rng(seed)
@@ -94,7 +96,7 @@ def split_by_left_out_cluster(task: EvaluationTask, seed: int) -> list[QuerySpli
         if not candidates:
             continue
         left_out = label == candidates[seed % len(candidates)]
-        rest = cut_parts(rng.permutation(np.flatnonzero(~left_out)))
+        rest = split_rows(np.flatnonzero(~left_out), questions, rng)
         tests = {
             f"k={count}, trained": rest.tests[TEST_PART],
             f"k={count}, left out": rng.permutation(np.flatnonzero(left_out))[:MAX_PART_SIZE],
@@ -134,7 +136,7 @@ def split_by_judgements_per_document(task: EvaluationTask, seed: int) -> list[Qu
 
     Which ones is drawn. The validation queries keep all of theirs.
     """
-    split = split_randomly(len(task.queries), seed)
+    split = split_randomly(task.number_questions(), seed)
     test = split.tests[TEST_PART]
     splits = []
     for limit in JUDGEMENT_LIMITS:
@@ -168,7 +170,7 @@ def split_by_label_noise(task: EvaluationTask, seed: int) -> list[QuerySplit]:
     Training and validation queries have wrong labels alike: they come from one log. Which answers,
     and where to, is drawn uniformly.
     """
-    split = split_randomly(len(task.queries), seed)
+    split = split_randomly(task.number_questions(), seed)
     test, judged = split.tests[TEST_PART], _list_judged_documents(task)
     splits = []
     for share in NOISE_SHARES:
@@ -208,7 +210,7 @@ def split_by_log_size(task: EvaluationTask, seed: int) -> list[QuerySplit]:
 
     Raises InputError where the task has no more queries to learn from than the smallest.
     """
-    split = split_randomly(len(task.queries), seed)
+    split = split_randomly(task.number_questions(), seed)
     rows = _draw(seed).permutation(np.concatenate([split.train, split.validation]))
     sizes = [size for size in LOG_SIZES if size <= len(rows)]
     if not sizes:
@@ -227,7 +229,7 @@ def split_by_log_size(task: EvaluationTask, seed: int) -> list[QuerySplit]:
 
 def split_by_document_frequency(task: EvaluationTask, seed: int) -> list[QuerySplit]:
     """Split at random, and test on answers by how many training queries each document answers."""
-    split = split_randomly(len(task.queries), seed)
+    split = split_randomly(task.number_questions(), seed)
     counts = np.zeros(len(task.documents), np.int64)
     for documents in task.list_attracted(split.train):
         counts[documents] += 1

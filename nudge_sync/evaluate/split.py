@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from nudge_sync.base.arrays import Int64
+from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 
 TEST_PART = "test"
@@ -34,15 +36,42 @@ class QuerySplit:
     its ranking. A part that is not listed counts every answer."""
 
 
-def split_randomly(query_count: int, seed: int) -> QuerySplit:
-    """Split a permutation by `numpy.random.default_rng(seed)` into 70 / 10 / 20 percent."""
-    return cut_parts(np.random.default_rng(seed).permutation(query_count))
+def split_randomly(questions: Int64, seed: int) -> QuerySplit:
+    """Split a permutation by `numpy.random.default_rng(seed)` into 70 / 10 / 20 percent.
+
+    questions: (q,), the number of each query's question. Queries of one question stay together, and
+    the shares are those of the questions. Raises InputError where there are too few of them.
+    """
+    rng = np.random.default_rng(seed)
+    return split_rows(np.arange(len(questions)), questions, rng)
+
+
+def split_rows(rows: RowNumbers, questions: Int64, rng: np.random.Generator) -> QuerySplit:
+    """Split some of the queries as `split_randomly` does.  questions: (q,), of all queries."""
+    group = number_by_appearance(questions[rows])
+    order = rng.permutation(int(group.max()) + 1)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    ends = np.append(0, np.cumsum(np.bincount(group)[order]))
+    train, validation = (int(share * len(order)) for share in (TRAIN_END, VALIDATION_END))
+    if not 0 < train < validation < len(order):
+        raise InputError(f"{len(order)} different questions are too few to be split")
+    in_order = rows[np.argsort(position[group], kind="stable")]
+    return _cut(in_order, int(ends[train]), int(ends[validation]))
+
+
+def number_by_appearance(groups: Int64) -> Int64:
+    """Return the same groups, (n,), numbered from 0 in the order in which they first appear."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]
 
 
 def cut_parts(order: RowNumbers) -> QuerySplit:
     """Cut into the first 70 %, the next 10 % and the rest."""
-    train = int(TRAIN_END * len(order))
-    validation = int(VALIDATION_END * len(order))
+    return _cut(order, int(TRAIN_END * len(order)), int(VALIDATION_END * len(order)))
+
+
+def _cut(order: RowNumbers, train: int, validation: int) -> QuerySplit:
     return QuerySplit(
         order[:train],
         order[train:validation][:MAX_PART_SIZE],

@@ -1,7 +1,8 @@
 """How sure a mean gain is: bootstrap intervals and a paired permutation test.
 
-The unit is the query. A query that several seeds test is one observation, which is drawn, or has
-its sign flipped, with all its seeds together: seeds repeat queries, they do not add any.
+The unit is the question. Queries that ask the same, and the seeds that test a query, are one
+observation, which is drawn, or has its sign flipped, as a whole: neither seeds nor repeated labels
+add any question. `sum_by_question` puts them together.
 """
 
 from __future__ import annotations
@@ -10,13 +11,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float64, Int64
 
 RESAMPLES = 10_000
 RESAMPLING_SEED = 20250424
 """What every resampling starts from, so that the same study gives the same figures."""
 _NUMBERS_PER_BATCH = 4_000_000
 """Numbers held in memory at once while resampling (32 MB)."""
+
+
+def sum_by_question(values: Float64, questions: Int64) -> Float64:
+    """Sum the rows of each question, (n, ...), in the order in which questions first appear.
+
+    values: (q, ...).  questions: (q,), the number of each query's question.
+    """
+    _, first, group = np.unique(questions, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), *values.shape[1:]))
+    np.add.at(sums, group, values)
+    return sums[np.argsort(first)]
 
 
 def bootstrap_intervals(
@@ -29,8 +41,9 @@ def bootstrap_intervals(
 ) -> tuple[Float64, Float64]:
     """Estimate percentile intervals of the mean gain, one a column: (columns,) low and high.
 
-    totals: (queries, columns), a query's gain summed over the seeds that tested it.
-    counts: (queries,), how many seeds tested it. The mean is sum(totals) / sum(counts).
+    totals: (questions, columns), a question's gain summed over its queries and the seeds that
+    tested them.  counts: (questions,), how many tests these were.
+    The mean is sum(totals) / sum(counts).
     """
     queries = len(totals)
     observed = np.column_stack([totals, counts]).astype(np.float64)
@@ -49,7 +62,7 @@ def permutation_p(
 ) -> Float64:
     """Return the two-sided p value of "no difference", one a column: (columns,).
 
-    totals: (queries, columns), paired gains. If there is no difference, a query's gain is as
+    totals: (questions, columns), paired gains. If there is no difference, a question's gain is as
     likely to have the other sign. p is the share of sign flips, the observed one included, whose
     sum is at least as far from zero as the observed sum.
     """

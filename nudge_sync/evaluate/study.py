@@ -158,6 +158,12 @@ def restrict_settings(
     if task.similarity == "cosine" and "nudge-m" in methods:
         methods = tuple(method for method in methods if method != "nudge-m")
         notes.append("nudge-m was left out: it needs dot product as the similarity")
+    question_count = len(np.unique(task.number_questions()))
+    if question_count < len(task.queries):
+        notes.append(
+            f"{len(task.queries)} queries ask {question_count} different questions: one that is "
+            "asked often is one observation, and stays on one side of each split but that by time"
+        )
     if not methods:
         raise ConfigError("nudge-m needs dot product as the similarity, not cosine")
     refused = {protocol: _find_refusal(task, protocol, settings) for protocol in settings.protocols}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64
+from nudge_sync.base.arrays import Float64, Int64
 from nudge_sync.evaluate.methods import EvaluatedMethod
 from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS, ProtocolName
 from nudge_sync.evaluate.statistics import (
@@ -16,6 +16,7 @@ from nudge_sync.evaluate.statistics import (
     bootstrap_intervals,
     holm,
     permutation_p,
+    sum_by_question,
 )
 from nudge_sync.evaluate.study import Study
 from nudge_sync.metrics import METRIC_NAMES, MetricName
@@ -107,7 +108,8 @@ def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[Sum
     counts = sums[0][1]
     rows = np.flatnonzero(counts)
     totals = [method_totals[rows] for method_totals, _ in sums]
-    gains = _estimate_gains(study, np.column_stack(totals), counts[rows])
+    questions = study.task.number_questions()[rows]
+    gains = _estimate_gains(study, np.column_stack(totals), counts[rows], questions)
     lines = [
         _build_line(
             study, (protocol, part, method), totals[index], gains[index * len(METRIC_NAMES) :]
@@ -116,13 +118,19 @@ def _summarise_part(study: Study, protocol: ProtocolName, part: str) -> list[Sum
     ]
     if protocol not in ROBUSTNESS_PROTOCOLS:
         return lines
-    return _compare_with_nudge_n(study, lines, totals, counts[rows])
+    return _compare_with_nudge_n(study, lines, totals, (counts[rows], questions))
 
 
 def _compare_with_nudge_n(
-    study: Study, lines: list[SummaryLine], totals: Sequence[Float64], counts: Float64
+    study: Study,
+    lines: list[SummaryLine],
+    totals: Sequence[Float64],
+    tested: tuple[Float64, Int64],
 ) -> list[SummaryLine]:
-    """Add the gain over NUDGE-N to the lines of the other methods that move or map anything."""
+    """Add the gain over NUDGE-N to the lines of the other methods that move or map anything.
+
+    tested: how many seeds tested each query, and its question, (q,) each.
+    """
     column = METRIC_NAMES.index(study.settings.metric)
     methods = [line.method for line in lines]
     others = [index for index, one in enumerate(methods) if one not in ("nothing", "nudge-n")]
@@ -131,12 +139,13 @@ def _compare_with_nudge_n(
     reference = totals[methods.index("nudge-n")][:, column]
     differences = np.column_stack([totals[index][:, column] - reference for index in others])
     compared = list(lines)
-    for index, gain in zip(others, _estimate_gains(study, differences, counts), strict=True):
+    for index, gain in zip(others, _estimate_gains(study, differences, *tested), strict=True):
         compared[index] = replace(lines[index], over_nudge_n=gain)
     return compared
 
 
-def _estimate_gains(study: Study, totals: Float64, counts: Float64) -> list[Gain]:
+def _estimate_gains(study: Study, totals: Float64, counts: Float64, questions: Int64) -> list[Gain]:
+    totals, counts = sum_by_question(totals, questions), sum_by_question(counts, questions)
     rng = np.random.default_rng(RESAMPLING_SEED)
     resamples, confidence = study.settings.resamples, study.settings.confidence
     low, high = bootstrap_intervals(

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from nudge_sync.base.arrays import Float32, Float64
+from nudge_sync.base.arrays import Float32, Float64, Int64
 from nudge_sync.errors import InputError
+from nudge_sync.planning.held_out import number_questions
 from nudge_sync.solve.geometry import lengths
 from nudge_sync.solve.problem import Similarity
 from nudge_sync.solve.task import build_attraction
@@ -53,6 +54,13 @@ class EvaluationTask:
     """(q,): when each query was asked, in seconds since 1970; 0 where nobody knows."""
     live_documents: Float32 | None = None
     """(n, d): `documents` as they are searched, where some have moved; None where none has."""
+
+    def number_questions(self) -> Int64:
+        """Return one number for each query, (q,): the same for queries that ask the same.
+
+        As the gate does it, so that a question that many people asked is one observation.
+        """
+        return number_questions(scale_to_unit(self.queries))
 
     def select_judgements(self, rows: RowNumbers) -> list[Grades]:
         """Return the judgements of the queries `rows`, in their order."""

@@ -21,7 +21,7 @@ def task():
 
 @pytest.fixture(scope="module")
 def split(task):
-    return split_randomly(len(task.queries), seed=0)
+    return split_randomly(task.number_questions(), seed=0)
 
 
 def test_every_method_has_a_description():

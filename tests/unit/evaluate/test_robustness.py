@@ -100,7 +100,7 @@ def test_a_document_keeps_so_many_training_judgements():
         assert max(counts.values()) <= limit
         full = Counter(
             document
-            for row in split_randomly(200, 0).train.tolist()
+            for row in split_randomly(np.arange(200), 0).train.tolist()
             for document in DATED.judgements[row]
         )
         assert counts == {document: min(count, limit) for document, count in full.items()}

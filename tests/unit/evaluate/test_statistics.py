@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nudge_sync.evaluate.statistics import bootstrap_intervals, holm, permutation_p
+from nudge_sync.evaluate.statistics import (
+    bootstrap_intervals,
+    holm,
+    permutation_p,
+    sum_by_question,
+)
 
 
 def test_intervals_cover_the_true_mean_about_as_often_as_they_say():
@@ -40,6 +45,31 @@ def test_a_query_that_every_seed_tests_is_one_observation():
     repeated = bootstrap_intervals(5 * once, np.full(100, 5.0), rng=np.random.default_rng(5))
 
     np.testing.assert_allclose(single, repeated)
+
+
+def test_sums_are_those_of_each_question_in_the_order_in_which_they_appear():
+    rng = np.random.default_rng(11)
+    questions, values = rng.integers(0, 20, 100), rng.normal(size=(100, 2))
+    order = list(dict.fromkeys(questions.tolist()))
+
+    sums = sum_by_question(values, questions)
+
+    expected = [values[questions == question].sum(axis=0) for question in order]
+    np.testing.assert_allclose(sums, expected)
+    assert sum_by_question(values[:, 0], np.arange(100)).tolist() == values[:, 0].tolist()
+
+
+def test_labels_of_one_question_are_one_observation():
+    rng, draws, false_alarms, left_out = np.random.default_rng(12), 300, 0, 0
+    questions = np.repeat(np.arange(30), rng.integers(5, 15, 30))
+    counts = sum_by_question(np.ones(len(questions)), questions)
+    for gains in rng.normal(0, 0.2, (draws, 30)):
+        totals = sum_by_question(gains[questions][:, None], questions)
+        false_alarms += permutation_p(totals, rng=rng, resamples=300)[0] <= 0.05
+        low, high = bootstrap_intervals(totals, counts, rng=rng, resamples=300)
+        left_out += not low[0] <= 0 <= high[0]
+    assert false_alarms / draws <= 0.08
+    assert left_out / draws <= 0.12
 
 
 def test_intervals_do_not_depend_on_how_much_is_held_at_once(monkeypatch):

@@ -115,7 +115,7 @@ def test_normalisation_takes_back_what_is_near_to_many_queries(alpha, count):
 
 @pytest.mark.parametrize("method", ["pefa-xs", "pefa-xl", "rocchio", "nnn"])
 def test_settings_are_those_that_the_validation_queries_favour(method):
-    split = split_randomly(len(TASK.queries), seed=0)
+    split = split_randomly(TASK.number_questions(), seed=0)
     nothing = score_queries(
         TASK.documents, TASK.queries[split.validation], TASK.select_judgements(split.validation)
     )
