@@ -58,7 +58,7 @@ def hold_out_fifth(
         _assign_folds(positions[is_train]),
         held_out_queries,
         matrices.select(is_held_out).train_weights,
-        _find_bystanders(train_queries, held_out_queries),
+        find_bystanders(train_queries.relevance, held_out_queries.relevance),
     )
 
 
@@ -105,11 +105,16 @@ def _assign_folds(positions: Float64) -> Int64:
     return np.minimum((shares * BUCKET_COUNT).astype(np.int64), BUCKET_COUNT - 1)
 
 
-def _find_bystanders(
-    train_queries: JudgedQueries, held_out_queries: JudgedQueries
+def find_bystanders(
+    train_relevance: csr_matrix, held_out_relevance: csr_matrix
 ) -> NDArray[np.bool_]:
-    train_points = np.unique(train_queries.relevance.indices[train_queries.relevance.data > 0])
-    shared = held_out_queries.relevance[:, train_points]
+    """Return which held-out queries share no relevant point with any training query: (q,).
+
+    train_relevance, held_out_relevance: (t, n) and (q, n); above 0 a point is relevant. That a
+    point does not answer a training query teaches nothing of where it does.
+    """
+    train_points = np.unique(train_relevance.indices[train_relevance.data > 0])
+    shared = held_out_relevance[:, train_points]
     shared.data = (shared.data > 0).astype(np.float64)
     is_bystander: NDArray[np.bool_] = np.asarray(shared.sum(axis=1)).ravel() == 0
     return is_bystander

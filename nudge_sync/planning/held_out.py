@@ -113,6 +113,14 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
     others it would make every gain and every loss look smaller. So does one whose answers are all
     gone from the collection, which the judgements do not tell; it stays.
     """
+    ids, relevance = build_relevance(judgements)
+    is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
+    rows = np.flatnonzero(is_held_out & has_answer(relevance))
+    return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
+
+
+def build_relevance(judgements: Judgements) -> tuple[list[PointId], csr_matrix]:
+    """Return the points that answer any query, and what finding each is worth: (n,) and (q, n)."""
     expected = judgements.expected_gains
     ids = sort_ids(expected.point_ids)
     column_of = {point: column for column, point in enumerate(ids)}
@@ -121,10 +129,7 @@ def select_held_out(judgements: Judgements) -> HeldOutQueries:
         np.array([column_of[point] for point in expected.point_ids], np.int64),
     )
     shape = (len(judgements.query_ids), len(ids))
-    relevance = csr_matrix((expected.gains, cells), shape=shape, dtype=np.float64)
-    is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
-    rows = np.flatnonzero(is_held_out & has_answer(relevance))
-    return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
+    return ids, csr_matrix((expected.gains, cells), shape=shape, dtype=np.float64)
 
 
 @traced("nudge_sync.measure")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.base.threads import limit_threads
@@ -15,11 +14,12 @@ from nudge_sync.errors import InputError
 from nudge_sync.evaluate.adapters.adapter_task import build_adapter_task
 from nudge_sync.evaluate.sources.collection import build_collection_task
 from nudge_sync.feedback.judgements import Judgements, load_judgements
+from nudge_sync.planning.fifths import find_bystanders
 from nudge_sync.planning.gate import Gate, HeldOutScores, check_gate
 from nudge_sync.planning.held_out import (
     HELD_OUT_SHARE,
-    HeldOutQueries,
     average_scores,
+    build_relevance,
     hash_queries,
     number_questions,
     score_live_queries,
@@ -178,12 +178,14 @@ def _measure(
         adapted = replace(held_out, vectors=adapter(held_out.vectors))
         after = score_live_queries(target, adapted, exact=exact, progress=progress)
     metric = settings.solver.metric
+    is_train = hash_queries(judgements.query_vectors) >= HELD_OUT_SHARE
+    train_relevance = build_relevance(judgements)[1][is_train]
     scores = HeldOutScores(
         number_questions(held_out.vectors),
         before[metric],
         before[metric],
         after[metric],
-        _find_bystanders(judgements, held_out),
+        find_bystanders(train_relevance, held_out.relevance),
     )
     # What the gate asks of a plan that moves no point.
     gate = check_gate(
@@ -203,18 +205,6 @@ def _measure(
         average_scores(after),
         cold,
     )
-
-
-def _find_bystanders(judgements: Judgements, held_out: HeldOutQueries) -> NDArray[np.bool_]:
-    """Return which held-out queries share no answer with the queries that chose: (q,)."""
-    is_train = hash_queries(judgements.query_vectors) >= HELD_OUT_SHARE
-    gains = judgements.expected_gains
-    known = {
-        point for point, row in zip(gains.point_ids, gains.query_rows, strict=True) if is_train[row]
-    }
-    is_known = np.array([point in known for point in held_out.point_ids], np.float64)
-    shared = np.asarray((held_out.relevance > 0) @ is_known, np.float64)
-    return np.equal(shared, 0)
 
 
 def _describe_proof(proof: AdapterProof) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix, eye_array
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix, eye_array, random_array
 
 from nudge_sync.planning.fifths import (
     FIFTH_COUNT,
     MAX_HELD_OUT_QUERIES,
     count_evidence,
+    find_bystanders,
     hold_out_fifth,
     hold_out_in_turn,
 )
@@ -108,3 +111,14 @@ def test_evidence_is_every_answered_query_of_a_small_log() -> None:
     gains = judgements.expected_gains
     unanswered = replace(judgements, expected_gains=replace(gains, gains=-np.abs(gains.gains)))
     assert count_evidence(unanswered, 1) == (0, FIFTH_COUNT)
+
+
+@given(st.integers(0, 2**32))
+def test_bystanders_share_no_relevant_point_with_what_trains(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train, held_out = (csr_matrix(random_array((12, 15), density=0.1, rng=rng)) for _ in range(2))
+    for one in (train, held_out):
+        one.data = rng.integers(-1, 3, one.nnz).astype(float)
+    known = (train.toarray() > 0).any(axis=0)
+    expected = [not (row[known] > 0).any() for row in held_out.toarray()]
+    assert find_bystanders(train, held_out).tolist() == expected
