@@ -30,7 +30,8 @@ class Evidence:
     """Sessions that are over and count."""
     effect: Effect
     unmoved: Effect
-    """The guardrail: the effect where clicks on documents that move count less."""
+    """The guardrail: the effect where clicks on documents that move count less. Negative also where
+    clicks are traded one for one."""
     sample_ratio: SampleRatio
     left_out: dict[str, int] = field(default_factory=dict)
     newest_click: float = 0.0
@@ -70,7 +71,10 @@ def weigh_evidence(
     treatment_share: the share of the sessions that got the treatment, where they are split: that of
     a canary, and 1 less that of a holdback, whose treatment is the collection.
     Half of alpha goes to "better", a quarter each to "worse" and to the guardrail's "worse"; so all
-    wrong conclusions together, where the arms do not differ, have a chance of alpha at most.
+    wrong conclusions together, where the arms do not differ, have a chance of alpha at most. Arms
+    do not differ where both list the same, or where as many clicks go to moved documents in either.
+    Where the treatment wins clicks on moved documents and loses as many on others, the guardrail is
+    negative, and its "worse" is no wrong conclusion.
     """
     share = 0.5 if credits_.interleaved else treatment_share
     better, worse = settings.alpha / 2, settings.alpha / 4
@@ -138,7 +142,7 @@ def _find_trouble(
         return Decision("paused", reason, evidence)
     for effect, what in (
         (evidence.effect, settings.metric),
-        (evidence.unmoved, f"{settings.metric} on documents that do not move"),
+        (evidence.unmoved, _describe_guardrail(settings)),
     ):
         if effect.high < -settings.harm:
             reason = f"{what}: surely worse, by {-effect.high:.3g} at least"
@@ -148,6 +152,13 @@ def _find_trouble(
     return None
 
 
+def _describe_guardrail(settings: CanarySettings) -> str:
+    return (
+        f"the guardrail, {settings.metric} with a click worth {1 / settings.unmoved_weight:.3g} on "
+        "documents that move and 1 on others"
+    )
+
+
 def _find_success(evidence: Evidence | None, settings: CanarySettings) -> Decision:
     if evidence is None or evidence.effect.low <= 0:
         return Decision("continue", "not sure of any difference yet", evidence)
@@ -155,7 +166,7 @@ def _find_success(evidence: Evidence | None, settings: CanarySettings) -> Decisi
         reason = f"better, but by {evidence.sessions} of {settings.min_sessions} sessions only"
         return Decision("continue", reason, evidence)
     if evidence.unmoved.estimate < 0:
-        reason = "better, but at the cost of documents that do not move"
+        reason = f"better, but not by {_describe_guardrail(settings)}"
         return Decision("continue", reason, evidence)
     reason = f"{settings.metric}: surely better, by {evidence.effect.low:.3g} at least"
     return Decision("promote", reason, evidence)

@@ -83,6 +83,18 @@ def test_the_reason_names_the_figures():
     assert decide(EVIDENCE, SETTINGS, **when).summary()["effect"]["interval"] == [0.1, 0.3]
 
 
+def test_the_reason_says_what_the_guardrail_counts():
+    when = {"started": STARTED, "now": STARTED + 3600}
+    settings = SETTINGS.model_copy(update={"unmoved_weight": 4.0})
+    guardrail = (
+        "the guardrail, clicks with a click worth 0.25 on documents that move and 1 on others"
+    )
+    harm = decide(replace(EVIDENCE, unmoved=WORSE), settings, **when)
+    assert (harm.verdict, harm.reason) == ("harm", f"{guardrail}: surely worse, by 0.1 at least")
+    cost = decide(replace(EVIDENCE, unmoved=Effect(-0.01, -0.1, 0.1, None)), settings, **when)
+    assert (cost.verdict, cost.reason) == ("continue", f"better, but not by {guardrail}")
+
+
 def make_credits(credit, *, interleaved=True, is_treatment=None):
     nobody = np.zeros(len(credit), np.bool_)
     arms = nobody if is_treatment is None else is_treatment
@@ -118,6 +130,61 @@ def test_split_sessions_lead_to_the_verdict(gain, verdict):
     credit = (rng.random(1500) < 0.5 + gain * is_treatment).astype(float)
     credits_ = make_credits(credit, interleaved=False, is_treatment=is_treatment)
     assert judge(credits_, share=0.2) == verdict
+
+
+def click_by_rank(seed: int, *, same_lists: bool, split: bool, sessions: int) -> SessionCredits:
+    """Return sessions of people who click by rank alone, whatever stands there.
+
+    Each list holds ten results, of which three have moved: in both arms, or in the treatment's.
+    Interleaved, results of an even rank are the treatment's.
+    """
+    rng = np.random.default_rng(seed)
+    clicked = rng.random((sessions, 10)) < 0.35 * 0.75 ** np.arange(10)
+    is_treatment = rng.random(sessions) < 0.5
+    moved = rng.permuted(np.tile(np.arange(10) < 3, (sessions, 1)), axis=1)
+    begins = is_treatment[:, None]
+    team = np.where((np.arange(10) % 2 == 0) == begins, 1.0, -1.0)
+    if same_lists:
+        team = np.zeros_like(team)
+    elif split:
+        moved &= begins
+    else:
+        moved &= team > 0
+    values = np.where(moved, 0.5, 1.0) * clicked
+    if split:
+        credit, unmoved = clicked.any(axis=1).astype(float), values.max(axis=1)
+    else:
+        total = np.maximum(clicked.sum(axis=1), 1)
+        credit, unmoved = (team * clicked).sum(axis=1) / total, (team * values).sum(axis=1) / total
+    credits_ = make_credits(credit, interleaved=not split, is_treatment=is_treatment)
+    return replace(credits_, unmoved_credit=unmoved)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_moved_documents_in_lists_that_are_the_same_are_no_difference(split):
+    settings = CanarySettings(alpha=0.4, min_sessions=1)
+    verdicts = [
+        judge(click_by_rank(seed, same_lists=True, split=split, sessions=200), settings)
+        for seed in range(60)
+    ]
+    assert 60 - verdicts.count("continue") <= binom.ppf(1 - 1e-6, 60, 0.4)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_clicks_traded_one_for_one_are_harm_to_the_guardrail_alone(split):
+    credits_ = click_by_rank(0, same_lists=False, split=split, sessions=4000)
+    evidence = weigh_evidence(credits_, SETTINGS, 0.5)
+    assert evidence.effect.low < 0 < evidence.effect.high
+    decision = decide(evidence, SETTINGS, started=STARTED, now=STARTED + 3600)
+    assert decision.verdict == "harm"
+    assert decision.reason.startswith("the guardrail")
+    weightless = replace(
+        evidence,
+        unmoved=weigh_evidence(
+            replace(credits_, unmoved_credit=credits_.credit), SETTINGS, 0.5
+        ).unmoved,
+    )
+    assert decide(weightless, SETTINGS, started=STARTED, now=STARTED + 3600).verdict == "continue"
 
 
 def test_a_canary_without_a_difference_concludes_no_more_often_than_alpha():
