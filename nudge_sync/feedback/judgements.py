@@ -22,6 +22,7 @@ from nudge_sync.feedback.labels import group_labels, is_overruled, keep_latest_l
 from nudge_sync.feedback.log.collection_log import load_collection_log
 from nudge_sync.feedback.log.columns import Actions, Log
 from nudge_sync.feedback.log.load import load_log
+from nudge_sync.feedback.same_questions import find_first_asked
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store.target import Target
 
@@ -58,7 +59,8 @@ class Judgements:
     query_ids: list[str]
     """Sorted; only queries with a judgement."""
     query_vectors: Float32
-    """(q, d), unit rows."""
+    """(q, d), unit rows. Vectors of one question that differ by noise are that of its first
+    search."""
     query_rows: Int64
     """(m,): the row of `query_vectors` that each judgement is about, ascending."""
     point_ids: list[PointId]
@@ -221,12 +223,14 @@ def _assemble_judgements(
     searches, query_rows = np.unique(pairs.search, return_inverse=True)
     has_feedback = np.zeros(len(log.point_ids), np.bool_)
     has_feedback[pairs.point[pairs.value > 0]] = True
+    times = log.searches.time[searches]
+    vector_rows = find_first_asked(log.query_vectors, log.searches.vector_row[searches], times)
     expected_gains = expected_gains.select(
         (expected_gains.value > 0) & np.isin(expected_gains.search, searches)
     )
     return Judgements(
         query_ids=[log.searches.query_ids[row] for row in searches.tolist()],
-        query_vectors=log.query_vectors[log.searches.vector_row[searches]],
+        query_vectors=log.query_vectors[vector_rows],
         query_rows=query_rows.astype(np.int64),
         point_ids=[log.point_ids[row] for row in pairs.point.tolist()],
         weights=pairs.value,
@@ -242,5 +246,5 @@ def _assemble_judgements(
         former_searches=log.former_searches,
         cold_share=estimate_cold_share(log.searches, has_feedback),
         block_counts=log.block_counts,
-        query_times=log.searches.time[searches],
+        query_times=times,
     )

@@ -32,7 +32,9 @@ def assign_query_groups(log: Log, clicks: ActionSelection, min_cosine: float) ->
     return compute_column(len(vector_row), np.int32, lambda part: leader[vector_row[part]])
 
 
-def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> Int64:
+def group_queries(
+    vectors: Float32, vector_rows: Int64, min_cosine: float, tree_count: int = _TREE_COUNT
+) -> Int64:
     """Return the leader of each row of `vector_rows`, (u,): an earlier row within `min_cosine`, or
     itself.
 
@@ -41,14 +43,14 @@ def group_queries(vectors: Float32, vector_rows: Int64, min_cosine: float) -> In
     halved along random directions until at most 256 are left together (random projection trees,
     Dasgupta and Freund 2008), since comparing all pairs of very many would take hours. That is done
     with ten independent trees: one tree separates two near rows about one time in four, so that all
-    ten hardly ever do.
+    ten hardly ever do. Rows that are nearly equal need fewer: `tree_count`.
     """
     if min_cosine >= 1:
         return vector_rows
     leaders = np.arange(len(vector_rows))
     tree_depth = max(0, int(np.ceil(np.log2(max(1, len(vector_rows)) / _LEAF_SIZE))))
     rng = np.random.default_rng(0)
-    for _ in range(_TREE_COUNT if tree_depth else 1):
+    for _ in range(tree_count if tree_depth else 1):
         directions = rng.normal(size=(vectors.shape[1], tree_depth))
         leaders = _merge_leaders(vectors, vector_rows, leaders, directions, min_cosine)
     return vector_rows[leaders]
