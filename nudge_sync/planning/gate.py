@@ -264,7 +264,7 @@ def _check_gain(method: str, evidence: _Evidence, settings: GateSettings) -> str
     )
     if evidence.largest_share <= _LARGE_QUESTION_SHARE:
         return reason
-    return f"{reason}; {evidence.largest_share:.0%} of the weight is one question's"
+    return f"{reason}; {format_percent(evidence.largest_share)} of the weight is one question's"
 
 
 def _check_live_loss(held_out_scores: HeldOutScores, settings: GateSettings) -> str:
