@@ -3,7 +3,6 @@
 NudgeSyncError
 ├── ConfigError                 the TOML file, an option or an environment variable
 ├── InputError                  arrays, feedback rows, plan files
-│   ├── RowsRefused             with `--strict`: an import has a bad row, and stored nothing
 │   └── ModelMismatch           searches were embedded by another model than the collection
 ├── DatabaseError               what a connector raises; `transient` says whether to try again
 │   ├── Unreachable             no answer, or not ready yet (transient)

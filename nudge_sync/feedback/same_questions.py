@@ -1,4 +1,4 @@
-"""The same question, embedded more than once: its vectors differ by noise, and are made one."""
+"""Questions that were embedded more than once: vectors that differ by noise are made one."""
 
 from __future__ import annotations
 

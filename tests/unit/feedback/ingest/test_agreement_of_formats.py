@@ -1,4 +1,4 @@
-"""The same rows as JSON lines, CSV and Parquet."""
+"""Rows mean one thing, whether they come as JSON lines, CSV or Parquet."""
 
 import pytest
 
