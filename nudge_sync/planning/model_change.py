@@ -31,12 +31,13 @@ from nudge_sync.store.embedding_space import (
     sketch_vectors,
 )
 from nudge_sync.store.ledger import Ledger, now_ms
+from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.provenance import (
     ClassifiedPoints,
-    OriginalsByPoint,
     Ownership,
     classify_points,
 )
+from nudge_sync.store.shadow import OriginalsByPoint
 from nudge_sync.store.target import Target
 
 _POINTS_READ = 256
@@ -196,6 +197,7 @@ def examine_model(
         target, list(dict.fromkeys([*read_ids, *sampled_ids])), originals, ledger
     )
     entries = ledger.entries()
+    refuse_lost_revisions(target, entries, originals)
     report = ModelReport(
         target.facts.collection,
         stored,

@@ -21,6 +21,7 @@ RevisionKind = Literal["apply", "rollback"]
 
 PENDING_STATES: tuple[RevisionState, ...] = ("planned", "writing", "written")
 """States of a revision that a crash or an error left unfinished."""
+_LOST_ENTRY_REASON = "its entry was lost with the ledger, of which an older one is there, or none"
 
 
 class RevisionDetails(BaseModel):
@@ -179,6 +180,30 @@ class Ledger:
             parent,
             number if head is None else head,
             RevisionDetails().update({"owner": self._owner, "planned_at": now_ms(), **details}),
+            generation=1,
+        )
+        self._swap_entry(entry, None)
+        return entry
+
+    def adopt_entry(self, number: int, rows: int) -> Revision:
+        """Store an entry for a revision of which `rows` are kept in the history, but no entry.
+
+        Raises LeaseLost if there is one.
+        """
+        details = {
+            "owner": self._owner,
+            "rows": rows,
+            "reasons": [_LOST_ENTRY_REASON],
+            "collected": not rows,
+            "superseded_at": now_ms(),
+        }
+        entry = Revision(
+            number,
+            "apply",
+            "superseded",
+            parent=0,
+            to=number,
+            details=RevisionDetails().update(details),
             generation=1,
         )
         self._swap_entry(entry, None)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,9 @@ from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import checksum
 from nudge_sync.store.ledger import Ledger, Revision, find_head, trace_lineage
-from nudge_sync.store.shadow import StoredOriginal
+from nudge_sync.store.lost_revisions import refuse_lost_revisions
+from nudge_sync.store.shadow import OriginalsByPoint, StoredOriginal
 from nudge_sync.store.target import Target
-
-OriginalsByPoint: TypeAlias = Mapping[PointId, Sequence[StoredOriginal]]
-"""The originals that each point ever had, oldest first."""
 
 
 class Ownership(Enum):
@@ -81,7 +78,8 @@ def classify_points(
     original the one it was made from. Any other is the application's, and an original itself.
     notes: `Shadow.notes()`, and the ledger, from a caller that has them.
     Raises DamagedRecord where a point holds a vector that a revision wrote while its original is
-    gone, or where the ledger is gone: then nothing tells what to go back to.
+    gone, or where the ledger is gone or older than what it tells of: then nothing tells what to go
+    back to.
     """
     points = target.collection.read(ids)
     existing_ids = set(points.ids)
@@ -170,7 +168,8 @@ def _trace_originals(
     """Return, by row, the original that a live vector of ours was made from."""
     unknown_rows = [row for row, note in enumerate(live_originals) if note is None]
     originals = {}
-    for row, record in _find_history_records(target, ledger, live_points, unknown_rows).items():
+    records = _find_history_records(target, ledger, live_points, versions_by_row, unknown_rows)
+    for row, record in records.items():
         original_digest = record.document["original"]
         note = next(
             (note for note in reversed(versions_by_row[row]) if note.digest == original_digest),
@@ -191,7 +190,11 @@ def _build_lost_original_error(point: PointId, target: Target) -> DamagedRecord:
 
 
 def _find_history_records(
-    target: Target, ledger: Ledger, live_points: Points, rows: Sequence[int]
+    target: Target,
+    ledger: Ledger,
+    live_points: Points,
+    versions_by_row: Sequence[Sequence[StoredOriginal]],
+    rows: Sequence[int],
 ) -> dict[int, Record]:
     """Return, by row, the history record of the revision that wrote the live vector."""
     records: dict[int, Record] = {}
@@ -200,7 +203,8 @@ def _find_history_records(
     history, rescales = target.history, target.facts.rescales
     remaining = {live_points.ids[row]: row for row in rows}
     entries = ledger.entries()
-    for revision in _list_candidate_revisions(target, entries):
+    refuse_lost_revisions(target, entries, dict(zip(live_points.ids, versions_by_row, strict=True)))
+    for revision in _list_candidate_revisions(entries):
         for point, record in history.read_records(
             revision, list(remaining), vectors=rescales
         ).items():
@@ -253,14 +257,8 @@ def has_same_vector(record: Record, vector: Float32, *, rescales: bool) -> bool:
     return _is_same_vector(vector, record.vector)
 
 
-def _list_candidate_revisions(target: Target, entries: list[Revision]) -> Iterator[int]:
+def _list_candidate_revisions(entries: list[Revision]) -> Iterator[int]:
     """Yield the revisions that may have written a live vector, the head's lineage first."""
-    if not entries and target.shadow.records.count():
-        raise DamagedRecord(
-            f'"{target.ledger_name}" is empty although '
-            f'"{target.shadow.collection_name}" is not; restore it from a backup. Nothing was '
-            "written"
-        )
     head_lineage = trace_lineage(entries, entries[-1].to) if entries else []
     numbers = [entry.number for entry in reversed(entries) if not entry.details.collected]
     yield from (number for number in head_lineage if number in numbers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from nudge_sync.connector import Float32, PointId, Record, Records
 from nudge_sync.errors import DamagedRecord, WriteNotVerified
@@ -22,12 +23,16 @@ class StoredOriginal:
     digest: str
 
 
+OriginalsByPoint: TypeAlias = Mapping[PointId, Sequence[StoredOriginal]]
+"""The originals that each point ever had, oldest first."""
+
+
 class Shadow:
     """The originals of one collection; records are added and never replaced.
 
     A revision adds the originals of what it moves under keys of its own. So not even a process
     that was paused and wakes long after another took over can put an older original in the place
-    of a newer one.
+    of a newer one. Where its number was given before, what stands under its keys stays.
     """
 
     def __init__(self, records: Records, collection_name: str) -> None:
@@ -38,17 +43,20 @@ class Shadow:
     def add_originals(self, revision: int, ids: Sequence[PointId], vectors: Float32) -> None:
         """Store originals, `vectors` (n, d), and read them back, bit for bit.
 
-        Raises UnsupportedCollection for a point whose record could not be read again, and
-        WriteNotVerified; then nothing may be written over what the points hold.
+        An original that is there already is left as it is. Raises UnsupportedCollection for a
+        point whose record could not be read again, DamagedRecord where another original stands
+        under its key, and WriteNotVerified; then nothing may be written over what the points hold.
         """
         records = [
             checksum.add_checksum(f"{revision}:{point}", _build_document(revision, point), vector)
             for point, vector in zip(ids, vectors, strict=True)
         ]
         schema.refuse_unreadable(records, self.collection_name, schema.OriginalDocument)
-        self.records.put(records)
+        kept = self._read_kept(records)
+        self.records.put([record for record in records if record.key not in kept])
         stored = self.records.get([record.key for record in records])
-        if [_to_bits(record) for record in stored] != [_to_bits(record) for record in records]:
+        expected = [kept.get(record.key, record) for record in records]
+        if [_to_bits(record) for record in stored] != [_to_bits(record) for record in expected]:
             raise WriteNotVerified(
                 f'"{self.collection_name}": an original read back differs from what was put '
                 "there; nothing was written to the collection"
@@ -86,6 +94,28 @@ class Shadow:
             if key not in vectors:
                 raise DamagedRecord(f'record {key!r} is gone from "{self.collection_name}"')
         return vectors
+
+    def _read_kept(self, records: Sequence[Record]) -> dict[str, Record]:
+        """Return, by key, those of `records` that are stored already, as they are stored.
+
+        Raises DamagedRecord where one holds another original.
+        """
+        own = {record.key: record for record in records}
+        stored = schema.validate_records(
+            self.records.get(list(own), vectors=False),
+            self.collection_name,
+            schema.OriginalDocument,
+            vectors=False,
+        )
+        for record in stored:
+            if _parse_original(record).digest != own[record.key].document["vector"]:
+                raise DamagedRecord(
+                    f'record {record.key!r} in "{self.collection_name}" holds another original '
+                    "than the one to be added, and is not replaced: the ledger gave its revision "
+                    "a number that was given before. Nothing was written to the collection. Is "
+                    "the ledger from an older backup? `nudge-sync verify` says so"
+                )
+        return {record.key: replace(record, vector=own[record.key].vector) for record in stored}
 
     def delete_originals(self, originals: Sequence[StoredOriginal]) -> None:
         """Delete these originals."""

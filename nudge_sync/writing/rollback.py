@@ -26,12 +26,13 @@ from nudge_sync.store.ledger import (
     find_restorable_revisions,
     trace_lineage,
 )
+from nudge_sync.store.lost_revisions import adopt_lost_revisions, refuse_lost_revisions
 from nudge_sync.store.provenance import (
     ClassifiedPoints,
-    OriginalsByPoint,
     Ownership,
     classify_points,
 )
+from nudge_sync.store.shadow import OriginalsByPoint
 from nudge_sync.store.target import Target
 from nudge_sync.writing.experiments import end_experiments
 from nudge_sync.writing.two_phase import (
@@ -104,7 +105,8 @@ def roll_back(
     Points that the application re-embedded or deleted since are left alone and named. By default a
     cycle that was left unfinished is what gets undone, and a rollback that was left unfinished is
     finished.
-    originals: goes back to the originals, whatever `to` is.
+    originals: goes back to the originals, whatever `to` is, also where the ledger is gone, or older
+    than what it tells of.
     overwrite_drifted: only with `originals`, for a collection that was restored from a backup: the
     vectors that nobody knows are taken for older ones of ours, and their points get back the newest
     original that is kept.
@@ -114,13 +116,15 @@ def roll_back(
     Raises InputError where the revision is not kept, or another one is the last by now, and
     whatever `cycle.apply` raises about the lease and the database.
     """
-    with open_writer(target, settings, progress) as writer:
+    with open_writer(target, settings, progress, accept_lost_revisions=originals) as writer:
         entries = writer.ledger.entries()
         if last is not None:
             _refuse_other_last(entries, last)
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
         overwrite_drifted = originals and overwrite_drifted
-        return go_back(writer, goal, hold=hold, overwrite_drifted=overwrite_drifted)
+        return go_back(
+            writer, goal, hold=hold, adopt_lost=originals, overwrite_drifted=overwrite_drifted
+        )
 
 
 def go_back(
@@ -128,17 +132,20 @@ def go_back(
     goal: int,
     *,
     hold: HoldRequest | None = None,
+    adopt_lost: bool = False,
     overwrite_drifted: bool = False,
 ) -> RollbackReport:
     """Go back to revision `goal`, 0 for the originals, for a caller that holds the lease.
 
-    hold, overwrite_drifted: as in `roll_back`.
+    hold, overwrite_drifted: as in `roll_back`.  adopt_lost: as in `_restore_revision`.
     """
     target = writer.target
     placed_hold = place_hold(target, hold) if hold else None
     erasure_pending = _request_erasure(target, writer.ledger.entries(), goal)
     end_experiments(writer, "the collection was rolled back")
-    report = _restore_revision(writer, goal, overwrite_drifted=overwrite_drifted)
+    report = _restore_revision(
+        writer, goal, adopt_lost=adopt_lost, overwrite_drifted=overwrite_drifted
+    )
     return replace(report, hold=placed_hold, erasure_pending=erasure_pending)
 
 
@@ -207,10 +214,13 @@ def _request_erasure(target: Target, entries: list[Revision], goal: int) -> bool
 
 
 def _restore_revision(
-    writer: Writer, goal: int, *, overwrite_drifted: bool = False
+    writer: Writer, goal: int, *, adopt_lost: bool = False, overwrite_drifted: bool = False
 ) -> RollbackReport:
     target = writer.target
     stored_originals = target.shadow.read_originals()
+    if adopt_lost:
+        adopt_lost_revisions(target, writer.ledger, stored_originals)
+    refuse_lost_revisions(target, writer.ledger.entries(), stored_originals)
     ids = sorted(stored_originals, key=str)
     points = classify_points(target, ids, stored_originals, writer.ledger)
     if overwrite_drifted:

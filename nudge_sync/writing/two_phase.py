@@ -27,6 +27,7 @@ from nudge_sync.store import checksum
 from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.lease import HeldLease, hold_lease
 from nudge_sync.store.ledger import Ledger, Revision, RevisionState, find_pending_revisions
+from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.provenance import ClassifiedPoints, has_same_vector
 from nudge_sync.store.rights import refuse_missing_rights
 from nudge_sync.store.target import (
@@ -141,17 +142,25 @@ class Writer:
 
 @contextmanager
 def open_writer(
-    target: Target, settings: CollectionSettings, progress: Progress
+    target: Target,
+    settings: CollectionSettings,
+    progress: Progress,
+    *,
+    accept_lost_revisions: bool = False,
 ) -> Iterator[Writer]:
     """Hold the collection's lease inside, with a heartbeat whenever progress is reported.
 
-    Raises UnsupportedCollection, Unauthorised, LeaseHeld, DatabaseError.
+    accept_lost_revisions: opens it although the ledger is older than the history, for who adopts
+    what it has lost.
+    Raises UnsupportedCollection, Unauthorised, LeaseHeld, DamagedRecord, DatabaseError.
     """
     refuse_unsupported_collection(target.facts)
     refuse_missing_rights(target)
     with hold_lease(target, settings.write.lease_seconds) as held_lease:
         writer = Writer(target, settings, held_lease, held_lease.add_heartbeat(progress))
         refuse_other_owner(target, writer.ledger.entries())
+        if not accept_lost_revisions:
+            refuse_lost_revisions(target, writer.ledger.entries(), originals={})
         yield writer
 
 

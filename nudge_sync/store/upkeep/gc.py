@@ -19,7 +19,9 @@ from nudge_sync.store.ledger import (
     find_restorable_revisions,
     trace_lineage,
 )
+from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.provenance import classify_points, has_same_vector
+from nudge_sync.store.shadow import OriginalsByPoint
 from nudge_sync.store.target import Target, refuse_other_owner
 from nudge_sync.store.upkeep.audit import prune_audit_lines
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records
@@ -37,6 +39,9 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     """
     entries = ledger.entries()
     refuse_other_owner(target, entries)
+    originals = target.shadow.read_originals()
+    # History of a revision that the ledger has lost may be all that an original is kept for.
+    refuse_lost_revisions(target, entries, originals)
     restorable = find_restorable_revisions(entries, settings.keep_revisions)
     expired = _find_expired(entries, restorable, settings.keep_revisions)
     # Before anything is deleted: from now on nobody rolls back to these.
@@ -50,7 +55,7 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
     if find_candidate(entries) is None:
         # One is still to be shown, promoted or ended, also where no experiment runs at the moment.
         removed += drop_candidate(target)
-    return removed + _delete_spare_originals(target, ledger)
+    return removed + _delete_spare_originals(target, ledger, originals)
 
 
 def prune_ledger(ledger: Ledger, restorable: Collection[int], keep: int) -> int:
@@ -176,14 +181,13 @@ def _find_sole_evidence(
     return sole_evidence
 
 
-def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
+def _delete_spare_originals(target: Target, ledger: Ledger, originals: OriginalsByPoint) -> int:
     """Delete originals that nothing needs, and return how many.
 
     Kept are a point's newest, one that is live, and what a vector in the history was made from.
     """
-    shadow = target.shadow
     replaced_originals = {
-        point: versions for point, versions in shadow.read_originals().items() if len(versions) > 1
+        point: versions for point, versions in originals.items() if len(versions) > 1
     }
     if not replaced_originals:
         return 0
@@ -198,7 +202,7 @@ def _delete_spare_originals(target: Target, ledger: Ledger) -> int:
         for original in versions[:-1]
         if original.digest not in {versions[-1].digest, *used_digests[point]}
     ]
-    shadow.delete_originals(spare)
+    target.shadow.delete_originals(spare)
     return len(spare)
 
 

@@ -16,13 +16,14 @@ from nudge_sync.store.ledger import (
     find_pending_revisions,
     trace_lineage,
 )
+from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.provenance import (
     ClassifiedPoints,
-    OriginalsByPoint,
     Ownership,
     classify_points,
     has_same_vector,
 )
+from nudge_sync.store.shadow import OriginalsByPoint
 from nudge_sync.store.target import Target
 from nudge_sync.store.upkeep.integrity import name_damaged_records
 
@@ -80,6 +81,7 @@ def _compare_points(target: Target, progress: Progress) -> VerifyReport:
         holder=active_lease.describe() if active_lease else "",
     )
     stored_originals = target.shadow.read_originals()
+    refuse_lost_revisions(target, entries, stored_originals)
     ids = sorted(stored_originals, key=str)
     lineage = trace_lineage(entries, report.revision)
     for start in range(0, len(ids), _BATCH_SIZE):
