@@ -77,13 +77,19 @@ class History:
     def read_records(
         self, revision: int, ids: Sequence[PointId], *, vectors: bool
     ) -> dict[PointId, Record]:
-        """Return the records of one revision, by id, for those of `ids` that it wrote."""
+        """Return the records of one revision, by id, for those of `ids` that it wrote.
+
+        5 and "5" share a key, where a collection was made anew with ids of the other type.
+        """
         keys = [_format_key(revision, point) for point in ids]
+        wanted = set(ids)
         stored = self.records.get(keys, vectors=vectors)
         records = schema.validate_records(
             stored, self.collection_name, schema.HistoryDocument, vectors=vectors
         )
-        return {record.document["id"]: record for record in records}
+        return {
+            record.document["id"]: record for record in records if record.document["id"] in wanted
+        }
 
     def delete_revision(self, revision: int) -> int:
         """Delete all records of one revision; return how many there were."""

@@ -108,7 +108,8 @@ class Shadow:
             vectors=False,
         )
         for record in stored:
-            if _parse_original(record).digest != own[record.key].document["vector"]:
+            original, document = _parse_original(record), own[record.key].document
+            if (original.point, original.digest) != (document["id"], document["vector"]):
                 raise DamagedRecord(
                     f'record {record.key!r} in "{self.collection_name}" holds another original '
                     "than the one to be added, and is not replaced: the ledger gave its revision "

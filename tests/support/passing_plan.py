@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from nudge_sync.store.target import Target
 def make_passing_plan(
     target: Target,
     settings: CollectionSettings,
-    new_vectors: Mapping[int, Float32],
+    new_vectors: Mapping[Any, Float32],
     *,
     worsens: bool = False,
 ) -> Plan:
@@ -29,7 +30,7 @@ def make_passing_plan(
     """
     plan = cycle.plan(target, settings)
     live_points = target.collection.read(list(new_vectors))
-    vectors = np.array([new_vectors[int(point)] for point in live_points.ids], np.float32)
+    vectors = np.array([new_vectors[point] for point in live_points.ids], np.float32)
     rows = PlanRows(
         ids=live_points.ids,
         vectors=vectors.reshape(live_points.vectors.shape),
