@@ -243,7 +243,9 @@ def _compare_points(
 def _compare_with_originals(
     target: Target, space: EmbeddingSpace, points: ClassifiedPoints, originals: OriginalsByPoint
 ) -> Reembedding:
-    moved_rows = np.flatnonzero(points.stored_at > space.revision)
+    # A cycle beside may have moved points first since the originals were read.
+    is_known = np.array([point in originals for point in points.ids], np.bool_)
+    moved_rows = np.flatnonzero(is_known & (points.stored_at > space.revision))
     moved = points.select(moved_rows)
     if not len(moved_rows):
         return Reembedding()

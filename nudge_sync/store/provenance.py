@@ -76,19 +76,38 @@ def classify_points(
 
     A live vector that the shadow holds is an original. One that a revision wrote is ours, and its
     original the one it was made from. Any other is the application's, and an original itself.
-    notes: `Shadow.notes()`, and the ledger, from a caller that has them.
+    stored_originals: `Shadow.read_originals()`, and the ledger, from a caller that has them. Both
+    are read once more before an original is called gone: a cycle beside may have stored it since.
     Raises DamagedRecord where a point holds a vector that a revision wrote while its original is
     gone, or where the ledger is gone or older than what it tells of: then nothing tells what to go
     back to.
     """
+    originals = target.shadow.read_originals() if stored_originals is None else stored_originals
+    try:
+        return _classify_points(target, ids, originals, ledger or target.open_ledger())
+    except _OriginalNotFound:
+        originals = target.shadow.read_originals()
+    try:
+        return _classify_points(target, ids, originals, target.open_ledger())
+    except _OriginalNotFound as error:
+        raise _build_lost_original_error(error.point, target) from None
+
+
+class _OriginalNotFound(Exception):
+    """A point holds a nudged vector, and the originals that were read do not hold its own."""
+
+    def __init__(self, point: PointId) -> None:
+        super().__init__(point)
+        self.point = point
+
+
+def _classify_points(
+    target: Target, ids: Sequence[PointId], originals_by_point: OriginalsByPoint, ledger: Ledger
+) -> ClassifiedPoints:
     points = target.collection.read(ids)
     existing_ids = set(points.ids)
-    originals_by_point = (
-        target.shadow.read_originals() if stored_originals is None else stored_originals
-    )
     versions_by_row = [originals_by_point.get(point, ()) for point in points.ids]
     live_originals = _find_live_originals(target, versions_by_row, points.vectors)
-    ledger = ledger or target.open_ledger()
     originals_of_ours = _trace_originals(target, ledger, points, versions_by_row, live_originals)
     row_originals = [originals_of_ours.get(row, note) for row, note in enumerate(live_originals)]
     return ClassifiedPoints(
@@ -176,7 +195,7 @@ def _trace_originals(
             None,
         )
         if note is None:
-            raise _build_lost_original_error(live_points.ids[row], target)
+            raise _OriginalNotFound(live_points.ids[row])
         originals[row] = note
     return originals
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from nudge_sync import cycle
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store.provenance import ClassifiedPoints, Ownership, classify_points
+from nudge_sync.store.target import Target, open_target
+from nudge_sync.store.upkeep.verify import verify
+from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.writing.rollback import roll_back
+from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
+from tests.support.unit_vectors import perturb_rows
 
 
 def classify(tracked_collection: TrackedCollection) -> ClassifiedPoints:
@@ -71,6 +79,37 @@ def test_a_point_that_is_gone_is_missing(tracked_collection: TrackedCollection) 
     selected = points.select(np.array([2, 0]))
     assert (selected.ids, selected.missing) == ([3, 1], [0, 9])
     assert_originals(tracked_collection, selected)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        verify,
+        lambda target: cycle.plan(target, SETTINGS),
+        lambda target: classify_points(target, range(POINTS)),
+    ],
+    ids=["verify", "plan", "classify"],
+)
+def test_an_original_that_a_cycle_beside_stores_is_not_gone(
+    tracked_collection: TrackedCollection, read: Callable[[Target], object]
+) -> None:
+    """The cycle runs after the originals were read, and before the points are."""
+    tracked_collection.apply_plan(tracked_collection.target(), seed=1, points=POINTS - 1)
+    tracked_collection.rewrite_vector(3, seed=5)
+    plan = make_passing_plan(
+        tracked_collection.target(),
+        SETTINGS,
+        dict(enumerate(perturb_rows(tracked_collection.originals, 2))),
+    )
+    faults = Faults(
+        1,
+        strike=lambda: cycle.apply(tracked_collection.target(), SETTINGS, plan),
+        only=frozenset({"read"}),
+    )
+    read(open_target(FaultyDatabase(tracked_collection.database, faults), "docs"))
+    assert faults.calls[0] == "docs.read"
+    assert verify(tracked_collection.target()).as_written == POINTS
+    tracked_collection.assert_nothing_is_lost()
 
 
 @pytest.mark.parametrize(
