@@ -81,9 +81,11 @@ def run_drill(
     """
     rng = rng or np.random.default_rng()
     shadow, history = target.shadow, target.history
+    # History first: a cycle beside stores the originals of what it notes in the history before.
+    history_keys = _read_keys(history.records)
     original_keys, known_originals = _read_originals(shadow.records)
     original_keys = _sample_keys(original_keys, sample_size, rng)
-    history_keys = _sample_keys(_read_keys(history.records), sample_size, rng)
+    history_keys = _sample_keys(history_keys, sample_size, rng)
     report = DrillReport(originals=len(original_keys), history=len(history_keys))
     total = report.originals + report.history
     batches = [

@@ -12,6 +12,7 @@ from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records, run_drill
 from nudge_sync.testing.faults import Faults, FaultyDatabase
 from tests.support.sample_collection import JUDGED_POINTS, SETTINGS, SampleCollection
+from tests.support.tracked_collection import TrackedCollection
 
 
 def test_a_drill_restores_every_bit_and_leaves_nothing_behind(
@@ -71,6 +72,22 @@ def test_a_drill_beside_others_is_not_alarmed(sample_collection: SampleCollectio
     done = run_drill(open_target(faulty, "docs"), sample_size=0)
     assert faults.calls[1] == "docs__nudge_drill.get"
     assert (done.identical, done.is_restorable) == (2 * JUDGED_POINTS, True)
+
+
+def test_a_drill_beside_a_cycle_finds_every_original(
+    tracked_collection: TrackedCollection,
+) -> None:
+    """The cycle moves more points between the scans of the two collections."""
+    tracked_collection.apply_plan(tracked_collection.target(), seed=1, points=5)
+    faults = Faults(
+        2,
+        strike=lambda: tracked_collection.apply_plan(tracked_collection.target(), seed=2),
+        only=frozenset({"scan"}),
+    )
+    done = run_drill(open_target(FaultyDatabase(tracked_collection.database, faults), "docs"))
+    assert done.originals > 0
+    assert done.history > 0
+    assert done.is_restorable
 
 
 @pytest.mark.parametrize("sample_collection", ["memory"], indirect=True)
