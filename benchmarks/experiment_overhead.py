@@ -37,6 +37,7 @@ from nudge_sync.experiment.assign import is_chosen  # noqa: E402
 from nudge_sync.experiment.experiment import Experiment  # noqa: E402
 from nudge_sync.store.experiments.candidate import drop_candidate, stage_candidate  # noqa: E402
 from nudge_sync.store.experiments.running import end_experiment, start_experiment  # noqa: E402
+from nudge_sync.store.lease import hold_lease  # noqa: E402
 from nudge_sync.store.target import open_target  # noqa: E402
 from tests.support.applications import create_application  # noqa: E402
 from tests.support.milvus_server import find_or_start_milvus  # noqa: E402
@@ -197,7 +198,8 @@ def main() -> None:
                 show(args.engine, moved, seconds, experiment.counts)
             target = open_target(database, "docs")
             end_experiment(target)
-            drop_candidate(target)
+            with hold_lease(target, 60) as lease:
+                drop_candidate(target, lease)
 
 
 def wait_until_indexed(engine: str, database: Database) -> None:

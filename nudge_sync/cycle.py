@@ -188,7 +188,7 @@ def apply(
             if written.entry is None:
                 attach_erasures(writer, erasure.asked)
             complete_erasure(target, erasure.asked)
-        collect_garbage(target, writer.ledger, settings.write)
+        collect_garbage(target, writer.ledger, settings.write, writer.lease)
         if not model.objection:
             store_space(target, model.stored, model.seen)
     return _build_report(plan, restored, written)

@@ -67,6 +67,8 @@ def start_canary(
     }
     parent = find_head(writer.ledger.entries())
     entry = writer.ledger.add_entry("apply", parent, None, details)
+    # Another process that took the lease may have a candidate of its own there.
+    writer.lease.confirm()
     stage_candidate(
         target,
         entry.number,
@@ -74,6 +76,7 @@ def start_canary(
         vectors=write_set.vectors,
         replaced=write_set.live_vectors,
         originals=write_set.originals,
+        progress=writer.progress,
     )
     refuse_hold(target)
     writer.lease.confirm()
@@ -123,7 +126,7 @@ def prepare_promotion(writer: Writer, entry: Revision, held_out: HeldOutQueries)
     refuse_hold(target)
     refuse_partial_history(target, writer.ledger.entries())
     refuse_fewer_copies(target, allow_fewer=writer.settings.write.allow_fewer_copies)
-    write_set, tally = choose_rows(writer, _read_rows(target, entry))
+    write_set, tally = choose_rows(writer, _read_rows(writer, entry))
     live_scores: dict[str, float] = {}
     if len(write_set):
         live_scores = measure_live_scores(
@@ -145,6 +148,7 @@ def promote_canary(writer: Writer, promotion: Promotion, ending: Ending) -> Writ
         nothing_left = Ending("stopped", "its points all changed or went meanwhile", now_ms())
         return WrittenRevision(end_canary(writer, promotion.entry, nothing_left), promotion.tally)
     # From here on whoever comes after a crash writes it.
+    writer.lease.confirm()
     entry = store_ending(writer, promotion.entry, ending)
     end_experiment(target)
     # What a promotion that was interrupted has staged may be of other rows.
@@ -153,7 +157,7 @@ def promote_canary(writer: Writer, promotion: Promotion, ending: Ending) -> Writ
         entry, rows=len(write_set), live=promotion.live_scores, held_out=held_out.digest()
     )
     written = write_entry(writer, entry, write_set, promotion.tally, held_out)
-    drop_candidate(target)
+    drop_candidate(target, writer.lease)
     return written
 
 
@@ -179,15 +183,17 @@ def read_canary_settings(entry: Revision) -> CanarySettings:
     return CanarySettings.model_validate({k: v for k, v in stored.items() if k in known})
 
 
-def _read_rows(target: Target, entry: Revision) -> PlanRows:
+def _read_rows(writer: Writer, entry: Revision) -> PlanRows:
     """Return the candidate's rows, as those of a plan. Raises DamagedRecord.
 
     Rows of another dimension are left out: the collection was made anew meanwhile.
     """
+    target = writer.target
     ids: list[PointId] = []
     vectors: list[Any] = []
     live_digests: list[str] = []
     for records in scan_candidate(target, entry.number, entry.details.staged):
+        writer.lease.renew()
         for record in records:
             if record.vector is None or len(record.vector) != target.facts.dimension:
                 continue

@@ -15,12 +15,13 @@ def end_canary(writer: Writer, entry: Revision, ending: Ending) -> Revision:
     The ledger says first how it ended, so that whoever comes after a crash ends it the same way.
     Raises LeaseLost, DatabaseError.
     """
+    writer.lease.confirm()
     entry = store_ending(writer, entry, ending)
     end_experiment(writer.target)
     # A promotion that was called off may have staged rows.
     writer.target.history.delete_revision(entry.number)
     entry = writer.ledger.set_state(entry, "abandoned")
-    drop_candidate(writer.target)
+    drop_candidate(writer.target, writer.lease)
     return entry
 
 
@@ -40,7 +41,9 @@ def end_experiments(writer: Writer, reason: str, by: str = "") -> None:
     reason: why, a sentence for the ledger. Raises LeaseLost, DatabaseError.
     """
     entry = find_candidate(writer.ledger.entries())
+    # What runs may be of another process that took the lease meanwhile.
+    writer.lease.confirm()
     if entry is not None:
         end_canary(writer, entry, Ending("stopped", reason, now_ms(), by))
     elif end_experiment(writer.target) is not None:
-        drop_candidate(writer.target)
+        drop_candidate(writer.target, writer.lease)

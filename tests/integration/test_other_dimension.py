@@ -19,11 +19,11 @@ from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.judgements import read_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.store.upkeep.restore_drill import run_drill
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect
 from tests.support.ram_disk import ram_folder
 from tests.support.sample_collection import (
     DIMENSION,
@@ -151,8 +151,7 @@ def test_a_collection_made_anew_is_nudged_and_rolled_back(
     drill = run_drill(tracked.target(), sample_size=0)
     assert drill.is_restorable
     assert drill.identical == 3 * TRACKED_POINTS
-    target = tracked.target()
-    collect_garbage(target, target.open_ledger(), TRACKED_SETTINGS.write)
+    collect(tracked.target(), TRACKED_SETTINGS.write)
     roll_back(tracked.target(), TRACKED_SETTINGS, originals=True)
     assert is_same_vector(tracked.read_vectors(), live_vectors, rescales=rescales).all()
     assert verify(tracked.target()).is_clean

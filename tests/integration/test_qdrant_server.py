@@ -12,14 +12,13 @@ from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
 from nudge_sync.connector import Database, connect
 from nudge_sync.errors import Unauthorised, Unreachable
-from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.target import open_target
-from nudge_sync.store.upkeep.gc import sweep_leftovers
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
 from nudge_sync_qdrant import ingest
 from tests.support.applications import empty_qdrant
+from tests.support.operations.clearing import sweep
 from tests.support.passing_plan import make_passing_plan
 from tests.support.qdrant_server.certificates import Certificates, make_certificates
 from tests.support.qdrant_server.node import QdrantNode, ServerOptions, start_qdrant
@@ -154,8 +153,7 @@ def test_a_token_that_may_make_nothing_until_the_collections_are_there(
     move_everything(database, seed=1)
     move_everything(restricted, seed=2)
     target = open_target(restricted, "docs")
-    with hold_lease(target, 30):
-        sweep_leftovers(target)
+    sweep(target)
     roll_back(target, SETTINGS, originals=True)
     assert verify(target).is_clean
     restricted.close()

@@ -19,7 +19,6 @@ from nudge_sync.canary.review import review
 from nudge_sync.connector import Database, Float32
 from nudge_sync.errors import DatabaseError
 from nudge_sync.store.experiments.candidate import (
-    drop_candidate,
     open_candidate,
     scan_candidate,
 )
@@ -41,6 +40,7 @@ from tests.support.chaos_process import (
     make_new_vectors,
     run_chaos_job,
 )
+from tests.support.operations.clearing import drop
 from tests.support.unit_vectors import make_unit_rows
 
 VERBS = ("apply", "canary", "undo", "stop", "apply", "originals")
@@ -188,7 +188,7 @@ class ChaosRunner:
             shown = sum(map(len, scan_candidate(target, running.revision, running.rows)))
             self.report.failures += [] if shown == running.rows else [f"{shown} of {running.rows}"]
             stop(target, SETTINGS, "chaos")
-        drop_candidate(target)
+        drop(target)
         left = open_candidate(target).records.count()
         self.report.failures += [f"{left} candidates left"] if left else []
 

@@ -27,9 +27,9 @@ def gc(
 
     def work(job: Job) -> dict[str, Any]:
         write = job.settings.write
-        with hold_lease(job.target, write.lease_seconds):
-            ledger = job.target.open_ledger()
-            removed = collect_garbage(job.target, ledger, write) + sweep_leftovers(job.target)
+        with hold_lease(job.target, write.lease_seconds) as lease:
+            removed = collect_garbage(job.target, job.target.open_ledger(), write, lease)
+            removed += sweep_leftovers(job.target, lease)
         return {"collection": job.target.name, "removed": removed}
 
     result, exit_code = run_on_collections(config, collection, all_collections, work)

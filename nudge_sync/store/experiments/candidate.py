@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nudge_sync.base.progress import Progress, ignore_progress
 from nudge_sync.connector import Float32, PointId, Record
 from nudge_sync.errors import DamagedRecord, InputError, WriteNotVerified
 from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.history import History
+from nudge_sync.store.lease import HeldLease
 from nudge_sync.store.retry import RetryingRecords
 from nudge_sync.store.target import Target, format_companion_name, open_companion
 
@@ -33,13 +35,15 @@ def stage_candidate(
     vectors: Float32,
     replaced: Float32,
     originals: Float32,
+    progress: Progress = ignore_progress,
 ) -> int:
     """Store the vectors that a canary tries, replacing what an earlier one left, and return how
     many there are.
 
     All arrays are (n, d), a row a point. vectors: of the treatment.  replaced: what the points hold
-    now.  originals: what the new vectors were made from. Nobody is shown any of it before
-    `start_experiment`. Call it with the lease held. Raises InputError while a canary runs, and
+    now.  originals: what the new vectors were made from.  progress: called after each batch, with a
+    heartbeat of the lease. Nobody is shown any of it before `start_experiment`. Call it with the
+    lease held. Raises InputError while a canary runs, and
     WriteNotVerified where what is read back is not what was stored.
     """
     running = read_running_experiment(target)
@@ -50,12 +54,15 @@ def stage_candidate(
     for start in range(0, len(ids), _BATCH_SIZE):
         rows = slice(start, start + _BATCH_SIZE)
         candidate.add_rows(revision, ids[rows], vectors[rows], replaced[rows], originals[rows])
-    stored = {
-        record.document["id"]: record.vector.tobytes()
-        for records in candidate.scan_revision(revision)
-        for record in records
-        if record.vector is not None
-    }
+        progress("note", min(rows.stop, len(ids)), len(ids))
+    stored: dict[PointId, bytes] = {}
+    for records in candidate.scan_revision(revision):
+        stored |= {
+            record.document["id"]: record.vector.tobytes()
+            for record in records
+            if record.vector is not None
+        }
+        progress("note", len(stored), len(ids))
     if stored != {id_: row.tobytes() for id_, row in zip(ids, vectors, strict=True)}:
         raise WriteNotVerified(
             f'"{candidate.collection_name}": what was read back differs from what was put there; '
@@ -82,16 +89,18 @@ def scan_candidate(target: Target, revision: int, rows: int) -> Iterator[list[Re
         )
 
 
-def drop_candidate(target: Target) -> int:
+def drop_candidate(target: Target, lease: HeldLease) -> int:
     """Drop the candidate unless a canary runs, and return how many records that were.
 
-    Call it with the lease held, after `end_experiment`; it also clears up what a killed process
-    left. Raises DamagedRecord.
+    Call it after `end_experiment`; it also clears up what a killed process left.
+    lease: the collection's. Raises LeaseLost, since the candidate may be of another process then,
+    and DamagedRecord.
     """
+    records = open_candidate(target).records
+    count = records.count()
     running = read_running_experiment(target)
     if running is not None and running.kind == "canary":
         return 0
-    records = open_candidate(target).records
-    count = records.count()
+    lease.confirm()
     records.drop()
     return count

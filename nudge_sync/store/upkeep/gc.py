@@ -10,6 +10,7 @@ from nudge_sync.errors import Unauthorised
 from nudge_sync.store import checksum
 from nudge_sync.store.experiments.candidate import drop_candidate
 from nudge_sync.store.history import History
+from nudge_sync.store.lease import HeldLease
 from nudge_sync.store.ledger import (
     PENDING_STATES,
     Ledger,
@@ -26,16 +27,22 @@ from nudge_sync.store.target import Target, refuse_other_owner
 from nudge_sync.store.upkeep.audit import prune_audit_lines
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records
 
+_BATCH_SIZE = 10_000
+"""Points of a revision that are looked at before the lease is."""
 
-def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> int:
+
+def collect_garbage(
+    target: Target, ledger: Ledger, settings: WriteSettings, lease: HeldLease
+) -> int:
     """Delete what no revision worth keeping needs, and return how many records that were.
 
     That is: a candidate that no canary uses; history; originals from before the application
     re-embedded a point, unless some history was made from them; and ledger entries of revisions of
     which nothing is left. Kept are the last `keep_revisions` applied revisions, the one before the
     head, whatever is not finished, every record that alone tells that a live vector is ours, and
-    the last `keep_log` entries of the ledger, and as many lines of who asked for what. Call it with
-    the lease held. Raises UnsupportedCollection, DamagedRecord, LeaseLost, DatabaseError.
+    the last `keep_log` entries of the ledger, and as many lines of who asked for what. Renews
+    `lease`, which is the collection's, as it goes. Raises UnsupportedCollection, DamagedRecord,
+    LeaseLost, DatabaseError.
     """
     entries = ledger.entries()
     refuse_other_owner(target, entries)
@@ -49,13 +56,14 @@ def collect_garbage(target: Target, ledger: Ledger, settings: WriteSettings) -> 
         entry if entry.details.thinned else ledger.add_details(entry, thinned=True)
         for entry in expired
     ]
-    removed = sum(_thin_history(target, ledger, entry, restorable) for entry in expired)
+    removed = sum(_thin_history(target, ledger, entry, restorable, lease) for entry in expired)
+    lease.renew()
     removed += prune_ledger(ledger, restorable, settings.keep_log)
     removed += prune_audit_lines(target, settings.keep_log)
     if find_candidate(entries) is None:
         # One is still to be shown, promoted or ended, also where no experiment runs at the moment.
-        removed += drop_candidate(target)
-    return removed + _delete_spare_originals(target, ledger, originals)
+        removed += drop_candidate(target, lease)
+    return removed + _delete_spare_originals(target, ledger, originals, lease)
 
 
 def prune_ledger(ledger: Ledger, restorable: Collection[int], keep: int) -> int:
@@ -76,18 +84,19 @@ def prune_ledger(ledger: Ledger, restorable: Collection[int], keep: int) -> int:
     return len(prunable)
 
 
-def sweep_leftovers(target: Target) -> int:
+def sweep_leftovers(target: Target, lease: HeldLease) -> int:
     """Delete the history of abandoned revisions, and what a killed drill left; return how many.
 
     For `gc`, not for a cycle. An abandoned revision wrote nothing: its history holds vectors that
     were never live. Where one is live all the same (two processes held a lease, on a database
     where taking it is not atomic), its record stays, since it alone tells that the vector is ours.
-    No original is deleted here. Call it with the lease held. Raises DamagedRecord.
+    No original is deleted here. Renews `lease`, which is the collection's, as it goes. Raises
+    DamagedRecord, LeaseLost.
     """
     removed = 0
     for entry in target.open_ledger().entries():
         if entry.state == "abandoned":
-            removed += _delete_unused_history(target, entry)
+            removed += _delete_unused_history(target, entry, lease)
     return removed + _drop_scratch(target)
 
 
@@ -117,20 +126,36 @@ def _find_expired(entries: list[Revision], restorable: Sequence[int], keep: int)
 
 
 def _thin_history(
-    target: Target, ledger: Ledger, entry: Revision, restorable: Sequence[int]
+    target: Target, ledger: Ledger, entry: Revision, restorable: Sequence[int], lease: HeldLease
 ) -> int:
     """Delete the records of one revision that nothing needs; return how many."""
-    entries = ledger.entries()
-    history = target.history
-    keys = history.read_keys(entry.number)
-    needed = _find_needed_points(history, entry.number, keys, entries, restorable)
-    spare_points = [point for point in keys if point not in needed]
-    needed |= _find_sole_evidence(target, entry.number, spare_points, find_head(entries), entries)
-    spare_keys = [key for point, key in keys.items() if point not in needed]
-    history.records.delete(spare_keys)
-    if not needed:
+    lease.renew()
+    keys = target.history.read_keys(entry.number)
+    points, removed = list(keys), 0
+    for start in range(0, len(points), _BATCH_SIZE):
+        lease.renew()
+        batch = points[start : start + _BATCH_SIZE]
+        needed = _find_needed(target, entry.number, batch, ledger.entries(), restorable)
+        spare_keys = [keys[point] for point in batch if point not in needed]
+        target.history.records.delete(spare_keys)
+        removed += len(spare_keys)
+    if removed == len(keys):
         ledger.add_details(entry, collected=True)
-    return len(spare_keys)
+    return removed
+
+
+def _find_needed(
+    target: Target,
+    revision: int,
+    points: Sequence[PointId],
+    entries: list[Revision],
+    restorable: Sequence[int],
+) -> set[PointId]:
+    """Return those of `points` whose record of `revision` has to stay."""
+    needed = _find_needed_points(target.history, revision, points, entries, restorable)
+    spare_points = [point for point in points if point not in needed]
+    head = find_head(entries)
+    return needed | _find_sole_evidence(target, revision, spare_points, head, entries)
 
 
 def _find_needed_points(
@@ -181,7 +206,9 @@ def _find_sole_evidence(
     return sole_evidence
 
 
-def _delete_spare_originals(target: Target, ledger: Ledger, originals: OriginalsByPoint) -> int:
+def _delete_spare_originals(
+    target: Target, ledger: Ledger, originals: OriginalsByPoint, lease: HeldLease
+) -> int:
     """Delete originals that nothing needs, and return how many.
 
     Kept are a point's newest, one that is live, and what a vector in the history was made from.
@@ -192,7 +219,7 @@ def _delete_spare_originals(target: Target, ledger: Ledger, originals: Originals
     if not replaced_originals:
         return 0
     ids = list(replaced_originals)
-    used_digests = _read_used_digests(target, ids, ledger.entries())
+    used_digests = _read_used_digests(target, ids, ledger.entries(), lease)
     points = classify_points(target, ids, replaced_originals, ledger)
     for point, digest in zip(points.ids, checksum.digest_vectors(points.originals), strict=True):
         used_digests[point].add(digest)
@@ -202,18 +229,20 @@ def _delete_spare_originals(target: Target, ledger: Ledger, originals: Originals
         for original in versions[:-1]
         if original.digest not in {versions[-1].digest, *used_digests[point]}
     ]
+    lease.confirm()
     target.shadow.delete_originals(spare)
     return len(spare)
 
 
 def _read_used_digests(
-    target: Target, ids: list[PointId], entries: list[Revision]
+    target: Target, ids: list[PointId], entries: list[Revision], lease: HeldLease
 ) -> dict[PointId, set[str]]:
     """Return, by id, the digests of the originals that vectors in the history were made from."""
     history = target.history
     used_digests: dict[PointId, set[str]] = {point: set() for point in ids}
     for entry in entries:
         if not entry.details.collected:
+            lease.renew()
             for point, record in history.read_records(entry.number, ids, vectors=False).items():
                 used_digests[point].add(record.document["original"])
     return used_digests
@@ -238,13 +267,12 @@ def _find_ancestor(number: int, prunable: dict[int, int]) -> int:
     return number
 
 
-def _delete_unused_history(target: Target, entry: Revision) -> int:
-    history = target.history
-    never_live_keys = [
-        key
-        for records in history.scan_revision(entry.number)
-        for key in _find_never_live(target, records)
-    ]
+def _delete_unused_history(target: Target, entry: Revision, lease: HeldLease) -> int:
+    never_live_keys: list[str] = []
+    for records in target.history.scan_revision(entry.number):
+        lease.renew()
+        never_live_keys += _find_never_live(target, records)
+    lease.confirm()
     target.history.records.delete(never_live_keys)
     return len(never_live_keys)
 

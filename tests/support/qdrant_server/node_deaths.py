@@ -316,9 +316,9 @@ class _Strike:
 
 
 def _collect_all_garbage(target: Target) -> None:
-    with hold_lease(target, SETTINGS.write.lease_seconds):
-        collect_garbage(target, target.open_ledger(), SETTINGS.write)
-        sweep_leftovers(target)
+    with hold_lease(target, SETTINGS.write.lease_seconds) as lease:
+        collect_garbage(target, target.open_ledger(), SETTINGS.write, lease)
+        sweep_leftovers(target, lease)
 
 
 def _build_search_row(name: str, client: int) -> SourceRow:

@@ -7,18 +7,18 @@ import pytest
 from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.review import review
 from nudge_sync.canary.start import run_cycle, start
-from nudge_sync.errors import AwaitsCanary
+from nudge_sync.errors import AwaitsCanary, LeaseLost
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.store.experiments.candidate import open_candidate, scan_candidate
 from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_candidate, find_pending_revisions
 from nudge_sync.store.target import open_target
-from nudge_sync.store.upkeep import gc
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, TrackedCollection
 from tests.support.tracked_collection import SETTINGS as TRACKED_SETTINGS
@@ -75,7 +75,7 @@ def come_back(tracked):
     """
     break_lease(tracked.target())
     resume(tracked.target(), SETTINGS)
-    gc.collect_garbage(tracked.target(), tracked.target().open_ledger(), SETTINGS.write)
+    collect(tracked.target(), SETTINGS.write)
     return [review(tracked.target(), SETTINGS).step for _ in range(2)]
 
 
@@ -94,7 +94,7 @@ def assert_is_whole(tracked, plan):
         assert {r.document["id"] for r in shown} == set(plan.rows.ids)
     else:
         assert running is None or running.kind == "holdback"
-        gc.collect_garbage(target, target.open_ledger(), SETTINGS.write)
+        collect(target, SETTINGS.write)
         assert open_candidate(target).records.count() == 0
 
 
@@ -195,3 +195,19 @@ def test_a_stop_that_was_killed_and_then_said_again_is_the_first_one(tmp_path):
     kill_once_decided(tracked, stop)
     assert stop(tracked.target(), SETTINGS, "anna", "worse for us").reason == "stopped by hand"
     assert tracked.target().open_ledger().read_entry(1).details.ending.by == "ben"
+
+
+@pytest.mark.parametrize("call", [2, 3])
+def test_a_start_that_lost_its_lease_touches_no_candidate(tmp_path, call):
+    """Another process took the lease and has staged a candidate of its own."""
+    tracked, plan = prepare(tmp_path, "start")
+    faults = Faults(
+        call,
+        "after",
+        strike=lambda: break_lease(tracked.target()),
+        only=frozenset({"swap", "read", "put", "drop"}),
+    )
+    with pytest.raises(LeaseLost):
+        run_step(tracked, "start", plan, faults)
+    touched = [name for name in faults.calls if "candidate" in name]
+    assert touched == []

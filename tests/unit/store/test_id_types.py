@@ -8,12 +8,11 @@ from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
 from nudge_sync.connector import Float32
 from nudge_sync.store.history import History
-from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.provenance import classify_points
-from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryDatabase
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import DIMENSION, POINTS, SETTINGS, TrackedCollection
 from tests.support.unit_vectors import make_unit_rows, perturb_rows
@@ -59,9 +58,7 @@ def test_gc_keeps_what_the_new_points_need(refilled: TrackedCollection) -> None:
     assert isinstance(refilled.database, MemoryDatabase)
     refilled.database.store.upsert("docs", ["3"], refilled.originals[[3]])
     apply_plan(refilled, seed=3)
-    target = refilled.target()
-    with hold_lease(target, 30):
-        assert collect_garbage(target, target.open_ledger(), WriteSettings(keep_revisions=9)) == 0
+    assert collect(refilled.target(), WriteSettings(keep_revisions=9)) == 0
     roll_back(refilled.target(), SETTINGS, originals=True)
     assert read_vectors(refilled).tobytes() == refilled.originals.tobytes()
 

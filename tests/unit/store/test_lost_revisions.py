@@ -13,14 +13,13 @@ import pytest
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
 from nudge_sync.errors import DamagedRecord
-from nudge_sync.store.lease import hold_lease
 from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.target import Target, open_target
-from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect
 from tests.support.operations.restored_backup import copy_records, restore_records
 from tests.support.passing_plan import make_passing_plan
 from tests.support.tracked_collection import POINTS, SETTINGS, TrackedCollection
@@ -48,18 +47,12 @@ def apply(tracked: TrackedCollection) -> object:
     return tracked.apply_plan(tracked.target(), seed=3)
 
 
-def collect(tracked: TrackedCollection) -> object:
-    target = tracked.target()
-    with hold_lease(target, 30):
-        return collect_garbage(target, target.open_ledger(), WriteSettings(keep_revisions=1))
-
-
 VERBS: dict[str, Callable[[TrackedCollection], object]] = {
     "verify": lambda tracked: verify(tracked.target()),
     "plan": lambda tracked: cycle.plan(tracked.target(), SETTINGS),
     "apply": lambda tracked: cycle.apply(tracked.target(), SETTINGS),
     "rollback": lambda tracked: roll_back(tracked.target(), SETTINGS),
-    "gc": collect,
+    "gc": lambda tracked: collect(tracked.target(), WriteSettings(keep_revisions=1)),
     "resume": lambda tracked: resume(tracked.target(), SETTINGS),
 }
 

@@ -20,10 +20,10 @@ from nudge_sync.store.target import (
     open_target,
     refuse_unsupported_collection,
 )
-from nudge_sync.store.upkeep.gc import collect_garbage
 from nudge_sync.testing.memory import MemoryCollection, MemoryDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect
 from tests.support.passing_plan import make_passing_plan
 from tests.support.unit_vectors import make_unit_rows, perturb_rows
 
@@ -150,7 +150,7 @@ def test_two_that_would_share_their_companions_do_not(namesakes: MemoryDatabase)
         lambda: move_points(other, 3),
         lambda: roll_back(other, SETTINGS, originals=True),
         lambda: resume(other, SETTINGS),
-        lambda: collect_garbage(other, other.open_ledger(), WriteSettings()),
+        lambda: collect(other, WriteSettings()),
     ):
         with pytest.raises(UnsupportedCollection, match=said):
             change()

@@ -6,13 +6,13 @@ import pytest
 from nudge_sync.config import WriteSettings
 from nudge_sync.errors import DamagedRecord, InputError
 from nudge_sync.store.experiments.candidate import (
-    drop_candidate,
     open_candidate,
     scan_candidate,
     stage_candidate,
 )
 from nudge_sync.store.experiments.running import end_experiment, start_experiment
-from nudge_sync.store.upkeep import gc, integrity
+from nudge_sync.store.upkeep import integrity
+from tests.support.operations.clearing import collect, drop
 from tests.support.sample_collection import open_sample_collection
 
 IDS = list(range(5))
@@ -57,22 +57,22 @@ def test_nothing_is_staged_or_dropped_under_a_running_canary(target):
     start_experiment(target, "canary", 1, 0.1, rows=stage(target))
     with pytest.raises(InputError, match="canary:1"):
         stage(target, 2)
-    assert drop_candidate(target) == 0
-    assert gc.collect_garbage(target, target.open_ledger(), WriteSettings()) == 0
+    assert drop(target) == 0
+    assert collect(target, WriteSettings()) == 0
     assert open_candidate(target).records.count() == len(IDS)
 
 
 def test_a_candidate_that_no_canary_names_is_dropped_by_the_next_cycle(target):
     stage(target)
-    assert gc.collect_garbage(target, target.open_ledger(), WriteSettings()) == len(IDS)
+    assert collect(target, WriteSettings()) == len(IDS)
     assert open_candidate(target).records.count() == 0
-    assert drop_candidate(target) == 0
+    assert drop(target) == 0
 
 
 def test_a_holdback_uses_no_candidate(target):
     stage(target)
     start_experiment(target, "holdback", 1, 0.05)
-    assert drop_candidate(target) == len(IDS)
+    assert drop(target) == len(IDS)
 
 
 def test_a_candidate_that_lost_points_is_not_searched(target):
@@ -86,5 +86,5 @@ def test_a_candidate_that_lost_points_is_not_searched(target):
 def test_a_canary_that_ended_leaves_nothing(target):
     start_experiment(target, "canary", 1, 0.1, rows=stage(target))
     end_experiment(target)
-    assert drop_candidate(target) == len(IDS)
+    assert drop(target) == len(IDS)
     assert open_candidate(target).records.count() == 0

@@ -4,7 +4,6 @@ import pytest
 
 from nudge_sync.config import WriteSettings
 from nudge_sync.store.experiments.candidate import (
-    drop_candidate,
     open_candidate,
     scan_candidate,
     stage_candidate,
@@ -14,10 +13,11 @@ from nudge_sync.store.experiments.running import (
     read_running_experiment,
     start_experiment,
 )
+from nudge_sync.store.lease import break_lease
 from nudge_sync.store.target import open_target
-from nudge_sync.store.upkeep import gc
 from nudge_sync.testing.faults import Crash, Faults, FaultyDatabase
 from tests.support.experiments.sample_experiment import turn_vectors
+from tests.support.operations.clearing import collect, drop
 from tests.support.sample_collection import open_sample_collection
 
 IDS = list(range(300))
@@ -30,7 +30,7 @@ def run_canary(target, revision):
     )
     start_experiment(target, "canary", revision, 0.1, rows=rows)
     end_experiment(target)
-    drop_candidate(target)
+    drop(target)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,10 @@ def test_a_canary_killed_at_any_step(sample, steps, when):
         with pytest.raises(Crash):
             run_canary(open_target(FaultyDatabase(sample.database, faults), "docs"), 1)
         target = sample.target()
+        break_lease(target)
         running = read_running_experiment(target)
         if running is None:
-            gc.collect_garbage(target, target.open_ledger(), WriteSettings())
+            collect(target, WriteSettings())
             assert open_candidate(target).records.count() == 0, faults.calls[-1]
         else:
             found = [

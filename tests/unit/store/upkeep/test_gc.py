@@ -6,15 +6,19 @@ import pytest
 
 from nudge_sync import cycle
 from nudge_sync.config import WriteSettings
-from nudge_sync.errors import Interrupted
+from nudge_sync.errors import Interrupted, LeaseLost
 from nudge_sync.store import checksum
-from nudge_sync.store.lease import hold_lease
+from nudge_sync.store import lease as lease_module
+from nudge_sync.store.experiments.candidate import open_candidate, stage_candidate
+from nudge_sync.store.lease import break_lease
 from nudge_sync.store.ledger import find_restorable_revisions
-from nudge_sync.store.upkeep.gc import collect_garbage, sweep_leftovers
+from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.restore_drill import open_scratch_records, run_drill
 from nudge_sync.store.upkeep.verify import verify
+from nudge_sync.testing.faults import Faults, FaultyDatabase
 from nudge_sync.writing.resume import resume
 from nudge_sync.writing.rollback import roll_back
+from tests.support.operations.clearing import collect, sweep
 from tests.support.sample_collection import JUDGED_POINTS, SETTINGS, SampleCollection
 from tests.support.tracked_collection import POINTS, TrackedCollection
 
@@ -23,9 +27,7 @@ KEEP_ALL = WriteSettings(keep_revisions=100)
 
 
 def run_gc(tracked_collection: TrackedCollection, settings: WriteSettings) -> int:
-    target = tracked_collection.target()
-    with hold_lease(target, 30):
-        return collect_garbage(target, target.open_ledger(), settings)
+    return collect(tracked_collection.target(), settings)
 
 
 def count_history(tracked_collection: TrackedCollection) -> dict[int, int]:
@@ -128,9 +130,9 @@ def test_gc_sweeps_the_history_of_abandoned_revisions(sample_collection: SampleC
     noted = _abandon_revision(sample_collection)
     before = sample_collection.read_vectors()
     assert noted == JUDGED_POINTS
-    assert sweep_leftovers(sample_collection.target()) == noted
+    assert sweep(sample_collection.target()) == noted
     assert sample_collection.target().history.records.count() == 0
-    assert sweep_leftovers(sample_collection.target()) == 0
+    assert sweep(sample_collection.target()) == 0
     assert resume(sample_collection.target(), SETTINGS) is None
     assert roll_back(sample_collection.target(), SETTINGS, originals=True).restored == 0
     assert sample_collection.read_vectors().tobytes() == before.tobytes()
@@ -147,7 +149,7 @@ def test_gc_keeps_an_abandoned_note_that_alone_tells_a_live_vector_is_ours(
     held = (
         checksum.digest_vectors(sample_collection.read_vectors([2]))[0] == record.document["vector"]
     )
-    assert sweep_leftovers(sample_collection.target()) == noted - held
+    assert sweep(sample_collection.target()) == noted - held
 
 
 def test_gc_sweeps_what_a_killed_drill_left(sample_collection: SampleCollection) -> None:
@@ -157,5 +159,45 @@ def test_gc_sweeps_what_a_killed_drill_left(sample_collection: SampleCollection)
     open_scratch_records(target).put(target.shadow.records.get(["1:3", "1:4"]))
     assert run_drill(sample_collection.target()).is_restorable
     assert open_scratch_records(target).count() == 2
-    assert sweep_leftovers(sample_collection.target()) == 2
+    assert sweep(sample_collection.target()) == 2
     assert open_scratch_records(target).count() == 0
+
+
+def test_no_more_is_deleted_once_the_lease_is_lost(
+    tracked_collection: TrackedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "_CHECK_INTERVAL_SECONDS", 0.0)
+    for seed in range(1, 7):
+        tracked_collection.apply_plan(tracked_collection.target(), seed=seed)
+    faults = Faults(
+        1,
+        "after",
+        strike=lambda: break_lease(tracked_collection.target()),
+        only=frozenset({"delete"}),
+    )
+    faulty = open_target(FaultyDatabase(tracked_collection.database, faults), "docs")
+    with pytest.raises(LeaseLost):
+        collect(faulty, KEEP_TWO)
+    assert faults.calls == ["docs__nudge_history.delete"]
+    assert sorted(count_history(tracked_collection)) == [3, 4, 5, 6]
+    tracked_collection.assert_nothing_is_lost()
+
+
+def test_the_candidate_of_another_process_stays_once_the_lease_is_lost(
+    tracked_collection: TrackedCollection,
+) -> None:
+    def take_over() -> None:
+        """Do what another process does that is about to show a canary."""
+        target = tracked_collection.target()
+        break_lease(target)
+        rows = tracked_collection.originals
+        stage_candidate(target, 1, [1, 2], vectors=rows[:2], replaced=rows[:2], originals=rows[:2])
+
+    candidate_count = 2
+    faults = Faults(candidate_count, strike=take_over, only=frozenset({"count"}))
+    faulty = open_target(FaultyDatabase(tracked_collection.database, faults), "docs")
+    tracked_collection.apply_plan(tracked_collection.target(), seed=1)
+    with pytest.raises(LeaseLost):
+        collect(faulty, KEEP_TWO)
+    assert faults.calls == ["docs__nudge_history.count", "docs__nudge_candidate.count"]
+    assert open_candidate(tracked_collection.target()).records.count() == 2
