@@ -59,9 +59,13 @@ def fetch_feedback(
     settings: FeedbackSettings,
     source_settings: SourceSettings,
     progress: Progress = ignore_progress,
+    *,
+    from_beginning: bool = False,
 ) -> FetchReport:
     """Store what the source has since the last time, and return what came of it.
 
+    from_beginning: reads the source from its beginning instead, for feedback that was restored from
+    a backup; what is stored already stays as it is.
     The cursor is stored after the rows of its page: after a crash in between they are read and
     stored again, which changes nothing. Raises SourceError, ConfigError, and ModelMismatch before
     the first row of a page whose searches are of another model.
@@ -69,7 +73,7 @@ def fetch_feedback(
     cursors = CursorStore(target, source_settings)
     with _open_source(source_settings) as source:
         fetch = _Fetch(target, settings, source_settings, source)
-        for page in _read_pages(source, cursors.read()):
+        for page in _read_pages(source, "" if from_beginning else cursors.read()):
             fetch.store_page(page)
             if fetch.report.stopped:
                 # The rest of the page comes again, and what was stored is not embedded twice.
@@ -81,10 +85,17 @@ def fetch_feedback(
 
 
 def sample_feedback(
-    target: Target, settings: FeedbackSettings, source_settings: SourceSettings
+    target: Target,
+    settings: FeedbackSettings,
+    source_settings: SourceSettings,
+    *,
+    from_beginning: bool = False,
 ) -> FetchSample:
-    """Return what would be stored of the first page with rows; nothing is. Raises as a fetch."""
-    cursor = CursorStore(target, source_settings).read()
+    """Return what would be stored of the first page with rows; nothing is. Raises as a fetch.
+
+    from_beginning: as for `fetch_feedback`.
+    """
+    cursor = "" if from_beginning else CursorStore(target, source_settings).read()
     with _open_source(source_settings) as source:
         fetch = _Fetch(target, settings, source_settings, source, dry_run=True)
         page = next((page for page in _read_pages(source, cursor) if page.rows), Page([], ""))

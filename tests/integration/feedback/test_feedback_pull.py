@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import numpy as np
@@ -66,6 +67,29 @@ def test_only_what_is_new_is_stored(workspace):
     assert get_counts(workspace.run("feedback", "pull", "traces")) == [4, 4, 0, 0]
     stats = workspace.run("feedback", "stats")
     assert (stats["searches"], stats["events"]) == (14, 14)
+
+
+def test_feedback_of_an_older_backup_is_fetched_again(workspace):
+    log(workspace, make_searches(workspace, range(10)))
+    workspace.run("feedback", "pull", "traces")
+    companions = [f"docs__nudge_{name}" for name in ("queries", "events")]
+    shards, backup = workspace.folder / "shards", workspace.folder / "backup"
+    for name in companions:
+        shutil.copytree(shards / name, backup / name)
+    log(workspace, make_searches(workspace, range(10, 14)))
+    assert get_counts(workspace.run("feedback", "pull", "traces")) == [4, 4, 0, 0]
+
+    for name in companions:
+        shutil.rmtree(shards / name)
+        shutil.copytree(backup / name, shards / name)
+    assert get_counts(workspace.run("feedback", "pull", "traces")) == [0, 0, 0, 0]
+    dry = workspace.run("feedback", "pull", "traces", "--from-beginning", "--dry-run")
+    assert dry["sample"]
+    again = workspace.run("feedback", "pull", "traces", "--from-beginning")
+    assert get_counts(again) == [14, 14, 20, 0]
+    stats = workspace.run("feedback", "stats")
+    assert (stats["searches"], stats["events"]) == (14, 14)
+    assert get_counts(workspace.run("feedback", "pull", "traces")) == [0, 0, 0, 0]
 
 
 def test_another_table_is_read_from_its_beginning(workspace):

@@ -38,12 +38,23 @@ DryRunOption = Annotated[
     ),
 ]
 
+FromBeginningOption = Annotated[
+    bool,
+    typer.Option(
+        "--from-beginning",
+        envvar="NUDGE_SYNC_FEEDBACK_FROM_BEGINNING",
+        help="Read all that the source has, after feedback was restored from a backup; nothing is "
+        "stored twice.",
+    ),
+]
+
 
 def pull(
     source: SourceArgument,
     config: options.ConfigOption = options.DEFAULT_CONFIG_PATH,
     collection: options.CollectionOption = None,
     dry_run: DryRunOption = False,
+    from_beginning: FromBeginningOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Store what a source of feedback has since the last time; `serve` does so before cycles."""
@@ -54,10 +65,19 @@ def pull(
         settings = job.settings.feedback
         source_settings = _find_source(settings, source)
         if dry_run:
-            result = sample_feedback(job.target, settings, source_settings).summary()
+            sample = sample_feedback(
+                job.target, settings, source_settings, from_beginning=from_beginning
+            )
+            result = sample.summary()
         else:
             with show_progress() as progress:
-                report = fetch_feedback(job.target, settings, source_settings, progress)
+                report = fetch_feedback(
+                    job.target,
+                    settings,
+                    source_settings,
+                    progress,
+                    from_beginning=from_beginning,
+                )
             result = report.summary()
     print_result(result, as_json, _print_fetch)
 
