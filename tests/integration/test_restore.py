@@ -13,7 +13,7 @@ import pytest
 
 from nudge_sync import cycle
 from nudge_sync.config import CollectionSettings, WriteSettings
-from nudge_sync.store.provenance import classify_points
+from nudge_sync.store.provenance import Ownership, classify_points
 from nudge_sync.store.upkeep.verify import verify
 from nudge_sync.testing.memory import MemoryStore
 from nudge_sync.writing.rollback import roll_back
@@ -135,3 +135,14 @@ def test_a_restore_that_is_refused_and_put_right(
     backed_up.assert_originals_come_back(overwrite_drifted=True)
     assert cycle.apply(backed_up.sample.target(), backed_up.settings).outcome == "applied"
     backed_up.assert_originals_come_back()
+
+
+def test_what_a_cycle_moved_first_before_the_collections_snapshot_nothing_tells(
+    backed_up: BackedUpCollection,
+) -> None:
+    """What docs/operations.md warns of: so the collection's snapshot has to be the first."""
+    restore_all(1, 0)(backed_up)
+    points = classify_points(backed_up.sample.target(), range(POINTS))
+    assert set(points.ownership) == {Ownership.UNMOVED}
+    assert points.originals.tobytes() != backed_up.sample.data.vectors.tobytes()
+    assert verify(backed_up.sample.target()).points == 0
