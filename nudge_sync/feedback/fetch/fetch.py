@@ -26,7 +26,7 @@ from nudge_sync.settings.sources import SourceSettings
 from nudge_sync.source import FeedbackSource, Page, open_feedback_source
 from nudge_sync.source.shapes import expect_shape
 from nudge_sync.store.embedding_space import read_space
-from nudge_sync.store.source_cursor import CursorStore
+from nudge_sync.store.feedback.source_cursor import CursorStore
 from nudge_sync.store.target import Target
 
 _SAMPLE_ROWS = 10

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nudge_sync.settings.sources import SourceSettings
-from nudge_sync.store.source_cursor import CursorStore
+from nudge_sync.store.feedback.source_cursor import CursorStore
 from nudge_sync.store.target import open_target
 from nudge_sync.testing.memory import MemoryDatabase
 
