@@ -58,6 +58,20 @@ class History:
                 batch, self.collection_name, schema.HistoryDocument, vectors=True
             )
 
+    def scan_all(self) -> Iterator[list[Record]]:
+        """Yield all records, without vectors, in batches. Raises DamagedRecord."""
+        for batch in self.records.scan(vectors=False):
+            yield schema.validate_records(
+                batch, self.collection_name, schema.HistoryDocument, vectors=False
+            )
+
+    def read_by_keys(self, keys: Sequence[str]) -> list[Record]:
+        """Return the records under these keys, without vectors. Raises DamagedRecord."""
+        stored = self.records.get(keys, vectors=False)
+        return schema.validate_records(
+            stored, self.collection_name, schema.HistoryDocument, vectors=False
+        )
+
     def find_latest(
         self, lineage: Sequence[int], ids: Sequence[PointId], *, vectors: bool
     ) -> dict[PointId, Record]:
@@ -90,16 +104,6 @@ class History:
         return {
             record.document["id"]: record for record in records if record.document["id"] in wanted
         }
-
-    def delete_revision(self, revision: int) -> int:
-        """Delete all records of one revision; return how many there were."""
-        keys = [
-            record.key
-            for batch in self.records.scan({"revision": revision}, vectors=False)
-            for record in batch
-        ]
-        self.records.delete(keys)
-        return len(keys)
 
     def read_keys(self, revision: int) -> dict[PointId, str]:
         """Return the keys of the records of one revision, by id."""

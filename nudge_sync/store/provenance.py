@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,13 @@ from nudge_sync.store.ledger import Ledger, Revision, find_head, trace_lineage
 from nudge_sync.store.lost_revisions import refuse_lost_revisions
 from nudge_sync.store.shadow import OriginalsByPoint, StoredOriginal
 from nudge_sync.store.target import Target
+
+_WITHOUT_HISTORY = (
+    "restore it from a backup. `nudge-sync rollback --originals` works without it: it leaves those "
+    "vectors, and with --drifted puts their originals back, also where the application embedded "
+    "points again. Nothing was written"
+)
+"""What to do where the history does not tell whose a vector is."""
 
 
 class Ownership(Enum):
@@ -71,6 +79,8 @@ def classify_points(
     ids: Sequence[PointId],
     stored_originals: OriginalsByPoint | None = None,
     ledger: Ledger | None = None,
+    *,
+    may_lack_history: bool = False,
 ) -> ClassifiedPoints:
     """Return what each of `ids` holds now, whose vector that is, and what its original is.
 
@@ -78,17 +88,19 @@ def classify_points(
     original the one it was made from. Any other is the application's, and an original itself.
     stored_originals: `Shadow.read_originals()`, and the ledger, from a caller that has them. Both
     are read once more before an original is called gone: a cycle beside may have stored it since.
+    may_lack_history: vectors of ours count as foreign where the history of what is live is gone.
     Raises DamagedRecord where a point holds a vector that a revision wrote while its original is
     gone, or where the ledger is gone or older than what it tells of: then nothing tells what to go
     back to.
     """
     originals = target.shadow.read_originals() if stored_originals is None else stored_originals
+    classify = partial(_classify_points, target, ids, may_lack_history=may_lack_history)
     try:
-        return _classify_points(target, ids, originals, ledger or target.open_ledger())
+        return classify(originals, ledger or target.open_ledger())
     except _OriginalNotFound:
         originals = target.shadow.read_originals()
     try:
-        return _classify_points(target, ids, originals, target.open_ledger())
+        return classify(originals, target.open_ledger())
     except _OriginalNotFound as error:
         raise _build_lost_original_error(error.point, target) from None
 
@@ -102,7 +114,12 @@ class _OriginalNotFound(Exception):
 
 
 def _classify_points(
-    target: Target, ids: Sequence[PointId], originals_by_point: OriginalsByPoint, ledger: Ledger
+    target: Target,
+    ids: Sequence[PointId],
+    originals_by_point: OriginalsByPoint,
+    ledger: Ledger,
+    *,
+    may_lack_history: bool,
 ) -> ClassifiedPoints:
     points = target.collection.read(ids)
     existing_ids = set(points.ids)
@@ -110,6 +127,8 @@ def _classify_points(
     live_originals = _find_live_originals(target, versions_by_row, points.vectors)
     originals_of_ours = _trace_originals(target, ledger, points, versions_by_row, live_originals)
     row_originals = [originals_of_ours.get(row, note) for row, note in enumerate(live_originals)]
+    if None in row_originals and not may_lack_history:
+        _refuse_lost_history(target, ledger.entries())
     return ClassifiedPoints(
         ids=points.ids,
         live_vectors=points.vectors,
@@ -230,8 +249,7 @@ def _find_history_records(
             if has_same_vector(record, live_points.vectors[remaining[point]], rescales=rescales):
                 records[remaining.pop(point)] = record
         if not remaining:
-            return records
-    _refuse_lost_history(target, entries)
+            break
     return records
 
 
@@ -241,8 +259,7 @@ def _refuse_lost_history(target: Target, entries: list[Revision]) -> None:
         if has_written_rows and not target.history.records.count({"revision": entry.number}):
             raise DamagedRecord(
                 f'"{target.history.collection_name}" holds nothing of revision {entry.number}, so '
-                "that nothing tells its vectors from the application's; restore it from a backup. "
-                "Nothing was written"
+                f"that nothing tells its vectors from the application's; {_WITHOUT_HISTORY}"
             )
 
 
@@ -261,9 +278,7 @@ def refuse_partial_history(target: Target, entries: list[Revision]) -> None:
             raise DamagedRecord(
                 f'"{target.history.collection_name}" holds {stored} of the {entry.details.rows} '
                 f"rows of revision {head}, so that nothing tells the other vectors from the "
-                "application's; restore it from a backup. `nudge-sync rollback --originals` works "
-                "without it: it leaves those vectors, and with --drifted puts their originals "
-                "back, also where the application embedded points again. Nothing was written"
+                f"application's; {_WITHOUT_HISTORY}"
             )
 
 

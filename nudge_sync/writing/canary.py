@@ -28,6 +28,7 @@ from nudge_sync.store.hold import refuse_hold
 from nudge_sync.store.ledger import Revision, find_candidate, find_head, now_ms
 from nudge_sync.store.provenance import refuse_partial_history
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.gc import delete_unused_history
 from nudge_sync.writing.experiments import end_canary, end_experiments, store_ending
 from nudge_sync.writing.two_phase import Tally, Writer, WriteSet
 from nudge_sync.writing.write_plan import WrittenRevision, choose_rows, describe_plan, write_entry
@@ -152,7 +153,7 @@ def promote_canary(writer: Writer, promotion: Promotion, ending: Ending) -> Writ
     entry = store_ending(writer, promotion.entry, ending)
     end_experiment(target)
     # What a promotion that was interrupted has staged may be of other rows.
-    target.history.delete_revision(entry.number)
+    delete_unused_history(target, entry.number, writer.lease)
     entry = writer.ledger.add_details(
         entry, rows=len(write_set), live=promotion.live_scores, held_out=held_out.digest()
     )

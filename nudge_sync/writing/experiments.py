@@ -6,6 +6,7 @@ from nudge_sync.store.experiments.candidate import drop_candidate
 from nudge_sync.store.experiments.ending import Ending
 from nudge_sync.store.experiments.running import end_experiment
 from nudge_sync.store.ledger import Revision, find_candidate, now_ms
+from nudge_sync.store.upkeep.gc import delete_unused_history
 from nudge_sync.writing.two_phase import Writer
 
 
@@ -19,7 +20,7 @@ def end_canary(writer: Writer, entry: Revision, ending: Ending) -> Revision:
     entry = store_ending(writer, entry, ending)
     end_experiment(writer.target)
     # A promotion that was called off may have staged rows.
-    writer.target.history.delete_revision(entry.number)
+    delete_unused_history(writer.target, entry.number, writer.lease)
     entry = writer.ledger.set_state(entry, "abandoned")
     drop_candidate(writer.target, writer.lease)
     return entry

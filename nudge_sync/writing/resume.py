@@ -18,6 +18,7 @@ from nudge_sync.planning.held_out import (
 from nudge_sync.store.hold import Hold, format_refusal, read_hold
 from nudge_sync.store.ledger import Revision, find_pending_revisions
 from nudge_sync.store.target import Target
+from nudge_sync.store.upkeep.gc import delete_unused_history
 from nudge_sync.writing.rollback import undo_revision
 from nudge_sync.writing.two_phase import (
     Writer,
@@ -74,7 +75,7 @@ def finish_pending_revision(writer: Writer) -> dict[str, Any] | None:
 
 def _abandon(writer: Writer, entry: Revision) -> dict[str, Any]:
     abandoned = writer.ledger.set_state(entry, "abandoned")
-    writer.target.history.delete_revision(entry.number)
+    delete_unused_history(writer.target, entry.number, writer.lease)
     return abandoned.summary()
 
 

@@ -105,8 +105,8 @@ def roll_back(
     Points that the application re-embedded or deleted since are left alone and named. By default a
     cycle that was left unfinished is what gets undone, and a rollback that was left unfinished is
     finished.
-    originals: goes back to the originals, whatever `to` is, also where the ledger is gone, or older
-    than what it tells of.
+    originals: goes back to the originals, whatever `to` is, also where the ledger or the history is
+    gone or older than the rest.
     overwrite_drifted: only with `originals`, for a collection that was restored from a backup: the
     vectors that nobody knows are taken for older ones of ours, and their points get back the newest
     original that is kept.
@@ -121,9 +121,12 @@ def roll_back(
         if last is not None:
             _refuse_other_last(entries, last)
         goal = 0 if originals else _choose_goal(entries, to, settings.write.keep_revisions)
-        overwrite_drifted = originals and overwrite_drifted
         return go_back(
-            writer, goal, hold=hold, adopt_lost=originals, overwrite_drifted=overwrite_drifted
+            writer,
+            goal,
+            hold=hold,
+            may_lack_records=originals,
+            overwrite_drifted=originals and overwrite_drifted,
         )
 
 
@@ -132,19 +135,19 @@ def go_back(
     goal: int,
     *,
     hold: HoldRequest | None = None,
-    adopt_lost: bool = False,
+    may_lack_records: bool = False,
     overwrite_drifted: bool = False,
 ) -> RollbackReport:
     """Go back to revision `goal`, 0 for the originals, for a caller that holds the lease.
 
-    hold, overwrite_drifted: as in `roll_back`.  adopt_lost: as in `_restore_revision`.
+    hold, overwrite_drifted: as in `roll_back`.  may_lack_records: as in `_restore_revision`.
     """
     target = writer.target
     placed_hold = place_hold(target, hold) if hold else None
     erasure_pending = _request_erasure(target, writer.ledger.entries(), goal)
     end_experiments(writer, "the collection was rolled back")
     report = _restore_revision(
-        writer, goal, adopt_lost=adopt_lost, overwrite_drifted=overwrite_drifted
+        writer, goal, may_lack_records=may_lack_records, overwrite_drifted=overwrite_drifted
     )
     return replace(report, hold=placed_hold, erasure_pending=erasure_pending)
 
@@ -214,15 +217,17 @@ def _request_erasure(target: Target, entries: list[Revision], goal: int) -> bool
 
 
 def _restore_revision(
-    writer: Writer, goal: int, *, adopt_lost: bool = False, overwrite_drifted: bool = False
+    writer: Writer, goal: int, *, may_lack_records: bool = False, overwrite_drifted: bool = False
 ) -> RollbackReport:
     target = writer.target
     stored_originals = target.shadow.read_originals()
-    if adopt_lost:
+    if may_lack_records:
         adopt_lost_revisions(target, writer.ledger, stored_originals)
     refuse_lost_revisions(target, writer.ledger.entries(), stored_originals)
     ids = sorted(stored_originals, key=str)
-    points = classify_points(target, ids, stored_originals, writer.ledger)
+    points = classify_points(
+        target, ids, stored_originals, writer.ledger, may_lack_history=may_lack_records
+    )
     if overwrite_drifted:
         points = _claim_drifted(target, points, stored_originals)
     entries = writer.ledger.entries()

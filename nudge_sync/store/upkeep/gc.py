@@ -96,7 +96,7 @@ def sweep_leftovers(target: Target, lease: HeldLease) -> int:
     removed = 0
     for entry in target.open_ledger().entries():
         if entry.state == "abandoned":
-            removed += _delete_unused_history(target, entry, lease)
+            removed += delete_unused_history(target, entry.number, lease)
     return removed + _drop_scratch(target)
 
 
@@ -267,9 +267,14 @@ def _find_ancestor(number: int, prunable: dict[int, int]) -> int:
     return number
 
 
-def _delete_unused_history(target: Target, entry: Revision, lease: HeldLease) -> int:
+def delete_unused_history(target: Target, revision: int, lease: HeldLease) -> int:
+    """Delete the history of a revision that wrote nothing; return how many records that were.
+
+    What is live all the same stays: a ledger from a backup may say that a revision was only planned
+    which was written since. Raises DamagedRecord, LeaseLost.
+    """
     never_live_keys: list[str] = []
-    for records in target.history.scan_revision(entry.number):
+    for records in target.history.scan_revision(revision):
         lease.renew()
         never_live_keys += _find_never_live(target, records)
     lease.confirm()

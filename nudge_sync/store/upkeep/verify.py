@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from nudge_sync.base.progress import Progress, ignore_progress
-from nudge_sync.connector import PointId
+from nudge_sync.connector import PointId, Record
 from nudge_sync.connector.vectors import is_same_vector
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.store import lease
@@ -87,7 +88,43 @@ def _compare_points(target: Target, progress: Progress) -> VerifyReport:
     for start in range(0, len(ids), _BATCH_SIZE):
         _count_batch(target, ids[start : start + _BATCH_SIZE], stored_originals, lineage, report)
         progress("verify", min(start + _BATCH_SIZE, len(ids)), len(ids))
+    _refuse_lost_originals(target, entries, stored_originals)
     return report
+
+
+def _refuse_lost_originals(
+    target: Target, entries: list[Revision], stored_originals: OriginalsByPoint
+) -> None:
+    """Raise DamagedRecord if the history has vectors made from originals that are not kept."""
+    revisions = {entry.number for entry in entries if not entry.details.collected}
+    keys = _find_baseless_keys(target.history.scan_all(), revisions, stored_originals)
+    if keys:
+        # A cycle beside may have stored new originals, or cleared up old ones with their history.
+        originals = target.shadow.read_originals()
+        records = target.history.read_by_keys(keys)
+        keys = _find_baseless_keys([records], revisions, originals)
+    if keys:
+        raise DamagedRecord(
+            f'"{target.shadow.collection_name}" lacks the originals of {len(keys)} records of '
+            f'"{target.history.collection_name}", such as {keys[0]!r}: is it from an older backup? '
+            "Restore it from one as recent as the others; without, these points stay as they are"
+        )
+
+
+def _find_baseless_keys(
+    batches: Iterable[list[Record]], revisions: set[int], originals: OriginalsByPoint
+) -> list[str]:
+    """Return the keys of records of `revisions` whose original is none of `originals`."""
+    return [
+        record.key
+        for records in batches
+        for record in records
+        if record.document["revision"] in revisions
+        and not any(
+            original.digest == record.document["original"]
+            for original in originals.get(record.document["id"], ())
+        )
+    ]
 
 
 def _count_batch(

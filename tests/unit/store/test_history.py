@@ -49,11 +49,11 @@ def test_the_latest_record_is_the_first_in_the_lineage(history: History) -> None
     assert history.find_latest([], [1], vectors=False) == {}
 
 
-def test_a_revision_is_deleted_alone(history: History) -> None:
-    assert history.delete_revision(1) == 3
-    assert history.delete_revision(1) == 0
-    assert history.read_keys(1) == {}
+def test_keys_are_those_of_a_revision_alone(history: History) -> None:
     assert history.read_keys(3) == {3: "3:3", 4: "3:4"}
+    assert history.read_keys(4) == {}
+    assert len(next(history.scan_all())) == history.records.count()
+    assert [record.key for record in history.read_by_keys(["3:4", "9:9"])] == ["3:4"]
 
 
 def test_a_damaged_record_is_named(history: History) -> None:
