@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nudge_sync import cycle
-from nudge_sync.canary.review import promote, stop
+from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.start import start
 from nudge_sync.errors import DamagedRecord
 from nudge_sync.settings.canary import CanarySettings
