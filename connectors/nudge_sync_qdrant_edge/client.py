@@ -82,8 +82,8 @@ class Shards:
         """Make a new, empty shard. Raises InputError for a bad name, and where there is one."""
         if not _COLLECTION_NAME_PATTERN.fullmatch(name):
             raise InputError(
-                f"{name[:80]!r} cannot name a collection here: use up to 200 letters from a to z, digits, "
-                "dots, underscores and hyphens, no dot or hyphen first"
+                f"{name[:80]!r} cannot name a collection here: use up to 200 letters from a to z, "
+                "digits, dots, underscores and hyphens, no dot or hyphen first"
             )
         with self.lock, translate_errors(name):
             if self._has_shard(name):
