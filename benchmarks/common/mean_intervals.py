@@ -100,3 +100,56 @@ INTERVALS: dict[str, Callable[[Float64, np.random.Generator], tuple[float, float
     "bca": get_bca,
     "betting": get_betting,
 }
+
+
+QUESTION_COUNTS = (5, 10, 30, 60, 200)
+DEVIATION, CALM_DEVIATION, GAIN = 0.2, 0.02, 0.1
+POPULAR = {
+    "each once": [],
+    "one 20 times": [20],
+    "one 60 times": [60],
+    "one 200 times": [200],
+    "one 400 times": [400],
+    "two 200 times": [200, 200],
+    "five 200 times": [200] * 5,
+}
+
+
+def _count_searches(popular: list[int], questions: int) -> np.ndarray:
+    """Return how often each question is asked: the first as `popular` says, others once."""
+    counts = np.ones(questions, int)
+    counts[: len(popular)] = popular
+    return counts
+
+
+def _count_zipf(questions: int) -> np.ndarray:
+    """Return how often each question is asked, by Zipf's law, the rarest once."""
+    return np.ceil(questions / np.arange(1, questions + 1)).astype(int)
+
+
+def _accept(counts: np.ndarray, draws: int, mean: float, calm_deviation: float) -> float:
+    """Return the share of draws that are accepted, in per cent."""
+    rng = np.random.default_rng(0)
+    numbers = np.repeat(np.arange(len(counts)), counts)
+    deviations = np.where(counts > 1, DEVIATION, calm_deviation)
+    gains = rng.normal(mean, deviations, (draws, len(counts)))
+    return 100 * float(
+        np.mean([confidence_interval(one[numbers], numbers, 0.95)[0] > 0 for one in gains])
+    )
+
+
+def print_repeated_questions(draws: int) -> None:
+    """Print how often plans are accepted where some questions are asked far more than others."""
+    print(f"{'asked':16}{'questions':>10}{'nothing':>9}{'calm':>7}{'gain':>7}", flush=True)
+    for name, popular in {**POPULAR, "Zipf's law": None}.items():
+        for questions in QUESTION_COUNTS:
+            counts = (
+                _count_zipf(questions) if popular is None else _count_searches(popular, questions)
+            )
+            shares = (
+                _accept(counts, draws, 0.0, DEVIATION),
+                _accept(counts, draws, 0.0, CALM_DEVIATION),
+                _accept(counts, draws, GAIN, DEVIATION),
+            )
+            nothing, calm, gain = shares
+            print(f"{name:16}{questions:10}{nothing:9.1f}{calm:7.1f}{gain:7.1f}", flush=True)

@@ -1,4 +1,4 @@
-"""The array types that every layer names, and the key of a pair of row numbers."""
+"""The array types that every layer names, and how rows are numbered."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def pair_key(high: NDArray[np.integer[Any]], low: NDArray[np.integer[Any]]) -> I
     keys <<= 32
     keys |= low
     return keys
+
+
+def number_by_appearance(groups: NDArray[np.integer[Any]]) -> Int64:
+    """Return the same groups, (n,), numbered from 0 in the order in which they first appear."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]

@@ -13,14 +13,13 @@ from nudge_sync.canary.ending import (
     write_promotion,
 )
 from nudge_sync.canary.status import (
-    has_damaged_experiment,
     identify_experiment,
+    read_running_to_stop,
     read_status,
     read_status_to_stop,
 )
 from nudge_sync.config import CollectionSettings
 from nudge_sync.errors import InputError
-from nudge_sync.store.experiments.running import read_running_experiment
 from nudge_sync.store.ledger import find_candidate
 from nudge_sync.store.target import Target
 from nudge_sync.writing.experiments import end_experiments
@@ -77,8 +76,7 @@ def stop(
     status = read_status_to_stop(target, settings, now=now)
     with open_writer(target, settings, progress) as writer:
         entry = find_candidate(writer.ledger.entries())
-        is_damaged = has_damaged_experiment(target)
-        running = None if is_damaged else read_running_experiment(target)
+        running, is_damaged = read_running_to_stop(target)
         if experiment is not None:
             _refuse_other_experiment(identify_experiment(entry, running), experiment)
         if entry is not None:

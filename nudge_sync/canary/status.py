@@ -73,10 +73,9 @@ def read_status_to_stop(
         return read_status(target, settings, now=now)
     except (DamagedRecord, ConfigError):
         entries = target.open_ledger().entries()
-        running = None if has_damaged_experiment(target) else read_running_experiment(target)
     return ExperimentStatus(
         target.name,
-        running,
+        read_running_to_stop(target)[0],
         find_candidate(entries),
         None,
         find_last_canary(entries),
@@ -84,13 +83,12 @@ def read_status_to_stop(
     )
 
 
-def has_damaged_experiment(target: Target) -> bool:
-    """Return whether the record that says what runs cannot be read."""
+def read_running_to_stop(target: Target) -> tuple[RunningExperiment | None, bool]:
+    """Return what runs, and whether the record that says so is damaged: then it is None."""
     try:
-        read_running_experiment(target)
+        return read_running_experiment(target), False
     except DamagedRecord:
-        return True
-    return False
+        return None, True
 
 
 def choose_canary_settings(

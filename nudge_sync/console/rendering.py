@@ -18,6 +18,7 @@ from nudge_sync.base.text.percent import (
     format_number,
     format_percent,
     format_points,
+    space_percent,
 )
 from nudge_sync.connector import PointId
 from nudge_sync.console import charts
@@ -136,16 +137,12 @@ def format_signed(value: float) -> str:
 
 def format_share(share: float, decimals: int = 0) -> str:
     """Return a measured share of 0 to 1 in percent, as pages write it."""
-    return _add_space(format_percent(share, decimals))
+    return space_percent(format_percent(share, decimals))
 
 
 def format_set_share(share: float) -> str:
     """Return a share that somebody has set in percent, as pages write it."""
-    return _add_space(format_exact_percent(share))
-
-
-def _add_space(percent: str) -> str:
-    return percent.replace("%", " %")
+    return space_percent(format_exact_percent(share))
 
 
 def format_degrees(value: float | None) -> str:

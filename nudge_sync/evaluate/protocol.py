@@ -10,7 +10,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from nudge_sync.base.arrays import Float32, Int64
+from nudge_sync.base.arrays import Float32, Int64, number_by_appearance
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate import robustness
 from nudge_sync.evaluate.robustness import MIN_QUERIES
@@ -20,7 +20,6 @@ from nudge_sync.evaluate.split import (
     TRAIN_END,
     VALIDATION_END,
     QuerySplit,
-    number_by_appearance,
     split_randomly,
     split_rows,
 )

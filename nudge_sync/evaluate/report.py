@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.base.text.percent import format_exact_percent, format_points
+from nudge_sync.base.text.percent import format_exact_percent, format_points, space_percent
 from nudge_sync.errors import ConfigError, InputError
 from nudge_sync.evaluate import methods, protocol
 from nudge_sync.evaluate.evidence import GainCurve, JudgementBin
@@ -81,7 +81,7 @@ def render_report(
     )
     environment.filters |= {
         "points": format_points,
-        "exact_percent": lambda share: format_exact_percent(share).replace("%", " %"),
+        "exact_percent": lambda share: space_percent(format_exact_percent(share)),
     }
     context = _build_context(study, lines, bins, curves)
     return environment.from_string(source).render({**context, "look": shared_style})
@@ -128,22 +128,15 @@ def _group_lines(lines: list[SummaryLine]) -> list[tuple[str, str, list[SummaryL
 
 def _list_choices(study: Study) -> list[Trial]:
     """Return what each seed chose, by protocol, condition and method, each in its order."""
-    orders = [
-        {value: place for place, value in enumerate(values)}
-        for values in (
-            study.settings.protocols,
-            dict.fromkeys(trial.condition for trial in study.trials),
-            study.settings.methods,
-        )
-    ]
+    protocols, methods = study.settings.protocols, study.settings.methods
+    conditions = list(dict.fromkeys(trial.condition for trial in study.trials))
     return sorted(
         study.trials,
-        key=lambda trial: [
-            order[value]
-            for order, value in zip(
-                orders, (trial.protocol, trial.condition, trial.method), strict=True
-            )
-        ],
+        key=lambda trial: (
+            protocols.index(trial.protocol),
+            conditions.index(trial.condition),
+            methods.index(trial.method),
+        ),
     )
 
 

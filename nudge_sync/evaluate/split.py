@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nudge_sync.base.arrays import Int64
+from nudge_sync.base.arrays import Int64, number_by_appearance
 from nudge_sync.errors import InputError
 from nudge_sync.evaluate.task import EvaluationTask, RowNumbers
 
@@ -58,12 +58,6 @@ def split_rows(rows: RowNumbers, questions: Int64, rng: np.random.Generator) -> 
         raise InputError(f"{len(order)} different questions are too few to be split")
     in_order = rows[np.argsort(position[group], kind="stable")]
     return _cut(in_order, int(ends[train]), int(ends[validation]))
-
-
-def number_by_appearance(groups: Int64) -> Int64:
-    """Return the same groups, (n,), numbered from 0 in the order in which they first appear."""
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[group]
 
 
 def cut_parts(order: RowNumbers) -> QuerySplit:

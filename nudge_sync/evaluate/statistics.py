@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nudge_sync.base.arrays import Float64, Int64
+from nudge_sync.base.arrays import Float64, Int64, number_by_appearance
 
 RESAMPLES = 10_000
 RESAMPLING_SEED = 20250424
@@ -25,10 +25,10 @@ def sum_by_question(values: Float64, questions: Int64) -> Float64:
 
     values: (q, ...).  questions: (q,), the number of each query's question.
     """
-    _, first, group = np.unique(questions, return_index=True, return_inverse=True)
-    sums = np.zeros((len(first), *values.shape[1:]))
-    np.add.at(sums, group, values)
-    return sums[np.argsort(first)]
+    question = number_by_appearance(questions)
+    sums = np.zeros((int(question.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(sums, question, values)
+    return sums
 
 
 def bootstrap_intervals(

@@ -140,7 +140,9 @@ def go_back(
 ) -> RollbackReport:
     """Go back to revision `goal`, 0 for the originals, for a caller that holds the lease.
 
-    hold, overwrite_drifted: as in `roll_back`.  may_lack_records: as in `_restore_revision`.
+    hold, overwrite_drifted: as in `roll_back`.
+    may_lack_records: goes on where the ledger has lost revisions, which it is told of again, and
+    where the history of what is live is gone: vectors that nobody knows are left alone then.
     """
     target = writer.target
     placed_hold = place_hold(target, hold) if hold else None

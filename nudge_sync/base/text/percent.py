@@ -36,6 +36,11 @@ def format_exact_percent(share: float) -> str:
     return format_percent(share) if is_rounded_away else f"{percent:.10g}%"
 
 
+def space_percent(text: str) -> str:
+    """Return "12 %" for "12%", as pages write it."""
+    return text.replace("%", " %")
+
+
 def format_number(value: float, decimals: int, sign: str = "") -> str:
     """Return a number with `decimals`, or with one digit where it is too small for them.
 

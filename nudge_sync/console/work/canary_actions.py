@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any
 
@@ -11,8 +10,8 @@ from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.start import start
 from nudge_sync.canary.status import (
     ExperimentStatus,
-    has_damaged_experiment,
     identify_experiment,
+    read_running_to_stop,
     read_status,
     read_status_to_stop,
 )
@@ -20,6 +19,7 @@ from nudge_sync.console.work.action_request import ActionContext, Prospect
 from nudge_sync.console.work.plan_view import PlanView
 from nudge_sync.errors import InputError
 from nudge_sync.settings.canary import CanarySettings
+from nudge_sync.store.checksum import digest_json
 from nudge_sync.store.hold import format_refusal, read_hold
 from nudge_sync.store.ledger import find_candidate
 from nudge_sync.store.target import Target
@@ -89,7 +89,7 @@ def describe_stop(context: ActionContext) -> Prospect:
     status = read_status_to_stop(context.target, context.settings, now=time.time())
     experiment = identify_experiment(status.candidate, status.running)
     runs = status.running.experiment_id if status.running else "nothing"
-    if not experiment and has_damaged_experiment(context.target):
+    if not experiment and read_running_to_stop(context.target)[1]:
         experiment, runs = "damaged", "an experiment whose record cannot be read"
     return Prospect(
         f"End what is compared on live traffic of {context.target.name}?",
@@ -119,8 +119,7 @@ def stop_experiment(context: ActionContext) -> dict[str, Any]:
 
 
 def _identify_canary(view: PlanView, canary: CanarySettings) -> str:
-    settings_digest = hashlib.sha256(canary.model_dump_json().encode()).hexdigest()
-    return f"{view.plan.inputs_digest}-{settings_digest[:16]}"
+    return digest_json([view.plan.inputs_digest, canary.model_dump(mode="json")])
 
 
 def _refuse_canary(target: Target, view: PlanView) -> str:

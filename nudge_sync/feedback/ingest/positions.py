@@ -43,7 +43,9 @@ class PositionCounter:
         """Take what searches showed that came after their events; shown_lists: by query id."""
         for source, waiting in self._waiting.items():
             self._waiting[source] = [
-                replace(logged, shown=logged.shown or shown_lists.get(logged.event.query_id) or ())
+                logged
+                if logged.shown or logged.event.query_id not in shown_lists
+                else replace(logged, shown=shown_lists[logged.event.query_id])
                 for logged in waiting
             ]
 

@@ -23,7 +23,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?"
 OBJECT_ID_KEYS = ("id", "point", "point_id", "object_id", "doc_id", "docid", "document_id", "_id")
 """Where an entry of a list of ids is an object, the keys that may hold its id, likeliest first."""
 _LIST_SEPARATORS = re.compile(r"\s*[|;,]\s*|\s+")
-_WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0*)?")
+_WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,30}))(?:\.0*)?")
 _TRUTHS = {"true": 1.0, "false": 0.0}
 
 

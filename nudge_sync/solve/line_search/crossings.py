@@ -2,8 +2,8 @@
 
 Until the earlier stop of a pair both scores move, between the stops one does, and then neither.
 While both move they are equal at most once, where tan(t) = (a_r - a_c) / (b_c - b_r), for a
-candidate c and its rival r. While one moves it meets the other's score v at most twice, at
-t = atan2(b, a) +- arccos(v / hypot(a, b)).
+candidate c and its rival r, or all the time, and then part at the earlier stop. While one moves it
+meets the other's score v at most twice, at t = atan2(b, a) +- arccos(v / hypot(a, b)).
 """
 
 from __future__ import annotations
@@ -90,12 +90,18 @@ def _find_roots(curves: Curves, candidate: Rows, rival: Rows, low: float, high: 
         np.where(first > second, candidate, rival),
         np.where(first > second, rival, candidate),
     )
-    level = _evaluate_scores(curves, stander, early[:, None])[:, 0]
+    level, mover_level = (
+        _evaluate_scores(curves, rows, early[:, None])[:, 0] for rows in (stander, mover)
+    )
     radius = np.hypot(curves.cosine[mover], curves.sine[mover])
     meets = (np.abs(level) <= radius) & (radius > 0)
     swing = np.arccos(np.where(meets, level, 0.0) / np.where(meets, radius, 1.0))
     peak = np.arctan2(curves.sine[mover], curves.cosine[mover])
-    root_columns = [np.where(joint_root < early, joint_root, high)]
+    # Scores that are equal up to the first stop part there.
+    is_parting = np.abs(mover_level - level) < SCORE_TOLERANCE
+    root_columns = [
+        np.where(is_parting, early, np.where(joint_root < early, joint_root, high)),
+    ]
     for root in (peak + swing, peak - swing):
         turn = np.where(root < 0, root + 2 * np.pi, root)
         root_columns.append(np.where(meets & (turn > early) & (turn < late), turn, high))

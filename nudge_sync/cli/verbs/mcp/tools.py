@@ -114,9 +114,9 @@ def _list_writing_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]
     def rollback(collection: str, revision: int, confirm: str, reason: str) -> dict[str, Any]:
         """Undo the last revision, and put the collection on hold until a person releases it.
 
-        revision: its number, as `log` lists it last; where another one is the last by now, nothing
-        is written.  confirm: the collection's name once more, after a person agreed.  reason: why;
-        kept.
+        revision: its number, `revision` of what `verify` says; where another one is the last by
+        now, nothing is written.  confirm: the collection's name once more, after a person agreed.
+        reason: why; kept.
         """
         _refuse_unconfirmed(collection, confirm)
         words = ("--yes", f"--last={revision}", f"--reason={reason}", "--by=mcp")

@@ -84,6 +84,12 @@ def test_ids_in_a_text_stay_as_they_are_written(text, expected):
     assert parse_id_list(text) == expected
 
 
+@pytest.mark.parametrize("bracketed", ["[{}]", "[{} x]", "{{{}}}"])
+def test_digits_that_python_makes_no_integer_of_are_an_id_of_their_own(bracketed):
+    digits = "9" * 5000
+    assert parse_id_list(bracketed.format(digits))[0] == digits
+
+
 @pytest.mark.parametrize("text", ["[1, 2", "[[1, 2] 3]", "[" * 100_000])
 def test_half_a_list_is_refused(text):
     with pytest.raises(BadRow, match="not JSON"):

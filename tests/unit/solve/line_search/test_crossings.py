@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nudge_sync.solve.line_search.crossings import SCORE_TOLERANCE, find_crossings
@@ -28,6 +28,8 @@ stop = st.floats(0, 1.5, width=32)
 
 
 @settings(max_examples=300)
+@example((0.0, 0.0, -1.0, -1.0), (1.5, 1.0), 0.0, 1.5)  # equal until one of them stops
+@example((0.5, 0.5, 0.25, 0.25), (0.25, 1.0), 0.0, 1.5)
 @given(st.tuples(*[coefficient] * 4), st.tuples(stop, stop), st.floats(0, 0.7), st.floats(0.8, 1.5))
 def test_the_leader_is_right_at_every_angle_of_a_grid(coefficients, stops, low, high):
     pair = make_pair(coefficients[:2], coefficients[2:], stops)
