@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nudge_sync.base.arrays import Float64
-from nudge_sync.base.text.percent import format_exact_percent
+from nudge_sync.base.text.percent import format_exact_percent, space_percent
 from nudge_sync.evaluate.evidence import MAX_CURVE_SEEDS, MIN_BIN_QUERIES, GainCurve, JudgementBin
 from nudge_sync.evaluate.outcome import METRIC_LABELS
 from nudge_sync.evaluate.protocol import ROBUSTNESS_PROTOCOLS
@@ -67,6 +67,10 @@ class Picture:
     caption: str
 
 
+def _format_level(confidence: float) -> str:
+    return space_percent(format_exact_percent(confidence))
+
+
 def draw_gain_per_method(
     lines: Sequence[SummaryLine], metric: MetricName, confidence: float
 ) -> Picture:
@@ -90,7 +94,7 @@ def draw_gain_per_method(
             "per-method",
             _render_svg(figure, "per-method", f"Gain in {METRIC_LABELS[metric]} per method"),
             f"Mean gain in {METRIC_LABELS[metric]} over the vectors as they are, in points of 100, "
-            f"with {format_exact_percent(confidence)} bootstrap intervals over queries. Each "
+            f"with {_format_level(confidence)} bootstrap intervals over questions. Each "
             "interval is of one comparison alone; which differences are shown, the corrected p in "
             "the table says.",
         )
@@ -151,7 +155,7 @@ def draw_gain_by_angle(
             _render_svg(figure, "angle", f"Gain in {METRIC_LABELS[metric]} against the angle"),
             f"Mean gain in {METRIC_LABELS[metric]} on the test queries when documents may turn "
             f"this far and no validation query chooses, from {MAX_CURVE_SEEDS} seeds at most, with "
-            f"{format_exact_percent(confidence)} bands. Ticks on the axis mark the angles that the "
+            f"{_format_level(confidence)} bands. Ticks on the axis mark the angles that the "
             "validation queries of each seed chose.",
         )
 
@@ -192,7 +196,7 @@ def draw_gain_by_judgements(
                 figure, "evidence", f"Gain in {METRIC_LABELS[metric]} by number of judgements"
             ),
             f"Mean gain in {METRIC_LABELS[metric]} on test queries by how much feedback their "
-            f"answers had in training, with {format_exact_percent(confidence)} intervals. The "
+            f"answers had in training, with {_format_level(confidence)} intervals. The "
             "further left, the less often the answers were judged. Groups of fewer than "
             f"{MIN_BIN_QUERIES} queries are not shown.",
         )

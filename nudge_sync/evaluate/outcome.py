@@ -191,7 +191,7 @@ def format_p_value(p: float) -> str:
 def format_footnote(result: dict[str, Any]) -> str:
     """Return what the columns of the tables mean."""
     text = (
-        "Points of 100, means over all tested queries. Intervals: bootstrap over queries. p: "
+        "Points of 100, means over all tested queries. Intervals: bootstrap over questions. p: "
         "paired permutation test against nothing, Holm-corrected for "
         f"{result['comparisons']} comparisons."
     )
