@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from qdrant_edge import CountRequest, ScrollRequest, UpdateOperation
+from qdrant_edge import ScrollRequest, UpdateOperation
 
 from nudge_sync.connector import Record, Where, check_records, has_generation
 from nudge_sync_qdrant_common.record_codec import encode_record, hash_key, list_fields
 from nudge_sync_qdrant_edge.client import Shards
+from nudge_sync_qdrant_edge.counting import count_records
 from nudge_sync_qdrant_edge.create import ensure_records_collection
 from nudge_sync_qdrant_edge.errors import translate_errors
 from nudge_sync_qdrant_edge.query import MAX_REQUEST_ROWS
@@ -100,16 +101,18 @@ class EdgeRecords:
         if not keys or self._shards.find(self._name) is None:
             return
         ids: list[int | UUID | str] = [hash_key(key) for key in keys]
-        self._shards.update(self._name, UpdateOperation.delete_points(ids))
-        self._shards.flush(last=self._name)
+        with self._shards.lock:
+            self._shards.update(self._name, UpdateOperation.delete_points(ids))
+            self._shards.flush(last=self._name)
 
     def count(self, where: Where | None = None) -> int:
         """See `Records.count`."""
         shard = self._shards.find(self._name)
         if shard is None:
             return 0
-        with translate_errors(self._name):
-            return shard.count(CountRequest(exact=True, filter=build_filter(where or {})))
+        # What is counted in two steps must not change in between, by `put` or `delete`.
+        with self._shards.lock, translate_errors(self._name):
+            return count_records(shard, where or {})
 
     def drop(self) -> None:
         """See `Records.drop`."""
