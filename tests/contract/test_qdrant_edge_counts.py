@@ -74,10 +74,7 @@ def log(directory):
 
 def put_log(records, stamps):
     records.put(
-        [
-            Record(str(row), {"time": float(row), "stamp": stamp})
-            for row, stamp in enumerate(stamps)
-        ]
+        [Record(str(row), {"time": float(row), "stamp": stamp}) for row, stamp in enumerate(stamps)]
     )
 
 
