@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import islice
 from typing import TypeVar
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -28,3 +31,22 @@ def keep_in_flight(
                 receive(in_flight.popleft().result())
         while in_flight:
             receive(in_flight.popleft().result())
+
+
+def iterate_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield `items`, each of which another thread makes while the caller works on the one before.
+
+    An error in making one is raised here, after those before it. Whoever stops early waits until
+    the one that is being made is ready, and no other is begun.
+    """
+    context = copy_context()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(context.run, _take_one, items)
+        while taken := following.result():
+            following = pool.submit(context.run, _take_one, items)
+            yield from taken
+
+
+def _take_one(items: Iterator[_Item]) -> list[_Item]:
+    """Return the next item alone, or none at the end."""
+    return list(islice(items, 1))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from nudge_sync.base.in_flight import iterate_ahead
 from nudge_sync.connector import Record, Records, Where
 from nudge_sync.errors import DamagedRecord, Unauthorised
 from nudge_sync.feedback.blocks.codec import BLOCK_VERSION, decode_block, encode_block
@@ -156,9 +157,9 @@ class BlockedLog:
         self._discard([head for head in heads if head.start not in unchanged])
         known = {head.start for head in heads}
         if kind == "events":
-            yield from merge_small_blocks(self._read_blocks(EventBlock, survey))
+            yield from iterate_ahead(merge_small_blocks(self._read_blocks(EventBlock, survey)))
         else:
-            yield from merge_small_blocks(self._read_blocks(SearchBlock, survey))
+            yield from iterate_ahead(merge_small_blocks(self._read_blocks(SearchBlock, survey)))
         for span in survey.spans:
             yield from self._read_span(kind, survey, span, known)
 

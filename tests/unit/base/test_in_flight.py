@@ -1,14 +1,16 @@
-"""Several calls at once, no more than allowed, their results in order, and none left behind."""
+"""Several calls at once, no more than allowed, their results in order, and none left behind;
+and items that are made ahead of whoever works on them."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Barrier, Event, Lock
 
 import pytest
 
-from nudge_sync.base.in_flight import keep_in_flight
+from nudge_sync.base.in_flight import iterate_ahead, keep_in_flight
 
 PATIENCE_SECONDS = 30
 
@@ -101,3 +103,51 @@ def test_an_error_while_calls_are_listed_waits_for_those_under_way() -> None:
         keep_in_flight(list_calls(), 2, lambda number: None)
     assert gauge.begun == [0]
     assert gauge.now == 0
+
+
+def test_items_come_in_their_order() -> None:
+    assert list(iterate_ahead(iter(range(100)))) == list(range(100))
+    assert list(iterate_ahead(iter([]))) == []
+
+
+def test_the_next_item_is_made_while_one_is_worked_on_and_no_more() -> None:
+    made: list[int] = []
+    is_made = [Event() for _ in range(5)]
+
+    def make() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            is_made[number].set()
+            yield number
+
+    for number in iterate_ahead(make()):
+        assert is_made[min(number + 1, 4)].wait(PATIENCE_SECONDS)
+        assert len(made) <= number + 2
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def make() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("no third")
+
+    received: list[int] = []
+    with pytest.raises(ValueError, match="no third"):
+        received.extend(iterate_ahead(make()))
+    assert received == [1, 2]
+
+
+def test_whoever_stops_leaves_nothing_running() -> None:
+    made: list[int] = []
+
+    def make() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    items = iterate_ahead(make())
+    assert next(items) == 0
+    threads = threading.active_count()
+    items.close()
+    assert made == [0, 1]
+    assert threading.active_count() == threads - 1
