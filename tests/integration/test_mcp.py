@@ -60,6 +60,12 @@ async def fail(client: Client, tool: str, **arguments: Any) -> str:
     return str(answer.content[0].text)
 
 
+async def make_plan(client: Client) -> str:
+    """Return the name of a new plan."""
+    answer = await client.call_tool("plan", {"collection": "docs"})
+    return str(answer.structured_content["plan"])
+
+
 def test_an_agent_reads_what_the_verbs_print_and_writes_nothing(workspace: Workspace):
     async def story(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -92,12 +98,15 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools.keys() == READING | WRITING
         assert all(tools[name].annotations.destructive_hint for name in WRITING)
+        plan = await make_plan(client)
         for confirm in ("", "yes", "other"):
-            refused = await fail(client, "apply", collection="docs", confirm=confirm)
+            refused = await fail(client, "apply", collection="docs", plan=plan, confirm=confirm)
             assert "nothing was written" in refused
         assert await call(client, "log") == []
-        applied = await call(client, "apply", collection="docs", confirm="docs")
+        confirmed = {"collection": "docs", "plan": plan, "confirm": "docs"}
+        applied = await call(client, "apply", **confirmed)
         assert applied["written"] == JUDGED_POINTS
+        assert "StalePlan" in await fail(client, "apply", **confirmed)
         undo = {"collection": "docs", "confirm": "docs", "reason": "--yes; worse"}
         assert "InputError" in await fail(client, "rollback", revision=7, **undo)
         undone = await call(client, "rollback", revision=1, **undo)
@@ -106,7 +115,8 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
         assert "the collection holds the originals by now" in again
         held = await call(client, "hold", collection="docs", confirm="docs", reason="look first")
         assert held["hold"]["by"] == "mcp"
-        assert "OnHold" in await fail(client, "apply", collection="docs", confirm="docs")
+        confirmed["plan"] = await make_plan(client)
+        assert "OnHold" in await fail(client, "apply", **confirmed)
 
     before = workspace.read_vectors()
     talk(workspace, story, "--allow-writes")
@@ -114,11 +124,25 @@ def test_a_write_needs_the_option_and_a_confirmation(workspace: Workspace):
     assert len(workspace.run("log")) == 2
 
 
+def test_what_is_applied_is_a_plan_that_was_shown(workspace: Workspace):
+    async def story(client: Client) -> None:
+        plans = [await make_plan(client) for _ in range(9)]
+        assert len(set(plans)) == 9
+        gone, last = plans[0], plans[-1]
+        for plan in ("", gone, last.upper(), f"../{last}", "/etc/passwd"):
+            said = await fail(client, "apply", collection="docs", plan=plan, confirm="docs")
+            assert "nothing was written: plan has to be" in said, plan
+
+    before = workspace.read_vectors()
+    talk(workspace, story, "--allow-writes")
+    assert (workspace.read_vectors() == before).all()
+
+
 @pytest.mark.parametrize("variables", [{}, {"NUDGE_SYNC_COLLECTION": "docs"}])
 def test_a_write_names_its_collection(workspace: Workspace, variables):
     async def story(client: Client) -> None:
         for tool in WRITING:
-            more = {} if tool == "apply" else {"reason": "whatever"}
+            more = {"plan": "0"} if tool == "apply" else {"reason": "whatever"}
             more |= {"revision": 1} if tool == "rollback" else {}
             said = await fail(client, tool, collection="", confirm="", **more)
             assert "nothing was written: collection has to be" in said, tool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -30,10 +32,13 @@ def mcp(
     # A configuration that is wrong ends the program now, rather than every call later.
     load_config(config)
     try:
+        from nudge_sync.cli.verbs.mcp.kept_plans import KeptPlans
         from nudge_sync.cli.verbs.mcp.tools import VerbRunner, build_server
     except ImportError as error:
         raise ConfigError(
             f"mcp lacks a package ({error}); install it with: pip install 'nudge-sync[mcp]'"
         ) from error
     runner = VerbRunner(context.find_root().command, config)
-    build_server(runner, allow_writes=allow_writes).run("stdio")
+    with TemporaryDirectory(prefix="nudge-sync-") as folder:
+        plans = KeptPlans(Path(folder)) if allow_writes else None
+        build_server(runner, plans).run("stdio")

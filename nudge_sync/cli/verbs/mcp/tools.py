@@ -15,6 +15,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
+from nudge_sync.cli.verbs.mcp.kept_plans import KeptPlans
+
 INSTRUCTIONS = (
     "nudge-sync moves the stored vectors of a vector database towards the queries that they "
     "answered, and can put every bit back. Begin with check; plan says what a cycle would change "
@@ -63,18 +65,23 @@ class VerbRunner:
         return document
 
 
-def build_server(runner: VerbRunner, *, allow_writes: bool) -> MCPServer:
-    """Return a server whose tools are verbs; those that write only where `allow_writes` is set."""
+def build_server(runner: VerbRunner, plans: KeptPlans | None) -> MCPServer:
+    """Return a server whose tools are verbs.
+
+    plans: keeps what `plan` shows, for `apply`; None: no tool writes to the database.
+    """
     server = MCPServer("nudge-sync", version=version("nudge-sync"), instructions=INSTRUCTIONS)
-    for tool in _list_reading_tools(runner):
+    for tool in _list_reading_tools(runner, plans):
         server.tool(annotations=_READS)(tool)
-    if allow_writes:
-        for tool in _list_writing_tools(runner):
+    if plans is not None:
+        for tool in _list_writing_tools(runner, plans):
             server.tool(annotations=_WRITES)(tool)
     return server
 
 
-def _list_reading_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]]]:
+def _list_reading_tools(
+    runner: VerbRunner, plans: KeptPlans | None
+) -> list[Callable[..., dict[str, Any]]]:
     def check(collection: str | None = None) -> dict[str, Any]:
         """Connect and report: facts of the collection, or of every one where none is named,
         feedback, ledger, holds, and problems.
@@ -83,9 +90,13 @@ def _list_reading_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]
 
     def plan(collection: str | None = None) -> dict[str, Any]:
         """Compute what a cycle would move, what it gains on held-out queries, and whether the gate
-        would let it pass. Writes nothing; may take minutes.
+        would let it pass. Writes nothing to the database; may take minutes. Where there is a tool
+        apply, `plan` of the answer is the name by which it carries out this very plan.
         """
-        return {"result": runner.run("plan", collection=collection)}
+        if plans is None:
+            return {"result": runner.run("plan", collection=collection)}
+        name, path = plans.reserve()
+        return {"result": runner.run("plan", f"--out={path}", collection=collection), "plan": name}
 
     def explain(point: str, collection: str | None = None) -> dict[str, Any]:
         """Say why a point moved: which queries pulled it, how far, what it wins and loses."""
@@ -102,14 +113,19 @@ def _list_reading_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]
     return [check, plan, explain, verify, log]
 
 
-def _list_writing_tools(runner: VerbRunner) -> list[Callable[..., dict[str, Any]]]:
-    def apply(collection: str, confirm: str) -> dict[str, Any]:
-        """Run one cycle: move vectors of the collection, if the gate lets the plan pass.
+def _list_writing_tools(
+    runner: VerbRunner, plans: KeptPlans
+) -> list[Callable[..., dict[str, Any]]]:
+    def apply(collection: str, plan: str, confirm: str) -> dict[str, Any]:
+        """Carry out a plan: move vectors of the collection, if the gate let the plan pass.
 
-        confirm: the collection's name once more, after a person agreed to what `plan` says.
+        plan: the name that the tool plan gave; where the collection or its feedback is another by
+        now, nothing is written.  confirm: the collection's name once more, after a person agreed to
+        what that plan says.
         """
         _refuse_unconfirmed(collection, confirm)
-        return {"result": runner.run("apply", "--yes", collection=collection)}
+        words = ("--yes", f"--plan={plans.find(plan)}")
+        return {"result": runner.run("apply", *words, collection=collection)}
 
     def rollback(collection: str, revision: int, confirm: str, reason: str) -> dict[str, Any]:
         """Undo the last revision, and put the collection on hold until a person releases it.
