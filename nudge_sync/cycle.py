@@ -180,7 +180,7 @@ def apply(
         if canary is not None and plan.gate.passed and not erasure.is_pending:
             written = start_canary(writer, plan, canary, erasures)
         else:
-            held_out = None if erasure.is_pending else select_held_out(judgements)
+            held_out = None if erasure.is_pending else select_held_out(judgements, plan.missing)
             written = write_plan(writer, plan, held_out, erasures)
         if restored.entry is not None and written.entry is None:
             attach_plan(writer, restored.entry, plan)

@@ -9,7 +9,7 @@ from nudge_sync.canary.status import ExperimentStatus, choose_canary_settings
 from nudge_sync.errors import AwaitsCanary, InputError
 from nudge_sync.experiment.evidence.decision import Decision
 from nudge_sync.feedback.judgements import load_judgements
-from nudge_sync.planning.held_out import LiveCheck, select_held_out
+from nudge_sync.planning.held_out import LiveCheck, select_present_held_out
 from nudge_sync.planning.model_change import examine_model
 from nudge_sync.store.embedding_space import store_space
 from nudge_sync.store.erasure import read_erasure_state
@@ -124,7 +124,8 @@ def write_promotion(
         store_space(target, model.stored, model.seen)
         return report
     try:
-        promotion = prepare_promotion(writer, entry, select_held_out(judgements))
+        held_out = select_present_held_out(target, judgements)
+        promotion = prepare_promotion(writer, entry, held_out)
     except InputError as error:
         if not gives_up:
             raise

@@ -120,7 +120,7 @@ def build_dataset(
         points=points,
         is_judged=np.isin(np.arange(len(points.ids)), matrices.weights.indices),
         live_scores=measure_live_scores(
-            target, select_held_out(judgements), exact=exact, progress=progress
+            target, select_held_out(judgements, points.missing), exact=exact, progress=progress
         ),
         excluded_counts={reason: count for reason, count in excluded_counts.items() if count},
         index_recall=measure_index_recall(

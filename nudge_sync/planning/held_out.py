@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -61,12 +61,13 @@ class HeldOutQueries:
     def digest(self) -> str:
         """Return the digest of the queries and their answers: of other ones, scores differ."""
         relevance = self.relevance
+        used, columns = np.unique(relevance.indices, return_inverse=True)
         return checksum.digest_json(
             [
                 checksum.digest_bytes(self.vectors.tobytes()),
-                self.point_ids,
+                [self.point_ids[column] for column in used],
                 relevance.indptr.tolist(),
-                relevance.indices.tolist(),
+                columns.tolist(),
                 np.round(relevance.data, _DIGEST_DECIMALS).tolist(),
             ]
         )
@@ -106,17 +107,37 @@ def number_questions(vectors: Float32) -> Int64:
     return np.unique(hash_queries(vectors), return_inverse=True)[1].astype(np.int64)
 
 
-def select_held_out(judgements: Judgements) -> HeldOutQueries:
+def select_held_out(judgements: Judgements, missing: Iterable[PointId]) -> HeldOutQueries:
     """Return the queries with an answer that the cycle keeps out of every choice.
 
-    A query of which only is known what does not answer it scores 0 whatever is found: among the
-    others it would make every gain and every loss look smaller. So does one whose answers are all
-    gone from the collection, which the judgements do not tell; it stays.
+    missing: the points that are gone from the collection, at least those that answer such a query.
+    A query of which only is known what does not answer it, or what is gone, scores 0 whatever is
+    found: among the others it would make every gain and every loss look smaller. Nor can what is
+    gone be part of the best ranking.
     """
     ids, relevance = build_relevance(judgements)
+    is_missing = np.isin(np.arange(len(ids)), _find_columns(ids, missing))
+    relevance.data[is_missing[relevance.indices]] = 0
+    relevance.eliminate_zeros()
     is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
     rows = np.flatnonzero(is_held_out & has_answer(relevance))
     return HeldOutQueries(judgements.query_vectors[rows], ids, relevance[rows], rows)
+
+
+def select_present_held_out(target: Target, judgements: Judgements) -> HeldOutQueries:
+    """Return what `select_held_out` does, by looking which of the answers are gone by now.
+
+    For callers that have not read the judged points. Raises DatabaseError.
+    """
+    answers = select_held_out(judgements, [])
+    ids = [answers.point_ids[column] for column in np.unique(answers.relevance.indices)]
+    return select_held_out(judgements, {*ids} - {*target.collection.read(ids).ids})
+
+
+def _find_columns(ids: Sequence[PointId], wanted: Iterable[PointId]) -> list[int]:
+    """Return the columns of those of the wanted points that are among `ids`."""
+    column_of = {point: column for column, point in enumerate(ids)}
+    return [column_of[point] for point in wanted if point in column_of]
 
 
 def build_relevance(judgements: Judgements) -> tuple[list[PointId], csr_matrix]:

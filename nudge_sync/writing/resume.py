@@ -13,7 +13,7 @@ from nudge_sync.planning.held_out import (
     LiveCheck,
     compare_live_scores,
     measure_live_scores,
-    select_held_out,
+    select_present_held_out,
 )
 from nudge_sync.store.hold import Hold, format_refusal, read_hold
 from nudge_sync.store.ledger import Revision, find_pending_revisions
@@ -147,7 +147,7 @@ def _conclude_resumed(writer: Writer, entry: Revision) -> None:
     Others score differently, whatever was written: then it is stored without a measurement.
     """
     judgements = load_judgements(writer.target, writer.settings, writer.progress)
-    held_out = select_held_out(judgements)
+    held_out = select_present_held_out(writer.target, judgements)
     if entry.details.live is not None and entry.details.held_out != held_out.digest():
         entry = writer.ledger.add_details(
             entry, live=None, reasons=[*entry.details.reasons, _NOT_MEASURED_REASON]

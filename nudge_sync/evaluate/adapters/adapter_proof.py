@@ -23,7 +23,7 @@ from nudge_sync.planning.held_out import (
     hash_queries,
     number_questions,
     score_live_queries,
-    select_held_out,
+    select_present_held_out,
 )
 from nudge_sync.solve.problem import ColdReport, GainEstimate
 from nudge_sync.store.target import Target
@@ -171,7 +171,7 @@ def _measure(
     exact: bool,
     progress: Progress,
 ) -> AdapterProof:
-    held_out = select_held_out(judgements)
+    held_out = select_present_held_out(target, judgements)
     before = score_live_queries(target, held_out, exact=exact, progress=progress)
     after = before
     if adapter is not None:

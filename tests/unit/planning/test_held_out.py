@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from nudge_sync import cycle
+from nudge_sync.base.progress import ignore_progress
 from nudge_sync.config import GateSettings
 from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
@@ -22,6 +23,7 @@ from nudge_sync.planning.held_out import (
     score_ranked_grades,
     score_runs,
     select_held_out,
+    select_present_held_out,
 )
 from nudge_sync.solve.problem import JudgedQueries
 from nudge_sync.solve.score import metric_values
@@ -60,7 +62,7 @@ def test_a_query_asked_twice_stays_on_one_side_of_every_split() -> None:
 
 
 def test_held_out_queries_are_a_fifth_and_only_they_have_rows(labelled: JudgedCollection) -> None:
-    held_out = select_held_out(labelled.judgements)
+    held_out = select_held_out(labelled.judgements, [])
 
     hashes = hash_queries(labelled.judgements.query_vectors)
     assert held_out.query_rows.tolist() == np.flatnonzero(hashes < HELD_OUT_SHARE).tolist()
@@ -73,7 +75,7 @@ def test_held_out_queries_are_a_fifth_and_only_they_have_rows(labelled: JudgedCo
 
 def test_queries_without_an_answer_are_not_measured_and_hide_no_loss() -> None:
     judged = add_negative_queries(make_labelled_collection(), 600)
-    held_out = select_held_out(judged.judgements)
+    held_out = select_held_out(judged.judgements, [])
     assert (held_out.relevance.max(axis=1).toarray() > 0).all()
     unanswered = {name for name in judged.judgements.query_ids if name.startswith("not-")}
     assert len(unanswered) == 600
@@ -87,6 +89,51 @@ def test_queries_without_an_answer_are_not_measured_and_hide_no_loss() -> None:
     scores = [score_runs(held_out, runs) for runs in (before, after)]
     assert scores[0]["ndcg@10"] == 1
     assert compare_live_scores(*scores, "ndcg@10", GateSettings(max_loss=0.01)).is_loss
+
+
+def test_answers_that_are_gone_are_not_measured_and_hide_no_loss() -> None:
+    judged = make_labelled_collection()
+    everything = select_held_out(judged.judgements, [])
+    gone = {*list_answers(judged, everything)[::2]}
+    judged.target.database.store.delete("docs", sorted(gone))
+    plan = cycle.plan(judged.target, SETTINGS)
+
+    held_out = select_held_out(judged.judgements, plan.missing)
+
+    assert {*plan.missing} >= gone
+    kept = [answer for answer in list_answers(judged, everything) if answer not in gone]
+    assert list_answers(judged, held_out) == kept
+    scores = measure_live_scores(judged.target, held_out, exact=True, progress=ignore_progress)
+    assert scores == pytest.approx(plan.figures.before, abs=1e-6)
+    assert plan.figures.found == pytest.approx(scores, abs=1e-6)
+    # Whoever has no plan finds the same.
+    looked_up = select_present_held_out(judged.target, judged.judgements)
+    assert looked_up.digest() == held_out.digest()
+    assert looked_up.digest() != everything.digest()
+
+
+def test_an_answer_that_is_gone_is_no_part_of_the_best_ranking() -> None:
+    judged = make_labelled_collection()
+    everything = select_held_out(judged.judgements, [])
+    name = judged.judgements.query_ids[everything.query_rows[0]]
+    answer = list_answers(judged, everything)[0]
+    judged.target.events.put([to_event_record(Event(name, "relevant", 3, grade=5.0))])
+    judgements = load_judgements(judged.target, SETTINGS)
+
+    def score_first(found: list[int], missing: list[int]) -> float:
+        held_out = select_held_out(judgements, missing)
+        return score_runs(held_out, {0: found})["ndcg@10"] * len(held_out)
+
+    assert score_first([3, answer], []) == pytest.approx(1, abs=1e-4)
+    assert score_first([answer], []) < 0.5
+    assert score_first([answer], [3]) == pytest.approx(1, abs=1e-4)
+    assert score_first([3], [answer]) == pytest.approx(1, abs=1e-4)
+
+
+def list_answers(judged: JudgedCollection, held_out: HeldOutQueries) -> list[int]:
+    """Return the answer of each held-out query."""
+    names = [judged.judgements.query_ids[row] for row in held_out.query_rows]
+    return [int(judged.data.answers[int(name[1:])]) for name in names]
 
 
 def add_negative_queries(judged: JudgedCollection, count: int) -> JudgedCollection:
@@ -105,13 +152,13 @@ def test_the_live_index_scores_what_the_plan_expects(labelled: JudgedCollection)
 
     scores = measure_live_scores(
         labelled.target,
-        select_held_out(labelled.judgements),
+        select_held_out(labelled.judgements, []),
         exact=True,
         progress=lambda *step: steps.append(step),
     )
 
     assert scores == pytest.approx(plan.figures.before, abs=1e-6)
-    assert steps[-1][1] == steps[-1][2] == len(select_held_out(labelled.judgements))
+    assert steps[-1][1] == steps[-1][2] == len(select_held_out(labelled.judgements, []))
 
 
 def test_a_query_that_finds_nothing_scores_zero_and_so_does_no_query() -> None:

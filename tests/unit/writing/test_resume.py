@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from nudge_sync import cycle
+from nudge_sync.feedback.judgements import load_judgements
 from nudge_sync.feedback.schema.records import Event, Search, to_event_record, to_search_record
 from nudge_sync.metrics import METRIC_NAMES
+from nudge_sync.planning.held_out import select_present_held_out
 from nudge_sync.store.lease import break_lease
 from nudge_sync.store.target import open_target
 from nudge_sync.store.upkeep.verify import verify
@@ -139,6 +141,20 @@ def test_what_was_written_is_measured_by_the_same_queries(sample: SampleCollecti
     assert result is not None
     assert (result["state"], result["live"]["lost"]) == ("applied", False)
     assert sample.read_vectors().tobytes() == written
+
+
+def test_answers_that_were_gone_before_are_left_out_again(sample: SampleCollection) -> None:
+    held_out = select_present_held_out(
+        sample.target(), load_judgements(sample.target(), SAMPLE_SETTINGS)
+    )
+    answers = {held_out.point_ids[column] for column in held_out.relevance.indices}
+    sample.delete(sorted(answers)[::2])
+    crash_once_written(sample)
+    entry = resume(sample.target(), SAMPLE_SETTINGS)
+    assert entry is not None
+    assert entry["state"] == "applied"
+    # As a query without an answer scores nothing, the mean would be half of this.
+    assert entry["live"]["after"]["recall@10"] > 0.8
 
 
 def test_a_loss_is_taken_back_all_the_same(sample: SampleCollection) -> None:

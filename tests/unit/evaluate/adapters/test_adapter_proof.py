@@ -37,7 +37,7 @@ def make_identity(dimension: int) -> QueryAdapter:
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclid"])
 def test_what_it_gains_is_what_a_search_with_adapted_queries_finds(metric):
     judged = make_turned_collection(metric)
-    target, held_out = judged.target, select_held_out(judged.judgements)
+    target, held_out = judged.target, select_held_out(judged.judgements, [])
 
     proof = learn_from_collection(target, SETTINGS)
 
