@@ -81,7 +81,13 @@ def format_refusal(target: Target, hold: Hold) -> str:
     )
 
 
-def place_hold(target: Target, request: HoldRequest, replaced: int | None = None) -> Hold:
+def place_hold(
+    target: Target,
+    request: HoldRequest,
+    replaced: int | None = None,
+    *,
+    keeps_reason: bool = False,
+) -> Hold:
     """Put the collection on hold, in place of the hold that it may be on already; return it.
 
     Needs no lease: a cycle at work looks for a hold again before it writes its first row, and
@@ -89,11 +95,14 @@ def place_hold(target: Target, request: HoldRequest, replaced: int | None = None
     while others keep changing the record.
     replaced: the generation of the only hold that may be replaced. Raises InputError where the
     collection is on another one.
+    keeps_reason: adds to the reason who else had the collection on hold, and why: for what places a
+    hold unasked, so that whoever releases it knows of both.
     """
-    by, reason = request.by[:MAX_TEXT_LENGTH], request.reason[:MAX_TEXT_LENGTH]
     for current in _attempt_current(target):
         if replaced is not None and current.since and current.generation != replaced:
             raise InputError(_format_other_hold(current))
+        reason = _add_reason(request, current) if keeps_reason else request.reason
+        by, reason = request.by[:MAX_TEXT_LENGTH], reason[:MAX_TEXT_LENGTH]
         placed = Hold(max(now_ms(), 1), by, reason, current.generation + 1)
         if _swap_hold(target, placed, current.generation or None):
             return placed
@@ -120,6 +129,17 @@ def release_hold(target: Target, generation: int | None = None) -> Hold | None:
             "look at it with `nudge-sync check`, then run the command again"
         )
     return hold
+
+
+def _add_reason(request: HoldRequest, current: Hold) -> str:
+    """Return the reason of a hold, and what the hold is that it takes the place of, if any."""
+    if not current.since:
+        return request.reason
+    if current.by == request.by and current.reason.startswith(request.reason):
+        # The same, tried again.
+        return current.reason
+    earlier = f"before that on hold {current.describe()}"
+    return f"{request.reason}; {earlier}" if request.reason else earlier
 
 
 def _format_other_hold(hold: Hold) -> str:

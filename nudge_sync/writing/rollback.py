@@ -145,7 +145,7 @@ def go_back(
     where the history of what is live is gone: vectors that nobody knows are left alone then.
     """
     target = writer.target
-    placed_hold = place_hold(target, hold) if hold else None
+    placed_hold = place_hold(target, hold, keeps_reason=True) if hold else None
     erasure_pending = _request_erasure(target, writer.ledger.entries(), goal)
     end_experiments(writer, "the collection was rolled back")
     report = _restore_revision(

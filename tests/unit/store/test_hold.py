@@ -66,6 +66,25 @@ def test_another_takes_its_place_and_one_release_ends_it(target: Target) -> None
     assert place_hold(target, ANNA).generation == 4
 
 
+def test_one_that_nobody_asked_for_tells_of_the_one_before(target: Target) -> None:
+    serve = HoldRequest("nudge-sync serve", "surely worse in the holdback")
+    assert place_hold(target, serve, keeps_reason=True).reason == serve.reason
+    release_hold(target)
+    place_hold(target, ANNA)
+    # Twice, as after a process that was killed in between.
+    for _ in range(2):
+        hold = place_hold(target, serve, keeps_reason=True)
+        assert hold.by == "nudge-sync serve"
+        assert hold.reason.startswith(
+            "surely worse in the holdback; before that on hold by anna@web1 since 20"
+        )
+        assert hold.reason.endswith(": worse since Tuesday")
+        assert hold.reason.count("on hold") == 1
+    long = HoldRequest("ben@web2", "x" * MAX_TEXT_LENGTH)
+    assert place_hold(target, long, keeps_reason=True).reason == long.reason
+    assert read_hold(target) is not None
+
+
 def test_it_is_seen_by_whoever_opens_the_collection_anew(
     tracked_collection: TrackedCollection,
 ) -> None:
