@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -26,6 +27,15 @@ _FILTER_OPTIONS = ("filter", "expr")
 """Search options by which langchain-qdrant and langchain-milvus take a filter."""
 _POINT_ID_KEYS = ("_id", "pk")
 """Metadata keys that langchain-qdrant and langchain-milvus keep the point's id under."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A document, with the names that qdrant-client gives the id and score of a result."""
+
+    id: Any
+    score: float
+    document: Document
 
 
 class LoggedRetriever(VectorStoreRetriever):
@@ -140,13 +150,13 @@ class LoggedRetriever(VectorStoreRetriever):
         k = options.pop("k", _DEFAULT_K)
         actor = {name: _get_actor_id(run_metadata, name) for name in ("session", "client")}
 
-        def search(limit: int) -> list[dict[str, Any]]:
+        def search(limit: int) -> list[_Found | dict[str, Any]]:
             scored = self.vectorstore.similarity_search_with_score_by_vector(  # type: ignore[attr-defined]
                 vector, k=limit, **options
             )
             return [self._to_result(document, score) for document, score in scored]
 
-        def fetch(ids: list[Any]) -> list[dict[str, Any]]:
+        def fetch(ids: list[Any]) -> list[_Found | dict[str, Any]]:
             documents = self.vectorstore.get_by_ids(ids)
             return [self._to_result(document, 0.0) for document in documents]
 
@@ -165,14 +175,16 @@ class LoggedRetriever(VectorStoreRetriever):
             **actor,
         )
         return [
-            _add_log_ids(result["document"], ranked.query_id, result["id"])
-            for result in ranked.results
+            _add_log_ids(found.document, ranked.query_id, found.id)
+            for found in map(_read_found, ranked.results)
         ]
 
-    def _to_result(self, document: Document, score: float) -> dict[str, Any]:
-        # Milvus's scores of Euclidean distance are squares, and of the others what Qdrant's are.
-        name = "distance" if type(self.vectorstore).__name__ == "Milvus" else "score"
-        return {"id": self._get_point_id(document), name: score, "document": document}
+    def _to_result(self, document: Document, score: float) -> _Found | dict[str, Any]:
+        """Return a document in the form of its database's client: each has its own distances."""
+        found = _Found(self._get_point_id(document), score, document)
+        if type(self.vectorstore).__name__ == "Milvus":
+            return {"id": found.id, "distance": score, "found": found}
+        return found
 
     def _defer_embedding(self, query: str) -> Callable[[], list[float]]:
         return partial(self._get_embedder().embed_query, query)
@@ -205,6 +217,11 @@ class LoggedRetriever(VectorStoreRetriever):
             return document.metadata.get(self.id_key)
         candidates = (document.metadata.get(name) for name in _POINT_ID_KEYS)
         return next((id_ for id_ in candidates if id_ is not None), document.id)
+
+
+def _read_found(result: Any) -> _Found:
+    """Return what `_to_result` found."""
+    return cast(_Found, result["found"] if isinstance(result, dict) else result)
 
 
 def _get_actor_id(run_metadata: Mapping[str, Any], name: str) -> str:

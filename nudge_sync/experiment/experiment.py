@@ -10,7 +10,7 @@ from weakref import WeakSet
 from nudge_sync.connector import Database
 from nudge_sync.experiment.connection import ApplicationConnection
 from nudge_sync.experiment.questions import Answerer, AsyncCallback, Callback
-from nudge_sync.experiment.rank import Ranker, Request
+from nudge_sync.experiment.rank import Ranker, Request, list_results
 from nudge_sync.experiment.ranked import ExperimentCounts, ExposureLog, Ranked
 from nudge_sync.experiment.search import ArmSearcher
 from nudge_sync.experiment.watch import ExperimentWatcher, WatchSettings
@@ -87,7 +87,7 @@ class Experiment:
         """
         request = Request(
             query_vector,
-            results,
+            list_results(results),
             k,
             session,
             client,
@@ -118,7 +118,7 @@ class Experiment:
         """Return what `rank` does, with callbacks that are awaited in the running event loop."""
         request = Request(
             query_vector,
-            results,
+            list_results(results),
             k,
             session,
             client,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Request:
 
     query_vector: Any
     results: Sequence[Any]
+    """Best first, as `list_results` makes it of what an application hands over."""
     k: int
     session: str = ""
     client: str = ""
@@ -79,7 +80,7 @@ class Ranker:
 
         k itself where the list is not changed; else as many as the last 256 such searches needed.
         """
-        arm = assign_arm(loaded, session, client)
+        arm = self._assign_arm(loaded, session, client)
         if loaded is None or arm is None or arm == loaded.running.live_arm:
             return k
         return k + max(self._extra_depths, default=k)
@@ -91,7 +92,7 @@ class Ranker:
 
         Raises nothing: whatever goes wrong, the list is the application's own.
         """
-        arm = assign_arm(loaded, request.session, request.client)
+        arm = self._assign_arm(loaded, request.session, request.client)
         if loaded is None or arm is None or arm == loaded.running.live_arm:
             return self._finish(loaded, request, _Shown(list(request.results[: request.k])), arm)
         try:
@@ -104,6 +105,16 @@ class Ranker:
             self._report(error)
             shown = _fall_back(request, "error")
         return self._finish(loaded, request, shown, arm)
+
+    def _assign_arm(
+        self, loaded: LoadedExperiment | None, session: object, client: object
+    ) -> Arm | None:
+        """Return what `assign_arm` does, and None where it fails."""
+        try:
+            return assign_arm(loaded, session, client)
+        except Exception as error:  # noqa: BLE001 - a search never fails for an experiment
+            self._report(error)
+            return None
 
     def _rank_arm(
         self, loaded: LoadedExperiment, request: Request, arm: Arm
@@ -192,16 +203,23 @@ class _Shown:
     wanted: int = 0
 
 
-def assign_arm(loaded: LoadedExperiment | None, session: str, client: str) -> Arm | None:
+def list_results(results: Any) -> list[Any]:
+    """Return results as a list; also those of an iterator, and of qdrant-client's responses."""
+    points = getattr(results, "points", results)
+    return [] if points is None else list(points)
+
+
+def assign_arm(loaded: LoadedExperiment | None, session: object, client: object) -> Arm | None:
     """Return the arm of a session or client; None where it takes no part.
 
+    session, client: names or numbers, which count as the text that they are logged as.
     split: the chosen get the arm that the collection does not hold, all others the other one.
     interleave: the chosen get interleaved lists, and all others take no part.
     """
     if loaded is None:
         return None
     running = loaded.running
-    unit = client if running.unit == "client" else session
+    unit = _name_unit(running.unit, session, client)
     if not unit:
         return None
     chosen = is_chosen(running.key, unit, running.share)
@@ -265,9 +283,15 @@ def _interleave(
     running = loaded.running
     is_live_control = running.live_arm == "control"
     control, treatment = (live_ids, other_ids) if is_live_control else (other_ids, live_ids)
-    unit = request.client if running.unit == "client" else request.session
+    unit = _name_unit(running.unit, request.session, request.client)
     query_vector = np.asarray(request.query_vector, np.float32)
     return draft_teams(control, treatment, request.k, toss_coins(running.key, unit, query_vector))
+
+
+def _name_unit(unit: str, session: object, client: object) -> str:
+    """Return the name of what is assigned to an arm; "" where it is not known."""
+    name = client if unit == "client" else session
+    return "" if name is None else str(name)
 
 
 def _choose_item(item: Any, brought_in: Mapping[PointId, Any]) -> Any:
@@ -275,4 +299,5 @@ def _choose_item(item: Any, brought_in: Mapping[PointId, Any]) -> Any:
     if not isinstance(item, tuple):
         return item
     answer = brought_in.get(item[0])
-    return item if answer is None or isinstance(answer, int | str) else answer
+    is_id = isinstance(answer, int | str | UUID | np.integer)
+    return item if answer is None or is_id else answer

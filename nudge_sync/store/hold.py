@@ -135,11 +135,13 @@ def _add_reason(request: HoldRequest, current: Hold) -> str:
     """Return the reason of a hold, and what the hold is that it takes the place of, if any."""
     if not current.since:
         return request.reason
-    if current.by == request.by and current.reason.startswith(request.reason):
+    # Room for both: whoever releases the hold has to know of the former one.
+    reason = request.reason[: MAX_TEXT_LENGTH // 2]
+    if current.by == request.by and current.reason.startswith(reason):
         # The same, tried again.
         return current.reason
     earlier = f"before that on hold {current.describe()}"
-    return f"{request.reason}; {earlier}" if request.reason else earlier
+    return f"{reason}; {earlier}" if reason else earlier
 
 
 def _format_other_hold(hold: Hold) -> str:

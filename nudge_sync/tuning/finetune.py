@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from nudge_sync import metrics
 from nudge_sync.base.arrays import Float32
-from nudge_sync.base.chunks import list_chunks
-from nudge_sync.base.threads import limit_threads, map_in_threads
+from nudge_sync.base.threads import limit_threads
 from nudge_sync.errors import InputError
 from nudge_sync.solve.fit import DEFAULT_MAX_ANGLE, build_task, choose_and_fit
 from nudge_sync.solve.problem import (
@@ -35,6 +33,7 @@ from nudge_sync.solve.task import (
     find_first_equals,
 )
 from nudge_sync.solve.topk import TopK, find_top_k
+from nudge_sync.tuning.document_copies import copy_documents
 from nudge_sync.tuning.explain import Explanation, explain_document
 from nudge_sync.tuning.inputs import (
     Candidates,
@@ -42,6 +41,7 @@ from nudge_sync.tuning.inputs import (
     build_weights,
     check_documents,
     read_judged_rows,
+    scale_candidate_scores,
     scale_queries,
     score_unjudged,
     select_judged_columns,
@@ -84,7 +84,7 @@ class Fit:
         file come back as a private copy-on-write mapping of it, which takes memory for the moved
         rows alone.
         """
-        documents = _copy_documents(self.original)
+        documents = copy_documents(self.original)
         documents[self.moved] = self.vectors
         return documents
 
@@ -161,7 +161,8 @@ def finetune(
     the document.
     candidates: the best rows for each validation query (or each training and then each validation
     query), from a database's search: more than the metric has ranks, so that enough are left when
-    judged rows are dropped. Without them every document is scored.
+    judged rows are dropped; with their scores, if these are the similarity to the queries as they
+    are handed in. Without them every document is scored.
     max_angle: the largest angle that is tried, in radians, 0 to pi/2.  threads: 0 for one per core.
     cold_share: weight, 0 to 1, of documents without feedback in the choice; None: not considered.
     train_weights: how much each training query, (q,), or judgement (as `train_relevant`), counts.
@@ -208,6 +209,8 @@ def finetune_documents(
     relevance = _build_relevance(train, validation, is_train, len(rows))
     judged = np.unique(relevance.indices).astype(np.int64)
     judged_relevance = select_judged_columns(relevance, judged)
+    if candidates is not None:
+        candidates = scale_candidate_scores(candidates, train, validation, options.similarity)
     splits = _choose_splits(queries, judged_relevance, is_train, options.method, options.angle)
     needs_scores = _select_scored_queries(splits, is_train, options)
     depth = metrics.parse_metric(options.metric).depth
@@ -323,20 +326,3 @@ def _build_fit(
         attraction,
         similarity,
     )
-
-
-def _copy_documents(documents: NDArray[Any]) -> Float32:
-    """Return a float32 copy that may be written; of a mapped file, a copy-on-write mapping."""
-    if isinstance(documents, np.memmap) and isinstance(documents.base, mmap.mmap):
-        path = documents.filename
-        if documents.dtype == np.float32 and path is not None:
-            order: Literal["C", "F"] = "C" if documents.flags.c_contiguous else "F"
-            shape = (documents.shape[0], documents.shape[1])
-            return np.memmap(path, np.float32, "c", documents.offset, shape, order)
-    copied = np.empty(documents.shape, np.float32)
-
-    def copy(rows: slice) -> None:
-        copied[rows] = documents[rows]
-
-    map_in_threads(copy, list_chunks(len(documents), 1 << 14))
-    return copied

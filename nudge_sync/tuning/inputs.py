@@ -164,6 +164,29 @@ def score_unjudged(
     return scores
 
 
+def scale_candidate_scores(
+    candidates: Candidates, train: QuerySet, validation: QuerySet, similarity: Similarity
+) -> Candidates:
+    """Return candidates with the scores that queries of length one would give them.
+
+    A dot product grows with the length of the query that a database was asked for.
+    """
+    if similarity != "dot" or not isinstance(candidates, tuple):
+        return candidates
+    rows, scores = candidates
+    stacked = [
+        lengths(np.atleast_2d(to_float32(_read_array(queries, "queries"))))
+        for queries in (train.queries, validation.queries)
+        if queries is not None and np.size(queries)
+    ]
+    length = np.concatenate([np.zeros(0), *stacked])
+    count = len(np.asarray(scores))
+    if np.ndim(scores) != ROW_ARRAY_NDIM or count > len(length):
+        # Refused by whoever reads them.
+        return candidates
+    return rows, np.asarray(scores, np.float32) / length[len(length) - count :, None]
+
+
 def _read_candidates(
     documents: NDArray[Any], queries: Float32, candidates: Candidates, similarity: Similarity
 ) -> tuple[Rows, NDArray[np.floating]]:
@@ -182,6 +205,8 @@ def _read_candidates(
         raise InputError(f"candidates: {rows.shape} rows but {np.shape(given_scores)} scores")
     if given_scores is not None:
         return rows, np.asarray(given_scores, np.float32)
+    if not rows.size:
+        return np.empty(rows.shape, np.int64), np.empty(rows.shape, np.float32)
     computed = np.empty(rows.shape, np.float32)
     for number, query in enumerate(queries[len(queries) - len(rows) :]):
         vectors = np.asarray(documents[np.maximum(rows[number], 0)], np.float32)

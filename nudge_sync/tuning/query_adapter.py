@@ -46,9 +46,11 @@ class QueryAdapter:
     """b, (d,), for queries of length one."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What it was learned from and what it gained, as JSON can hold it."""
+    version: str = field(init=False)
+    """Sixteen hexadecimal digits that only this map has, to be logged with a search."""
 
     def __post_init__(self) -> None:
-        """Raise InputError unless shapes agree and all numbers are finite."""
+        """Compute the version; raise InputError unless shapes agree and all numbers are finite."""
         dimension = len(self.offset)
         if self.matrix.shape != (dimension, dimension) or self.offset.shape != (dimension,):
             raise InputError(
@@ -57,20 +59,12 @@ class QueryAdapter:
             )
         if not (np.isfinite(self.matrix).all() and np.isfinite(self.offset).all()):
             raise InputError("a query adapter holds a number that is not finite")
+        object.__setattr__(self, "version", _digest_map(self.matrix, self.offset))
 
     @property
     def dimension(self) -> int:
         """The dimension d of the queries that it takes."""
         return len(self.offset)
-
-    @property
-    def version(self) -> str:
-        """Sixteen hexadecimal digits that only this map has, to be logged with a search."""
-        content = (np.ascontiguousarray(part, "<f4") for part in (self.matrix, self.offset))
-        digest = hashlib.blake2b(digest_size=8)
-        for part in content:
-            digest.update(part.tobytes())
-        return digest.hexdigest()
 
     def __call__(self, vectors: VectorsT) -> VectorsT:
         """Return queries as they are to be searched with; the argument is not changed.
@@ -91,8 +85,8 @@ class QueryAdapter:
     def _map_rows(self, rows: Float32) -> Float32:
         length = lengths(rows)
         usable = np.isfinite(length) & (length > MIN_LENGTH)
-        directions = rows[usable] / length[usable, None]
-        moved = directions @ self.matrix.astype(np.float64) + self.offset
+        directions = (rows[usable] / length[usable, None]).astype(np.float32)
+        moved = directions @ self.matrix + self.offset
         adapted = rows.copy()
         scale = length[usable] / np.maximum(lengths(moved), MIN_LENGTH)
         adapted[usable] = moved * scale[:, None]
@@ -133,6 +127,13 @@ class QueryAdapter:
             raise InputError(f"{path}: not a query adapter: {reason}") from None
         except InputError as error:
             raise InputError(f"{path}: not a query adapter: {error}") from None
+
+
+def _digest_map(matrix: Float32, offset: Float32) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (matrix, offset):
+        digest.update(np.ascontiguousarray(part, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _read_text(path: Path) -> str:

@@ -15,6 +15,7 @@ from nudge_sync.feedback.ingest.importer import Destination, import_rows
 from nudge_sync.feedback.ingest.report import ImportReport
 from nudge_sync.feedback.ingest.sources import Source, SourceRow
 from nudge_sync.feedback.schema.fields import normalise_row
+from nudge_sync.feedback.schema.rows import has_event_fields, has_vector
 from nudge_sync.feedback.schema.values import BadRow
 from nudge_sync.store.target import format_prefix, open_companion
 
@@ -102,6 +103,10 @@ def _check_kind(row: Any, kind: RowKind) -> Mapping[str, Any] | BadRow:
     if not (row_type is None or isinstance(row_type, str)) or row_type not in _TYPES_BY_KIND[kind]:
         return BadRow("wrong type", f'type must be "{kind}" here, or absent')
     try:
-        return {**normalise_row(row), "type": kind}
+        content = normalise_row(row)
     except BadRow as bad:
         return bad
+    if row_type is None and has_vector(content) and has_event_fields(content):
+        # Both a search and what was done with its results, as in a file.
+        return content
+    return {**content, "type": kind}

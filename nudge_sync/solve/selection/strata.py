@@ -54,8 +54,9 @@ class Strata:
         """
         weights, variance = self.get_weights(), 0.0
         for kind in (self.is_cold, ~self.is_cold):
-            if kind.any():
-                share = weights[kind][0] * kind.sum() / len(values)
+            share = weights[kind].sum() / len(values)
+            # What has no weight adds no error, also where a single cluster says nothing of it.
+            if share:
                 variance += (share * _estimate_error(values[kind], self.cluster[kind])[0]) ** 2
         return float(np.sqrt(variance))
 
