@@ -72,21 +72,23 @@ class Library:
         self.database.close()
 
 
-def on_qdrant(engine: str, folder: Path, server: Any = "") -> Library:
+def on_qdrant(
+    engine: str, folder: Path, server: Any = "", distance: Distance = Distance.COSINE
+) -> Library:
     # One client for both: a folder of local mode lets one in.
     database = open_store_database(engine, folder, server)
     client: QdrantClient = database.connection.client
-    client.create_collection("docs", VectorParams(size=DIMENSION, distance=Distance.COSINE))
+    client.create_collection("docs", VectorParams(size=DIMENSION, distance=distance))
     words, ids = CountedEmbeddings(), list(range(100, 100 + len(TEXTS)))
-    store = QdrantVectorStore(client, "docs", embedding=words)
+    store = QdrantVectorStore(client, "docs", embedding=words, distance=distance)
     store.add_texts(TEXTS, [{"row": at} for at in range(len(TEXTS))], ids=ids)
     return Library(store, words, database, ids)
 
 
-def on_milvus(engine: str, folder: Path, server: Any = "") -> Library:
+def on_milvus(engine: str, folder: Path, server: Any = "", metric_type: str = "COSINE") -> Library:
     uri, words = get_store_uri(folder, server), CountedEmbeddings()
     database = open_store_database(engine, folder, server)
-    index = {"index_type": "FLAT", "metric_type": "COSINE"}
+    index = {"index_type": "FLAT", "metric_type": metric_type}
     store = Milvus(
         words,
         "docs",
@@ -292,6 +294,33 @@ def test_an_experiment_decides_which_documents_are_found(library: Library, way: 
     assert (search.document["arm"], search.document["session_id"]) == ("treatment", "s1")
     assert "fallback" not in search.document
     assert all(document.page_content in TEXTS for document in documents)
+
+
+def on_qdrant_by_distance(folder: Path) -> Library:
+    return on_qdrant("qdrant-local", folder, distance=Distance.EUCLID)
+
+
+def on_milvus_by_distance(folder: Path) -> Library:
+    return on_milvus("milvus-lite", folder, metric_type="L2")
+
+
+@pytest.mark.parametrize("make_library", [on_qdrant_by_distance, on_milvus_by_distance])
+def test_distances_of_either_database_are_read_as_such(make_library: Any, tmp_path: Path):
+    library = make_library(tmp_path)
+    best = start_text_canary(library.database, library.ids)[:3]
+    with (
+        FeedbackLog(library.database, "docs", flush_seconds=60) as log,
+        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
+    ):
+        assert experiment.wait_until_ready(30)
+        retriever = LoggedRetriever(
+            vectorstore=library.store, log=log, experiment=experiment, search_kwargs={"k": 3}
+        )
+        documents = retriever.invoke(QUERY, config={"metadata": {"session": "s1"}})
+        assert [document.metadata["nudge_point_id"] for document in documents] == best
+        assert experiment.counts.fallbacks == {}, experiment.counts.last_error
+        log.close(0)
+    library.close()
 
 
 def test_a_filter_is_not_circumvented(library: Library):

@@ -46,6 +46,19 @@ def test_searches_and_events_are_stored_once(sample_collection):
     assert search.document["shown"] == [3, 4]
 
 
+@pytest.mark.parametrize("path", ["searches", "events"])
+@pytest.mark.parametrize(
+    "done", [{"clicked": [4]}, {"action": "click", "point": 4}, {"relevant": [4]}]
+)
+def test_a_row_may_be_a_search_and_what_was_done_with_it(sample_collection, path, done):
+    with serve_feedback(sample_collection) as client:
+        status, answer = client.post(f"/v1/{path}", [SEARCH | done])
+    assert (status, answer["accepted"], answer["rejected"]) == (200, 2, 0)
+    assert count_stored(sample_collection) == (1, 1)
+    [[event]] = sample_collection.target().events.scan()
+    assert event.document["object_id"] == 4
+
+
 @pytest.mark.parametrize(
     ("path", "row", "reason"),
     [

@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from threading import Event
+from types import SimpleNamespace
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -72,6 +74,19 @@ def test_a_split_shows_the_chosen_one_arm_and_everybody_else_the_other(sample, o
     control = experiment.rank(query, results, K, session=find_session(running, chosen=False))
     assert (control.arm, control.results) == ("control", results[:K])
     assert experiment.depth(K, session=find_session(running, chosen=False)) == K
+
+
+@pytest.mark.parametrize("session", [7, 0, UUID(int=5), np.int64(3)])
+def test_a_session_that_is_no_text_is_the_text_that_is_logged(sample, open_experiment, session):
+    start_sample_canary(sample)
+    experiment = open_experiment()
+    query = sample.data.queries[0]
+    assert experiment.depth(K, session=session) > K
+    results = search_live(sample, query, 40)
+    ranked = experiment.rank(query, results, K, session=session)
+    assert (ranked.arm, ranked.fallback) == ("treatment", "")
+    assert ranked.ids == experiment.rank(query, results, K, session=str(session)).ids
+    assert experiment.rank(query, results, K, session=None).arm == ""
 
 
 def test_a_search_that_names_no_session_takes_no_part(sample, open_experiment):
@@ -192,6 +207,33 @@ def test_results_that_make_no_sense_come_back_as_they_are(sample, open_experimen
     assert (ranked.results, ranked.fallback) == (results, "error")
     wrong_query = experiment.rank([1.0, float("nan")], [(1, 0.5)], 1, session="s1")
     assert (wrong_query.results, wrong_query.fallback) == ([(1, 0.5)], "error")
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.parametrize(
+    "hold", [list, iter, tuple, lambda results: SimpleNamespace(points=results)]
+)
+def test_results_are_read_from_whatever_holds_them(sample, open_experiment, is_running, hold):
+    if is_running:
+        start_sample_canary(sample)
+    experiment, query = open_experiment(), sample.data.queries[0]
+    ranked = experiment.rank(query, hold(search_live(sample, query, 40)), K, session="s1")
+    assert (len(ranked.results), ranked.fallback) == (K, "")
+    assert experiment.rank(query, None, K, session="s1").results == []
+
+
+@pytest.mark.parametrize("to_id", [np.int64, str, int])
+def test_points_that_are_admitted_as_ids_are_pairs(sample, open_experiment, to_id):
+    start_sample_canary(sample)
+    experiment = open_experiment()
+    kinds = set()
+    for query in sample.data.queries[:40]:
+        ranked = experiment.rank(
+            query, search_live(sample, query, 30), K, session="s1",
+            admits=lambda ids: [to_id(id_) for id_ in ids],
+        )  # fmt: skip
+        kinds |= {type(item) for item in ranked.results}
+    assert kinds == {tuple}
 
 
 def test_with_a_filter_new_points_are_asked_about_or_left_out_and_counted(sample, open_experiment):

@@ -246,17 +246,19 @@ def test_weights_of_zero_are_no_judgement():
     assert each.documents.tobytes() == fewer.documents.tobytes()
 
 
-def test_candidates_from_a_search_give_what_a_scan_gives():
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_candidates_from_a_search_give_what_a_scan_gives(similarity):
     documents, queries, relevant, validation_queries, answers = make_problem()
-    scan = finetune(documents, queries, relevant, validation_queries, answers)
-    ranked = np.argsort(-(validation_queries @ documents.T), axis=1, kind="stable")[:, :80]
-    for candidates in (
-        ranked,
-        (ranked, np.take_along_axis(validation_queries @ documents.T, ranked, axis=1)),
-    ):
-        given = finetune(
-            documents, queries, relevant, validation_queries, answers, candidates=candidates
-        )
+    asked_for = validation_queries
+    if similarity == "dot":
+        # Each query of another length, as a model without normalisation gives them.
+        asked_for = validation_queries * np.geomspace(1, 30, len(validation_queries))[:, None]
+    problem = (documents, queries, relevant, asked_for, answers)
+    scan = finetune(*problem, similarity=similarity)
+    ranked = np.argsort(-(asked_for @ documents.T), axis=1, kind="stable")[:, :80]
+    found = np.take_along_axis(asked_for @ documents.T, ranked, axis=1)
+    for candidates in (ranked, (ranked, found.astype(np.float32))):
+        given = finetune(*problem, candidates=candidates, similarity=similarity)
         assert given.parameters == scan.parameters
         assert given.documents.tobytes() == scan.documents.tobytes()
 

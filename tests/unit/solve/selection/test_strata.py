@@ -82,3 +82,15 @@ def test_cold_values_are_marked_where_they_are_measured():
     strata = build_strata(task, hidden)
     assert strata.is_cold.sum() == sum(one.cold_validation.sum() for one in hidden)
     assert len(np.unique(strata.cluster)) == len(points)
+
+
+@pytest.mark.parametrize(("cold_share", "cold_count"), [(0.0, 1), (1.0, 59)])
+def test_a_single_cluster_without_weight_adds_no_error(cold_share, cold_count):
+    values = np.random.default_rng(3).normal(size=60)
+    is_cold = np.arange(60) < cold_count
+    cluster = np.where(is_cold == (cold_count == 1), 0, np.arange(60))
+    strata = Strata(is_cold, cluster, cold_share)
+    weighed = values[is_cold == (cold_share == 1)]
+    expected = weighed.std(ddof=1) / np.sqrt(len(weighed))
+    assert strata.estimate_error(values) == pytest.approx(expected)
+    assert strata.is_ahead(values + 5, values - 5 + values / 7, 1.96)
