@@ -209,10 +209,12 @@ def test_results_that_make_no_sense_come_back_as_they_are(sample, open_experimen
     assert (wrong_query.results, wrong_query.fallback) == ([(1, 0.5)], "error")
 
 
+def hold_as_response(results):
+    return SimpleNamespace(points=results)
+
+
 @pytest.mark.parametrize("is_running", [False, True])
-@pytest.mark.parametrize(
-    "hold", [list, iter, tuple, lambda results: SimpleNamespace(points=results)]
-)
+@pytest.mark.parametrize("hold", [list, iter, tuple, hold_as_response])
 def test_results_are_read_from_whatever_holds_them(sample, open_experiment, is_running, hold):
     if is_running:
         start_sample_canary(sample)
