@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nudge_sync.config import CollectionSettings
-from nudge_sync.errors import ConfigError, DamagedRecord
+from nudge_sync.errors import DamagedRecord
 from nudge_sync.experiment.evidence.decision import Decision
 from nudge_sync.experiment.evidence.judge import judge_experiment
 from nudge_sync.settings.canary import CanarySettings
@@ -46,8 +46,7 @@ class ExperimentStatus:
 def read_status(target: Target, settings: CollectionSettings, *, now: float) -> ExperimentStatus:
     """Return what runs, and what its evidence says at `now`, in seconds since 1970. Writes nothing.
 
-    Raises ConfigError where the application's log cannot be read as configured, DamagedRecord,
-    DatabaseError.
+    Raises DamagedRecord, DatabaseError.
     """
     entries = target.open_ledger().entries()
     candidate = find_candidate(entries)
@@ -66,12 +65,12 @@ def read_status_to_stop(
 ) -> ExperimentStatus:
     """Return what runs, and its evidence, as far as both can be read.
 
-    Neither a damaged record nor a log that cannot be read must keep anybody from ending it.
+    A damaged record must keep nobody from ending it.
     Raises DamagedRecord where the ledger's revisions cannot be read, DatabaseError.
     """
     try:
         return read_status(target, settings, now=now)
-    except (DamagedRecord, ConfigError):
+    except DamagedRecord:
         entries = target.open_ledger().entries()
     return ExperimentStatus(
         target.name,

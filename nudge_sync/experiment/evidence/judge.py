@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nudge_sync.errors import DatabaseError
+from dataclasses import replace
+
+from nudge_sync.errors import ConfigError, DatabaseError
 from nudge_sync.experiment.evidence.credit import load_credits
 from nudge_sync.experiment.evidence.decision import (
     SECONDS_PER_DAY,
@@ -28,14 +30,15 @@ def judge_experiment(
     """Return what to do with the experiment that runs, at `now`, in seconds since 1970.
 
     Mode, share and unit are those it was started with, whatever the settings say by now. A database
-    that does not answer pauses it. Raises ConfigError where the application's log cannot be read as
-    configured.
+    that does not answer pauses it, and so does an application's log that cannot be read as
+    configured: neither keeps it from ending when its time is over.
     """
     settings = canary.model_copy(update={"mode": running.mode})
     is_canary = running.kind == "canary"
     started = running.started_at / 1000
     if not is_canary:
         started = _begin_period(started, settings.max_days * SECONDS_PER_DAY, now)
+    trouble = ""
     try:
         session_credits = load_credits(
             target,
@@ -46,13 +49,14 @@ def judge_experiment(
             started=started,
             now=now,
         )
-    except DatabaseError:
-        evidence = None
+    except (DatabaseError, ConfigError) as error:
+        evidence, trouble = None, f": {error}"
     else:
         treatment_share = running.share if is_canary else 1 - running.share
         evidence = weigh_evidence(session_credits, settings, treatment_share)
     conclude = decide if is_canary else decide_holdback
-    return conclude(evidence, settings, started=started, now=now)
+    decision = conclude(evidence, settings, started=started, now=now)
+    return replace(decision, reason=decision.reason + trouble)
 
 
 def _begin_period(started: float, length: float, now: float) -> float:

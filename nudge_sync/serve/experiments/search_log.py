@@ -21,7 +21,7 @@ from nudge_sync.serve.log_lines import log_message
 _BATCH_SIZE = 500
 _FLUSH_SECONDS = 1.0
 _CAPACITY = 10_000
-"""Searches that wait; further ones are lost, and counted."""
+"""Searches that wait; further ones are lost, and the log says how many."""
 
 
 class BatchSearchLog:
@@ -36,6 +36,9 @@ class BatchSearchLog:
         self._rows: deque[dict[str, Any]] = deque()
         self.dropped = 0
         """Searches that were lost."""
+        self._overflow = 0
+        """Those of them that came while too many waited, and that the log has not told of yet."""
+        self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="search-log", daemon=True)
         self._thread.start()
@@ -54,7 +57,8 @@ class BatchSearchLog:
         """Take a search, and return its query id."""
         assigned_id = query_id or uuid4().hex
         if len(self._rows) >= _CAPACITY:
-            self.dropped += 1
+            with self._lock:
+                self._overflow += 1
             return assigned_id
         fields = {} if exposure is None else to_exposure_fields(exposure)
         self._rows.append(
@@ -72,13 +76,17 @@ class BatchSearchLog:
         return assigned_id
 
     def close(self, timeout: float) -> None:
-        """Store what waits, for at most `timeout` seconds, and stop."""
+        """Store what waits, for at most `timeout` seconds, and stop; the rest is lost."""
         self._closing.set()
         self._thread.join(timeout)
+        self._report_overflow()
+        if self._rows:
+            self._report_loss(len(self._rows), "the daemon ended")
 
     def _run(self) -> None:
         while not self._closing.wait(_FLUSH_SECONDS):
             self._flush()
+            self._report_overflow()
         self._flush()
 
     def _flush(self) -> None:
@@ -97,6 +105,12 @@ class BatchSearchLog:
                     self._report_loss(report.rejected, "refused")
             for _ in batch:
                 self._rows.popleft()
+
+    def _report_overflow(self) -> None:
+        with self._lock:
+            count, self._overflow = self._overflow, 0
+        if count:
+            self._report_loss(count, "too many wait")
 
     def _report_loss(self, count: int, reason: str) -> None:
         self.dropped += count

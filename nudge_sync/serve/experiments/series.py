@@ -44,7 +44,8 @@ class ExperimentSeries:
             "experiment_running", "1 while a canary or a holdback runs.", "kind"
         )
         self._paused = create_gauge(
-            "experiment_paused", "1 while the data of what runs allow no conclusion."
+            "experiment_paused",
+            "1 while the data of what runs allow no conclusion, or reviews fail.",
         )
         self._sessions = create_gauge(
             "experiment_sessions", "Sessions of what runs that are over and count."
@@ -85,6 +86,10 @@ class ExperimentSeries:
             self._running.labels(collection, kind).set(is_running)
         self._paused.labels(collection).set(decision is not None and decision.verdict == "paused")
         self._record_evidence(collection, decision.evidence if decision else None)
+
+    def record_failure(self, collection: str) -> None:
+        """Say that what runs cannot be judged: its review failed, and did not just find it busy."""
+        self._paused.labels(collection).set(True)
 
     def record_decision(self, collection: str, decision: ReviewOutcome) -> None:
         """Count what a review decided."""

@@ -177,7 +177,10 @@ class CollectionJobs:
         except Interrupted:
             return
         except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
-            describe_review_error(error).write(name)
+            line = describe_review_error(error)
+            line.write(name)
+            if line.level >= logging.ERROR:
+                self.prometheus.experiments.record_failure(name)
             return
         self.prometheus.experiments.record_status(name, report.status)
         decided = describe_review(report)

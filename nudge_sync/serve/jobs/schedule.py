@@ -200,7 +200,9 @@ def _list_jobs(
         if drill_trigger := build_drill_trigger(settings):
             yield DrillJob(name), drill_trigger, settings.misfire_grace_seconds
     for name, seconds in review_seconds.items():
-        yield ReviewJob(name), IntervalTrigger(seconds=seconds, timezone=UTC), None
+        # Anchored, as cycles are: else each reload would begin the time anew.
+        trigger = IntervalTrigger(seconds=seconds, start_date=_EPOCH, timezone=UTC)
+        yield ReviewJob(name), trigger, None
 
 
 @dataclass(frozen=True)

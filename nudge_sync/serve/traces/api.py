@@ -172,7 +172,9 @@ def _release(receiver: TraceReceiver, metrics: PrometheusMetrics, *, everything:
         outcome = receiver.release_due(everything=everything)
     except Exception as error:  # noqa: BLE001 - the next time may do better
         _log_failure(receiver.name, error)
-        return
+        if not everything:
+            return
+        outcome = PartialSuccess(receiver.count_waiting(), "the daemon ended")
     if outcome.rejected:
         counts = {"rejected": outcome.rejected}
         metrics.record_feedback_rows(receiver.name, TRACES_KIND, counts)

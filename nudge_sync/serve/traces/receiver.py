@@ -2,7 +2,9 @@
 
 A search whose vector is on the span of another request waits for it, in memory, for
 `hold_seconds`; then its text is embedded, where [feedback.embed] says by what. An answer that came
-before its search is looked at again when the search comes, for as long.
+came before its search is looked at again when the search comes, for as long.
+While the database does not answer, searches that waited long enough wait on, with the vectors of
+their texts; once as many wait as may, senders are told to come again later.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nudge_sync.errors import ConfigError, NudgeSyncError
+from nudge_sync.errors import ConfigError, NudgeSyncError, Unreachable
 from nudge_sync.feedback.embedding.providers import open_embedder
 from nudge_sync.feedback.ingest.batches import BatchImporter, RowKind
 from nudge_sync.serve.traces.messages import PartialSuccess
@@ -27,6 +29,8 @@ from nudge_sync.source.openinference.spans import Span
 
 MAX_WAITING_SPANS = 10_000
 """Searches, and answers, that wait at once; beyond them the oldest waits no longer."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds until searches are released again after that failed; doubled each time it fails."""
 _MAX_REASON_LENGTH = 500
 _NO_VECTOR = "missing field: no span with its vector came, and nothing embeds its text"
 
@@ -67,6 +71,11 @@ class TraceReceiver:
     """Id of a search without a vector -> until when it waits, and its span."""
     _answers: OrderedDict[str, tuple[float, Span]] = field(default_factory=OrderedDict)
     """Id of a span that is no search -> until when it is looked at again, and the span."""
+    _vectors: dict[str, Any] = field(default_factory=dict)
+    """Text of a search that waits on -> its vector, which was paid for."""
+    _pause: float = 0.0
+    """Seconds that releasing pauses since it failed; 0: it did not."""
+    _paused_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -74,8 +83,13 @@ class TraceReceiver:
         self._reader = TraceReader(TraceSettings(point=point, cited=self.settings.cited))
 
     def receive(self, spans: Sequence[Span]) -> PartialSuccess:
-        """Store what is whole of the spans, keep what waits, and say what was rejected."""
+        """Store what is whole of the spans, keep what waits, and say what was rejected.
+
+        Raises Unreachable while as many searches wait as may, and cannot be stored.
+        """
         with self._lock:
+            if self._pause and len(self._searches) >= MAX_WAITING_SPANS:
+                raise Unreachable(f"{len(self._searches)} searches wait to be stored already")
             self._reader.learn(spans)
             now = time.monotonic()
             ready = self._select_ready(spans, now)
@@ -92,10 +106,12 @@ class TraceReceiver:
         """Store the searches that waited long enough, with what embeds them, and drop the others.
 
         everything: those that still wait too, as at the end. Where the database does not answer,
-        they wait on.
+        they wait on, and this does nothing for a while.
         """
         now = time.monotonic()
         with self._lock:
+            if now < self._paused_until and not everything:
+                return PartialSuccess()
             due = [span for until, span in self._searches.values() if everything or until <= now]
             self._answers = OrderedDict(
                 (key, waiting) for key, waiting in self._answers.items() if waiting[0] > now
@@ -103,13 +119,24 @@ class TraceReceiver:
         if not due:
             return PartialSuccess()
         # Without the lock: an endpoint may be slow, and applications go on sending spans.
-        vectors = self._embed(due)
+        self._vectors |= self._embed(due)
         with self._lock:
             due = [span for span in due if span.search_id in self._searches]
-            rejected = self._store(due, vectors)
+            try:
+                rejected = self._store(due, self._vectors)
+            except Exception:
+                self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+                self._paused_until = time.monotonic() + self._pause
+                raise
+            self._pause, self._paused_until = 0.0, 0.0
+            self._vectors.clear()
             for span in due:
                 del self._searches[span.search_id]
             return rejected
+
+    def count_waiting(self) -> int:
+        """Return how many searches wait."""
+        return len(self._searches)
 
     def _select_ready(self, spans: Sequence[Span], now: float) -> list[Span]:
         """Return the spans to look at now: all but searches that wait, and those that waited."""
@@ -144,9 +171,9 @@ class TraceReceiver:
             self._searches.update({key: (now, self._searches[key][1]) for key in excess})
 
     def _embed(self, spans: Sequence[Span]) -> Mapping[str, Any]:
-        """Return text -> vector for searches that no span brought a vector of."""
-        texts = [text for span in spans if (text := _get_text(span))]
-        if self.embed is None:
+        """Return text -> vector for searches that no span brought a vector of, where it is new."""
+        texts = [text for span in spans if (text := _get_text(span)) and text not in self._vectors]
+        if self.embed is None or not texts:
             return {}
         try:
             return open_embedder(self.embed).embed(texts)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from time import time
+
 import pytest
 
 from nudge_sync import cycle
 from nudge_sync.canary.by_hand import promote, stop
 from nudge_sync.canary.review import review
 from nudge_sync.canary.start import start
-from nudge_sync.errors import ConfigError, DamagedRecord
+from nudge_sync.errors import DamagedRecord
 from nudge_sync.settings.canary import CanarySettings
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.store import checksum
@@ -62,10 +64,19 @@ def test_a_holdback_whose_record_is_damaged_is_stopped_and_begins_anew(sample):
     assert review(sample.target(), SETTINGS).step == "held back"
 
 
-def test_an_experiment_whose_log_cannot_be_read_is_stopped(sample):
+def test_an_experiment_whose_log_cannot_be_read_ends_in_time(sample):
     start(sample.target(), SETTINGS)
-    with pytest.raises(ConfigError):
-        review(sample.target(), UNREADABLE_LOG)
+    later = time() + 86_400 * (CANARY.max_days + 1)
+    report = review(sample.target(), UNREADABLE_LOG, now=later)
+    assert (report.step, report.verdict) == ("ended", "inconclusive")
+    assert read_running_experiment(sample.target()) is None
+
+
+def test_an_experiment_whose_log_cannot_be_read_is_paused_and_stopped_by_hand(sample):
+    start(sample.target(), SETTINGS)
+    report = review(sample.target(), UNREADABLE_LOG)
+    assert (report.step, report.status.decision.verdict) == ("none", "paused")
+    assert "cannot be read: [feedback.events]" in report.status.decision.reason
     assert stop(sample.target(), UNREADABLE_LOG, "anna").verdict == "stopped"
     cycle.apply(sample.target(), SETTINGS)
     review(sample.target(), SETTINGS)

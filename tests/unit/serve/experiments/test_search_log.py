@@ -74,9 +74,24 @@ def test_what_is_refused_or_fails_for_good_is_lost_and_said(sample, caplog):
     assert "searches not stored" in caplog.text
 
 
-def test_what_does_not_fit_is_dropped(sample, monkeypatch):
+def test_what_does_not_fit_is_dropped_and_said(sample, monkeypatch, caplog):
     monkeypatch.setattr(search_log, "_CAPACITY", 0)
     log = BatchSearchLog(BatchImporter(sample.reopen, {"docs": ""}), "docs")
     assert log.search(VECTOR, [3])
-    log.close(30)
+    with caplog.at_level(logging.ERROR):
+        log.close(30)
     assert (log.dropped, read_searches(sample)) == (1, {})
+    assert caplog.text.count("searches not stored") == 1
+
+
+def test_what_still_waits_at_the_end_is_said(caplog):
+    def fail():
+        raise Unreachable
+
+    log = BatchSearchLog(BatchImporter(fail, {"docs": ""}), "docs")
+    for _ in range(3):
+        log.search(VECTOR, [3])
+    with caplog.at_level(logging.ERROR):
+        log.close(30)
+    assert log.dropped == 3
+    assert caplog.text.count("searches not stored") == 1
