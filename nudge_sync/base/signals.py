@@ -33,6 +33,11 @@ class StopRequest:
         """
         return self.requested.wait(seconds)
 
+    def pause(self, seconds: float) -> None:
+        """Wait so long; raise Interrupted as soon as somebody asks to stop."""
+        self.requested.wait(seconds)
+        self.raise_if_requested()
+
     def raise_if_requested(self) -> None:
         """Raise Interrupted once somebody asked to stop."""
         if self.requested.is_set():

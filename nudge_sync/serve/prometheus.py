@@ -55,6 +55,8 @@ class PrometheusMetrics:
         build = Info("nudge_sync_build", "Version of nudge-sync.", registry=self._registry)
         build.info({"version": version("nudge-sync"), "python": platform.python_version()})
         self._cycles = self._create_counter("cycles", "Cycles by how they ended.", "outcome")
+        self._former_rows: dict[tuple[str, str], int] = {}
+        """Collection and kind of row -> how many the last cycle found that wrote nothing."""
         self._rows = self._create_counter("rows", "Rows written, drifted or missing.", "result")
         self._gate_decisions = self._create_counter("gate", "Decisions of the gate.", "result")
         self._drills = self._create_counter("drills", "Restore drills by how they ended.", "result")
@@ -230,13 +232,26 @@ class PrometheusMetrics:
         model = summary.get("model") or {}
         self.set_model_changed(collection, has_changed=bool(model.get("changed")))
         for name in ROW_LABELS:
-            self._rows.labels(collection, name).inc(summary.get(name, 0))
+            self._rows.labels(collection, name).inc(self._count_new_rows(collection, name, summary))
         for when in ("before", "after"):
             for metric, value in summary[when].items():
                 self._held_out.labels(collection, metric, when).set(value)
         self._record_cold(collection, summary.get("cold") or {})
         recall = summary.get("index_recall") or {}
         self._index_recall.labels(collection).set(recall.get("share", math.nan))
+
+    def _count_new_rows(self, collection: str, name: str, summary: Mapping[str, Any]) -> int:
+        """Return how many rows a cycle wrote, or found drifted or missing and none did before.
+
+        Until a plan is written, each cycle finds the same ones again.
+        """
+        count = int(summary.get(name, 0))
+        if name == "written":
+            return count
+        former = self._former_rows.get((collection, name), 0)
+        is_written = summary.get("revision") is not None
+        self._former_rows[collection, name] = 0 if is_written else count
+        return max(0, count - former)
 
     def _record_cold(self, collection: str, cold: Mapping[str, Any]) -> None:
         """Set the share of cold answers, and what they and warm ones gain: the `cold` field."""

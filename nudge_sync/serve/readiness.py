@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
+from typing import Any
 
 from nudge_sync.config import Config
 from nudge_sync.connector import Database
@@ -35,7 +36,10 @@ class DatabaseProbe:
     """Between two questions while the database does not answer."""
     check_seconds: float = 60.0
     """Between two questions while a server answers."""
-    _is_embedded: bool = field(default=False, init=False)
+    _is_embedded: bool | None = field(default=None, init=False)
+    """Whether the database that was asked last is; None: it has not answered yet."""
+    _asked: tuple[str, Any] | None = field(default=None, init=False)
+    """The connector and connection of the last question."""
     _has_failed: bool = field(default=False, init=False)
     _checked_at: float = field(default=0.0, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
@@ -44,9 +48,8 @@ class DatabaseProbe:
         """Ask the database, and for each collection that it did not answer for; return why it
         failed, or None.
         """
-        # Feedback that comes meanwhile waits, as an embedded database lets one connection in.
-        with self._lock, self.jobs.connection_lock:
-            config, failure = self.jobs.config, None
+        config, failure = self.jobs.config, None
+        with self._lock, self._keep_others_out(config):
             self._checked_at = time.monotonic()
             try:
                 with closing(self.jobs.connect()) as database:
@@ -59,6 +62,16 @@ class DatabaseProbe:
                 self.jobs.unreachable_reasons.update(reasons)
             self._log_change(failure)
             return failure
+
+    def _keep_others_out(self, config: Config) -> AbstractContextManager[object]:
+        """Return what keeps feedback waiting, as an embedded database lets one connection in.
+
+        A server lets in whoever comes, and may be slow for one collection alone.
+        """
+        database = (config.connector, config.connection)
+        if database != self._asked:
+            self._asked, self._is_embedded = database, None
+        return nullcontext() if self._is_embedded is False else self.jobs.connection_lock
 
     @contextmanager
     def keep_checking(self) -> Iterator[None]:

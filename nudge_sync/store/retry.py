@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from itertools import chain, repeat
 from typing import TypeVar
@@ -184,6 +186,25 @@ class RetryingRecords(Records):
         return None if document.get("generation") == expected else False
 
 
+_pause: ContextVar[Callable[[float], object]] = ContextVar(
+    "pause",
+    default=lambda seconds: time.sleep(seconds),  # noqa: PLW0108 - as it is then
+)
+
+
+@contextmanager
+def pause_by(pause: Callable[[float], object]) -> Iterator[None]:
+    """Wait by `pause(seconds)` between attempts while inside; what it raises goes through.
+
+    For whoever may be asked to stop meanwhile. Threads that are started inside wait as ever.
+    """
+    token = _pause.set(pause)
+    try:
+        yield
+    finally:
+        _pause.reset(token)
+
+
 def retry_transient(
     request: Callable[[], _Answer],
     before_retry: Callable[[], None] | None = None,
@@ -203,7 +224,7 @@ def retry_transient(
         except NudgeSyncError as error:
             if not error.transient:
                 raise
-        time.sleep(delay)
+        _pause.get()(delay)
         if before_retry is not None:
             before_retry()
     try:

@@ -184,8 +184,16 @@ def test_services_policies_and_monitors_name_ports_that_are_there():
     assert endpoint["authorization"]["credentials"]["name"] == "nudge-sync"
     labels = service["metadata"]["labels"]
     assert monitor["selector"]["matchLabels"].items() <= labels.items()
-    # The alerts ask for a job of that name.
-    assert labels[monitor["jobLabel"]] == "nudge-sync"
+    assert list_jobs(objects) == list_jobs(render("daemon", "--set", "nameOverride=vectors"))
+
+
+def list_jobs(objects):
+    """Return the names of the jobs that Prometheus scrapes; the alerts ask for one of them."""
+    endpoints = get_object(objects, "ServiceMonitor")["spec"]["endpoints"]
+    rules = [rule for endpoint in endpoints for rule in endpoint["relabelings"]]
+    jobs = [rule["replacement"] for rule in rules if rule["targetLabel"] == "job"]
+    assert jobs == ["nudge-sync"]
+    return jobs
 
 
 @pytest.mark.parametrize("name", ["daemon", "cronjob", "embedded"])

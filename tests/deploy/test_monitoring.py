@@ -46,7 +46,11 @@ class Monitored:
 def monitored(tmp_path_factory) -> Iterator[Monitored]:
     folder = tmp_path_factory.mktemp("monitored")
     workspace = make_workspace(folder / "shop")
-    workspace.write_config('[schedule]\nevery = "1d"')
+    # Nothing answers on that port.
+    source = (
+        '[[feedback.sources]]\nsource = "phoenix"\nurl = "http://127.0.0.1:9"\nproject = "docs"'
+    )
+    workspace.write_config(f'[schedule]\nevery = "1d"\n{source}')
     workspace.run("feedback", "import", str(workspace.feedback_path))
     words = ("--now", "--feedback-port", "0")
     with (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -47,7 +47,7 @@ from nudge_sync.serve.log_lines import log_message
 from nudge_sync.serve.notices.notifier import Notifier
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.store.ledger import now_ms
-from nudge_sync.store.retry import retry_transient
+from nudge_sync.store.retry import pause_by, retry_transient
 from nudge_sync.store.target import Target, open_target
 from nudge_sync.store.upkeep.restore_drill import DrillReport, run_drill
 
@@ -76,15 +76,20 @@ class CollectionJobs:
         if not is_scheduled(job, config):
             return
         try:
-            match job:
-                case CycleJob():
-                    self._run_cycle(job.collection, config)
-                case DrillJob():
-                    self._run_drill(job.collection, config)
-                case ReviewJob():
-                    self._run_review(job.collection, config)
+            # A database that is away must not keep the daemon from ending.
+            with pause_by(self.stop.pause):
+                self._run(job, config)
         finally:
             self._stop_series(job)
+
+    def _run(self, job: ScheduledJob, config: Config) -> None:
+        match job:
+            case CycleJob():
+                self._run_cycle(job.collection, config)
+            case DrillJob():
+                self._run_drill(job.collection, config)
+            case ReviewJob():
+                self._run_review(job.collection, config)
 
     def record_skipped(self, job: ScheduledJob, reason: str) -> None:
         """Record that a job was due and did not start."""
@@ -213,7 +218,10 @@ class CollectionJobs:
     def _open_target(self, name: str, config: Config) -> Iterator[Target]:
         database = retry_transient(partial(_open_database, config), patience=config.patience)
         try:
-            with self.connection_lock:
+            # On a server, that one collection does not answer must not hold up all others.
+            facts = retry_transient(database.describe, patience=config.patience)
+            is_embedded = facts.storage_path is not None
+            with self.connection_lock if is_embedded else nullcontext():
                 vector = config.collections[name].vector
                 target = open_target(database, name, vector, config.patience)
             yield target

@@ -29,15 +29,32 @@ def read_series(metrics: PrometheusMetrics) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs if "_created" not in name}
 
 
+def test_points_that_stay_drifted_while_nothing_is_written_count_once():
+    metrics = PrometheusMetrics()
+    for drifted, revision in [
+        (4, None),
+        (4, None),
+        (6, None),
+        (6, 1),
+        (2, 2),
+        (2, None),
+        (1, None),
+    ]:
+        metrics.record_plan("docs", SUMMARY | {"drifted": drifted, "revision": revision})
+    series = read_series(metrics)
+    # Four, two more, and, after what the first revision took over, two and two.
+    assert series['nudge_sync_rows_total{collection="docs",result="drifted"}'] == 10
+
+
 def test_a_plan_is_counted_by_the_gates_decision_and_its_rows():
     metrics = PrometheusMetrics()
     metrics.record_plan("docs", SUMMARY)
-    metrics.record_plan("docs", {**SUMMARY, "gate": {"passed": False}, "written": 0})
+    metrics.record_plan("docs", SUMMARY | {"gate": {"passed": False}, "written": 0, "drifted": 0})
     series = read_series(metrics)
     assert series['nudge_sync_gate_total{collection="docs",result="passed"}'] == 1
     assert series['nudge_sync_gate_total{collection="docs",result="refused"}'] == 1
     assert series['nudge_sync_rows_total{collection="docs",result="written"}'] == 7
-    assert series['nudge_sync_rows_total{collection="docs",result="drifted"}'] == 2
+    assert series['nudge_sync_rows_total{collection="docs",result="drifted"}'] == 1
     assert series['nudge_sync_rows_total{collection="docs",result="missing"}'] == 0
     assert series['nudge_sync_judged_points{collection="docs"}'] == 40
     held_out = 'nudge_sync_held_out{collection="docs",metric="ndcg@10",when="%s"}'

@@ -13,6 +13,7 @@ from nudge_sync.base.signals import StopRequest
 from nudge_sync.config import load_config
 from nudge_sync.errors import ConfigError
 from nudge_sync.serve.daemon import Daemon
+from nudge_sync.serve.jobs.schedule import CycleJob
 from nudge_sync.serve.readiness import DatabaseProbe
 from nudge_sync_qdrant_edge import connect
 from tests.support.operations.memory_connector import install_memory_connector, make_memory_config
@@ -68,6 +69,33 @@ def test_it_asks_between_batches_of_feedback_and_not_beside_them(servers):
         assert checking.is_alive()
     checking.join(TIMEOUT_SECONDS)
     assert daemon.find_readiness_problem() == ""
+
+
+def test_a_server_that_is_known_is_asked_beside_feedback(servers):
+    servers.start("north", "docs")
+    daemon = make_daemon(make_memory_config("north", DAILY, feedback_port=0))
+    daemon.probe.check()
+    with daemon.connection_lock:
+        checking = Thread(target=daemon.probe.check)
+        checking.start()
+        checking.join(TIMEOUT_SECONDS)
+        assert not checking.is_alive()
+
+
+def test_a_cycle_that_waits_for_a_server_keeps_out_nobody_and_ends_when_asked(servers):
+    servers.start("north", "docs")
+    config = make_memory_config("north", DAILY)
+    config = config.model_copy(update={"patience": 600.0})
+    daemon = make_daemon(config)
+    servers.stop("north")
+    cycle = Thread(target=daemon.jobs.run, args=[CycleJob("docs")])
+    cycle.start()
+    time.sleep(0.2)
+    assert daemon.connection_lock.acquire(timeout=1)
+    daemon.connection_lock.release()
+    daemon.stop.request()
+    cycle.join(TIMEOUT_SECONDS)
+    assert not cycle.is_alive()
 
 
 def test_one_answer_that_a_cycle_missed_does_not_last_until_the_next(servers):

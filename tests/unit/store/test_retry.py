@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Barrier
+from threading import Barrier, Timer
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nudge_sync.base.signals import StopRequest
 from nudge_sync.connector import Collection, PointId, Points
-from nudge_sync.errors import DatabaseError, LeaseLost, Unreachable
+from nudge_sync.errors import DatabaseError, Interrupted, LeaseLost, Unreachable
 from nudge_sync.store import retry
 from nudge_sync.store.checksum import add_checksum
-from nudge_sync.store.retry import RetryingCollection, RetryingRecords, retry_transient
+from nudge_sync.store.retry import (
+    RetryingCollection,
+    RetryingRecords,
+    pause_by,
+    retry_transient,
+)
 from nudge_sync.testing.faults import Faults, FaultyDatabase, When, disk_full, time_out
 from nudge_sync.testing.memory import MemoryDatabase
 from tests.support.unit_vectors import make_unit_rows
@@ -76,6 +82,20 @@ def test_the_pauses_last_as_long_as_patience(patience, delays, monkeypatch):
 def test_without_patience_nothing_is_tried_again():
     with pytest.raises(Unreachable):
         retry_transient(fail_times(1, Unreachable()), patience=0)
+
+
+def test_whoever_is_asked_to_stop_waits_no_longer(monkeypatch) -> None:
+    monkeypatch.setattr(retry, "DELAYS", (60.0,))
+    stop, attempts = StopRequest(), []
+
+    def request() -> None:
+        attempts.append(1)
+        Timer(0.05, stop.request).start()
+        raise Unreachable("away")
+
+    with pause_by(stop.pause), pytest.raises(Interrupted):
+        retry_transient(request, patience=600)
+    assert attempts == [1]
 
 
 def test_after_the_last_delay_the_error_is_raised() -> None:
