@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
 from typing import Protocol
 
 from nudge_sync.base.signals import StopRequest
@@ -21,6 +21,9 @@ from nudge_sync.serve.service_manager import (
     notify_reloading,
     notify_stopping,
 )
+
+_STEP_SECONDS = 0.2
+"""How often it is looked whether a reload has ended."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,37 @@ def wait_for_stop(stop: StopRequest, reload: ConfigReload, daemon: ReloadingDaem
         if reload.requested.is_set():
             reload.requested.clear()
             notify_reloading()
-            daemon.prometheus.set_config_reloaded(is_successful=_reload(reload, daemon))
+            # In a thread: a database that is slow to answer must not look like a daemon that hangs.
+            thread = Thread(target=_reload, args=[reload, daemon], name="reload", daemon=True)
+            thread.start()
+            while thread.is_alive() and not stop.wait(_STEP_SECONDS):
+                _notify_alive(daemon)
             notify_ready()
-        if not daemon.find_health_problem():
-            notify_alive()
+        _notify_alive(daemon)
     notify_stopping()
 
 
-def _reload(reload: ConfigReload, daemon: ReloadingDaemon) -> bool:
-    """Take over the configuration as it is now, and return whether that could be done."""
+def _notify_alive(daemon: ReloadingDaemon) -> None:
+    if not daemon.find_health_problem():
+        notify_alive()
+
+
+def _reload(reload: ConfigReload, daemon: ReloadingDaemon) -> None:
+    """Take over the configuration as it is now, and record whether that could be done."""
+    daemon.prometheus.set_config_reloaded(is_successful=_take_over(reload, daemon))
+
+
+def _take_over(reload: ConfigReload, daemon: ReloadingDaemon) -> bool:
     try:
         config = reload.load()
         _check_connection(config)
         daemon.use_config(config)
     except ConfigError as error:
         log_message(logging.ERROR, "configuration refused, the one before stays", reason=str(error))
+        return False
+    except Exception as error:  # noqa: BLE001 - a bug must not end the daemon
+        kind = type(error).__name__
+        log_message(logging.ERROR, "configuration not taken over as a whole", error=kind)
         return False
     log_message(logging.INFO, "configuration reloaded", collections=list(config.collections))
     return True
