@@ -117,6 +117,7 @@ def _check_media_type(media_type: str) -> None:
 
 
 def _select_receiver(name: str | None, receivers: Mapping[str, TraceReceiver]) -> TraceReceiver:
+    receivers = {key: each for key, each in receivers.items() if each.is_configured}
     known = ", ".join(sorted(receivers))
     if name is None and len(receivers) == 1:
         return next(iter(receivers.values()))

@@ -82,6 +82,11 @@ class TraceReceiver:
         point = self.settings.point or DEFAULT_POINT
         self._reader = TraceReader(TraceSettings(point=point, cited=self.settings.cited))
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether the collection is still there, after the configuration was read again."""
+        return self.name in self.importer.vector_names
+
     def receive(self, spans: Sequence[Span]) -> PartialSuccess:
         """Store what is whole of the spans, keep what waits, and say what was rejected.
 
@@ -110,6 +115,10 @@ class TraceReceiver:
         """
         now = time.monotonic()
         with self._lock:
+            if not self.is_configured and self._searches:
+                count = len(self._searches)
+                self._searches.clear()
+                return PartialSuccess(count, "the collection is not configured any more")
             if now < self._paused_until and not everything:
                 return PartialSuccess()
             due = [span for until, span in self._searches.values() if everything or until <= now]

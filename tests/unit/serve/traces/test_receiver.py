@@ -7,12 +7,14 @@ import time
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from nudge_sync.errors import Unreachable
 from nudge_sync.feedback.ingest.batches import BatchImporter
 from nudge_sync.serve.prometheus import PrometheusMetrics
 from nudge_sync.serve.traces import receiver as receiver_module
-from nudge_sync.serve.traces.api import release_waiting_searches
+from nudge_sync.serve.traces.api import add_trace_route, release_waiting_searches
 from nudge_sync.serve.traces.receiver import open_receivers
 from nudge_sync.settings.feedback import FeedbackSettings
 from nudge_sync.source.openinference.spans import Span, nest_attributes
@@ -100,6 +102,21 @@ def test_what_waits_is_bounded_and_embedded_once(database, receivers):
     receiver.release_due()
     assert database.sample.target().queries.count() == 35
     assert len(EMBEDDED) == 35
+
+
+def test_what_waits_for_a_collection_that_is_taken_out_is_counted(database, receivers):
+    receiver = receivers["docs"]
+    receiver.receive(make_spans(0, 4))
+    receiver.importer.vector_names.clear()
+    assert not receiver.is_configured
+    assert receiver.release_due().rejected == 4
+    assert (receiver.release_due().rejected, receiver.count_waiting()) == (0, 0)
+    assert database.sample.target().queries.count() == 0
+    app = FastAPI()
+    add_trace_route(app, receivers, "t0ken")
+    client = TestClient(app, headers={"Authorization": "Bearer t0ken"})
+    answer = client.post("/v1/traces?collection=docs", json={"resourceSpans": []})
+    assert answer.status_code == 404
 
 
 def test_what_waits_at_the_end_is_stored_or_counted(database, receivers, caplog):
