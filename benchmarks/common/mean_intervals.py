@@ -146,10 +146,8 @@ def print_repeated_questions(draws: int) -> None:
             counts = (
                 _count_zipf(questions) if popular is None else _count_searches(popular, questions)
             )
-            shares = (
-                _accept(counts, draws, 0.0, DEVIATION),
-                _accept(counts, draws, 0.0, CALM_DEVIATION),
-                _accept(counts, draws, GAIN, DEVIATION),
+            nothing, calm, gain = (
+                _accept(counts, draws, mean, deviation)
+                for mean, deviation in ((0, DEVIATION), (0, CALM_DEVIATION), (GAIN, DEVIATION))
             )
-            nothing, calm, gain = shares
             print(f"{name:16}{questions:10}{nothing:9.1f}{calm:7.1f}{gain:7.1f}", flush=True)

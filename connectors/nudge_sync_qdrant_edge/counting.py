@@ -7,6 +7,8 @@ counted instead, by the indexes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qdrant_edge import CountRequest, EdgeShard, FieldCondition, Filter, RangeFloat
 
 from nudge_sync.connector import Where
@@ -22,20 +24,20 @@ def count_records(shard: EdgeShard, where: Where) -> int:
     total = info.points_count if info.segments_count == 1 else None
     if matching is None:
         return _count(shard, None) if total is None else total
-    if total is not None and _has_all_fields(shard, where):
+    counts = {path: index.points for path, index in info.payload_schema.items()}
+    if total is not None and _has_all_fields(where, counts, total):
         others = _build_complement(where)
         if _estimate(shard, others) < _estimate(shard, matching):
             return total - _count(shard, others)
     return _count(shard, matching)
 
 
-def _has_all_fields(shard: EdgeShard, where: Where) -> bool:
-    """Return whether `where` consists of ranges alone, and each record has a number in each."""
-    info = shard.info()
-    indexes = [info.payload_schema.get(path) for path, _, _ in to_ranges(where)]
-    return not to_terms(where) and all(
-        index is not None and index.points == info.points_count for index in indexes
-    )
+def _has_all_fields(where: Where, counts: Mapping[str, int], total: int) -> bool:
+    """Return whether `where` consists of ranges alone, and each record has a number in each.
+
+    counts: of the records in each index, by its path.  total: of all records.
+    """
+    return not to_terms(where) and all(counts.get(path) == total for path, _, _ in to_ranges(where))
 
 
 def _build_complement(where: Where) -> Filter:

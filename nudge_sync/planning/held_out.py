@@ -116,7 +116,8 @@ def select_held_out(judgements: Judgements, missing: Iterable[PointId]) -> HeldO
     gone be part of the best ranking.
     """
     ids, relevance = build_relevance(judgements)
-    is_missing = np.isin(np.arange(len(ids)), _find_columns(ids, missing))
+    gone = {*missing}
+    is_missing = np.array([point in gone for point in ids], np.bool_)
     relevance.data[is_missing[relevance.indices]] = 0
     relevance.eliminate_zeros()
     is_held_out = hash_queries(judgements.query_vectors) < HELD_OUT_SHARE
@@ -132,12 +133,6 @@ def select_present_held_out(target: Target, judgements: Judgements) -> HeldOutQu
     answers = select_held_out(judgements, [])
     ids = [answers.point_ids[column] for column in np.unique(answers.relevance.indices)]
     return select_held_out(judgements, {*ids} - {*target.collection.read(ids).ids})
-
-
-def _find_columns(ids: Sequence[PointId], wanted: Iterable[PointId]) -> list[int]:
-    """Return the columns of those of the wanted points that are among `ids`."""
-    column_of = {point: column for column, point in enumerate(ids)}
-    return [column_of[point] for point in wanted if point in column_of]
 
 
 def build_relevance(judgements: Judgements) -> tuple[list[PointId], csr_matrix]:

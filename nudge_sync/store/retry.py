@@ -186,10 +186,8 @@ class RetryingRecords(Records):
         return None if document.get("generation") == expected else False
 
 
-_pause: ContextVar[Callable[[float], object]] = ContextVar(
-    "pause",
-    default=lambda seconds: time.sleep(seconds),  # noqa: PLW0108 - as it is then
-)
+_pause: ContextVar[Callable[[float], object]] = ContextVar("pause", default=time.sleep)
+"""How to wait between two attempts, in seconds."""
 
 
 @contextmanager

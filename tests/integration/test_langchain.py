@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -274,20 +275,26 @@ def test_a_store_without_a_model_wants_one():
         LoggedRetriever(vectorstore=Bare(CountedEmbeddings()), log=log)
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_an_experiment_decides_which_documents_are_found(library: Library, way: str):
-    best = start_text_canary(library.database, library.ids)[:3]
+@contextmanager
+def rank_by_experiment(library: Library, **search: Any) -> Iterator[LoggedRetriever]:
+    """Yield a retriever that ranks by the experiment that runs; search: its options."""
     with (
         FeedbackLog(library.database, "docs", flush_seconds=0.01) as log,
         Experiment(library.database, "docs", log=log, deadline=30) as experiment,
     ):
         assert experiment.wait_until_ready(30)
-        retriever = LoggedRetriever(
-            vectorstore=library.store, log=log, experiment=experiment, search_kwargs={"k": 3}
+        yield LoggedRetriever(
+            vectorstore=library.store, log=log, experiment=experiment, search_kwargs=search
         )
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_an_experiment_decides_which_documents_are_found(library: Library, way: str):
+    best = start_text_canary(library.database, library.ids)[:3]
+    with rank_by_experiment(library, k=3) as retriever:
         who = {"config": {"metadata": {"session": "s1"}}}
         [documents] = retrieve(retriever, way, who)
-        assert log.flush(60)
+        assert retriever.log.flush(60)
     shown = [document.metadata["nudge_point_id"] for document in documents]
     [search], _ = read_stored_feedback(library.database)
     assert search.document["shown"] == shown == best
@@ -308,37 +315,22 @@ def on_milvus_by_distance(folder: Path) -> Library:
 def test_distances_of_either_database_are_read_as_such(make_library: Any, tmp_path: Path):
     library = make_library(tmp_path)
     best = start_text_canary(library.database, library.ids)[:3]
-    with (
-        FeedbackLog(library.database, "docs", flush_seconds=60) as log,
-        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
-    ):
-        assert experiment.wait_until_ready(30)
-        retriever = LoggedRetriever(
-            vectorstore=library.store, log=log, experiment=experiment, search_kwargs={"k": 3}
-        )
+    with rank_by_experiment(library, k=3) as retriever:
         documents = retriever.invoke(QUERY, config={"metadata": {"session": "s1"}})
         assert [document.metadata["nudge_point_id"] for document in documents] == best
-        assert experiment.counts.fallbacks == {}, experiment.counts.last_error
-        log.close(0)
+        counts = retriever.experiment.counts
+        assert counts.fallbacks == {}, counts.last_error
     library.close()
 
 
 def test_a_filter_is_not_circumvented(library: Library):
     start_text_canary(library.database, library.ids)
-    with (
-        FeedbackLog(library.database, "docs", flush_seconds=60) as log,
-        Experiment(library.database, "docs", log=log, deadline=30) as experiment,
-    ):
-        assert experiment.wait_until_ready(30)
-        if isinstance(library.store, Milvus):
-            options: dict[str, Any] = {"k": 3, "expr": "row >= 6"}
-        else:
-            condition = FieldCondition(key="metadata.row", range=Range(gte=6))
-            options = {"k": 3, "filter": Filter(must=[condition])}
-        retriever = LoggedRetriever(
-            vectorstore=library.store, log=log, experiment=experiment, search_kwargs=options
-        )
+    if isinstance(library.store, Milvus):
+        options: dict[str, Any] = {"k": 3, "expr": "row >= 6"}
+    else:
+        condition = FieldCondition(key="metadata.row", range=Range(gte=6))
+        options = {"k": 3, "filter": Filter(must=[condition])}
+    with rank_by_experiment(library, **options) as retriever:
         documents = retriever.invoke(QUERY, config={"metadata": {"session": "s1"}})
-        assert all(document.metadata["row"] >= 6 for document in documents)
-        assert len(documents) == 3
-        log.close(0)
+    assert all(document.metadata["row"] >= 6 for document in documents)
+    assert len(documents) == 3

@@ -2,7 +2,7 @@
 
 A search whose vector is on the span of another request waits for it, in memory, for
 `hold_seconds`; then its text is embedded, where [feedback.embed] says by what. An answer that came
-came before its search is looked at again when the search comes, for as long.
+before its search is looked at again when the search comes, for as long.
 While the database does not answer, searches that waited long enough wait on, with the vectors of
 their texts; once as many wait as may, senders are told to come again later.
 """
